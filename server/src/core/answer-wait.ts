@@ -1,0 +1,93 @@
+import { type Decision, DecisionBuilder } from "./decision.ts";
+import type { Instant } from "./duration.ts";
+import { DomainError, type FieldProblem } from "./errors.ts";
+import { canonicalJson, deepEqual, type Json, type JsonObject } from "./json.ts";
+import type { PatchOp } from "./pointer.ts";
+import type { RunState } from "./run.ts";
+import { completeStep } from "./settle-step.ts";
+import type { Wait } from "./wait.ts";
+import type { Workflow, WorkflowNode } from "./workflow.ts";
+
+export type AnswerStimulus = {
+  type: "answer";
+  now: Instant;
+  waitId: string;
+  payload: Json;
+  requestId?: string;
+  actorId?: string;
+};
+
+/**
+ * Answers the run's open wait, which must be the one the caller means: a question with `{ "answer": … }`, an event
+ * wait with the payload of the event.
+ * @throws {DomainError} RUN_NOT_WAITING, WAIT_UNKNOWN, WAIT_NOT_ANSWERABLE, ANSWER_INVALID
+ */
+export function answerWait(run: RunState, stimulus: AnswerStimulus, workflow: Workflow): Decision {
+  const { payload, waitId } = stimulus;
+  const { wait } = run;
+  const metadata = { run_id: run.runId, wait_id: waitId };
+  if (wait === undefined) throw new DomainError("RUN_NOT_WAITING", `Run ${run.runId} is not waiting.`, { metadata });
+  if (wait.wait_id !== waitId) {
+    throw new DomainError("WAIT_UNKNOWN", `Run ${run.runId} has no wait ${waitId}.`, { metadata });
+  }
+  const node = wait.node_id === undefined ? undefined : workflow.nodes.get(wait.node_id);
+  if (node === undefined || (wait.reason !== "user" && wait.reason !== "event")) {
+    const message = `A wait for ${wait.reason === "until" ? "a time" : wait.reason} takes no answer.`;
+    throw new DomainError("WAIT_NOT_ANSWERABLE", message, { metadata: { ...metadata, reason: wait.reason } });
+  }
+  const draft = new DecisionBuilder(run, stimulus.now);
+  const given = { text: canonicalJson(payload), value: payload };
+  const facts = {
+    given,
+    ...(stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId }),
+    ...(stimulus.requestId === undefined ? {} : { requestId: stimulus.requestId }),
+  };
+  const result = wait.reason === "user" ? answerResult(draft, wait, node, payload, stimulus) : eventResult(draft, wait);
+  draft.commands.push({ type: "answered", waitId, ...facts });
+  completeStep(draft, workflow, node, { ...facts, result });
+  return draft.decision();
+}
+
+function answerResult(
+  draft: DecisionBuilder,
+  wait: Wait,
+  node: WorkflowNode,
+  payload: Json,
+  stimulus: AnswerStimulus,
+): PatchOp[] {
+  const problems = answerProblems(wait, node, payload);
+  if (problems.length > 0) {
+    throw new DomainError("ANSWER_INVALID", "The answer does not fit the question.", {
+      metadata: { wait_id: wait.wait_id },
+      problems,
+    });
+  }
+  const rest: JsonObject = { timed_out: false, answered_by: stimulus.actorId ?? null, answer_time: draft.now };
+  return [
+    { op: "set", path: "", value: rest },
+    { op: "set", path: "/answer", of: "given", at: "/answer" },
+  ];
+}
+
+function answerProblems(wait: Wait, node: WorkflowNode, payload: Json): FieldProblem[] {
+  if (payload === null || typeof payload !== "object" || Array.isArray(payload)) {
+    return [{ path: "payload", message: 'must be an object: { "answer": … }' }];
+  }
+  const extra = Object.keys(payload).filter((name) => name !== "answer");
+  if (extra.length > 0) return [{ path: `payload.${extra[0]}`, message: "is not known; an answer has `answer` only" }];
+  const answer = payload.answer;
+  if (answer === undefined) return [{ path: "payload.answer", message: "is required" }];
+  const isChoice = wait.choices === undefined || wait.choices.some((choice) => deepEqual(choice, answer));
+  const isFreeText = wait.allow_free_text === true && typeof answer === "string";
+  if (!isChoice && !isFreeText) return [{ path: "payload.answer", message: "is not one of the choices" }];
+  const validator = node.kind.type === "ask_user" ? node.kind.answerValidator : undefined;
+  return (validator?.validate(answer) ?? []).map(({ path, message }) => ({ path: `payload.answer${path}`, message }));
+}
+
+function eventResult(draft: DecisionBuilder, wait: Wait): PatchOp[] {
+  const rest = { name: wait.names![0]!, event_id: null, emit_time: draft.now, timed_out: false };
+  return [
+    { op: "set", path: "", value: rest },
+    { op: "set", path: "/payload", of: "given" },
+  ];
+}

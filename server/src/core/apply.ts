@@ -1,0 +1,112 @@
+/**
+ * The fold: `apply(run, record)` gives the state after a record. It reads no workflow, evaluates nothing and asks no
+ * clock, so a ledger means the same to every release and every language.
+ */
+import assert from "node:assert/strict";
+import type { EventCursor } from "./event.ts";
+import { type Json, parseJson } from "./json.ts";
+import { applyPatch } from "./pointer.ts";
+import { hasEnded, type RunState, type RunStatus } from "./run.ts";
+import type { RecordBody, StepRecordDraft } from "./step-record.ts";
+
+const STATUS_BY_END: Partial<Record<StepRecordDraft["kind"], RunStatus>> = {
+  "run.completed": "completed",
+  "run.failed": "failed",
+  "run.cancelled": "cancelled",
+};
+
+/** The result that a record's body describes, or undefined where it has none. */
+export function resultOf(body: RecordBody, given: Json | undefined): Json | undefined {
+  return body.result === undefined ? undefined : applyPatch(null, body.result, given === undefined ? {} : { given });
+}
+
+/**
+ * Gives the state of a run after one more record.
+ * @param run the state before; undefined exactly for run.started
+ * @param given the parsed `given` part; read from the record when left out
+ */
+export function apply(run: RunState | undefined, record: StepRecordDraft, given?: Json): RunState {
+  const givenValue = given ?? (record.given === undefined ? undefined : parseJson(record.given));
+  const { body } = record;
+  if (run === undefined) return applyStart(record, givenValue);
+  assert(!hasEnded(run), "a run that has ended takes no more records");
+  assert.equal(record.seq, run.seq + 1, "a ledger is gapless");
+  assert(record.time >= run.updateTime, "a record is never before the previous one");
+  const result = resultOf(body, givenValue);
+  const { wait: _wait, ...rest } = run;
+  const end = STATUS_BY_END[record.kind];
+  const isStep = record.kind === "step.completed" || record.kind === "step.failed" || (end && body.status);
+  const keepsWait = record.kind === "run.paused" || record.kind === "run.unpaused";
+  const wait = keepsWait ? run.wait : body.wait;
+  const vars = body.patch === undefined ? run.vars : applyPatch(run.vars, body.patch, sourcesOf(givenValue, result));
+  return {
+    ...rest,
+    status: end ?? (wait === undefined ? "running" : "waiting"),
+    paused: end === undefined ? (body.paused ?? run.paused) : false,
+    cancelling: run.cancelling || record.kind === "run.cancel_requested",
+    node: body.to ?? run.node,
+    vars,
+    ...(wait === undefined ? {} : { wait }),
+    calls: keepsWait ? run.calls : (body.calls ?? []),
+    steps: run.steps + (isStep ? 1 : 0),
+    epoch: record.epoch,
+    cursors: body.cursors === undefined ? run.cursors : mergeCursors(run.cursors, body.cursors),
+    ...(body.deadline_time === undefined ? {} : { deadlineTime: body.deadline_time }),
+    ...(body.output === undefined ? {} : { output: "of" in body.output ? result! : body.output.value }),
+    ...(body.error === undefined ? {} : { error: body.error }),
+    updateTime: record.time,
+    ...(end === undefined ? {} : { endTime: record.time }),
+    seq: record.seq,
+  };
+}
+
+/** Folds a whole ledger from its first record. */
+export function fold(records: Iterable<StepRecordDraft>): RunState | undefined {
+  let run: RunState | undefined;
+  for (const record of records) run = apply(run, record);
+  return run;
+}
+
+function applyStart(record: StepRecordDraft, given: Json | undefined): RunState {
+  const { body } = record;
+  const start = body.start;
+  assert(start !== undefined && record.kind === "run.started" && record.seq === 1, "a ledger begins with run.started");
+  return {
+    tenantId: record.tenant_id,
+    runId: record.run_id,
+    workflowId: start.workflow_id,
+    version: start.version,
+    digest: record.workflow ?? "",
+    ...(start.session_id === undefined ? {} : { sessionId: start.session_id }),
+    ...(record.actor_id === undefined ? {} : { actorId: record.actor_id }),
+    ...(start.parent_run_id === undefined ? {} : { parentRunId: start.parent_run_id }),
+    rootRunId: start.root_run_id,
+    labels: start.labels,
+    limits: start.limits,
+    channels: start.channels,
+    createTime: record.time,
+    status: body.wait === undefined ? "running" : "waiting",
+    paused: body.paused ?? false,
+    cancelling: false,
+    node: start.entry_node,
+    vars: applyPatch({}, body.patch ?? [], sourcesOf(given, undefined)),
+    ...(body.wait === undefined ? {} : { wait: body.wait }),
+    calls: [],
+    steps: 0,
+    epoch: record.epoch,
+    cursors: [],
+    ...(body.deadline_time === undefined ? {} : { deadlineTime: body.deadline_time }),
+    updateTime: record.time,
+    seq: 1,
+  };
+}
+
+function sourcesOf(given: Json | undefined, result: Json | undefined): { given?: Json; result?: Json } {
+  return { ...(given === undefined ? {} : { given }), ...(result === undefined ? {} : { result }) };
+}
+
+function mergeCursors(before: readonly EventCursor[], changes: readonly EventCursor[]): EventCursor[] {
+  const isSame = (a: EventCursor, b: EventCursor) => a.scope === b.scope && a.name === b.name && a.key === b.key;
+  const kept = before.filter((cursor) => !changes.some((change) => isSame(cursor, change)));
+  return [...kept, ...changes];
+}

@@ -1,0 +1,79 @@
+/** Cancel, pause and unpause: what others ask of a run. */
+import { type Decision, DecisionBuilder } from "./decision.ts";
+import { addMs, type Instant, parseDurationMs } from "./duration.ts";
+import { DomainError } from "./errors.ts";
+import type { Failure } from "./failure.ts";
+import { hasEnded, type RunState } from "./run.ts";
+import type { Workflow } from "./workflow.ts";
+
+/** How long `on_cancel` may take where the workflow has no run_timeout. */
+const CANCEL_TIMEOUT_DEFAULT_MS = 15 * 60_000;
+
+export type ControlStimulus = {
+  type: "cancel" | "pause" | "unpause";
+  now: Instant;
+  actorId?: string;
+  reason?: string;
+};
+
+/**
+ * Cancels a run: `on_cancel` runs once, then the run is CANCELLED. Decides nothing for a run that has ended or is
+ * being cancelled already.
+ */
+export function cancelRun(run: RunState, stimulus: ControlStimulus, workflow: Workflow): Decision {
+  const draft = new DecisionBuilder(run, stimulus.now);
+  if (hasEnded(run) || run.cancelling) return draft.decision();
+  const actor = stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId };
+  const reason = stimulus.reason ? { reason: stimulus.reason } : {};
+  if (workflow.onCancel === undefined) {
+    draft.record("run.cancelled", reason, actor);
+  } else {
+    const timeout = run.limits.runTimeout;
+    const timeoutMs = timeout === undefined ? CANCEL_TIMEOUT_DEFAULT_MS : parseDurationMs(timeout);
+    const deadline = addMs(draft.now, timeoutMs);
+    const body = { ...reason, to: workflow.onCancel, paused: false, deadline_time: deadline };
+    draft.record("run.cancel_requested", body, actor);
+  }
+  return draft.decision();
+}
+
+/**
+ * Pauses a run: nothing is computed for it and no timer of its fires until it is unpaused; events are kept for it.
+ * @throws {DomainError} RUN_ENDED
+ */
+export function pauseRun(run: RunState, stimulus: ControlStimulus): Decision {
+  const draft = new DecisionBuilder(run, stimulus.now);
+  if (hasEnded(run)) {
+    throw new DomainError("RUN_ENDED", `Run ${run.runId} has ended.`, { metadata: { run_id: run.runId } });
+  }
+  if (!run.paused) {
+    const actor = stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId };
+    draft.record("run.paused", { paused: true, ...(stimulus.reason ? { reason: stimulus.reason } : {}) }, actor);
+  }
+  return draft.decision();
+}
+
+/**
+ * Lets a paused run go on. What became due meanwhile happens now.
+ * @throws {DomainError} RUN_NOT_PAUSED
+ */
+export function unpauseRun(run: RunState, stimulus: ControlStimulus): Decision {
+  if (!run.paused) {
+    throw new DomainError("RUN_NOT_PAUSED", `Run ${run.runId} is not paused.`, { metadata: { run_id: run.runId } });
+  }
+  const draft = new DecisionBuilder(run, stimulus.now);
+  const actor = stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId };
+  draft.record("run.unpaused", { paused: false }, actor);
+  return draft.decision();
+}
+
+export type FailStimulus = { type: "fail"; now: Instant; failure: Failure };
+
+/** Fails a run whose next transition cannot be stored, so that it does not stand still unseen. */
+export function failRun(run: RunState, stimulus: FailStimulus): Decision {
+  const draft = new DecisionBuilder(run, stimulus.now);
+  if (!hasEnded(run)) {
+    draft.record("run.failed", { error: { ...stimulus.failure, node_id: run.node } }, { nodeId: run.node });
+  }
+  return draft.decision();
+}

@@ -1,0 +1,34 @@
+/**
+ * The one dispatcher of core: `decide(run, stimulus, workflow)` gives the records and commands of a transition, or says
+ * what must be looked up first. Pure: the same arguments give the same decision, on any server.
+ */
+import { type AdvanceStimulus, advanceRun } from "./advance-run.ts";
+import { type AnswerStimulus, answerWait } from "./answer-wait.ts";
+import { cancelRun, type ControlStimulus, type FailStimulus, failRun, pauseRun, unpauseRun } from "./control-run.ts";
+import type { Decision, LookUpNeeded } from "./decision.ts";
+import type { RunState } from "./run.ts";
+import { wakeRun, type WakeStimulus } from "./wake-run.ts";
+import type { Workflow } from "./workflow.ts";
+
+/** What may happen to a run that exists; `startRun` begins one. */
+export type Stimulus = AdvanceStimulus | AnswerStimulus | WakeStimulus | ControlStimulus | FailStimulus;
+
+/** @throws {DomainError} the refusals of the stimulus; nothing has changed then */
+export function decide(run: RunState, stimulus: Stimulus, workflow: Workflow): Decision | LookUpNeeded {
+  switch (stimulus.type) {
+    case "advance":
+      return advanceRun(run, stimulus, workflow);
+    case "answer":
+      return answerWait(run, stimulus, workflow);
+    case "wake":
+      return wakeRun(run, stimulus, workflow);
+    case "cancel":
+      return cancelRun(run, stimulus, workflow);
+    case "pause":
+      return pauseRun(run, stimulus);
+    case "unpause":
+      return unpauseRun(run, stimulus);
+    case "fail":
+      return failRun(run, stimulus);
+  }
+}

@@ -1,0 +1,32 @@
+import type { Json } from "./json.ts";
+
+/** Why a node or a run failed. Data, never an exception: it is part of the ledger. */
+export type Failure = {
+  /** SCREAMING_SNAKE_CASE; a `FailureCode` or what a `fail` node or a tool said. */
+  code: string;
+  message: string;
+  retryable: boolean;
+  node_id?: string;
+  attempt?: number;
+  details?: Json;
+};
+
+/** The codes that the runtime itself gives. A `fail` node and tools add their own. */
+export type FailureCode =
+  | "EVALUATION_FAILED"
+  | "EXPRESSION_LIMIT"
+  | "NO_EDGE"
+  | "LIMIT_MAX_STEPS"
+  | "LIMIT_EVENT_CURSORS"
+  | "RUN_TIMEOUT"
+  | "STORE_REJECTED";
+
+/** A failure of a node's own making, thrown inside core only and turned into a record there. */
+export class NodeFailure extends Error {
+  readonly failure: Failure;
+  constructor(code: FailureCode, message: string, details?: Json) {
+    super(message);
+    this.name = "NodeFailure";
+    this.failure = { code, message, retryable: false, ...(details === undefined ? {} : { details }) };
+  }
+}

@@ -1,0 +1,57 @@
+import { createHash } from "node:crypto";
+
+/** Ids of the contract: what may name a run, node, workflow, session, actor, wait, event or label. */
+export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+const BASE32_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
+
+/** Encodes bytes as lower-case RFC 4648 base32 without padding. */
+export function base32(bytes: Uint8Array): string {
+  let text = "";
+  let buffer = 0;
+  let bits = 0;
+  for (const byte of bytes) {
+    buffer = (buffer << 8) | byte;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      text += BASE32_ALPHABET[(buffer >>> bits) & 31]!;
+    }
+    buffer &= (1 << bits) - 1;
+  }
+  if (bits > 0) text += BASE32_ALPHABET[(buffer << (5 - bits)) & 31]!;
+  return text;
+}
+
+/** Hashes the parts so that no two different lists give the same bytes: each part is preceded by its length. */
+function digestParts(parts: readonly (string | number)[]): Buffer {
+  const hash = createHash("sha256");
+  for (const part of parts) {
+    const text = String(part);
+    hash.update(`${Buffer.byteLength(text)}:`).update(text);
+  }
+  return hash.digest();
+}
+
+/** What an idempotency key is made of; see promise 4 in DESIGN.md. */
+export type IdempotencyKeyParts = {
+  tenantId: string;
+  runId: string;
+  epoch: number;
+  nodeId: string;
+  /** The seq of the record that states the effect's intent. */
+  seq: number;
+  /** Which call of the effect, from 0. */
+  ordinal: number;
+};
+
+/** The key that makes an effect safe to repeat: base32(SHA-256(tenant, run, epoch, node, seq, ordinal)), 52 characters. */
+export function idempotencyKey(parts: IdempotencyKeyParts): string {
+  const { tenantId, runId, epoch, nodeId, seq, ordinal } = parts;
+  return base32(digestParts([tenantId, runId, epoch, nodeId, seq, ordinal]));
+}
+
+/** The id of the wait that record `seq` of a run opens: 26 characters, the same whoever computes it. */
+export function waitIdOf(tenantId: string, runId: string, epoch: number, seq: number): string {
+  return base32(digestParts(["wait", tenantId, runId, epoch, seq])).slice(0, 26);
+}

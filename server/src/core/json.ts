@@ -1,0 +1,469 @@
+import { DomainError } from "./errors.ts";
+
+/** A JSON value as core, engine and store hold it. Objects that came from outside have no prototype (see `parseJson`).
+ *  Values are immutable by convention: nothing in this program changes a Json it was given. */
+export type Json = null | boolean | number | string | Json[] | JsonObject;
+export type JsonObject = { [key: string]: Json };
+
+/** How deep a payload may nest: protobuf decoders of several languages stop at 100, and Struct spends three per level. */
+export const JSON_DEPTH_MAX = 32;
+/** How long a payload's text may be, in UTF-8 bytes: three of them fit in a message that stock gRPC clients still take. */
+export const JSON_BYTES_MAX = 1024 * 1024;
+
+/** Bounds for one value; a request body that wraps payloads needs wider ones than a payload. */
+export type JsonBounds = { depthMax?: number; bytesMax?: number };
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const ZERO = 0x30;
+const NINE = 0x39;
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const DOT = 0x2e;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/** Every integer of so few digits is exact in a double. */
+const EXACT_DIGITS = 15;
+/** The largest finite double has 309 digits; longer integers need no arithmetic to be refused. */
+const INTEGER_DIGITS_MAX = 309;
+
+/** Reads JSON text as I-JSON (RFC 7493). The objects it builds have no prototype; `-0` reads as 0.
+ *
+ *  Refused: duplicate names, the name `__proto__`, lone surrogates, U+0000, integers that a double cannot hold exactly,
+ *  numbers beyond the doubles. A scalar is at level 0, `[]` at level 1. An integer is a number written without fraction
+ *  and exponent.
+ *  @throws {DomainError} PAYLOAD_INVALID, NUMBER_NOT_EXACT, PAYLOAD_TOO_DEEP, PAYLOAD_TOO_LARGE; the message names the
+ *  JSON Pointer of the place. */
+export function parseJson(text: string, bounds: JsonBounds = {}): Json {
+  const bytesMax = bounds.bytesMax ?? JSON_BYTES_MAX;
+  // A UTF-16 unit is one to three UTF-8 bytes, so most texts are decided without counting.
+  if (text.length > bytesMax || (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax)) {
+    throw tooLarge(bytesMax);
+  }
+  return new JsonReader(text, bounds.depthMax ?? JSON_DEPTH_MAX).read();
+}
+
+/** One pass over a text. JSON.parse, a copy without prototypes and a scan for what JSON.parse lets pass took as long: 4.4 ms
+ *  for 550 KB of rows, and this 4.8 ms. */
+class JsonReader {
+  private readonly text: string;
+  private readonly depthMax: number;
+  private position = 0;
+  private depth = 0;
+  /** The names and indexes that lead to the value being read; entries at `depth` and beyond are stale. */
+  private readonly path: (string | number)[] = [];
+
+  constructor(text: string, depthMax: number) {
+    this.text = text;
+    this.depthMax = depthMax;
+  }
+
+  read(): Json {
+    const value = this.readValue(this.skipSpace());
+    if (!Number.isNaN(this.skipSpace())) throw this.malformed();
+    return value;
+  }
+
+  /** The next character that is not white space, or NaN at the end. */
+  private skipSpace(): number {
+    const text = this.text;
+    let code = text.charCodeAt(this.position);
+    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++this.position);
+    return code;
+  }
+
+  private readValue(code: number): Json {
+    switch (code) {
+      case QUOTE:
+        return this.readString();
+      case OPEN_BRACE:
+        return this.readObject();
+      case OPEN_BRACKET:
+        return this.readArray();
+      case 0x74:
+        return this.readWord("true", true);
+      case 0x66:
+        return this.readWord("false", false);
+      case 0x6e:
+        return this.readWord("null", null);
+      default:
+        return this.readNumber(code);
+    }
+  }
+
+  private readWord<T extends Json>(word: string, value: T): T {
+    if (!this.text.startsWith(word, this.position)) throw this.malformed();
+    this.position += word.length;
+    return value;
+  }
+
+  private readObject(): JsonObject {
+    this.enter();
+    const object: JsonObject = Object.create(null);
+    this.position += 1;
+    let code = this.skipSpace();
+    if (code === CLOSE_BRACE) {
+      this.position += 1;
+      return object;
+    }
+    for (;;) {
+      if (code !== QUOTE) throw this.malformed();
+      const key = this.readString();
+      if (key === "__proto__") throw this.invalid("the member name __proto__ is not allowed");
+      if (key in object) throw this.invalid(`the member name ${quoted(key)} appears twice`);
+      if (this.skipSpace() !== COLON) throw this.malformed();
+      this.position += 1;
+      this.path[this.depth] = key;
+      this.depth += 1;
+      object[key] = this.readValue(this.skipSpace());
+      this.depth -= 1;
+      code = this.skipSpace();
+      this.position += 1;
+      if (code === CLOSE_BRACE) return object;
+      if (code !== COMMA) throw this.malformed(-1);
+      code = this.skipSpace();
+    }
+  }
+
+  private readArray(): Json[] {
+    this.enter();
+    const list: Json[] = [];
+    this.position += 1;
+    let code = this.skipSpace();
+    if (code === CLOSE_BRACKET) {
+      this.position += 1;
+      return list;
+    }
+    for (;;) {
+      this.path[this.depth] = list.length;
+      this.depth += 1;
+      list.push(this.readValue(code));
+      this.depth -= 1;
+      code = this.skipSpace();
+      this.position += 1;
+      if (code === CLOSE_BRACKET) return list;
+      if (code !== COMMA) throw this.malformed(-1);
+      code = this.skipSpace();
+    }
+  }
+
+  private enter(): void {
+    if (this.depth >= this.depthMax) throw tooDeep(this.depthMax, this.pointer());
+  }
+
+  /** The string whose opening quote is at `position`. */
+  private readString(): string {
+    const text = this.text;
+    let position = this.position + 1;
+    let start = position;
+    let built = "";
+    for (;;) {
+      const code = text.charCodeAt(position);
+      if (code === QUOTE) {
+        this.position = position + 1;
+        return built === "" ? text.slice(start, position) : built + text.slice(start, position);
+      }
+      if (code === BACKSLASH) {
+        built += text.slice(start, position);
+        this.position = position + 1;
+        built += this.readEscape();
+        position = start = this.position;
+      } else if (code >= 0xd800 && code <= 0xdfff) {
+        const next = text.charCodeAt(position + 1);
+        if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) throw this.invalid("a surrogate stands alone");
+        position += 2;
+      } else if (code >= 0x20) {
+        position += 1;
+      } else {
+        this.position = position;
+        if (code === 0) throw this.invalid("U+0000 is not allowed");
+        throw this.malformed();
+      }
+    }
+  }
+
+  /** What the escape after the backslash stands for; both halves of a surrogate pair at once. */
+  private readEscape(): string {
+    switch (this.text.charCodeAt(this.position++)) {
+      case QUOTE:
+        return '"';
+      case BACKSLASH:
+        return "\\";
+      case 0x2f:
+        return "/";
+      case 0x62:
+        return "\b";
+      case 0x66:
+        return "\f";
+      case 0x6e:
+        return "\n";
+      case 0x72:
+        return "\r";
+      case 0x74:
+        return "\t";
+      case 0x75: {
+        const unit = this.readHex4();
+        if (unit === 0) throw this.invalid("U+0000 is not allowed");
+        if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
+        if (unit <= 0xdbff && this.text.startsWith("\\u", this.position)) {
+          this.position += 2;
+          const low = this.readHex4();
+          if (low >= 0xdc00 && low <= 0xdfff) return String.fromCharCode(unit, low);
+        }
+        throw this.invalid("a surrogate stands alone");
+      }
+      default:
+        throw this.malformed(-1);
+    }
+  }
+
+  private readHex4(): number {
+    let unit = 0;
+    for (let i = 0; i < 4; i++) {
+      const code = this.text.charCodeAt(this.position);
+      const lower = code | 0x20;
+      if (code >= ZERO && code <= NINE) unit = unit * 16 + code - ZERO;
+      else if (lower >= 0x61 && lower <= 0x66) unit = unit * 16 + lower - 0x57;
+      else throw this.malformed();
+      this.position += 1;
+    }
+    return unit;
+  }
+
+  private readNumber(first: number): number {
+    const start = this.position;
+    const text = this.text;
+    let code = first;
+    if (code === MINUS) code = text.charCodeAt(++this.position);
+    const digitsStart = this.position;
+    if (code === ZERO) this.position += 1;
+    else this.skipDigits(code);
+    const digits = this.position - digitsStart;
+    code = text.charCodeAt(this.position);
+    let integer = true;
+    if (code === DOT) {
+      integer = false;
+      this.skipDigits(text.charCodeAt(++this.position));
+      code = text.charCodeAt(this.position);
+    }
+    if (code === 0x65 || code === 0x45) {
+      integer = false;
+      code = text.charCodeAt(++this.position);
+      if (code === PLUS || code === MINUS) code = text.charCodeAt(++this.position);
+      this.skipDigits(code);
+    }
+    if (digits > INTEGER_DIGITS_MAX) throw this.notExact();
+    const source = text.slice(start, this.position);
+    const value = Number(source);
+    if (!Number.isFinite(value)) throw this.notExact();
+    if (integer && digits > EXACT_DIGITS && BigInt(source) !== BigInt(value)) throw this.notExact();
+    return value === 0 ? 0 : value;
+  }
+
+  /** Steps over one or more digits, `code` being the first. */
+  private skipDigits(code: number): void {
+    if (!(code >= ZERO && code <= NINE)) throw this.malformed();
+    do code = this.text.charCodeAt(++this.position);
+    while (code >= ZERO && code <= NINE);
+  }
+
+  private pointer(): string {
+    return pointerOf(this.path.slice(0, this.depth));
+  }
+
+  private invalid(what: string): DomainError {
+    return invalid(what, this.pointer());
+  }
+
+  private notExact(): DomainError {
+    return notExact(this.pointer());
+  }
+
+  private malformed(offset = 0): DomainError {
+    const position = this.position + offset;
+    const found = this.text.codePointAt(position);
+    const what = found === undefined ? "the text ends too early" : `unexpected ${quoted(String.fromCodePoint(found))}`;
+    return invalid(`malformed JSON at character ${position}: ${what}`, this.pointer());
+  }
+}
+
+/** Checks a value that is already decoded against the rules of `parseJson`; its size is that of its canonical text.
+ *  Objects must be plain: no prototype or Object's, no symbols, no undefined members.
+ *  @throws {DomainError} as `parseJson` */
+export function assertJson(value: unknown, bounds: JsonBounds = {}): asserts value is Json {
+  const depthMax = bounds.depthMax ?? JSON_DEPTH_MAX;
+  const bytesMax = bounds.bytesMax ?? JSON_BYTES_MAX;
+  const path: (string | number)[] = [];
+  let bytes = 0;
+
+  // A value that shares its parts can be far larger than its memory, so the count stops the walk and not only the result.
+  const count = (more: number): void => {
+    bytes += more;
+    if (bytes > bytesMax) throw tooLarge(bytesMax);
+  };
+  const pointerAt = (depth: number): string => pointerOf(path.slice(0, depth));
+
+  const checkString = (text: string, depth: number): void => {
+    if (text.length > bytesMax) throw tooLarge(bytesMax);
+    if (!text.isWellFormed()) throw invalid("a surrogate stands alone", pointerAt(depth));
+    let size = 2;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code === 0) throw invalid("U+0000 is not allowed", pointerAt(depth));
+      if (code < 0x20) size += code === 8 || code === 9 || code === 10 || code === 12 || code === 13 ? 2 : 6;
+      else if (code < 0x80) size += code === QUOTE || code === BACKSLASH ? 2 : 1;
+      else if (code < 0x800) size += 2;
+      else size += code >= 0xd800 && code <= 0xdfff ? 2 : 3;
+    }
+    count(size);
+  };
+
+  const check = (item: unknown, depth: number): void => {
+    if (item === null) return count(4);
+    switch (typeof item) {
+      case "string":
+        return checkString(item, depth);
+      case "boolean":
+        return count(item ? 4 : 5);
+      case "number":
+        if (!Number.isFinite(item)) throw notExact(pointerAt(depth));
+        return count(String(item).length);
+      case "object":
+        break;
+      default:
+        throw invalid(`a value of type ${typeof item} is not JSON`, pointerAt(depth));
+    }
+    if (depth >= depthMax) throw tooDeep(depthMax, pointerAt(depth));
+    count(2);
+    if (Array.isArray(item)) {
+      for (let i = 0; i < item.length; i++) {
+        path[depth] = i;
+        if (i > 0) count(1);
+        check(item[i], depth + 1);
+      }
+      return;
+    }
+    const prototype: unknown = Object.getPrototypeOf(item);
+    if ((prototype !== null && prototype !== Object.prototype) || Object.getOwnPropertySymbols(item).length > 0) {
+      throw invalid("only plain objects are JSON", pointerAt(depth));
+    }
+    const keys = Object.keys(item);
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i]!;
+      if (key === "__proto__") throw invalid("the member name __proto__ is not allowed", pointerAt(depth));
+      checkString(key, depth);
+      count(i > 0 ? 2 : 1);
+      path[depth] = key;
+      check((item as Record<string, unknown>)[key], depth + 1);
+    }
+  };
+  check(value, 0);
+}
+
+/** The RFC 8785 text of a value: one text for equal values, so that it can be hashed. */
+export function canonicalJson(value: Json): string {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  try {
+    return JSON.stringify(withSortedMembers(value));
+  } catch (error) {
+    if (error === NOT_SORTABLE) return canonicalText(value);
+    throw error;
+  }
+}
+
+const NOT_SORTABLE = new Error("JavaScript would reorder a member");
+
+/** A copy whose members JSON.stringify writes in the order of UTF-16 code units, which is that of RFC 8785 and of sort().
+ *  This is three times as fast as joining texts. Names that begin with a digit may be indexes, which JavaScript puts first,
+ *  so values with such names take the slow way. */
+function withSortedMembers(value: Json[] | JsonObject): Json {
+  if (Array.isArray(value)) {
+    const list = new Array<Json>(value.length);
+    for (let i = 0; i < value.length; i++) {
+      const item = value[i]!;
+      list[i] = item === null || typeof item !== "object" ? item : withSortedMembers(item);
+    }
+    return list;
+  }
+  const keys = Object.keys(value).sort();
+  // Not without a prototype: objects of one shape are stringified faster.
+  const object: JsonObject = {};
+  for (const key of keys) {
+    const code = key.charCodeAt(0);
+    if ((code >= ZERO && code <= NINE) || key === "__proto__" || key === "toJSON") throw NOT_SORTABLE;
+    const item = value[key]!;
+    object[key] = item === null || typeof item !== "object" ? item : withSortedMembers(item);
+  }
+  return object;
+}
+
+function canonicalText(value: Json): string {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  let text = "";
+  if (Array.isArray(value)) {
+    for (const item of value) text += (text === "" ? "[" : ",") + canonicalText(item);
+    return text === "" ? "[]" : text + "]";
+  }
+  for (const key of Object.keys(value).sort()) {
+    text += (text === "" ? "{" : ",") + JSON.stringify(key) + ":" + canonicalText(value[key]!);
+  }
+  return text === "" ? "{}" : text + "}";
+}
+
+/** Whether two values are the same JSON; the order of members does not matter. */
+export function deepEqual(a: Json, b: Json): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    for (let i = 0; i < a.length; i++) if (!deepEqual(a[i]!, b[i]!)) return false;
+    return true;
+  }
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  for (const key of keys) if (!Object.hasOwn(b, key) || !deepEqual(a[key]!, b[key]!)) return false;
+  return true;
+}
+
+/** How much of a name a message shows: messages travel in response headers. */
+const QUOTED_CHARS_MAX = 64;
+/** How much of a JSON Pointer a message shows, for the same reason. */
+const POINTER_CHARS_MAX = 256;
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > QUOTED_CHARS_MAX ? text.slice(0, QUOTED_CHARS_MAX) + "…" : text);
+}
+
+function pointerOf(path: readonly (string | number)[]): string {
+  let pointer = "";
+  for (const segment of path) pointer += "/" + String(segment).replaceAll("~", "~0").replaceAll("/", "~1");
+  if (pointer.length <= POINTER_CHARS_MAX) return pointer;
+  return pointer.slice(0, POINTER_CHARS_MAX).toWellFormed() + "…";
+}
+
+function refusal(reason: "PAYLOAD_INVALID" | "NUMBER_NOT_EXACT" | "PAYLOAD_TOO_DEEP", what: string, pointer: string) {
+  return new DomainError(reason, `${what} (at ${pointer === "" ? "the root" : pointer})`, { metadata: { pointer } });
+}
+
+function invalid(what: string, pointer: string): DomainError {
+  return refusal("PAYLOAD_INVALID", what.toWellFormed(), pointer.toWellFormed());
+}
+
+function notExact(pointer: string): DomainError {
+  return refusal("NUMBER_NOT_EXACT", "a double cannot hold this number exactly: send it as a string", pointer);
+}
+
+function tooDeep(depthMax: number, pointer: string): DomainError {
+  return refusal("PAYLOAD_TOO_DEEP", `more than ${depthMax} levels deep`, pointer);
+}
+
+function tooLarge(bytesMax: number): DomainError {
+  return new DomainError("PAYLOAD_TOO_LARGE", `more than ${bytesMax} bytes of JSON text`, {
+    metadata: { bytes_max: String(bytesMax) },
+  });
+}

@@ -1,0 +1,98 @@
+/** The bytes of the ledger: docs/ledger-format.md in code. Fixed from the first release. */
+import { createHash } from "node:crypto";
+import { type Json, parseJson } from "./json.ts";
+import type { Instant } from "./duration.ts";
+import type { RecordBody, RecordKind, StepRecordDraft } from "./step-record.ts";
+
+const RECORD_DOMAIN = Buffer.from("abstractruntime/step-record/v1\0");
+const PART_DOMAIN = Buffer.from("abstractruntime/part/v1\0");
+
+/** `prev` of a ledger's first record. */
+export const NO_PREVIOUS_HASH = "0".repeat(64);
+/** Bytes of a part's salt. */
+export const SALT_BYTES = 16;
+
+/** A record as it is stored: the header's exact text, its hash, and the parts that its digests cover. */
+export type SealedRecord = {
+  seq: number;
+  header: string;
+  /** Lower-case hex. */
+  hash: string;
+  body: string;
+  bodySalt: Uint8Array;
+  given?: string;
+  givenSalt?: Uint8Array;
+};
+
+/** Lower-case hex of the salted digest of one part. */
+export function partDigest(salt: Uint8Array, bytes: string | Uint8Array): string {
+  return createHash("sha256").update(PART_DOMAIN).update(salt).update(bytes).digest("hex");
+}
+
+/** Lower-case hex of the hash of a header's exact text. */
+export function recordHash(header: string): string {
+  return createHash("sha256").update(RECORD_DOMAIN).update(header).digest("hex");
+}
+
+/** Writes the header's text: keys in the order of the format, absent when empty. */
+export function encodeHeader(draft: StepRecordDraft, parts: Record<string, string>, previousHash: string): string {
+  return JSON.stringify({
+    v: 1,
+    tenant_id: draft.tenant_id,
+    run_id: draft.run_id,
+    seq: draft.seq,
+    time: draft.time,
+    kind: draft.kind,
+    node_id: draft.node_id,
+    attempt: draft.attempt,
+    epoch: draft.epoch === 0 ? undefined : draft.epoch,
+    actor_id: draft.actor_id,
+    idempotency_key: draft.idempotency_key,
+    workflow: draft.workflow,
+    parts,
+    prev: previousHash,
+  });
+}
+
+type Header = {
+  tenant_id: string;
+  run_id: string;
+  seq: number;
+  time: Instant;
+  kind: RecordKind;
+  node_id?: string;
+  attempt?: number;
+  epoch?: number;
+  actor_id?: string;
+  idempotency_key?: string;
+  workflow?: string;
+};
+
+/** Reads a stored record back as the draft it was sealed from. Trusts it: verifying is the verifier's work. */
+export function draftFromSealed(record: Pick<SealedRecord, "header" | "body" | "given">): StepRecordDraft {
+  const { tenant_id, run_id, seq, time, kind, epoch, ...rest } = JSON.parse(record.header) as Header;
+  const { node_id, attempt, actor_id, idempotency_key, workflow } = rest;
+  return {
+    tenant_id,
+    run_id,
+    kind,
+    seq,
+    time,
+    epoch: epoch ?? 0,
+    ...(node_id === undefined ? {} : { node_id }),
+    ...(attempt === undefined ? {} : { attempt }),
+    ...(actor_id === undefined ? {} : { actor_id }),
+    ...(idempotency_key === undefined ? {} : { idempotency_key }),
+    ...(workflow === undefined ? {} : { workflow }),
+    body: parseBody(record.body),
+    ...(record.given === undefined ? {} : { given: record.given }),
+  };
+}
+
+/** A body may be a little larger than the payloads in it. */
+const BODY_BYTES_MAX = 8 * 1024 * 1024;
+const BODY_DEPTH_MAX = 48;
+
+function parseBody(text: string): RecordBody {
+  return parseJson(text, { bytesMax: BODY_BYTES_MAX, depthMax: BODY_DEPTH_MAX }) as Json as unknown as RecordBody;
+}

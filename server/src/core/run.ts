@@ -1,0 +1,75 @@
+/**
+ * A run's state: what the fold of its ledger gives, and nothing else. Owner, lane and `wake_at` are not state.
+ *
+ *   RUNNING ──wait──> WAITING ──answer, event, time──> RUNNING ──> COMPLETED | FAILED | CANCELLED
+ *
+ * `paused` is a flag beside the status. A RUNNING run with calls in flight is parked until they come back.
+ */
+import type { EventCursor, Scope } from "./event.ts";
+import type { Failure } from "./failure.ts";
+import type { Instant } from "./duration.ts";
+import type { Json } from "./json.ts";
+import type { Call } from "./step-record.ts";
+import type { Wait } from "./wait.ts";
+import type { Limits } from "./workflow.ts";
+
+export type RunStatus = "running" | "waiting" | "completed" | "failed" | "cancelled";
+
+export type RunState = {
+  // Identity: set by run.started, never changed.
+  readonly tenantId: string;
+  readonly runId: string;
+  readonly workflowId: string;
+  readonly version: number;
+  readonly digest: string;
+  readonly sessionId?: string;
+  readonly actorId?: string;
+  readonly parentRunId?: string;
+  readonly rootRunId: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly limits: Limits;
+  readonly channels: Readonly<Record<Scope, number>>;
+  readonly createTime: Instant;
+  // State.
+  readonly status: RunStatus;
+  readonly paused: boolean;
+  /** A cancel was asked for and `on_cancel` is running: whatever ends the run now ends it as cancelled. */
+  readonly cancelling: boolean;
+  readonly node: string;
+  readonly vars: Json;
+  /** Invariant: present exactly when status is "waiting". */
+  readonly wait?: Wait;
+  /** Invariant: empty unless status is "running". */
+  readonly calls: readonly Call[];
+  /** Steps taken: completed, waiting-then-completed and failed ones each count once. */
+  readonly steps: number;
+  /** Which history this is: a restore begins a new one, so that its effects get new keys. */
+  readonly epoch: number;
+  readonly cursors: readonly EventCursor[];
+  /** When run_timeout ends the run. */
+  readonly deadlineTime?: Instant;
+  readonly output?: Json;
+  readonly error?: Failure;
+  readonly updateTime: Instant;
+  readonly endTime?: Instant;
+  /** The seq of the last record. */
+  readonly seq: number;
+};
+
+/** Whether the run has come to its end. */
+export function hasEnded(run: RunState): boolean {
+  return run.status === "completed" || run.status === "failed" || run.status === "cancelled";
+}
+
+/** Whether a server must compute on the run now; otherwise it is parked. */
+export function isActive(run: RunState): boolean {
+  return run.status === "running" && !run.paused && run.calls.length === 0;
+}
+
+/** The earliest time at which something happens to the run by itself; none while it is paused or has ended. */
+export function wakeTimeOf(run: RunState): Instant | undefined {
+  if (run.paused || hasEnded(run)) return undefined;
+  const due = run.wait?.due_time;
+  if (due === undefined) return run.deadlineTime;
+  return run.deadlineTime === undefined || due < run.deadlineTime ? due : run.deadlineTime;
+}

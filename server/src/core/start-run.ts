@@ -1,0 +1,99 @@
+import { addMs, type Instant, parseDurationMs } from "./duration.ts";
+import { DomainError } from "./errors.ts";
+import type { Scope } from "./event.ts";
+import { apply } from "./apply.ts";
+import type { Decision } from "./decision.ts";
+import { waitIdOf } from "./identifiers.ts";
+import { canonicalJson, type JsonObject } from "./json.ts";
+import { applyPatch, type PatchOp } from "./pointer.ts";
+import type { RecordBody, StepRecordDraft } from "./step-record.ts";
+import type { Limits, Workflow } from "./workflow.ts";
+
+/** What a run is started with. */
+export type StartStimulus = {
+  type: "start";
+  now: Instant;
+  tenantId: string;
+  runId: string;
+  vars: JsonObject;
+  sessionId?: string;
+  actorId?: string;
+  parentRunId?: string;
+  rootRunId?: string;
+  labels: Record<string, string>;
+  /** Over those of the workflow, one by one. */
+  limits: Limits;
+  paused: boolean;
+  startAt?: Instant;
+  /** The last numbers of the run's channels, read before this decision. */
+  channels: Record<Scope, number>;
+};
+
+/**
+ * Starts a run: vars are the workflow's defaults with the caller's over them, name by name.
+ * @throws {DomainError} VARS_INVALID when they do not fit the workflow's schema
+ */
+export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision {
+  const { now, tenantId, runId, vars: given } = stimulus;
+  const patch = startPatch(workflow.defaultVars, given);
+  const vars = applyPatch({}, patch, { given });
+  const problems = workflow.varsValidator?.validate(vars) ?? [];
+  if (problems.length > 0) {
+    throw new DomainError("VARS_INVALID", "The vars do not fit the workflow's schema.", {
+      metadata: { workflow_id: workflow.workflowId },
+      problems: problems.map(({ path, message }) => ({ path: `vars${path}`, message })),
+    });
+  }
+  const limits = { ...workflow.limits, ...stimulus.limits };
+  const delayed = stimulus.startAt !== undefined && stimulus.startAt > now;
+  const begin = delayed ? stimulus.startAt! : now;
+  const body: RecordBody = {
+    start: {
+      workflow_id: workflow.workflowId,
+      version: workflow.version,
+      entry_node: workflow.entryNode,
+      ...(stimulus.sessionId === undefined ? {} : { session_id: stimulus.sessionId }),
+      ...(stimulus.parentRunId === undefined ? {} : { parent_run_id: stimulus.parentRunId }),
+      root_run_id: stimulus.rootRunId ?? runId,
+      labels: stimulus.labels,
+      limits,
+      channels: stimulus.channels,
+    },
+    patch,
+    ...(stimulus.paused ? { paused: true } : {}),
+    ...(delayed
+      ? {
+          wait: {
+            wait_id: waitIdOf(tenantId, runId, 0, 1),
+            reason: "until",
+            create_time: now,
+            due_time: stimulus.startAt!,
+          },
+        }
+      : {}),
+    ...(limits.runTimeout === undefined ? {} : { deadline_time: addMs(begin, parseDurationMs(limits.runTimeout)) }),
+  };
+  const record: StepRecordDraft = {
+    tenant_id: tenantId,
+    run_id: runId,
+    kind: "run.started",
+    seq: 1,
+    time: now,
+    epoch: 0,
+    ...(stimulus.actorId === undefined ? {} : { actor_id: stimulus.actorId }),
+    workflow: workflow.digest,
+    body,
+    given: canonicalJson(given),
+  };
+  return { run: apply(undefined, record, given), records: [record], commands: [] };
+}
+
+/** Writes the caller's vars over the defaults, so that the ledger stores them once. */
+function startPatch(defaults: JsonObject | undefined, given: JsonObject): PatchOp[] {
+  if (defaults === undefined) return [{ op: "set", path: "", of: "given" }];
+  const over = Object.keys(given).map((name): PatchOp => {
+    const path = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    return { op: "set", path, of: "given", at: path };
+  });
+  return [{ op: "set", path: "", value: defaults }, ...over];
+}

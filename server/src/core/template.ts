@@ -1,0 +1,233 @@
+// Strings of a registered graph with `${ expression }` inside (CONTRACT.md, rule 5).
+import { DomainError } from "./errors.ts";
+import {
+  type Budget,
+  compileExpression,
+  createBudget,
+  evaluate,
+  type Expression,
+  ExpressionError,
+  type ExpressionNames,
+} from "./expression.ts";
+import { assertJson, canonicalJson, JSON_BYTES_MAX, type Json, type JsonObject } from "./json.ts";
+
+/** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */
+const TEMPLATE_EXPRESSIONS_MAX = 64;
+const VALUE_EXPRESSIONS_MAX = 1_000;
+/** How deep a value of templates may be; payloads are checked against the same bound before they come here. */
+const VALUE_DEPTH_MAX = 32;
+
+export type TemplateOptions = { variables: readonly string[] };
+
+/** A compiled string. Immutable. */
+export type Template = {
+  /** There is no expression in it: it is the same for all names. */
+  readonly isConstant: boolean;
+  /** Texts, already unescaped, and expressions in turn. */
+  readonly parts: readonly (string | Expression)[];
+  /** The whole string is one expression, whose value keeps its type. */
+  readonly isWhole: boolean;
+};
+
+/** Parses and checks a string: `${ expr }` is an expression, `$${` stands for `${`.
+ *  @throws {ExpressionError} EXPRESSION_INVALID, with the position in `text` */
+export function compileTemplate(text: string, options: TemplateOptions): Template {
+  const parts: (string | Expression)[] = [];
+  let expressions = 0;
+  let literal = "";
+  let from = 0;
+  for (let at = text.indexOf("${"); at !== -1; at = text.indexOf("${", from)) {
+    if (at > from && text[at - 1] === "$") {
+      literal += text.slice(from, at - 1) + "${";
+      from = at + 2;
+      continue;
+    }
+    if (++expressions > TEMPLATE_EXPRESSIONS_MAX) {
+      throw new ExpressionError("EXPRESSION_INVALID", `a template has at most ${TEMPLATE_EXPRESSIONS_MAX} expressions`, at);
+    }
+    literal += text.slice(from, at);
+    if (literal !== "") parts.push(literal);
+    literal = "";
+    const end = endOfExpression(text, at + 2);
+    parts.push(compileAt(text.slice(at + 2, end), at + 2, options));
+    from = end + 1;
+  }
+  literal += text.slice(from);
+  if (literal !== "" || parts.length === 0) parts.push(literal);
+  return { isConstant: expressions === 0, parts, isWhole: expressions === 1 && parts.length === 1 };
+}
+
+/** The value of a template: that of its only expression, or a string with the values of its expressions inside, strings as
+ *  they are and all else as JSON text.
+ *  @throws {ExpressionError} EVALUATION_FAILED, EXPRESSION_LIMIT */
+export function evaluateTemplate(template: Template, names: ExpressionNames, budget: Budget = createBudget()): Json {
+  if (template.isWhole) return evaluate(template.parts[0] as Expression, names, budget);
+  let text = "";
+  for (const part of template.parts) {
+    if (typeof part === "string") text += part;
+    else {
+      const value = evaluate(part, names, budget);
+      text += typeof value === "string" ? value : canonicalJson(value);
+    }
+    // In UTF-16 units, of which none is more than three bytes; the exact bound is that of the payload this goes into.
+    if (text.length > JSON_BYTES_MAX) {
+      throw new ExpressionError("EXPRESSION_LIMIT", `the text has more than ${JSON_BYTES_MAX} characters`);
+    }
+  }
+  return text;
+}
+
+/** A JSON value whose strings, but not the names of its members, are templates. */
+export type TemplateValue = {
+  readonly isConstant: boolean;
+  /** The value for these names; the same object each time where the value is constant. The steps of all its expressions
+   *  together are bounded as those of one.
+   *  @throws {ExpressionError} EVALUATION_FAILED, EXPRESSION_LIMIT; `path` says which string */
+  evaluate(names: ExpressionNames): Json;
+};
+
+/** Parses and checks every string of a value.
+ *  `onProblem` takes all problems; without it the first is thrown.
+ *  @throws {ExpressionError} EXPRESSION_INVALID, with `path` and the position in the string there */
+export function compileTemplateValue(
+  value: Json,
+  options: TemplateOptions & { onProblem?: (problem: ExpressionError) => void },
+): TemplateValue {
+  const counter = { expressions: 0 };
+  const node = compileValue(value, { options, counter, path: "", depth: 0 });
+  if (node === undefined) return { isConstant: true, evaluate: constantValue(value) };
+  return {
+    isConstant: false,
+    evaluate: (names) => {
+      const result = node(names, createBudget());
+      // The parts are within bounds, but their sum may not be.
+      return checked(result);
+    },
+  };
+}
+
+type Evaluate = (names: ExpressionNames, budget: Budget) => Json;
+type Place = {
+  options: TemplateOptions & { onProblem?: (problem: ExpressionError) => void };
+  counter: { expressions: number };
+  path: string;
+  depth: number;
+};
+
+/** What evaluates `value`, or undefined where it is constant. */
+function compileValue(value: Json, place: Place): Evaluate | undefined {
+  if (typeof value === "string") return compileString(value, place);
+  if (value === null || typeof value !== "object") return undefined;
+  if (place.depth >= VALUE_DEPTH_MAX) {
+    throw new ExpressionError("EXPRESSION_INVALID", `more than ${VALUE_DEPTH_MAX} levels deep`, undefined, place.path);
+  }
+  const at = (key: string | number): Place => ({
+    ...place,
+    path: `${place.path}/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`,
+    depth: place.depth + 1,
+  });
+  if (Array.isArray(value)) {
+    const items = value.map((item, i) => compileValue(item, at(i)));
+    if (items.every((item) => item === undefined)) return undefined;
+    return (names, budget) => value.map((item, i) => items[i]?.(names, budget) ?? item);
+  }
+  const changing: [string, Evaluate][] = [];
+  for (const key of Object.keys(value)) {
+    const member = compileValue(value[key]!, at(key));
+    if (member !== undefined) changing.push([key, member]);
+  }
+  if (changing.length === 0) return undefined;
+  return (names, budget) => {
+    const object = Object.assign(Object.create(null), value) as JsonObject;
+    for (const [key, member] of changing) object[key] = member(names, budget);
+    return object;
+  };
+}
+
+function compileString(text: string, place: Place): Evaluate | undefined {
+  try {
+    const template = compileTemplate(text, place.options);
+    if (template.isConstant) {
+      const [literal] = template.parts as string[];
+      return literal === text ? undefined : () => literal!;
+    }
+    place.counter.expressions += template.parts.length;
+    if (place.counter.expressions > VALUE_EXPRESSIONS_MAX) {
+      throw new ExpressionError("EXPRESSION_INVALID", `more than ${VALUE_EXPRESSIONS_MAX} expressions in one value`);
+    }
+    return (names, budget) => {
+      try {
+        return evaluateTemplate(template, names, budget);
+      } catch (error) {
+        throw error instanceof ExpressionError ? atPath(error, place.path) : error;
+      }
+    };
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    const problem = atPath(error, place.path);
+    if (place.options.onProblem === undefined) throw problem;
+    place.options.onProblem(problem);
+    return undefined;
+  }
+}
+
+function atPath(error: ExpressionError, path: string): ExpressionError {
+  return new ExpressionError(error.code, error.message, error.position, path);
+}
+
+function constantValue(value: Json): () => Json {
+  return () => value;
+}
+
+function checked(value: Json): Json {
+  try {
+    assertJson(value);
+    return value;
+  } catch (error) {
+    if (error instanceof DomainError) throw new ExpressionError("EXPRESSION_LIMIT", `the result has ${error.message}`);
+    throw error;
+  }
+}
+
+function compileAt(source: string, offset: number, options: TemplateOptions): Expression {
+  try {
+    return compileExpression(source, options);
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    throw new ExpressionError(error.code, error.message, (error.position ?? 0) + offset);
+  }
+}
+
+/** The index of the brace that closes the expression which begins at `from`. Braces in string literals and comments do not
+ *  count, and those of map literals come in pairs. */
+function endOfExpression(text: string, from: number): number {
+  let open = 0;
+  for (let at = from; at < text.length; at++) {
+    const character = text[at]!;
+    if (character === "{") open += 1;
+    else if (character === "}") {
+      if (open === 0) return at;
+      open -= 1;
+    } else if (character === '"' || character === "'") {
+      at = endOfString(text, at, from);
+    } else if (character === "/" && text[at + 1] === "/") {
+      const newline = text.indexOf("\n", at);
+      at = newline === -1 ? text.length : newline;
+    }
+  }
+  throw new ExpressionError("EXPRESSION_INVALID", "the expression is not closed with }", from - 2);
+}
+
+/** The index of the last quote of the string literal whose first quote is at `start`. */
+function endOfString(text: string, start: number, expressionStart: number): number {
+  const quote = text[start]!;
+  const delimiter = text.startsWith(quote.repeat(3), start) ? quote.repeat(3) : quote;
+  // In r"..." a backslash is a character like others.
+  const prefix = /(?:^|[^A-Za-z0-9_])([rRbB]{1,2})$/.exec(text.slice(Math.max(expressionStart, start - 3), start))?.[1] ?? "";
+  const raw = /[rR]/.test(prefix);
+  for (let at = start + delimiter.length; at < text.length; at++) {
+    if (text[at] === "\\" && !raw) at += 1;
+    else if (text.startsWith(delimiter, at)) return at + delimiter.length - 1;
+  }
+  throw new ExpressionError("EXPRESSION_INVALID", "a string inside the expression is not closed", start);
+}

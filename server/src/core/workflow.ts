@@ -1,0 +1,540 @@
+/**
+ * A workflow: a versioned, immutable graph. `WorkflowDefinition` is its proto JSON, as it is stored and digested;
+ * `Workflow` is the same with every expression, template and schema compiled.
+ */
+import { createHash } from "node:crypto";
+import { parseDurationMs } from "./duration.ts";
+import { DomainError, type FieldProblem } from "./errors.ts";
+import type { Scope } from "./event.ts";
+import { compileExpression, type Expression } from "./expression.ts";
+import { canonicalJson, type Json, type JsonObject } from "./json.ts";
+import { compileSchema, type SchemaValidator } from "./json-schema.ts";
+import { pointerFromDotted } from "./pointer.ts";
+import { compileTemplateValue, type TemplateValue } from "./template.ts";
+
+/** Bounds of what runs may use. As in the graph: durations are text. */
+export type Limits = {
+  maxSteps?: number;
+  maxTokens?: number;
+  maxCostUsd?: number;
+  maxDepth?: number;
+  runTimeout?: string;
+  warnPercent?: number;
+};
+
+/** Steps a run may take where no limit says otherwise (CONTRACT.md, rule 13). */
+export const MAX_STEPS_DEFAULT = 100_000;
+
+/** Problems that are reported at once; a graph with more is told so. */
+const PROBLEMS_MAX = 100;
+
+export type EdgeDefinition = { to: string; when?: string };
+export type ToolCallDefinition = { name: string; arguments?: Json; callId?: string };
+export type PolicyDefinition = { [key: string]: Json } & {
+  initialBackoff?: string;
+  maxBackoff?: string;
+  timeout?: string;
+  queueTimeout?: string;
+  heartbeatTimeout?: string;
+};
+
+export type NodeDefinition = {
+  description?: string;
+  resultKey?: string;
+  next?: EdgeDefinition[];
+  onError?: string;
+  policy?: PolicyDefinition;
+  // Exactly one of:
+  askUser?: {
+    prompt?: string;
+    details?: Json;
+    choices?: Json;
+    allowFreeText?: boolean;
+    answerSchema?: JsonObject;
+    assignees?: string[];
+    timeout?: string;
+    defaultAnswer?: Json;
+  };
+  waitUntil?: { at?: string; after?: string };
+  waitEvent?: { names?: string[]; scope?: string; key?: string; timeout?: string };
+  emitEvent?: { name?: string; scope?: string; key?: string; payload?: Json; eventId?: string };
+  answerUser?: { message?: string };
+  toolCalls?: { calls?: ToolCallDefinition[]; callsFrom?: string; requireApproval?: boolean; onFailure?: string };
+  custom?: { type?: string; payload?: Json };
+  assign?: { values?: JsonObject; append?: JsonObject; unset?: string[] };
+  handler?: JsonObject;
+  complete?: { output?: Json };
+  fail?: { code?: string; message?: string };
+};
+
+export type WorkflowDefinition = {
+  workflowId: string;
+  description?: string;
+  entryNode: string;
+  nodes: { [nodeId: string]: NodeDefinition };
+  varsSchema?: JsonObject;
+  defaultVars?: JsonObject;
+  onError?: string;
+  onCancel?: string;
+  limits?: Limits;
+  labels?: { [key: string]: string };
+  commitEveryStep?: boolean;
+};
+
+/** A value to write at a place in vars. */
+export type PathValue = { pointer: string; value: TemplateValue };
+
+export type NodeKind =
+  | {
+      type: "ask_user";
+      prompt: TemplateValue;
+      details?: TemplateValue;
+      choices?: TemplateValue;
+      allowFreeText: boolean;
+      answerSchema?: JsonObject;
+      answerValidator?: SchemaValidator;
+      assignees: readonly TemplateValue[];
+      timeout?: TemplateValue;
+      defaultAnswer?: TemplateValue;
+    }
+  | { type: "wait_until"; at?: TemplateValue; after?: TemplateValue }
+  | { type: "wait_event"; names: readonly TemplateValue[]; scope: Scope; key?: TemplateValue; timeout?: TemplateValue }
+  | {
+      type: "emit_event";
+      name: TemplateValue;
+      scope: Scope;
+      key?: TemplateValue;
+      payload?: TemplateValue;
+      eventId?: TemplateValue;
+    }
+  | { type: "answer_user"; message: TemplateValue }
+  | { type: "tool_calls"; calls: readonly ToolCall[] | Expression; requireApproval: boolean; failureIsError: boolean }
+  | { type: "custom"; effectType: string; payload: TemplateValue }
+  | { type: "assign"; values: readonly PathValue[]; append: readonly PathValue[]; unset: readonly string[] }
+  | { type: "handler" }
+  | { type: "complete"; output?: TemplateValue }
+  | { type: "fail"; code: TemplateValue; message: TemplateValue };
+
+export type ToolCall = { name: TemplateValue; arguments?: TemplateValue; callId?: TemplateValue };
+export type Edge = { to: string; when?: Expression };
+
+export type WorkflowNode = {
+  nodeId: string;
+  kind: NodeKind;
+  /** JSON Pointer into vars. */
+  resultPointer?: string;
+  next: readonly Edge[];
+  onError?: string;
+};
+
+export type Workflow = {
+  workflowId: string;
+  /** Given by the store; 0 before it is registered. */
+  version: number;
+  digest: string;
+  definition: WorkflowDefinition;
+  entryNode: string;
+  nodes: ReadonlyMap<string, WorkflowNode>;
+  defaultVars?: JsonObject;
+  varsValidator?: SchemaValidator;
+  onError?: string;
+  onCancel?: string;
+  limits: Limits;
+  commitEveryStep: boolean;
+};
+
+/** Names that the graph's expressions may use (CONTRACT.md, rule 5). */
+const VARIABLES = ["vars", "run", "result", "error", "now"] as const;
+
+const KIND_KEYS = [
+  "askUser",
+  "waitUntil",
+  "waitEvent",
+  "emitEvent",
+  "answerUser",
+  "toolCalls",
+  "custom",
+  "assign",
+  "handler",
+  "complete",
+  "fail",
+] as const;
+
+const SCOPE_BY_NAME: Record<string, Scope> = {
+  SCOPE_RUN: "run",
+  SCOPE_SESSION: "session",
+  SCOPE_WORKFLOW: "workflow",
+  SCOPE_GLOBAL: "global",
+};
+
+/** The digest that names a version: SHA-256, lower-case hex, of the RFC 8785 form of what decides how runs behave. */
+export function workflowDigest(definition: WorkflowDefinition): string {
+  const { description: _description, labels: _labels, nodes, ...rest } = definition;
+  return createHash("sha256")
+    .update(canonicalJson({ ...rest, nodes } as Json))
+    .digest("hex");
+}
+
+/**
+ * Parses and checks a whole graph.
+ * @throws {DomainError} WORKFLOW_INVALID with every problem and its path
+ */
+export function compileWorkflow(definition: WorkflowDefinition, version = 0): Workflow {
+  const problems: FieldProblem[] = [];
+  /** Runs `work`; what it throws becomes a problem at `path`. */
+  const at = <T>(path: string, work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch (error) {
+      problems.push({ path, message: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    }
+  };
+  const nodes = new Map<string, WorkflowNode>();
+  for (const [nodeId, node] of Object.entries(definition.nodes ?? {})) {
+    const compiled = compileNode(nodeId, node, at, problems);
+    if (compiled !== undefined) nodes.set(nodeId, compiled);
+  }
+  checkTargets(definition, problems);
+  if (problems.length === 0) checkPaths(definition, problems);
+  const varsSchema = definition.varsSchema;
+  const varsValidator = varsSchema && at("varsSchema", () => compileSchema(varsSchema));
+  checkLimits(definition.limits, "limits", problems);
+  if (problems.length > 0) {
+    const shown = problems.slice(0, PROBLEMS_MAX);
+    throw new DomainError("WORKFLOW_INVALID", `The workflow has ${problems.length} problem(s).`, {
+      metadata: { workflow_id: definition.workflowId, problems: String(problems.length) },
+      problems: shown,
+    });
+  }
+  return {
+    workflowId: definition.workflowId,
+    version,
+    digest: workflowDigest(definition),
+    definition,
+    entryNode: definition.entryNode,
+    nodes,
+    ...(definition.defaultVars === undefined ? {} : { defaultVars: definition.defaultVars }),
+    ...(varsValidator === undefined ? {} : { varsValidator }),
+    ...(definition.onError ? { onError: definition.onError } : {}),
+    ...(definition.onCancel ? { onCancel: definition.onCancel } : {}),
+    limits: definition.limits ?? {},
+    commitEveryStep: definition.commitEveryStep ?? false,
+  };
+}
+
+/** Reports limits whose values mean nothing, at paths below `path`. */
+export function checkLimits(limits: Limits | undefined, path: string, problems: FieldProblem[]): void {
+  if (limits?.runTimeout === undefined) return;
+  try {
+    parseDurationMs(limits.runTimeout);
+  } catch (error) {
+    problems.push({ path: `${path}.runTimeout`, message: (error as Error).message });
+  }
+}
+
+type At = <T>(path: string, work: () => T) => T | undefined;
+
+function compileNode(
+  nodeId: string,
+  node: NodeDefinition,
+  at: At,
+  problems: FieldProblem[],
+): WorkflowNode | undefined {
+  const path = `nodes.${nodeId}`;
+  const present = KIND_KEYS.filter((key) => node[key] !== undefined);
+  if (present.length !== 1) {
+    const found = present.length === 0 ? "none" : present.join(", ");
+    problems.push({ path, message: `a node has exactly one kind (${KIND_KEYS.join(", ")}); found ${found}` });
+    return undefined;
+  }
+  const kind = compileKind(present[0]!, node, path, at, problems);
+  const resultKey = node.resultKey;
+  const resultPointer = resultKey && at(`${path}.resultKey`, () => pointerFromDotted(resultKey));
+  const next = (node.next ?? []).map((edge, index) => {
+    const source = edge.when;
+    const when = source ? at(`${path}.next[${index}].when`, () => compileBare(source)) : undefined;
+    return { to: edge.to, ...(when ? { when } : {}) };
+  });
+  checkPolicy(node.policy, `${path}.policy`, at);
+  if (kind === undefined) return undefined;
+  return {
+    nodeId,
+    kind,
+    ...(resultPointer ? { resultPointer } : {}),
+    next,
+    ...(node.onError ? { onError: node.onError } : {}),
+  };
+}
+
+function compileBare(source: string): Expression {
+  return compileExpression(source, { variables: VARIABLES });
+}
+
+function compileValue(value: Json): TemplateValue {
+  return compileTemplateValue(value, { variables: VARIABLES });
+}
+
+const DURATION_FIELDS = ["initialBackoff", "maxBackoff", "timeout", "queueTimeout", "heartbeatTimeout"] as const;
+
+function checkPolicy(policy: PolicyDefinition | undefined, path: string, at: At): void {
+  for (const field of DURATION_FIELDS) {
+    const text = policy?.[field];
+    if (text !== undefined) at(`${path}.${field}`, () => checkDuration(text));
+  }
+}
+
+/** Compiles a duration that may be a template; a constant one is checked at once. */
+function compileDuration(text: string): TemplateValue {
+  const value = compileValue(text);
+  if (value.isConstant) parseDurationMs(String(value.evaluate({})));
+  return value;
+}
+
+function checkDuration(text: string): void {
+  compileDuration(text);
+}
+
+function compileKind(
+  key: (typeof KIND_KEYS)[number],
+  node: NodeDefinition,
+  path: string,
+  at: At,
+  problems: FieldProblem[],
+): NodeKind | undefined {
+  const required = (value: string | undefined, field: string): TemplateValue | undefined => {
+    if (value === undefined || value === "") problems.push({ path: `${path}.${key}.${field}`, message: "is required" });
+    return at(`${path}.${key}.${field}`, () => compileValue(value ?? ""));
+  };
+  const optional = <K extends string>(field: K, value: Json | undefined): Partial<Record<K, TemplateValue>> => {
+    if (value === undefined) return {};
+    const compiled = at(`${path}.${key}.${field}`, () => compileValue(value));
+    return (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
+  };
+  const duration = <K extends string>(field: K, text: string | undefined): Partial<Record<K, TemplateValue>> => {
+    if (!text) return {};
+    const compiled = at(`${path}.${key}.${field}`, () => compileDuration(text));
+    return (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
+  };
+  const scope = (name: string | undefined): Scope => SCOPE_BY_NAME[name ?? "SCOPE_RUN"] ?? "run";
+  const list = (field: string, values: readonly string[] | undefined): TemplateValue[] =>
+    (values ?? []).flatMap((value, index) => at(`${path}.${key}.${field}[${index}]`, () => compileValue(value)) ?? []);
+
+  switch (key) {
+    case "askUser": {
+      const ask = node.askUser!;
+      const prompt = required(ask.prompt, "prompt");
+      const schema = ask.answerSchema;
+      const validator = schema && at(`${path}.askUser.answerSchema`, () => compileSchema(schema));
+      if (Array.isArray(ask.choices) && ask.choices.length === 0) {
+        problems.push({ path: `${path}.askUser.choices`, message: "has no choice" });
+      } else if (ask.choices !== undefined && !Array.isArray(ask.choices) && !isTemplateText(ask.choices)) {
+        problems.push({ path: `${path}.askUser.choices`, message: "must be a list, or a template that gives one" });
+      }
+      return (
+        prompt && {
+          type: "ask_user",
+          prompt,
+          ...optional("details", ask.details),
+          ...optional("choices", ask.choices),
+          allowFreeText: ask.allowFreeText ?? false,
+          ...(schema === undefined ? {} : { answerSchema: schema }),
+          ...(validator === undefined ? {} : { answerValidator: validator }),
+          assignees: list("assignees", ask.assignees),
+          ...duration("timeout", ask.timeout),
+          ...optional("defaultAnswer", ask.defaultAnswer),
+        }
+      );
+    }
+    case "waitUntil": {
+      const wait = node.waitUntil!;
+      if ((wait.at === undefined) === (wait.after === undefined)) {
+        problems.push({ path: `${path}.waitUntil`, message: "needs exactly one of at, after" });
+      }
+      return { type: "wait_until", ...optional("at", wait.at), ...duration("after", wait.after) };
+    }
+    case "waitEvent": {
+      const wait = node.waitEvent!;
+      if ((wait.names ?? []).length === 0) {
+        problems.push({ path: `${path}.waitEvent.names`, message: "needs at least one name" });
+      }
+      for (const [index, name] of (wait.names ?? []).entries()) {
+        if (name === "" || name.slice(0, -1).includes("*")) {
+          const message = "a name is not empty and has `*` at its end only";
+          problems.push({ path: `${path}.waitEvent.names[${index}]`, message });
+        }
+      }
+      return {
+        type: "wait_event",
+        names: list("names", wait.names),
+        scope: scope(wait.scope),
+        ...(wait.key ? optional("key", wait.key) : {}),
+        ...duration("timeout", wait.timeout),
+      };
+    }
+    case "emitEvent": {
+      const emit = node.emitEvent!;
+      const name = required(emit.name, "name");
+      if (emit.name?.includes("*")) problems.push({ path: `${path}.emitEvent.name`, message: "may not hold `*`" });
+      return (
+        name && {
+          type: "emit_event",
+          name,
+          scope: scope(emit.scope),
+          ...(emit.key ? optional("key", emit.key) : {}),
+          ...optional("payload", emit.payload),
+          ...(emit.eventId ? optional("eventId", emit.eventId) : {}),
+        }
+      );
+    }
+    case "answerUser": {
+      const message = required(node.answerUser!.message, "message");
+      return message && { type: "answer_user", message };
+    }
+    case "toolCalls": {
+      const tools = node.toolCalls!;
+      if (((tools.calls ?? []).length > 0) === Boolean(tools.callsFrom)) {
+        problems.push({ path: `${path}.toolCalls`, message: "needs exactly one of calls, callsFrom" });
+      }
+      const callsFrom = tools.callsFrom;
+      const calls = callsFrom
+        ? at(`${path}.toolCalls.callsFrom`, () => compileBare(callsFrom))
+        : (tools.calls ?? []).flatMap((call, index) => compileCall(call, `${path}.toolCalls.calls[${index}]`, at));
+      return (
+        calls && {
+          type: "tool_calls",
+          calls,
+          requireApproval: tools.requireApproval ?? false,
+          failureIsError: tools.onFailure === "TOOL_FAILURE_AS_ERROR",
+        }
+      );
+    }
+    case "custom": {
+      const custom = node.custom!;
+      if (!custom.type) problems.push({ path: `${path}.custom.type`, message: "is required" });
+      const payload = at(`${path}.custom.payload`, () => compileValue(custom.payload ?? null));
+      return payload && { type: "custom", effectType: custom.type ?? "", payload };
+    }
+    case "assign":
+      return compileAssign(node.assign!, path, at, problems);
+    case "handler":
+      return { type: "handler" };
+    case "complete":
+      return { type: "complete", ...optional("output", node.complete!.output) };
+    case "fail": {
+      const code = required(node.fail!.code, "code");
+      const message = at(`${path}.fail.message`, () => compileValue(node.fail!.message ?? ""));
+      return code && message && { type: "fail", code, message };
+    }
+  }
+}
+
+function isTemplateText(value: Json): boolean {
+  return typeof value === "string" && value.includes("${");
+}
+
+function compileCall(call: ToolCallDefinition, path: string, at: At): ToolCall[] {
+  const compile = (field: string, value: Json) => at(`${path}.${field}`, () => compileValue(value));
+  const name = compile("name", call.name);
+  const argumentsValue = call.arguments === undefined ? undefined : compile("arguments", call.arguments);
+  const callId = call.callId ? compile("callId", call.callId) : undefined;
+  if (name === undefined) return [];
+  return [{ name, ...(argumentsValue ? { arguments: argumentsValue } : {}), ...(callId ? { callId } : {}) }];
+}
+
+function compileAssign(
+  assign: NonNullable<NodeDefinition["assign"]>,
+  path: string,
+  at: At,
+  problems: FieldProblem[],
+): NodeKind {
+  const compilePaths = (field: string, values: JsonObject | undefined): PathValue[] =>
+    Object.entries(values ?? {}).flatMap(([dotted, value]) => {
+      const entryPath = `${path}.assign.${field}.${dotted}`;
+      const pointer = at(entryPath, () => pointerFromDotted(dotted));
+      const compiled = at(entryPath, () => compileValue(value));
+      return pointer === undefined || compiled === undefined ? [] : [{ pointer, value: compiled }];
+    });
+  const values = compilePaths("values", assign.values);
+  const append = compilePaths("append", assign.append);
+  const unset = (assign.unset ?? []).flatMap(
+    (dotted, index) => at(`${path}.assign.unset[${index}]`, () => pointerFromDotted(dotted)) ?? [],
+  );
+  const written = [...values.map((value) => value.pointer), ...append.map((value) => value.pointer), ...unset];
+  for (const pointer of written) {
+    const clash = written.find((other) => other !== pointer && other.startsWith(`${pointer}/`));
+    if (clash || written.indexOf(pointer) !== written.lastIndexOf(pointer)) {
+      problems.push({ path: `${path}.assign`, message: `writes ${pointer} twice, or it and a part of it` });
+      break;
+    }
+  }
+  return { type: "assign", values, append, unset };
+}
+
+function checkTargets(definition: WorkflowDefinition, problems: FieldProblem[]): void {
+  const known = (nodeId: string) => Object.hasOwn(definition.nodes ?? {}, nodeId);
+  const check = (path: string, target: string | undefined) => {
+    if (target && !known(target)) problems.push({ path, message: `there is no node "${target}"` });
+  };
+  if (!definition.entryNode) problems.push({ path: "entryNode", message: "is required" });
+  check("entryNode", definition.entryNode);
+  check("onError", definition.onError);
+  check("onCancel", definition.onCancel);
+  for (const [nodeId, node] of Object.entries(definition.nodes ?? {})) {
+    check(`nodes.${nodeId}.onError`, node.onError);
+    for (const [index, edge] of (node.next ?? []).entries()) check(`nodes.${nodeId}.next[${index}].to`, edge.to);
+    const path = `nodes.${nodeId}.next`;
+    const isEnd = node.complete !== undefined || node.fail !== undefined;
+    if (isEnd && (node.next ?? []).length > 0) problems.push({ path, message: "an end has no next node" });
+    if (node.assign !== undefined && (node.next ?? []).length === 0) {
+      problems.push({ path, message: "assign has no result that could end the run: it needs a next node" });
+    }
+    const open = (node.next ?? []).findIndex((edge) => !edge.when);
+    if (open !== -1 && open < (node.next ?? []).length - 1) {
+      problems.push({ path: `${path}[${open + 1}]`, message: "stands behind an edge that always holds" });
+    }
+  }
+}
+
+/** Kinds at which a run rests, so that a loop through one is a loop that waits, which is allowed never to end. */
+function rests(node: NodeDefinition): boolean {
+  const { askUser, waitUntil, waitEvent, toolCalls, custom, handler } = node;
+  return [askUser, waitUntil, waitEvent, toolCalls, custom, handler].some((kind) => kind !== undefined);
+}
+
+/** Finds nodes that nothing leads to, and nodes from which a run neither ends nor ever rests. */
+function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): void {
+  const { nodes } = definition;
+  const successors = (nodeId: string): string[] => {
+    const node = nodes[nodeId]!;
+    return [...(node.next ?? []).map((edge) => edge.to), ...(node.onError ? [node.onError] : [])];
+  };
+  const reached = new Set<string>();
+  const pending = [definition.entryNode, definition.onError, definition.onCancel].filter((id) => id !== undefined && id !== "");
+  for (let nodeId = pending.pop(); nodeId !== undefined; nodeId = pending.pop()) {
+    if (reached.has(nodeId)) continue;
+    reached.add(nodeId);
+    pending.push(...successors(nodeId));
+  }
+  const predecessors = new Map<string, string[]>();
+  for (const nodeId of Object.keys(nodes)) {
+    for (const target of successors(nodeId)) {
+      const list = predecessors.get(target);
+      if (list) list.push(nodeId);
+      else predecessors.set(target, [nodeId]);
+    }
+  }
+  const settling = new Set<string>();
+  const ends = Object.keys(nodes).filter((nodeId) => rests(nodes[nodeId]!) || (nodes[nodeId]!.next ?? []).length === 0);
+  for (let nodeId = ends.pop(); nodeId !== undefined; nodeId = ends.pop()) {
+    if (settling.has(nodeId)) continue;
+    settling.add(nodeId);
+    ends.push(...(predecessors.get(nodeId) ?? []));
+  }
+  for (const nodeId of Object.keys(nodes)) {
+    if (!reached.has(nodeId)) problems.push({ path: `nodes.${nodeId}`, message: "nothing leads to this node" });
+    if (!settling.has(nodeId)) {
+      problems.push({ path: `nodes.${nodeId}`, message: "nothing ends a run that comes here: it would turn in circles" });
+    }
+  }
+}

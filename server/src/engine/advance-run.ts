@@ -1,0 +1,56 @@
+/** Computing on active runs, in the background, until they park or end. */
+import { DomainError } from "../core/errors.ts";
+import type { Failure } from "../core/failure.ts";
+import { isActive } from "../core/run.ts";
+import type { RunKey } from "../store/contract.ts";
+import type { EngineContext } from "./context.ts";
+import { nextStep, OwnedElsewhereError, perform } from "./perform.ts";
+import type { RunEntry } from "./run-table.ts";
+
+/** Pauses between attempts while the database is away or others keep changing the run; the last one repeats. */
+const RETRY_PAUSES_MS = [50, 200, 500, 1_000, 2_000];
+
+/** Takes the run forward by one transition; each commit asks for the next one (see `settle` in perform.ts). */
+export function advanceRun(context: EngineContext, key: RunKey): void {
+  void context.runs.exclusive(key, (entry) => advanceOnce(context, entry)).catch((error: unknown) => {
+    context.log.error({ err: error, runId: key.runId }, "a run could not be advanced");
+  });
+}
+
+async function advanceOnce(context: EngineContext, entry: RunEntry): Promise<void> {
+  for (let attempt = 0; !context.isStopping(); attempt++) {
+    try {
+      await perform(context, entry, (now, run) => (isActive(run) ? nextStep(now, run) : undefined));
+      return;
+    } catch (error) {
+      // Another server has the run: it goes on there.
+      if (error instanceof OwnedElsewhereError) return;
+      if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return;
+      const isTransient =
+        error instanceof DomainError && (error.reason === "DATABASE_UNAVAILABLE" || error.reason === "TRANSITION_CONFLICT");
+      if (!isTransient && (await failRun(context, entry, error))) return;
+      delete entry.state;
+      await pause(RETRY_PAUSES_MS[Math.min(attempt, RETRY_PAUSES_MS.length - 1)]!);
+    }
+  }
+}
+
+/** Fails a run that cannot go on, so that it does not stand still unseen. Says whether that was committed. */
+async function failRun(context: EngineContext, entry: RunEntry, cause: unknown): Promise<boolean> {
+  const isRejected = cause instanceof DomainError && cause.reason === "TRANSITION_REJECTED";
+  const failure: Failure = isRejected
+    ? { code: "STORE_REJECTED", message: "The database refuses to store the run's next step.", retryable: false }
+    : { code: "INTERNAL", message: "The server failed to compute the run's next step.", retryable: false };
+  context.log.error({ err: cause, runId: entry.key.runId }, "a run is failed because its next step cannot be made");
+  try {
+    await perform(context, entry, (now) => ({ type: "fail", now, failure }), { runAhead: false });
+    return true;
+  } catch (error) {
+    context.log.error({ err: error, runId: entry.key.runId }, "the failure of a run could not be stored; trying again");
+    return false;
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,172 @@
+/** What rpc asks of the engine: one method per RPC, in the words of core. Refusals are thrown as `DomainError`. */
+import type { Instant } from "../core/duration.ts";
+import type { DomainError } from "../core/errors.ts";
+import type { Scope } from "../core/event.ts";
+import type { Json, JsonObject } from "../core/json.ts";
+import type { SealedRecord } from "../core/ledger-format.ts";
+import type { RunState, RunStatus } from "../core/run.ts";
+import type { StepRecordDraft } from "../core/step-record.ts";
+import type { Wait, WaitReason } from "../core/wait.ts";
+import type { Limits, WorkflowDefinition } from "../core/workflow.ts";
+
+/** On whose behalf an operation runs. The tenant comes from the credential only. */
+export type Caller = { tenantId: string };
+
+export type BlockedReason = "no_worker" | "retry_at" | "rate_limit";
+
+/** A run as callers see it. In a basic view `state.vars` is null and `state.output` absent. */
+export type RunView = { state: RunState; view: "basic" | "full"; blockedReason?: BlockedReason };
+
+/** A wait as callers see it, with what it shows of its run. */
+export type WaitView = {
+  runId: string;
+  wait: Wait;
+  workflowId: string;
+  sessionId?: string;
+  labels: Readonly<Record<string, string>>;
+  /** When it was answered or ended otherwise; absent while it is open. */
+  closeTime?: Instant;
+  answeredBy?: string;
+};
+
+export type WorkflowView = {
+  version: number;
+  digest: string;
+  definition: WorkflowDefinition;
+  createTime: Instant;
+  current: boolean;
+  archived: boolean;
+};
+
+export type StepRecordView = { record: StepRecordDraft; sealed: SealedRecord };
+
+export type StartRequest = {
+  /** Absent: the server makes one (UUIDv7). */
+  runId?: string;
+  workflowId: string;
+  /** 0: the current version. */
+  version: number;
+  vars: JsonObject;
+  sessionId?: string;
+  actorId?: string;
+  labels: Record<string, string>;
+  limits: Limits;
+  paused: boolean;
+  startAt?: Instant;
+};
+
+export type RunFilter = {
+  workflowId?: string;
+  version?: number;
+  statuses?: readonly RunStatus[];
+  sessionId?: string;
+  actorId?: string;
+  parentRunId?: string;
+  rootRunId?: string;
+  labels?: Readonly<Record<string, string>>;
+  paused?: boolean;
+  waitingReasons?: readonly WaitReason[];
+  createTimeAfter?: Instant;
+  createTimeBefore?: Instant;
+};
+
+export type WaitFilter = {
+  /** Empty: user. */
+  reasons: readonly WaitReason[];
+  workflowId?: string;
+  sessionId?: string;
+  runId?: string;
+  assignee?: string;
+  labels?: Readonly<Record<string, string>>;
+};
+
+/** pageSize 0 means 50; pageToken "" means the first page; nextPageToken "" means there is no more. */
+export type PageRequest = { pageSize: number; pageToken: string };
+
+export type NoticeKind = "started" | "waiting" | "resumed" | "paused" | "unpaused" | "completed" | "failed" | "cancelled";
+
+/** A message of WatchRuns; without a notice it is a heartbeat. `run` is as it is now, at or after the notice. */
+export type RunsMessage = { cursor: string; notice?: { noticeId: string; kind: NoticeKind; run: RunView } };
+/** A message of WatchRun; without a record it is a heartbeat. */
+export type RunMessage = { cursor: string; stepRecord?: StepRecordView };
+
+export type EmitRequest = {
+  name: string;
+  scope: Scope;
+  /** The run, session or workflow that the scope names; "" for global. */
+  scopeId: string;
+  key: string;
+  payload: Json;
+  /** Absent: the server makes one. */
+  eventId?: string;
+  actorId?: string;
+};
+
+export type ControlRequest = { runId: string; actorId?: string; reason?: string };
+
+export interface Engine {
+  registerWorkflow(caller: Caller, definition: WorkflowDefinition): Promise<WorkflowView>;
+  getWorkflow(caller: Caller, workflowId: string, version: number): Promise<WorkflowView>;
+  listWorkflows(
+    caller: Caller,
+    request: PageRequest & { workflowId?: string; includeArchived: boolean },
+  ): Promise<{ workflows: WorkflowView[]; nextPageToken: string }>;
+  setCurrentVersion(caller: Caller, workflowId: string, version: number): Promise<WorkflowView>;
+  setArchived(caller: Caller, workflowId: string, archived: boolean): Promise<WorkflowView>;
+
+  startRun(caller: Caller, request: StartRequest): Promise<RunView>;
+  /** Each start for itself: its run, or why it was refused. */
+  startRuns(caller: Caller, requests: readonly StartRequest[]): Promise<(RunView | DomainError)[]>;
+  getRun(caller: Caller, runId: string, view: "basic" | "full"): Promise<RunView>;
+  listRuns(
+    caller: Caller,
+    request: PageRequest & {
+      filter: RunFilter;
+      order: "create_time_desc" | "create_time_asc" | "update_time_desc";
+      view: "basic" | "full";
+    },
+  ): Promise<{ runs: RunView[]; nextPageToken: string }>;
+  /** Returns at the end, at a wait whose reason is asked for, or after `timeoutMs` with the run as it is. */
+  awaitRun(
+    caller: Caller,
+    request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
+  ): Promise<RunView>;
+  deleteRun(caller: Caller, runId: string): Promise<void>;
+
+  listWaits(
+    caller: Caller,
+    request: PageRequest & { filter: WaitFilter },
+  ): Promise<{ waits: WaitView[]; nextPageToken: string }>;
+  getWait(caller: Caller, waitId: string): Promise<WaitView>;
+  resumeRun(
+    caller: Caller,
+    request: { runId: string; waitId: string; payload: Json; requestId?: string; actorId?: string },
+  ): Promise<RunView>;
+  emitEvent(caller: Caller, request: EmitRequest): Promise<{ eventId: string; delivered: number }>;
+
+  cancelRun(caller: Caller, request: ControlRequest): Promise<RunView>;
+  pauseRun(caller: Caller, request: ControlRequest): Promise<RunView>;
+  unpauseRun(caller: Caller, request: ControlRequest): Promise<RunView>;
+  /** Does now what is due for the run; a paused run takes up to `maxSteps` steps and stays paused. */
+  tickRun(caller: Caller, request: { runId: string; maxSteps: number }): Promise<RunView>;
+
+  /** Waits up to `waitMs` when there is nothing new. */
+  listStepRecords(
+    caller: Caller,
+    request: PageRequest & { runId: string; afterSeq: number; waitMs: number; signal: AbortSignal },
+  ): Promise<{ records: StepRecordView[]; nextPageToken: string }>;
+  getStepRecord(caller: Caller, runId: string, seq: number): Promise<StepRecordView>;
+
+  /** Every record behind `afterSeq`, then those to come; ends when the run has ended and all was sent. */
+  watchRun(caller: Caller, request: { runId: string; afterSeq: number; signal: AbortSignal }): AsyncIterable<RunMessage>;
+  /** Notices behind `cursor` ("": from now on; "beginning": all that are kept), then those to come. */
+  watchRuns(
+    caller: Caller,
+    request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
+  ): AsyncIterable<RunsMessage>;
+
+  /** Whether the server can do its work now: the database answers and the lease is held. */
+  isServing(): boolean;
+  /** Calls back whenever `isServing` changes; gives the function that ends it. */
+  onServingChange(callback: (serving: boolean) => void): () => void;
+}

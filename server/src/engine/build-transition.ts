@@ -1,0 +1,123 @@
+/** From decisions to what is committed: one place that seals, and that derives notices, waits and the wake time. */
+import type { Command } from "../core/decision.ts";
+import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
+import type { StepRecordDraft } from "../core/step-record.ts";
+import type { NoticeDraft, NoticeKind, StoredRun, Transition, WaitClosing } from "../store/contract.ts";
+import { sealRecords } from "./seal.ts";
+
+/** The rules that this release's rows follow. */
+export const RUN_FORMAT = 1;
+
+export type Plan = {
+  after: RunState;
+  records: readonly StepRecordDraft[];
+  commands: readonly Command[];
+};
+
+export type TransitionFacts = {
+  /** Undefined: the run is new. */
+  before?: StoredRun;
+  plan: Plan;
+  headHash: string;
+  requestDigest: string;
+  laneId: number;
+  consumedMail: readonly number[];
+};
+
+/** @returns the transition and its size, bytes of its texts */
+export function buildTransition(facts: TransitionFacts): { transition: Transition; bytes: number } {
+  const { before, plan, laneId } = facts;
+  const { after, commands } = plan;
+  const { sealed, headHash } = sealRecords(plan.records, facts.headHash);
+  const varsChanged = before === undefined || before.state.vars !== after.vars;
+  const wakeTime = wakeTimeOf(after);
+  const openWait = openedWait(before?.state, plan);
+  const closeWait = closedWait(before?.state, plan);
+  const expected = commands.find((command) => command.type === "expect_channel");
+  const stored: StoredRun = {
+    state: after,
+    headHash,
+    requestDigest: facts.requestDigest,
+    ...(isActive(after) ? { ownerLane: laneId } : {}),
+    format: RUN_FORMAT,
+  };
+  const transition: Transition = {
+    tenantId: after.tenantId,
+    runId: after.runId,
+    expectedSeq: before?.state.seq ?? 0,
+    after: stored,
+    varsChanged,
+    outputChanged: after.output !== undefined,
+    ...(wakeTime === undefined ? {} : { wakeTime }),
+    records: sealed,
+    notices: plan.records.flatMap((record) => noticesOf(record, before?.state, plan)),
+    ...(openWait === undefined ? {} : { openWait }),
+    ...(closeWait === undefined ? {} : { closeWait }),
+    events: commands.flatMap((command) => (command.type === "emit" ? [command.event] : [])),
+    ...(expected === undefined ? {} : { expectChannel: { channel: expected.channel, upTo: expected.upTo } }),
+    jobs: commands.flatMap((command) => (command.type === "create_jobs" ? command.jobs : [])),
+    cancelJobs: (before?.state.calls.length ?? 0) > 0 && after.calls.length === 0,
+    consumedMail: facts.consumedMail,
+  };
+  let bytes = 1_000;
+  for (const record of sealed) bytes += record.header.length + record.body.length + (record.given?.length ?? 0);
+  return { transition, bytes };
+}
+
+function openedWait(before: RunState | undefined, plan: Plan): Transition["openWait"] {
+  const { wait } = plan.after;
+  if (wait === undefined || wait.wait_id === before?.wait?.wait_id) return undefined;
+  const opener = plan.records.findLast((record) => record.body.wait?.wait_id === wait.wait_id);
+  return { ...wait, seq: opener!.seq };
+}
+
+function closedWait(before: RunState | undefined, plan: Plan): WaitClosing | undefined {
+  const wait = before?.wait;
+  if (wait === undefined || wait.wait_id === plan.after.wait?.wait_id) return undefined;
+  const closer = plan.records.find((record) => record.kind !== "run.paused" && record.kind !== "run.unpaused")!;
+  const answered = plan.commands.find((command) => command.type === "answered");
+  const facts = { waitId: wait.wait_id, closeTime: closer.time, runSeq: plan.after.seq };
+  if (answered !== undefined) {
+    const { requestId, actorId } = answered;
+    return {
+      ...facts,
+      by: "answer",
+      ...(requestId === undefined ? {} : { requestId }),
+      ...(actorId === undefined ? {} : { actorId }),
+    };
+  }
+  return { ...facts, by: closingCause(closer) };
+}
+
+function closingCause(closer: StepRecordDraft): WaitClosing["by"] {
+  if (closer.kind === "run.cancel_requested") return "cancel";
+  if (closer.body.status === "completed") return closer.body.cursors === undefined ? "time" : "event";
+  if (closer.kind === "run.resumed") return "time";
+  return closer.kind === "run.cancelled" ? "cancel" : "end";
+}
+
+const NOTICE_BY_KIND: Partial<Record<StepRecordDraft["kind"], NoticeKind>> = {
+  "run.started": "started",
+  "step.waiting": "waiting",
+  "run.resumed": "resumed",
+  "run.paused": "paused",
+  "run.unpaused": "unpaused",
+  "run.completed": "completed",
+  "run.failed": "failed",
+  "run.cancelled": "cancelled",
+};
+
+function noticesOf(record: StepRecordDraft, before: RunState | undefined, plan: Plan): NoticeDraft[] {
+  const { seq, time } = record;
+  const notices: NoticeDraft[] = [];
+  const waited = before?.status === "waiting";
+  const closer = waited && plan.records.find(({ kind }) => kind !== "run.paused" && kind !== "run.unpaused");
+  // A wait that a step's result ended means that the run went on, even if only to its end.
+  if (closer === record && (record.body.status === "completed" || record.body.status === "failed")) {
+    notices.push({ kind: "resumed", seq, time });
+  }
+  const kind = NOTICE_BY_KIND[record.kind];
+  if (kind !== undefined) notices.push({ kind, seq, time });
+  if (record.kind === "run.started" && record.body.wait !== undefined) notices.push({ kind: "waiting", seq, time });
+  return notices;
+}

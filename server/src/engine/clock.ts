@@ -1,0 +1,35 @@
+import { type Instant, epochMicrosOf, instantFromEpochMicros } from "../core/duration.ts";
+
+/**
+ * The server's clock: database time as far as it is known, and strictly rising, so that record times order what this
+ * server does and never lie before what it has read.
+ */
+export type Clock = {
+  /** A new instant, later than every one given before and than `after`. */
+  next(after?: Instant): Instant;
+  /** Epoch microseconds now, by database time. */
+  nowMicros(): number;
+  /** Takes note of the database's time; called with every look around. */
+  observe(databaseNow: Instant): void;
+};
+
+/** @param wallMicros epoch microseconds of this machine's clock, replaced by tests */
+export function createClock(wallMicros: () => number = machineMicros): Clock {
+  let offsetMicros = 0;
+  let last = 0;
+  const nowMicros = () => wallMicros() + offsetMicros;
+  return {
+    nowMicros,
+    next(after) {
+      last = Math.max(nowMicros(), last + 1, after === undefined ? 0 : epochMicrosOf(after) + 1);
+      return instantFromEpochMicros(last);
+    },
+    observe(databaseNow) {
+      offsetMicros = epochMicrosOf(databaseNow) - wallMicros();
+    },
+  };
+}
+
+function machineMicros(): number {
+  return Math.round((performance.timeOrigin + performance.now()) * 1000);
+}

@@ -1,0 +1,52 @@
+import { v7 as uuidv7 } from "uuid";
+import { DomainError } from "../core/errors.ts";
+import type { Caller, EmitRequest } from "./api.ts";
+import type { EngineContext } from "./context.ts";
+import { runUnknown, toRefusal } from "./perform.ts";
+
+/** How long the reply waits for listeners that are being woken; they are woken anyway. */
+const DELIVERY_WAIT_MS = 1_000;
+
+/**
+ * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the first.
+ * @returns the runs that took the event before this reply
+ * @throws {DomainError} RUN_UNKNOWN when the scope is a run that does not exist
+ */
+export async function emitEvent(
+  context: EngineContext,
+  caller: Caller,
+  request: EmitRequest,
+): Promise<{ eventId: string; delivered: number }> {
+  const { tenantId } = caller;
+  const { scope, scopeId } = request;
+  if (context.pending() >= 2 * context.settings.pendingMax) {
+    throw new DomainError("OVERLOADED", "The server has more to commit than it can.", { retryAfterMs: 1_000 });
+  }
+  if (scope === "run" && (await context.loadRun({ tenantId, runId: scopeId })) === undefined) throw runUnknown(scopeId);
+  const eventId = request.eventId ?? uuidv7();
+  const channel = { tenantId, scope, scopeId };
+  const event = {
+    ...channel,
+    eventId,
+    name: request.name,
+    key: request.key,
+    payload: request.payload,
+    emitTime: context.clock.next(),
+    ...(request.actorId === undefined ? {} : { actorId: request.actorId }),
+  };
+  const lane = context.laneOf({ tenantId, runId: `${scope}/${scopeId}` });
+  const bytes = JSON.stringify(request.payload).length + 500;
+  const outcome = await lane
+    .submit({ type: "delivery", delivery: { type: "event", event } }, bytes)
+    .catch((error: unknown) => {
+      throw toRefusal(error);
+    });
+  if (outcome.type === "duplicate") return { eventId, delivered: 0 };
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<number>((resolve) => {
+    timer = setTimeout(resolve, DELIVERY_WAIT_MS, 0);
+  });
+  const delivered = await Promise.race([context.wakeListeners(channel, eventId), patience]);
+  clearTimeout(timer);
+  return { eventId, delivered };
+}

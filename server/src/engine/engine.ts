@@ -1,0 +1,352 @@
+/**
+ * The engine: operations over one store. Authoritative is the database; what is here in memory (runs in hand, compiled
+ * workflows, the next due time) can be lost at any moment. On a crash, batches are there whole or not at all, active runs are
+ * claimed by another server or the next start, and timers, mail and events are found again by sweeps.
+ */
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { DomainError } from "../core/errors.ts";
+import type { Channel, EventQuery } from "../core/event.ts";
+import { draftFromSealed } from "../core/ledger-format.ts";
+import { compileWorkflow, workflowDigest, type WorkflowDefinition } from "../core/workflow.ts";
+import {
+  type Mail,
+  type RunKey,
+  type Store,
+  type StoredWait,
+  type StoredWorkflow,
+  StoreUnavailableError,
+  type Surroundings,
+} from "../store/contract.ts";
+import { advanceRun } from "./advance-run.ts";
+import type { Engine, WaitView, WorkflowView } from "./api.ts";
+import { awaitRun } from "./await-run.ts";
+import { createBatcher } from "./batcher.ts";
+import { createClock } from "./clock.ts";
+import { type EngineContext, type EngineSettings, SETTINGS_DEFAULT, viewOf } from "./context.ts";
+import { controlRun, tickRun } from "./control-run.ts";
+import { deliverMail } from "./deliver-mail.ts";
+import { emitEvent } from "./emit-event.ts";
+import { createTimers } from "./fire-timers.ts";
+import { pageLimit, pagePurpose, readPageStart, readPageToken, writePageStart, writePageToken } from "./lists.ts";
+import { createNeighbours } from "./neighbours.ts";
+import { createNoticeHub } from "./notice-hub.ts";
+import { runUnknown, toRefusal } from "./perform.ts";
+import { resumeRun } from "./resume-run.ts";
+import { createRunTable } from "./run-table.ts";
+import { createServerLease } from "./server-lease.ts";
+import { startRun } from "./start-run.ts";
+import { createListenerWaker } from "./wake-listeners.ts";
+import { listRecords, watchRun } from "./watch-run.ts";
+import { watchRuns } from "./watch-runs.ts";
+import { createWorkflowCache, versionUnknown, workflowUnknown } from "./workflow-cache.ts";
+
+/** Runs claimed at once from servers that are gone. */
+const CLAIM_MAX = 500;
+const STRAYS_MAX = 200;
+/** How long a stopping server waits for what it has in hand. */
+const STOP_MS = 5_000;
+
+export type RunningEngine = Engine & {
+  /** Opens the server's lease and begins to work. @throws StoreUnavailableError */
+  start(): Promise<void>;
+  /** Finishes what is in hand and ends the lease, so that other servers go on at once. The store stays open. */
+  stop(): Promise<void>;
+};
+
+export function createEngine(options: {
+  store: Store;
+  log: Logger;
+  settings?: Partial<EngineSettings>;
+  /** Epoch microseconds; replaced by tests. */
+  wallMicros?: () => number;
+}): RunningEngine {
+  const { store, log } = options;
+  const settings = { ...SETTINGS_DEFAULT, ...options.settings };
+  const clock = createClock(options.wallMicros);
+  const hub = createNoticeHub();
+  let isStopping = false;
+  let strayTimer: NodeJS.Timeout | undefined;
+  let pollTimer: NodeJS.Timeout | undefined;
+  let claiming: Promise<void> | undefined;
+
+  const lease = createServerLease({ store, log, settings, onSurroundings });
+  const neighbours = createNeighbours({
+    store,
+    log,
+    name: randomUUID(),
+    hasOthers: lease.hasOthers,
+    onRun: (key) => hub.publish(key, undefined, true),
+    onMail: (key) => context.deliverMail(key),
+    onMore: () => hub.publishToAll(),
+  });
+  const context: EngineContext = {
+    store,
+    clock,
+    log,
+    settings,
+    workflows: createWorkflowCache(store),
+    hub,
+    runs: createRunTable(),
+    loadRun: createBatcher((keys: readonly RunKey[]) => store.loadRuns(keys)),
+    loadMail: createBatcher(async (keys: readonly RunKey[]) => {
+      const all = await store.listMail(keys);
+      return keys.map((key): Mail[] => all.filter((mail) => mail.tenantId === key.tenantId && mail.runId === key.runId));
+    }),
+    lookUpEvent: createBatcher((queries: readonly EventQuery[]) => store.lookUpEvents(queries)),
+    readChannel: createBatcher((channels: readonly Channel[]) => store.readChannels(channels)),
+    laneOf: (key) => {
+      if (isStopping) throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
+      return lease.laneOf(key);
+    },
+    isOwnLane: lease.isOwnLane,
+    pending: lease.pending,
+    hasOthers: lease.hasOthers,
+    isStopping: () => isStopping,
+    advance: (key) => advanceRun(context, key),
+    deliverMail: (key) => void deliverMail(context, key),
+    wakeListeners: (channel, eventId) => waker.wakeListeners(channel, eventId),
+    armTimer: (wakeTime) => timers.arm(wakeTime),
+    tellOthers: neighbours.tell,
+  };
+  const waker = createListenerWaker(context);
+  const timers = createTimers(context);
+
+  function onSurroundings(surroundings: Surroundings): void {
+    clock.observe(surroundings.now);
+    if (surroundings.nextWakeTime !== undefined) timers.arm(surroundings.nextWakeTime);
+    if (surroundings.hasOrphans && !isStopping) claiming ??= claimRuns().finally(() => (claiming = undefined));
+  }
+
+  /** Takes over the active runs of servers that are gone, this one's own earlier life included. */
+  async function claimRuns(): Promise<void> {
+    try {
+      for (;;) {
+        const lane = context.laneOf({ tenantId: "", runId: randomUUID() });
+        const keys = await store.claimRuns(lane.lease.laneId, CLAIM_MAX);
+        if (keys.length > 0) log.info({ runs: keys.length }, "going on with the runs of a server that is gone");
+        for (const key of keys) context.advance(key);
+        if (keys.length < CLAIM_MAX) return;
+      }
+    } catch (error) {
+      if (!isExpected(error)) log.error({ err: error }, "claiming runs failed");
+    }
+  }
+
+  /** Looks after mail and events that a crash, or a lost notice, left behind. */
+  async function sweep(): Promise<void> {
+    try {
+      const { mailed, channels } = await store.findStrays(settings.strayMs, STRAYS_MAX);
+      await Promise.all([
+        ...mailed.map((key) => deliverMail(context, key)),
+        ...channels.map((channel) => waker.wakeListeners(channel)),
+      ]);
+    } catch (error) {
+      if (!isExpected(error)) log.error({ err: error }, "the sweep failed");
+    }
+    if (!isStopping) strayTimer = setTimeout(() => void sweep(), settings.strayMs);
+  }
+
+  function poll(): void {
+    // Without other servers everything is published in this process.
+    if (lease.hasOthers()) hub.publishToAll();
+    pollTimer = setTimeout(poll, settings.pollMs);
+  }
+
+  const operations: Engine = {
+    async registerWorkflow(caller, definition) {
+      compileWorkflow(definition);
+      const digest = workflowDigest(definition);
+      return workflowView(await store.registerWorkflow({ tenantId: caller.tenantId, digest, definition }));
+    },
+    async getWorkflow(caller, workflowId, version) {
+      const stored = await store.getWorkflow(caller.tenantId, workflowId, version);
+      if (stored !== undefined) return workflowView(stored);
+      const isKnown = version !== 0 && (await store.getWorkflow(caller.tenantId, workflowId, 0)) !== undefined;
+      throw isKnown ? versionUnknown(workflowId, version) : workflowUnknown(workflowId);
+    },
+    async listWorkflows(caller, request) {
+      const { workflowId, includeArchived } = request;
+      const purpose = pagePurpose("workflows", caller.tenantId, { workflowId, includeArchived });
+      const limit = pageLimit(request.pageSize);
+      const start = readPageToken<string | number>(store, purpose, request);
+      const stored = await store.listWorkflows({
+        tenantId: caller.tenantId,
+        includeArchived,
+        limit: limit + 1,
+        ...(workflowId === undefined ? {} : { workflowId }),
+        ...(start === undefined ? {} : { start }),
+      });
+      const last = stored.length > limit ? stored[limit - 1] : undefined;
+      const next = last && (workflowId === undefined ? last.workflowId : last.version);
+      const workflows = stored.slice(0, limit).map(workflowView);
+      return { workflows, nextPageToken: writePageToken(store, purpose, next) };
+    },
+    async setCurrentVersion(caller, workflowId, version) {
+      const stored = await store.setCurrentVersion(caller.tenantId, workflowId, version);
+      if (stored !== undefined) return workflowView(stored);
+      const isKnown = (await store.getWorkflow(caller.tenantId, workflowId, 0)) !== undefined;
+      throw isKnown ? versionUnknown(workflowId, version) : workflowUnknown(workflowId);
+    },
+    async setArchived(caller, workflowId, archived) {
+      const stored = await store.setArchived(caller.tenantId, workflowId, archived);
+      if (stored === undefined) throw workflowUnknown(workflowId);
+      return workflowView(stored);
+    },
+
+    startRun: (caller, request) => startRun(context, caller, request),
+    startRuns: (caller, requests) =>
+      Promise.all(
+        requests.map((request) =>
+          startRun(context, caller, request).catch((error: unknown) => {
+            const refusal = toRefusal(error);
+            if (refusal instanceof DomainError) return refusal;
+            throw error;
+          }),
+        ),
+      ),
+    async getRun(caller, runId, view) {
+      const run = await context.loadRun({ tenantId: caller.tenantId, runId });
+      if (run === undefined) throw runUnknown(runId);
+      return viewOf(run, view);
+    },
+    async listRuns(caller, request) {
+      const { tenantId } = caller;
+      const { filter, order, view } = request;
+      const purpose = pagePurpose("runs", tenantId, { filter, order });
+      const start = readPageStart(store, purpose, request);
+      const page = await store.listRuns({ tenantId, filter, order, limit: pageLimit(request.pageSize), ...start });
+      const runs =
+        view === "basic"
+          ? page.items
+          : (await store.loadRuns(page.items.map(({ state }) => state))).filter((run) => run !== undefined);
+      return { runs: runs.map((run) => viewOf(run, view)), nextPageToken: writePageStart(store, purpose, page.next) };
+    },
+    awaitRun: (caller, request) => awaitRun(context, caller, request),
+    async deleteRun(caller, runId) {
+      const key = { tenantId: caller.tenantId, runId };
+      if (await store.deleteRun(key)) return;
+      if ((await context.loadRun(key)) === undefined) throw runUnknown(runId);
+      throw new DomainError("RUN_NOT_ENDED", `Run ${runId} has not ended; cancel it first.`, { metadata: { run_id: runId } });
+    },
+
+    async listWaits(caller, request) {
+      const { tenantId } = caller;
+      const filter = request.filter.reasons.length > 0 ? request.filter : { ...request.filter, reasons: ["user" as const] };
+      const purpose = pagePurpose("waits", tenantId, filter);
+      const start = readPageStart(store, purpose, request);
+      const page = await store.listWaits({ tenantId, filter, limit: pageLimit(request.pageSize), ...start });
+      return { waits: page.items.map(waitView), nextPageToken: writePageStart(store, purpose, page.next) };
+    },
+    async getWait(caller, waitId) {
+      const wait = await store.getWait(caller.tenantId, waitId);
+      if (wait !== undefined) return waitView(wait);
+      throw new DomainError("WAIT_UNKNOWN", `There is no wait ${waitId}.`, { metadata: { wait_id: waitId } });
+    },
+    resumeRun: (caller, request) => resumeRun(context, caller, request),
+    emitEvent: (caller, request) => emitEvent(context, caller, request),
+
+    cancelRun: (caller, request) => controlRun(context, caller, "cancel", request),
+    pauseRun: (caller, request) => controlRun(context, caller, "pause", request),
+    unpauseRun: (caller, request) => controlRun(context, caller, "unpause", request),
+    tickRun: (caller, request) => tickRun(context, caller, request),
+
+    async listStepRecords(caller, request) {
+      const { runId, signal, waitMs } = request;
+      const purpose = pagePurpose("step-records", caller.tenantId, { runId });
+      const afterSeq = readPageToken<number>(store, purpose, request) ?? request.afterSeq;
+      const limit = pageLimit(request.pageSize);
+      const key = { tenantId: caller.tenantId, runId };
+      const records = await listRecords(context, key, { afterSeq, limit, waitMs, signal });
+      const last = records.at(-1)?.sealed.seq;
+      const run = records.length < limit ? undefined : await context.loadRun(key);
+      const next = last !== undefined && run !== undefined && run.state.seq > last ? last : undefined;
+      return { records, nextPageToken: writePageToken(store, purpose, next) };
+    },
+    async getStepRecord(caller, runId, seq) {
+      const key = { tenantId: caller.tenantId, runId };
+      const [sealed] = await store.listStepRecords(key, seq - 1, 1);
+      if (sealed?.seq === seq) return { record: draftFromSealed(sealed), sealed };
+      if ((await context.loadRun(key)) === undefined) throw runUnknown(runId);
+      throw new DomainError("STEP_RECORD_UNKNOWN", `The ledger of run ${runId} has no record ${seq}.`, {
+        metadata: { run_id: runId, seq: String(seq) },
+      });
+    },
+    watchRun: (caller, request) => watchRun(context, caller, request),
+    watchRuns: (caller, request) => watchRuns(context, caller, request),
+
+    isServing: lease.isServing,
+    onServingChange: lease.onServingChange,
+  };
+
+  return {
+    ...withRefusals(operations),
+    async start() {
+      clock.observe(await store.now());
+      await lease.start();
+      void neighbours.start();
+      strayTimer = setTimeout(() => void sweep(), 0);
+      pollTimer = setTimeout(poll, settings.pollMs);
+    },
+    async stop() {
+      isStopping = true;
+      clearTimeout(strayTimer);
+      clearTimeout(pollTimer);
+      hub.publishToAll();
+      await timers.stop();
+      await waker.stop();
+      await Promise.race([context.runs.idle(), new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
+      await neighbours.stop();
+      await lease.stop();
+    },
+  };
+}
+
+function isExpected(error: unknown): boolean {
+  if (error instanceof StoreUnavailableError) return true;
+  return error instanceof DomainError && (error.reason === "SHUTTING_DOWN" || error.reason === "DATABASE_UNAVAILABLE");
+}
+
+/** Maps a store that is away to the refusal that callers see, in every operation. */
+function withRefusals(operations: Engine): Engine {
+  const wrapped = Object.entries(operations).map(([name, operation]) => {
+    if (name === "isServing" || name === "onServingChange") return [name, operation];
+    const isStream = name === "watchRun" || name === "watchRuns";
+    const call = operation as (...args: unknown[]) => Promise<unknown> & AsyncIterable<unknown>;
+    const wrapper = isStream
+      ? async function* (...args: unknown[]) {
+          try {
+            yield* call(...args);
+          } catch (error) {
+            throw toRefusal(error);
+          }
+        }
+      : async (...args: unknown[]) => {
+          try {
+            return await call(...args);
+          } catch (error) {
+            throw toRefusal(error);
+          }
+        };
+    return [name, wrapper];
+  });
+  return Object.fromEntries(wrapped) as Engine;
+}
+
+function workflowView(stored: StoredWorkflow): WorkflowView {
+  const { version, digest, definition, createTime, current, archived } = stored;
+  return { version, digest, definition: definition as WorkflowDefinition, createTime, current, archived };
+}
+
+function waitView(stored: StoredWait): WaitView {
+  const { runId, wait, workflowId, sessionId, labels, closing } = stored;
+  return {
+    runId,
+    wait,
+    workflowId,
+    labels,
+    ...(sessionId === undefined ? {} : { sessionId }),
+    ...(closing === undefined ? {} : { closeTime: closing.closeTime }),
+    ...(closing?.actorId === undefined ? {} : { answeredBy: closing.actorId }),
+  };
+}

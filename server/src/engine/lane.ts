@@ -1,0 +1,175 @@
+/**
+ * A lane: this server's ordered stream of commit batches. One batch is in flight; while it is, the next gathers. A batch
+ * whose outcome is unknown is settled before anything else happens: only then are callers told and the next batch sent.
+ */
+import type { Logger } from "pino";
+import {
+  type BatchItem,
+  BatchOutcomeUnknownError,
+  BatchRejectedError,
+  type ItemOutcome,
+  type Lane as LaneLease,
+  LaneFencedError,
+  type Store,
+  StoreUnavailableError,
+} from "../store/contract.ts";
+
+/** Items of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
+const BATCH_ITEMS_MAX = 512;
+/** Bytes of one batch, as far as they are counted: the payload texts. */
+const BATCH_BYTES_MAX = 4 * 1024 * 1024;
+/** How long a batch is tried again while the database cannot be reached, before its callers are told. */
+const UNAVAILABLE_RETRY_MS = 3_000;
+const RETRY_PAUSE_MS = 100;
+/** Pause between questions about a batch whose outcome is unknown; asked for ever, for nothing else may happen before. */
+const SETTLE_PAUSE_MS = 200;
+
+export type Lane = {
+  readonly lease: LaneLease;
+  /** Items gathered and in flight. */
+  readonly pending: number;
+  /** Resolves once the item's outcome is known. @throws StoreUnavailableError, LaneFencedError, BatchRejectedError */
+  submit(item: BatchItem, bytes: number): Promise<ItemOutcome>;
+};
+
+type Waiting = {
+  item: BatchItem;
+  bytes: number;
+  resolve: (outcome: ItemOutcome) => void;
+  reject: (error: unknown) => void;
+};
+
+export function createLane(options: {
+  store: Store;
+  lease: LaneLease;
+  log: Logger;
+  /** Called once when the lane finds its lease ended. */
+  onFenced: () => void;
+}): Lane {
+  const { store, lease, log, onFenced } = options;
+  const gathered: Waiting[] = [];
+  let inFlight = 0;
+  let batchNo = 0;
+  let isPumping = false;
+  let isFenced = false;
+
+  function takeBatch(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < gathered.length && count < BATCH_ITEMS_MAX) {
+      bytes += gathered[count]!.bytes;
+      if (count > 0 && bytes > BATCH_BYTES_MAX) break;
+      count++;
+    }
+    return gathered.splice(0, count);
+  }
+
+  async function pump(): Promise<void> {
+    while (gathered.length > 0) {
+      const batch = takeBatch();
+      inFlight = batch.length;
+      await commit(batch);
+      inFlight = 0;
+    }
+    isPumping = false;
+  }
+
+  /** Commits a batch and tells everyone in it what became of their item. Never throws. */
+  async function commit(batch: Waiting[]): Promise<void> {
+    const giveUpAt = performance.now() + UNAVAILABLE_RETRY_MS;
+    for (;;) {
+      batchNo++;
+      try {
+        const outcomes = await store.commit({ laneId: lease.laneId, batchNo, items: batch.map(({ item }) => item) });
+        for (const [index, waiting] of batch.entries()) waiting.resolve(outcomes[index]!);
+        return;
+      } catch (error) {
+        if (error instanceof BatchOutcomeUnknownError) {
+          log.warn({ laneId: lease.laneId, batchNo }, "the connection died during a commit; asking what became of it");
+          if ((await settle(batchNo)) === "committed") return await tellCommitted(batch);
+        } else if (error instanceof StoreUnavailableError && performance.now() < giveUpAt) {
+          await pause(RETRY_PAUSE_MS);
+        } else if (error instanceof BatchRejectedError && batch.length > 1) {
+          // Halving finds the guilty item in log2(512) = 9 rounds; its neighbours are committed on the way.
+          const middle = batch.length >> 1;
+          await commit(batch.slice(0, middle));
+          await commit(batch.slice(middle));
+          return;
+        } else {
+          if (error instanceof LaneFencedError && !isFenced) {
+            isFenced = true;
+            onFenced();
+          }
+          for (const waiting of batch) waiting.reject(error);
+          return;
+        }
+      }
+    }
+  }
+
+  async function settle(unknownBatchNo: number): Promise<"committed" | "void"> {
+    for (;;) {
+      try {
+        return await store.settleBatch(lease.laneId, unknownBatchNo);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, "settling a batch failed; trying again");
+        await pause(SETTLE_PAUSE_MS);
+      }
+    }
+  }
+
+  /** The batch is in the database, but which of its items had conflicts was lost with the reply. */
+  async function tellCommitted(batch: Waiting[]): Promise<void> {
+    for (const waiting of batch) {
+      if (waiting.item.type === "delivery") {
+        // Sending it again is safe: an event is known by its id, and mail says the same twice.
+        gathered.push(waiting);
+        continue;
+      }
+      const { transition } = waiting.item;
+      const first = transition.records[0];
+      if (first === undefined) {
+        waiting.resolve({ type: "conflict" });
+        continue;
+      }
+      try {
+        const [stored] = await untilAvailable(() => store.listStepRecords(transition, first.seq - 1, 1));
+        waiting.resolve({ type: stored?.hash === first.hash ? "committed" : "conflict" });
+      } catch (error) {
+        waiting.reject(error);
+      }
+    }
+  }
+
+  async function untilAvailable<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) throw error;
+        await pause(SETTLE_PAUSE_MS);
+      }
+    }
+  }
+
+  return {
+    lease,
+    get pending() {
+      return gathered.length + inFlight;
+    },
+    submit(item, bytes) {
+      if (isFenced) return Promise.reject(new LaneFencedError("the lane's lease has ended"));
+      return new Promise((resolve, reject) => {
+        gathered.push({ item, bytes, resolve, reject });
+        if (isPumping) return;
+        isPumping = true;
+        // One turn later, so that what arrives together is committed together.
+        setImmediate(() => void pump());
+      });
+    },
+  };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,98 @@
+/**
+ * What servers tell each other, outside of every write transaction: which runs changed, which have mail. Gathered for a
+ * moment and sent as one notice; a lost one costs time, not correctness, since watchers poll and sweeps search.
+ */
+import type { Logger } from "pino";
+import { type RunKey, type Store, StoreUnavailableError } from "../store/contract.ts";
+import { runKeyText } from "./run-table.ts";
+
+/** News gathered before it is sent. */
+const GATHER_MS = 10;
+/** Postgres takes 8,000 bytes for one notice. */
+const PAYLOAD_BYTES_MAX = 7_000;
+const RELISTEN_MS = 1_000;
+
+export type Neighbours = {
+  tell(news: { run?: RunKey; mail?: RunKey }): void;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+type Payload = { from: string; runs: string[]; mail: string[]; more?: boolean };
+
+export function createNeighbours(options: {
+  store: Store;
+  log: Logger;
+  /** This process; its own notices come back and are ignored. */
+  name: string;
+  hasOthers: () => boolean;
+  onRun: (key: RunKey) => void;
+  onMail: (key: RunKey) => void;
+  /** More changed than a notice holds. */
+  onMore: () => void;
+}): Neighbours {
+  const { store, log, name, hasOthers, onRun, onMail, onMore } = options;
+  let runs = new Set<string>();
+  let mail = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+  let unlisten: (() => Promise<void>) | undefined;
+  let isStopped = false;
+
+  async function send(): Promise<void> {
+    timer = undefined;
+    const payload: Payload = { from: name, runs: [...runs], mail: [...mail] };
+    runs = new Set();
+    mail = new Set();
+    let text = JSON.stringify(payload);
+    if (text.length > PAYLOAD_BYTES_MAX) text = JSON.stringify({ from: name, runs: [], mail: [], more: true });
+    try {
+      await store.notify(text);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
+    }
+  }
+
+  function hear(text: string): void {
+    let payload: Payload;
+    try {
+      payload = JSON.parse(text) as Payload;
+    } catch {
+      return;
+    }
+    if (payload.from === name) return;
+    if (payload.more) onMore();
+    for (const key of payload.runs) onRun(keyFrom(key));
+    for (const key of payload.mail) onMail(keyFrom(key));
+  }
+
+  async function listen(): Promise<void> {
+    while (!isStopped && unlisten === undefined) {
+      try {
+        unlisten = await store.listen(hear);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "listening to other servers failed");
+        await new Promise((resolve) => setTimeout(resolve, RELISTEN_MS));
+      }
+    }
+  }
+
+  return {
+    tell({ run, mail: mailed }) {
+      if (!hasOthers()) return;
+      if (run !== undefined) runs.add(runKeyText(run));
+      if (mailed !== undefined) mail.add(runKeyText(mailed));
+      timer ??= setTimeout(() => void send(), GATHER_MS);
+    },
+    start: listen,
+    async stop() {
+      isStopped = true;
+      clearTimeout(timer);
+      await unlisten?.().catch(() => undefined);
+    },
+  };
+}
+
+function keyFrom(text: string): RunKey {
+  const slash = text.indexOf("/");
+  return { tenantId: text.slice(0, slash), runId: text.slice(slash + 1) };
+}

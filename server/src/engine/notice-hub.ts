@@ -1,0 +1,84 @@
+/** Who waits for news of which run, in this process. What they read comes from the store; this only says when to look. */
+import type { RunKey, StoredRun } from "../store/contract.ts";
+import { runKeyText } from "./run-table.ts";
+
+/** News of a run: as it was just committed here, or undefined when another server committed something. */
+export type RunNews = StoredRun | undefined;
+
+export type NoticeHub = {
+  /** Calls back on news of one run, until the returned function is called. */
+  watchRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
+  /** Calls back whenever the feed over all runs may have grown. */
+  watchFeed(onNews: () => void): () => void;
+  publish(key: RunKey, news: RunNews, inFeed: boolean): void;
+  /** Has every watcher look for itself: something may have been missed. */
+  publishToAll(): void;
+  readonly watchers: number;
+};
+
+export function createNoticeHub(): NoticeHub {
+  const byRun = new Map<string, Set<(news: RunNews) => void>>();
+  const feed = new Set<() => void>();
+  return {
+    get watchers() {
+      return byRun.size + feed.size;
+    },
+    watchRun(key, onNews) {
+      const text = runKeyText(key);
+      const callbacks = byRun.get(text) ?? new Set();
+      byRun.set(text, callbacks.add(onNews));
+      return () => {
+        callbacks.delete(onNews);
+        if (callbacks.size === 0 && byRun.get(text) === callbacks) byRun.delete(text);
+      };
+    },
+    watchFeed(onNews) {
+      feed.add(onNews);
+      return () => feed.delete(onNews);
+    },
+    publish(key, news, inFeed) {
+      for (const onNews of byRun.get(runKeyText(key)) ?? []) onNews(news);
+      if (inFeed) for (const onNews of feed) onNews();
+    },
+    publishToAll() {
+      for (const callbacks of byRun.values()) for (const onNews of callbacks) onNews(undefined);
+      for (const onNews of feed) onNews();
+    },
+  };
+}
+
+/** A flag that one waiter sleeps on: raised flags are not lost, and several raises wake once. */
+export type Signal = {
+  raise(): void;
+  /** Resolves when raised, after `timeoutMs`, or when `abort` fires; says whether it was raised. */
+  wait(timeoutMs: number, abort: AbortSignal): Promise<boolean>;
+};
+
+export function createSignal(): Signal {
+  let isRaised = false;
+  let wake: (() => void) | undefined;
+  return {
+    raise() {
+      isRaised = true;
+      wake?.();
+    },
+    async wait(timeoutMs, abort) {
+      if (!isRaised && !abort.aborted) {
+        await new Promise<void>((resolve) => {
+          const done = () => {
+            clearTimeout(timer);
+            abort.removeEventListener("abort", done);
+            wake = undefined;
+            resolve();
+          };
+          const timer = setTimeout(done, timeoutMs);
+          wake = done;
+          abort.addEventListener("abort", done, { once: true });
+        });
+      }
+      const wasRaised = isRaised;
+      isRaised = false;
+      return wasRaised;
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import { fold } from "../core/apply.ts";
+import { DomainError } from "../core/errors.ts";
+import type { Json } from "../core/json.ts";
+import { draftFromSealed } from "../core/ledger-format.ts";
+import type { RunKey, StoredRun, StoredWait } from "../store/contract.ts";
+import type { Caller, RunView } from "./api.ts";
+import { type EngineContext, viewOf } from "./context.ts";
+import { perform } from "./perform.ts";
+
+export type ResumeRequest = { runId: string; waitId: string; payload: Json; requestId?: string; actorId?: string };
+
+/** Records read at once while a reply is made again. */
+const RECORDS_PAGE = 1_000;
+
+/**
+ * Answers a wait. The same request id again gives the same reply, made again from the ledger.
+ * @throws {DomainError} RUN_UNKNOWN, RUN_NOT_WAITING, WAIT_UNKNOWN, WAIT_ALREADY_ANSWERED, WAIT_NOT_ANSWERABLE, ANSWER_INVALID
+ */
+export async function resumeRun(context: EngineContext, caller: Caller, request: ResumeRequest): Promise<RunView> {
+  const { runId, ...answer } = request;
+  const key: RunKey = { tenantId: caller.tenantId, runId };
+  try {
+    const { run } = await context.runs.exclusive(key, (entry) =>
+      perform(context, entry, (now) => ({ ...answer, type: "answer", now })),
+    );
+    return viewOf(run);
+  } catch (error) {
+    const isOther = error instanceof DomainError && (error.reason === "RUN_NOT_WAITING" || error.reason === "WAIT_UNKNOWN");
+    if (!isOther) throw error;
+    const wait = await context.store.getWait(caller.tenantId, request.waitId);
+    if (wait === undefined || wait.runId !== runId || wait.closing === undefined) throw error;
+    return viewOf(await replyAgain(context, key, request, wait));
+  }
+}
+
+async function replyAgain(
+  context: EngineContext,
+  key: RunKey,
+  request: ResumeRequest,
+  wait: StoredWait,
+): Promise<StoredRun> {
+  const closing = wait.closing!;
+  const isSame = closing.by === "answer" && request.requestId !== undefined && closing.requestId === request.requestId;
+  if (!isSame) {
+    throw new DomainError("WAIT_ALREADY_ANSWERED", `Wait ${request.waitId} has ended already (by ${closing.by}).`, {
+      metadata: { run_id: key.runId, wait_id: request.waitId, closed_by: closing.by, close_time: closing.closeTime },
+    });
+  }
+  const state = fold(await readLedger(context, key, closing.runSeq));
+  return { state: state!, headHash: "", requestDigest: "", format: 0 };
+}
+
+async function readLedger(context: EngineContext, key: RunKey, untilSeq: number) {
+  const drafts = [];
+  while (drafts.length < untilSeq) {
+    const limit = Math.min(RECORDS_PAGE, untilSeq - drafts.length);
+    const records = await context.store.listStepRecords(key, drafts.length, limit);
+    if (records.length === 0) break;
+    drafts.push(...records.map(draftFromSealed));
+  }
+  return drafts;
+}

@@ -1,0 +1,68 @@
+/**
+ * The runs that this server has in hand: those it computes on now or has stimuli for. One operation at a time per run;
+ * a parked run without stimuli has no entry, so waiting runs cost no memory.
+ */
+import { DomainError } from "../core/errors.ts";
+import type { RunKey, StoredRun } from "../store/contract.ts";
+
+/** Operations that may wait for one run: far more than people and timers bring, and a bound for a flood. */
+const OPERATIONS_PER_RUN_MAX = 1_000;
+
+export type RunEntry = {
+  readonly key: RunKey;
+  /** The run as this server last committed it, while nobody else may change it. */
+  state?: StoredRun;
+  /** Operations that hold or wait for the run. */
+  operations: number;
+};
+
+export type RunTable = {
+  readonly size: number;
+  /** Runs `work` when every earlier operation on the run has ended. @throws {DomainError} OVERLOADED */
+  exclusive<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T>;
+  /** Whether the run is in hand. */
+  has(key: RunKey): boolean;
+  /** Resolves when no operation is under way. */
+  idle(): Promise<void>;
+};
+
+/** Text that is unique per run, for maps. Neither id may hold a slash. */
+export function runKeyText(key: RunKey): string {
+  return `${key.tenantId}/${key.runId}`;
+}
+
+export function createRunTable(): RunTable {
+  const entries = new Map<string, RunEntry & { tail: Promise<unknown> }>();
+  const idleCallbacks: (() => void)[] = [];
+  return {
+    get size() {
+      return entries.size;
+    },
+    has: (key) => entries.has(runKeyText(key)),
+    idle: () => (entries.size === 0 ? Promise.resolve() : new Promise((resolve) => idleCallbacks.push(resolve))),
+    async exclusive(key, work) {
+      const text = runKeyText(key);
+      let entry = entries.get(text);
+      if (entry === undefined) {
+        entry = { key, operations: 0, tail: Promise.resolve() };
+        entries.set(text, entry);
+      }
+      if (entry.operations >= OPERATIONS_PER_RUN_MAX) {
+        throw new DomainError("OVERLOADED", `Too much is asked of run ${key.runId} at once.`, { retryAfterMs: 1_000 });
+      }
+      entry.operations++;
+      const mine = entry;
+      const done = mine.tail.then(() => work(mine));
+      mine.tail = done.catch(() => undefined);
+      try {
+        return await done;
+      } finally {
+        mine.operations--;
+        if (mine.operations === 0) {
+          entries.delete(text);
+          if (entries.size === 0) for (const callback of idleCallbacks.splice(0)) callback();
+        }
+      }
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import { randomFillSync } from "node:crypto";
+import { encodeHeader, partDigest, recordHash, SALT_BYTES, type SealedRecord } from "../core/ledger-format.ts";
+import type { StepRecordDraft } from "../core/step-record.ts";
+
+/** Random bytes are drawn in blocks: a call of the operating system for each salt costs more than the hash. */
+const POOL_BYTES = 4096;
+let pool = Buffer.alloc(0);
+let used = 0;
+
+function nextSalt(): Uint8Array {
+  if (used + SALT_BYTES > pool.length) {
+    pool = randomFillSync(Buffer.alloc(POOL_BYTES));
+    used = 0;
+  }
+  used += SALT_BYTES;
+  return pool.subarray(used - SALT_BYTES, used);
+}
+
+/** Seals records in their order: salts and digests their parts and links each to the one before it. */
+export function sealRecords(
+  drafts: readonly StepRecordDraft[],
+  previousHash: string,
+): { sealed: SealedRecord[]; headHash: string } {
+  let headHash = previousHash;
+  const sealed = drafts.map((draft): SealedRecord => {
+    const body = JSON.stringify(draft.body);
+    const bodySalt = nextSalt();
+    const givenSalt = draft.given === undefined ? undefined : nextSalt();
+    const parts = {
+      body: partDigest(bodySalt, body),
+      ...(givenSalt === undefined ? {} : { given: partDigest(givenSalt, draft.given!) }),
+    };
+    const header = encodeHeader(draft, parts, headHash);
+    headHash = recordHash(header);
+    return {
+      seq: draft.seq,
+      header,
+      hash: headHash,
+      body,
+      bodySalt,
+      ...(givenSalt === undefined ? {} : { given: draft.given!, givenSalt }),
+    };
+  });
+  return { sealed, headHash };
+}

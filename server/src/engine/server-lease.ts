@@ -1,0 +1,138 @@
+/**
+ * This server's own lease and lanes: opened at start, renewed by looking around, opened anew when others have ended it. All
+ * that was active under the old lanes is then claimed like the runs of any server that is gone.
+ */
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { DomainError } from "../core/errors.ts";
+import { type RunKey, type Store, StoreUnavailableError, type Surroundings } from "../store/contract.ts";
+import type { EngineSettings } from "./context.ts";
+import { createLane, type Lane } from "./lane.ts";
+import { createLeaseObserver } from "./leases.ts";
+import { processIdentity } from "./process-identity.ts";
+import { runKeyText } from "./run-table.ts";
+
+export type ServerLease = {
+  laneOf(key: RunKey): Lane;
+  isOwnLane(laneId: number): boolean;
+  pending(): number;
+  hasOthers(): boolean;
+  isServing(): boolean;
+  onServingChange(callback: (serving: boolean) => void): () => void;
+  /** Opens the lease and begins to look around. @throws StoreUnavailableError */
+  start(): Promise<void>;
+  /** Stops looking around and ends the lease: other servers take over at once. */
+  stop(): Promise<void>;
+};
+
+export function createServerLease(options: {
+  store: Store;
+  log: Logger;
+  settings: EngineSettings;
+  /** Called after each successful look around. */
+  onSurroundings: (surroundings: Surroundings) => void;
+}): ServerLease {
+  const { store, log, settings, onSurroundings } = options;
+  const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.lookAroundMs * 3 });
+  const callbacks = new Set<(serving: boolean) => void>();
+  let serverId = "";
+  let lanes: Lane[] = [];
+  let isServing = false;
+  let others = false;
+  let timer: NodeJS.Timeout | undefined;
+  let looking: Promise<void> | undefined;
+  let isStopped = false;
+
+  function setServing(serving: boolean): void {
+    if (serving === isServing) return;
+    isServing = serving;
+    for (const callback of callbacks) callback(serving);
+  }
+
+  async function open(): Promise<void> {
+    serverId = randomUUID();
+    const leases = await store.openServer({ serverId, process: processIdentity(), lanes: settings.lanes });
+    lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: lookSoon }));
+    log.info({ serverId, lanes: leases.map(({ laneId }) => laneId) }, "lease opened");
+  }
+
+  /** Stops using lanes that others have ended; callers are told that nothing was done. */
+  function lose(): void {
+    if (lanes.length === 0) return;
+    log.warn({ serverId }, "this server's lease was ended by another; opening a new one");
+    lanes = [];
+    setServing(false);
+  }
+
+  async function look(): Promise<void> {
+    try {
+      if (lanes.length === 0) await open();
+      let surroundings = await store.lookAround(serverId);
+      if (!surroundings.leaseHeld) {
+        lose();
+        await open();
+        surroundings = await store.lookAround(serverId);
+      }
+      others = surroundings.others.length > 0;
+      const gone = await observer.observe(surroundings);
+      setServing(surroundings.leaseHeld);
+      onSurroundings(gone.length === 0 ? surroundings : { ...surroundings, hasOrphans: true });
+    } catch (error) {
+      observer.forget();
+      setServing(false);
+      if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, "looking around failed");
+    }
+  }
+
+  function lookSoon(): void {
+    clearTimeout(timer);
+    if (!isStopped) timer = setTimeout(lookAndGoOn, 0);
+  }
+
+  function lookAndGoOn(): void {
+    if (looking !== undefined || isStopped) return;
+    looking = look().finally(() => {
+      looking = undefined;
+      clearTimeout(timer);
+      if (!isStopped) timer = setTimeout(lookAndGoOn, settings.lookAroundMs);
+    });
+  }
+
+  return {
+    laneOf(key) {
+      if (lanes.length === 0) {
+        throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now.", { retryAfterMs: 1_000 });
+      }
+      return lanes[hash(runKeyText(key)) % lanes.length]!;
+    },
+    isOwnLane: (laneId) => lanes.some((lane) => lane.lease.laneId === laneId),
+    pending: () => lanes.reduce((sum, lane) => sum + lane.pending, 0),
+    hasOthers: () => others,
+    isServing: () => isServing,
+    onServingChange(callback) {
+      callbacks.add(callback);
+      return () => callbacks.delete(callback);
+    },
+    async start() {
+      await open();
+      lookAndGoOn();
+      await looking;
+    },
+    async stop() {
+      isStopped = true;
+      clearTimeout(timer);
+      await looking;
+      setServing(false);
+      await store.endServer(serverId).catch((error: unknown) => {
+        log.warn({ err: error }, "the lease could not be ended; others will see that this server is gone");
+      });
+    },
+  };
+}
+
+/** FNV-1a: spreads runs over lanes. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
+  return value >>> 0;
+}

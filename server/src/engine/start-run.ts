@@ -1,0 +1,92 @@
+import { createHash } from "node:crypto";
+import { v7 as uuidv7 } from "uuid";
+import { DomainError } from "../core/errors.ts";
+import { type Channel, type Scope, SCOPES } from "../core/event.ts";
+import { canonicalJson, type Json } from "../core/json.ts";
+import { startRun as decideStart } from "../core/start-run.ts";
+import { checkLimits } from "../core/workflow.ts";
+import type { RunKey, StoredRun } from "../store/contract.ts";
+import type { Caller, RunView, StartRequest } from "./api.ts";
+import { type EngineContext, viewOf } from "./context.ts";
+import { performStart } from "./perform.ts";
+import type { RunEntry } from "./run-table.ts";
+
+/** How often a start begins again because the run that was in its way is gone. */
+const ATTEMPTS_MAX = 5;
+
+/**
+ * Starts a run, or gives the one that the same request has started before.
+ * @throws {DomainError} RUN_EXISTS, VARS_INVALID, WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED, OVERLOADED
+ */
+export async function startRun(context: EngineContext, caller: Caller, request: StartRequest): Promise<RunView> {
+  shedStarts(context);
+  checkRequest(request);
+  const key: RunKey = { tenantId: caller.tenantId, runId: request.runId ?? uuidv7() };
+  const digest = requestDigest(request);
+  const run = await context.runs.exclusive(key, async (entry) => {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      // A repeated start gives its run even if the workflow was archived since.
+      const known = entry.state ?? (request.runId === undefined ? undefined : await context.loadRun(key));
+      if (known !== undefined) return assertSame(known, digest);
+      const started = await begin(context, entry, request, digest);
+      if (started !== undefined) return started;
+    }
+    throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept coming and going.`, { retryAfterMs: 100 });
+  });
+  return viewOf(run);
+}
+
+async function begin(
+  context: EngineContext,
+  entry: RunEntry,
+  request: StartRequest,
+  digest: string,
+): Promise<StoredRun | undefined> {
+  const { tenantId, runId } = entry.key;
+  const workflow = await context.workflows.toStart(tenantId, request.workflowId, request.version);
+  const channels = await readChannels(context, entry.key, request);
+  const { workflowId: _workflowId, version: _version, runId: _runId, ...rest } = request;
+  const now = context.clock.next();
+  const decision = decideStart({ ...rest, type: "start", now, tenantId, runId, channels }, workflow);
+  return await performStart(context, entry, { decision, workflow, requestDigest: digest });
+}
+
+/** The last number of each of the run's channels, read before the run exists: what is emitted once it is there comes later. */
+async function readChannels(context: EngineContext, key: RunKey, request: StartRequest): Promise<Record<Scope, number>> {
+  const scopeIds: Record<Scope, string> = {
+    run: key.runId,
+    session: request.sessionId ?? key.runId,
+    workflow: request.workflowId,
+    global: "",
+  };
+  const channels = SCOPES.map((scope): Channel => ({ tenantId: key.tenantId, scope, scopeId: scopeIds[scope] }));
+  const numbers = await Promise.all(channels.map((channel) => context.readChannel(channel)));
+  return Object.fromEntries(SCOPES.map((scope, index) => [scope, numbers[index]!])) as Record<Scope, number>;
+}
+
+/** New work is shed before results, answers and timers lose their room. */
+function shedStarts(context: EngineContext): void {
+  if (context.pending() < context.settings.pendingMax) return;
+  throw new DomainError("OVERLOADED", "The server has more to commit than it can; start runs later.", {
+    retryAfterMs: 1_000,
+  });
+}
+
+function checkRequest(request: StartRequest): void {
+  const problems: { path: string; message: string }[] = [];
+  checkLimits(request.limits, "limits", problems);
+  if (problems.length > 0) throw new DomainError("REQUEST_INVALID", "The request is not valid.", { problems });
+}
+
+/** What makes two starts the same: everything but the run id. */
+function requestDigest(request: StartRequest): string {
+  const { runId: _runId, ...rest } = request;
+  const present = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  return createHash("sha256").update(canonicalJson(present as Json)).digest("hex");
+}
+
+function assertSame(run: StoredRun, digest: string): StoredRun {
+  if (run.requestDigest === digest) return run;
+  const { runId } = run.state;
+  throw new DomainError("RUN_EXISTS", `Run ${runId} was started by another request.`, { metadata: { run_id: runId } });
+}

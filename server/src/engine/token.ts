@@ -1,0 +1,38 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { DomainError, type ErrorReason } from "../core/errors.ts";
+import type { Json } from "../core/json.ts";
+
+/** Bytes of the MAC kept: 128 bits are far beyond guessing and keep cursors short. */
+const MAC_BYTES = 16;
+
+/**
+ * Writes what a caller is to bring back (a cursor, a page token) so that it cannot be made up or changed: base64url of
+ * the MAC and the JSON text.
+ * @param purpose binds the token to one use, for instance to a list with its tenant and filter
+ */
+export function writeToken(key: Uint8Array, purpose: string, value: Json): string {
+  const text = JSON.stringify(value);
+  return Buffer.concat([mac(key, purpose, text), Buffer.from(text)]).toString("base64url");
+}
+
+/**
+ * Reads a token of the same purpose.
+ * @throws {DomainError} `reason` when it was not written by this installation for this purpose
+ */
+export function readToken(key: Uint8Array, purpose: string, token: string, reason: ErrorReason): Json {
+  const bytes = Buffer.from(token, "base64url");
+  const text = bytes.subarray(MAC_BYTES).toString();
+  const isGenuine =
+    bytes.length > MAC_BYTES &&
+    bytes.toString("base64url") === token &&
+    timingSafeEqual(bytes.subarray(0, MAC_BYTES), mac(key, purpose, text));
+  if (!isGenuine) {
+    const what = reason === "CURSOR_INVALID" ? "cursor" : "page token";
+    throw new DomainError(reason, `The ${what} was not given by this service for this request.`);
+  }
+  return JSON.parse(text) as Json;
+}
+
+function mac(key: Uint8Array, purpose: string, text: string): Buffer {
+  return createHmac("sha256", key).update(purpose).update("\0").update(text).digest().subarray(0, MAC_BYTES);
+}

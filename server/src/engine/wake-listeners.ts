@@ -1,0 +1,129 @@
+/**
+ * Wakes the runs that wait for events of a channel, after the events are committed: in bounded batches, each run in its own
+ * transition. The channel's row notes how far that has come, so that a sweep finds what a crash cut short.
+ */
+import { type Channel, channelKey } from "../core/event.ts";
+import { StoreUnavailableError } from "../store/contract.ts";
+import type { EngineContext } from "./context.ts";
+import { wake } from "./wake-run.ts";
+
+const EVENTS_MAX = 500;
+const LISTENERS_MAX = 200;
+/** How often finished channels are noted: one statement for all of them. */
+const NOTE_MS = 200;
+
+export type ListenerWaker = {
+  /** Wakes the listeners of everything in the channel that is not noted as woken yet; gives the runs that took `eventId`. */
+  wakeListeners(channel: Channel, eventId?: string): Promise<number>;
+  stop(): Promise<void>;
+};
+
+export function createListenerWaker(context: EngineContext): ListenerWaker {
+  /** The pass that has not begun yet, per channel: whoever comes while one runs shares the next. */
+  const next = new Map<string, Promise<Map<string, number>>>();
+  const running = new Map<string, Promise<unknown>>();
+  let finished = new Map<string, { channel: Channel; number: number }>();
+  let noteTimer: NodeJS.Timeout | undefined;
+  let isStopped = false;
+
+  async function pass(channel: Channel): Promise<Map<string, number>> {
+    const takers = new Map<string, number>();
+    const key = channelKey(channel);
+    const { lastNumber, wokenNumber } = await context.store.readWoken(channel);
+    let after = Math.max(wokenNumber, finished.get(key)?.number ?? 0);
+    while (after < lastNumber && !isStopped) {
+      const events = await context.store.listEvents(channel, after, EVENTS_MAX);
+      if (events.length === 0) break;
+      const pairs = new Map(events.map((event) => [`${event.key}\n${event.name}`, { name: event.name, key: event.key }]));
+      await wakeAll(channel, [...pairs.values()], takers);
+      after = events.at(-1)!.number;
+    }
+    // Numbers may have gaps at the end (duplicates), so the last number itself is what has been passed.
+    note(channel, isStopped ? after : Math.max(after, lastNumber));
+    return takers;
+  }
+
+  async function wakeAll(
+    channel: Channel,
+    events: readonly { name: string; key: string }[],
+    takers: Map<string, number>,
+  ): Promise<void> {
+    let afterWaitId: string | undefined;
+    for (;;) {
+      const listeners = await context.store.listListeners({
+        channel,
+        events,
+        limit: LISTENERS_MAX,
+        ...(afterWaitId === undefined ? {} : { afterWaitId }),
+      });
+      const woken = await Promise.all(listeners.map((listener) => wake(context, listener)));
+      for (const performed of woken) {
+        const taken = takenEvent(performed?.plan?.records[0]?.body.result);
+        if (taken !== undefined) takers.set(taken, (takers.get(taken) ?? 0) + 1);
+      }
+      if (listeners.length < LISTENERS_MAX) return;
+      afterWaitId = listeners.at(-1)!.waitId;
+    }
+  }
+
+  function note(channel: Channel, number: number): void {
+    finished.set(channelKey(channel), { channel, number });
+    noteTimer ??= setTimeout(() => void flush(), NOTE_MS);
+  }
+
+  async function flush(): Promise<void> {
+    noteTimer = undefined;
+    const noted = finished;
+    finished = new Map();
+    try {
+      await context.store.markWoken([...noted.values()]);
+    } catch (error) {
+      // Not noted means woken once more by the sweep, which changes nothing.
+      if (!(error instanceof StoreUnavailableError)) context.log.warn({ err: error }, "noting woken channels failed");
+    }
+  }
+
+  function start(channel: Channel): Promise<Map<string, number>> {
+    const key = channelKey(channel);
+    const waiting = next.get(key);
+    if (waiting !== undefined) return waiting;
+    const before = running.get(key) ?? Promise.resolve();
+    const mine = before
+      .catch(() => undefined)
+      .then(() => {
+        next.delete(key);
+        running.set(key, mine);
+        return pass(channel);
+      })
+      .finally(() => {
+        if (running.get(key) === mine) running.delete(key);
+      });
+    next.set(key, mine);
+    return mine;
+  }
+
+  return {
+    async wakeListeners(channel, eventId) {
+      try {
+        const takers = await start({ tenantId: channel.tenantId, scope: channel.scope, scopeId: channel.scopeId });
+        return eventId === undefined ? 0 : (takers.get(eventId) ?? 0);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "waking listeners failed");
+        return 0;
+      }
+    },
+    async stop() {
+      isStopped = true;
+      await Promise.allSettled([...running.values(), ...next.values()]);
+      clearTimeout(noteTimer);
+      if (finished.size > 0) await flush();
+    },
+  };
+}
+
+/** The event id in a result that an event made. */
+function takenEvent(result: readonly unknown[] | undefined): string | undefined {
+  const [op] = (result ?? []) as { value?: { event_id?: unknown } }[];
+  const eventId = op?.value?.event_id;
+  return typeof eventId === "string" ? eventId : undefined;
+}

@@ -1,0 +1,161 @@
+/**
+ * The feed over all runs. A cursor is one position per lane, so nothing is skipped whatever the servers do: within a lane
+ * batches become visible in order, and lanes that are new are read from their beginning.
+ */
+import { DomainError } from "../core/errors.ts";
+import type { Json } from "../core/json.ts";
+import type { RunState } from "../core/run.ts";
+import type { FeedEntry, LaneState } from "../store/contract.ts";
+import type { Caller, NoticeKind, RunFilter, RunsMessage } from "./api.ts";
+import { type EngineContext, viewOf } from "./context.ts";
+import { createSignal } from "./notice-hub.ts";
+import { readToken, writeToken } from "./token.ts";
+
+const ENTRIES_PAGE = 500;
+/** Behind every entry of a batch: ordinals are 32-bit. */
+const ORDINAL_MAX = 2 ** 31 - 1;
+/** The cursor that asks for everything that is kept. */
+const FROM_BEGINNING = "beginning";
+
+type Position = { laneId: number; nonce: number; batchNo: number; ordinal: number };
+type Cursor = {
+  /** Every lane up to this id that is not among the positions has been read to its end. */
+  highestLaneId: number;
+  positions: Position[];
+};
+
+/** @throws {DomainError} CURSOR_INVALID, CURSOR_EXPIRED */
+export async function* watchRuns(
+  context: EngineContext,
+  caller: Caller,
+  request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
+): AsyncGenerator<RunsMessage> {
+  const { signal } = request;
+  const { tenantId } = caller;
+  const purpose = `watch-runs/${tenantId}`;
+  const changed = createSignal();
+  const unwatch = context.hub.watchFeed(changed.raise);
+  try {
+    const cursor = await openCursor(context, request.cursor, purpose);
+    const text = () => writeToken(context.store.tokenKey, purpose, encodeCursor(cursor));
+    // The first message tells where the stream begins, so that a client that loses it at once loses nothing.
+    yield { cursor: text() };
+    while (!signal.aborted && !context.isStopping()) {
+      // Which lanes have ended is read before their entries are: one that has ended and is read to its end is done.
+      const lanes = await context.store.listLanes(cursor.highestLaneId);
+      const open = new Set(lanes.filter((lane) => !lane.ended).map((lane) => lane.laneId));
+      addLanes(cursor, lanes);
+      const entries = await context.store.readFeed(tenantId, cursor.positions, ENTRIES_PAGE);
+      for (const entry of entries) {
+        advanceCursor(cursor, entry);
+        const run = await wantedRun(context, entry, request);
+        if (run !== undefined) yield { cursor: text(), notice: { noticeId: noticeIdOf(cursor, entry), kind: entry.kind, run } };
+        if (signal.aborted) return;
+      }
+      if (entries.length === ENTRIES_PAGE) continue;
+      cursor.positions = cursor.positions.filter((position) => open.has(position.laneId));
+      const isNews = await changed.wait(context.settings.heartbeatMs, signal);
+      if (!isNews && !signal.aborted) yield { cursor: text() };
+    }
+  } finally {
+    unwatch();
+  }
+}
+
+async function openCursor(context: EngineContext, token: string, purpose: string): Promise<Cursor> {
+  if (token === FROM_BEGINNING) return { highestLaneId: 0, positions: [] };
+  if (token === "") {
+    const lanes = await context.store.listLanes(0);
+    const open = lanes.filter((lane) => !lane.ended);
+    const positions = open.map(({ laneId, nonce, lastBatchNo }) => ({
+      laneId,
+      nonce,
+      batchNo: lastBatchNo,
+      ordinal: ORDINAL_MAX,
+    }));
+    return { highestLaneId: Math.max(0, ...lanes.map((lane) => lane.laneId)), positions };
+  }
+  const cursor = decodeCursor(readToken(context.store.tokenKey, purpose, token, "CURSOR_INVALID"));
+  await assertKnown(context, cursor);
+  return cursor;
+}
+
+/** Refuses a cursor that knows more than the database: that one is older, a restored backup. */
+async function assertKnown(context: EngineContext, cursor: Cursor): Promise<void> {
+  const lowest = Math.min(cursor.highestLaneId, ...cursor.positions.map((position) => position.laneId));
+  const lanes = new Map((await context.store.listLanes(lowest - 1)).map((lane) => [lane.laneId, lane]));
+  const isKnown = (position: Position) => {
+    const lane = lanes.get(position.laneId);
+    return lane !== undefined && lane.nonce === position.nonce && position.batchNo <= lane.lastBatchNo;
+  };
+  if ((cursor.highestLaneId === 0 || lanes.has(cursor.highestLaneId)) && cursor.positions.every(isKnown)) return;
+  throw new DomainError("CURSOR_EXPIRED", "The cursor is not of this database's history; begin again without one.");
+}
+
+function addLanes(cursor: Cursor, lanes: readonly LaneState[]): void {
+  for (const { laneId, nonce } of lanes) {
+    if (laneId <= cursor.highestLaneId) continue;
+    cursor.positions.push({ laneId, nonce, batchNo: 0, ordinal: 0 });
+  }
+  cursor.highestLaneId = Math.max(cursor.highestLaneId, ...lanes.map((lane) => lane.laneId));
+}
+
+function advanceCursor(cursor: Cursor, entry: FeedEntry): void {
+  const position = cursor.positions.find(({ laneId }) => laneId === entry.laneId)!;
+  position.batchNo = entry.batchNo;
+  position.ordinal = entry.ordinal;
+}
+
+async function wantedRun(
+  context: EngineContext,
+  entry: FeedEntry,
+  request: { filter: RunFilter; kinds: readonly NoticeKind[] },
+) {
+  if (request.kinds.length > 0 && !request.kinds.includes(entry.kind)) return undefined;
+  const run = await context.loadRun(entry);
+  // A run that was deleted since has no news.
+  return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(run, "basic");
+}
+
+/** Whether a run is one that a filter asks for. */
+export function matchesFilter(run: RunState, filter: RunFilter): boolean {
+  const isOf = (wanted: string | number | boolean | undefined, actual: unknown) => wanted === undefined || wanted === actual;
+  return (
+    isOf(filter.workflowId, run.workflowId) &&
+    isOf(filter.version, run.version) &&
+    isOf(filter.sessionId, run.sessionId) &&
+    isOf(filter.actorId, run.actorId) &&
+    isOf(filter.parentRunId, run.parentRunId) &&
+    isOf(filter.rootRunId, run.rootRunId) &&
+    isOf(filter.paused, run.paused) &&
+    (filter.statuses === undefined || filter.statuses.length === 0 || filter.statuses.includes(run.status)) &&
+    (filter.waitingReasons === undefined ||
+      filter.waitingReasons.length === 0 ||
+      (run.wait !== undefined && filter.waitingReasons.includes(run.wait.reason))) &&
+    (filter.createTimeAfter === undefined || run.createTime > filter.createTimeAfter) &&
+    (filter.createTimeBefore === undefined || run.createTime < filter.createTimeBefore) &&
+    Object.entries(filter.labels ?? {}).every(([name, value]) => run.labels[name] === value)
+  );
+}
+
+function noticeIdOf(cursor: Cursor, { laneId, batchNo, ordinal }: FeedEntry): string {
+  const { nonce } = cursor.positions.find((position) => position.laneId === laneId)!;
+  return `${laneId}-${nonce}-${batchNo}-${ordinal}`;
+}
+
+function encodeCursor({ highestLaneId, positions }: Cursor): Json {
+  return [highestLaneId, ...positions.map((position) => [position.laneId, position.nonce, position.batchNo, position.ordinal])];
+}
+
+function decodeCursor(value: Json): Cursor {
+  const [highestLaneId, ...positions] = value as [number, ...number[][]];
+  return {
+    highestLaneId,
+    positions: positions.map(([laneId, nonce, batchNo, ordinal]) => ({
+      laneId: laneId!,
+      nonce: nonce!,
+      batchNo: batchNo!,
+      ordinal: ordinal!,
+    })),
+  };
+}

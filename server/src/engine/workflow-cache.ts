@@ -1,0 +1,81 @@
+import { DomainError } from "../core/errors.ts";
+import { compileWorkflow, type Workflow } from "../core/workflow.ts";
+import type { Store, StoredWorkflow } from "../store/contract.ts";
+import { createBatcher } from "./batcher.ts";
+
+/** Compiled versions kept: a graph takes some 100 KiB compiled. The least recently used goes first. */
+const COMPILED_MAX = 500;
+
+export type WorkflowCache = {
+  /** The version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN */
+  pinned(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
+  /**
+   * The version to start: `version`, or the current one where it is 0. Reads the store: another server may have registered
+   * one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
+   */
+  toStart(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
+};
+
+export function createWorkflowCache(store: Store): WorkflowCache {
+  const compiled = new Map<string, Workflow>();
+  type Wanted = { tenantId: string; workflowId: string; version: number };
+  const read = createBatcher(async (wanted: readonly Wanted[]) => {
+    // Runs that start together mostly start the same workflow: ask once for each.
+    const answers = new Map<string, Promise<StoredWorkflow | undefined>>();
+    for (const { tenantId, workflowId, version } of wanted) {
+      const key = keyOf(tenantId, workflowId, version);
+      if (!answers.has(key)) answers.set(key, store.getWorkflow(tenantId, workflowId, version));
+    }
+    return Promise.all(wanted.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version))));
+  });
+
+  function compile(stored: StoredWorkflow): Workflow {
+    const key = keyOf(stored.tenantId, stored.workflowId, stored.version);
+    const workflow = compiled.get(key) ?? compileWorkflow(stored.definition, stored.version);
+    compiled.delete(key);
+    compiled.set(key, workflow);
+    if (compiled.size > COMPILED_MAX) compiled.delete(compiled.keys().next().value!);
+    return workflow;
+  }
+
+  return {
+    async pinned(tenantId, workflowId, version) {
+      const known = compiled.get(keyOf(tenantId, workflowId, version));
+      if (known !== undefined) return known;
+      const stored = await read({ tenantId, workflowId, version });
+      if (stored === undefined) throw workflowUnknown(workflowId);
+      return compile(stored);
+    },
+    async toStart(tenantId, workflowId, version) {
+      const stored = await read({ tenantId, workflowId, version });
+      if (stored === undefined) {
+        if (version === 0 || (await read({ tenantId, workflowId, version: 0 })) === undefined) {
+          throw workflowUnknown(workflowId);
+        }
+        throw versionUnknown(workflowId, version);
+      }
+      if (stored.archived) {
+        throw new DomainError("WORKFLOW_ARCHIVED", `Workflow ${workflowId} is archived: it takes no new runs.`, {
+          metadata: { workflow_id: workflowId },
+        });
+      }
+      return compile(stored);
+    },
+  };
+}
+
+function keyOf(tenantId: string, workflowId: string, version: number): string {
+  return `${tenantId}/${workflowId}/${version}`;
+}
+
+export function workflowUnknown(workflowId: string): DomainError {
+  return new DomainError("WORKFLOW_UNKNOWN", `There is no workflow ${workflowId}.`, {
+    metadata: { workflow_id: workflowId },
+  });
+}
+
+export function versionUnknown(workflowId: string, version: number): DomainError {
+  return new DomainError("VERSION_UNKNOWN", `Workflow ${workflowId} has no version ${version}.`, {
+    metadata: { workflow_id: workflowId, version: String(version) },
+  });
+}
