@@ -1,6 +1,6 @@
 /**
  * What the engine asks of storage: a contract of verbs with two implementations, `postgres/` and `memory/`, that pass
- * one shared suite (`testing/store-suite.ts`).
+ * one shared suite (`store-suite.ts`).
  *
  * Authoritative here: the ledger (step records). A run's row is a cache of its fold, changed only by `commit`, only where
  * its `seq` is the expected one. What is beside the state on that row (`ownerLane`, `wakeTime`) says who looks at the run
@@ -300,8 +300,8 @@ export interface Store {
 
   /** Every lane that has not ended, or that ended with an id above `aboveLaneId`. */
   listLanes(aboveLaneId: number): Promise<LaneState[]>;
-  /** Entries of one tenant behind the given positions in the lanes named, ordered by time; a page never leaves out an earlier
-   *  entry of a lane while it has a later one. */
+  /** Entries of one tenant behind the given positions in the lanes named. Each lane's entries come in the lane's order, so a
+   *  page never leaves out an earlier one while it has a later one; lanes are merged by the time of their batches. */
   readFeed(tenantId: string, positions: readonly LanePosition[], limit: number): Promise<FeedEntry[]>;
 
   // Other servers.

@@ -1,0 +1,71 @@
+/** One server: database, store, engine and port, started and stopped in order. */
+import type { Logger } from "pino";
+import type { ServerConfig } from "./config.ts";
+import { createEngine } from "./engine/engine.ts";
+import { createRpcServer } from "./rpc/server.ts";
+import type { Store } from "./store/contract.ts";
+import { startEmbeddedPostgres } from "./store/postgres/embedded.ts";
+import { waitForDatabase } from "./store/postgres/embedded-wait.ts";
+import { migrate } from "./store/postgres/migrate.ts";
+import { createPostgresStore } from "./store/postgres/store.ts";
+
+/** How long open requests may take to finish when the server stops. */
+const STOP_GRACE_MS = 5_000;
+
+export type RunningServer = {
+  /** Where it listens, for instance http://127.0.0.1:7400. */
+  url: string;
+  /** Settles if the server cannot go on without a person; it should be stopped then. */
+  failed: Promise<Error>;
+  /** Finishes what is in hand, and stops the embedded database unless another server uses it. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Starts a server. Waits for a database that is away, with a message.
+ * @param signal ends a start that is under way
+ * @throws DatabaseSetupError when waiting would not help
+ */
+export async function startServer(config: ServerConfig, log: Logger, signal: AbortSignal): Promise<RunningServer> {
+  const database = await openDatabase(config, log, signal);
+  const undo: (() => Promise<void>)[] = [database.stop];
+  try {
+    await migrate(database.directUrl);
+    const store: Store = await createPostgresStore({
+      url: database.url,
+      directUrl: database.directUrl,
+      prepare: config.preparedStatements,
+    });
+    undo.push(() => store.close());
+    const engine = createEngine({ store, log, settings: { lanes: config.lanes } });
+    await engine.start();
+    undo.push(() => engine.stop());
+    const rpc = createRpcServer({ engine, config, log });
+    const { url } = await rpc.listen();
+    undo.push(() => rpc.close(STOP_GRACE_MS));
+    log.info({ url }, "listening");
+    return { url, failed: database.failed, stop: () => unwind(undo) };
+  } catch (error) {
+    await unwind(undo);
+    throw error;
+  }
+}
+
+async function unwind(undo: (() => Promise<void>)[]): Promise<void> {
+  for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+}
+
+async function openDatabase(config: ServerConfig, log: Logger, signal: AbortSignal) {
+  if (config.databaseUrl === undefined) {
+    const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log, signal });
+    const { url, failed } = embedded;
+    return { url, directUrl: url, failed, stop: () => embedded.stop() };
+  }
+  await waitForDatabase(config.databaseUrl, { log, signal });
+  return {
+    url: config.databaseUrl,
+    directUrl: config.databaseDirectUrl ?? config.databaseUrl,
+    failed: new Promise<never>(() => undefined),
+    stop: () => Promise.resolve(),
+  };
+}

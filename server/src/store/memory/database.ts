@@ -1,0 +1,129 @@
+/**
+ * The tables of an in-memory database, shared by the stores of several servers in one process.
+ *
+ * Authoritative here is what lies in the maps. Every verb changes them in one go, without awaiting in between, so that a
+ * verb is a transaction. JSON is kept as text, as in Postgres: nobody can change a stored value by holding on to it, and what
+ * JSON cannot carry is lost here as it is there.
+ */
+import { type Instant, instantFromEpochMicros } from "../../core/duration.ts";
+import type { Channel, ChannelEvent } from "../../core/event.ts";
+import { parseJson } from "../../core/json.ts";
+import type { JobDraft } from "../../core/decision.ts";
+import type { SealedRecord } from "../../core/ledger-format.ts";
+import type { RunState } from "../../core/run.ts";
+import type { Wait } from "../../core/wait.ts";
+import type { Batch, FeedEntry, Mail, RunKey, StoredRun, WaitClosing } from "../contract.ts";
+
+/** What a test may do to a database. */
+export type MemoryFaults = {
+  /** Nobody reaches the database: every verb throws StoreUnavailableError, notices are lost. */
+  away: boolean;
+  /**
+   * Awaited before the effect of every verb and again before its reply: decides how the verbs of several servers interleave.
+   * The effect itself is atomic.
+   */
+  turn?: ((verb: string) => void | Promise<void>) | undefined;
+  /** Awaited before a batch is committed; what it throws is the reply, and nothing was committed. */
+  beforeCommit?: ((batch: Batch) => void | Promise<void>) | undefined;
+  /** Awaited after a batch was committed; what it throws is the reply, but the batch is there. */
+  afterCommit?: ((batch: Batch) => void | Promise<void>) | undefined;
+};
+
+export type RunRow = RunKey &
+  Omit<StoredRun, "state"> & {
+    /** For filters; never handed out. `vars` is null and `output` absent. */
+    head: RunState;
+    stateText: string;
+    varsText: string;
+    outputText?: string;
+    wakeTime?: Instant;
+    records: SealedRecord[];
+    jobs: JobRow[];
+  };
+
+export type JobRow = { job: string; idempotencyKey: JobDraft["idempotency_key"]; open: boolean };
+
+export type WaitRow = RunKey & {
+  /** For filters; never handed out. */
+  head: Wait;
+  waitText: string;
+  closing?: WaitClosing;
+};
+
+export type EventRow = Omit<ChannelEvent, "payload"> & { payloadText: string };
+
+export type ChannelRow = {
+  channel: Channel;
+  lastNumber: number;
+  /** The listeners of all events up to here have been woken. */
+  wokenNumber: number;
+  events: EventRow[];
+  eventIds: Set<string>;
+};
+
+export type MailRow = Mail & { createTime: Instant };
+
+export type ServerRow = { serverId: string; process: string; renewals: number; ended: boolean };
+
+export type LaneRow = {
+  laneId: number;
+  nonce: number;
+  server: ServerRow;
+  lastBatchNo: number;
+  batches: Map<number, "committed" | "void">;
+  feed: FeedEntry[];
+};
+
+export type WorkflowRow = {
+  tenantId: string;
+  workflowId: string;
+  archived: boolean;
+  /** Absent: the highest version is the current one. */
+  pinnedVersion?: number;
+  /** Version n is at n - 1. */
+  versions: { digest: string; definitionText: string; createTime: Instant }[];
+};
+
+export type MemoryDatabase = {
+  /** The database's clock: microseconds since 1970 UTC. */
+  readonly nowMicros: () => number;
+  readonly faults: MemoryFaults;
+  readonly tokenKey: Uint8Array;
+  readonly runs: Map<string, RunRow>;
+  readonly waits: Map<string, WaitRow>;
+  /** Those of `waits` that are open. */
+  readonly openWaits: Map<string, WaitRow>;
+  readonly channels: Map<string, ChannelRow>;
+  readonly mail: Map<number, MailRow>;
+  readonly servers: Map<string, ServerRow>;
+  readonly lanes: Map<number, LaneRow>;
+  readonly workflows: Map<string, WorkflowRow>;
+  /** The idempotency keys of all jobs: unique in the database. */
+  readonly jobKeys: Set<string>;
+  readonly listeners: Set<(payload: string) => void>;
+  lastMailId: number;
+  lastLaneId: number;
+};
+
+/** Database time. */
+export function timeOf(database: MemoryDatabase): Instant {
+  return instantFromEpochMicros(database.nowMicros());
+}
+
+/** Unique per tenant and id, for maps: ids hold no slash. */
+export function rowKey(tenantId: string, id: string): string {
+  return `${tenantId}/${id}`;
+}
+
+/** A state holds a payload and what is around it. */
+const STORED_BYTES_MAX = 16 * 1024 * 1024;
+const STORED_DEPTH_MAX = 64;
+
+/** Bounds for values that were let in by others: wide, so that what fits in a column is read back. */
+export const STORED_BOUNDS = { bytesMax: STORED_BYTES_MAX, depthMax: STORED_DEPTH_MAX };
+
+/** Reads a value that was stored as text. Its objects have no prototype, like everything that comes from outside.
+ *  What it is a value of is known to whoever stored it. */
+export function readStored(text: string): unknown {
+  return parseJson(text, STORED_BOUNDS);
+}

@@ -1,0 +1,119 @@
+/** Channels: numbered events, who listens to them, and how far listeners were woken. */
+import {
+  type Channel,
+  type ChannelEvent,
+  channelKey,
+  type EventDraft,
+  type EventLookup,
+  type EventQuery,
+  nameMatches,
+  queryMatches,
+} from "../../core/event.ts";
+import type { Json } from "../../core/json.ts";
+import type { Listener } from "../contract.ts";
+import { type ChannelRow, type EventRow, type MemoryDatabase, readStored, rowKey, type WaitRow } from "./database.ts";
+
+function channelRow(database: MemoryDatabase, channel: Channel): ChannelRow {
+  const key = channelKey(channel);
+  const found = database.channels.get(key);
+  if (found !== undefined) return found;
+  const { tenantId, scope, scopeId } = channel;
+  const row: ChannelRow = {
+    channel: { tenantId, scope, scopeId },
+    lastNumber: 0,
+    wokenNumber: 0,
+    events: [],
+    eventIds: new Set(),
+  };
+  database.channels.set(key, row);
+  return row;
+}
+
+/** Gives the event's number, or undefined where its id is in the channel already. */
+export function emitEvent(database: MemoryDatabase, draft: EventDraft): number | undefined {
+  const row = channelRow(database, draft);
+  const { eventId, name, key, payload, emitTime, actorId } = draft;
+  if (row.eventIds.has(eventId)) return undefined;
+  row.lastNumber += 1;
+  row.eventIds.add(eventId);
+  row.events.push({
+    number: row.lastNumber,
+    eventId,
+    name,
+    key,
+    payloadText: JSON.stringify(payload),
+    emitTime,
+    ...(actorId === undefined ? {} : { actorId }),
+  });
+  return row.lastNumber;
+}
+
+function eventFromRow({ payloadText, ...row }: EventRow): ChannelEvent {
+  return { ...row, payload: readStored(payloadText) as Json };
+}
+
+export function readChannels(database: MemoryDatabase, channels: readonly Channel[]): number[] {
+  return channels.map((channel) => database.channels.get(channelKey(channel))?.lastNumber ?? 0);
+}
+
+export function lookUpEvents(database: MemoryDatabase, queries: readonly EventQuery[]): EventLookup[] {
+  return queries.map((query) => {
+    const row = channelRow(database, query.channel);
+    const found = row.events.find((event) => queryMatches(query, event));
+    return { upTo: row.lastNumber, ...(found === undefined ? {} : { event: eventFromRow(found) }) };
+  });
+}
+
+export function listEvents(database: MemoryDatabase, channel: Channel, after: number, limit: number): ChannelEvent[] {
+  const events = database.channels.get(channelKey(channel))?.events ?? [];
+  return events
+    .filter((event) => event.number > after)
+    .slice(0, limit)
+    .map(eventFromRow);
+}
+
+export function listListeners(
+  database: MemoryDatabase,
+  request: { channel: Channel; events: readonly { name: string; key: string }[]; afterWaitId?: string; limit: number },
+): Listener[] {
+  const { channel, events, afterWaitId, limit } = request;
+  return [...database.openWaits.values()]
+    .filter((row) => listensTo(row, channel) && events.some((event) => isHeardBy(row, event)))
+    .filter((row) => afterWaitId === undefined || row.head.wait_id > afterWaitId)
+    .filter((row) => database.runs.get(rowKey(row.tenantId, row.runId))?.head.paused === false)
+    .toSorted((a, b) => (a.head.wait_id < b.head.wait_id ? -1 : 1))
+    .slice(0, limit)
+    .map(({ tenantId, runId, head }) => ({
+      tenantId,
+      runId,
+      waitId: head.wait_id,
+      names: [...(head.names ?? [])],
+      ...(head.key === undefined ? {} : { key: head.key }),
+    }));
+}
+
+function listensTo({ tenantId, head }: WaitRow, channel: Channel): boolean {
+  return (
+    head.reason === "event" &&
+    tenantId === channel.tenantId &&
+    head.scope === channel.scope &&
+    (head.scope_id ?? "") === channel.scopeId
+  );
+}
+
+function isHeardBy({ head }: WaitRow, event: { name: string; key: string }): boolean {
+  if (head.key !== undefined && head.key !== event.key) return false;
+  return (head.names ?? []).some((pattern) => nameMatches(pattern, event.name));
+}
+
+export function markWoken(database: MemoryDatabase, marks: readonly { channel: Channel; number: number }[]): void {
+  for (const { channel, number } of marks) {
+    const row = database.channels.get(channelKey(channel));
+    if (row !== undefined) row.wokenNumber = Math.max(row.wokenNumber, number);
+  }
+}
+
+export function readWoken(database: MemoryDatabase, channel: Channel): { lastNumber: number; wokenNumber: number } {
+  const row = database.channels.get(channelKey(channel));
+  return { lastNumber: row?.lastNumber ?? 0, wokenNumber: row?.wokenNumber ?? 0 };
+}

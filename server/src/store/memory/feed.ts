@@ -1,0 +1,41 @@
+/** The feed over all runs: the lanes' notices, merged by time. */
+import type { FeedEntry, LanePosition } from "../contract.ts";
+import type { MemoryDatabase } from "./database.ts";
+
+/**
+ * A merge that only ever looks at the head of each lane: entries of a lane keep their order even where their times disagree, so
+ * every beginning of a page is a place from which a reader can go on.
+ */
+export function readFeed(
+  database: MemoryDatabase,
+  tenantId: string,
+  positions: readonly LanePosition[],
+  limit: number,
+): FeedEntry[] {
+  const lanes = positions.map((position) => unreadOf(database, tenantId, position, limit));
+  const entries: FeedEntry[] = [];
+  while (entries.length < limit) {
+    let earliest: FeedEntry[] | undefined;
+    for (const lane of lanes)
+      if (lane.length > 0 && (earliest === undefined || isBefore(lane, earliest))) earliest = lane;
+    const entry = earliest?.shift();
+    if (entry === undefined) break;
+    entries.push({ ...entry });
+  }
+  return entries;
+}
+
+function unreadOf(database: MemoryDatabase, tenantId: string, position: LanePosition, limit: number): FeedEntry[] {
+  const feed = database.lanes.get(position.laneId)?.feed ?? [];
+  return feed
+    .filter(
+      (entry) =>
+        entry.tenantId === tenantId &&
+        (entry.batchNo > position.batchNo || (entry.batchNo === position.batchNo && entry.ordinal > position.ordinal)),
+    )
+    .slice(0, limit);
+}
+
+function isBefore([a]: FeedEntry[], [b]: FeedEntry[]): boolean {
+  return a!.time !== b!.time ? a!.time < b!.time : a!.laneId < b!.laneId;
+}

@@ -1,0 +1,62 @@
+/** Leases of servers, their lanes, and what became of their batches. */
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import type { Lane, LaneState, Surroundings } from "../contract.ts";
+import { type LaneRow, type MemoryDatabase, timeOf } from "./database.ts";
+import { hasOrphans, nextWakeTime } from "./runs.ts";
+
+/** The largest bound that randomInt takes; any number tells a lane from its like before a restored backup. */
+const NONCE_END = 2 ** 48 - 1;
+
+export function openServer(
+  database: MemoryDatabase,
+  { serverId, process, lanes }: { serverId: string; process: string; lanes: number },
+): Lane[] {
+  assert(!database.servers.has(serverId), "a server id is used once");
+  const server = { serverId, process, renewals: 0, ended: false };
+  database.servers.set(serverId, server);
+  return Array.from({ length: lanes }, () => {
+    database.lastLaneId += 1;
+    const lane: Lane = { laneId: database.lastLaneId, nonce: randomInt(NONCE_END) };
+    database.lanes.set(lane.laneId, { ...lane, server, lastBatchNo: 0, batches: new Map(), feed: [] });
+    return lane;
+  });
+}
+
+export function lookAround(database: MemoryDatabase, serverId: string): Surroundings {
+  const own = database.servers.get(serverId);
+  const leaseHeld = own !== undefined && !own.ended;
+  if (leaseHeld) own.renewals += 1;
+  const wakeTime = nextWakeTime(database);
+  return {
+    now: timeOf(database),
+    leaseHeld,
+    others: [...database.servers.values()]
+      .filter((server) => server !== own && !server.ended)
+      .map(({ serverId: id, process, renewals }) => ({ serverId: id, process, renewals })),
+    hasOrphans: hasOrphans(database),
+    ...(wakeTime === undefined ? {} : { nextWakeTime: wakeTime }),
+  };
+}
+
+/** Commits are atomic here, so no batch is ever in flight. */
+export function endServer(database: MemoryDatabase, serverId: string): void {
+  const server = database.servers.get(serverId);
+  if (server !== undefined) server.ended = true;
+}
+
+export function settleBatch(database: MemoryDatabase, laneId: number, batchNo: number): "committed" | "void" {
+  const lane = database.lanes.get(laneId);
+  assert(lane !== undefined, "a batch is settled in a lane that was opened");
+  const outcome = lane.batches.get(batchNo);
+  if (outcome !== undefined) return outcome;
+  lane.batches.set(batchNo, "void");
+  return "void";
+}
+
+export function listLanes(database: MemoryDatabase, aboveLaneId: number): LaneState[] {
+  return [...database.lanes.values()]
+    .filter((lane) => !lane.server.ended || lane.laneId > aboveLaneId)
+    .toSorted((a, b) => a.laneId - b.laneId)
+    .map(({ laneId, nonce, server, lastBatchNo }: LaneRow) => ({ laneId, nonce, ended: server.ended, lastBatchNo }));
+}

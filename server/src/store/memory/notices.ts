@@ -1,0 +1,25 @@
+/** What servers tell each other: at once, but never inside the caller's turn, as from another process. */
+import assert from "node:assert/strict";
+import type { MemoryDatabase } from "./database.ts";
+
+/** NOTIFY takes less than 8,000 bytes. */
+const PAYLOAD_BYTES_MAX = 7_000;
+
+export function notify(database: MemoryDatabase, payload: string): void {
+  assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, `a notice has at most ${PAYLOAD_BYTES_MAX} bytes`);
+  for (const listener of database.listeners) {
+    queueMicrotask(() => {
+      if (database.listeners.has(listener) && !database.faults.away) listener(payload);
+    });
+  }
+}
+
+/** Gives the function that ends it. */
+export function listen(database: MemoryDatabase, onPayload: (payload: string) => void): () => void {
+  // A function of its own, so that one callback may listen twice.
+  const listener = (payload: string): void => onPayload(payload);
+  database.listeners.add(listener);
+  return () => {
+    database.listeners.delete(listener);
+  };
+}

@@ -1,0 +1,158 @@
+/** Runs as they are read, listed, handed out and deleted, and their step records. */
+import { addMs, type Instant } from "../../core/duration.ts";
+import type { Json } from "../../core/json.ts";
+import type { SealedRecord } from "../../core/ledger-format.ts";
+import { hasEnded, type RunState } from "../../core/run.ts";
+import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "../contract.ts";
+import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
+
+export function loadRuns(database: MemoryDatabase, keys: readonly RunKey[]): (StoredRun | undefined)[] {
+  return keys.map(({ tenantId, runId }) => {
+    const row = database.runs.get(rowKey(tenantId, runId));
+    return row === undefined ? undefined : runFromRow(row, true);
+  });
+}
+
+/** @param withPayload false: `vars` is null and `output` absent */
+function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
+  const state = readStored(row.stateText) as RunState;
+  const { headHash, requestDigest, ownerLane, format } = row;
+  return {
+    state: {
+      ...state,
+      ...(withPayload ? { vars: readStored(row.varsText) as Json } : {}),
+      ...(withPayload && row.outputText !== undefined ? { output: readStored(row.outputText) as Json } : {}),
+    },
+    headHash,
+    requestDigest,
+    ...(ownerLane === undefined ? {} : { ownerLane }),
+    format,
+  };
+}
+
+export function listRuns(
+  database: MemoryDatabase,
+  request: { tenantId: string; filter: RunFilter; order: RunOrder; start?: PageStart; limit: number },
+): Page<StoredRun> {
+  const { tenantId, filter, order, start, limit } = request;
+  const placeOf = ({ head }: RunRow): PageStart => ({
+    time: order === "update_time_desc" ? head.updateTime : head.createTime,
+    id: head.runId,
+  });
+  const direction = order === "create_time_asc" ? 1 : -1;
+  const rows = [...database.runs.values()]
+    .filter((row) => row.tenantId === tenantId && runMatches(row.head, filter))
+    .filter((row) => start === undefined || direction * comparePlaces(placeOf(row), start) > 0)
+    .toSorted((a, b) => direction * comparePlaces(placeOf(a), placeOf(b)));
+  const items = rows.slice(0, limit);
+  const last = items.at(-1);
+  return {
+    items: items.map((row) => runFromRow(row, false)),
+    ...(rows.length > limit && last !== undefined ? { next: placeOf(last) } : {}),
+  };
+}
+
+/** By time, then by id: code units, as COLLATE "C" orders ids, which are ASCII. */
+export function comparePlaces(a: PageStart, b: PageStart): number {
+  if (a.time !== b.time) return a.time < b.time ? -1 : 1;
+  if (a.id !== b.id) return a.id < b.id ? -1 : 1;
+  return 0;
+}
+
+function runMatches(run: RunState, filter: RunFilter): boolean {
+  return (
+    (filter.workflowId === undefined || run.workflowId === filter.workflowId) &&
+    (filter.version === undefined || run.version === filter.version) &&
+    (filter.statuses === undefined || filter.statuses.includes(run.status)) &&
+    (filter.sessionId === undefined || run.sessionId === filter.sessionId) &&
+    (filter.actorId === undefined || run.actorId === filter.actorId) &&
+    (filter.parentRunId === undefined || run.parentRunId === filter.parentRunId) &&
+    (filter.rootRunId === undefined || run.rootRunId === filter.rootRunId) &&
+    (filter.labels === undefined || hasLabels(run.labels, filter.labels)) &&
+    (filter.paused === undefined || run.paused === filter.paused) &&
+    (filter.waitingReasons === undefined ||
+      (run.wait !== undefined && filter.waitingReasons.includes(run.wait.reason))) &&
+    (filter.createTimeAfter === undefined || run.createTime >= filter.createTimeAfter) &&
+    (filter.createTimeBefore === undefined || run.createTime < filter.createTimeBefore)
+  );
+}
+
+/** Whether `labels` has every one of those that are asked for. */
+export function hasLabels(labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
+  return Object.entries(wanted).every(([name, value]) => labels[name] === value);
+}
+
+export function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey): boolean {
+  const key = rowKey(tenantId, runId);
+  const row = database.runs.get(key);
+  if (row === undefined || !hasEnded(row.head)) return false;
+  database.runs.delete(key);
+  for (const job of row.jobs) database.jobKeys.delete(job.idempotencyKey);
+  for (const [waitKey, wait] of database.waits) {
+    if (rowKey(wait.tenantId, wait.runId) !== key) continue;
+    database.waits.delete(waitKey);
+    database.openWaits.delete(waitKey);
+  }
+  for (const [mailId, mail] of database.mail) {
+    if (rowKey(mail.tenantId, mail.runId) === key) database.mail.delete(mailId);
+  }
+  return true;
+}
+
+function isOrphan(database: MemoryDatabase, row: RunRow): boolean {
+  return row.ownerLane !== undefined && database.lanes.get(row.ownerLane)?.server.ended !== false;
+}
+
+export function hasOrphans(database: MemoryDatabase): boolean {
+  return database.runs.values().some((row) => isOrphan(database, row));
+}
+
+export function claimRuns(database: MemoryDatabase, laneId: number, limit: number): RunKey[] {
+  return database.runs
+    .values()
+    .filter((row) => isOrphan(database, row))
+    .take(limit)
+    .map((row) => {
+      row.ownerLane = laneId;
+      return { tenantId: row.tenantId, runId: row.runId };
+    })
+    .toArray();
+}
+
+export function nextWakeTime(database: MemoryDatabase): Instant | undefined {
+  let earliest: Instant | undefined;
+  for (const { wakeTime } of database.runs.values()) {
+    if (wakeTime !== undefined && (earliest === undefined || wakeTime < earliest)) earliest = wakeTime;
+  }
+  return earliest;
+}
+
+export function claimDueRuns(
+  database: MemoryDatabase,
+  limit: number,
+  retryAfterMs: number,
+): { now: Instant; runs: RunKey[]; nextWakeTime?: Instant } {
+  const now = timeOf(database);
+  const taken = [...database.runs.values()]
+    .flatMap((row) => (row.wakeTime !== undefined && row.wakeTime <= now ? [{ row, time: row.wakeTime }] : []))
+    .toSorted((a, b) => comparePlaces({ time: a.time, id: a.row.runId }, { time: b.time, id: b.row.runId }))
+    .slice(0, limit);
+  for (const { row } of taken) row.wakeTime = addMs(now, retryAfterMs);
+  const next = nextWakeTime(database);
+  return {
+    now,
+    runs: taken.map(({ row }) => ({ tenantId: row.tenantId, runId: row.runId })),
+    ...(next === undefined ? {} : { nextWakeTime: next }),
+  };
+}
+
+export function listStepRecords(
+  database: MemoryDatabase,
+  { tenantId, runId }: RunKey,
+  afterSeq: number,
+  limit: number,
+): SealedRecord[] {
+  const records = database.runs.get(rowKey(tenantId, runId))?.records ?? [];
+  // Record n is at n - 1: a ledger is gapless.
+  return records.slice(afterSeq, afterSeq + limit).map((record) => structuredClone(record));
+}

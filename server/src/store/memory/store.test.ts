@@ -1,0 +1,123 @@
+import { describe, expect, it } from "vitest";
+import { epochMicrosOf } from "../../core/duration.ts";
+import { BatchOutcomeUnknownError, type Batch, type Store, StoreUnavailableError } from "../contract.ts";
+import { describeStore } from "../store-suite.ts";
+import { openWriter, startOf, TIME_ZERO } from "../store-suite-fixtures.ts";
+import type { MemoryDatabase } from "./database.ts";
+import { createMemoryDatabase, createMemoryStore } from "./store.ts";
+
+/** A database whose clock stands still, the hardest case for comparisons of times. */
+function stillDatabase(): MemoryDatabase {
+  return createMemoryDatabase({ now: () => epochMicrosOf(TIME_ZERO) });
+}
+
+describeStore("memory", async () => {
+  const database = stillDatabase();
+  return { openStore: () => createMemoryStore(database), close: async () => {} };
+});
+
+describe("faults of the memory store", () => {
+  const start = startOf({ tenantId: "t", runId: "run-1" });
+
+  async function open(): Promise<{ database: MemoryDatabase; store: Store; other: Store }> {
+    const database = stillDatabase();
+    return { database, store: await createMemoryStore(database), other: await createMemoryStore(database) };
+  }
+
+  it("commits nothing when the connection dies before the commit", async () => {
+    const { database, store, other } = await open();
+    const writer = await openWriter(store);
+    const seen: Batch[] = [];
+    database.faults.beforeCommit = (batch) => {
+      seen.push(batch);
+      throw new BatchOutcomeUnknownError("connection lost");
+    };
+    await expect(writer.commit(start)).rejects.toBeInstanceOf(BatchOutcomeUnknownError);
+    database.faults.beforeCommit = undefined;
+    expect(seen.map(({ laneId, batchNo }) => [laneId, batchNo])).toEqual([[writer.laneId, 1]]);
+    expect(await other.settleBatch(writer.laneId, 1)).toBe("void");
+    expect(await other.loadRuns([start])).toEqual([undefined]);
+  });
+
+  it("has committed when the connection dies after the commit", async () => {
+    const { database, store, other } = await open();
+    const writer = await openWriter(store);
+    database.faults.afterCommit = () => {
+      throw new BatchOutcomeUnknownError("connection lost");
+    };
+    await expect(writer.commit(start)).rejects.toBeInstanceOf(BatchOutcomeUnknownError);
+    expect(await other.settleBatch(writer.laneId, 1)).toBe("committed");
+    expect(await other.loadRuns([start])).toEqual([start.after]);
+  });
+
+  it("fences a batch that was held up while its server's lease ended", async () => {
+    const { database, store, other } = await open();
+    const writer = await openWriter(store);
+    database.faults.beforeCommit = () => other.endServer(writer.serverId);
+    await expect(writer.commit(start)).rejects.toThrow("has ended");
+    expect(await other.loadRuns([start])).toEqual([undefined]);
+  });
+
+  it("is away for every server, loses notices meanwhile, and comes back with everything", async () => {
+    const { database, store, other } = await open();
+    const writer = await openWriter(store);
+    const heard: string[] = [];
+    await store.listen((payload) => heard.push(payload));
+    await writer.put(start);
+    database.faults.away = true;
+    for (const attempt of [store.ping(), other.loadRuns([start]), writer.commit(start), other.notify("lost")]) {
+      await expect(attempt).rejects.toBeInstanceOf(StoreUnavailableError);
+    }
+    database.faults.away = false;
+    expect(await other.loadRuns([start])).toEqual([start.after]);
+    await other.notify("found");
+    await Promise.resolve();
+    expect(heard).toEqual(["found"]);
+  });
+
+  it("asks for a turn before the effect and before the reply of a verb", async () => {
+    const { database, store, other } = await open();
+    const writer = await openWriter(store);
+    const gates = [1, 2].map(() => ({ asked: Promise.withResolvers<void>(), open: Promise.withResolvers<void>() }));
+    const [before, after] = gates;
+    const queue = [...gates];
+    database.faults.turn = (verb) => {
+      if (verb !== "commit") return undefined;
+      const gate = queue.shift();
+      gate?.asked.resolve();
+      return gate?.open.promise;
+    };
+    let replied = false;
+    const committing = writer.commit(start).finally(() => {
+      replied = true;
+    });
+    await before?.asked.promise;
+    expect(await other.loadRuns([start])).toEqual([undefined]);
+    before?.open.resolve();
+    await after?.asked.promise;
+    expect(await other.loadRuns([start])).toEqual([start.after]);
+    expect(replied).toBe(false);
+    after?.open.resolve();
+    expect(await committing).toEqual([{ type: "committed" }]);
+  });
+
+  it("refuses a ledger with a gap, and values that JSON would change", async () => {
+    const { store } = await open();
+    const writer = await openWriter(store);
+    await expect(writer.commit({ ...start, records: [] })).rejects.toThrow("gapless");
+    const state = { ...start.after.state, vars: { when: new Date(0) } as never };
+    await expect(writer.commit({ ...start, after: { ...start.after, state } })).rejects.toThrow("not JSON");
+    expect(await store.loadRuns([start])).toEqual([undefined]);
+  });
+
+  it("refuses a closed store's verbs, but keeps the database", async () => {
+    const { store, other } = await open();
+    const heard: string[] = [];
+    await store.listen((payload) => heard.push(payload));
+    await store.close();
+    await expect(store.ping()).rejects.toBeInstanceOf(StoreUnavailableError);
+    await other.notify("unheard");
+    await other.ping();
+    expect(heard).toEqual([]);
+  });
+});

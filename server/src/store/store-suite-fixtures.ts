@@ -1,0 +1,283 @@
+/** What the shared store suite commits: small real ledgers (sealed, chained, folded by core) and a server that writes them. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { apply } from "../core/apply.ts";
+import { addMs, type Instant } from "../core/duration.ts";
+import type { Channel, ChannelEvent, EventDraft, Scope } from "../core/event.ts";
+import { waitIdOf } from "../core/identifiers.ts";
+import type { Json, JsonObject } from "../core/json.ts";
+import { encodeHeader, NO_PREVIOUS_HASH, partDigest, recordHash, SALT_BYTES } from "../core/ledger-format.ts";
+import type { SealedRecord } from "../core/ledger-format.ts";
+import { isActive, wakeTimeOf } from "../core/run.ts";
+import type { RunState } from "../core/run.ts";
+import type { RecordBody, RecordKind, StepRecordDraft } from "../core/step-record.ts";
+import type { Wait } from "../core/wait.ts";
+import type { WorkflowDefinition } from "../core/workflow.ts";
+import type {
+  BatchItem,
+  Delivery,
+  ItemOutcome,
+  Lane,
+  MailDraft,
+  RunKey,
+  Store,
+  StoredRun,
+  Transition,
+} from "./contract.ts";
+
+/** Where the suite's time begins: with microseconds, which a store must not cut off. */
+export const TIME_ZERO = "2026-01-02T03:04:05.678901Z" as Instant;
+
+/** An instant so many milliseconds after TIME_ZERO. */
+export function timeAt(ms: number): Instant {
+  return addMs(TIME_ZERO, ms);
+}
+
+/** Lower-case hex of SHA-256, where any digest will do. */
+export function digestOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Parts of a transition that a test sets itself; the rest follows from the records. */
+export type TransitionFacts = Partial<Omit<Transition, "tenantId" | "runId" | "expectedSeq" | "after" | "records">> & {
+  time?: Instant;
+  ownerLane?: number;
+  /** Overrides of the state that is stored, for what no record of this suite sets. */
+  state?: Partial<RunState>;
+};
+
+export type RunFacts = RunKey & {
+  time?: Instant;
+  vars?: JsonObject;
+  workflowId?: string;
+  version?: number;
+  sessionId?: string;
+  actorId?: string;
+  parentRunId?: string;
+  rootRunId?: string;
+  labels?: Record<string, string>;
+  paused?: boolean;
+  channels?: Partial<Record<Scope, number>>;
+};
+
+/** The first transition of a run. */
+export function startOf(run: RunFacts, facts: TransitionFacts = {}): Transition {
+  const draft: StepRecordDraft = {
+    tenant_id: run.tenantId,
+    run_id: run.runId,
+    kind: "run.started",
+    seq: 1,
+    time: run.time ?? TIME_ZERO,
+    epoch: 0,
+    ...(run.actorId === undefined ? {} : { actor_id: run.actorId }),
+    workflow: digestOf(run.workflowId ?? "flow"),
+    body: {
+      start: {
+        workflow_id: run.workflowId ?? "flow",
+        version: run.version ?? 1,
+        entry_node: "first",
+        ...(run.sessionId === undefined ? {} : { session_id: run.sessionId }),
+        ...(run.parentRunId === undefined ? {} : { parent_run_id: run.parentRunId }),
+        root_run_id: run.rootRunId ?? run.runId,
+        labels: run.labels ?? {},
+        limits: {},
+        channels: { run: 0, session: 0, workflow: 0, global: 0, ...run.channels },
+      },
+      patch: [{ op: "set", path: "", of: "given" }],
+      ...(run.paused === true ? { paused: true } : {}),
+    },
+    given: JSON.stringify(run.vars ?? {}),
+  };
+  return transitionOf(undefined, draft, { varsChanged: true, ...facts });
+}
+
+/** The next transition of a run: one record over what is stored. */
+export function stepOf(before: StoredRun, kind: RecordKind, body: RecordBody, facts: TransitionFacts = {}): Transition {
+  const draft: StepRecordDraft = {
+    tenant_id: before.state.tenantId,
+    run_id: before.state.runId,
+    kind,
+    seq: before.state.seq + 1,
+    time: facts.time ?? addMs(before.state.updateTime, 1),
+    epoch: before.state.epoch,
+    node_id: before.state.node,
+    body,
+  };
+  return transitionOf(before, draft, facts);
+}
+
+/** A step that sets one of the run's vars and goes on. */
+export function assignOf(before: StoredRun, name: string, value: Json, facts: TransitionFacts = {}): Transition {
+  return stepOf(
+    before,
+    "step.completed",
+    { status: "completed", patch: [{ op: "set", path: `/${name}`, value }] },
+    facts,
+  );
+}
+
+/** A step that opens a wait; `create_time` and `wait_id` are made up unless given. */
+export function waitOf(
+  before: StoredRun,
+  wait: Partial<Wait> & Pick<Wait, "reason">,
+  facts: TransitionFacts = {},
+): Transition {
+  const { tenantId, runId, epoch, seq, updateTime, node } = before.state;
+  const createTime = facts.time ?? addMs(updateTime, 1);
+  const whole: Wait = {
+    wait_id: waitIdOf(tenantId, runId, epoch, seq + 1),
+    node_id: node,
+    create_time: createTime,
+    ...wait,
+  };
+  return stepOf(before, "step.waiting", { status: "waiting", wait: whole }, { ...facts, time: createTime });
+}
+
+/** The step behind a wait: closes it, the run goes on. */
+export function answerOf(before: StoredRun, facts: TransitionFacts = {}): Transition {
+  return stepOf(before, "step.completed", { status: "completed" }, { closeWait: closingOf(before), ...facts });
+}
+
+/** How the open wait of a run is closed by the next transition. */
+export function closingOf(before: StoredRun): NonNullable<Transition["closeWait"]> {
+  const waitId = before.state.wait?.wait_id;
+  assert(waitId !== undefined, "the run waits");
+  return { waitId, closeTime: addMs(before.state.updateTime, 1), by: "answer", runSeq: before.state.seq + 1 };
+}
+
+/** The end of a run. */
+export function endOf(before: StoredRun, output: Json, facts: TransitionFacts = {}): Transition {
+  return stepOf(before, "run.completed", { status: "completed", output: { value: output } }, facts);
+}
+
+/** Active runs are owned by `ownerLane`; parked ones by nobody, as the engine does it. */
+function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, facts: TransitionFacts): Transition {
+  const { time: _time, ownerLane, state: stateFacts, ...rest } = facts;
+  const folded = apply(before?.state, draft);
+  const state = { ...folded, ...stateFacts };
+  const record = seal(draft, before?.headHash ?? NO_PREVIOUS_HASH);
+  const wakeTime = wakeTimeOf(state);
+  const wait = draft.body.wait;
+  return {
+    tenantId: state.tenantId,
+    runId: state.runId,
+    expectedSeq: before?.state.seq ?? 0,
+    after: {
+      state,
+      headHash: record.hash,
+      requestDigest: before?.requestDigest ?? digestOf(`request of ${state.runId}`),
+      ...(ownerLane !== undefined && isActive(state) ? { ownerLane } : {}),
+      format: before?.format ?? 1,
+    },
+    varsChanged: draft.body.patch !== undefined,
+    outputChanged: draft.body.output !== undefined,
+    ...(wakeTime === undefined ? {} : { wakeTime }),
+    records: [record],
+    notices: [],
+    ...(wait === undefined ? {} : { openWait: { ...wait, seq: draft.seq } }),
+    events: [],
+    jobs: [],
+    cancelJobs: false,
+    consumedMail: [],
+    ...rest,
+  };
+}
+
+function seal(draft: StepRecordDraft, previousHash: string): SealedRecord {
+  const bodySalt = new Uint8Array(randomBytes(SALT_BYTES));
+  const body = JSON.stringify(draft.body);
+  const parts: Record<string, string> = { body: partDigest(bodySalt, body) };
+  if (draft.given === undefined) {
+    const header = encodeHeader(draft, parts, previousHash);
+    return { seq: draft.seq, header, hash: recordHash(header), body, bodySalt };
+  }
+  const givenSalt = new Uint8Array(randomBytes(SALT_BYTES));
+  parts.given = partDigest(givenSalt, draft.given);
+  const header = encodeHeader(draft, parts, previousHash);
+  return { seq: draft.seq, header, hash: recordHash(header), body, bodySalt, given: draft.given, givenSalt };
+}
+
+/** An event to be emitted; its id is made up unless given. */
+export function eventOf(
+  channel: Channel,
+  event: Partial<Omit<ChannelEvent, "number">> & Pick<ChannelEvent, "name">,
+): EventDraft {
+  return {
+    ...channel,
+    eventId: `e-${randomBytes(8).toString("hex")}`,
+    key: "",
+    payload: null,
+    emitTime: TIME_ZERO,
+    ...event,
+  };
+}
+
+export function definitionOf(workflowId: string, message = "hello"): WorkflowDefinition {
+  return { workflowId, entryNode: "first", nodes: { first: { answerUser: { message } } } };
+}
+
+/** A server with one lane that commits batches one after the other. */
+export type Writer = {
+  readonly store: Store;
+  readonly serverId: string;
+  readonly lane: Lane;
+  readonly laneId: number;
+  /** The number of the last batch. */
+  batchNo(): number;
+  /** Commits one batch of transitions. */
+  commit(...transitions: Transition[]): Promise<ItemOutcome[]>;
+  /** Commits one batch of deliveries. */
+  deliver(...deliveries: Delivery[]): Promise<ItemOutcome[]>;
+  commitItems(items: readonly BatchItem[]): Promise<ItemOutcome[]>;
+  /** Commits one transition that must succeed, and gives what is stored then. */
+  put(transition: Transition): Promise<StoredRun>;
+};
+
+export async function openWriter(store: Store, serverId = `server-${randomBytes(6).toString("hex")}`): Promise<Writer> {
+  const [lane] = await store.openServer({ serverId, process: `process of ${serverId}`, lanes: 1 });
+  assert(lane !== undefined, "a server asked for one lane");
+  const { laneId } = lane;
+  let batchNo = 0;
+  const commitItems = (items: readonly BatchItem[]): Promise<ItemOutcome[]> => {
+    batchNo += 1;
+    return store.commit({ laneId, batchNo, items });
+  };
+  const commit = (...transitions: Transition[]): Promise<ItemOutcome[]> =>
+    commitItems(transitions.map((transition) => ({ type: "transition", transition })));
+  return {
+    store,
+    serverId,
+    lane,
+    laneId,
+    batchNo: () => batchNo,
+    commitItems,
+    commit,
+    deliver: (...deliveries) => commitItems(deliveries.map((delivery) => ({ type: "delivery", delivery }))),
+    put: async (transition) => {
+      const [outcome] = await commit(transition);
+      assert.deepEqual(outcome?.type, "committed");
+      return transition.after;
+    },
+  };
+}
+
+export function eventDelivery(event: EventDraft): Delivery {
+  return { type: "event", event };
+}
+
+export function mailDelivery(key: RunKey, mail: MailDraft): Delivery {
+  return { type: "mail", tenantId: key.tenantId, runId: key.runId, mail };
+}
+
+/** Two transitions of one run as one, like the run-ahead makes them. */
+export function joinOf(first: Transition, second: Transition): Transition {
+  assert.equal(second.expectedSeq, first.after.state.seq);
+  return {
+    ...second,
+    expectedSeq: first.expectedSeq,
+    varsChanged: first.varsChanged || second.varsChanged,
+    records: [...first.records, ...second.records],
+    notices: [...first.notices, ...second.notices],
+    events: [...first.events, ...second.events],
+  };
+}

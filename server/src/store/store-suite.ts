@@ -1,0 +1,1846 @@
+/**
+ * The suite that every implementation of the store's contract passes: `describeStore(name, createHarness)`.
+ *
+ * It knows nothing of an implementation. Times lie in the past or the future of the store's own clock, which it never moves;
+ * nothing sleeps. Groups whose verbs look at the whole database (leases, timers, strays) get a database for each test, the others
+ * share one and keep apart by tenant.
+ */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { addMs, type Instant } from "../core/duration.ts";
+import type { Channel, EventCursor, EventQuery } from "../core/event.ts";
+import { idempotencyKey } from "../core/identifiers.ts";
+import type { JsonObject } from "../core/json.ts";
+import { draftFromSealed, NO_PREVIOUS_HASH, recordHash } from "../core/ledger-format.ts";
+import { fold } from "../core/apply.ts";
+import type { Call } from "../core/step-record.ts";
+import type { Wait } from "../core/wait.ts";
+import { BatchRejectedError, LaneFencedError } from "./contract.ts";
+import type {
+  FeedEntry,
+  LanePosition,
+  NoticeKind,
+  Page,
+  PageStart,
+  RunFilter,
+  RunKey,
+  RunOrder,
+  Store,
+  StoredRun,
+  StoredWait,
+  Transition,
+  WaitFilter,
+} from "./contract.ts";
+import {
+  answerOf,
+  assignOf,
+  closingOf,
+  definitionOf,
+  digestOf,
+  endOf,
+  eventDelivery,
+  eventOf,
+  joinOf,
+  mailDelivery,
+  openWriter,
+  startOf,
+  stepOf,
+  timeAt,
+  waitOf,
+  type Writer,
+} from "./store-suite-fixtures.ts";
+
+/** One database, empty when it is created. */
+export type StoreHarness = {
+  /** Another server's store on the same database. The suite closes what it opens. */
+  openStore(): Promise<Store>;
+  /** Removes the database; every store is closed by then. */
+  close(): Promise<void>;
+};
+
+/** More than any list here holds. */
+const ALL = 1_000;
+const HOUR_MS = 3_600_000;
+
+const COMMITTED = { type: "committed" };
+const CONFLICT = { type: "conflict" };
+
+/** What a test works with: two servers on one database, and a tenant nobody else uses. */
+type Bench = {
+  readonly store: Store;
+  readonly other: Store;
+  /** A server on `store`. */
+  readonly writer: Writer;
+  tenant(): string;
+};
+
+function keyOf(run: { state: RunKey }): RunKey {
+  return { tenantId: run.state.tenantId, runId: run.state.runId };
+}
+
+async function load(store: Store, key: RunKey): Promise<StoredRun> {
+  const [run] = await store.loadRuns([key]);
+  assert(run !== undefined, `run ${key.runId} is stored`);
+  return run;
+}
+
+/** Reads a list to its end in pages of `limit`. */
+async function readPages<T>(limit: number, read: (start: PageStart | undefined) => Promise<Page<T>>): Promise<T[]> {
+  const items: T[] = [];
+  let start: PageStart | undefined;
+  for (let pages = 0; pages < ALL; pages++) {
+    const page = await read(start);
+    expect(page.items.length).toBeLessThanOrEqual(limit);
+    items.push(...page.items);
+    if (page.next === undefined) return items;
+    expect(page.items).not.toEqual([]);
+    start = page.next;
+  }
+  throw new Error("the list has no end");
+}
+
+export function describeStore(name: string, createHarness: () => Promise<StoreHarness>): void {
+  function openBench(per: "test" | "group"): Bench {
+    let opened: { harness: StoreHarness; store: Store; other: Store; writer: Writer } | undefined;
+    const open = async (): Promise<void> => {
+      const harness = await createHarness();
+      const store = await harness.openStore();
+      const other = await harness.openStore();
+      opened = { harness, store, other, writer: await openWriter(store) };
+    };
+    const close = async (): Promise<void> => {
+      await opened?.store.close();
+      await opened?.other.close();
+      await opened?.harness.close();
+      opened = undefined;
+    };
+    if (per === "test") {
+      beforeEach(open);
+      afterEach(close);
+    } else {
+      beforeAll(open);
+      afterAll(close);
+    }
+    const current = (): NonNullable<typeof opened> => {
+      assert(opened !== undefined, "the bench is open");
+      return opened;
+    };
+    return {
+      get store() {
+        return current().store;
+      },
+      get other() {
+        return current().other;
+      },
+      get writer() {
+        return current().writer;
+      },
+      tenant: () => `tenant-${randomBytes(6).toString("hex")}`,
+    };
+  }
+
+  describe(`store: ${name}`, () => {
+    describe("the database", () => {
+      const bench = openBench("group");
+
+      it("answers and tells its time as an instant with microseconds", async () => {
+        await bench.store.ping();
+        const first = await bench.store.now();
+        const second = await bench.other.now();
+        expect(first).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+        expect(second >= first).toBe(true);
+      });
+
+      it("gives every server the same key for tokens", () => {
+        expect(bench.store.tokenKey.byteLength).toBe(32);
+        expect(Buffer.from(bench.store.tokenKey).equals(bench.other.tokenKey)).toBe(true);
+        expect(Buffer.from(bench.store.tokenKey).equals(Buffer.alloc(32))).toBe(false);
+      });
+
+      it("carries a notice to the other servers and to the sender", async () => {
+        const heard = (store: Store): Promise<{ payload: Promise<string>; stop: () => Promise<void> }> => {
+          const payload = Promise.withResolvers<string>();
+          return store.listen((text) => payload.resolve(text)).then((stop) => ({ payload: payload.promise, stop }));
+        };
+        const here = await heard(bench.store);
+        const there = await heard(bench.other);
+        const text = JSON.stringify({ text: "ü'\"\\", filler: "x".repeat(6_900) });
+        await bench.other.notify(text);
+        expect(await here.payload).toBe(text);
+        expect(await there.payload).toBe(text);
+        await here.stop();
+        await there.stop();
+      });
+
+      it("stops telling a listener that has left", async () => {
+        const left: string[] = [];
+        const stop = await bench.store.listen((text) => left.push(text));
+        await stop();
+        const arrived = Promise.withResolvers<string>();
+        const stopOther = await bench.other.listen((text) => arrived.resolve(text));
+        await bench.other.notify("after it left");
+        expect(await arrived.promise).toBe("after it left");
+        expect(left).toEqual([]);
+        await stopOther();
+      });
+    });
+
+    describe("runs", () => {
+      const bench = openBench("group");
+
+      it("starts a run and gives back exactly what was stored", async () => {
+        const { store, other, writer } = bench;
+        const transition = startOf(
+          {
+            tenantId: bench.tenant(),
+            runId: "run-1",
+            vars: { amount: 12.5, note: "ü😀" },
+            sessionId: "session-1",
+            actorId: "actor-1",
+            parentRunId: "parent-1",
+            rootRunId: "root-1",
+            labels: { team: "red", "a.b": "" },
+          },
+          { ownerLane: writer.laneId },
+        );
+        expect(await writer.commit(transition)).toEqual([COMMITTED]);
+        expect(await load(store, transition)).toEqual(transition.after);
+        expect(await load(other, transition)).toEqual(transition.after);
+      });
+
+      it("keeps every JSON value of vars as it is", async () => {
+        const vars: JsonObject = {
+          numbers: [0, -1, 0.1, 1e21, 1e-7, 9_007_199_254_740_991, 1.7976931348623157e308],
+          texts: ["", " ", "\u0001", "\u2028", "'; drop table runs; --", "\\", "𝄞", "a\tb\nc", "{}", "{1,2}", "NULL"],
+          empty: { "": {}, list: [], nothing: null },
+          order: { b: 1, a: 2, "10": 3, "9": 4 },
+          flags: [true, false, null],
+          hasOwnProperty: "shadowed",
+          deep: Array.from({ length: 25 }).reduce<JsonObject>((inner) => ({ inner }), { bottom: true }),
+        };
+        const after = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars }));
+        const loaded = await load(bench.store, keyOf(after));
+        expect(loaded.state.vars).toEqual(vars);
+        expect(JSON.stringify(loaded.state.vars)).toBe(JSON.stringify(vars));
+      });
+
+      it("shares no object with its callers", async () => {
+        const vars = { list: [1], inner: { a: 1 } };
+        const transition = startOf({ tenantId: bench.tenant(), runId: "run-1", vars });
+        await bench.writer.put(transition);
+        (transition.after.state.vars as typeof vars).list.push(2);
+        const loaded = await load(bench.store, transition);
+        expect(loaded.state.vars).toEqual({ list: [1], inner: { a: 1 } });
+        (loaded.state.vars as typeof vars).inner.a = 2;
+        expect((await load(bench.store, transition)).state.vars).toEqual({ list: [1], inner: { a: 1 } });
+      });
+
+      it("refuses to start a run that exists, whatever it looks like", async () => {
+        const { store, other, writer } = bench;
+        const first = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { first: true } });
+        await writer.put(first);
+        const second = startOf({ tenantId: first.tenantId, runId: "run-1", vars: { first: false } });
+        expect(await (await openWriter(other)).commit(second)).toEqual([CONFLICT]);
+        expect(await load(store, first)).toEqual(first.after);
+        expect(await store.listStepRecords(first, 0, ALL)).toHaveLength(1);
+      });
+
+      it("keeps runs of one id apart by tenant", async () => {
+        const { store, writer } = bench;
+        const one = await writer.put(startOf({ tenantId: bench.tenant(), runId: "same", vars: { of: 1 } }));
+        const two = await writer.put(startOf({ tenantId: bench.tenant(), runId: "same", vars: { of: 2 } }));
+        await writer.put(assignOf(one, "of", 3));
+        expect((await load(store, keyOf(one))).state.vars).toEqual({ of: 3 });
+        expect(await load(store, keyOf(two))).toEqual(two);
+        expect(await store.listStepRecords(keyOf(two), 0, ALL)).toHaveLength(1);
+      });
+
+      it("moves a run forward only from the seq that was seen, and leaves the neighbours of a conflict alone", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const [left, stale, right] = [
+          await writer.put(startOf({ tenantId, runId: "left" })),
+          await writer.put(startOf({ tenantId, runId: "stale" })),
+          await writer.put(startOf({ tenantId, runId: "right" })),
+        ];
+        const moved = await writer.put(assignOf(stale, "by", "first"));
+        const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+        const late = waitOf(
+          stale,
+          { reason: "user", prompt: "late" },
+          { events: [eventOf(channel, { name: "late" })] },
+        );
+        const outcomes = await writer.commit(assignOf(left, "x", 1), late, assignOf(right, "x", 2));
+        expect(outcomes).toEqual([COMMITTED, CONFLICT, COMMITTED]);
+        const runs = await store.loadRuns([keyOf(left), keyOf(stale), keyOf(right)]);
+        expect(runs.map((run) => run?.state.vars)).toEqual([{ x: 1 }, { by: "first" }, { x: 2 }]);
+        expect(runs[1]).toEqual(moved);
+        expect(await store.listStepRecords(keyOf(stale), 0, ALL)).toHaveLength(2);
+        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
+        assert(late.openWait !== undefined);
+        expect(await store.getWait(tenantId, late.openWait.wait_id)).toBeUndefined();
+      });
+
+      it("refuses a step ahead of the run and a step of a run that is not there", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const first = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const second = assignOf(first, "x", 1).after;
+        const ghost = startOf({ tenantId, runId: "ghost" }).after;
+        expect(await writer.commit(assignOf(second, "x", 2), assignOf(ghost, "x", 3))).toEqual([CONFLICT, CONFLICT]);
+        expect(await store.loadRuns([keyOf(first), keyOf(ghost)])).toEqual([first, undefined]);
+        expect(await store.listStepRecords(keyOf(ghost), 0, ALL)).toEqual([]);
+      });
+
+      it("lets exactly one of two servers take a step", async () => {
+        const { store, other, writer } = bench;
+        const otherWriter = await openWriter(other);
+        let run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+        for (let round = 0; round < 10; round++) {
+          const mine = assignOf(run, "by", "one");
+          const theirs = assignOf(run, "by", "two");
+          const [[one], [two]] = await Promise.all([writer.commit(mine), otherWriter.commit(theirs)]);
+          expect(new Set([one?.type, two?.type])).toEqual(new Set(["committed", "conflict"]));
+          run = await load(store, keyOf(run));
+          expect(run).toEqual(one?.type === "committed" ? mine.after : theirs.after);
+        }
+        expect(await store.listStepRecords(keyOf(run), 0, ALL)).toHaveLength(11);
+      });
+
+      it("loads runs in the order of the keys, with nothing for those that are not there", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const a = await writer.put(startOf({ tenantId, runId: "a" }));
+        const b = await writer.put(startOf({ tenantId, runId: "b" }));
+        const missing = { tenantId, runId: "missing" };
+        const stranger = { tenantId: bench.tenant(), runId: "a" };
+        const loaded = await store.loadRuns([keyOf(b), missing, keyOf(a), stranger, keyOf(b)]);
+        expect(loaded).toEqual([b, undefined, a, undefined, b]);
+        expect(await store.loadRuns([])).toEqual([]);
+      });
+
+      it("does not touch vars that a transition says are unchanged", async () => {
+        const { store, writer } = bench;
+        const first = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { kept: true } }));
+        const unseen = { ...first, state: { ...first.state, vars: { kept: false } } };
+        await writer.put(stepOf(unseen, "step.completed", { status: "completed" }));
+        const loaded = await load(store, keyOf(first));
+        expect(loaded.state.seq).toBe(2);
+        expect(loaded.state.vars).toEqual({ kept: true });
+      });
+
+      it("stores an output, null among others, and knows it from none", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const full = await writer.put(startOf({ tenantId, runId: "full" }));
+        const empty = await writer.put(startOf({ tenantId, runId: "empty" }));
+        const none = await writer.put(startOf({ tenantId, runId: "none" }));
+        const ended = await writer.put(endOf(full, { total: [1, 2] }));
+        await writer.put(endOf(empty, null));
+        await writer.put(stepOf(none, "run.failed", { error: { code: "X", message: "no", retryable: false } }));
+        const runs = await store.loadRuns([keyOf(full), keyOf(empty), keyOf(none)]);
+        expect(runs[0]).toEqual(ended);
+        expect(runs[1]?.state.output).toBeNull();
+        expect(runs[2]?.state.status).toBe("failed");
+        expect(runs[2]?.state).not.toHaveProperty("output");
+        expect(runs[2]?.state.error).toEqual({ code: "X", message: "no", retryable: false });
+      });
+
+      it("changes and drops the owner with the transition", async () => {
+        const { store, writer } = bench;
+        const first = await writer.put(
+          startOf({ tenantId: bench.tenant(), runId: "run-1" }, { ownerLane: writer.laneId }),
+        );
+        expect((await load(store, keyOf(first))).ownerLane).toBe(writer.laneId);
+        const waiting = await writer.put(waitOf(first, { reason: "user" }));
+        expect(await load(store, keyOf(first))).not.toHaveProperty("ownerLane");
+        await writer.put(answerOf(waiting, { ownerLane: writer.laneId }));
+        expect((await load(store, keyOf(first))).ownerLane).toBe(writer.laneId);
+      });
+
+      it("refuses a whole batch for what is in it, and goes on with the next", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+        const good = startOf({ tenantId, runId: "good" });
+        const bad = startOf({ tenantId, runId: "bad" }, { events: [eventOf(channel, { name: "no\u0000text" })] });
+        await expect(writer.commit(good, bad)).rejects.toBeInstanceOf(BatchRejectedError);
+        expect(await store.loadRuns([good, bad])).toEqual([undefined, undefined]);
+        expect(await store.settleBatch(writer.laneId, writer.batchNo())).toBe("void");
+        expect(await writer.commit(good)).toEqual([COMMITTED]);
+        expect(await load(store, good)).toEqual(good.after);
+      });
+
+      it("takes an empty batch", async () => {
+        expect(await bench.writer.commit()).toEqual([]);
+      });
+
+      it("takes a large batch and gives its outcomes in order", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const starts = Array.from({ length: 300 }, (_, i) => startOf({ tenantId, runId: `run-${i}`, vars: { i } }));
+        await writer.commit(...starts.filter((_, i) => i % 7 === 0));
+        const outcomes = await writer.commit(...starts);
+        expect(outcomes).toEqual(starts.map((_, i) => (i % 7 === 0 ? CONFLICT : COMMITTED)));
+        expect(await store.loadRuns(starts)).toEqual(starts.map((start) => start.after));
+      });
+    });
+
+    describe("deleting runs", () => {
+      const bench = openBench("group");
+
+      it("deletes only a run that has ended", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const active = await writer.put(startOf({ tenantId, runId: "run-1" }, { ownerLane: writer.laneId }));
+        expect(await store.deleteRun(keyOf(active))).toBe(false);
+        const waiting = await writer.put(waitOf(active, { reason: "user" }));
+        expect(await store.deleteRun(keyOf(active))).toBe(false);
+        expect(await store.deleteRun({ tenantId, runId: "missing" })).toBe(false);
+        const after = await writer.put(answerOf(waiting));
+        expect(await load(store, keyOf(active))).toEqual(after);
+        await writer.put(endOf(after, "done"));
+        expect(await store.deleteRun({ tenantId: bench.tenant(), runId: "run-1" })).toBe(false);
+        expect(await store.deleteRun(keyOf(active))).toBe(true);
+        expect(await store.deleteRun(keyOf(active))).toBe(false);
+      });
+
+      it("takes records, waits and mail along, and nothing of others", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const keep = await writer.put(
+          waitOf(await writer.put(startOf({ tenantId, runId: "keep" })), { reason: "user" }),
+        );
+        const gone = await writer.put(
+          waitOf(await writer.put(startOf({ tenantId, runId: "gone" })), { reason: "user" }),
+        );
+        await writer.deliver(
+          mailDelivery(keyOf(gone), { kind: "cancel" }),
+          mailDelivery(keyOf(keep), { kind: "pause" }),
+        );
+        await writer.put(endOf(await writer.put(answerOf(gone)), null));
+        expect(await store.deleteRun(keyOf(gone))).toBe(true);
+        expect(await store.loadRuns([keyOf(gone), keyOf(keep)])).toEqual([undefined, keep]);
+        expect(await store.listStepRecords(keyOf(gone), 0, ALL)).toEqual([]);
+        expect(await store.listStepRecords(keyOf(keep), 0, ALL)).toHaveLength(2);
+        expect(await store.getWait(tenantId, closingOf(gone).waitId)).toBeUndefined();
+        expect(await store.getWait(tenantId, closingOf(keep).waitId)).toBeDefined();
+        expect((await store.listMail([keyOf(gone), keyOf(keep)])).map((mail) => mail.runId)).toEqual(["keep"]);
+      });
+
+      it("frees the id for another run", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const first = await writer.put(startOf({ tenantId, runId: "run-1", vars: { life: 1 } }));
+        await writer.put(endOf(first, "end"));
+        expect(await store.deleteRun(keyOf(first))).toBe(true);
+        const second = await writer.put(startOf({ tenantId, runId: "run-1", vars: { life: 2 } }));
+        expect(await load(store, keyOf(first))).toEqual(second);
+        expect(await store.listStepRecords(keyOf(first), 0, ALL)).toHaveLength(1);
+      });
+    });
+
+    describe("the ledger", () => {
+      const bench = openBench("group");
+
+      const plain = (records: Awaited<ReturnType<Store["listStepRecords"]>>) =>
+        records.map(({ bodySalt, givenSalt, ...rest }) => ({
+          ...rest,
+          bodySalt: Buffer.from(bodySalt).toString("hex"),
+          ...(givenSalt === undefined ? {} : { givenSalt: Buffer.from(givenSalt).toString("hex") }),
+        }));
+
+      it("gives records back byte for byte, gapless and chained, and they fold to the run's state", async () => {
+        const { store, writer } = bench;
+        const start = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { text: "ü\u2028" } });
+        const first = assignOf(start.after, "x", 1);
+        const second = assignOf(first.after, "y", [1, { deep: "" }]);
+        const end = endOf(second.after, "done");
+        await writer.put(start);
+        // Two records in one transition, as the run-ahead commits them.
+        await writer.put(joinOf(first, second));
+        await writer.put(end);
+        const records = await store.listStepRecords(start, 0, ALL);
+        const sealed = [start, first, second, end].flatMap((transition) => transition.records);
+        expect(plain(records)).toEqual(plain(sealed));
+        expect(records.map((record) => record.seq)).toEqual([1, 2, 3, 4]);
+        let previous = NO_PREVIOUS_HASH;
+        for (const record of records) {
+          expect(recordHash(record.header)).toBe(record.hash);
+          expect(JSON.parse(record.header)).toMatchObject({ prev: previous });
+          previous = record.hash;
+        }
+        const run = await load(store, start);
+        expect(run.headHash).toBe(previous);
+        expect(fold(records.map(draftFromSealed))).toEqual(run.state);
+        expect("given" in (records[0] ?? {})).toBe(true);
+        expect("given" in (records[1] ?? {})).toBe(false);
+        expect("givenSalt" in (records[1] ?? {})).toBe(false);
+      });
+
+      it("lists records behind a seq, at most so many", async () => {
+        const { store, writer } = bench;
+        let run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+        for (let i = 0; i < 11; i++) run = await writer.put(assignOf(run, "i", i));
+        const seqs = async (afterSeq: number, limit: number) =>
+          (await store.listStepRecords(keyOf(run), afterSeq, limit)).map((record) => record.seq);
+        expect(await seqs(0, 3)).toEqual([1, 2, 3]);
+        expect(await seqs(3, 3)).toEqual([4, 5, 6]);
+        expect(await seqs(9, 100)).toEqual([10, 11, 12]);
+        expect(await seqs(12, 100)).toEqual([]);
+        expect(await store.listStepRecords({ tenantId: bench.tenant(), runId: "run-1" }, 0, 100)).toEqual([]);
+      });
+    });
+
+    describe("lists of runs", () => {
+      const bench = openBench("group");
+
+      /** Ids of the runs a filter finds, oldest first. */
+      async function idsOf(
+        tenantId: string,
+        filter: RunFilter,
+        order: RunOrder = "create_time_asc",
+      ): Promise<string[]> {
+        const page = await bench.store.listRuns({ tenantId, filter, order, limit: ALL });
+        expect(page.next).toBeUndefined();
+        return page.items.map((run) => run.state.runId);
+      }
+
+      it("shows a run without vars and output", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const first = await writer.put(startOf({ tenantId, runId: "run-1", vars: { secret: 1 }, labels: { a: "b" } }));
+        const ended = await writer.put(endOf(first, { secret: 2 }));
+        const { items } = await store.listRuns({ tenantId, filter: {}, order: "create_time_desc", limit: 10 });
+        const { output: _output, ...state } = ended.state;
+        expect(items).toEqual([{ ...ended, state: { ...state, vars: null } }]);
+        expect(items[0]?.state).not.toHaveProperty("output");
+      });
+
+      it("filters by everything that a filter names", async () => {
+        const { writer } = bench;
+        const tenantId = bench.tenant();
+        const create = async (runId: string, at: number, facts: object = {}) =>
+          await writer.put(startOf({ tenantId, runId, time: timeAt(at), ...facts }));
+        await create("plain", 0);
+        await create("flow-b", 1, { workflowId: "flow-b", version: 2, labels: { team: "red", size: "s" } });
+        await create("flow-c", 2, { workflowId: "flow-b", version: 3, labels: { team: "red", size: "l" } });
+        await create("session", 3, { sessionId: "s1", actorId: "ann", labels: { team: "blue" } });
+        await create("child", 4, { parentRunId: "plain", rootRunId: "plain" });
+        await writer.put(waitOf(await create("asking", 5), { reason: "user" }));
+        await writer.put(waitOf(await create("sleeping", 6), { reason: "until", due_time: timeAt(9_999) }));
+        const held = await create("held", 7);
+        await writer.put(stepOf(held, "run.paused", { paused: true }));
+        await writer.put(endOf(await create("done", 8), 1));
+        await writer.put(stepOf(await create("failed", 9), "run.failed", {}));
+        await writer.put(stepOf(await create("cancelled", 10), "run.cancelled", {}));
+        await writer.put(startOf({ tenantId: bench.tenant(), runId: "stranger" }));
+
+        const everything = [
+          "plain",
+          "flow-b",
+          "flow-c",
+          "session",
+          "child",
+          "asking",
+          "sleeping",
+          "held",
+          "done",
+          "failed",
+        ];
+        expect(await idsOf(tenantId, {})).toEqual([...everything, "cancelled"]);
+        expect(await idsOf(tenantId, { workflowId: "flow-b" })).toEqual(["flow-b", "flow-c"]);
+        expect(await idsOf(tenantId, { workflowId: "flow-b", version: 3 })).toEqual(["flow-c"]);
+        expect(await idsOf(tenantId, { labels: { team: "red" } })).toEqual(["flow-b", "flow-c"]);
+        expect(await idsOf(tenantId, { labels: { team: "red", size: "l" } })).toEqual(["flow-c"]);
+        expect(await idsOf(tenantId, { labels: { team: "green" } })).toEqual([]);
+        expect(await idsOf(tenantId, { sessionId: "s1" })).toEqual(["session"]);
+        expect(await idsOf(tenantId, { actorId: "ann" })).toEqual(["session"]);
+        expect(await idsOf(tenantId, { parentRunId: "plain" })).toEqual(["child"]);
+        expect(await idsOf(tenantId, { rootRunId: "plain" })).toEqual(["plain", "child"]);
+        expect(await idsOf(tenantId, { statuses: ["waiting"] })).toEqual(["asking", "sleeping"]);
+        expect(await idsOf(tenantId, { statuses: ["completed", "cancelled"] })).toEqual(["done", "cancelled"]);
+        expect(await idsOf(tenantId, { statuses: ["failed"] })).toEqual(["failed"]);
+        expect(await idsOf(tenantId, { waitingReasons: ["until"] })).toEqual(["sleeping"]);
+        expect(await idsOf(tenantId, { waitingReasons: ["until", "user"] })).toEqual(["asking", "sleeping"]);
+        expect(await idsOf(tenantId, { paused: true })).toEqual(["held"]);
+        expect(await idsOf(tenantId, { paused: false, statuses: ["running"] })).toEqual(everything.slice(0, 5));
+        expect(await idsOf(tenantId, { createTimeAfter: timeAt(8) })).toEqual(["done", "failed", "cancelled"]);
+        expect(await idsOf(tenantId, { createTimeBefore: timeAt(1) })).toEqual(["plain"]);
+        expect(await idsOf(tenantId, { createTimeAfter: timeAt(3), createTimeBefore: timeAt(5) })).toEqual([
+          "session",
+          "child",
+        ]);
+        expect(await idsOf(tenantId, { rootRunId: "plain", statuses: ["running"], parentRunId: "plain" })).toEqual([
+          "child",
+        ]);
+      });
+
+      it("tells instants apart that differ by a microsecond", async () => {
+        const { writer } = bench;
+        const tenantId = bench.tenant();
+        const times = ["2026-01-02T03:04:05.000001Z", "2026-01-02T03:04:05.000002Z"] as Instant[];
+        for (const [i, time] of times.entries()) await writer.put(startOf({ tenantId, runId: `run-${i}`, time }));
+        const second = times[1];
+        assert(second !== undefined);
+        expect(await idsOf(tenantId, { createTimeAfter: second })).toEqual(["run-1"]);
+        expect(await idsOf(tenantId, { createTimeBefore: second })).toEqual(["run-0"]);
+      });
+
+      it("orders by time, and pages over ties without a gap or a repeat", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const ids = ["e", "B", "a", "d", "C", "f", "A"];
+        const runs = new Map<string, StoredRun>();
+        for (const [i, runId] of ids.entries()) {
+          // Pairs and triples that were created in the same microsecond.
+          runs.set(runId, await writer.put(startOf({ tenantId, runId, time: timeAt(Math.floor(i / 3)) })));
+        }
+        for (const runId of ["a", "B", "A"]) {
+          const before = runs.get(runId);
+          assert(before !== undefined);
+          runs.set(runId, await writer.put(assignOf(before, "x", 1, { time: timeAt(1_000) })));
+        }
+        for (const order of ["create_time_asc", "create_time_desc", "update_time_desc"] as const) {
+          const timeOf = (run: StoredRun) =>
+            order === "update_time_desc" ? run.state.updateTime : run.state.createTime;
+          const whole = await store.listRuns({ tenantId, filter: {}, order, limit: ALL });
+          const times = whole.items.map(timeOf);
+          expect(times).toEqual(order === "create_time_asc" ? times.toSorted() : times.toSorted().toReversed());
+          for (const limit of [1, 2, 3, 7]) {
+            const paged = await readPages(limit, (start) =>
+              store.listRuns({ tenantId, filter: {}, order, limit, ...(start === undefined ? {} : { start }) }),
+            );
+            expect(paged).toEqual(whole.items);
+          }
+          expect(whole.items.map((run) => run.state.runId).toSorted()).toEqual(ids.toSorted());
+        }
+      });
+
+      it("applies the filter before it cuts pages", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        for (let i = 0; i < 12; i++) {
+          const labels = { parity: i % 2 === 0 ? "even" : "odd" };
+          await writer.put(startOf({ tenantId, runId: `run-${i}`, time: timeAt(i), labels }));
+        }
+        const filter = { labels: { parity: "odd" } };
+        const paged = await readPages(2, (start) =>
+          store.listRuns({
+            tenantId,
+            filter,
+            order: "create_time_desc",
+            limit: 2,
+            ...(start === undefined ? {} : { start }),
+          }),
+        );
+        expect(paged.map((run) => run.state.runId)).toEqual(["run-11", "run-9", "run-7", "run-5", "run-3", "run-1"]);
+      });
+    });
+
+    describe("waits", () => {
+      const bench = openBench("group");
+
+      const question: Partial<Wait> & Pick<Wait, "reason"> = {
+        reason: "user",
+        prompt: "Approve ü?",
+        details: { amount: 1.5, deep: [{ a: null }] },
+        choices: ["yes", "no", 3],
+        allow_free_text: true,
+        answer_schema: { type: "string" },
+        assignees: ["finance", "bob"],
+        default_answer: null,
+      };
+
+      it("opens a wait with its run, and finds it by id", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const labels = { team: "red" };
+        const first = await writer.put(
+          startOf({ tenantId, runId: "run-1", workflowId: "expense", sessionId: "s1", labels }),
+        );
+        const waiting = await writer.put(waitOf(first, { ...question, due_time: timeAt(HOUR_MS) }));
+        const { wait } = waiting.state;
+        assert(wait !== undefined);
+        const expected = { tenantId, runId: "run-1", wait, workflowId: "expense", sessionId: "s1", labels };
+        const found = await store.getWait(tenantId, wait.wait_id);
+        expect(found).toEqual(expected);
+        expect(found).not.toHaveProperty("closing");
+        expect(await other.getWait(tenantId, wait.wait_id)).toEqual(expected);
+        expect(await store.getWait(bench.tenant(), wait.wait_id)).toBeUndefined();
+        expect(await store.getWait(tenantId, "missing")).toBeUndefined();
+        const { items } = await store.listWaits({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
+        expect(items).toEqual([expected]);
+        expect(await load(store, keyOf(first))).toEqual(waiting);
+      });
+
+      it("keeps how a wait was closed, for the answer that is sent again", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const waiting = await writer.put(
+          waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { reason: "user" }),
+        );
+        const closing = { ...closingOf(waiting), requestId: "request-1", actorId: "ann" };
+        await writer.put(answerOf(waiting, { closeWait: closing }));
+        const found = await store.getWait(tenantId, closing.waitId);
+        expect(found?.closing).toEqual(closing);
+        expect(found?.wait).toEqual(waiting.state.wait);
+        const { items } = await store.listWaits({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
+        expect(items).toEqual([]);
+      });
+
+      it("closes by other causes without an actor, and opens the next wait in the same transition", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const first = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const one = await writer.put(waitOf(first, { reason: "until", due_time: timeAt(5) }));
+        const two = await writer.put(waitOf(one, { reason: "user" }, { closeWait: { ...closingOf(one), by: "time" } }));
+        await writer.put(stepOf(two, "run.cancelled", {}, { closeWait: { ...closingOf(two), by: "cancel" } }));
+        const closed = await store.getWait(tenantId, closingOf(one).waitId);
+        expect(closed?.closing).toEqual({ ...closingOf(one), by: "time" });
+        expect((await store.getWait(tenantId, closingOf(two).waitId))?.closing?.by).toBe("cancel");
+        const filter: WaitFilter = { reasons: ["user", "until"] };
+        expect(await store.listWaits({ tenantId, filter, limit: 10 })).toEqual({ items: [] });
+      });
+
+      it("leaves a wait open whose closing lost the race", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const waiting = await writer.put(
+          waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { reason: "user" }),
+        );
+        const paused = await writer.put(stepOf(waiting, "run.paused", { paused: true }));
+        expect(await writer.commit(answerOf(waiting))).toEqual([CONFLICT]);
+        expect(await store.getWait(tenantId, closingOf(waiting).waitId)).not.toHaveProperty("closing");
+        expect((await load(store, keyOf(waiting))).state).toEqual(paused.state);
+      });
+
+      it("filters open waits and pages over them, oldest first", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const open = async (runId: string, at: number, run: object, wait: object = {}) =>
+          await writer.put(
+            waitOf(
+              await writer.put(startOf({ tenantId, runId, ...run })),
+              { reason: "user", ...wait },
+              { time: timeAt(at) },
+            ),
+          );
+        await open("third", 30, { workflowId: "flow-b", labels: { team: "red" } }, { assignees: ["ann"] });
+        await open("first", 10, { workflowId: "flow-b", sessionId: "s1" }, { assignees: ["bob", "ann"] });
+        await open("second", 20, { labels: { team: "red", size: "s" } });
+        await open("tied-a", 40, {});
+        await open("tied-b", 40, {});
+        await open("tied-c", 40, {});
+        await open("sleeping", 5, {}, { reason: "until" });
+        const answered = await open("answered", 15, {});
+        await writer.put(answerOf(answered));
+        const tenant2 = bench.tenant();
+        await writer.put(waitOf(await writer.put(startOf({ tenantId: tenant2, runId: "first" })), { reason: "user" }));
+
+        const list = async (filter: Partial<WaitFilter>): Promise<string[]> => {
+          const page = await store.listWaits({ tenantId, filter: { reasons: ["user"], ...filter }, limit: ALL });
+          expect(page.next).toBeUndefined();
+          return page.items.map((item) => item.runId);
+        };
+        const all = await list({});
+        expect(all.slice(0, 3)).toEqual(["first", "second", "third"]);
+        expect(all.slice(3).toSorted()).toEqual(["tied-a", "tied-b", "tied-c"]);
+        expect(await list({ reasons: ["until"] })).toEqual(["sleeping"]);
+        expect(await list({ reasons: ["until", "user"] })).toEqual(["sleeping", ...all]);
+        expect(await list({ reasons: ["event"] })).toEqual([]);
+        expect(await list({ workflowId: "flow-b" })).toEqual(["first", "third"]);
+        expect(await list({ sessionId: "s1" })).toEqual(["first"]);
+        expect(await list({ runId: "second" })).toEqual(["second"]);
+        expect(await list({ assignee: "ann" })).toEqual(["first", "third"]);
+        expect(await list({ assignee: "bob" })).toEqual(["first"]);
+        expect(await list({ assignee: "nobody" })).toEqual([]);
+        expect(await list({ labels: { team: "red" } })).toEqual(["second", "third"]);
+        expect(await list({ labels: { team: "red", size: "s" } })).toEqual(["second"]);
+        for (const limit of [1, 2, 4]) {
+          const paged = await readPages<StoredWait>(limit, (start) =>
+            store.listWaits({
+              tenantId,
+              filter: { reasons: ["user"] },
+              limit,
+              ...(start === undefined ? {} : { start }),
+            }),
+          );
+          expect(paged.map((item) => item.runId)).toEqual(all);
+        }
+      });
+    });
+
+    describe("events", () => {
+      const bench = openBench("group");
+
+      const globalOf = (tenantId: string): Channel => ({ tenantId, scope: "global", scopeId: "" });
+      const queryOf = (channel: Channel, names: string[], facts: Partial<EventQuery> = {}): EventQuery => ({
+        channel,
+        names,
+        startNumber: 0,
+        cursors: [],
+        ...facts,
+      });
+
+      it("numbers the events of each channel in the order of their commits", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const channels: Channel[] = [
+          globalOf(tenantId),
+          { tenantId, scope: "run", scopeId: "x" },
+          { tenantId, scope: "session", scopeId: "x" },
+          { tenantId, scope: "workflow", scopeId: "x" },
+          globalOf(bench.tenant()),
+        ];
+        expect(await store.readChannels(channels)).toEqual([0, 0, 0, 0, 0]);
+        expect(await store.readChannels([])).toEqual([]);
+        const drafts = channels.flatMap((channel) => [1, 2].map((n) => eventOf(channel, { name: `n${n}` })));
+        const outcomes = await writer.deliver(...drafts.map(eventDelivery));
+        const otherWriter = await openWriter(other);
+        const [late] = await otherWriter.deliver(eventDelivery(eventOf(globalOf(tenantId), { name: "late" })));
+        expect(outcomes.map((outcome) => outcome.type)).toEqual(drafts.map(() => "committed"));
+        for (const [i, channel] of channels.entries()) {
+          const events = await store.listEvents(channel, 0, ALL);
+          const numbers = events.map((event) => event.number);
+          const names = i === 0 ? ["n1", "n2", "late"] : ["n1", "n2"];
+          expect(events.map((event) => event.name)).toEqual(names);
+          expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+          expect(new Set(numbers).size).toBe(numbers.length);
+          const told = [outcomes[2 * i], outcomes[2 * i + 1], ...(i === 0 ? [late] : [])];
+          expect(told).toEqual(numbers.map((number) => ({ type: "committed", number })));
+          expect(await store.readChannels([channel])).toEqual([numbers.at(-1)]);
+        }
+      });
+
+      it("keeps everything about an event, and lists those behind a number", async () => {
+        const { store, writer } = bench;
+        const channel = globalOf(bench.tenant());
+        const drafts = [
+          eventOf(channel, {
+            name: "order.paid",
+            key: "k/1",
+            payload: { a: [1, "ü"] },
+            actorId: "ann",
+            emitTime: timeAt(1),
+          }),
+          eventOf(channel, { name: "order.sent", payload: null }),
+          eventOf(channel, { name: "order.lost", payload: "text" }),
+        ];
+        const outcomes = await writer.deliver(...drafts.map(eventDelivery));
+        const numbers = outcomes.map((outcome) => (outcome.type === "committed" ? outcome.number : undefined));
+        const expected = drafts.map(({ tenantId: _t, scope: _s, scopeId: _i, ...event }, i) => ({
+          ...event,
+          number: numbers[i],
+        }));
+        expect(await store.listEvents(channel, 0, ALL)).toEqual(expected);
+        expect((await store.listEvents(channel, 0, 1))[0]).toEqual(expected[0]);
+        expect(await store.listEvents(channel, numbers[0] ?? 0, 1)).toEqual([expected[1]]);
+        expect(await store.listEvents(channel, numbers[2] ?? 0, ALL)).toEqual([]);
+      });
+
+      it("tells a duplicate event_id in the same batch and in a later one", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel = globalOf(tenantId);
+        const elsewhere: Channel = { tenantId, scope: "session", scopeId: "s" };
+        const [first, again, neighbour] = await writer.deliver(
+          eventDelivery(eventOf(channel, { name: "one", eventId: "same" })),
+          eventDelivery(eventOf(channel, { name: "two", eventId: "same" })),
+          eventDelivery(eventOf(elsewhere, { name: "three", eventId: "same" })),
+        );
+        expect(first?.type).toBe("committed");
+        expect(again).toEqual({ type: "duplicate" });
+        expect(neighbour?.type).toBe("committed");
+        const later = await writer.deliver(
+          eventDelivery(eventOf(channel, { name: "four", eventId: "same" })),
+          eventDelivery(eventOf(channel, { name: "five", eventId: "fresh" })),
+        );
+        expect(later.map((outcome) => outcome.type)).toEqual(["duplicate", "committed"]);
+        const names = (await store.listEvents(channel, 0, ALL)).map((event) => event.name);
+        expect(names).toEqual(["one", "five"]);
+        expect((await store.listEvents(elsewhere, 0, ALL)).map((event) => event.name)).toEqual(["three"]);
+      });
+
+      it("emits with a transition, and skips what is there already without failing it", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel = globalOf(tenantId);
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const one = eventOf(channel, { name: "one", eventId: "one" });
+        const after = await writer.put(assignOf(run, "x", 1, { events: [one, eventOf(channel, { name: "two" })] }));
+        const next = await writer.put(assignOf(after, "x", 2, { events: [one, eventOf(channel, { name: "three" })] }));
+        expect((await store.listEvents(channel, 0, ALL)).map((event) => event.name)).toEqual(["one", "two", "three"]);
+        expect(await load(store, keyOf(run))).toEqual(next);
+      });
+
+      it("finds the first event that a query matches", async () => {
+        const { store, other, writer } = bench;
+        const channel = globalOf(bench.tenant());
+        const drafts = [
+          eventOf(channel, { name: "order.paid", key: "a" }),
+          eventOf(channel, { name: "order.sent", key: "b" }),
+          eventOf(channel, { name: "order.paid", key: "b" }),
+          eventOf(channel, { name: "orders" }),
+          eventOf(channel, { name: "order.paid", key: "" }),
+          eventOf(channel, { name: "other_%", key: "b" }),
+        ];
+        await writer.deliver(...drafts.map(eventDelivery));
+        const events = await store.listEvents(channel, 0, ALL);
+        const number = (i: number): number => events[i]?.number ?? Number.NaN;
+        const upTo = number(5);
+        const cursor = (name: string, i: number, key?: string): EventCursor => ({
+          scope: "global",
+          name,
+          number: number(i),
+          ...(key === undefined ? {} : { key }),
+        });
+        const table: [EventQuery, number | undefined][] = [
+          [queryOf(channel, ["order.paid"]), 0],
+          [queryOf(channel, ["order.sent"]), 1],
+          [queryOf(channel, ["missing"]), undefined],
+          [queryOf(channel, ["missing", "order.sent", "order.paid"]), 0],
+          [queryOf(channel, ["order.paid"], { key: "b" }), 2],
+          [queryOf(channel, ["order.paid"], { key: "" }), 4],
+          [queryOf(channel, ["order.paid"], { key: "c" }), undefined],
+          [queryOf(channel, ["order.*"], { key: "b" }), 1],
+          [queryOf(channel, ["order*"], { startNumber: number(2) }), 3],
+          [queryOf(channel, ["*"], { startNumber: number(4) }), 5],
+          [queryOf(channel, ["*"], { startNumber: number(5) }), undefined],
+          // Neither _ nor % is a wildcard, and a name without a star matches itself only.
+          [queryOf(channel, ["order_paid"]), undefined],
+          [queryOf(channel, ["other%*"]), undefined],
+          [queryOf(channel, ["other_%"]), 5],
+          [queryOf(channel, ["other_*"]), 5],
+          [queryOf(channel, ["order"]), undefined],
+          // A cursor hides what it covers: same name and, if it has one, same key, up to its number.
+          [queryOf(channel, ["order.paid"], { cursors: [cursor("order.paid", 0)] }), 2],
+          [queryOf(channel, ["order.paid"], { cursors: [cursor("order.paid", 2)] }), 4],
+          [queryOf(channel, ["order.paid"], { cursors: [cursor("order.paid", 2, "a")] }), 2],
+          [queryOf(channel, ["order.paid"], { cursors: [cursor("order.sent", 5)] }), 0],
+          [queryOf(channel, ["order*"], { cursors: [cursor("order.*", 2)] }), 3],
+          [queryOf(channel, ["order.paid"], { cursors: [cursor("*", 5)] }), undefined],
+          [
+            queryOf(channel, ["order.*"], { cursors: [cursor("order.paid", 4), cursor("order.sent", 1, "b")] }),
+            undefined,
+          ],
+          [queryOf(channel, ["order.*"], { cursors: [cursor("order.paid", 4), cursor("order.sent", 1, "a")] }), 1],
+          [queryOf(channel, ["order.paid"], { startNumber: number(0), cursors: [cursor("order.paid", 2, "b")] }), 4],
+        ];
+        const expected = table.map(([, i]) => (i === undefined ? { upTo } : { upTo, event: events[i] }));
+        expect(await store.lookUpEvents(table.map(([query]) => query))).toEqual(expected);
+        expect(await other.lookUpEvents([])).toEqual([]);
+      });
+
+      it("looks up in several channels at once, also where nothing was emitted", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const empty: Channel = { tenantId, scope: "run", scopeId: "nothing" };
+        const filled: Channel = { tenantId, scope: "session", scopeId: "s" };
+        const [outcome] = await writer.deliver(eventDelivery(eventOf(filled, { name: "go" })));
+        const lookups = await store.lookUpEvents([
+          queryOf(empty, ["go"]),
+          queryOf(filled, ["go"]),
+          queryOf(empty, ["*"]),
+        ]);
+        const [event] = await store.listEvents(filled, 0, 1);
+        assert(event !== undefined);
+        expect(outcome).toEqual({ type: "committed", number: event.number });
+        expect(lookups).toEqual([{ upTo: 0 }, { upTo: event.number, event }, { upTo: 0 }]);
+        expect(await store.readChannels([empty])).toEqual([0]);
+      });
+
+      const eventWait = (channel: Channel, names: string[], key?: string) => ({
+        reason: "event" as const,
+        names,
+        scope: channel.scope,
+        scope_id: channel.scopeId,
+        ...(key === undefined ? {} : { key }),
+      });
+
+      it("opens an event wait only while the channel has not moved", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel = globalOf(tenantId);
+        const [one, two] = [
+          await writer.put(startOf({ tenantId, runId: "one" })),
+          await writer.put(startOf({ tenantId, runId: "two" })),
+        ];
+        const [before] = await store.lookUpEvents([queryOf(channel, ["go"])]);
+        assert(before !== undefined);
+        const expectation = { expectChannel: { channel, upTo: before.upTo } };
+        const early = await writer.put(waitOf(one, eventWait(channel, ["go"]), expectation));
+        await writer.deliver(eventDelivery(eventOf(channel, { name: "unrelated" })));
+        const late = waitOf(two, eventWait(channel, ["go"]), expectation);
+        const bystander = startOf({ tenantId, runId: "bystander" });
+        expect(await writer.commit(late, bystander)).toEqual([{ type: "channel_moved" }, COMMITTED]);
+        expect(await store.loadRuns([early, late.after, bystander.after].map(keyOf))).toEqual([
+          early,
+          two,
+          bystander.after,
+        ]);
+        assert(late.openWait !== undefined);
+        expect(await store.getWait(tenantId, late.openWait.wait_id)).toBeUndefined();
+        expect(await store.listStepRecords(late, 0, ALL)).toHaveLength(1);
+        // Looked up again, it may wait.
+        const [again] = await store.lookUpEvents([queryOf(channel, ["go"])]);
+        assert(again !== undefined);
+        expect(again.event).toBeUndefined();
+        expect(await writer.commit({ ...late, expectChannel: { channel, upTo: again.upTo } })).toEqual([COMMITTED]);
+      });
+
+      it("is not moved by events of another channel", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel: Channel = { tenantId, scope: "session", scopeId: "a" };
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        await store.lookUpEvents([queryOf(channel, ["go"])]);
+        await writer.deliver(
+          eventDelivery(eventOf({ tenantId, scope: "session", scopeId: "b" }, { name: "go" })),
+          eventDelivery(eventOf({ tenantId, scope: "run", scopeId: "a" }, { name: "go" })),
+        );
+        const wait = waitOf(run, eventWait(channel, ["go"]), { expectChannel: { channel, upTo: 0 } });
+        expect(await writer.commit(wait)).toEqual([COMMITTED]);
+      });
+
+      it("loses no event that is emitted in the batch that opens the wait", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel = globalOf(tenantId);
+        for (const order of ["emit first", "wait first"]) {
+          const run = await writer.put(startOf({ tenantId, runId: order.replace(" ", "-") }));
+          const query = queryOf(channel, ["go"], { key: order });
+          const [lookup] = await store.lookUpEvents([query]);
+          assert(lookup !== undefined);
+          const wait = waitOf(run, eventWait(channel, ["go"], order), {
+            expectChannel: { channel, upTo: lookup.upTo },
+          });
+          const emit = eventDelivery(eventOf(channel, { name: "go", key: order }));
+          const items = [
+            { type: "delivery" as const, delivery: emit },
+            { type: "transition" as const, transition: wait },
+          ];
+          const outcomes = await writer.commitItems(order === "emit first" ? items : items.toReversed());
+          const emitted = outcomes[order === "emit first" ? 0 : 1];
+          const waited = outcomes[order === "emit first" ? 1 : 0];
+          expect(emitted?.type).toBe("committed");
+          // Either the wait is refused, or whoever wakes the listeners of the event finds it.
+          const listeners = await store.listListeners({ channel, events: [{ name: "go", key: order }], limit: ALL });
+          const found = waited?.type === "committed" ? [run.state.runId] : [];
+          expect(["committed", "channel_moved"]).toContain(waited?.type);
+          expect(listeners.map((listener) => listener.runId)).toEqual(found);
+          expect((await store.lookUpEvents([query]))[0]?.event?.key).toBe(order);
+        }
+      });
+
+      it("lets a transition wait on a channel that it emits to itself", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel = globalOf(tenantId);
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const [lookup] = await store.lookUpEvents([queryOf(channel, ["mine"])]);
+        assert(lookup !== undefined);
+        // Its own event lies behind what it looked up to; refused, it would be decided in the same way for ever.
+        const wait = waitOf(run, eventWait(channel, ["mine"]), {
+          expectChannel: { channel, upTo: lookup.upTo },
+          events: [eventOf(channel, { name: "mine" })],
+        });
+        expect(await writer.commit(wait)).toEqual([COMMITTED]);
+        const listeners = await store.listListeners({ channel, events: [{ name: "mine", key: "" }], limit: ALL });
+        expect(listeners.map((listener) => listener.runId)).toEqual(["run-1"]);
+      });
+
+      it("finds the listeners of events by name, prefix and key, but not those of paused or ended waits", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel = globalOf(tenantId);
+        const listen = async (runId: string, on: Channel, names: string[], key?: string) =>
+          await writer.put(waitOf(await writer.put(startOf({ tenantId, runId })), eventWait(on, names, key)));
+        const paid = await listen("paid", channel, ["order.paid"]);
+        await listen("prefix", channel, ["order.*"]);
+        await listen("star", channel, ["*"]);
+        await listen("keyed", channel, ["order.paid", "order.sent"], "k1");
+        await listen("keyless", channel, ["order.paid"], "");
+        await listen("odd", channel, ["order_*"]);
+        await listen("elsewhere", { tenantId, scope: "session", scopeId: "s" }, ["order.paid"]);
+        const paused = await listen("paused", channel, ["order.paid"]);
+        const held = await writer.put(stepOf(paused, "run.paused", { paused: true }));
+        const woken = await listen("woken", channel, ["order.paid"]);
+        await writer.put(answerOf(woken, { closeWait: { ...closingOf(woken), by: "event" } }));
+        await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "asking" })), { reason: "user" }));
+
+        const runsOf = async (...events: { name: string; key: string }[]): Promise<string[]> =>
+          (await store.listListeners({ channel, events, limit: ALL })).map((listener) => listener.runId).toSorted();
+        expect(await runsOf({ name: "order.paid", key: "" })).toEqual(["keyless", "paid", "prefix", "star"]);
+        expect(await runsOf({ name: "order.paid", key: "k1" })).toEqual(["keyed", "paid", "prefix", "star"]);
+        expect(await runsOf({ name: "order.sent", key: "k2" })).toEqual(["prefix", "star"]);
+        expect(await runsOf({ name: "order.sent", key: "k1" })).toEqual(["keyed", "prefix", "star"]);
+        expect(await runsOf({ name: "bill", key: "k1" })).toEqual(["star"]);
+        expect(await runsOf({ name: "order_x", key: "" })).toEqual(["odd", "star"]);
+        expect(await runsOf({ name: "bill", key: "k1" }, { name: "order.sent", key: "k1" })).toEqual([
+          "keyed",
+          "prefix",
+          "star",
+        ]);
+        // The key of one pair does not go with the name of another.
+        expect(await runsOf({ name: "order.sent", key: "k2" }, { name: "bill", key: "k1" })).toEqual([
+          "prefix",
+          "star",
+        ]);
+        expect(await runsOf()).toEqual([]);
+
+        const listeners = await store.listListeners({
+          channel,
+          events: [{ name: "order.paid", key: "k1" }],
+          limit: ALL,
+        });
+        const keyed = listeners.find((listener) => listener.runId === "keyed");
+        const { waitId: _waitId, ...shape } = keyed ?? { waitId: "" };
+        expect(shape).toEqual({ tenantId, runId: "keyed", names: ["order.paid", "order.sent"], key: "k1" });
+        const plain = listeners.find((listener) => listener.runId === "paid");
+        expect(plain?.waitId).toBe(closingOf(paid).waitId);
+        expect(plain).not.toHaveProperty("key");
+
+        // Unpaused, it listens again.
+        await writer.put(stepOf(held, "run.unpaused", { paused: false }));
+        expect(await runsOf({ name: "order.paid", key: "" })).toContain("paused");
+      });
+
+      it("pages over listeners in order of wait id", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const channel: Channel = { tenantId, scope: "session", scopeId: "many" };
+        const expected: string[] = [];
+        for (let i = 0; i < 7; i++) {
+          const run = await writer.put(startOf({ tenantId, runId: `run-${i}` }));
+          expected.push(closingOf(await writer.put(waitOf(run, eventWait(channel, ["go"])))).waitId);
+        }
+        // The same id in another scope, or of another tenant, is another channel.
+        const strangers: Channel[] = [
+          { tenantId, scope: "run", scopeId: "many" },
+          { tenantId: bench.tenant(), scope: "session", scopeId: "many" },
+        ];
+        for (const stranger of strangers) {
+          const run = await writer.put(startOf({ tenantId: stranger.tenantId, runId: "stranger" }));
+          await writer.put(waitOf(run, eventWait(stranger, ["go"])));
+        }
+        const seen: string[] = [];
+        for (let pages = 0; pages < 10; pages++) {
+          const afterWaitId = seen.at(-1);
+          const page = await store.listListeners({
+            channel,
+            events: [{ name: "go", key: "" }],
+            limit: 3,
+            ...(afterWaitId === undefined ? {} : { afterWaitId }),
+          });
+          expect(page.length).toBeLessThanOrEqual(3);
+          if (page.length === 0) break;
+          seen.push(...page.map((listener) => listener.waitId));
+        }
+        expect(seen).toEqual(expected.toSorted());
+      });
+
+      it("remembers how far listeners were woken, never backwards", async () => {
+        const { store, other, writer } = bench;
+        const channel = globalOf(bench.tenant());
+        expect(await store.readWoken(channel)).toEqual({ lastNumber: 0, wokenNumber: 0 });
+        const drafts = ["a", "b"].map((name) => eventOf(channel, { name }));
+        const outcomes = await writer.deliver(...drafts.map(eventDelivery));
+        const [first = 0, last = 0] = outcomes.map((outcome) => (outcome.type === "committed" ? outcome.number : 0));
+        expect((await store.readWoken(channel)).lastNumber).toBe(last);
+        expect((await store.readWoken(channel)).wokenNumber).toBeLessThan(first);
+        await store.markWoken([{ channel, number: first }]);
+        expect(await other.readWoken(channel)).toEqual({ lastNumber: last, wokenNumber: first });
+        await other.markWoken([{ channel, number: last }]);
+        await store.markWoken([{ channel, number: first }]);
+        await store.markWoken([]);
+        expect(await store.readWoken(channel)).toEqual({ lastNumber: last, wokenNumber: last });
+      });
+    });
+
+    describe("mail", () => {
+      const bench = openBench("group");
+
+      it("is delivered without touching the run, and kept until a transition has acted on it", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const neighbour = await writer.put(startOf({ tenantId, runId: "run-2" }));
+        const outcomes = await writer.deliver(
+          mailDelivery(keyOf(run), { kind: "pause", actorId: "ann", reason: "lunch" }),
+          mailDelivery(keyOf(neighbour), { kind: "cancel" }),
+          mailDelivery(keyOf(run), { kind: "unpause" }),
+        );
+        expect(outcomes).toEqual([COMMITTED, COMMITTED, COMMITTED]);
+        expect(await load(store, keyOf(run))).toEqual(run);
+        const mail = await other.listMail([keyOf(run)]);
+        const shapes = mail.map(({ mailId: _mailId, ...rest }) => rest);
+        expect(shapes).toEqual([
+          { tenantId, runId: "run-1", kind: "pause", actorId: "ann", reason: "lunch" },
+          { tenantId, runId: "run-1", kind: "unpause" },
+        ]);
+        expect((await store.listMail([keyOf(neighbour), keyOf(run)])).length).toBe(3);
+        expect(await store.listMail([])).toEqual([]);
+        expect(await store.listMail([{ tenantId: bench.tenant(), runId: "run-1" }])).toEqual([]);
+
+        const [pause, unpause] = mail.map((item) => item.mailId);
+        assert(pause !== undefined && unpause !== undefined);
+        const paused = stepOf(run, "run.paused", { paused: true }, { consumedMail: [pause] });
+        await writer.put(paused);
+        expect((await store.listMail([keyOf(run)])).map((item) => item.mailId)).toEqual([unpause]);
+        expect(await store.listMail([keyOf(neighbour)])).toHaveLength(1);
+      });
+
+      it("stays when the transition that acted on it lost the race", async () => {
+        const { store, writer } = bench;
+        const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+        await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
+        await writer.put(assignOf(run, "x", 1));
+        const [mail] = await store.listMail([keyOf(run)]);
+        assert(mail !== undefined);
+        expect(await writer.commit(stepOf(run, "run.cancelled", {}, { consumedMail: [mail.mailId] }))).toEqual([
+          CONFLICT,
+        ]);
+        expect(await store.listMail([keyOf(run)])).toEqual([mail]);
+      });
+    });
+
+    describe("jobs", () => {
+      const bench = openBench("group");
+
+      it("are created with their step and cancelled with a later one", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const calls = [0, 1].map((ordinal): Call => {
+          const parts = { tenantId, runId: "run-1", epoch: 0, nodeId: "first", seq: 2, ordinal };
+          return {
+            ordinal,
+            kind: "tool",
+            name: "pay",
+            call_id: `call_${ordinal}`,
+            idempotency_key: idempotencyKey(parts),
+          };
+        });
+        const jobs = calls.map((call) => ({ ...call, nodeId: "first", seq: 2, payload: { ordinal: call.ordinal } }));
+        const started = await writer.put(stepOf(run, "step.started", { status: "started", calls }, { jobs }));
+        expect((await load(store, keyOf(run))).state.calls).toEqual(calls);
+        await writer.put(stepOf(started, "run.cancelled", {}, { cancelJobs: true }));
+        expect((await load(store, keyOf(run))).state.status).toBe("cancelled");
+        expect(await store.deleteRun(keyOf(run))).toBe(true);
+      });
+    });
+
+    describe("workflows", () => {
+      const bench = openBench("group");
+
+      it("registers versions under their digests, once each", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        const definition = definitionOf("expense", "ü");
+        const first = await store.registerWorkflow({ tenantId, digest: digestOf("1"), definition });
+        const facts = { tenantId, workflowId: "expense", digest: digestOf("1"), definition, version: 1 };
+        expect(first).toEqual({ ...facts, createTime: first.createTime, current: true, archived: false });
+        expect(first.createTime).toMatch(/\.\d{6}Z$/);
+        const changed = { ...definition, description: "a description does not change the digest" };
+        expect(await other.registerWorkflow({ tenantId, digest: digestOf("1"), definition: changed })).toEqual(first);
+        expect(await other.getWorkflow(tenantId, "expense", 1)).toEqual(first);
+        const second = await other.registerWorkflow({ tenantId, digest: digestOf("2"), definition: changed });
+        expect(second).toMatchObject({ version: 2, current: true, definition: changed });
+        const again = await store.registerWorkflow({ tenantId, digest: digestOf("1"), definition });
+        expect(again).toEqual({ ...first, current: false });
+        expect(await store.getWorkflow(tenantId, "expense", 0)).toEqual(second);
+      });
+
+      it("gives one version to a definition that two servers register at once", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        const register = (on: Store, digest: string) =>
+          on.registerWorkflow({ tenantId, digest: digestOf(digest), definition: definitionOf("race", digest) });
+        const registered = await Promise.all([
+          register(store, "a"),
+          register(other, "a"),
+          register(store, "b"),
+          register(other, "b"),
+        ]);
+        const versions = registered.map((workflow) => workflow.version);
+        expect(versions[0]).toBe(versions[1]);
+        expect(versions[2]).toBe(versions[3]);
+        expect(new Set(versions)).toEqual(new Set([1, 2]));
+      });
+
+      it("numbers versions per workflow and tenant", async () => {
+        const { store } = bench;
+        const [one, two] = [bench.tenant(), bench.tenant()];
+        const register = (tenantId: string, workflowId: string, digest: string) =>
+          store.registerWorkflow({ tenantId, digest: digestOf(digest), definition: definitionOf(workflowId, digest) });
+        expect((await register(one, "a", "a1")).version).toBe(1);
+        expect((await register(one, "b", "b1")).version).toBe(1);
+        expect((await register(one, "a", "a2")).version).toBe(2);
+        expect((await register(two, "a", "a2")).version).toBe(1);
+        expect(await store.getWorkflow(two, "b", 0)).toBeUndefined();
+        expect(await store.getWorkflow(two, "a", 2)).toBeUndefined();
+        expect((await store.getWorkflow(one, "a", 2))?.digest).toBe(digestOf("a2"));
+      });
+
+      it("follows the highest version unless told otherwise", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        const register = (digest: string) =>
+          store.registerWorkflow({ tenantId, digest: digestOf(digest), definition: definitionOf("flow", digest) });
+        const currentVersion = async () => (await other.getWorkflow(tenantId, "flow", 0))?.version;
+        await register("1");
+        await register("2");
+        expect(await store.setCurrentVersion(tenantId, "flow", 1)).toMatchObject({ version: 1, current: true });
+        expect(await currentVersion()).toBe(1);
+        expect((await store.getWorkflow(tenantId, "flow", 2))?.current).toBe(false);
+        expect(await register("3")).toMatchObject({ version: 3, current: false });
+        expect(await currentVersion()).toBe(1);
+        expect(await store.setCurrentVersion(tenantId, "flow", 9)).toBeUndefined();
+        expect(await store.setCurrentVersion(tenantId, "missing", 1)).toBeUndefined();
+        expect(await store.setCurrentVersion(tenantId, "missing", 0)).toBeUndefined();
+        expect(await currentVersion()).toBe(1);
+        expect(await store.setCurrentVersion(tenantId, "flow", 0)).toMatchObject({ version: 3, current: true });
+        await register("4");
+        expect(await currentVersion()).toBe(4);
+      });
+
+      it("archives a workflow with all its versions, and takes it back", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        for (const digest of ["1", "2"]) {
+          await store.registerWorkflow({
+            tenantId,
+            digest: digestOf(digest),
+            definition: definitionOf("flow", digest),
+          });
+        }
+        expect(await store.setArchived(tenantId, "flow", true)).toMatchObject({
+          version: 2,
+          archived: true,
+          current: true,
+        });
+        expect(await other.getWorkflow(tenantId, "flow", 0)).toMatchObject({ version: 2, archived: true });
+        expect(await other.getWorkflow(tenantId, "flow", 1)).toMatchObject({ version: 1, archived: true });
+        expect(await store.listWorkflows({ tenantId, includeArchived: false, limit: 10 })).toEqual([]);
+        expect(await store.listWorkflows({ tenantId, includeArchived: true, limit: 10 })).toHaveLength(1);
+        expect(await store.setArchived(tenantId, "missing", true)).toBeUndefined();
+        expect(await store.setArchived(tenantId, "flow", false)).toMatchObject({ version: 2, archived: false });
+        expect(await store.listWorkflows({ tenantId, includeArchived: false, limit: 10 })).toHaveLength(1);
+      });
+
+      it("lists the current version of each workflow by id, and the versions of one, newest first", async () => {
+        const { store } = bench;
+        const tenantId = bench.tenant();
+        const ids = ["b", "B", "a", "a-b", "a.b", "aB", "A1"];
+        for (const id of ids) {
+          for (const digest of ["1", "2", "3"]) {
+            const definition = definitionOf(id, digest);
+            await store.registerWorkflow({ tenantId, digest: digestOf(id + digest), definition });
+          }
+        }
+        await store.setCurrentVersion(tenantId, "a", 2);
+        await store.setArchived(tenantId, "aB", true);
+        const whole = await store.listWorkflows({ tenantId, includeArchived: true, limit: ALL });
+        // By code units, as every id in this system is compared.
+        expect(whole.map((workflow) => workflow.workflowId)).toEqual(ids.toSorted());
+        expect(whole.every((workflow) => workflow.current)).toBe(true);
+        expect(whole.find((workflow) => workflow.workflowId === "a")?.version).toBe(2);
+        const seen: string[] = [];
+        for (let pages = 0; pages < ALL; pages++) {
+          const start = seen.at(-1);
+          const request = { tenantId, includeArchived: false, limit: 2, ...(start === undefined ? {} : { start }) };
+          const page = await store.listWorkflows(request);
+          if (page.length === 0) break;
+          seen.push(...page.map((workflow) => workflow.workflowId));
+        }
+        expect(seen).toEqual(ids.toSorted().filter((id) => id !== "aB"));
+        const versions = async (start?: number) => {
+          const request = { tenantId, workflowId: "a", includeArchived: true, limit: 2 };
+          const page = await store.listWorkflows({ ...request, ...(start === undefined ? {} : { start }) });
+          return page.map((workflow) => [workflow.version, workflow.current]);
+        };
+        expect(await versions()).toEqual([
+          [3, false],
+          [2, true],
+        ]);
+        expect(await versions(2)).toEqual([[1, false]]);
+        expect(await versions(1)).toEqual([]);
+      });
+    });
+
+    describe("lanes", () => {
+      const bench = openBench("test");
+
+      it("gives lanes whose ids rise over all servers", async () => {
+        const { store, other, writer } = bench;
+        const one = await store.openServer({ serverId: "one", process: "p1", lanes: 3 });
+        const two = await other.openServer({ serverId: "two", process: "p2", lanes: 2 });
+        const ids = [writer.laneId, ...one.map((lane) => lane.laneId), ...two.map((lane) => lane.laneId)];
+        expect(ids).toHaveLength(6);
+        expect(ids).toEqual([...new Set(ids)].toSorted((a, b) => a - b));
+        for (const lane of [...one, ...two]) expect(Number.isSafeInteger(lane.nonce)).toBe(true);
+        const states = (await store.listLanes(0)).filter((lane) => lane.laneId > writer.laneId);
+        expect(states.toSorted((a, b) => a.laneId - b.laneId)).toEqual(
+          [...one, ...two].map((lane) => ({ ...lane, ended: false, lastBatchNo: 0 })),
+        );
+      });
+
+      it("lists open lanes and those that ended above an id, with their last batch", async () => {
+        const { store, other, writer } = bench;
+        const gone = await openWriter(other);
+        const last = await openWriter(other);
+        await gone.commit(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+        await gone.commit(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+        await store.endServer(gone.serverId);
+        const lanes = async (above: number) =>
+          (await store.listLanes(above))
+            .toSorted((a, b) => a.laneId - b.laneId)
+            .map(({ laneId, ended, lastBatchNo }) => [laneId, ended, lastBatchNo]);
+        const [first, second] = [
+          [writer.laneId, false, 0],
+          [last.laneId, false, 0],
+        ];
+        expect(await lanes(gone.laneId)).toEqual([first, second]);
+        expect(await lanes(last.laneId)).toEqual([first, second]);
+        expect(await lanes(writer.laneId)).toEqual([first, [gone.laneId, true, 2], second]);
+        expect((await store.listLanes(0)).find((lane) => lane.laneId === gone.laneId)?.nonce).toBe(gone.lane.nonce);
+      });
+
+      it("fences every batch of a server whose lease has ended", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const doomed = await openWriter(other);
+        const run = await doomed.put(startOf({ tenantId, runId: "run-1" }, { ownerLane: doomed.laneId }));
+        await store.endServer(doomed.serverId);
+        const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+        await expect(doomed.commit(assignOf(run, "x", 1))).rejects.toBeInstanceOf(LaneFencedError);
+        await expect(doomed.commit(startOf({ tenantId, runId: "run-2" }))).rejects.toBeInstanceOf(LaneFencedError);
+        const event = eventDelivery(eventOf(channel, { name: "go" }));
+        await expect(doomed.deliver(event)).rejects.toBeInstanceOf(LaneFencedError);
+        expect(await store.loadRuns([keyOf(run), { tenantId, runId: "run-2" }])).toEqual([run, undefined]);
+        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
+        expect(await writer.commit(assignOf(run, "x", 2))).toEqual([COMMITTED]);
+        // Ending it once more, or what never was, is nothing.
+        await store.endServer(doomed.serverId);
+        await store.endServer("never-opened");
+        expect(await store.settleBatch(doomed.laneId, 1)).toBe("committed");
+        expect(await store.settleBatch(doomed.laneId, 2)).toBe("void");
+      });
+
+      it("either commits a batch before the lease ends or fences it", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        for (let round = 0; round < 5; round++) {
+          const doomed = await openWriter(other);
+          const start = startOf({ tenantId, runId: `run-${round}` });
+          const [commit] = await Promise.allSettled([doomed.commit(start), store.endServer(doomed.serverId)]);
+          const [stored] = await store.loadRuns([start]);
+          const settled = await store.settleBatch(doomed.laneId, 1);
+          const isFenced = commit.status === "rejected" && commit.reason instanceof LaneFencedError;
+          const result = commit.status === "fulfilled" ? commit.value : isFenced;
+          expect([result, stored, settled]).toEqual(
+            commit.status === "fulfilled" ? [[COMMITTED], start.after, "committed"] : [true, undefined, "void"],
+          );
+        }
+      });
+
+      it("says whether a batch was committed, the same every time", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        await writer.put(startOf({ tenantId, runId: "run-1" }));
+        expect(await store.settleBatch(writer.laneId, 1)).toBe("committed");
+        expect(await other.settleBatch(writer.laneId, 1)).toBe("committed");
+        expect(await other.settleBatch(writer.laneId, 2)).toBe("void");
+        expect(await store.settleBatch(writer.laneId, 2)).toBe("void");
+        // Settled as void, it can never be committed.
+        const start = startOf({ tenantId, runId: "run-2" });
+        await expect(writer.commit(start)).rejects.toBeInstanceOf(Error);
+        expect(await store.loadRuns([start])).toEqual([undefined]);
+        expect(await store.settleBatch(writer.laneId, 2)).toBe("void");
+        expect(await writer.commit(start)).toEqual([COMMITTED]);
+        expect(await store.settleBatch(writer.laneId, 3)).toBe("committed");
+      });
+
+      it("commits a batch number once", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const transition = assignOf(run, "x", 1);
+        const batch = { laneId: writer.laneId, batchNo: 1, items: [{ type: "transition" as const, transition }] };
+        await expect(store.commit(batch)).rejects.toBeInstanceOf(Error);
+        expect(await load(store, keyOf(run))).toEqual(run);
+      });
+
+      it("settles a batch in flight as what becomes of it", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        for (let round = 1; round <= 5; round++) {
+          const start = startOf({ tenantId, runId: `run-${round}` });
+          const [commit, settled] = await Promise.allSettled([
+            writer.commit(start),
+            other.settleBatch(writer.laneId, round),
+          ]);
+          assert(settled.status === "fulfilled");
+          const [stored] = await store.loadRuns([start]);
+          expect(settled.value).toBe(stored === undefined ? "void" : "committed");
+          expect(commit.status).toBe(stored === undefined ? "rejected" : "fulfilled");
+        }
+      });
+    });
+
+    describe("leases", () => {
+      const bench = openBench("test");
+
+      it("shows the other servers and their renewals, but not those that have ended", async () => {
+        const { store, other, writer } = bench;
+        const one = await openWriter(other, "one");
+        const two = await openWriter(other, "two");
+        const before = await store.now();
+        const seen = await store.lookAround(writer.serverId);
+        expect(seen).toMatchObject({ leaseHeld: true, hasOrphans: false });
+        expect(seen).not.toHaveProperty("nextWakeTime");
+        expect(seen.now >= before).toBe(true);
+        const leases = seen.others.toSorted((a, b) => (a.serverId < b.serverId ? -1 : 1));
+        expect(leases.map(({ serverId, process }) => [serverId, process])).toEqual([
+          ["one", "process of one"],
+          ["two", "process of two"],
+        ]);
+        await other.lookAround(one.serverId);
+        await other.lookAround(one.serverId);
+        const later = await store.lookAround(writer.serverId);
+        const renewals = (lease: { serverId: string; renewals: number }[], id: string): number =>
+          lease.find((item) => item.serverId === id)?.renewals ?? Number.NaN;
+        expect(renewals(later.others, "one")).toBeGreaterThan(renewals(seen.others, "one"));
+        expect(renewals(later.others, "two")).toBe(renewals(seen.others, "two"));
+        await store.endServer(two.serverId);
+        const last = await store.lookAround(writer.serverId);
+        expect(last.others.map((lease) => lease.serverId)).toEqual(["one"]);
+      });
+
+      it("tells a server that others have ended its lease", async () => {
+        const { store, other, writer } = bench;
+        await openWriter(other, "doomed");
+        expect((await other.lookAround("doomed")).leaseHeld).toBe(true);
+        await store.endServer("doomed");
+        expect((await other.lookAround("doomed")).leaseHeld).toBe(false);
+        expect((await other.lookAround("doomed")).leaseHeld).toBe(false);
+        expect((await other.lookAround("never-opened")).leaseHeld).toBe(false);
+        expect((await store.lookAround(writer.serverId)).leaseHeld).toBe(true);
+      });
+
+      it("hands out the active runs of ended lanes, and only those", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const doomed = await openWriter(other);
+        const alive = await openWriter(other);
+        const orphans: string[] = [];
+        for (let i = 0; i < 5; i++) {
+          await doomed.put(startOf({ tenantId, runId: `orphan-${i}` }, { ownerLane: doomed.laneId }));
+          orphans.push(`orphan-${i}`);
+        }
+        const parked = await doomed.put(startOf({ tenantId, runId: "parked" }, { ownerLane: doomed.laneId }));
+        await doomed.put(waitOf(parked, { reason: "user" }));
+        await alive.put(startOf({ tenantId, runId: "alive" }, { ownerLane: alive.laneId }));
+        expect((await store.lookAround(writer.serverId)).hasOrphans).toBe(false);
+        expect(await store.claimRuns(writer.laneId, ALL)).toEqual([]);
+
+        await store.endServer(doomed.serverId);
+        expect((await store.lookAround(writer.serverId)).hasOrphans).toBe(true);
+        const first = await store.claimRuns(writer.laneId, 2);
+        expect(first).toHaveLength(2);
+        const [rest, others] = await Promise.all([
+          store.claimRuns(writer.laneId, ALL),
+          other.claimRuns(alive.laneId, ALL),
+        ]);
+        // Two that claim at once may leave some to the next turn, but never get the same run.
+        const left = await store.claimRuns(writer.laneId, ALL);
+        const claimed = [...first, ...rest, ...others, ...left];
+        expect(claimed.map((key) => key.runId).toSorted()).toEqual(orphans);
+        expect(claimed.every((key) => key.tenantId === tenantId)).toBe(true);
+        expect((await store.lookAround(writer.serverId)).hasOrphans).toBe(false);
+        for (const key of [...first, ...rest, ...left]) expect((await load(store, key)).ownerLane).toBe(writer.laneId);
+        for (const key of others) expect((await load(store, key)).ownerLane).toBe(alive.laneId);
+        expect((await load(store, { tenantId, runId: "alive" })).ownerLane).toBe(alive.laneId);
+        expect(await load(store, { tenantId, runId: "parked" })).not.toHaveProperty("ownerLane");
+      });
+
+      it("changes nothing but the owner of a claimed run", async () => {
+        const { store, other, writer } = bench;
+        const doomed = await openWriter(other);
+        const run = await doomed.put(
+          startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1 } }, { ownerLane: doomed.laneId }),
+        );
+        await store.endServer(doomed.serverId);
+        await store.claimRuns(writer.laneId, 10);
+        const claimed = await load(store, keyOf(run));
+        expect(claimed).toEqual({ ...run, ownerLane: writer.laneId });
+        expect(await writer.commit(assignOf(claimed, "a", 2, { ownerLane: writer.laneId }))).toEqual([COMMITTED]);
+      });
+    });
+
+    describe("timers", () => {
+      const bench = openBench("test");
+
+      /** Starts a run that wakes so many milliseconds from now. */
+      async function sleeping(tenantId: string, runId: string, inMs: number): Promise<StoredRun> {
+        const start = startOf({ tenantId, runId });
+        const wakeTime = addMs(await bench.store.now(), inMs);
+        return await bench.writer.put(waitOf(await bench.writer.put(start), { reason: "until", due_time: wakeTime }));
+      }
+
+      it("takes what is due, earliest first, and leaves it to others only later", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        await sleeping(tenantId, "third", -1_000);
+        await sleeping(tenantId, "first", -60_000);
+        await sleeping(tenantId, "second", -30_000);
+        const future = await sleeping(tenantId, "future", HOUR_MS);
+        await writer.put(startOf({ tenantId, runId: "timeless" }));
+        const before = await store.now();
+        const one = await store.claimDueRuns(2, 5 * HOUR_MS);
+        expect(one.runs).toEqual([
+          { tenantId, runId: "first" },
+          { tenantId, runId: "second" },
+        ]);
+        expect(one.now >= before).toBe(true);
+        const two = await other.claimDueRuns(10, 5 * HOUR_MS);
+        expect(two.runs).toEqual([{ tenantId, runId: "third" }]);
+        expect(two.nextWakeTime).toBe(future.state.wait?.due_time);
+        const none = await store.claimDueRuns(10, 5 * HOUR_MS);
+        expect(none.runs).toEqual([]);
+        expect(none.nextWakeTime).toBe(future.state.wait?.due_time);
+        expect((await store.lookAround(writer.serverId)).nextWakeTime).toBe(future.state.wait?.due_time);
+      });
+
+      it("offers a run again when its taker did nothing about it", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        await sleeping(tenantId, "run-1", -1_000);
+        // Moved ahead by nothing, it is due again at once.
+        expect((await store.claimDueRuns(10, 0)).runs).toEqual([{ tenantId, runId: "run-1" }]);
+        expect((await other.claimDueRuns(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "run-1" }]);
+        const after = await store.claimDueRuns(10, HOUR_MS);
+        expect(after.runs).toEqual([]);
+        assert(after.nextWakeTime !== undefined);
+        expect(after.nextWakeTime > addMs(after.now, HOUR_MS / 2)).toBe(true);
+        expect(after.nextWakeTime <= addMs(after.now, HOUR_MS)).toBe(true);
+      });
+
+      it("never gives one run to two servers", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        for (let i = 0; i < 6; i++) await sleeping(tenantId, `run-${i}`, -1_000 * (i + 1));
+        const taken = await Promise.all([store.claimDueRuns(4, HOUR_MS), other.claimDueRuns(4, HOUR_MS)]);
+        const rest = await store.claimDueRuns(10, HOUR_MS);
+        const ids = [...taken, rest].flatMap(({ runs }) => runs.map((key) => key.runId));
+        expect(ids.toSorted()).toEqual(["run-0", "run-1", "run-2", "run-3", "run-4", "run-5"]);
+      });
+
+      it("forgets the timer of a run that is paused, moves on or ends", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const paused = await sleeping(tenantId, "paused", -1_000);
+        const moved = await sleeping(tenantId, "moved", -1_000);
+        const ended = await sleeping(tenantId, "ended", -1_000);
+        const held = await writer.put(stepOf(paused, "run.paused", { paused: true }));
+        await writer.put(answerOf(moved, { closeWait: { ...closingOf(moved), by: "time" } }));
+        await writer.put(stepOf(ended, "run.cancelled", {}, { closeWait: { ...closingOf(ended), by: "cancel" } }));
+        const none = await store.claimDueRuns(10, HOUR_MS);
+        expect(none.runs).toEqual([]);
+        expect(none).not.toHaveProperty("nextWakeTime");
+        await writer.put(stepOf(held, "run.unpaused", { paused: false }));
+        expect((await store.claimDueRuns(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "paused" }]);
+      });
+
+      it("changes nothing of a run that it hands out", async () => {
+        const { store, writer } = bench;
+        const run = await sleeping(bench.tenant(), "run-1", -1_000);
+        await store.claimDueRuns(10, HOUR_MS);
+        expect(await load(store, keyOf(run))).toEqual(run);
+        expect(await writer.commit(answerOf(run))).toEqual([COMMITTED]);
+      });
+    });
+
+    describe("strays", () => {
+      const bench = openBench("test");
+
+      it("finds mail that nobody has acted on for some time", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        expect(await store.findStrays(0, 10)).toEqual({ mailed: [], channels: [] });
+        const runs: StoredRun[] = [];
+        for (const runId of ["b", "a", "c"]) runs.push(await writer.put(startOf({ tenantId, runId })));
+        for (const run of runs) await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
+        const [first, second, third] = runs;
+        assert(first !== undefined && second !== undefined && third !== undefined);
+        await writer.deliver(mailDelivery(keyOf(first), { kind: "pause" }));
+        expect((await other.findStrays(0, 10)).mailed).toEqual(runs.map(keyOf));
+        expect((await other.findStrays(0, 2)).mailed).toEqual([keyOf(first), keyOf(second)]);
+        expect((await other.findStrays(HOUR_MS, 10)).mailed).toEqual([]);
+        const consumedMail = (await store.listMail([keyOf(second)])).map((mail) => mail.mailId);
+        await writer.put(assignOf(second, "x", 1, { consumedMail }));
+        expect((await store.findStrays(0, 10)).mailed).toEqual([keyOf(first), keyOf(third)]);
+      });
+
+      it("finds channels whose listeners were not all woken", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const one: Channel = { tenantId, scope: "session", scopeId: "one" };
+        const two: Channel = { tenantId, scope: "global", scopeId: "" };
+        const quiet: Channel = { tenantId, scope: "run", scopeId: "quiet" };
+        await store.lookUpEvents([{ channel: quiet, names: ["go"], startNumber: 0, cursors: [] }]);
+        await writer.deliver(eventDelivery(eventOf(one, { name: "go" })));
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        await writer.put(
+          assignOf(run, "x", 1, { events: [eventOf(two, { name: "go" }), eventOf(two, { name: "go" })] }),
+        );
+        const channels = async (limit = 10) => (await store.findStrays(0, limit)).channels;
+        const byScope = (list: Channel[]) => list.toSorted((a, b) => (a.scope < b.scope ? -1 : 1));
+        expect(byScope(await channels())).toEqual(byScope([one, two]));
+        expect(await channels(1)).toHaveLength(1);
+        const [first] = await store.listEvents(two, 0, 1);
+        const [lastOne = 0, lastTwo = 0] = await store.readChannels([one, two]);
+        await store.markWoken([
+          { channel: one, number: lastOne },
+          { channel: two, number: first?.number ?? 0 },
+        ]);
+        expect(await channels()).toEqual([two]);
+        await store.markWoken([{ channel: two, number: lastTwo }]);
+        expect(await channels()).toEqual([]);
+      });
+    });
+
+    describe("the feed", () => {
+      const bench = openBench("test");
+
+      let runs = 0;
+      /** A transition that starts a run and says so at these times. */
+      function noted(tenantId: string, times: number[], kinds: NoticeKind[] = []): Transition {
+        runs += 1;
+        const notices = times.map((ms, i) => ({ kind: kinds[i] ?? ("started" as const), seq: 1, time: timeAt(ms) }));
+        return startOf({ tenantId, runId: `run-${runs}` }, { notices });
+      }
+
+      const fromStart = (...writers: Writer[]): LanePosition[] =>
+        writers.map(({ laneId }) => ({ laneId, batchNo: 0, ordinal: 0 }));
+
+      /** Moves the positions behind a page; the furthest entry of each lane counts. */
+      function advance(positions: LanePosition[], page: FeedEntry[]): LanePosition[] {
+        return positions.map((position) =>
+          page
+            .filter((entry) => entry.laneId === position.laneId)
+            .reduce<LanePosition>(
+              (furthest, { laneId, batchNo, ordinal }) =>
+                batchNo > furthest.batchNo || (batchNo === furthest.batchNo && ordinal > furthest.ordinal)
+                  ? { laneId, batchNo, ordinal }
+                  : furthest,
+              position,
+            ),
+        );
+      }
+
+      /** Reads the feed to its end in pages. */
+      async function readAll(tenantId: string, start: LanePosition[], limit: number): Promise<FeedEntry[]> {
+        const entries: FeedEntry[] = [];
+        let positions = start;
+        for (let pages = 0; pages < ALL; pages++) {
+          const page = await bench.store.readFeed(tenantId, positions, limit);
+          expect(page.length).toBeLessThanOrEqual(limit);
+          if (page.length === 0) return entries;
+          entries.push(...page);
+          positions = advance(positions, page);
+        }
+        throw new Error("the feed has no end");
+      }
+
+      it("holds what transitions said, with its place", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const first = noted(tenantId, [1, 2], ["started", "waiting"]);
+        const second = noted(tenantId, [3]);
+        await writer.commit(first, second);
+        await writer.put(endOf(first.after, 1, { notices: [{ kind: "completed", seq: 2, time: timeAt(4) }] }));
+        const feed = await other.readFeed(tenantId, fromStart(writer), ALL);
+        const { laneId } = writer;
+        const place = { tenantId, laneId };
+        expect(feed.map(({ ordinal: _ordinal, ...entry }) => entry)).toEqual([
+          { ...place, runId: first.runId, batchNo: 1, kind: "started", seq: 1, time: timeAt(1) },
+          { ...place, runId: first.runId, batchNo: 1, kind: "waiting", seq: 1, time: timeAt(2) },
+          { ...place, runId: second.runId, batchNo: 1, kind: "started", seq: 1, time: timeAt(3) },
+          { ...place, runId: first.runId, batchNo: 2, kind: "completed", seq: 2, time: timeAt(4) },
+        ]);
+        const ordinals = feed.slice(0, 3).map((entry) => entry.ordinal);
+        expect(ordinals).toEqual([...new Set(ordinals)].toSorted((a, b) => a - b));
+        expect(feed.at(-1)?.time).toBe(timeAt(4));
+        const rest = await store.readFeed(tenantId, advance(fromStart(writer), feed.slice(0, 2)), ALL);
+        expect(rest).toEqual(feed.slice(2));
+        expect(await store.readFeed(tenantId, advance(fromStart(writer), feed), ALL)).toEqual([]);
+      });
+
+      it("merges lanes by time and keeps tenants and unnamed lanes out", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const second = await openWriter(other);
+        const third = await openWriter(other);
+        await writer.commit(noted(tenantId, [10]), noted(bench.tenant(), [11]));
+        await second.commit(noted(tenantId, [5, 15]));
+        await writer.commit(noted(tenantId, [12, 20]));
+        await third.commit(noted(tenantId, [1]));
+        await second.commit(noted(tenantId, [18]));
+        const times = (entries: FeedEntry[]) => entries.map((entry) => entry.time);
+        const all = await store.readFeed(tenantId, fromStart(writer, second, third), ALL);
+        expect(times(all)).toEqual([1, 5, 10, 12, 15, 18, 20].map(timeAt));
+        const two = await store.readFeed(tenantId, fromStart(writer, second), ALL);
+        expect(times(two)).toEqual([5, 10, 12, 15, 18, 20].map(timeAt));
+        expect(await store.readFeed(tenantId, [], ALL)).toEqual([]);
+        for (const limit of [1, 2, 3, 5]) {
+          expect(await readAll(tenantId, fromStart(writer, second, third), limit)).toEqual(all);
+        }
+      });
+
+      it("skips nothing where times disagree with a lane's order", async () => {
+        const { store, other, writer } = bench;
+        const tenantId = bench.tenant();
+        const second = await openWriter(other);
+        // A lane's order is that of its commits; the times in it may jump back.
+        await writer.commit(noted(tenantId, [50, 10]), noted(tenantId, [30]));
+        await second.commit(noted(tenantId, [40, 5, 45]));
+        await writer.commit(noted(tenantId, [20]));
+        await second.commit(noted(tenantId, [1]));
+        const start = fromStart(writer, second);
+        const id = ({ laneId, batchNo, ordinal }: FeedEntry): string => `${laneId}/${batchNo}/${ordinal}`;
+        const all = (await store.readFeed(tenantId, start, ALL)).map(id).toSorted();
+        expect(all).toHaveLength(8);
+        for (const limit of [1, 2, 3, 7]) {
+          const paged = (await readAll(tenantId, start, limit)).map(id);
+          expect(paged.toSorted()).toEqual(all);
+        }
+      });
+
+      it("keeps what a conflict said out of the feed", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const start = noted(tenantId, [1]);
+        await writer.put(start);
+        expect(await writer.commit(start, noted(tenantId, [2]))).toEqual([CONFLICT, COMMITTED]);
+        const feed = await store.readFeed(tenantId, fromStart(writer), ALL);
+        expect(feed.map((entry) => entry.time)).toEqual([timeAt(1), timeAt(2)]);
+      });
+
+      it("can be read on in lanes that have ended", async () => {
+        const { store, other } = bench;
+        const tenantId = bench.tenant();
+        const doomed = await openWriter(other);
+        await doomed.commit(noted(tenantId, [1]));
+        await doomed.commit(noted(tenantId, [2]));
+        await store.endServer(doomed.serverId);
+        const lane = (await store.listLanes(doomed.laneId - 1)).find(({ laneId }) => laneId === doomed.laneId);
+        expect(lane).toMatchObject({ ended: true, lastBatchNo: 2 });
+        const feed = await readAll(tenantId, fromStart(doomed), 1);
+        expect(feed.map((entry) => entry.time)).toEqual([timeAt(1), timeAt(2)]);
+      });
+    });
+  });
+}
