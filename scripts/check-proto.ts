@@ -1,0 +1,46 @@
+/**
+ * The proto gate: the contract is well formed, breaks no released client, and the committed code is what it generates.
+ *
+ * "Released" is the image `proto/released.binpb`, written by `npm run release:proto` when a version is released. An image, not
+ * a git reference, because a shallow clone has neither the tag nor the history. Before the first release there is none and
+ * nothing to break; once a version tag exists, a missing image is refused.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { compareTrees } from "./compare-trees.ts";
+
+const releasedImage = "proto/released.binpb";
+
+function buf(...args: string[]): boolean {
+  return spawnSync("buf", args, { stdio: "inherit" }).status === 0;
+}
+
+function refuse(reason: string): void {
+  console.error(reason);
+  process.exitCode = 1;
+}
+
+if (!buf("lint")) refuse("buf lint refuses the contract.");
+
+const versionTags = spawnSync("git", ["tag", "--list", "v*"], { encoding: "utf8" });
+if (existsSync(releasedImage)) {
+  const kept = buf("breaking", "proto", "--against", releasedImage, "--exclude-imports");
+  if (!kept) refuse(`The contract breaks clients of the released one (${releasedImage}).`);
+} else if (versionTags.status === 0 && versionTags.stdout !== "") {
+  refuse(`A version is tagged, but ${releasedImage} is missing: run npm run release:proto at the released commit.`);
+} else {
+  console.log(`Not released yet (no ${releasedImage}): no breaking changes to look for.`);
+}
+
+const scratch = mkdtempSync(join(tmpdir(), "abstractruntime-proto-"));
+try {
+  if (!buf("generate", "--output", scratch)) refuse("buf generate failed.");
+  const differences = compareTrees({ expected: join(scratch, "proto/gen"), actual: "proto/gen" });
+  if (differences.length > 0) {
+    refuse(`proto/gen is not what the contract generates; run npm run generate:\n  ${differences.join("\n  ")}`);
+  }
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}

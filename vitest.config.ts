@@ -1,0 +1,35 @@
+import { defineConfig } from "vitest/config";
+
+const coreTests = "server/src/core/**/*.test.ts";
+
+export default defineConfig({
+  test: {
+    // Two, because CI has two cores.
+    maxWorkers: 2,
+    // A process per file: servers, databases and signals of one file never reach another.
+    pool: "forks",
+    projects: [
+      {
+        // core does no I/O; its tests wait for no database (`npm run test:unit`).
+        extends: true,
+        test: { name: "core", include: [coreTests] },
+      },
+      {
+        extends: true,
+        test: {
+          name: "system",
+          include: ["server/src/**/*.test.ts", "proto/**/*.test.ts", "tests/**/*.test.ts"],
+          exclude: ["**/node_modules/**", "proto/gen/**", coreTests],
+          // Starts the Postgres that tests on a real database share.
+          globalSetup: ["tests/support/global-setup.ts"],
+        },
+      },
+    ],
+    // A test on a real database or process takes seconds on a busy machine; a hung one should still end before CI does.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+    // A test without an assertion cannot fail.
+    expect: { requireAssertions: true },
+  },
+});
