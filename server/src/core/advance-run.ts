@@ -7,11 +7,11 @@ import { channelOf, consumeEvent, eventQuery } from "./event-wait.ts";
 import { evaluate, type Expression } from "./expression.ts";
 import { NodeFailure } from "./failure.ts";
 import { idempotencyKey, waitIdOf } from "./identifiers.ts";
-import { canonicalJson, type Json, type JsonObject } from "./json.ts";
+import { canonicalJson, type Json, JSON_DEPTH_MAX, type JsonObject } from "./json.ts";
 import { namesOf, type Names } from "./names.ts";
 import type { PatchOp } from "./pointer.ts";
-import type { RunState } from "./run.ts";
-import { assertVarsFit, completeStep, failStep, orFail, valueResult } from "./settle-step.ts";
+import { isActive, type RunState } from "./run.ts";
+import { assertFits, completeStep, failStep, orFail, valueResult } from "./settle-step.ts";
 import type { TemplateValue } from "./template.ts";
 import type { Wait } from "./wait.ts";
 import { MAX_STEPS_DEFAULT, type NodeKind, type Workflow, type WorkflowNode } from "./workflow.ts";
@@ -31,7 +31,7 @@ export type AdvanceStimulus = { type: "advance"; now: Instant; lookup?: EventLoo
 
 /** Executes the current node of a running run that has no calls in flight. */
 export function advanceRun(run: RunState, stimulus: AdvanceStimulus, workflow: Workflow): Decision | LookUpNeeded {
-  assert(run.status === "running" && run.calls.length === 0, "only an active run advances");
+  assert(isActive(run), "only an active run advances");
   const draft = new DecisionBuilder(run, stimulus.now);
   const stepsMax = run.limits.maxSteps ?? MAX_STEPS_DEFAULT;
   if (run.steps >= stepsMax) {
@@ -63,8 +63,9 @@ function executeNode(
       return undefined;
     case "complete": {
       const output = kind.output === undefined ? null : kind.output.evaluate(names);
-      const end = draft.run.cancelling ? "run.cancelled" : "run.completed";
-      draft.record(end, { status: "completed", output: { value: output } }, { nodeId: node.nodeId });
+      const body = { status: "completed" } as const;
+      if (draft.run.cancelling) draft.record("run.cancelled", body, { nodeId: node.nodeId });
+      else draft.record("run.completed", { ...body, output: { value: output } }, { nodeId: node.nodeId });
       return undefined;
     }
     case "fail": {
@@ -95,9 +96,16 @@ function executeNode(
       return undefined;
     case "wait_event":
       return waitForEvent(draft, workflow, node, kind, names, lookup);
-    case "tool_calls":
-      startCalls(draft, node, "tool_calls", toolCallsOf(kind, names));
+    case "tool_calls": {
+      const calls = toolCallsOf(kind, names);
+      if (calls.length > 0) startCalls(draft, node, "tool_calls", calls);
+      else {
+        // Nothing would ever come back: no calls are done at once.
+        const effect = { type: "tool_calls", payload: { calls: [] } };
+        completeStep(draft, workflow, node, { effect, result: valueResult({ results: [] }) });
+      }
       return undefined;
+    }
     case "custom": {
       const payload = kind.payload.evaluate(names);
       startCalls(draft, node, "custom", [{ kind: "custom", name: kind.effectType, payload }]);
@@ -195,13 +203,14 @@ function schemaOfChoices(choices: Json[] | undefined, allowFreeText: boolean): J
 
 function dueTimeOf(now: Instant, kind: Extract<NodeKind, { type: "wait_until" }>, names: Names): Instant {
   if (kind.after !== undefined) return afterDuration(now, kind.after, names);
-  const text = kind.at!.evaluate(names);
-  return orEvaluationFailure("at", () => parseInstant(String(text)));
+  const at = kind.at!.evaluate(names);
+  return orEvaluationFailure("at", () => parseInstant(typeof at === "string" ? at : canonicalJson(at)));
 }
 
 function afterDuration(now: Instant, duration: TemplateValue, names: Names): Instant {
-  const text = duration.evaluate(names);
-  return orEvaluationFailure("duration", () => addMs(now, parseDurationMs(String(text))));
+  const value = duration.evaluate(names);
+  const text = typeof value === "string" ? value : canonicalJson(value);
+  return orEvaluationFailure("duration", () => addMs(now, parseDurationMs(text)));
 }
 
 function orEvaluationFailure<T>(what: string, work: () => T): T {
@@ -242,7 +251,7 @@ function waitForEvent(
   names: Names,
   lookup: EventLookup | undefined,
 ): EventQuery | undefined {
-  const eventNames = kind.names.map((template) => textOf(template, names, "event name"));
+  const eventNames = [...new Set(kind.names.map((template) => textOf(template, names, "event name")))];
   for (const name of eventNames) assertEventName(name, true);
   const key = kind.key === undefined ? undefined : eventKeyOf(kind.key, names);
   const dueTime = kind.timeout === undefined ? undefined : afterDuration(draft.now, kind.timeout, names);
@@ -316,7 +325,9 @@ function startCalls(draft: DecisionBuilder, node: WorkflowNode, effectType: stri
     idempotency_key: effectKey(draft, node, ordinal),
   }));
   const jobs = calls.map((call, ordinal): JobDraft => ({ ...call, nodeId: node.nodeId, seq, payload: drafts[ordinal]!.payload }));
-  assertVarsFit(drafts.map((call) => call.payload));
+  const calling = drafts.map(({ name, callId, payload }): Json => ({ name, call_id: callId ?? null, payload }));
+  // A list of objects around the payloads, which are bounded themselves.
+  assertFits("calls", calling, JSON_DEPTH_MAX + 2);
   const payload: JsonObject =
     effectType === "tool_calls"
       ? { calls: drafts.map((call) => ({ name: call.name, arguments: call.payload, call_id: call.callId! })) }

@@ -73,7 +73,8 @@ export type FailStimulus = { type: "fail"; now: Instant; failure: Failure };
 export function failRun(run: RunState, stimulus: FailStimulus): Decision {
   const draft = new DecisionBuilder(run, stimulus.now);
   if (!hasEnded(run)) {
-    draft.record("run.failed", { error: { ...stimulus.failure, node_id: run.node } }, { nodeId: run.node });
+    const error = { ...stimulus.failure, node_id: run.node };
+    draft.record(run.cancelling ? "run.cancelled" : "run.failed", { error }, { nodeId: run.node });
   }
   return draft.decision();
 }

@@ -44,7 +44,7 @@ export function parseDurationMs(text: string): number {
   if (text === "") throw refused;
   let total = 0;
   let unitsFrom = 0;
-  for (let rest = text; rest !== ""; ) {
+  for (let rest = text; rest !== "";) {
     const part = /^([0-9]+(?:\.[0-9]+)?)(ms|[wdhms])/.exec(rest);
     if (part === null) throw refused;
     const unit = UNITS.findIndex(([name], index) => index >= unitsFrom && name === part[2]);

@@ -44,8 +44,9 @@ const REGEX_INSTRUCTIONS_MAX = 2_000;
 const REGEX_CHARS_MAX = 1_024;
 /** RE2 instructions times characters per step: the slowest patterns take 50 ns for each. */
 const REGEX_WORK_PER_STEP = 128;
-/** Steps for a regular expression that is only known when it runs, since it must be compiled each time. */
+/** Steps for a regular expression that is only known when it runs, since it must be compiled each time; and per instruction. */
 const REGEX_COMPILE_STEPS = 1_000;
+const REGEX_INSTRUCTION_STEPS = 10;
 
 export type ExpressionErrorCode = "EXPRESSION_INVALID" | "EVALUATION_FAILED" | "EXPRESSION_LIMIT";
 
@@ -124,7 +125,18 @@ const PARSER = new Environment({
 
 // ── Values ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type Kind = "null" | "bool" | "number" | "string" | "bytes" | "list" | "map" | "timestamp" | "duration" | "optional" | "type";
+type Kind =
+  | "null"
+  | "bool"
+  | "number"
+  | "string"
+  | "bytes"
+  | "list"
+  | "map"
+  | "timestamp"
+  | "duration"
+  | "optional"
+  | "type";
 
 /** What JSON has no value for; everything else is the JSON value itself. */
 abstract class Special {
@@ -419,7 +431,7 @@ function compileLiteral(value: unknown, position: number): Code {
   if (value instanceof Uint8Array) return literalCode(new Bytes(Buffer.from(value)));
   if (typeof value === "number") return literalCode(value);
   // What is left are the integers: a bigint for 1, the library's own class for 1u.
-  const whole = BigInt(value as bigint);
+  const whole = BigInt(value as bigint | string);
   const number = Number(whole);
   if (!Number.isSafeInteger(number)) throw invalid(`${whole} is beyond ±(2^53-1): write it as a string`, position);
   return literalCode(number);
@@ -518,7 +530,8 @@ function selectOptional(value: Value, key: string, position: number): Optional {
 }
 
 function compileIndex(operand: Code, index: Code, optional: boolean, position: number): Code {
-  if (!["dyn", "map", "list", "optional"].includes(operand.type)) throw invalid(`a ${operand.type} has no elements`, position);
+  if (!["dyn", "map", "list", "optional"].includes(operand.type))
+    throw invalid(`a ${operand.type} has no elements`, position);
   return {
     type: optional || operand.type === "optional" ? "optional" : "dyn",
     isPath: operand.isPath === true && index.literal !== undefined && !optional,
@@ -529,7 +542,10 @@ function compileIndex(operand: Code, index: Code, optional: boolean, position: n
       if (!optional && !(from instanceof Optional)) {
         const found = elementOf(from, at, position);
         if (found !== undefined) return found;
-        throw failed(typeof at === "string" ? `no such key: ${shown(at)}` : `index ${String(at)} is out of range`, position);
+        throw failed(
+          typeof at === "string" ? `no such key: ${shown(at)}` : `index ${textOf(at)} is out of range`,
+          position,
+        );
       }
       const value = from instanceof Optional ? from.value : from;
       if (value === undefined || value === null) return NONE;
@@ -572,7 +588,7 @@ function compileMap(entries: readonly [ASTNode, ASTNode][], compiler: Compiler, 
     type: "map",
     run: (evaluation) => {
       evaluation.step();
-      const map: ValueMap = Object.create(null);
+      const map = Object.create(null) as ValueMap;
       for (const { key, value, position } of codes) {
         const name = key(evaluation);
         if (typeof name !== "string") throw failed("the keys of a map are strings", position);
@@ -679,10 +695,20 @@ function compileMethod(
   compiler: Compiler,
   scope: Scope | undefined,
 ): Code {
-  if (target.op === "id" && NAMESPACES.has(target.args) && !compiler.variables.has(target.args) && !inScope(target.args, scope)) {
+  if (
+    target.op === "id" &&
+    NAMESPACES.has(target.args) &&
+    !compiler.variables.has(target.args) &&
+    !inScope(target.args, scope)
+  ) {
     const qualified = `${target.args}.${name}`;
     if (qualified === "cel.bind") return compileBind(args, position, compiler, scope);
-    return compileOverloads(qualified, args.map((arg) => compileNode(arg, compiler, scope)), undefined, position);
+    return compileOverloads(
+      qualified,
+      args.map((arg) => compileNode(arg, compiler, scope)),
+      undefined,
+      position,
+    );
   }
   const macro = MACROS.get(`${name}/${args.length}`);
   if (macro !== undefined) return macro(target, args, position, compiler, scope);
@@ -719,7 +745,8 @@ function compileHas(args: readonly ASTNode[], position: number, compiler: Compil
     run: (evaluation) => {
       evaluation.step();
       const value = operand(evaluation);
-      if (value instanceof Optional || selection.op === ".?") return selectOptional(value, field, position).value !== undefined;
+      if (value instanceof Optional || selection.op === ".?")
+        return selectOptional(value, field, position).value !== undefined;
       return memberOf(value, field, position) !== undefined;
     },
   };
@@ -727,7 +754,7 @@ function compileHas(args: readonly ASTNode[], position: number, compiler: Compil
 
 /** A variable for the body of a macro. */
 function declare(node: ASTNode | undefined, compiler: Compiler, scope: Scope | undefined): Scope {
-  if (node === undefined || node.op !== "id") throw invalid("the first argument is the name of a variable", node?.start);
+  if (node?.op !== "id") throw invalid("the first argument is the name of a variable", node?.start);
   return { name: node.args, slot: compiler.slots++, outer: scope };
 }
 
@@ -759,7 +786,7 @@ function compileLoop(target: ASTNode, variable: ASTNode | undefined, compiler: C
     if (Array.isArray(value)) items = value;
     else if (isMap(value)) {
       // Sorted, because the order of members differs between a value in memory and the same value read back.
-      items = Object.keys(value).sort();
+      items = Object.keys(value).toSorted();
       evaluation.spend(items.length);
     } else throw failed(`a ${kindOf(value)} cannot be iterated`, target.start);
     for (const item of items) {
@@ -825,7 +852,8 @@ function compilePredicate(
   requireBool(predicate, `the predicate of ${name}()`, position);
   return (evaluation) => {
     const holds = predicate.run(evaluation);
-    if (typeof holds !== "boolean") throw failed(`the predicate of ${name}() must be bool, not ${kindOf(holds)}`, position);
+    if (typeof holds !== "boolean")
+      throw failed(`the predicate of ${name}() must be bool, not ${kindOf(holds)}`, position);
     return holds;
   };
 }
@@ -920,7 +948,8 @@ function otherwise(wantsOptional: boolean): Macro {
 
 function compileMatches(text: Code, pattern: Code, position: number, compiler: Compiler): Code {
   for (const code of [text, pattern]) {
-    if (code.type !== "string" && code.type !== "dyn") throw invalid(`matches() takes strings, not ${code.type}`, position);
+    if (code.type !== "string" && code.type !== "dyn")
+      throw invalid(`matches() takes strings, not ${code.type}`, position);
   }
   let ready: RE2JS | undefined;
   if (typeof pattern.literal === "string") {
@@ -943,7 +972,7 @@ function compileMatches(text: Code, pattern: Code, position: number, compiler: C
       if (regex === undefined) {
         evaluation.spend(REGEX_COMPILE_STEPS);
         regex = compileRegex(written, (message) => failed(message, position));
-        evaluation.spend(regex.programSize());
+        evaluation.spend(regex.programSize() * REGEX_INSTRUCTION_STEPS);
       }
       evaluation.spend((subject.length * regex.programSize()) / REGEX_WORK_PER_STEP);
       return regex.test(subject);
@@ -967,9 +996,27 @@ function compileRegex(pattern: string, problem: (message: string) => ExpressionE
 // ── Overloads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Implementation = (evaluation: Evaluation, ...args: never[]) => Value;
-type Overload = { target: Type | undefined; params: readonly Type[]; result: Type; call: (...args: unknown[]) => Value };
+type Overload = {
+  target: Type | undefined;
+  params: readonly Type[];
+  result: Type;
+  call: (...args: unknown[]) => Value;
+};
 
-const KINDS = new Set(["null", "bool", "number", "string", "bytes", "list", "map", "timestamp", "duration", "optional", "type", "dyn"]);
+const KINDS = new Set([
+  "null",
+  "bool",
+  "number",
+  "string",
+  "bytes",
+  "list",
+  "map",
+  "timestamp",
+  "duration",
+  "optional",
+  "type",
+  "dyn",
+]);
 
 const FUNCTIONS = new Map<string, Overload[]>();
 
@@ -982,7 +1029,8 @@ function define(overloads: Record<string, Implementation>): void {
   for (const [signature, call] of Object.entries(overloads)) {
     const [, qualifier, name, params, result] = /^(?:([a-z]+)\.)?([^ ()]+)\((.*)\): ([a-z]+)$/.exec(signature)!;
     // A qualifier that is no kind is a namespace and belongs to the name.
-    const isMethod = qualifier !== undefined && KINDS.has(qualifier) && name !== "of" && name !== "none" && name !== "ofNonZeroValue";
+    const isMethod =
+      qualifier !== undefined && KINDS.has(qualifier) && name !== "of" && name !== "none" && name !== "ofNonZeroValue";
     const key = qualifier === undefined || isMethod ? name! : `${qualifier}.${name}`;
     const list = FUNCTIONS.get(key) ?? [];
     list.push({
@@ -1000,7 +1048,9 @@ function accepts(wanted: Type, given: Type): boolean {
 }
 
 function compileOverloads(name: string, args: readonly Code[], receiver: Code | undefined, position: number): Code {
-  const called = functionNamed(name)?.filter((overload) => (overload.target === undefined) === (receiver === undefined));
+  const called = functionNamed(name)?.filter(
+    (overload) => (overload.target === undefined) === (receiver === undefined),
+  );
   if (called === undefined || called.length === 0) {
     throw invalid(`unknown ${receiver === undefined ? "function" : "method"} ${shown(name)}`, position);
   }
@@ -1037,7 +1087,13 @@ function compileOverloads(name: string, args: readonly Code[], receiver: Code | 
   };
 }
 
-function dispatch(overloads: readonly Overload[], name: string, values: Value[], evaluation: Evaluation, position: number): Value {
+function dispatch(
+  overloads: readonly Overload[],
+  name: string,
+  values: Value[],
+  evaluation: Evaluation,
+  position: number,
+): Value {
   next: for (const overload of overloads) {
     const params = overload.params;
     const skip = overload.target === undefined ? 0 : 1;
@@ -1087,7 +1143,10 @@ function remainder(a: number, b: number): number {
   return exact(a % b);
 }
 
-const QUICK_NUMBERS: ReadonlyMap<string, (a: number, b: number) => Value> = new Map<string, (a: number, b: number) => Value>([
+const QUICK_NUMBERS: ReadonlyMap<string, (a: number, b: number) => Value> = new Map<
+  string,
+  (a: number, b: number) => Value
+>([
   ["+", (a, b) => exact(a + b)],
   ["-", (a, b) => exact(a - b)],
   ["*", (a, b) => exact(a * b)],
@@ -1133,7 +1192,8 @@ function wholeFromText(text: string): number {
 }
 
 function numberFromText(text: string): number {
-  if (!/^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$/.test(text.slice(0, 400))) throw failed(`${shown(text)} is not a number`);
+  if (!/^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$/.test(text.slice(0, 400)))
+    throw failed(`${shown(text)} is not a number`);
   return exact(Number(text));
 }
 
@@ -1223,7 +1283,8 @@ for (const [kind, order] of Object.entries(ORDERS)) {
 define({
   "==(dyn, dyn): bool": (evaluation, a: Value, b: Value) => equal(evaluation, a, b),
   "!=(dyn, dyn): bool": (evaluation, a: Value, b: Value) => !equal(evaluation, a, b),
-  "in(dyn, list): bool": (evaluation, item: Value, list: Value[]) => list.some((other) => equal(evaluation, item, other)),
+  "in(dyn, list): bool": (evaluation, item: Value, list: Value[]) =>
+    list.some((other) => equal(evaluation, item, other)),
   "in(dyn, map): bool": (_, key: Value, map: ValueMap) => typeof key === "string" && Object.hasOwn(map, key),
 });
 
@@ -1241,7 +1302,7 @@ const size = {
 };
 
 for (const [kind, call] of Object.entries(size)) {
-  define({ [`size(${kind}): number`]: call as Implementation, [`${kind}.size(): number`]: call as Implementation });
+  define({ [`size(${kind}): number`]: call, [`${kind}.size(): number`]: call });
 }
 
 define({
@@ -1318,7 +1379,10 @@ function isZero(value: Value): boolean {
 // ── Strings ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Text by code points, so that no operation cuts a surrogate pair: the text itself where it has none. */
-function codePoints(evaluation: Evaluation, text: string): ArrayLike<string> & { slice(from: number, to?: number): string | string[] } {
+function codePoints(
+  evaluation: Evaluation,
+  text: string,
+): ArrayLike<string> & { slice(from: number, to?: number): string | string[] } {
   evaluation.text(text.length);
   if (!/[\ud800-\udfff]/.test(text)) return text;
   evaluation.text(text.length * 8);
@@ -1345,14 +1409,16 @@ function unitIndex(evaluation: Evaluation, text: string, index: number): number 
 }
 
 function join(evaluation: Evaluation, list: readonly Value[], separator: string): string {
+  evaluation.newList(list.length);
+  const texts: string[] = [];
   let chars = 0;
   for (const item of list) {
     if (typeof item !== "string") throw failed(`join() joins strings, not ${kindOf(item)}`);
+    texts.push(item);
     chars += item.length + separator.length;
   }
-  evaluation.newList(list.length);
   evaluation.newText(chars);
-  return list.join(separator);
+  return texts.join(separator);
 }
 
 function split(evaluation: Evaluation, text: string, separator: string, most: number): string[] {
@@ -1424,7 +1490,8 @@ define({
   },
   "string.charAt(number): string": (evaluation, a: string, index: number) => {
     const points = codePoints(evaluation, a);
-    if (!Number.isInteger(index) || index < 0 || index > points.length) throw failed(`character ${index} is out of range`);
+    if (!Number.isInteger(index) || index < 0 || index > points.length)
+      throw failed(`character ${index} is out of range`);
     return points[index] ?? "";
   },
   "string.indexOf(string): number": (evaluation, a: string, b: string) => {
@@ -1444,7 +1511,8 @@ define({
     return pointIndex(evaluation, a, a.lastIndexOf(b, unitIndex(evaluation, a, from)));
   },
   "string.substring(number): string": (evaluation, a: string, from: number) => slice(evaluation, a, from),
-  "string.substring(number, number): string": (evaluation, a: string, from: number, to: number) => slice(evaluation, a, from, to),
+  "string.substring(number, number): string": (evaluation, a: string, from: number, to: number) =>
+    slice(evaluation, a, from, to),
   "string.lowerAscii(): string": (evaluation, a: string) => {
     evaluation.newText(a.length);
     return a.replace(/[A-Z]+/g, (part) => part.toLowerCase());
@@ -1460,7 +1528,7 @@ define({
   "string.reverse(): string": (evaluation, a: string) => {
     evaluation.newText(a.length);
     evaluation.text(a.length * 8);
-    return Array.from(a).reverse().join("");
+    return Array.from(a).toReversed().join("");
   },
   "string.split(string): list": (evaluation, a: string, separator: string) => split(evaluation, a, separator, -1),
   "string.split(string, number): list": (evaluation, a: string, separator: string, most: number) =>
@@ -1538,7 +1606,9 @@ function timestampText(instant: Instant): string {
 /** Seconds with as many fraction digits as needed: `90s`, `-1.5s`. */
 function durationText(micros: number): string {
   const whole = Math.floor(Math.abs(micros) / 1_000_000);
-  const fraction = String(Math.abs(micros) % 1_000_000).padStart(6, "0").replace(/0+$/, "");
+  const fraction = String(Math.abs(micros) % 1_000_000)
+    .padStart(6, "0")
+    .replace(/0+$/, "");
   return `${micros < 0 ? "-" : ""}${whole}${fraction === "" ? "" : "." + fraction}s`;
 }
 
@@ -1572,13 +1642,15 @@ function durationFromText(text: string): Duration {
 define({
   "timestamp(timestamp): timestamp": (_, a: Timestamp) => a,
   "timestamp(string): timestamp": (_, a: string) => timestampFromText(a),
-  "timestamp(number): timestamp": (_, seconds: number) => new Timestamp(instantFromEpochMicros(exact(seconds * 1_000_000))),
+  "timestamp(number): timestamp": (_, seconds: number) =>
+    new Timestamp(instantFromEpochMicros(exact(seconds * 1_000_000))),
   "duration(duration): duration": (_, a: Duration) => a,
   "duration(string): duration": (_, a: string) => durationFromText(a),
   "+(timestamp, duration): timestamp": (_, a: Timestamp, b: Duration) => new Timestamp(addMicros(a.instant, b.micros)),
   "+(duration, timestamp): timestamp": (_, a: Duration, b: Timestamp) => new Timestamp(addMicros(b.instant, a.micros)),
   "-(timestamp, duration): timestamp": (_, a: Timestamp, b: Duration) => new Timestamp(addMicros(a.instant, -b.micros)),
-  "-(timestamp, timestamp): duration": (_, a: Timestamp, b: Timestamp) => new Duration(microsBetween(b.instant, a.instant)),
+  "-(timestamp, timestamp): duration": (_, a: Timestamp, b: Timestamp) =>
+    new Duration(microsBetween(b.instant, a.instant)),
   "+(duration, duration): duration": (_, a: Duration, b: Duration) => new Duration(a.micros + b.micros),
   "-(duration, duration): duration": (_, a: Duration, b: Duration) => new Duration(a.micros - b.micros),
   "-_(duration): duration": (_, a: Duration) => new Duration(wholeZero(-a.micros)),

@@ -21,7 +21,10 @@ describe("validate", () => {
   const order = JSON.stringify({
     type: "object",
     required: ["amount"],
-    properties: { amount: { type: "number", exclusiveMinimum: 0 }, lines: { type: "array", items: { type: "string", minLength: 1 } } },
+    properties: {
+      amount: { type: "number", exclusiveMinimum: 0 },
+      lines: { type: "array", items: { type: "string", minLength: 1 } },
+    },
     additionalProperties: false,
   });
 
@@ -43,7 +46,7 @@ describe("validate", () => {
     ['{"uniqueItems":true}', '[{"a":1,"b":2},{"b":2,"a":1}]', [""]],
     ['{"uniqueItems":true}', '[1,"1",[1],null]', []],
     ['{"uniqueItems":false}', "[1,1]", []],
-    ['{"contains":{"const":1},"minContains":2}', "[1,2]", [""]],
+    ['{"contains":{"const":1},"minContains":2}', "[1,2]", ["/1", ""]],
     ['{"dependentRequired":{"a":["b"]}}', '{"a":1}', [""]],
     ['{"properties":{"a":true},"unevaluatedProperties":false}', '{"a":1,"b":2}', [""]],
     ['{"if":{"required":["a"]},"then":{"required":["b"]}}', '{"a":1}', ["", ""]],
@@ -64,8 +67,16 @@ describe("validate", () => {
     ['{"format":"uuid"}', '"123e4567-e89b-12d3-a456-426614174000"', []],
     ['{"format":"uuid"}', '"123"', [""]],
     ['{"format":"my-own"}', '"x"', []],
-    ['{"title":"T","x-ui":{"type":"nope"},"$async":true,"id":"x","nullable":5,"default":{"$ref":"http://x"},"type":"string"}', "1", [""]],
-    ['{"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"https://example.org/s","type":"string"}', '"a"', []],
+    [
+      '{"title":"T","x-ui":{"type":"nope"},"$async":true,"id":"x","nullable":5,"default":{"$ref":"http://x"},"type":"string"}',
+      "1",
+      [""],
+    ],
+    [
+      '{"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"https://example.org/s","type":"string"}',
+      '"a"',
+      [],
+    ],
   ])("%s of %s: %j", (schema, value, paths) => {
     expect(problems(schema, value).map((problem) => problem.path)).toEqual(paths);
   });
@@ -76,8 +87,14 @@ describe("validate", () => {
     expect(problems(order, "{}")[0]?.message).toContain("amount");
   });
 
+  test("does not take names of Object.prototype for members", () => {
+    expect(compileSchema({ required: ["toString"] }).validate({ a: 1 })).toHaveLength(1);
+  });
+
   test("tells ten problems at most, in short", () => {
-    expect(problems('{"items":{"type":"string"}}', JSON.stringify(Array.from({ length: 50 }, () => 1)))).toHaveLength(10);
+    expect(problems('{"items":{"type":"string"}}', JSON.stringify(Array.from({ length: 50 }, () => 1)))).toHaveLength(
+      10,
+    );
     const long = problems(JSON.stringify({ enum: ["a".repeat(5_000)] }), "1");
     expect(long[0]?.message.length).toBeLessThan(300);
   });
@@ -114,7 +131,11 @@ describe("compileSchema refuses", () => {
     ["a pattern that backtracks", { items: { pattern: "(a)\\1" } }, "/items/pattern"],
     ["a pattern that looks ahead", { patternProperties: { "(?=a)": {} } }, "/patternProperties/(?=a)"],
     ["a pattern that is none", { pattern: "(" }, "/pattern"],
-    ["patterns that are too large", { anyOf: Array.from({ length: 9 }, () => ({ pattern: "a{900}" })) }, "/anyOf/5/pattern"],
+    [
+      "patterns that are too large",
+      { anyOf: Array.from({ length: 9 }, () => ({ pattern: "a{900}" })) },
+      "/anyOf/5/pattern",
+    ],
     ["too many subschemas", many, "/anyOf/999"],
     ["too many levels", JSON.parse('{"not":'.repeat(33) + "{}" + "}".repeat(33)) as Json, undefined],
     ["too large", { description: "a".repeat(64 * 1024) }, undefined],
@@ -133,7 +154,7 @@ describe("compileSchema refuses", () => {
       properties: { [evil]: { const: evil, enum: [evil], description: evil, format: evil } },
       required: [evil],
       dependentRequired: { [evil]: [evil] },
-      patternProperties: { "\\\\\";//": { type: "string" } },
+      patternProperties: { '\\\\";//': { type: "string" } },
       $defs: { [evil]: { $anchor: "a" } },
     };
     compileSchema(schema).validate({ [evil]: evil });
@@ -145,24 +166,53 @@ describe("compileSchema refuses", () => {
 describe("validation that would run for ever stops", () => {
   test.each<[string, Json, Json]>([
     ["a schema that is itself", { $ref: "#" }, 1],
-    ["two that are each other", { $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/b" }, b: { allOf: [{ $ref: "#/$defs/a" }] } } }, 1],
+    [
+      "two that are each other",
+      { $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/b" }, b: { allOf: [{ $ref: "#/$defs/a" }] } } },
+      1,
+    ],
     [
       "exponential recursion that fails",
-      { $ref: "#/$defs/a", $defs: { a: { properties: { x: { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] } }, required: ["x"] } } },
+      {
+        $ref: "#/$defs/a",
+        $defs: {
+          a: {
+            properties: { x: { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] } },
+            required: ["x"],
+          },
+        },
+      },
       JSON.parse('{"x":'.repeat(25) + '{"x":{}}' + "}".repeat(25)) as Json,
     ],
     [
       "exponential recursion that fails by type alone",
-      { $ref: "#/$defs/a", $defs: { a: { items: { anyOf: Array.from({ length: 4 }, () => ({ $ref: "#/$defs/a" })) }, type: "array" } } },
+      {
+        $ref: "#/$defs/a",
+        $defs: { a: { items: { anyOf: Array.from({ length: 4 }, () => ({ $ref: "#/$defs/a" })) }, type: "array" } },
+      },
       JSON.parse("[".repeat(28) + "1" + "]".repeat(28)) as Json,
     ],
     [
       "contains in contains",
-      { contains: { contains: { contains: { const: 0 } } }, anyOf: Array.from({ length: 200 }, () => ({ contains: { contains: { const: 0 } } })) },
+      {
+        contains: { contains: { contains: { const: 0 } } },
+        anyOf: Array.from({ length: 200 }, () => ({ contains: { contains: { const: 0 } } })),
+      },
       Array.from({ length: 1_000 }, () => Array.from({ length: 100 }, () => 1)),
     ],
-    ["a pattern on long text, many times", { anyOf: Array.from({ length: 300 }, (_, i) => ({ pattern: `^(a|aa){10}[b${i}]$` })) }, "a".repeat(200_000)],
-    ["large lists of unique items, many times", { anyOf: Array.from({ length: 900 }, () => ({ uniqueItems: true, maxItems: 1 })), allOf: Array.from({ length: 90 }, () => ({ uniqueItems: true })) }, Array.from({ length: 100_000 }, (_, i) => i)],
+    [
+      "a pattern on long text, many times",
+      { anyOf: Array.from({ length: 200 }, (_, i) => ({ pattern: `^(a|aa)*[b${i}]$` })) },
+      "a".repeat(500_000),
+    ],
+    [
+      "large lists of unique items, many times",
+      {
+        anyOf: Array.from({ length: 900 }, () => ({ uniqueItems: true, maxItems: 1 })),
+        allOf: Array.from({ length: 90 }, () => ({ uniqueItems: true })),
+      },
+      Array.from({ length: 100_000 }, (_, i) => i),
+    ],
   ])("%s", (_, schema, value) => {
     const found = compileSchema(schema).validate(value);
     expect(found).toHaveLength(1);
@@ -170,7 +220,11 @@ describe("validation that would run for ever stops", () => {
   });
 
   test("and ordinary large values are checked", () => {
-    const schema = compileSchema({ type: "array", uniqueItems: true, items: { type: "object", properties: { id: { type: "integer" } }, required: ["id"] } });
+    const schema = compileSchema({
+      type: "array",
+      uniqueItems: true,
+      items: { type: "object", properties: { id: { type: "integer" } }, required: ["id"] },
+    });
     const rows = Array.from({ length: 30_000 }, (_, id) => ({ id }));
     expect(schema.validate(rows)).toEqual([]);
     expect(schema.validate([...rows, { id: "x" }, { id: 1 }]).length).toBeGreaterThan(0);

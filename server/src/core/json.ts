@@ -104,7 +104,7 @@ class JsonReader {
 
   private readObject(): JsonObject {
     this.enter();
-    const object: JsonObject = Object.create(null);
+    const object = Object.create(null) as JsonObject;
     this.position += 1;
     let code = this.skipSpace();
     if (code === CLOSE_BRACE) {
@@ -390,7 +390,7 @@ function withSortedMembers(value: Json[] | JsonObject): Json {
     }
     return list;
   }
-  const keys = Object.keys(value).sort();
+  const keys = Object.keys(value).toSorted();
   // Not without a prototype: objects of one shape are stringified faster.
   const object: JsonObject = {};
   for (const key of keys) {
@@ -409,7 +409,7 @@ function canonicalText(value: Json): string {
     for (const item of value) text += (text === "" ? "[" : ",") + canonicalText(item);
     return text === "" ? "[]" : text + "]";
   }
-  for (const key of Object.keys(value).sort()) {
+  for (const key of Object.keys(value).toSorted()) {
     text += (text === "" ? "{" : ",") + JSON.stringify(key) + ":" + canonicalText(value[key]!);
   }
   return text === "" ? "{}" : text + "}";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { canonicalJson, type Json, parseJson } from "./json.ts";
@@ -36,10 +36,21 @@ describe("pointerFromDotted", () => {
     ["a".repeat(128), "/" + "a".repeat(128)],
   ])("%s", (dotted, pointer) => expect(pointerFromDotted(dotted)).toBe(pointer));
 
-  test.each(["", ".", "a.", ".a", "a..b", "a b", "a/b", "a[0]", "é", "__proto__", "a.__proto__", "a".repeat(129), "a.".repeat(33) + "a"])(
-    "refuses %s",
-    (dotted) => expect(() => pointerFromDotted(dotted)).toThrow(PatchError),
-  );
+  test.each([
+    "",
+    ".",
+    "a.",
+    ".a",
+    "a..b",
+    "a b",
+    "a/b",
+    "a[0]",
+    "é",
+    "__proto__",
+    "a.__proto__",
+    "a".repeat(129),
+    "a.".repeat(33) + "a",
+  ])("refuses %s", (dotted) => expect(() => pointerFromDotted(dotted)).toThrow(PatchError));
 });
 
 describe("valueAt", () => {
@@ -64,16 +75,69 @@ describe("applyPatch", () => {
   test.each<[string, PatchOp[], string]>([
     ["sets", [{ op: "set", path: "/a", value: 2 }], '{"a":2,"deep":{"x":{"y":1}},"list":[1,2],"n":null}'],
     ["sets the whole", [{ op: "set", path: "", value: [1] }], "[1]"],
-    ["sets null", [{ op: "set", path: "/a", value: null }, { op: "unset", path: "/deep" }, { op: "unset", path: "/list" }], '{"a":null,"n":null}'],
-    ["sets an element", [{ op: "set", path: "/list/1", value: 9 }], '{"a":1,"deep":{"x":{"y":1}},"list":[1,9],"n":null}'],
-    ["makes objects on the way", [{ op: "set", path: "", value: {} }, { op: "set", path: "/p/0/q", value: 1 }], '{"p":{"0":{"q":1}}}'],
-    ["appends", [{ op: "append", path: "/list", values: [3, 4] }], '{"a":1,"deep":{"x":{"y":1}},"list":[1,2,3,4],"n":null}'],
-    ["appends to what is missing", [{ op: "set", path: "", value: {} }, { op: "append", path: "/p/q", values: [1] }, { op: "append", path: "/p/q", values: [2] }], '{"p":{"q":[1,2]}}'],
-    ["appends nothing to what is missing", [{ op: "set", path: "", value: {} }, { op: "append", path: "/p", values: [] }], '{"p":[]}'],
+    [
+      "sets null",
+      [
+        { op: "set", path: "/a", value: null },
+        { op: "unset", path: "/deep" },
+        { op: "unset", path: "/list" },
+      ],
+      '{"a":null,"n":null}',
+    ],
+    [
+      "sets an element",
+      [{ op: "set", path: "/list/1", value: 9 }],
+      '{"a":1,"deep":{"x":{"y":1}},"list":[1,9],"n":null}',
+    ],
+    [
+      "makes objects on the way",
+      [
+        { op: "set", path: "", value: {} },
+        { op: "set", path: "/p/0/q", value: 1 },
+      ],
+      '{"p":{"0":{"q":1}}}',
+    ],
+    [
+      "appends",
+      [{ op: "append", path: "/list", values: [3, 4] }],
+      '{"a":1,"deep":{"x":{"y":1}},"list":[1,2,3,4],"n":null}',
+    ],
+    [
+      "appends to what is missing",
+      [
+        { op: "set", path: "", value: {} },
+        { op: "append", path: "/p/q", values: [1] },
+        { op: "append", path: "/p/q", values: [2] },
+      ],
+      '{"p":{"q":[1,2]}}',
+    ],
+    [
+      "appends nothing to what is missing",
+      [
+        { op: "set", path: "", value: {} },
+        { op: "append", path: "/p", values: [] },
+      ],
+      '{"p":[]}',
+    ],
     ["unsets a member", [{ op: "unset", path: "/deep/x/y" }], '{"a":1,"deep":{"x":{}},"list":[1,2],"n":null}'],
     ["unsets an element", [{ op: "unset", path: "/list/0" }], '{"a":1,"deep":{"x":{"y":1}},"list":[2],"n":null}'],
-    ["applies in order", [{ op: "set", path: "/a", value: [] }, { op: "append", path: "/a", values: [1] }, { op: "set", path: "/a/0", value: 2 }], '{"a":[2],"deep":{"x":{"y":1}},"list":[1,2],"n":null}'],
-    ["keeps names of Object.prototype apart", [{ op: "set", path: "", value: {} }, { op: "set", path: "/constructor/name", value: 1 }], '{"constructor":{"name":1}}'],
+    [
+      "applies in order",
+      [
+        { op: "set", path: "/a", value: [] },
+        { op: "append", path: "/a", values: [1] },
+        { op: "set", path: "/a/0", value: 2 },
+      ],
+      '{"a":[2],"deep":{"x":{"y":1}},"list":[1,2],"n":null}',
+    ],
+    [
+      "keeps names of Object.prototype apart",
+      [
+        { op: "set", path: "", value: {} },
+        { op: "set", path: "/constructor/name", value: 1 },
+      ],
+      '{"constructor":{"name":1}}',
+    ],
   ])("%s", (_, ops, text) => {
     const before = canonicalJson(root);
     const result = applyPatch(root, frozen(ops as unknown as Json) as unknown as PatchOp[]);
@@ -98,7 +162,9 @@ describe("applyPatch", () => {
     [{ op: "set", path: "/r", of: "given", at: "/results/1/output" }, null],
     [{ op: "append", path: "/r", of: "given", at: "/items" }, [7, 8]],
     [{ op: "set", path: "/r", of: "result", at: "/answer" }, "yes"],
-  ])("takes from what is given or from the result: %j", (op, value) => expect(applyPatch({}, [op], { given, result })).toEqual({ r: value }));
+  ])("takes from what is given or from the result: %j", (op, value) =>
+    expect(applyPatch({}, [op], { given, result })).toEqual({ r: value }),
+  );
 
   test("shares what it does not touch and takes a given value as it is", () => {
     const patched = applyPatch(root, [{ op: "set", path: "/r", of: "given" }], { given }) as { [key: string]: Json };
@@ -117,7 +183,12 @@ describe("applyPatch", () => {
     ];
     expect(applyPatch({}, ops)).toEqual({ x: [1, 2, 3], y: [1] });
     const shared = frozen([0] as Json[]);
-    expect(applyPatch({}, [{ op: "append", path: "/x", values: shared }, { op: "append", path: "/x", values: shared }])).toEqual({ x: [0, 0] });
+    expect(
+      applyPatch({}, [
+        { op: "append", path: "/x", values: shared },
+        { op: "append", path: "/x", values: shared },
+      ]),
+    ).toEqual({ x: [0, 0] });
     expect(shared).toEqual([0]);
   });
 
@@ -145,7 +216,9 @@ describe("applyPatch", () => {
   });
 
   test("one by one or all at once gives the same", () => {
-    const path = fc.array(fc.constantFrom("a", "b", "0", "1"), { minLength: 1, maxLength: 3 }).map((parts) => "/" + parts.join("/"));
+    const path = fc
+      .array(fc.constantFrom("a", "b", "0", "1"), { minLength: 1, maxLength: 3 })
+      .map((parts) => "/" + parts.join("/"));
     const json = fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<Json>;
     const op: fc.Arbitrary<PatchOp> = fc.oneof(
       fc.record({ op: fc.constant("set" as const), path, value: json }),

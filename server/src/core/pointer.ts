@@ -156,7 +156,8 @@ function change(
     return list;
   }
   if (value === undefined) value = owned(Object.create(null) as JsonObject, own);
-  if (value === null || typeof value !== "object") throw new PatchError(path, `the way leads through a scalar at ${segment}`);
+  if (value === null || typeof value !== "object")
+    throw new PatchError(path, `the way leads through a scalar at ${segment}`);
   const old = Object.hasOwn(value, segment) ? value[segment] : undefined;
   const changed = change(old, segments, at + 1, path, own, replace);
   const object = writable(value, own);

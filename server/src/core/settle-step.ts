@@ -3,7 +3,8 @@ import type { DecisionBuilder, RecordFacts } from "./decision.ts";
 import type { EventCursor } from "./event.ts";
 import { evaluate, ExpressionError } from "./expression.ts";
 import { type Failure, NodeFailure } from "./failure.ts";
-import { JSON_BYTES_MAX, type Json } from "./json.ts";
+import { DomainError } from "./errors.ts";
+import { assertJson, type Json, JSON_DEPTH_MAX } from "./json.ts";
 import { applyPatch, PatchError, type PatchOp } from "./pointer.ts";
 import { namesOf } from "./names.ts";
 import type { Effect } from "./step-record.ts";
@@ -61,7 +62,7 @@ export function completeStep(draft: DecisionBuilder, workflow: Workflow, node: W
   const written = orFail(() => {
     if (patch.length === 0) return draft.run.vars;
     const vars = applyPatch(draft.run.vars, patch, { result, ...(given === undefined ? {} : { given }) });
-    assertVarsFit(vars);
+    assertFits("vars", vars);
     return vars;
   });
   if ("failure" in written) {
@@ -71,9 +72,12 @@ export function completeStep(draft: DecisionBuilder, workflow: Workflow, node: W
   }
   const withPatch = patch.length === 0 ? body : { ...body, patch };
   if (node.next.length === 0) {
-    const kind = draft.run.cancelling ? "run.cancelled" : "run.completed";
-    const output = outcome.result === undefined ? { value: null } : ({ of: "result" } as const);
-    draft.record(kind, { ...withPatch, output }, facts);
+    // A cancelled run has no output: what its on_cancel gave stays in the record.
+    if (draft.run.cancelling) draft.record("run.cancelled", withPatch, facts);
+    else {
+      const output = outcome.result === undefined ? { value: null } : ({ of: "result" } as const);
+      draft.record("run.completed", { ...withPatch, output }, facts);
+    }
     return;
   }
   const moved = orFail(() => chooseEdge(draft, node, { vars: written.value, result }));
@@ -118,10 +122,13 @@ function chooseEdge(draft: DecisionBuilder, node: WorkflowNode, after: { vars: J
   throw new NodeFailure("NO_EDGE", `No edge of node ${node.nodeId} holds.`);
 }
 
-/** Vars are bounded like every payload: they are written whole whenever they change. */
-export function assertVarsFit(vars: Json): void {
-  const bytes = Buffer.byteLength(JSON.stringify(vars));
-  if (bytes > JSON_BYTES_MAX) {
-    throw new NodeFailure("EVALUATION_FAILED", `The vars would take ${bytes} bytes; ${JSON_BYTES_MAX} are allowed.`);
+/** Vars are bounded like every payload, in bytes and in depth: they are stored, and shown to clients, whole.
+ *  Counting stops at the bound, so a list of large parts is never put together only to be refused. */
+export function assertFits(what: string, value: Json, depthMax = JSON_DEPTH_MAX): void {
+  try {
+    assertJson(value, { depthMax });
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error;
+    throw new NodeFailure("EVALUATION_FAILED", `The ${what} would have ${error.message}.`);
   }
 }

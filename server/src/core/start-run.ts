@@ -1,10 +1,10 @@
-import { addMs, type Instant, parseDurationMs } from "./duration.ts";
+import { addMs, type Instant, InstantError, parseDurationMs } from "./duration.ts";
 import { DomainError } from "./errors.ts";
 import type { Scope } from "./event.ts";
 import { apply } from "./apply.ts";
 import type { Decision } from "./decision.ts";
 import { waitIdOf } from "./identifiers.ts";
-import { canonicalJson, type JsonObject } from "./json.ts";
+import { assertJson, canonicalJson, type JsonObject } from "./json.ts";
 import { applyPatch, type PatchOp } from "./pointer.ts";
 import type { RecordBody, StepRecordDraft } from "./step-record.ts";
 import type { Limits, Workflow } from "./workflow.ts";
@@ -31,12 +31,14 @@ export type StartStimulus = {
 
 /**
  * Starts a run: vars are the workflow's defaults with the caller's over them, name by name.
- * @throws {DomainError} VARS_INVALID when they do not fit the workflow's schema
+ * @throws {DomainError} VARS_INVALID when they do not fit the workflow's schema; PAYLOAD_TOO_LARGE when they are too large
+ * together with the defaults; REQUEST_INVALID when run_timeout after start_at is beyond the year 9999
  */
 export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision {
   const { now, tenantId, runId, vars: given } = stimulus;
   const patch = startPatch(workflow.defaultVars, given);
   const vars = applyPatch({}, patch, { given });
+  assertJson(vars);
   const problems = workflow.varsValidator?.validate(vars) ?? [];
   if (problems.length > 0) {
     throw new DomainError("VARS_INVALID", "The vars do not fit the workflow's schema.", {
@@ -71,7 +73,7 @@ export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision 
           },
         }
       : {}),
-    ...(limits.runTimeout === undefined ? {} : { deadline_time: addMs(begin, parseDurationMs(limits.runTimeout)) }),
+    ...(limits.runTimeout === undefined ? {} : { deadline_time: deadlineOf(begin, limits.runTimeout) }),
   };
   const record: StepRecordDraft = {
     tenant_id: tenantId,
@@ -86,6 +88,16 @@ export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision 
     given: canonicalJson(given),
   };
   return { run: apply(undefined, record, given), records: [record], commands: [] };
+}
+
+function deadlineOf(begin: Instant, runTimeout: string): Instant {
+  try {
+    return addMs(begin, parseDurationMs(runTimeout));
+  } catch (error) {
+    if (!(error instanceof InstantError)) throw error;
+    const problems = [{ path: "startAt", message: "with the run_timeout after it, is beyond the year 9999" }];
+    throw new DomainError("REQUEST_INVALID", "The run's deadline would be no time.", { problems });
+  }
 }
 
 /** Writes the caller's vars over the defaults, so that the ledger stores them once. */

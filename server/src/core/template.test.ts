@@ -5,7 +5,10 @@ import { type Json, parseJson } from "./json.ts";
 import { compileTemplate, compileTemplateValue, evaluateTemplate } from "./template.ts";
 
 const options = { variables: ["vars", "result"] };
-const names = { vars: parseJson('{"name":"Ann","n":2.0,"half":0.5,"list":[1,"a"],"map":{"b":1,"a":null},"text":"${vars.n}"}'), result: undefined };
+const names = {
+  vars: parseJson('{"name":"Ann","n":2.0,"half":0.5,"list":[1,"a"],"map":{"b":1,"a":null},"text":"${vars.n}"}'),
+  result: undefined,
+};
 
 function run(text: string): Json {
   return evaluateTemplate(compileTemplate(text, options), names);
@@ -41,9 +44,9 @@ describe("compileTemplate", () => {
     ["${vars.n}$${", "2${"],
     ["${{'a': {'b': 1}}.a.b}", 1],
     ["${'}'}", "}"],
-    ['${"}" + \'{\'}', "}{"],
+    ["${\"}\" + '{'}", "}{"],
     ["${'\\'}'}", "'}"],
-    ["${r'\\'}x", "\\x"],
+    ["${r'\\'}'}", "\\'}"],
     ["${'''}'}'''}", "}'}"],
     ["${string(b'}')}", "}"],
     ["${1 // }\n + 1}", 2],
@@ -134,7 +137,10 @@ describe("compileTemplateValue", () => {
     const problems: ExpressionError[] = [];
     compileTemplateValue(value, { ...options, onProblem: (problem) => problems.push(problem) });
     expect(problems.map((problem) => problem.path)).toEqual(["/a/1", "/b~1c"]);
-    expect(errorOf(() => compile({ a: ["${vars.nope}"] }).evaluate(names))).toMatchObject({ code: "EVALUATION_FAILED", path: "/a/0" });
+    expect(errorOf(() => compile({ a: ["${vars.nope}"] }).evaluate(names))).toMatchObject({
+      code: "EVALUATION_FAILED",
+      path: "/a/0",
+    });
   });
 
   test("bounds the expressions, the depth and the size of the result", () => {

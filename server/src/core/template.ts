@@ -43,7 +43,11 @@ export function compileTemplate(text: string, options: TemplateOptions): Templat
       continue;
     }
     if (++expressions > TEMPLATE_EXPRESSIONS_MAX) {
-      throw new ExpressionError("EXPRESSION_INVALID", `a template has at most ${TEMPLATE_EXPRESSIONS_MAX} expressions`, at);
+      throw new ExpressionError(
+        "EXPRESSION_INVALID",
+        `a template has at most ${TEMPLATE_EXPRESSIONS_MAX} expressions`,
+        at,
+      );
     }
     literal += text.slice(from, at);
     if (literal !== "") parts.push(literal);
@@ -93,20 +97,17 @@ export function compileTemplateValue(
   value: Json,
   options: TemplateOptions & { onProblem?: (problem: ExpressionError) => void },
 ): TemplateValue {
-  const counter = { expressions: 0 };
-  const node = compileValue(value, { options, counter, path: "", depth: 0 });
-  if (node === undefined) return { isConstant: true, evaluate: constantValue(value) };
+  const compiled = compileValue(value, { options, counter: { expressions: 0 }, path: "", depth: 0 });
+  if ("constant" in compiled) return { isConstant: true, evaluate: () => compiled.constant };
   return {
     isConstant: false,
-    evaluate: (names) => {
-      const result = node(names, createBudget());
-      // The parts are within bounds, but their sum may not be.
-      return checked(result);
-    },
+    // The parts are within bounds, but their sum may not be.
+    evaluate: (names) => checked(compiled.evaluate(names, createBudget())),
   };
 }
 
-type Evaluate = (names: ExpressionNames, budget: Budget) => Json;
+/** A part of a value: the same for all names, or to be evaluated. */
+type Compiled = { constant: Json } | { evaluate: (names: ExpressionNames, budget: Budget) => Json };
 type Place = {
   options: TemplateOptions & { onProblem?: (problem: ExpressionError) => void };
   counter: { expressions: number };
@@ -114,10 +115,9 @@ type Place = {
   depth: number;
 };
 
-/** What evaluates `value`, or undefined where it is constant. */
-function compileValue(value: Json, place: Place): Evaluate | undefined {
+function compileValue(value: Json, place: Place): Compiled {
   if (typeof value === "string") return compileString(value, place);
-  if (value === null || typeof value !== "object") return undefined;
+  if (value === null || typeof value !== "object") return { constant: value };
   if (place.depth >= VALUE_DEPTH_MAX) {
     throw new ExpressionError("EXPRESSION_INVALID", `more than ${VALUE_DEPTH_MAX} levels deep`, undefined, place.path);
   }
@@ -128,55 +128,66 @@ function compileValue(value: Json, place: Place): Evaluate | undefined {
   });
   if (Array.isArray(value)) {
     const items = value.map((item, i) => compileValue(item, at(i)));
-    if (items.every((item) => item === undefined)) return undefined;
-    return (names, budget) => value.map((item, i) => items[i]?.(names, budget) ?? item);
+    if (items.every((item) => "constant" in item))
+      return {
+        constant: kept(
+          value,
+          items.map((item) => item.constant),
+        ),
+      };
+    return { evaluate: (names, budget) => items.map((item) => valueOf(item, names, budget)) };
   }
-  const changing: [string, Evaluate][] = [];
-  for (const key of Object.keys(value)) {
-    const member = compileValue(value[key]!, at(key));
-    if (member !== undefined) changing.push([key, member]);
-  }
-  if (changing.length === 0) return undefined;
-  return (names, budget) => {
-    const object = Object.assign(Object.create(null), value) as JsonObject;
-    for (const [key, member] of changing) object[key] = member(names, budget);
+  const members = Object.keys(value).map((key) => [key, compileValue(value[key]!, at(key))] as const);
+  const build = (valueOfMember: (member: Compiled) => Json): JsonObject => {
+    const object = Object.create(null) as JsonObject;
+    for (const [key, member] of members) object[key] = valueOfMember(member);
     return object;
   };
+  if (members.every(([, member]) => "constant" in member)) {
+    const constants = members.map(([, member]) => (member as { constant: Json }).constant);
+    const isSame = members.every(([key], i) => value[key] === constants[i]);
+    return { constant: isSame ? value : build((member) => (member as { constant: Json }).constant) };
+  }
+  return { evaluate: (names, budget) => build((member) => valueOf(member, names, budget)) };
 }
 
-function compileString(text: string, place: Place): Evaluate | undefined {
+function valueOf(compiled: Compiled, names: ExpressionNames, budget: Budget): Json {
+  return "constant" in compiled ? compiled.constant : compiled.evaluate(names, budget);
+}
+
+/** The list itself where unescaping changed nothing. */
+function kept(list: Json[], constants: Json[]): Json[] {
+  return constants.every((constant, i) => constant === list[i]) ? list : constants;
+}
+
+function compileString(text: string, place: Place): Compiled {
   try {
     const template = compileTemplate(text, place.options);
-    if (template.isConstant) {
-      const [literal] = template.parts as string[];
-      return literal === text ? undefined : () => literal!;
-    }
+    if (template.isConstant) return { constant: template.parts[0] as string };
     place.counter.expressions += template.parts.length;
     if (place.counter.expressions > VALUE_EXPRESSIONS_MAX) {
       throw new ExpressionError("EXPRESSION_INVALID", `more than ${VALUE_EXPRESSIONS_MAX} expressions in one value`);
     }
-    return (names, budget) => {
-      try {
-        return evaluateTemplate(template, names, budget);
-      } catch (error) {
-        throw error instanceof ExpressionError ? atPath(error, place.path) : error;
-      }
+    return {
+      evaluate: (names, budget) => {
+        try {
+          return evaluateTemplate(template, names, budget);
+        } catch (error) {
+          throw error instanceof ExpressionError ? atPath(error, place.path) : error;
+        }
+      },
     };
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
     const problem = atPath(error, place.path);
     if (place.options.onProblem === undefined) throw problem;
     place.options.onProblem(problem);
-    return undefined;
+    return { constant: text };
   }
 }
 
 function atPath(error: ExpressionError, path: string): ExpressionError {
   return new ExpressionError(error.code, error.message, error.position, path);
-}
-
-function constantValue(value: Json): () => Json {
-  return () => value;
 }
 
 function checked(value: Json): Json {
@@ -209,7 +220,7 @@ function endOfExpression(text: string, from: number): number {
       if (open === 0) return at;
       open -= 1;
     } else if (character === '"' || character === "'") {
-      at = endOfString(text, at, from);
+      at = endOfString(text, at);
     } else if (character === "/" && text[at + 1] === "/") {
       const newline = text.indexOf("\n", at);
       at = newline === -1 ? text.length : newline;
@@ -219,14 +230,12 @@ function endOfExpression(text: string, from: number): number {
 }
 
 /** The index of the last quote of the string literal whose first quote is at `start`. */
-function endOfString(text: string, start: number, expressionStart: number): number {
+function endOfString(text: string, start: number): number {
   const quote = text[start]!;
   const delimiter = text.startsWith(quote.repeat(3), start) ? quote.repeat(3) : quote;
-  // In r"..." a backslash is a character like others.
-  const prefix = /(?:^|[^A-Za-z0-9_])([rRbB]{1,2})$/.exec(text.slice(Math.max(expressionStart, start - 3), start))?.[1] ?? "";
-  const raw = /[rR]/.test(prefix);
   for (let at = start + delimiter.length; at < text.length; at++) {
-    if (text[at] === "\\" && !raw) at += 1;
+    // In r"..." too: there the parser keeps both characters, but the quote still does not end the string.
+    if (text[at] === "\\") at += 1;
     else if (text.startsWith(delimiter, at)) return at + delimiter.length - 1;
   }
   throw new ExpressionError("EXPRESSION_INVALID", "a string inside the expression is not closed", start);

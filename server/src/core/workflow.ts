@@ -3,13 +3,14 @@
  * `Workflow` is the same with every expression, template and schema compiled.
  */
 import { createHash } from "node:crypto";
-import { parseDurationMs } from "./duration.ts";
+import { parseDurationMs, parseInstant } from "./duration.ts";
 import { DomainError, type FieldProblem } from "./errors.ts";
 import type { Scope } from "./event.ts";
-import { compileExpression, type Expression } from "./expression.ts";
+import { compileExpression, type Expression, type ExpressionError } from "./expression.ts";
+import { ID_PATTERN } from "./identifiers.ts";
 import { canonicalJson, type Json, type JsonObject } from "./json.ts";
-import { compileSchema, type SchemaValidator } from "./json-schema.ts";
-import { pointerFromDotted } from "./pointer.ts";
+import { compileSchema, SchemaError, type SchemaValidator } from "./json-schema.ts";
+import { parsePointer, pointerFromDotted } from "./pointer.ts";
 import { compileTemplateValue, type TemplateValue } from "./template.ts";
 
 /** Bounds of what runs may use. As in the graph: durations are text. */
@@ -29,7 +30,7 @@ export const MAX_STEPS_DEFAULT = 100_000;
 const PROBLEMS_MAX = 100;
 
 export type EdgeDefinition = { to: string; when?: string };
-export type ToolCallDefinition = { name: string; arguments?: Json; callId?: string };
+export type ToolCallDefinition = { name?: string; arguments?: Json; callId?: string };
 export type PolicyDefinition = { [key: string]: Json } & {
   initialBackoff?: string;
   maxBackoff?: string;
@@ -171,7 +172,7 @@ const SCOPE_BY_NAME: Record<string, Scope> = {
 export function workflowDigest(definition: WorkflowDefinition): string {
   const { description: _description, labels: _labels, nodes, ...rest } = definition;
   return createHash("sha256")
-    .update(canonicalJson({ ...rest, nodes } as Json))
+    .update(canonicalJson({ ...rest, nodes }))
     .digest("hex");
 }
 
@@ -186,7 +187,12 @@ export function compileWorkflow(definition: WorkflowDefinition, version = 0): Wo
     try {
       return work();
     } catch (error) {
-      problems.push({ path, message: error instanceof Error ? error.message : String(error) });
+      if (error instanceof ProblemsBelow) {
+        problems.push(...error.problems.map((problem) => ({ ...problem, path: `${path}${problem.path}` })));
+      } else {
+        const below = error instanceof SchemaError ? fieldPathOf(null, error.path) : "";
+        problems.push({ path: `${path}${below}`, message: error instanceof Error ? error.message : String(error) });
+      }
       return undefined;
     }
   };
@@ -195,8 +201,12 @@ export function compileWorkflow(definition: WorkflowDefinition, version = 0): Wo
     const compiled = compileNode(nodeId, node, at, problems);
     if (compiled !== undefined) nodes.set(nodeId, compiled);
   }
+  const found = problems.length;
   checkTargets(definition, problems);
-  if (problems.length === 0) checkPaths(definition, problems);
+  // Where an edge leads nowhere or a node is nothing, what leads where cannot be said.
+  if (problems.length === found && Object.values(definition.nodes ?? {}).every((node) => kindsOf(node).length === 1)) {
+    checkPaths(definition, problems);
+  }
   const varsSchema = definition.varsSchema;
   const varsValidator = varsSchema && at("varsSchema", () => compileSchema(varsSchema));
   checkLimits(definition.limits, "limits", problems);
@@ -242,7 +252,7 @@ function compileNode(
   problems: FieldProblem[],
 ): WorkflowNode | undefined {
   const path = `nodes.${nodeId}`;
-  const present = KIND_KEYS.filter((key) => node[key] !== undefined);
+  const present = kindsOf(node);
   if (present.length !== 1) {
     const found = present.length === 0 ? "none" : present.join(", ");
     problems.push({ path, message: `a node has exactly one kind (${KIND_KEYS.join(", ")}); found ${found}` });
@@ -250,6 +260,9 @@ function compileNode(
   }
   const kind = compileKind(present[0]!, node, path, at, problems);
   const resultKey = node.resultKey;
+  if (resultKey && (node.assign ?? node.complete ?? node.fail) !== undefined) {
+    problems.push({ path: `${path}.resultKey`, message: `${present[0]} has no result` });
+  }
   const resultPointer = resultKey && at(`${path}.resultKey`, () => pointerFromDotted(resultKey));
   const next = (node.next ?? []).map((edge, index) => {
     const source = edge.when;
@@ -267,12 +280,54 @@ function compileNode(
   };
 }
 
+function kindsOf(node: NodeDefinition): (typeof KIND_KEYS)[number][] {
+  return KIND_KEYS.filter((key) => node[key] !== undefined);
+}
+
+/** A JSON Pointer into `value` as the end of a field path: `.a[0]["odd name"]`. */
+function fieldPathOf(value: Json, pointer: string): string {
+  let text = "";
+  let at: Json | undefined = value;
+  for (const segment of parsePointer(pointer)) {
+    if (Array.isArray(at)) text += `[${segment}]`;
+    else text += /^[A-Za-z0-9_$-]+$/.test(segment) ? `.${segment}` : `[${JSON.stringify(segment)}]`;
+    at = at !== null && typeof at === "object" ? (at as JsonObject)[segment] : undefined;
+  }
+  return text;
+}
+
 function compileBare(source: string): Expression {
   return compileExpression(source, { variables: VARIABLES });
 }
 
+/** Several problems of one value, each at a path below the value's own. */
+class ProblemsBelow extends Error {
+  readonly problems: readonly FieldProblem[];
+  constructor(problems: readonly FieldProblem[]) {
+    super("the value has problems");
+    this.problems = problems;
+  }
+}
+
 function compileValue(value: Json): TemplateValue {
-  return compileTemplateValue(value, { variables: VARIABLES });
+  const problems: FieldProblem[] = [];
+  const onProblem = (problem: ExpressionError) => {
+    problems.push({ path: fieldPathOf(value, problem.path), message: problem.message });
+  };
+  const compiled = compileTemplateValue(value, { variables: VARIABLES, onProblem });
+  if (problems.length > 0) throw new ProblemsBelow(problems);
+  return compiled;
+}
+
+/** Compiles text that may be a template; a constant that no run could use is refused at once. */
+function compileText(text: string, check: (text: string) => void): TemplateValue {
+  const value = compileValue(text);
+  if (value.isConstant) check(value.evaluate({}) as string);
+  return value;
+}
+
+function refuseUnless(holds: boolean, message: string): void {
+  if (!holds) throw new Error(message);
 }
 
 const DURATION_FIELDS = ["initialBackoff", "maxBackoff", "timeout", "queueTimeout", "heartbeatTimeout"] as const;
@@ -280,19 +335,8 @@ const DURATION_FIELDS = ["initialBackoff", "maxBackoff", "timeout", "queueTimeou
 function checkPolicy(policy: PolicyDefinition | undefined, path: string, at: At): void {
   for (const field of DURATION_FIELDS) {
     const text = policy?.[field];
-    if (text !== undefined) at(`${path}.${field}`, () => checkDuration(text));
+    if (text) at(`${path}.${field}`, () => compileText(text, parseDurationMs));
   }
-}
-
-/** Compiles a duration that may be a template; a constant one is checked at once. */
-function compileDuration(text: string): TemplateValue {
-  const value = compileValue(text);
-  if (value.isConstant) parseDurationMs(String(value.evaluate({})));
-  return value;
-}
-
-function checkDuration(text: string): void {
-  compileDuration(text);
 }
 
 function compileKind(
@@ -302,9 +346,18 @@ function compileKind(
   at: At,
   problems: FieldProblem[],
 ): NodeKind | undefined {
-  const required = (value: string | undefined, field: string): TemplateValue | undefined => {
-    if (value === undefined || value === "") problems.push({ path: `${path}.${key}.${field}`, message: "is required" });
-    return at(`${path}.${key}.${field}`, () => compileValue(value ?? ""));
+  const required = (
+    value: string | undefined,
+    field: string,
+    check: (text: string) => void = () => {},
+  ): TemplateValue | undefined =>
+    at(`${path}.${key}.${field}`, () => {
+      refuseUnless(Boolean(value), "is required");
+      return compileText(value!, check);
+    });
+  const checked = <K extends string>(field: K, text: string, check: (text: string) => void) => {
+    const compiled = at(`${path}.${key}.${field}`, () => compileText(text, check));
+    return (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
   };
   const optional = <K extends string>(field: K, value: Json | undefined): Partial<Record<K, TemplateValue>> => {
     if (value === undefined) return {};
@@ -313,12 +366,13 @@ function compileKind(
   };
   const duration = <K extends string>(field: K, text: string | undefined): Partial<Record<K, TemplateValue>> => {
     if (!text) return {};
-    const compiled = at(`${path}.${key}.${field}`, () => compileDuration(text));
-    return (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
+    return checked(field, text, parseDurationMs);
   };
   const scope = (name: string | undefined): Scope => SCOPE_BY_NAME[name ?? "SCOPE_RUN"] ?? "run";
-  const list = (field: string, values: readonly string[] | undefined): TemplateValue[] =>
-    (values ?? []).flatMap((value, index) => at(`${path}.${key}.${field}[${index}]`, () => compileValue(value)) ?? []);
+  const list = (field: string, values: readonly string[] | undefined, check: (text: string) => void = () => {}) =>
+    (values ?? []).flatMap(
+      (value, index) => at(`${path}.${key}.${field}[${index}]`, () => compileText(value, check)) ?? [],
+    );
 
   switch (key) {
     case "askUser": {
@@ -351,22 +405,23 @@ function compileKind(
       if ((wait.at === undefined) === (wait.after === undefined)) {
         problems.push({ path: `${path}.waitUntil`, message: "needs exactly one of at, after" });
       }
-      return { type: "wait_until", ...optional("at", wait.at), ...duration("after", wait.after) };
+      return {
+        type: "wait_until",
+        ...(wait.at === undefined ? {} : checked("at", wait.at, parseInstant)),
+        ...duration("after", wait.after),
+      };
     }
     case "waitEvent": {
       const wait = node.waitEvent!;
       if ((wait.names ?? []).length === 0) {
         problems.push({ path: `${path}.waitEvent.names`, message: "needs at least one name" });
       }
-      for (const [index, name] of (wait.names ?? []).entries()) {
-        if (name === "" || name.slice(0, -1).includes("*")) {
-          const message = "a name is not empty and has `*` at its end only";
-          problems.push({ path: `${path}.waitEvent.names[${index}]`, message });
-        }
-      }
+      const checkName = (name: string) => {
+        refuseUnless(name !== "" && !name.slice(0, -1).includes("*"), "a name is not empty and has `*` at its end only");
+      };
       return {
         type: "wait_event",
-        names: list("names", wait.names),
+        names: list("names", wait.names, checkName),
         scope: scope(wait.scope),
         ...(wait.key ? optional("key", wait.key) : {}),
         ...duration("timeout", wait.timeout),
@@ -374,8 +429,8 @@ function compileKind(
     }
     case "emitEvent": {
       const emit = node.emitEvent!;
-      const name = required(emit.name, "name");
-      if (emit.name?.includes("*")) problems.push({ path: `${path}.emitEvent.name`, message: "may not hold `*`" });
+      const name = required(emit.name, "name", (text) => refuseUnless(!text.includes("*"), "may not hold `*`"));
+      const checkId = (text: string) => refuseUnless(ID_PATTERN.test(text), `${JSON.stringify(text)} is not an id`);
       return (
         name && {
           type: "emit_event",
@@ -383,7 +438,7 @@ function compileKind(
           scope: scope(emit.scope),
           ...(emit.key ? optional("key", emit.key) : {}),
           ...optional("payload", emit.payload),
-          ...(emit.eventId ? optional("eventId", emit.eventId) : {}),
+          ...(emit.eventId ? checked("eventId", emit.eventId, checkId) : {}),
         }
       );
     }
@@ -435,7 +490,10 @@ function isTemplateText(value: Json): boolean {
 
 function compileCall(call: ToolCallDefinition, path: string, at: At): ToolCall[] {
   const compile = (field: string, value: Json) => at(`${path}.${field}`, () => compileValue(value));
-  const name = compile("name", call.name);
+  const name = at(`${path}.name`, () => {
+    refuseUnless(Boolean(call.name), "is required");
+    return compileValue(call.name!);
+  });
   const argumentsValue = call.arguments === undefined ? undefined : compile("arguments", call.arguments);
   const callId = call.callId ? compile("callId", call.callId) : undefined;
   if (name === undefined) return [];
@@ -482,7 +540,10 @@ function checkTargets(definition: WorkflowDefinition, problems: FieldProblem[]):
   check("onCancel", definition.onCancel);
   for (const [nodeId, node] of Object.entries(definition.nodes ?? {})) {
     check(`nodes.${nodeId}.onError`, node.onError);
-    for (const [index, edge] of (node.next ?? []).entries()) check(`nodes.${nodeId}.next[${index}].to`, edge.to);
+    for (const [index, edge] of (node.next ?? []).entries()) {
+      if (!edge.to) problems.push({ path: `nodes.${nodeId}.next[${index}].to`, message: "is required" });
+      check(`nodes.${nodeId}.next[${index}].to`, edge.to);
+    }
     const path = `nodes.${nodeId}.next`;
     const isEnd = node.complete !== undefined || node.fail !== undefined;
     if (isEnd && (node.next ?? []).length > 0) problems.push({ path, message: "an end has no next node" });
