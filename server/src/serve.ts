@@ -1,6 +1,6 @@
 /** One server: database, store, engine and port, started and stopped in order. */
 import type { Logger } from "pino";
-import type { ServerConfig } from "./config.ts";
+import type { Config } from "./config.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createRpcServer } from "./rpc/server.ts";
 import type { Store } from "./store/contract.ts";
@@ -26,7 +26,7 @@ export type RunningServer = {
  * @param signal ends a start that is under way
  * @throws DatabaseSetupError when waiting would not help
  */
-export async function startServer(config: ServerConfig, log: Logger, signal: AbortSignal): Promise<RunningServer> {
+export async function startServer(config: Config, log: Logger, signal: AbortSignal): Promise<RunningServer> {
   const database = await openDatabase(config, log, signal);
   const undo: (() => Promise<void>)[] = [database.stop];
   try {
@@ -55,7 +55,7 @@ async function unwind(undo: (() => Promise<void>)[]): Promise<void> {
   for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
 }
 
-async function openDatabase(config: ServerConfig, log: Logger, signal: AbortSignal) {
+async function openDatabase(config: Config, log: Logger, signal: AbortSignal) {
   if (config.databaseUrl === undefined) {
     const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log, signal });
     const { url, failed } = embedded;

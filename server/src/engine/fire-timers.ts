@@ -45,8 +45,9 @@ export function createTimers(context: EngineContext): Timers {
     for (;;) {
       try {
         const { now, runs, nextWakeTime } = await context.store.claimDueRuns(CLAIM_MAX, CLAIM_RETRY_MS);
+        // From here on this server's clock is not behind the one that called the runs due.
         context.clock.observe(now);
-        await Promise.all(runs.map((key) => wake(context, key, now)));
+        await Promise.all(runs.map((key) => wake(context, key)));
         if (nextWakeTime !== undefined) dueMicros = Math.min(dueMicros, epochMicrosOf(nextWakeTime));
         if (runs.length < CLAIM_MAX || isStopped) return;
       } catch (error) {

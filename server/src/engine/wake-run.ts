@@ -1,5 +1,4 @@
 import { DomainError } from "../core/errors.ts";
-import type { Instant } from "../core/duration.ts";
 import { type RunKey, StoreUnavailableError } from "../store/contract.ts";
 import type { EngineContext } from "./context.ts";
 import { OwnedElsewhereError, perform, type Performed } from "./perform.ts";
@@ -7,16 +6,10 @@ import { OwnedElsewhereError, perform, type Performed } from "./perform.ts";
 /**
  * Has a run look at what may be due for it: its deadline, its wait, an event. Gives what was done, or undefined where
  * nothing was, also when the database is away: timers, listeners and sweeps come again.
- * @param databaseNow the database's time where it is known: what is due by it is due
  */
-export async function wake(context: EngineContext, key: RunKey, databaseNow?: Instant): Promise<Performed | undefined> {
+export async function wake(context: EngineContext, key: RunKey): Promise<Performed | undefined> {
   try {
-    return await context.runs.exclusive(key, (entry) =>
-      perform(context, entry, (now) => ({
-        type: "wake",
-        now: databaseNow !== undefined && databaseNow > now ? databaseNow : now,
-      })),
-    );
+    return await context.runs.exclusive(key, (entry) => perform(context, entry, (now) => ({ type: "wake", now })));
   } catch (error) {
     if (error instanceof OwnedElsewhereError || error instanceof StoreUnavailableError) return undefined;
     if (error instanceof DomainError) {

@@ -132,7 +132,7 @@ export function matchesFilter(run: RunState, filter: RunFilter): boolean {
     (filter.waitingReasons === undefined ||
       filter.waitingReasons.length === 0 ||
       (run.wait !== undefined && filter.waitingReasons.includes(run.wait.reason))) &&
-    (filter.createTimeAfter === undefined || run.createTime > filter.createTimeAfter) &&
+    (filter.createTimeAfter === undefined || run.createTime >= filter.createTimeAfter) &&
     (filter.createTimeBefore === undefined || run.createTime < filter.createTimeBefore) &&
     Object.entries(filter.labels ?? {}).every(([name, value]) => run.labels[name] === value)
   );

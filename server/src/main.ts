@@ -1,0 +1,58 @@
+/** The process: command line in, exit code out. `abstractruntime server` runs a server until it is told to stop. */
+import { destination, pino } from "pino";
+import { CliError, UsageError } from "./cli/failure.ts";
+import { runCli } from "./cli/program.ts";
+import { type Config, ConfigError, loadConfig } from "./config.ts";
+import { startServer } from "./serve.ts";
+import { DatabaseSetupError } from "./store/postgres/embedded-wait.ts";
+
+const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  env: process.env,
+  startServer: runServer,
+});
+
+/**
+ * Runs a server until SIGINT or SIGTERM; a second signal ends the process at once.
+ * @param settings environment variables that replace those of the process
+ */
+async function runServer(settings: Readonly<Record<string, string>>): Promise<void> {
+  const config = readConfig(settings);
+  const log = pino({ level: config.logLevel, base: null }, destination({ dest: 2, sync: true }));
+  const stopping = new AbortController();
+  const told = new Promise<void>((resolve) => {
+    for (const signal of STOP_SIGNALS) {
+      process.on(signal, () => {
+        if (stopping.signal.aborted) process.exit(130);
+        log.info({ signal }, "stopping");
+        stopping.abort(new Error(`told to stop by ${signal}`));
+        resolve();
+      });
+    }
+  });
+  try {
+    const server = await startServer(config, log, stopping.signal);
+    const failure = await Promise.race([told, server.failed]);
+    await server.stop();
+    if (failure !== undefined) throw failure;
+    log.info("stopped");
+  } catch (error) {
+    if (stopping.signal.aborted) return;
+    if (error instanceof DatabaseSetupError) throw new CliError(error.message);
+    log.fatal({ err: error }, "the server failed");
+    throw error;
+  }
+}
+
+function readConfig(settings: Readonly<Record<string, string>>): Config {
+  try {
+    return loadConfig({ ...process.env, ...settings });
+  } catch (error) {
+    if (error instanceof ConfigError) throw new UsageError(error.message);
+    throw error;
+  }
+}

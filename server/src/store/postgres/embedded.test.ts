@@ -1,0 +1,515 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import * as fs from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+
+import postgres from "postgres";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { createTestDatabase, startThrowAwayPostgres } from "../../../../tests/support/postgres.ts";
+import { orphansOf } from "./embedded-processes.ts";
+import { DatabaseSetupError, waitForDatabase } from "./embedded-wait.ts";
+import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded.ts";
+
+// Signals, process tables and orphans as tested here are those of Linux; the suite needs a real Postgres per test,
+// so a test costs an initdb (half a second without flushing).
+const TEST_MS_MAX = 30_000;
+
+let dataDir: string;
+/** Undone in reverse order after each test, so that a failing test leaves no processes either. */
+let cleanups: (() => Promise<unknown>)[];
+
+beforeEach(async () => {
+  cleanups = [];
+  dataDir = await temporaryFolder();
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.toReversed()) await cleanup();
+});
+
+describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
+  test("makes a durable UTF8 database, and stops without leaving a process", async () => {
+    const server = await start({ unsafeForTests: false });
+    expect(server.startedHere).toBe(true);
+    expect(await settings(server.url, ["fsync", "synchronous_commit", "full_page_writes", "data_checksums"])).toEqual([
+      "on",
+      "on",
+      "on",
+      "on",
+    ]);
+    expect(await settings(server.url, ["server_encoding", "TimeZone", "is_superuser"])).toEqual(["UTF8", "UTC", "off"]);
+    const children = await childrenOf(server.pid);
+    expect(children.length).toBeGreaterThan(0);
+
+    await server.stop();
+    expect([server.pid, ...children].filter(isRunning)).toEqual([]);
+    await expect(fs.access(pidFile())).rejects.toThrow("ENOENT");
+  });
+
+  test("keeps data, password and port over a stop", async () => {
+    const first = await start();
+    await put(first.url, 1);
+    await first.stop();
+    const second = await start();
+    expect(second.url).toBe(first.url);
+    expect(await kept(second.url)).toEqual([1]);
+  });
+
+  test("refuses a wrong password", async () => {
+    const { url } = await start();
+    await expect(kept(Object.assign(new URL(url), { password: "wrong" }).href)).rejects.toThrow("password");
+  });
+
+  test("a second server joins; the last one that stops, in either order, stops the database", async () => {
+    const starter = await start();
+    const joiner = await start();
+    expect(joiner).toMatchObject({ url: starter.url, pid: starter.pid, startedHere: false });
+    await starter.stop();
+    await put(joiner.url, 1);
+    const third = await start();
+    await joiner.stop();
+    expect(await kept(third.url)).toEqual([1]);
+    await third.stop();
+    expect(isRunning(starter.pid)).toBe(false);
+  });
+
+  test("servers that stop at the same moment stop the database", async () => {
+    const servers = [await start(), await start(), await start()];
+    await Promise.all(servers.map((server) => server.stop()));
+    expect(isRunning(servers[0]?.pid ?? 0)).toBe(false);
+  });
+
+  test("a server that starts while the last one stops gets a database", async () => {
+    const first = await start();
+    const [second] = await Promise.all([start(), first.stop()]);
+    await put(second.url, 1);
+    expect(await kept(second.url)).toEqual([1]);
+  });
+
+  test("servers that start on an empty folder at the same moment share one database", async () => {
+    const [first, second] = await Promise.all([startInProcess(), startInProcess()]);
+    expect(second.pid).toBe(first.pid);
+    expect(second.url).toBe(first.url);
+    expect(first.startedHere).toBe(!second.startedHere);
+    expect(await fs.readdir(dataDir)).toEqual(["postgres"]);
+    await put(first.url, 1);
+    expect(await kept(second.url)).toEqual([1]);
+  });
+
+  test("a database killed with SIGKILL comes back on its port with what was committed", async () => {
+    const server = await start({ unsafeForTests: false });
+    const joiner = await start({ unsafeForTests: false });
+    await put(server.url, 1);
+    const before = server.pid;
+    process.kill(before, "SIGKILL");
+    await waitForDatabase(server.url, { log: silent });
+    expect(await kept(server.url)).toEqual([1]);
+    await until(() => server.pid !== before && joiner.pid === server.pid);
+    expect(server.startedHere).toBe(!joiner.startedHere);
+    await server.stop();
+    await put(joiner.url, 2);
+    await joiner.stop();
+    expect(isRunning(joiner.pid)).toBe(false);
+  });
+
+  test("server processes that outlive a killed database are ended before it starts again", async () => {
+    const server = await start();
+    const [name = ""] = await settings(server.adminUrl, ["cluster_name"]);
+    const cluster = { name, dataFolder: path.join(dataDir, "postgres", "data") };
+    const busy = postgres(server.url, { max: 1, onnotice: () => {} });
+    cleanups.push(() => busy.end({ timeout: 0 }));
+    const [session] = await busy<{ pid: number }[]>`select pg_backend_pid() as pid`;
+    const endless = busy`do 'begin loop end loop; end'`.catch((error: unknown) => error);
+    await until(async () => {
+      const sql = postgres(server.adminUrl, { max: 1 });
+      const active = await sql`select from pg_stat_activity where pid = ${session?.pid ?? 0} and state = 'active'`;
+      await sql.end();
+      return active.length === 1;
+    });
+    const before = server.pid;
+    process.kill(before, "SIGKILL");
+    await until(() => orphansOf(cluster).includes(session?.pid ?? 0));
+    await until(() => server.pid !== before);
+    expect(isRunning(session?.pid ?? 0)).toBe(false);
+    expect(await endless).toBeInstanceOf(Error);
+  });
+
+  test("a server killed with SIGKILL leaves the database running; the next one joins and stops it", async () => {
+    const killed = await startInProcess();
+    await put(killed.url, 1);
+    await killed.kill();
+    expect(isRunning(killed.pid)).toBe(true);
+    const server = await start();
+    expect(server).toMatchObject({ pid: killed.pid, url: killed.url, startedHere: false });
+    expect(await kept(server.url)).toEqual([1]);
+    await server.stop();
+    expect(isRunning(killed.pid)).toBe(false);
+  });
+
+  test("starts after SIGKILL of both", async () => {
+    const killed = await startInProcess();
+    await put(killed.url, 1);
+    await killed.kill();
+    process.kill(killed.pid, "SIGKILL");
+    const server = await start();
+    expect(server.pid).not.toBe(killed.pid);
+    expect(server.url).toBe(killed.url);
+    expect(await kept(server.url)).toEqual([1]);
+  });
+
+  test("starts although a living process has the pid in the pid file", async () => {
+    const first = await start();
+    const text = await fs.readFile(pidFile(), "utf8");
+    await first.stop();
+    await fs.writeFile(pidFile(), text.replace(/^\d+/, String(process.pid)));
+    const server = await start();
+    expect(server.pid).not.toBe(process.pid);
+    await put(server.url, 1);
+  });
+
+  test.each(["", "12"])("starts although a crash left a pid file that reads %j", async (text) => {
+    await (await start()).stop();
+    await fs.writeFile(pidFile(), text);
+    const server = await start();
+    await put(server.url, 1);
+    expect(await kept(server.url)).toEqual([1]);
+  });
+
+  test("a copy of a running data directory is a database of its own", async () => {
+    const original = await start();
+    const copyDir = await temporaryFolder();
+    await fs.cp(path.join(dataDir, "postgres"), path.join(copyDir, "postgres"), {
+      recursive: true,
+      preserveTimestamps: true,
+    });
+    const { uid, gid } = await fs.stat(path.join(dataDir, "postgres", "data"));
+    await chownAll(path.join(copyDir, "postgres", "data"), uid, gid);
+    const copy = await start({ dataDir: copyDir });
+    expect(copy.pid).not.toBe(original.pid);
+    expect(copy.url).not.toBe(original.url);
+  });
+
+  test("ignores and removes an initialisation that was interrupted", async () => {
+    const server = serverProcess();
+    const initialisation = await until(async () =>
+      (await fs.readdir(dataDir).catch(() => [])).find((name) => name.startsWith("postgres.init-")),
+    );
+    await until(async () =>
+      fs.access(path.join(dataDir, initialisation, "data", "PG_VERSION")).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await server.kill();
+    await expect(server.ready).rejects.toThrow("ended before");
+    expect(await fs.readdir(dataDir)).toEqual([initialisation]);
+    // The orphaned initdb may be writing still: it does not matter to the new one.
+    await put((await start()).url, 1);
+    await until(async () => {
+      await (await start()).stop();
+      return (await fs.readdir(dataDir)).length === 1;
+    });
+    expect(await fs.readdir(dataDir)).toEqual(["postgres"]);
+  });
+
+  test("takes another port when its own is taken, and refuses when only that one will do", async () => {
+    const first = await start();
+    const taken = Number(new URL(first.url).port);
+    await first.stop();
+    const other = await listen(taken);
+    await expect(start({ port: taken })).rejects.toMatchObject({ reason: "PORT_UNAVAILABLE" });
+    const second = await start();
+    expect(new URL(second.url).port).not.toBe(String(taken));
+    await put(second.url, 1);
+    await close(other);
+  });
+
+  test("an aborted start leaves nothing", async () => {
+    const reason = new Error("no longer wanted");
+    const abort = new AbortController();
+    const started = start({ signal: abort.signal });
+    await until(async () => (await fs.readdir(dataDir)).length > 0);
+    abort.abort(reason);
+    await expect(started).rejects.toBe(reason);
+    expect(await fs.readdir(dataDir)).toEqual([]);
+  });
+
+  test("refuses a data directory that is a file, that holds something else, that another release made", async () => {
+    const file = path.join(dataDir, "file");
+    await fs.writeFile(file, "");
+    await expect(start({ dataDir: file })).rejects.toMatchObject({ reason: "DATA_DIR_UNUSABLE" });
+    const other = path.join(dataDir, "other");
+    await fs.mkdir(path.join(other, "postgres"), { recursive: true });
+    await expect(start({ dataDir: other })).rejects.toMatchObject({ reason: "DATA_DIR_UNUSABLE" });
+    await (await start()).stop();
+    await fs.writeFile(path.join(dataDir, "postgres", "data", "PG_VERSION"), "9\n");
+    await expect(start()).rejects.toThrow("made by Postgres 9");
+  });
+
+  test("refuses while a server on another machine or in another container uses the folder", async () => {
+    const first = await start();
+    const text = await fs.readFile(pidFile(), "utf8");
+    await first.stop();
+    await fs.writeFile(pidFile(), text);
+    const hostFile = path.join(dataDir, "postgres", "host");
+    await fs.writeFile(hostFile, "elsewhere");
+    const presence = setInterval(() => void fs.utimes(hostFile, new Date(), new Date()), 500);
+    cleanups.push(async () => clearInterval(presence));
+    await expect(start()).rejects.toMatchObject({ reason: "DATA_DIR_IN_USE" });
+    clearInterval(presence);
+    await put((await start()).url, 1);
+  });
+
+  test.runIf(process.platform === "linux" && process.getuid?.() === 0)(
+    "as root, works below a folder that the database's user may not enter",
+    async () => {
+      await fs.chmod(dataDir, 0o700);
+      const closed = path.join(dataDir, "closed");
+      const first = await start({ dataDir: closed });
+      await put(first.url, 1);
+      process.kill(first.pid, "SIGKILL");
+      await waitForDatabase(first.url, { log: silent });
+      const joiner = await start({ dataDir: closed });
+      expect(await kept(joiner.url)).toEqual([1]);
+    },
+  );
+
+  test.runIf(process.getuid?.() === 0)("works for a user who is not root", async () => {
+    const uid = 65_534;
+    await fs.chown(dataDir, uid, uid);
+    const server = await startInProcess({ uid, gid: uid });
+    await put(server.url, 1);
+    expect((await fs.stat(path.join(dataDir, "postgres", "data"))).uid).toBe(uid);
+    await server.kill();
+    // Root then takes it over, as that user.
+    const root = await start();
+    expect(root.pid).toBe(server.pid);
+    expect(await kept(root.url)).toEqual([1]);
+    await root.stop();
+    const again = await startInProcess({ uid, gid: uid });
+    expect(await kept(again.url)).toEqual([1]);
+    await again.stop();
+    expect(isRunning(again.pid)).toBe(false);
+  });
+});
+
+describe("waitForDatabase", { timeout: TEST_MS_MAX }, () => {
+  test("waits for a database that is away, saying so once and without the password", async () => {
+    const first = await start();
+    await first.stop();
+    const messages: string[] = [];
+    const waiting = waitForDatabase(first.url, { log: recorder(messages) });
+    await until(() => messages.length > 0);
+    const { password, host } = new URL(first.url);
+    expect(messages).toEqual([`waiting for the database at ${host}/abstractruntime: connection refused`]);
+    await start();
+    await waiting;
+    expect(messages.at(-1)).toBe(`the database at ${host}/abstractruntime is there`);
+    expect(messages.join()).not.toContain(password);
+  });
+
+  test("waits behind a listener that closes every connection, until its time is over", async () => {
+    const server = createServer((socket) => socket.destroy());
+    const port = await listenOn(server);
+    const url = `postgres://u:secret@127.0.0.1:${port}/d`;
+    await expect(waitForDatabase(url, { log: silent, timeoutMs: 300 })).rejects.toMatchObject({ reason: "TIMED_OUT" });
+  });
+
+  test("ends with the signal's reason", async () => {
+    const reason = new Error("enough");
+    const abort = new AbortController();
+    const messages: string[] = [];
+    const url = "postgres://u:secret@127.0.0.1:1/d";
+    const waiting = waitForDatabase(url, { log: recorder(messages), signal: abort.signal });
+    await until(() => messages.length > 0);
+    abort.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+  });
+
+  test("refuses at once what waiting does not cure", async () => {
+    const server = await startThrowAwayPostgres();
+    cleanups.push(() => server.stop());
+    const database = await createTestDatabase(server);
+    await waitForDatabase(database.url, { log: silent });
+
+    const sql = postgres(server.adminUrl, { max: 1 });
+    await sql`create database latin template template0 encoding 'LATIN1' locale_provider libc locale 'C'`;
+    await sql.end();
+    const changed = (change: Partial<URL>) => Object.assign(new URL(database.url), change).href;
+    const cases: [string, string][] = [
+      [changed({ password: "wrong" }), "LOGIN_REFUSED"],
+      [changed({ username: "nobody" }), "LOGIN_REFUSED"],
+      [changed({ pathname: "/absent" }), "DATABASE_UNKNOWN"],
+      [changed({ pathname: "/latin" }), "ENCODING_UNSUPPORTED"],
+      ["mysql://u:secret@127.0.0.1/d", "URL_INVALID"],
+      ["postgres://u:sec#ret/@127.0.0.1/d", "URL_INVALID"],
+    ];
+    for (const [url, reason] of cases) {
+      const refusal: unknown = await waitForDatabase(url, { log: silent, timeoutMs: 5_000 }).catch(
+        (error: unknown) => error,
+      );
+      expect(refusal).toBeInstanceOf(DatabaseSetupError);
+      expect(refusal).toMatchObject({ reason });
+      expect(String(refusal)).not.toMatch(/sec|wrong/);
+    }
+    await database.drop();
+    await expect(waitForDatabase(database.url, { log: silent })).rejects.toMatchObject({ reason: "DATABASE_UNKNOWN" });
+  });
+});
+
+const silent = { info: () => {}, warn: () => {}, error: () => {} };
+
+function recorder(messages: string[]) {
+  const record = (message: string) => void messages.push(message);
+  return { info: record, warn: record, error: record };
+}
+
+async function start(options: Partial<Parameters<typeof startEmbeddedPostgres>[0]> = {}): Promise<EmbeddedPostgres> {
+  const server = await startEmbeddedPostgres({ dataDir, log: silent, unsafeForTests: true, ...options });
+  cleanups.push(() => server.stop());
+  return server;
+}
+
+type Account = { uid: number; gid: number };
+type ProcessFacts = Pick<EmbeddedPostgres, "url" | "pid" | "startedHere">;
+type ServerProcess = { kill(): Promise<void>; stop(): Promise<void>; ready: Promise<ProcessFacts> };
+
+/** A server in a process of its own: ready when it has printed where its database is; `stop` ends it cleanly. */
+function serverProcess(account?: Account): ServerProcess {
+  const script = `
+    import { startEmbeddedPostgres } from ${JSON.stringify(new URL("embedded.ts", import.meta.url).href)};
+    const log = { info() {}, warn() {}, error: console.error };
+    const server = await startEmbeddedPostgres({ dataDir: ${JSON.stringify(dataDir)}, log, unsafeForTests: true });
+    console.log(JSON.stringify({ url: server.url, pid: server.pid, startedHere: server.startedHere }));
+    process.stdin.on("end", () => server.stop()).resume();
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
+    stdio: ["pipe", "pipe", "inherit"],
+    cwd: "/",
+    ...account,
+  });
+  const exited = once(child, "exit");
+  const kill = async () => {
+    child.kill("SIGKILL");
+    await exited;
+  };
+  const ready = firstLine(child);
+  ready.catch(() => {}); // Whoever kills it early does not wait for it.
+  // What a killed server leaves running is joined and stopped at the end.
+  cleanups.push(async () => {
+    const facts = await ready.catch(() => undefined);
+    if (facts && isRunning(facts.pid)) await (await start()).stop();
+  });
+  cleanups.push(kill);
+  return { kill, stop: () => endInput(child, exited), ready };
+}
+
+async function startInProcess(account?: Account): Promise<ProcessFacts & Omit<ServerProcess, "ready">> {
+  const { ready, kill, stop } = serverProcess(account);
+  return { ...(await ready), kill, stop };
+}
+
+async function endInput(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
+  child.stdin?.end();
+  await exited;
+}
+
+async function firstLine(child: ChildProcess): Promise<ProcessFacts> {
+  if (child.stdout === null) throw new Error("no output");
+  const lines = createInterface({ input: child.stdout });
+  const ended = once(lines, "close").then(() => undefined);
+  const line = await Promise.race([once(lines, "line").then(([first]) => String(first)), ended]);
+  if (line === undefined) throw new Error("the server process ended before its database was there");
+  return JSON.parse(line) as ProcessFacts;
+}
+
+/** Not merely dead and not yet collected by whoever inherited it. */
+function isRunning(pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
+  } catch {
+    return false;
+  }
+}
+
+async function put(url: string, value: number): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  await sql`create table if not exists kept (value int)`;
+  await sql`insert into kept values (${value})`;
+  await sql.end();
+}
+
+async function kept(url: string): Promise<number[]> {
+  const sql = postgres(url, { max: 1 });
+  try {
+    const rows = await sql<{ value: number }[]>`select value from kept order by value`;
+    return rows.map((row) => row.value);
+  } finally {
+    await sql.end();
+  }
+}
+
+async function settings(url: string, names: string[]): Promise<string[]> {
+  const sql = postgres(url, { max: 1 });
+  const rows = await sql<{ value: string }[]>`
+    select current_setting(name) as value from unnest(${names}::text[]) with ordinality as t(name, place) order by place`;
+  await sql.end();
+  return rows.map((row) => row.value);
+}
+
+/** Looks until there is something to see. */
+async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    await pause(5);
+  }
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  return (await fs.readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim().split(" ").map(Number);
+}
+
+async function listen(port: number): Promise<Server> {
+  const server = createServer();
+  await listenOn(server, port);
+  return server;
+}
+
+async function listenOn(server: Server, port = 0): Promise<number> {
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  cleanups.push(() => close(server));
+  const address = server.address();
+  return typeof address === "object" && address ? address.port : 0;
+}
+
+async function close(server: Server): Promise<void> {
+  await new Promise((resolve) => server.close(resolve));
+}
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "abstractruntime-embedded-"));
+  await fs.chmod(folder, 0o755);
+  cleanups.push(() => fs.rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function chownAll(folder: string, uid: number, gid: number): Promise<void> {
+  await fs.chown(folder, uid, gid);
+  for (const entry of await fs.readdir(folder, { withFileTypes: true })) {
+    const at = path.join(folder, entry.name);
+    if (entry.isDirectory()) await chownAll(at, uid, gid);
+    else await fs.chown(at, uid, gid);
+  }
+}
+
+function pidFile(): string {
+  return path.join(dataDir, "postgres", "data", "postmaster.pid");
+}
