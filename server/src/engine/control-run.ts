@@ -1,11 +1,12 @@
 /** Cancel, pause, unpause and tick: what operators ask of a run. */
 import type { ControlStimulus } from "../core/control-run.ts";
 import { DomainError } from "../core/errors.ts";
+import { hasEnded, hasNextStep } from "../core/run.ts";
 import type { RunKey, StoredRun } from "../store/contract.ts";
 import type { Caller, ControlRequest, RunView } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";
 import { createSignal } from "./notice-hub.ts";
-import { OwnedElsewhereError, perform, runUnknown, toRefusal } from "./perform.ts";
+import { OwnedElsewhereError, perform, runEnded, runUnknown, toRefusal } from "./perform.ts";
 import { deliverMail } from "./deliver-mail.ts";
 import { wake } from "./wake-run.ts";
 
@@ -66,7 +67,7 @@ async function sendMail(
 
 /**
  * Does now what is due for a run; a paused run takes up to `maxSteps` steps, each committed, and stays paused.
- * @throws {DomainError} RUN_UNKNOWN
+ * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED
  */
 export async function tickRun(
   context: EngineContext,
@@ -81,8 +82,8 @@ export async function tickRun(
           context,
           entry,
           (now, run) => {
-            const mayStep = run.paused && run.status === "running" && run.calls.length === 0;
-            return mayStep ? { type: "advance", now } : undefined;
+            if (hasEnded(run)) throw runEnded(run.runId);
+            return run.paused && hasNextStep(run) ? { type: "advance", now } : undefined;
           },
           { runAhead: false },
         ),
@@ -91,7 +92,7 @@ export async function tickRun(
         if (error instanceof OwnedElsewhereError) return { plan: undefined };
         throw error;
       });
-    if (plan === undefined) break;
+    if (plan === undefined || hasEnded(plan.after)) break;
   }
   await deliverMail(context, key);
   await wake(context, key);

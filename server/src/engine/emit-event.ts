@@ -1,8 +1,9 @@
 import { v7 as uuidv7 } from "uuid";
 import { DomainError } from "../core/errors.ts";
+import { hasEnded } from "../core/run.ts";
 import type { Caller, EmitRequest } from "./api.ts";
 import type { EngineContext } from "./context.ts";
-import { runUnknown, toRefusal } from "./perform.ts";
+import { runEnded, runUnknown, toRefusal } from "./perform.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;
@@ -10,7 +11,7 @@ const DELIVERY_WAIT_MS = 1_000;
 /**
  * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the first.
  * @returns the runs that took the event before this reply
- * @throws {DomainError} RUN_UNKNOWN when the scope is a run that does not exist
+ * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED where the scope is a run, OVERLOADED
  */
 export async function emitEvent(
   context: EngineContext,
@@ -22,7 +23,11 @@ export async function emitEvent(
   if (context.pending() >= 2 * context.settings.pendingMax) {
     throw new DomainError("OVERLOADED", "The server has more to commit than it can.", { retryAfterMs: 1_000 });
   }
-  if (scope === "run" && (await context.loadRun({ tenantId, runId: scopeId })) === undefined) throw runUnknown(scopeId);
+  if (scope === "run") {
+    const run = await context.loadRun({ tenantId, runId: scopeId });
+    if (run === undefined) throw runUnknown(scopeId);
+    if (hasEnded(run.state)) throw runEnded(scopeId);
+  }
   const eventId = request.eventId ?? uuidv7();
   const channel = { tenantId, scope, scopeId };
   const event = {

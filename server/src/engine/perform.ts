@@ -214,3 +214,7 @@ function joinPlans(plan: Plan, decision: Decision): Plan {
 export function runUnknown(runId: string): DomainError {
   return new DomainError("RUN_UNKNOWN", `There is no run ${runId}.`, { metadata: { run_id: runId } });
 }
+
+export function runEnded(runId: string): DomainError {
+  return new DomainError("RUN_ENDED", `Run ${runId} has ended.`, { metadata: { run_id: runId } });
+}

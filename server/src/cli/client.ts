@@ -1,0 +1,156 @@
+/** The connection to a server: deadlines, and retries where the contract calls them safe. */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
+import {
+  EmitEventRequestSchema,
+  RuntimeService,
+  StartRunRequestSchema,
+} from "@abstractruntime/proto/runtime_service_pb";
+import { create, type DescMessage, type DescMethodUnary, type MessageInitShape } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+
+import { UsageError } from "./failure.ts";
+
+export const SERVER_DEFAULT = "http://127.0.0.1:7400";
+/** How long a request may take where --deadline says nothing: a server that is alive answers in far less. */
+export const DEADLINE_DEFAULT_MS = 15_000;
+
+/** Tries of one request, the first included: together about a second, enough for a server that restarts quickly. */
+const TRIES_MAX = 4;
+const BACKOFF_FIRST_MS = 150;
+/** Streams are opened again for as long as that: 60 tries in a row with at most 2 s between them. */
+const STREAM_TRIES_MAX = 60;
+const STREAM_BACKOFF_MAX_MS = 2_000;
+/** The server sends heartbeats; a connection that does not answer a ping in time is dead. */
+const PING_INTERVAL_MS = 20_000;
+
+export type RuntimeClient = {
+  runtime: Client<typeof RuntimeService>;
+  ledger: Client<typeof LedgerService>;
+};
+
+/** A transport and how to end it, so that the process can end. */
+export type Connection = { transport: Transport; close: () => void };
+export type Connect = (server: string) => Connection;
+
+/** How the client waits between tries; tests do not. */
+export type Pause = (ms: number) => Promise<void>;
+
+export const pauseFor: Pause = (ms) => sleep(ms);
+
+/** Connects by HTTP/2, to cleartext servers as well. Nothing happens before the first request.
+ *  @throws {UsageError} if the URL is none */
+export function connectToServer(server: string): Connection {
+  const url = serverUrl(server);
+  const sessionManager = new Http2SessionManager(url, { pingIntervalMs: PING_INTERVAL_MS });
+  return {
+    transport: createConnectTransport({ baseUrl: url, httpVersion: "2", sessionManager }),
+    close: () => sessionManager.abort(),
+  };
+}
+
+/** A server as users write it, `host:port` included, as the URL that requests go to.
+ *  @throws {UsageError} */
+export function serverUrl(server: string): string {
+  const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `http://${server}`;
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new UsageError(`--server ${server}: must be a URL such as ${SERVER_DEFAULT}`);
+  }
+  return text.replace(/\/+$/, "");
+}
+
+export function createRuntimeClient(
+  transport: Transport,
+  options: { deadlineMs: number; pause: Pause },
+): RuntimeClient {
+  const patient = withDeadlineAndRetries(transport, options);
+  return { runtime: createClient(RuntimeService, patient), ledger: createClient(LedgerService, patient) };
+}
+
+function withDeadlineAndRetries(
+  transport: Transport,
+  { deadlineMs, pause }: { deadlineMs: number; pause: Pause },
+): Transport {
+  return {
+    async unary(method, signal, timeoutMs, header, input, contextValues) {
+      const triesMax = isRetrySafe(method, input) ? TRIES_MAX : 1;
+      for (let tries = 1; ; tries++) {
+        try {
+          return await transport.unary(method, signal, timeoutMs ?? deadlineMs, header, input, contextValues);
+        } catch (error) {
+          if (tries >= triesMax || !isLost(error)) throw error;
+          await pause(backoffMs(tries, BACKOFF_FIRST_MS * 2 ** TRIES_MAX));
+        }
+      }
+    },
+    // A stream has no deadline: it lasts as long as there is something to watch.
+    stream: (method, signal, timeoutMs, header, input, contextValues) =>
+      transport.stream(method, signal, timeoutMs, header, input, contextValues),
+  };
+}
+
+/** Half of the pause is random, so that clients that lost the same server do not come back together. */
+function backoffMs(tries: number, maxMs: number): number {
+  const ms = Math.min(BACKOFF_FIRST_MS * 2 ** (tries - 1), maxMs);
+  return Math.round(ms * (0.5 + Math.random() / 2));
+}
+
+/** Whether the contract calls a retry safe: by the method's idempotency, or by the id that the request brings. */
+function isRetrySafe<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  input: MessageInitShape<I>,
+): boolean {
+  if (method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN) return true;
+  if (method.input.typeName === StartRunRequestSchema.typeName) {
+    return create(StartRunRequestSchema, input as MessageInitShape<typeof StartRunRequestSchema>).runId !== "";
+  }
+  if (method.input.typeName === EmitEventRequestSchema.typeName) {
+    return create(EmitEventRequestSchema, input as MessageInitShape<typeof EmitEventRequestSchema>).eventId !== "";
+  }
+  return false;
+}
+
+/** Reads a stream and opens it again where it stood when the connection or the server goes away, or the server finds this
+ *  client too slow. Ends with the stream.
+ *  @throws what the server refuses, and the last failure after 60 in a row */
+export async function* resumeStream<Message, Position>(options: {
+  open: (position: Position) => AsyncIterable<Message>;
+  start: Position;
+  /** Where the stream stands after a message. */
+  positionOf: (message: Message, before: Position) => Position;
+  /** Ends it for good. */
+  signal: AbortSignal;
+  pause: Pause;
+  /** Told once for each loss. */
+  onLost: (error: ConnectError) => Promise<void>;
+}): AsyncGenerator<Message> {
+  let position = options.start;
+  let failures = 0;
+  for (;;) {
+    try {
+      for await (const message of options.open(position)) {
+        position = options.positionOf(message, position);
+        failures = 0;
+        yield message;
+      }
+      return;
+    } catch (error) {
+      if (options.signal.aborted || !isLost(error) || failures >= STREAM_TRIES_MAX) throw error;
+      failures += 1;
+      if (failures === 1) await options.onLost(error);
+      await options.pause(backoffMs(failures, STREAM_BACKOFF_MAX_MS));
+    }
+  }
+}
+
+/** What another try may mend: no server; a connection that broke, which HTTP/2 calls CANCELED or ABORTED, as is a lost race; a
+ *  stream that was too slow, or a server that has no room (RESOURCE_EXHAUSTED). */
+const LOST: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Aborted, Code.ResourceExhausted]);
+
+function isLost(error: unknown): error is ConnectError {
+  return error instanceof ConnectError && LOST.has(error.code);
+}

@@ -1,0 +1,42 @@
+/** Reads what is typed or piped in. */
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+
+/** A stream to read from, of which a terminal says `isTTY`. */
+export type InputStream = Readable & { isTTY?: boolean | undefined };
+
+/** Longest input that is read whole: an answer or a graph is far smaller, and the memory is ours. */
+const INPUT_BYTES_MAX = 16 * 1024 * 1024;
+
+export type LineReader = {
+  /** The next line, or undefined at the end of the input. */
+  next: () => Promise<string | undefined>;
+  close: () => void;
+};
+
+/** Reads lines one by one. Lines that are piped in together are kept until they are asked for. */
+export function createLineReader(input: InputStream): LineReader {
+  const lines = createInterface({ input, terminal: false, crlfDelay: Number.POSITIVE_INFINITY });
+  const iterator = lines[Symbol.asyncIterator]();
+  return {
+    next: async () => {
+      const { done, value } = await iterator.next();
+      return done === true ? undefined : value;
+    },
+    close: () => lines.close(),
+  };
+}
+
+/** Reads everything to the end of the input as text.
+ *  @throws {Error} beyond 16 MiB */
+export async function readAll(input: InputStream): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of input) {
+    const buffer = Buffer.from(chunk as Uint8Array | string);
+    bytes += buffer.length;
+    if (bytes > INPUT_BYTES_MAX) throw new Error(`the input is longer than ${INPUT_BYTES_MAX} bytes`);
+    chunks.push(buffer);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

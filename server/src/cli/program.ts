@@ -1,0 +1,123 @@
+/**
+ * The command line: a client of the contract, and the way to start a server.
+ *
+ * It knows nothing but the contract and core's reading of JSON; `main` gives it the process and how a server is started.
+ * Results go to stdout, all else to stderr. Exit codes are those of `EXIT`.
+ */
+import { Command } from "commander";
+import { v7 as uuidv7 } from "uuid";
+
+import { type Connect, connectToServer, pauseFor, SERVER_DEFAULT } from "./client.ts";
+import type { CliContext, CliDeps } from "./context.ts";
+import { withClientOptions } from "./context.ts";
+import { addEventCommands } from "./event-commands.ts";
+import { describeFailure, EXIT } from "./failure.ts";
+import { addInboxCommand } from "./inbox-command.ts";
+import { addLedgerCommands } from "./ledger-commands.ts";
+import { addRunCommands } from "./run-commands.ts";
+import { addServerCommand } from "./server-command.ts";
+import { createTerminal } from "./terminal.ts";
+import { addWorkflowCommands } from "./workflow-commands.ts";
+
+/** What `main` gives the command line; the rest is for tests. */
+export type ProgramDeps = Pick<CliDeps, "stdout" | "stderr" | "stdin" | "env" | "startServer"> &
+  Partial<CliDeps> & { version?: string };
+
+/** Runs a command line, without the names of node and script, and returns the exit code. Never throws, never exits.
+ *
+ *  The server command resolves when `startServer` does. */
+export async function runCli(argv: readonly string[], deps: ProgramDeps): Promise<number> {
+  const context = createContext(deps);
+  // Without listeners a closed pipe would end the process with a stack trace; the failed write is reported below.
+  deps.stdout.on("error", ignore);
+  deps.stderr.on("error", ignore);
+  try {
+    await createProgram(context, deps.version).parseAsync(argv, { from: "user" });
+    return context.exitCode;
+  } catch (error) {
+    // The reader of a pipe has seen enough: `… | head`.
+    if (isClosedPipe(error)) return EXIT.ok;
+    const { message, exitCode } = describeFailure(error, context.server);
+    if (message !== "") await context.terminal.note(message).catch(ignore);
+    return exitCode;
+  } finally {
+    deps.stdout.removeListener("error", ignore);
+    deps.stderr.removeListener("error", ignore);
+  }
+}
+
+function ignore(): void {
+  // Deliberately nothing.
+}
+
+function isClosedPipe(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "ERR_STREAM_DESTROYED");
+}
+
+function createContext(deps: ProgramDeps): CliContext {
+  const connect: Connect = deps.connect ?? connectToServer;
+  return {
+    deps: {
+      stdout: deps.stdout,
+      stderr: deps.stderr,
+      stdin: deps.stdin,
+      env: deps.env,
+      startServer: deps.startServer,
+      connect,
+      pause: deps.pause ?? pauseFor,
+      now: deps.now ?? (() => new Date()),
+      newId: deps.newId ?? (() => uuidv7()),
+      onInterrupt: deps.onInterrupt ?? onProcessInterrupt,
+    },
+    terminal: createTerminal(deps),
+    exitCode: EXIT.ok,
+    server: SERVER_DEFAULT,
+  };
+}
+
+function onProcessInterrupt(listener: () => void): () => void {
+  process.once("SIGINT", listener);
+  return () => process.removeListener("SIGINT", listener);
+}
+
+function createProgram(context: CliContext, version: string | undefined): Command {
+  const { stdout, stderr } = context.deps;
+  const program = withClientOptions(new Command("abstractruntime"))
+    .description("Durable execution for workflows and AI agents that wait.")
+    // `run start --version 2` is about the workflow: options before the command are the program's, those after it the command's.
+    .enablePositionalOptions()
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError("(add --help for help)")
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+    })
+    .addHelpText(
+      "after",
+      `
+Every command explains itself: abstractruntime run start --help
+
+A first run:
+  $ abstractruntime server &
+  $ abstractruntime workflow register examples/ask-user.yaml
+  $ abstractruntime run start ask-user --run-id first --wait
+  $ abstractruntime run answer first Ada
+  $ abstractruntime ledger list first
+
+Exit codes:
+  ${EXIT.ok}  done
+  ${EXIT.refused}  refused: the server says why, or a file has problems
+  ${EXIT.usage}  the command line is wrong
+  ${EXIT.unreachable}  the server cannot be reached
+  ${EXIT.notCompleted}  a run that was waited for did not complete`,
+    );
+  if (version !== undefined) program.version(version, "-V, --version");
+  addServerCommand(program, context);
+  addWorkflowCommands(program, context);
+  addRunCommands(program, context);
+  addInboxCommand(program, context);
+  addEventCommands(program, context);
+  addLedgerCommands(program, context);
+  return program;
+}

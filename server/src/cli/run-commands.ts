@@ -1,0 +1,427 @@
+/** `abstractruntime run …`: start, get, list, watch, answer, cancel, pause, unpause, tick. */
+import { type NoticeKind, NoticeKindSchema } from "@abstractruntime/proto/notice_pb";
+import { type Run, RunOrder, RunSchema, RunStatus, RunStatusSchema, RunView } from "@abstractruntime/proto/run_pb";
+import { WatchRunResponseSchema, WatchRunsResponseSchema } from "@abstractruntime/proto/runtime_service_pb";
+import { WaitReason } from "@abstractruntime/proto/wait_pb";
+import { toJson } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { Command } from "commander";
+
+import { answerRun, type AnswerOptions } from "./answer-run.ts";
+import { resumeStream } from "./client.ts";
+import { type CliContext, collect, runWithClient, type Session, withClientOptions } from "./context.ts";
+import { CliError, EXIT, UsageError } from "./failure.ts";
+import { recordLine } from "./format-record.ts";
+import { hasEnded, noticeLine, runLines, runTable } from "./format-run.ts";
+import { readPages } from "./paging.ts";
+import { safeLine } from "./terminal.ts";
+import {
+  enumShortNames,
+  readDurationMs,
+  readEnums,
+  readInstant,
+  readInteger,
+  readJsonObject,
+  readLabels,
+  withAssignments,
+} from "./values.ts";
+import { listLimit, noteMore, readVersion } from "./workflow-commands.ts";
+
+const LIST_LIMIT_DEFAULT = 50;
+/** How long one AwaitRun waits: short enough for proxies that cut off requests after a minute. */
+const AWAIT_MS = 30_000;
+const STEPS_MAX = 1_000;
+const SEQ_MAX = 2 ** 31 - 1;
+
+type StartOptions = {
+  vars?: string;
+  var?: string[];
+  runId?: string;
+  session?: string;
+  actor?: string;
+  label?: string[];
+  version?: string;
+  paused?: true;
+  startAt?: string;
+  wait?: true;
+  timeout?: string;
+};
+
+export function addRunCommands(program: Command, context: CliContext): void {
+  const run = program.command("run").description("start, show, watch, answer and steer runs");
+  addStart(run, context);
+  addReaders(run, context);
+  addSteering(run, context);
+}
+
+function addStart(run: Command, context: CliContext): void {
+  withClientOptions(run.command("start"))
+    .description("start a run of a workflow")
+    .argument("<workflow>", "its id")
+    .option("--vars <json>", "the run's first vars: a JSON object, @file, or - for what is piped in")
+    .option(
+      "--var <name=value>",
+      "one var; what looks like JSON is JSON, else it is text; dots lead into objects; may be given several times",
+      collect,
+    )
+    .option("--run-id <id>", "the run's id (default: a new UUIDv7)")
+    .option("--session <id>", "the group of runs that it belongs to")
+    .option("--actor <id>", "who starts it")
+    .option("--label <name=value>", "a label; may be given several times", collect)
+    .option("--version <n>", "the version of the workflow (default: the current one)")
+    .option("--paused", "start it paused, to be ticked or unpaused")
+    .option("--start-at <time>", "when it takes its first step: an instant, or +15m for a time from now")
+    .option("--wait", "wait until it ends, or waits for an answer or an event")
+    .option("--timeout <duration>", "how long --wait waits (default: for ever)")
+    .addHelpText(
+      "after",
+      `
+With --wait the exit code is ${EXIT.notCompleted} if the run failed, was cancelled, or the time was over.
+
+Examples:
+  $ abstractruntime run start hello-world --wait
+  $ abstractruntime run start expense --var amount=120 --var text=Taxi --var id='"007"' --label team=sales
+  $ abstractruntime run start expense --vars @expense.json --run-id expense-17`,
+    )
+    .action(async (workflowId: string, options: StartOptions, command: Command) =>
+      runWithClient(context, command, (session) => startRun(workflowId, options, session)),
+    );
+}
+
+async function startRun(workflowId: string, options: StartOptions, session: Session): Promise<number | undefined> {
+  const { deps } = session;
+  if (options.timeout !== undefined && options.wait !== true) throw new UsageError("--timeout goes with --wait");
+  if (options.paused === true && options.wait === true)
+    throw new UsageError("--paused and --wait exclude each other: a paused run does not end");
+  const timeoutMs =
+    options.timeout === undefined ? Number.POSITIVE_INFINITY : readDurationMs("--timeout", options.timeout);
+  const given = options.vars === undefined ? {} : await readJsonObject("--vars", options.vars, session.readInput);
+  const vars = withAssignments("--var", given, options.var ?? []);
+  const { run } = await session.runtime.startRun({
+    // With an id of ours the request can be sent again without starting a second run.
+    runId: options.runId ?? deps.newId(),
+    workflowId,
+    version: readVersion(options.version),
+    vars,
+    sessionId: options.session ?? "",
+    actorId: options.actor ?? "",
+    labels: readLabels("--label", options.label ?? []),
+    paused: options.paused === true,
+    ...(options.startAt === undefined
+      ? {}
+      : { startAt: timestampFromDate(readInstant("--start-at", options.startAt, deps.now())) }),
+  });
+  const started = runOf(run);
+  if (options.wait !== true) return showRun(started, session);
+  // Whoever loses patience needs the id.
+  if (!session.json) await session.terminal.note(`started ${safeLine(started.runId)}`);
+  const rested = await awaitRun(started, timeoutMs, session);
+  await showRun(rested, session);
+  if (rested.waiting?.reason === WaitReason.USER && !session.json) {
+    await session.terminal.note(`answer it with: abstractruntime run answer ${safeLine(rested.runId)}`);
+  }
+  return isAtRest(rested) && rested.status !== RunStatus.FAILED && rested.status !== RunStatus.CANCELLED
+    ? EXIT.ok
+    : EXIT.notCompleted;
+}
+
+/** Whether a run has ended or waits for somebody outside. */
+function isAtRest(run: Run): boolean {
+  const reason = run.waiting?.reason;
+  return hasEnded(run) || reason === WaitReason.USER || reason === WaitReason.EVENT || reason === WaitReason.JOB;
+}
+
+async function awaitRun(started: Run, timeoutMs: number, session: Session): Promise<Run> {
+  const { runtime, deps, deadlineMs } = session;
+  const deadline = deps.now().getTime() + timeoutMs;
+  let run = started;
+  for (;;) {
+    const waitMs = Math.min(AWAIT_MS, Math.max(0, deadline - deps.now().getTime()));
+    const request = { runId: run.runId, timeout: durationFromMs(waitMs) };
+    run = runOf((await runtime.awaitRun(request, { timeoutMs: waitMs + deadlineMs })).run);
+    if (isAtRest(run) || deps.now().getTime() >= deadline) return run;
+  }
+}
+
+/** The run of a reply. The contract always gives one. */
+function runOf(run: Run | undefined): Run {
+  if (run === undefined) throw new CliError("the server's reply holds no run");
+  return run;
+}
+
+async function showRun(run: Run | undefined, session: Session): Promise<undefined> {
+  const shown = runOf(run);
+  if (session.json) await session.terminal.printJson(toJson(RunSchema, shown));
+  else for (const line of runLines(session.terminal, shown)) await session.terminal.print(line);
+  return undefined;
+}
+
+type FilterOptions = {
+  status?: string[];
+  workflow?: string;
+  version?: string;
+  session?: string;
+  label?: string[];
+  parent?: string;
+  paused?: true;
+};
+
+function withFilterOptions(command: Command): Command {
+  return command
+    .option(
+      "--status <status>",
+      `only with this status: ${enumShortNames(RunStatusSchema).join(", ")}; may be given several times`,
+      collect,
+    )
+    .option("--workflow <id>", "only of this workflow")
+    .option("--version <n>", "only of this version of the workflow")
+    .option("--session <id>", "only of this session")
+    .option("--label <name=value>", "only with this label; may be given several times", collect)
+    .option("--parent <run>", "only those that this run started")
+    .option("--paused", "only paused ones");
+}
+
+function runFilter(options: FilterOptions) {
+  if (options.version !== undefined && options.workflow === undefined)
+    throw new UsageError("--version goes with --workflow");
+  return {
+    statuses: readEnums("--status", RunStatusSchema, options.status ?? []) as RunStatus[],
+    workflowId: options.workflow ?? "",
+    version: readVersion(options.version),
+    sessionId: options.session ?? "",
+    parentRunId: options.parent ?? "",
+    labels: readLabels("--label", options.label ?? []),
+    ...(options.paused === true ? { paused: true } : {}),
+  };
+}
+
+function addReaders(run: Command, context: CliContext): void {
+  withClientOptions(run.command("get"))
+    .description("show a run: where it stands, what it waits for, its vars and output")
+    .argument("<run>", "its id")
+    .action(async (runId: string, _options: object, command: Command) =>
+      runWithClient(context, command, async (session) =>
+        showRun((await session.runtime.getRun({ runId, view: RunView.FULL })).run, session),
+      ),
+    );
+
+  withFilterOptions(withClientOptions(run.command("list")))
+    .description("list runs, the newest first")
+    .option("--oldest", "the oldest first")
+    .option("--limit <n>", `the most to list (default: ${LIST_LIMIT_DEFAULT})`)
+    .option("--all", "list all")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ abstractruntime run list --status waiting,failed
+  $ abstractruntime run list --workflow expense --label team=sales --all --json | jq -r '.runs[].runId'`,
+    )
+    .action(async (options: ListOptions, command: Command) =>
+      runWithClient(context, command, (session) => listRuns(options, session)),
+    );
+
+  withFilterOptions(withClientOptions(run.command("watch")))
+    .description("watch a run, or all runs")
+    .argument("[run]", "the run whose records to show until it ends; without it, what happens to all runs")
+    .option("--after <seq>", "begin after this record of the run")
+    .option(
+      "--kind <kind>",
+      `without a run: only this kind of news: ${enumShortNames(NoticeKindSchema).join(", ")}; may be given several times`,
+      collect,
+    )
+    .option(
+      "--cursor <cursor>",
+      "without a run: go on where an earlier watch stood; `beginning` is everything that is kept",
+    )
+    .addHelpText(
+      "after",
+      `
+A connection that breaks is opened again where it stood: nothing is skipped or shown twice. With --json each line holds the
+cursor; otherwise Ctrl-C shows it.
+
+Examples:
+  $ abstractruntime run watch expense-17
+  $ abstractruntime run watch --workflow expense --kind completed,failed --json`,
+    )
+    .action(async (runId: string | undefined, options: WatchOptions, command: Command) =>
+      runWithClient(context, command, (session) => {
+        if (runId !== undefined) return watchRun(runId, options, session);
+        return watchRuns(options, session);
+      }),
+    );
+}
+
+type ListOptions = FilterOptions & { oldest?: true; limit?: string; all?: true };
+
+async function listRuns(options: ListOptions, session: Session): Promise<undefined> {
+  const filter = runFilter(options);
+  const order = options.oldest === true ? RunOrder.CREATE_TIME_ASC : RunOrder.CREATE_TIME_DESC;
+  const { items, nextPageToken } = await readPages(
+    listLimit(options, LIST_LIMIT_DEFAULT),
+    async (pageSize, pageToken) => {
+      const page = await session.runtime.listRuns({ filter, order, pageSize, pageToken });
+      return { items: page.runs, nextPageToken: page.nextPageToken };
+    },
+  );
+  if (session.json) {
+    await session.terminal.printJson({ runs: items.map((item) => toJson(RunSchema, item)), nextPageToken });
+    return undefined;
+  }
+  for (const line of runTable(session.terminal, items)) await session.terminal.print(line);
+  await noteMore(session, items.length, nextPageToken);
+  return undefined;
+}
+
+type WatchOptions = FilterOptions & { after?: string; kind?: string[]; cursor?: string };
+
+async function watchRun(runId: string, options: WatchOptions, session: Session): Promise<undefined> {
+  const ofAllRuns = [
+    "kind",
+    "cursor",
+    "status",
+    "workflow",
+    "version",
+    "session",
+    "label",
+    "parent",
+    "paused",
+  ] as const;
+  const misplaced = ofAllRuns.find((name) => options[name] !== undefined);
+  if (misplaced !== undefined) throw new UsageError(`--${misplaced} goes with a watch of all runs`);
+  const { terminal, runtime } = session;
+  await interruptible(session, async (signal) => {
+    const messages = resumeStream({
+      open: (afterSeq) => runtime.watchRun({ runId, afterSeq }, { signal }),
+      start: options.after === undefined ? 0 : readInteger("--after", options.after, { min: 0, max: SEQ_MAX }),
+      positionOf: (message, before) => (message.event.case === "stepRecord" ? message.event.value.seq : before),
+      signal,
+      pause: session.deps.pause,
+      onLost: (error) => terminal.note(`connection lost (${safeLine(error.rawMessage)}), trying again`),
+    });
+    for await (const message of messages) {
+      if (message.event.case !== "stepRecord") continue;
+      if (session.json) await terminal.printJsonLine(toJson(WatchRunResponseSchema, message));
+      else await terminal.print(recordLine(terminal, message.event.value));
+    }
+  });
+  return undefined;
+}
+
+async function watchRuns(options: WatchOptions, session: Session): Promise<undefined> {
+  if (options.after !== undefined)
+    throw new UsageError("--after goes with the watch of one run; --cursor with that of all");
+  const { terminal, runtime } = session;
+  const filter = runFilter(options);
+  const kinds = readEnums("--kind", NoticeKindSchema, options.kind ?? []) as NoticeKind[];
+  let cursor = options.cursor ?? "";
+  await interruptible(session, async (signal) => {
+    const messages = resumeStream({
+      open: (position) => runtime.watchRuns({ filter, kinds, cursor: position }, { signal }),
+      start: cursor,
+      positionOf: (message) => message.cursor,
+      signal,
+      pause: session.deps.pause,
+      onLost: (error) => terminal.note(`connection lost (${safeLine(error.rawMessage)}), trying again`),
+    });
+    for await (const message of messages) {
+      if (message.event.case === "notice") {
+        if (session.json) await terminal.printJsonLine(toJson(WatchRunsResponseSchema, message));
+        else await terminal.print(noticeLine(terminal, message.event.value));
+      }
+      ({ cursor } = message);
+    }
+  });
+  if (cursor !== "" && !session.json) await terminal.note(`go on with --cursor ${safeLine(cursor)}`);
+  return undefined;
+}
+
+/** Runs `work` until it is done or the user presses Ctrl-C, which is how a watch ends well. */
+async function interruptible(session: Session, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const controller = new AbortController();
+  const release = session.deps.onInterrupt(() => controller.abort());
+  try {
+    await work(controller.signal);
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+  } finally {
+    release();
+  }
+}
+
+function addSteering(run: Command, context: CliContext): void {
+  withClientOptions(run.command("answer"))
+    .description("answer the question that a run waits with")
+    .argument("<run>", "its id")
+    .argument("[answer]", "the answer; without it, it is asked for at the terminal")
+    .option("--wait-id <id>", "the wait to answer (default: the run's open question)")
+    .option("--json-answer", "the answer is JSON: text, @file, or - for what is piped in")
+    .option("--actor <id>", "who answers")
+    .addHelpText(
+      "after",
+      `
+An answer that reads like one of the choices is that choice. Where the question's schema takes no text, it is read as JSON.
+
+Examples:
+  $ abstractruntime run answer expense-17 yes --actor ada
+  $ abstractruntime run answer expense-17 --json-answer '{"amount": 12}'
+  $ abstractruntime run answer expense-17`,
+    )
+    .action(async (runId: string, answer: string | undefined, options: AnswerOptions, command: Command) =>
+      runWithClient(context, command, async (session) =>
+        showRun(await answerRun(runId, answer, options, session), session),
+      ),
+    );
+
+  withClientOptions(run.command("cancel"))
+    .description("cancel a run; its on_cancel runs first")
+    .argument("<run>", "its id")
+    .option("--reason <text>", "why, for the ledger")
+    .option("--actor <id>", "who cancels it")
+    .action(async (runId: string, options: ReasonOptions, command: Command) =>
+      runWithClient(context, command, async (session) =>
+        showRun(
+          (await session.runtime.cancelRun({ runId, reason: options.reason ?? "", actorId: options.actor ?? "" })).run,
+          session,
+        ),
+      ),
+    );
+
+  withClientOptions(run.command("pause"))
+    .description("pause a run: it takes no step and its timers stand still; events and answers are kept")
+    .argument("<run>", "its id")
+    .option("--reason <text>", "why, for the ledger")
+    .option("--actor <id>", "who pauses it")
+    .action(async (runId: string, options: ReasonOptions, command: Command) =>
+      runWithClient(context, command, async (session) =>
+        showRun(
+          (await session.runtime.pauseRun({ runId, reason: options.reason ?? "", actorId: options.actor ?? "" })).run,
+          session,
+        ),
+      ),
+    );
+
+  withClientOptions(run.command("unpause"))
+    .description("let a paused run go on")
+    .argument("<run>", "its id")
+    .option("--actor <id>", "who unpauses it")
+    .action(async (runId: string, options: ReasonOptions, command: Command) =>
+      runWithClient(context, command, async (session) =>
+        showRun((await session.runtime.unpauseRun({ runId, actorId: options.actor ?? "" })).run, session),
+      ),
+    );
+
+  withClientOptions(run.command("tick"))
+    .description("do now what is due for a run; a paused one takes a step and stays paused, as in a debugger")
+    .argument("<run>", "its id")
+    .option("--steps <n>", "how many steps a paused run may take (default: 1)")
+    .action(async (runId: string, options: { steps?: string }, command: Command) =>
+      runWithClient(context, command, async (session) => {
+        const maxSteps =
+          options.steps === undefined ? 1 : readInteger("--steps", options.steps, { min: 1, max: STEPS_MAX });
+        return showRun((await session.runtime.tickRun({ runId, maxSteps })).run, session);
+      }),
+    );
+}
+
+type ReasonOptions = { reason?: string; actor?: string };

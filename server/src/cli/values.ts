@@ -1,0 +1,181 @@
+/** Reads the values of options: JSON, `name=value`, durations, instants, and the short names of enums. */
+import { readFile } from "node:fs/promises";
+
+import type { DescEnum } from "@bufbuild/protobuf";
+
+import { DomainError } from "../core/errors.ts";
+import { type Json, type JsonObject, parseJson } from "../core/json.ts";
+import { UsageError } from "./failure.ts";
+
+/** Reads everything that is piped in. */
+export type ReadInput = () => Promise<string>;
+
+/** Reads JSON: text, `@file`, or `-` for what is piped in. Strict, as the server is: no duplicate names, no number that a
+ *  double cannot hold.
+ *  @throws {UsageError} naming the option */
+export async function readJson(option: string, text: string, readInput: ReadInput): Promise<Json> {
+  return jsonOf(option, await readText(option, text, readInput));
+}
+
+/** Reads a JSON object as `readJson` does. */
+export async function readJsonObject(option: string, text: string, readInput: ReadInput): Promise<JsonObject> {
+  const value = await readJson(option, text, readInput);
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new UsageError(`${option} must be a JSON object, such as '{"name": "Ada"}'`);
+  }
+  return value;
+}
+
+async function readText(option: string, text: string, readInput: ReadInput): Promise<string> {
+  if (text === "-") return readInput();
+  if (!text.startsWith("@")) return text;
+  try {
+    return await readFile(text.slice(1), "utf8");
+  } catch (error) {
+    throw new UsageError(`${option}: cannot read ${text.slice(1)}: ${systemMessage(error)}`);
+  }
+}
+
+/** What the operating system says, without the path and call that Node adds. */
+export function systemMessage(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/^[A-Z]+: /, "").replace(/, \w+( '.*')?$/, "");
+}
+
+function jsonOf(option: string, text: string): Json {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (error instanceof DomainError) throw new UsageError(`${option}: ${error.reason}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Splits `name=value`.
+ *  @throws {UsageError} naming the option */
+function splitAssignment(option: string, text: string): [name: string, value: string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new UsageError(`${option} ${text}: must be name=value`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** Reads `name=value` options into a map.
+ *  @throws {UsageError} for a name that stands twice */
+export function readLabels(option: string, texts: readonly string[]): Record<string, string> {
+  const labels = new Map<string, string>();
+  for (const text of texts) {
+    const [name, value] = splitAssignment(option, text);
+    if (labels.has(name)) throw new UsageError(`${option} ${name} stands twice`);
+    labels.set(name, value);
+  }
+  return Object.fromEntries(labels);
+}
+
+/** Whether a value was meant as JSON: a number, true, false, null, a string in quotes, a list or an object. */
+const JSON_VALUE = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|".*"|\[.*\]|\{.*\})$/su;
+
+/** Reads a value that is JSON if it looks like JSON, else text: `12` is a number, `"12"` and `Ada` are strings. */
+export function readLooseValue(option: string, text: string): Json {
+  return JSON_VALUE.test(text.trim()) ? jsonOf(option, text) : text;
+}
+
+/** Sets `path=value` options in a copy of `vars`; dots in the path lead into objects, which are made where they are missing.
+ *  @throws {UsageError} */
+export function withAssignments(option: string, vars: JsonObject, texts: readonly string[]): JsonObject {
+  const result = structuredClone(vars);
+  for (const text of texts) {
+    const [path, value] = splitAssignment(option, text);
+    const names = path.split(".");
+    if (names.some((name) => name === "" || name === "__proto__"))
+      throw new UsageError(`${option} ${path}: is not a path`);
+    setAt(result, names, readLooseValue(`${option} ${path}`, value), `${option} ${path}`);
+  }
+  return result;
+}
+
+function setAt(object: JsonObject, names: readonly string[], value: Json, where: string): void {
+  const [name = "", ...rest] = names;
+  if (rest.length === 0) {
+    object[name] = value;
+    return;
+  }
+  const inner = Object.hasOwn(object, name) ? object[name] : undefined;
+  if (inner === undefined) {
+    const made: JsonObject = {};
+    object[name] = made;
+    setAt(made, rest, value, where);
+    return;
+  }
+  if (inner === null || typeof inner !== "object" || Array.isArray(inner)) {
+    throw new UsageError(`${where}: ${name} is not an object`);
+  }
+  setAt(inner, rest, value, where);
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Reads a duration such as `500ms`, `90s`, `15m`, `72h`, `3d`, in milliseconds.
+ *  @throws {UsageError} */
+export function readDurationMs(option: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  const ms = Number(match?.[1]) * (UNIT_MS[match?.[2] ?? ""] ?? Number.NaN);
+  if (!Number.isSafeInteger(Math.round(ms)))
+    throw new UsageError(`${option} ${text}: must be a duration such as 500ms, 90s, 15m, 72h, 3d`);
+  return Math.round(ms);
+}
+
+/** Reads an instant: RFC 3339 with a zone, or a duration from now after a `+`.
+ *  @throws {UsageError} */
+export function readInstant(option: string, text: string, now: Date): Date {
+  if (text.startsWith("+")) return new Date(now.getTime() + readDurationMs(option, text.slice(1)));
+  const form = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
+  const instant = new Date(text);
+  if (!form.test(text) || Number.isNaN(instant.getTime())) {
+    throw new UsageError(
+      `${option} ${text}: must be an instant such as 2026-12-24T18:00:00Z, or a time from now such as +15m`,
+    );
+  }
+  return instant;
+}
+
+/** Reads a whole number within bounds.
+ *  @throws {UsageError} */
+export function readInteger(option: string, text: string, bounds: { min: number; max: number }): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= bounds.min && value <= bounds.max)) {
+    throw new UsageError(`${option} ${text}: must be a whole number from ${bounds.min} to ${bounds.max}`);
+  }
+  return value;
+}
+
+/** The short name of an enum value: `global` for SCOPE_GLOBAL. Numbers that this client does not know stay numbers. */
+export function enumShortName(desc: DescEnum, number: number): string {
+  const name = desc.value[number]?.name;
+  return name === undefined ? String(number) : name.slice(desc.sharedPrefix?.length ?? 0).toLowerCase();
+}
+
+/** The short names that users may write, without the unspecified one. */
+export function enumShortNames(desc: DescEnum): string[] {
+  return desc.values.filter(({ number }) => number !== 0).map(({ number }) => enumShortName(desc, number));
+}
+
+/** The number of an enum value by its short name or its full one; undefined if there is none. */
+export function enumNumber(desc: DescEnum, text: string): number | undefined {
+  return desc.values.find(
+    (value) => value.name === text || (value.number !== 0 && enumShortName(desc, value.number) === text),
+  )?.number;
+}
+
+/** Reads enum values, each by either name; commas separate several.
+ *  @throws {UsageError} naming what may be said */
+export function readEnums(option: string, desc: DescEnum, texts: readonly string[]): number[] {
+  const numbers = texts
+    .flatMap((text) => text.split(","))
+    .map((text) => {
+      const number = enumNumber(desc, text.trim()) ?? enumNumber(desc, text.trim().toLowerCase());
+      if (number === undefined)
+        throw new UsageError(`${option} ${text}: must be one of ${enumShortNames(desc).join(", ")}`);
+      return number;
+    });
+  return [...new Set(numbers)];
+}
