@@ -10,7 +10,7 @@ import { idempotencyKey, waitIdOf } from "./identifiers.ts";
 import { canonicalJson, type Json, JSON_DEPTH_MAX, type JsonObject } from "./json.ts";
 import { namesOf, type Names } from "./names.ts";
 import type { PatchOp } from "./pointer.ts";
-import { isActive, type RunState } from "./run.ts";
+import { hasNextStep, type RunState } from "./run.ts";
 import { assertFits, completeStep, failStep, orFail, valueResult } from "./settle-step.ts";
 import type { TemplateValue } from "./template.ts";
 import type { Wait } from "./wait.ts";
@@ -29,9 +29,9 @@ const EVENT_KEY_LENGTH_MAX = 256;
 
 export type AdvanceStimulus = { type: "advance"; now: Instant; lookup?: EventLookup };
 
-/** Executes the current node of a running run that has no calls in flight. */
+/** Executes the current node of a run that has a next step; whether it should, paused as it may be, is the caller's business. */
 export function advanceRun(run: RunState, stimulus: AdvanceStimulus, workflow: Workflow): Decision | LookUpNeeded {
-  assert(isActive(run), "only an active run advances");
+  assert(hasNextStep(run), "only a running run without calls in flight advances");
   const draft = new DecisionBuilder(run, stimulus.now);
   const stepsMax = run.limits.maxSteps ?? MAX_STEPS_DEFAULT;
   if (run.steps >= stepsMax) {

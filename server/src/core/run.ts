@@ -61,9 +61,14 @@ export function hasEnded(run: RunState): boolean {
   return run.status === "completed" || run.status === "failed" || run.status === "cancelled";
 }
 
+/** Whether the run has a next step to take. A paused run has one too: an operator may take it with TickRun. */
+export function hasNextStep(run: RunState): boolean {
+  return run.status === "running" && run.calls.length === 0;
+}
+
 /** Whether a server must compute on the run now; otherwise it is parked. */
 export function isActive(run: RunState): boolean {
-  return run.status === "running" && !run.paused && run.calls.length === 0;
+  return hasNextStep(run) && !run.paused;
 }
 
 /** The earliest time at which something happens to the run by itself; none while it is paused or has ended. */

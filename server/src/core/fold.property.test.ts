@@ -1,0 +1,65 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { sealRecords } from "../engine/seal.ts";
+import { fold } from "./apply.ts";
+import { DomainError } from "./errors.ts";
+import { canonicalJson, type Json } from "./json.ts";
+import { draftFromSealed, NO_PREVIOUS_HASH } from "./ledger-format.ts";
+import { arbitraryGraph, arbitraryHappenings, arbitraryStart, playRun } from "../../../tests/support/random-run.ts";
+import { compileWorkflow, type Workflow, type WorkflowDefinition } from "./workflow.ts";
+
+const RUNS = 3_000;
+
+/** Undefined: the graph is refused, as a registration would be. */
+function compiled(definition: WorkflowDefinition): Workflow | undefined {
+  try {
+    return compileWorkflow(definition, 1);
+  } catch (error) {
+    if (error instanceof DomainError && error.reason === "WORKFLOW_INVALID") return undefined;
+    throw error;
+  }
+}
+
+// The invariants of every transition are asserted by test-world.ts while the run is played.
+test("promise 9: at every point of a random run, fold(ledger) is the run's state", () => {
+  const seen = { graphs: 0, valid: 0, kinds: new Set<string>(), ends: new Set<string>() };
+  fc.assert(
+    fc.property(arbitraryGraph, arbitraryStart, arbitraryHappenings, (definition, start, happenings) => {
+      seen.graphs += 1;
+      const workflow = compiled(definition);
+      if (workflow === undefined) return;
+      seen.valid += 1;
+      const run = playRun(workflow, start, happenings);
+      if (run === undefined) return;
+      const { sealed } = sealRecords(run.records, NO_PREVIOUS_HASH);
+      const stored = JSON.parse(JSON.stringify(sealed)) as typeof sealed;
+      const read = stored.map(draftFromSealed);
+      expect(canonicalJson(fold(read) as unknown as Json)).toBe(canonicalJson(run.state as unknown as Json));
+      expect(read).toEqual(run.records);
+      for (const record of run.records) {
+        seen.kinds.add(record.kind);
+        if (record.body.error !== undefined) seen.ends.add(record.body.error.code);
+      }
+    }),
+    { numRuns: RUNS },
+  );
+  // The property says nothing about runs that were never made.
+  expect(seen.valid / seen.graphs).toBeGreaterThan(0.5);
+  expect([...seen.kinds].toSorted()).toEqual([
+    "run.cancel_requested",
+    "run.cancelled",
+    "run.completed",
+    "run.failed",
+    "run.paused",
+    "run.resumed",
+    "run.started",
+    "run.unpaused",
+    "step.completed",
+    "step.failed",
+    "step.started",
+    "step.waiting",
+  ]);
+  const codes = ["BROKEN", "EVALUATION_FAILED", "LIMIT_MAX_STEPS", "NO_EDGE", "RUN_TIMEOUT", "STORE_REJECTED"];
+  expect([...seen.ends].toSorted()).toEqual(codes);
+});
