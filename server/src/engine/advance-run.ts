@@ -5,14 +5,28 @@ import { isActive } from "../core/run.ts";
 import type { RunKey } from "../store/contract.ts";
 import type { EngineContext } from "./context.ts";
 import { nextStep, OwnedElsewhereError, perform } from "./perform.ts";
-import type { RunEntry } from "./run-table.ts";
+import { type RunEntry, runKeyText } from "./run-table.ts";
 
 /** Pauses between attempts while the database is away or others keep changing the run; the last one repeats. */
 const RETRY_PAUSES_MS = [50, 200, 500, 1_000, 2_000];
 
-/** Takes the run forward by one transition; each commit asks for the next one (see `settle` in perform.ts). */
-export function advanceRun(context: EngineContext, key: RunKey): void {
-  void context.runs.exclusive(key, (entry) => advanceOnce(context, entry)).catch((error: unknown) => {
+/** Runs whose next transition was asked for and has not begun. */
+export type AdvanceQueue = Set<string>;
+
+/**
+ * Takes the run forward by one transition; each commit asks for the next one (see `settle` in perform.ts). Asked twice
+ * before it has begun, it is done once: a run that is claimed again does not get a second life.
+ */
+export function advanceRun(context: EngineContext, queue: AdvanceQueue, key: RunKey): void {
+  const text = runKeyText(key);
+  if (queue.has(text)) return;
+  queue.add(text);
+  const begin = (entry: RunEntry) => {
+    queue.delete(text);
+    return advanceOnce(context, entry);
+  };
+  void context.runs.exclusiveAlways(key, begin).catch((error: unknown) => {
+    queue.delete(text);
     context.log.error({ err: error, runId: key.runId }, "a run could not be advanced");
   });
 }

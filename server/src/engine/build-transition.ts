@@ -108,16 +108,16 @@ const NOTICE_BY_KIND: Partial<Record<StepRecordDraft["kind"], NoticeKind>> = {
 };
 
 function noticesOf(record: StepRecordDraft, before: RunState | undefined, plan: Plan): NoticeDraft[] {
-  const { seq, time } = record;
+  const { seq } = record;
   const notices: NoticeDraft[] = [];
   const waited = before?.status === "waiting";
   const closer = waited && plan.records.find(({ kind }) => kind !== "run.paused" && kind !== "run.unpaused");
   // A wait that a step's result ended means that the run went on, even if only to its end.
   if (closer === record && (record.body.status === "completed" || record.body.status === "failed")) {
-    notices.push({ kind: "resumed", seq, time });
+    notices.push({ kind: "resumed", seq });
   }
   const kind = NOTICE_BY_KIND[record.kind];
-  if (kind !== undefined) notices.push({ kind, seq, time });
-  if (record.kind === "run.started" && record.body.wait !== undefined) notices.push({ kind: "waiting", seq, time });
+  if (kind !== undefined) notices.push({ kind, seq });
+  if (record.kind === "run.started" && record.body.wait !== undefined) notices.push({ kind: "waiting", seq });
   return notices;
 }

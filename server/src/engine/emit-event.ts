@@ -1,5 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import { DomainError } from "../core/errors.ts";
+import type { Channel } from "../core/event.ts";
 import { hasEnded } from "../core/run.ts";
 import type { Caller, EmitRequest } from "./api.ts";
 import type { EngineContext } from "./context.ts";
@@ -7,6 +8,7 @@ import { runEnded, runUnknown, toRefusal } from "./perform.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;
+const EVENTS_PAGE = 500;
 
 /**
  * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the first.
@@ -23,13 +25,17 @@ export async function emitEvent(
   if (context.pending() >= 2 * context.settings.pendingMax) {
     throw new DomainError("OVERLOADED", "The server has more to commit than it can.", { retryAfterMs: 1_000 });
   }
+  const channel = { tenantId, scope, scopeId };
   if (scope === "run") {
     const run = await context.loadRun({ tenantId, runId: scopeId });
     if (run === undefined) throw runUnknown(scopeId);
-    if (hasEnded(run.state)) throw runEnded(scopeId);
+    if (hasEnded(run.state)) {
+      // The first try may be what ended the run: asked again, it has the same answer.
+      if (await wasEmitted(context, channel, request.eventId)) return { eventId: request.eventId!, delivered: 0 };
+      throw runEnded(scopeId);
+    }
   }
   const eventId = request.eventId ?? uuidv7();
-  const channel = { tenantId, scope, scopeId };
   const event = {
     ...channel,
     eventId,
@@ -54,4 +60,14 @@ export async function emitEvent(
   const delivered = await Promise.race([context.wakeListeners(channel, eventId), patience]);
   clearTimeout(timer);
   return { eventId, delivered };
+}
+
+async function wasEmitted(context: EngineContext, channel: Channel, eventId: string | undefined): Promise<boolean> {
+  if (eventId === undefined) return false;
+  for (let after = 0; ; ) {
+    const events = await context.store.listEvents(channel, after, EVENTS_PAGE);
+    if (events.some((event) => event.eventId === eventId)) return true;
+    if (events.length < EVENTS_PAGE) return false;
+    after = events.at(-1)!.number;
+  }
 }

@@ -18,7 +18,7 @@ import {
   StoreUnavailableError,
   type Surroundings,
 } from "../store/contract.ts";
-import { advanceRun } from "./advance-run.ts";
+import { type AdvanceQueue, advanceRun } from "./advance-run.ts";
 import type { Engine, WaitView, WorkflowView } from "./api.ts";
 import { awaitRun } from "./await-run.ts";
 import { createBatcher } from "./batcher.ts";
@@ -65,6 +65,7 @@ export function createEngine(options: {
   const settings = { ...SETTINGS_DEFAULT, ...options.settings };
   const clock = createClock(options.wallMicros);
   const hub = createNoticeHub();
+  const advancing: AdvanceQueue = new Set();
   let isStopping = false;
   let strayTimer: NodeJS.Timeout | undefined;
   let pollTimer: NodeJS.Timeout | undefined;
@@ -103,7 +104,7 @@ export function createEngine(options: {
     pending: lease.pending,
     hasOthers: lease.hasOthers,
     isStopping: () => isStopping,
-    advance: (key) => advanceRun(context, key),
+    advance: (key) => advanceRun(context, advancing, key),
     deliverMail: (key) => void deliverMail(context, key),
     wakeListeners: (channel, eventId) => waker.wakeListeners(channel, eventId),
     armTimer: (wakeTime) => timers.arm(wakeTime),

@@ -20,6 +20,8 @@ export type RunTable = {
   readonly size: number;
   /** Runs `work` when every earlier operation on the run has ended. @throws {DomainError} OVERLOADED */
   exclusive<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T>;
+  /** The same, never refused: for the run's own next step, without which it would stand still. */
+  exclusiveAlways<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T>;
   /** Whether the run is in hand. */
   has(key: RunKey): boolean;
   /** Resolves when no operation is under way. */
@@ -34,35 +36,37 @@ export function runKeyText(key: RunKey): string {
 export function createRunTable(): RunTable {
   const entries = new Map<string, RunEntry & { tail: Promise<unknown> }>();
   const idleCallbacks: (() => void)[] = [];
+
+  async function enqueue<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T> {
+    const text = runKeyText(key);
+    const entry = entries.get(text) ?? { key, operations: 0, tail: Promise.resolve() };
+    entries.set(text, entry);
+    entry.operations++;
+    const done = entry.tail.then(() => work(entry));
+    entry.tail = done.catch(() => undefined);
+    try {
+      return await done;
+    } finally {
+      entry.operations--;
+      if (entry.operations === 0) {
+        entries.delete(text);
+        if (entries.size === 0) for (const callback of idleCallbacks.splice(0)) callback();
+      }
+    }
+  }
+
   return {
     get size() {
       return entries.size;
     },
     has: (key) => entries.has(runKeyText(key)),
     idle: () => (entries.size === 0 ? Promise.resolve() : new Promise((resolve) => idleCallbacks.push(resolve))),
-    async exclusive(key, work) {
-      const text = runKeyText(key);
-      let entry = entries.get(text);
-      if (entry === undefined) {
-        entry = { key, operations: 0, tail: Promise.resolve() };
-        entries.set(text, entry);
-      }
-      if (entry.operations >= OPERATIONS_PER_RUN_MAX) {
-        throw new DomainError("OVERLOADED", `Too much is asked of run ${key.runId} at once.`, { retryAfterMs: 1_000 });
-      }
-      entry.operations++;
-      const mine = entry;
-      const done = mine.tail.then(() => work(mine));
-      mine.tail = done.catch(() => undefined);
-      try {
-        return await done;
-      } finally {
-        mine.operations--;
-        if (mine.operations === 0) {
-          entries.delete(text);
-          if (entries.size === 0) for (const callback of idleCallbacks.splice(0)) callback();
-        }
-      }
+    exclusive(key, work) {
+      const operations = entries.get(runKeyText(key))?.operations ?? 0;
+      if (operations < OPERATIONS_PER_RUN_MAX) return enqueue(key, work);
+      const message = `Too much is asked of run ${key.runId} at once.`;
+      return Promise.reject(new DomainError("OVERLOADED", message, { retryAfterMs: 1_000 }));
     },
+    exclusiveAlways: enqueue,
   };
 }

@@ -37,7 +37,7 @@ export type StoredRun = {
 
 /** What happened to a run that watchers of all runs want to know. */
 export type NoticeKind = "started" | "waiting" | "resumed" | "paused" | "unpaused" | "completed" | "failed" | "cancelled";
-export type NoticeDraft = { kind: NoticeKind; seq: number; time: Instant };
+export type NoticeDraft = { kind: NoticeKind; seq: number };
 
 /** An open wait to be listed in the inbox and found by events. */
 export type OpenWait = Wait & { seq: number };
@@ -120,7 +120,7 @@ export type Surroundings = {
   nextWakeTime?: Instant;
 };
 
-/** A notice in the feed over all runs, at its position. */
+/** A notice in the feed over all runs, at its position. `time` is when its batch was committed, by the database's clock. */
 export type FeedEntry = RunKey & { laneId: number; batchNo: number; ordinal: number; kind: NoticeKind; seq: number; time: Instant };
 
 /** How far a reader has come in one lane; entries behind (batchNo, ordinal) are unread. */

@@ -5,7 +5,7 @@ import { assertJson, type Json } from "../../core/json.ts";
 import type { RunState } from "../../core/run.ts";
 import { BatchRejectedError, LaneFencedError } from "../contract.ts";
 import type { Batch, BatchItem, Delivery, ItemOutcome, Transition } from "../contract.ts";
-import { type LaneRow, type MemoryDatabase, readStored, rowKey, type RunRow, STORED_BOUNDS } from "./database.ts";
+import { type LaneRow, type MemoryDatabase, nextCommitTime, readStored, rowKey, type RunRow, STORED_BOUNDS } from "./database.ts";
 import { emitEvent } from "./events.ts";
 import { deliverMail } from "./mail.ts";
 import { closeWait, openWait } from "./waits.ts";
@@ -118,7 +118,8 @@ function applyTransition(database: MemoryDatabase, place: BatchPlace, transition
   const key = rowKey(tenantId, runId);
   database.runs.set(key, rowAfter(database.runs.get(key), transition));
   for (const job of transition.jobs) database.jobKeys.add(job.idempotency_key);
-  for (const { kind, seq, time } of transition.notices) {
+  const time = nextCommitTime(database);
+  for (const { kind, seq } of transition.notices) {
     const { lane, batchNo } = place;
     lane.feed.push({ tenantId, runId, laneId: lane.laneId, batchNo, ordinal: place.nextOrdinal, kind, seq, time });
     place.nextOrdinal += 1;

@@ -103,11 +103,19 @@ export type MemoryDatabase = {
   readonly listeners: Set<(payload: string) => void>;
   lastMailId: number;
   lastLaneId: number;
+  /** When the last batch was committed; the next one is later, even where a test's clock stands still. */
+  lastCommitMicros: number;
 };
 
 /** Database time. */
 export function timeOf(database: MemoryDatabase): Instant {
   return instantFromEpochMicros(database.nowMicros());
+}
+
+/** The time of a commit: later than that of every commit before. */
+export function nextCommitTime(database: MemoryDatabase): Instant {
+  database.lastCommitMicros = Math.max(database.nowMicros(), database.lastCommitMicros + 1);
+  return instantFromEpochMicros(database.lastCommitMicros);
 }
 
 /** Unique per tenant and id, for maps: ids hold no slash. */

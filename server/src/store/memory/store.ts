@@ -41,6 +41,7 @@ export function createMemoryDatabase({ now }: { now: () => number }): MemoryData
     listeners: new Set(),
     lastMailId: 0,
     lastLaneId: 0,
+    lastCommitMicros: 0,
   };
 }
 

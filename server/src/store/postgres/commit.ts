@@ -1,0 +1,270 @@
+/**
+ * A batch as one statement: `commit_batch` (migrations/0001_commit_batch.sql) with a JSON text for each kind of row. Sections
+ * that a batch does not have are null. JSON, because encoding it costs Node a third of what array literals cost.
+ */
+import assert from "node:assert/strict";
+import { type Channel, channelKey } from "../../core/event.ts";
+import type { Batch, ItemOutcome, Transition } from "../contract.ts";
+import { attempt, commitErrorOf } from "./errors.ts";
+import { rowsParameter, type Sql } from "./client.ts";
+import { bytesToHex, encodeStateRest, hexToBytea } from "./run-row.ts";
+
+type Rows = object[];
+
+type Sections = {
+  channels: Rows;
+  expected: Rows;
+  moves: Rows;
+  starts: Rows;
+  payloads: Rows;
+  records: Rows;
+  events: Rows;
+  closings: Rows;
+  waits: Rows;
+  cancels: Rows;
+  jobs: Rows;
+  readMail: Rows;
+  mail: Rows;
+  notices: Rows;
+};
+
+/** A channel that a batch touches. `index` is its place in lock order, from 1, as SQL counts. */
+type TouchedChannel = { channel: Channel; index: number; events: number };
+
+/** Commits a batch. @throws as `Store.commit` */
+export async function commit(sql: Sql, batch: Batch): Promise<ItemOutcome[]> {
+  const sections = sectionsOf(batch);
+  // Encoded once, also if the batch loses against others and is sent again.
+  const texts = Object.fromEntries(
+    Object.entries(sections).map(([name, rows]) => [name, rows.length === 0 ? null : rowsParameter(rows)]),
+  ) as Record<keyof Sections, string | null>;
+  const moveItems = `{${sections.moves.map((move) => (move as { item: number }).item).join()}}`;
+  try {
+    return outcomesOf(batch, await attempt(() => commitBatch(sql, batch, texts, moveItems)));
+  } catch (error) {
+    throw commitErrorOf(error);
+  }
+}
+
+type OutcomeRow = { item: number; outcome: "emitted" | "conflict" | "channel_moved"; number: number | null };
+
+async function commitBatch(
+  sql: Sql,
+  { laneId, batchNo }: Batch,
+  rows: Record<keyof Sections, string | null>,
+  moveItems: string,
+): Promise<OutcomeRow[]> {
+  return await sql<OutcomeRow[]>`
+    select item, outcome, number from commit_batch(
+      ${laneId}::bigint, ${batchNo}::bigint, ${rows.channels}::text::json, ${rows.expected}::text::json,
+      ${rows.moves}::text::json, ${moveItems}::text::int[], ${rows.starts}::text::json, ${rows.payloads}::text::json,
+      ${rows.records}::text::json, ${rows.events}::text::json, ${rows.closings}::text::json, ${rows.waits}::text::json,
+      ${rows.cancels}::text::json, ${rows.jobs}::text::json, ${rows.readMail}::text::json, ${rows.mail}::text::json,
+      ${rows.notices}::text::json
+    )`;
+}
+
+/** What is not said to be otherwise is committed; a delivered event that got no number was a duplicate. */
+function outcomesOf(batch: Batch, rows: OutcomeRow[]): ItemOutcome[] {
+  const outcomes = batch.items.map<ItemOutcome>((item) =>
+    item.type === "delivery" && item.delivery.type === "event" ? { type: "duplicate" } : { type: "committed" },
+  );
+  for (const { item, outcome, number } of rows) {
+    if (outcome !== "emitted") outcomes[item] = { type: outcome };
+    else if (batch.items[item]?.type === "delivery" && number !== null) outcomes[item] = { type: "committed", number };
+  }
+  return outcomes;
+}
+
+function sectionsOf(batch: Batch): Sections {
+  const sections: Sections = {
+    channels: [],
+    expected: [],
+    moves: [],
+    starts: [],
+    payloads: [],
+    records: [],
+    events: [],
+    closings: [],
+    waits: [],
+    cancels: [],
+    jobs: [],
+    readMail: [],
+    mail: [],
+    notices: [],
+  };
+  const channels = touchedChannels(batch);
+  for (const [item, entry] of batch.items.entries()) {
+    if (entry.type === "transition") {
+      addTransition(sections, item, entry.transition);
+      addEvents(sections, channels, item, entry.transition.events);
+      const expected = entry.transition.expectChannel;
+      if (expected !== undefined) {
+        const { index } = touched(channels, expected.channel);
+        sections.expected.push({ item, channel: index, up_to: expected.upTo });
+      }
+    } else if (entry.delivery.type === "event") {
+      addEvents(sections, channels, item, [entry.delivery.event]);
+    } else {
+      const { tenantId, runId, mail } = entry.delivery;
+      const { kind, actorId, reason } = mail;
+      sections.mail.push({ item, tenant_id: tenantId, run_id: runId, kind, actor_id: actorId, reason });
+    }
+  }
+  for (const { channel, index, events } of channels.values()) {
+    const { tenantId, scope, scopeId } = channel;
+    sections.channels.push({ tenant_id: tenantId, scope, scope_id: scopeId, events, position: index });
+  }
+  return sections;
+}
+
+/** Every channel of a batch, in the order in which all servers lock channels. Its events are counted while they are added. */
+function touchedChannels(batch: Batch): Map<string, TouchedChannel> {
+  const channels = new Map<string, Channel>();
+  const touch = (channel: Channel): unknown => channels.set(channelKey(channel), channel);
+  for (const item of batch.items) {
+    if (item.type === "transition") {
+      item.transition.events.forEach(touch);
+      if (item.transition.expectChannel !== undefined) touch(item.transition.expectChannel.channel);
+    } else if (item.delivery.type === "event") {
+      touch(item.delivery.event);
+    }
+  }
+  const inLockOrder = [...channels].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return new Map(inLockOrder.map(([key, channel], place) => [key, { channel, index: place + 1, events: 0 }]));
+}
+
+function touched(channels: ReadonlyMap<string, TouchedChannel>, channel: Channel): TouchedChannel {
+  const entry = channels.get(channelKey(channel));
+  assert(entry !== undefined);
+  return entry;
+}
+
+function addEvents(
+  { events }: Sections,
+  channels: ReadonlyMap<string, TouchedChannel>,
+  item: number,
+  drafts: Transition["events"],
+): void {
+  for (const draft of drafts) {
+    const entry = touched(channels, draft);
+    entry.events += 1;
+    events.push({
+      item,
+      channel: entry.index,
+      position: entry.events,
+      event_id: draft.eventId,
+      name: draft.name,
+      key: draft.key,
+      payload: JSON.stringify(draft.payload),
+      emit_time: draft.emitTime,
+      actor_id: draft.actorId,
+    });
+  }
+}
+
+function addTransition(sections: Sections, item: number, transition: Transition): void {
+  const { tenantId: tenant_id, runId: run_id, closeWait, openWait } = transition;
+  const key = { item, tenant_id, run_id };
+  addRun(sections, item, transition);
+  for (const record of transition.records) {
+    sections.records.push({
+      ...key,
+      seq: record.seq,
+      header: record.header,
+      hash: hexToBytea(record.hash),
+      body: record.body,
+      body_salt: bytesToHex(record.bodySalt),
+      given: record.given,
+      given_salt: record.givenSalt === undefined ? undefined : bytesToHex(record.givenSalt),
+    });
+  }
+  for (const [ordinal, notice] of transition.notices.entries()) {
+    // An item has far fewer notices than this, so ordinals rise through the batch.
+    sections.notices.push({ ...key, ordinal: item * NOTICES_PER_ITEM_MAX + ordinal, ...notice });
+  }
+  if (closeWait !== undefined) {
+    sections.closings.push({
+      ...key,
+      wait_id: closeWait.waitId,
+      close_time: closeWait.closeTime,
+      closed_by: closeWait.by,
+      run_seq: closeWait.runSeq,
+      request_id: closeWait.requestId,
+      actor_id: closeWait.actorId,
+    });
+  }
+  if (openWait !== undefined) {
+    const { seq, ...wait } = openWait;
+    const { wait_id, reason, create_time, names, scope, scope_id, key: waitKey, assignees } = wait;
+    const body = JSON.stringify(wait);
+    sections.waits.push({
+      ...key,
+      wait_id,
+      reason,
+      seq,
+      create_time,
+      names,
+      scope,
+      scope_id,
+      key: waitKey,
+      assignees,
+      body,
+    });
+  }
+  if (transition.cancelJobs) sections.cancels.push(key);
+  for (const { nodeId, payload, ...job } of transition.jobs) {
+    sections.jobs.push({ ...key, ...job, node_id: nodeId, payload: JSON.stringify(payload) });
+  }
+  for (const mailId of transition.consumedMail) sections.readMail.push({ ...key, mail_id: mailId });
+}
+
+/** A transition is at most 64 records, of which few are worth a notice. */
+const NOTICES_PER_ITEM_MAX = 1_000;
+
+function addRun(sections: Sections, item: number, transition: Transition): void {
+  const { after, expectedSeq, wakeTime } = transition;
+  const { state } = after;
+  const key = { item, tenant_id: state.tenantId, run_id: state.runId };
+  const changing = {
+    ...key,
+    status: state.status,
+    paused: state.paused,
+    node: state.node,
+    seq: state.seq,
+    head_hash: hexToBytea(after.headHash),
+    wait_reason: state.wait?.reason,
+    owner_lane: after.ownerLane,
+    wake_at: wakeTime,
+    update_time: state.updateTime,
+    end_time: state.endTime,
+    format: after.format,
+    state: encodeStateRest(state),
+  };
+  if (expectedSeq === 0) {
+    sections.starts.push({
+      ...changing,
+      workflow_id: state.workflowId,
+      version: state.version,
+      create_time: state.createTime,
+      session_id: state.sessionId,
+      actor_id: state.actorId,
+      parent_run_id: state.parentRunId,
+      root_run_id: state.rootRunId,
+      labels: state.labels,
+      request_digest: hexToBytea(after.requestDigest),
+    });
+  } else {
+    sections.moves.push({ ...changing, expected_seq: expectedSeq });
+  }
+  if (transition.varsChanged || transition.outputChanged || expectedSeq === 0) {
+    const hasVars = transition.varsChanged || expectedSeq === 0;
+    // No JSON text is empty: the empty text takes a stored output away.
+    const output = state.output === undefined ? "" : JSON.stringify(state.output);
+    sections.payloads.push({
+      ...key,
+      ...(hasVars ? { vars: JSON.stringify(state.vars) } : {}),
+      ...(transition.outputChanged ? { output } : {}),
+    });
+  }
+}

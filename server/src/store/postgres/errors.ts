@@ -1,0 +1,144 @@
+/**
+ * What Postgres and the connection say, and what it means here. Every SQLSTATE that is transient is named in this file
+ * (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+ */
+import { BatchOutcomeUnknownError, BatchRejectedError, LaneFencedError, StoreUnavailableError } from "../contract.ts";
+
+/** Raised by `commit_batch`. */
+const LANE_ENDED = "AR001";
+const BATCH_DECIDED = "AR002";
+
+/** The transaction was given up in favour of another: nothing of it was committed, and again it may succeed. */
+const CONTENTION = new Set([
+  "40001", // serialization_failure
+  "40P01", // deadlock_detected
+  "55P03", // lock_not_available: lock_timeout
+]);
+
+/** The connection could not be made, so the statement was never sent. */
+const NEVER_SENT = new Set([
+  "CONNECT_TIMEOUT",
+  "CONNECTION_ENDED", // the pool was closed before
+  "ECONNREFUSED",
+  "ENOENT", // no socket file
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "57P03", // cannot_connect_now: starting up or shutting down
+  "53300", // too_many_connections
+  "08001", // sqlclient_unable_to_establish_sqlconnection
+  "08004", // sqlserver_rejected_establishment_of_sqlconnection
+]);
+
+/** The connection went away under the statement: nobody can say what became of it. */
+const LOST = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_DESTROYED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "57P01", // admin_shutdown
+  "57P02", // crash_shutdown
+  "57P05", // idle_session_timeout
+  "25P03", // idle_in_transaction_session_timeout
+  "08000", // connection_exception
+  "08003", // connection_does_not_exist
+  "08006", // connection_failure
+  "08007", // transaction_resolution_unknown
+  "08P01", // protocol_violation: a pooler that lost its server says so
+]);
+
+/** Classes that speak of the data in the statement, not of the database. */
+const DATA_CLASSES = new Set([
+  "21", // cardinality violation
+  "22", // data exception
+  "23", // integrity constraint violation
+  "44", // with check option violation
+  "54", // program limit exceeded: an index entry that is too long
+]);
+
+/** How often a statement that lost against others is sent again. */
+export const CONTENTION_RETRIES_MAX = 3;
+
+/** A statement without a reply for so long is given up: the database hangs, or the way to it is cut. Far above what any
+ *  statement of this store takes, far below what TCP takes to notice. */
+export const CALL_TIMEOUT_MS = 15_000;
+
+/** A reply that did not come in time. */
+class CallTimeoutError extends Error {}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+/** Whether the statement lost against others and nothing of it was committed. */
+export function isContention(error: unknown): boolean {
+  return CONTENTION.has(codeOf(error));
+}
+
+/** Whether a lock was not given within lock_timeout. */
+export function isLockTimeout(error: unknown): boolean {
+  return codeOf(error) === "55P03";
+}
+
+/** Whether a statement may have been committed though it failed. */
+export function isOutcomeUnknown(error: unknown): boolean {
+  return error instanceof CallTimeoutError || LOST.has(codeOf(error));
+}
+
+/** Runs `work` again while it loses against others, and gives it up when there is no reply. */
+export async function attempt<T>(work: () => Promise<T>): Promise<T> {
+  for (let retry = 0; ; retry++) {
+    try {
+      return await withTimeout(work());
+    } catch (error) {
+      if (retry >= CONTENTION_RETRIES_MAX || !isContention(error)) throw error;
+    }
+  }
+}
+
+async function withTimeout<T>(work: Promise<T>): Promise<T> {
+  const timeout = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    timeout.reject(new CallTimeoutError(`no reply from the database within ${CALL_TIMEOUT_MS} ms`));
+  }, CALL_TIMEOUT_MS);
+  try {
+    return await Promise.race([work, timeout.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a failed statement other than a commit means: what the request was refused for stays, all else is the database's. */
+export function storeErrorOf(error: unknown): Error {
+  const code = codeOf(error);
+  const isFault =
+    NEVER_SENT.has(code) || isOutcomeUnknown(error) || isContention(error) || /^(25|53|55|57|58|XX)/.test(code);
+  if (isFault) return unavailable(error);
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** What a failed `commit_batch` means for its batch. */
+export function commitErrorOf(error: unknown): Error {
+  const code = codeOf(error);
+  const options = { cause: error };
+  if (code === LANE_ENDED) return new LaneFencedError("the lane's lease has ended", options);
+  // Whether by this statement or before it: settleBatch knows.
+  if (code === BATCH_DECIDED)
+    return new BatchOutcomeUnknownError("the batch number was used or voided before", options);
+  if (isOutcomeUnknown(error)) return new BatchOutcomeUnknownError(messageOf(error), options);
+  if (DATA_CLASSES.has(code.slice(0, 2))) return new BatchRejectedError(messageOf(error), options);
+  // All else is a refusal to work, not to take this batch: a full disk, a standby, a missing migration. Taken for a refusal
+  // of the batch, it would fail runs that nothing is wrong with.
+  return unavailable(error);
+}
+
+function unavailable(error: unknown): StoreUnavailableError {
+  return new StoreUnavailableError(`the database is not available: ${messageOf(error)}`, { cause: error });
+}
+
+function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text === "" ? codeOf(error) : text;
+}

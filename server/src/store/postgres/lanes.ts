@@ -1,0 +1,115 @@
+/** Leases of servers and their lanes, and what became of a batch. */
+import { randomInt } from "node:crypto";
+import type { Instant } from "../../core/duration.ts";
+import type { Lane, LaneState, ServerLease, Surroundings } from "../contract.ts";
+import { lockTimeout, type Sql } from "./client.ts";
+import { isLockTimeout } from "./errors.ts";
+import { orphanedLanes } from "./runs.ts";
+
+/** Held while lane ids are given out, so that the transaction with the lower ids is visible first. */
+const LANE_IDS_LOCK = 7_400_002;
+const NONCE_MAX = 2 ** 31 - 1;
+
+export async function openServer(
+  sql: Sql,
+  { serverId, process, lanes }: { serverId: string; process: string; lanes: number },
+): Promise<Lane[]> {
+  const nonces = Array.from({ length: lanes }, () => ({ nonce: randomInt(NONCE_MAX) }));
+  const opened = await sql.begin(async (transaction) => {
+    await transaction`select pg_advisory_xact_lock(${LANE_IDS_LOCK})`;
+    await transaction`insert into servers (server_id, process) values (${serverId}, ${process})`;
+    return await transaction<{ lane_id: number; nonce: number }[]>`
+      insert into lanes (server_id, nonce)
+      select ${serverId}, nonce from json_to_recordset(${JSON.stringify(nonces)}::text::json) as n (nonce int)
+      returning lane_id, nonce`;
+  });
+  return opened.map(({ lane_id, nonce }) => ({ laneId: lane_id, nonce })).toSorted((a, b) => a.laneId - b.laneId);
+}
+
+type SurroundingsRow = {
+  now: Instant;
+  lease_held: boolean;
+  others: { serverId: string; process: string; renewals: number }[] | null;
+  has_orphans: boolean;
+  next_wake_time: Instant | null;
+};
+
+/** Renews the lease and looks around: one statement. */
+export async function lookAround(sql: Sql, serverId: string): Promise<Surroundings> {
+  const [row] = await sql<SurroundingsRow[]>`
+    with renewed as (
+      update servers set renewals = renewals + 1 where server_id = ${serverId} and ended_at is null returning server_id
+    )
+    select
+      clock_timestamp() as now,
+      exists (select from renewed) as lease_held,
+      (
+        select json_agg(json_build_object('serverId', server_id, 'process', process, 'renewals', renewals))
+        from servers where ended_at is null and server_id <> ${serverId}
+      ) as others,
+      exists (${orphanedLanes(sql)}) as has_orphans,
+      (select wake_at from runs where wake_at is not null order by wake_at limit 1) as next_wake_time`;
+  if (row === undefined) throw new Error("the look around gave no row");
+  const others: ServerLease[] = row.others ?? [];
+  return {
+    now: row.now,
+    leaseHeld: row.lease_held,
+    others,
+    hasOrphans: row.has_orphans,
+    ...(row.next_wake_time === null ? {} : { nextWakeTime: row.next_wake_time }),
+  };
+}
+
+/** Ends a lease. The lanes' rows are locked by the batches in flight, so this waits for them, each at most lock_timeout. */
+export async function endServer(sql: Sql, serverId: string): Promise<void> {
+  await sql.begin(async (transaction) => {
+    await transaction`select from ${lockTimeout(sql)}`;
+    await transaction`update lanes set ended_at = now() where server_id = ${serverId} and ended_at is null`;
+    await transaction`update servers set ended_at = now() where server_id = ${serverId} and ended_at is null`;
+  });
+}
+
+/** Voids the batch unless it was committed. Waits while the row is locked by the batch itself. */
+async function voidBatch(sql: Sql, laneId: number, batchNo: number): Promise<void> {
+  await sql`
+    with voided as (
+      update lanes set last_batch_no = ${batchNo} where lane_id = ${laneId} and last_batch_no < ${batchNo}
+      returning lane_id
+    )
+    insert into void_batches (lane_id, batch_no) select lane_id, ${batchNo}::bigint from voided`;
+}
+
+/** Numbers of a lane rise, so a batch that is not above the last one and was not voided was committed. */
+async function isVoid(sql: Sql, laneId: number, batchNo: number): Promise<boolean> {
+  const [row] = await sql<{ is_void: boolean }[]>`
+    select exists (select from void_batches where lane_id = ${laneId} and batch_no = ${batchNo})
+      or not exists (select from lanes where lane_id = ${laneId}) as is_void`;
+  return row?.is_void ?? true;
+}
+
+/** Says what became of a batch, once and for all. */
+export async function settleBatch(sql: Sql, laneId: number, batchNo: number): Promise<"committed" | "void"> {
+  for (;;) {
+    try {
+      await voidBatch(sql, laneId, batchNo);
+      return (await isVoid(sql, laneId, batchNo)) ? "void" : "committed";
+    } catch (error) {
+      // A database may have a lock_timeout of its own; whoever waits for this answer can do nothing without it.
+      if (!isLockTimeout(error)) throw error;
+    }
+  }
+}
+
+/** Lanes as the feed's cursors see them. */
+export async function listLanes(sql: Sql, aboveLaneId: number): Promise<LaneState[]> {
+  const rows = await sql<{ lane_id: number; nonce: number; ended: boolean; last_batch_no: number }[]>`
+    select lane_id, nonce, ended_at is not null as ended, last_batch_no
+    from lanes where ended_at is null or lane_id > ${aboveLaneId}
+    order by lane_id`;
+  return rows.map((row) => ({
+    laneId: row.lane_id,
+    nonce: row.nonce,
+    ended: row.ended,
+    lastBatchNo: row.last_batch_no,
+  }));
+}

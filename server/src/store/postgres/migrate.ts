@@ -1,0 +1,65 @@
+/** Brings a database to this release's schema: forward only, one server at a time, old servers may go on working. */
+import { drizzle } from "drizzle-orm/postgres-js";
+import { migrate as applyMigrations } from "drizzle-orm/postgres-js/migrator";
+import { fileURLToPath } from "node:url";
+import postgres from "postgres";
+import { isLockTimeout, storeErrorOf } from "./errors.ts";
+
+const MIGRATIONS = fileURLToPath(new URL("../../../migrations", import.meta.url));
+
+/** The oldest Postgres this project promises to run on. */
+const VERSION_MIN = 150_000;
+
+/** Which advisory lock the migrating server holds; any number that no one else uses. */
+const MIGRATION_LOCK = 7_400_001;
+
+/** A table lock that is not given at once would make everyone queue behind it, so a migration asks briefly and often. */
+const LOCK_TIMEOUT = "2s";
+const LOCK_ATTEMPTS_MAX = 30;
+
+const CONNECT_TIMEOUT_S = 5;
+
+/** A database that this release does not run on. */
+export class UnsuitableDatabaseError extends Error {}
+
+/**
+ * Applies the migrations that the database does not have yet. Waits while another server does so.
+ * @param url a direct URL, not one of a pooler in transaction mode
+ * @throws UnsuitableDatabaseError: Postgres is too old, or its encoding is not UTF8; StoreUnavailableError
+ */
+export async function migrate(url: string): Promise<void> {
+  // A session lock and a session setting need one connection of their own.
+  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: CONNECT_TIMEOUT_S, fetch_types: false });
+  try {
+    await assertSuitable(sql);
+    await sql`select pg_advisory_lock(${MIGRATION_LOCK})`;
+    await sql`select set_config('lock_timeout', ${LOCK_TIMEOUT}, false)`;
+    for (let attempts = 1; ; attempts++) {
+      try {
+        await applyMigrations(drizzle(sql), { migrationsFolder: MIGRATIONS });
+        return;
+      } catch (error) {
+        const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+        if (attempts >= LOCK_ATTEMPTS_MAX || !isLockTimeout(cause)) throw cause;
+      }
+    }
+  } catch (error) {
+    throw storeErrorOf(error);
+  } finally {
+    // Ends the session, and its lock with it.
+    await sql.end({ timeout: 1 });
+  }
+}
+
+async function assertSuitable(sql: postgres.Sql): Promise<void> {
+  const [row] = await sql<{ version: string; number: string; encoding: string }[]>`
+    select current_setting('server_version') as version, current_setting('server_version_num') as number,
+      current_setting('server_encoding') as encoding`;
+  if (row === undefined) throw new UnsuitableDatabaseError("the database does not say what it is");
+  if (Number(row.number) < VERSION_MIN) {
+    throw new UnsuitableDatabaseError(`Postgres 15 or newer is needed; this is ${row.version}`);
+  }
+  if (row.encoding !== "UTF8") {
+    throw new UnsuitableDatabaseError(`the database's encoding must be UTF8; it is ${row.encoding}`);
+  }
+}

@@ -1,0 +1,21 @@
+/** Small messages between the servers of one database, by NOTIFY. May be lost; a poll stands behind them. */
+import assert from "node:assert/strict";
+import type { Sql } from "./client.ts";
+
+/** One channel for all: who is interested reads the payload. */
+const NOTIFY_CHANNEL = "abstractruntime";
+/** Postgres takes less than 8,000. */
+const PAYLOAD_BYTES_MAX = 7_000;
+
+export async function notify(sql: Sql, payload: string): Promise<void> {
+  assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, "a notice is small");
+  await sql`select pg_notify(${NOTIFY_CHANNEL}, ${payload})`;
+}
+
+/** Listens on a connection of its own, which postgres.js opens again whenever it is lost. */
+export async function listen(sql: Sql, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
+  const { unlisten } = await sql.listen(NOTIFY_CHANNEL, onPayload);
+  return async () => {
+    await unlisten();
+  };
+}

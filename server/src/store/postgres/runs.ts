@@ -1,0 +1,202 @@
+/** Runs: reading, listing, deleting, claiming. They are written by commit.ts alone, except owner and wake time of claimed ones. */
+import type { Instant } from "../../core/duration.ts";
+import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "../contract.ts";
+import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
+import { runFromRow, type RunRow } from "./run-row.ts";
+
+type KeyRow = { tenant_id: string; run_id: string };
+
+/** Rows for a set of run keys, read as `(tenant_id text, run_id text)`. */
+export function keyRows(keys: readonly RunKey[]): string {
+  return rowsParameter(keys.map(({ tenantId, runId }) => ({ tenant_id: tenantId, run_id: runId })));
+}
+
+export function keyFromRow(row: KeyRow): RunKey {
+  return { tenantId: row.tenant_id, runId: row.run_id };
+}
+
+/** What `runFromRow` reads, without payloads. */
+function runColumns(sql: Sql): Fragment {
+  return sql`
+    r.tenant_id, r.run_id, r.workflow_id, r.version, r.status, r.paused, r.node, r.seq, r.head_hash, r.owner_lane,
+    r.create_time, r.update_time, r.end_time, r.session_id, r.actor_id, r.parent_run_id, r.root_run_id, r.labels,
+    r.request_digest, r.format, r.state`;
+}
+
+export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
+  if (keys.length === 0) return [];
+  // With its limit each key is looked up by itself: no plan walks the table because it was small once.
+  const rows = await sql<RunRow[]>`
+    select run.* from json_to_recordset(${keyRows(keys)}::text::json) as k (tenant_id text, run_id text)
+    cross join lateral (
+      select ${runColumns(sql)}, p.vars, p.output
+      from runs r join run_payloads p on p.tenant_id = r.tenant_id and p.run_id = r.run_id
+      where r.tenant_id = k.tenant_id and r.run_id = k.run_id
+      limit 1
+    ) as run`;
+  const found = new Map(rows.map((row) => [mapKey(keyFromRow(row)), row]));
+  // Decoded for each key, so that a key given twice gives two runs that share nothing.
+  return keys.map((key) => {
+    const row = found.get(mapKey(key));
+    return row === undefined ? undefined : runFromRow(row);
+  });
+}
+
+function mapKey({ tenantId, runId }: RunKey): string {
+  return `${tenantId}/${runId}`;
+}
+
+/** Lists runs without payloads. */
+export async function listRuns(
+  sql: Sql,
+  request: { tenantId: string; filter: RunFilter; order: RunOrder; start?: PageStart; limit: number },
+): Promise<Page<StoredRun>> {
+  const { tenantId, filter, order, start, limit } = request;
+  const time = order === "update_time_desc" ? sql`r.update_time` : sql`r.create_time`;
+  const isAscending = order === "create_time_asc";
+  const direction = isAscending ? sql`asc` : sql`desc`;
+  const operator = isAscending ? sql`>` : sql`<`;
+  const behind =
+    start === undefined ? sql`` : sql`and (${time}, r.run_id) ${operator} (${start.time}::timestamptz, ${start.id})`;
+  const rows = await sql<RunRow[]>`
+    select ${runColumns(sql)} from runs r
+    where ${conditionsOf(sql, tenantId, filter)} ${behind}
+    order by ${time} ${direction}, r.run_id ${direction}
+    limit ${limit + 1}`;
+  const items = rows.slice(0, limit).map(runFromRow);
+  const last = items.at(-1)?.state;
+  if (rows.length <= limit || last === undefined) return { items };
+  const lastTime = order === "update_time_desc" ? last.updateTime : last.createTime;
+  return { items, next: { time: lastTime, id: last.runId } };
+}
+
+const OPEN_STATUSES: ReadonlySet<string> = new Set(["running", "waiting"]);
+
+function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[] {
+  const conditions: Fragment[] = [sql`r.tenant_id = ${tenantId}`];
+  const { statuses, waitingReasons, labels } = filter;
+  if (filter.workflowId !== undefined) conditions.push(sql`and r.workflow_id = ${filter.workflowId}`);
+  if (filter.version !== undefined) conditions.push(sql`and r.version = ${filter.version}`);
+  if (filter.sessionId !== undefined) conditions.push(sql`and r.session_id = ${filter.sessionId}`);
+  if (filter.actorId !== undefined) conditions.push(sql`and r.actor_id = ${filter.actorId}`);
+  if (filter.parentRunId !== undefined) conditions.push(sql`and r.parent_run_id = ${filter.parentRunId}`);
+  if (filter.rootRunId !== undefined) {
+    // In two parts, each of which has an index; a root is its own root.
+    const root = filter.rootRunId;
+    conditions.push(
+      sql`and r.root_run_id = ${root} and (r.run_id = ${root} or (r.parent_run_id is not null and r.root_run_id = ${root}))`,
+    );
+  }
+  if (filter.paused !== undefined) conditions.push(sql`and r.paused = ${filter.paused}`);
+  if (labels !== undefined) conditions.push(sql`and r.labels @> ${JSON.stringify(labels)}::text::jsonb`);
+  if (filter.createTimeAfter !== undefined)
+    conditions.push(sql`and r.create_time >= ${filter.createTimeAfter}::timestamptz`);
+  if (filter.createTimeBefore !== undefined)
+    conditions.push(sql`and r.create_time < ${filter.createTimeBefore}::timestamptz`);
+  if (statuses !== undefined && statuses.length > 0) {
+    conditions.push(sql`and r.status in (select json_array_elements_text(${JSON.stringify(statuses)}::text::json))`);
+    // Few runs are open, and an index knows them.
+    if (statuses.every((status) => OPEN_STATUSES.has(status))) conditions.push(sql`and r.end_time is null`);
+  }
+  if (waitingReasons !== undefined && waitingReasons.length > 0) {
+    const reasons = JSON.stringify(waitingReasons);
+    conditions.push(
+      sql`and r.end_time is null and r.wait_reason in (select json_array_elements_text(${reasons}::text::json))`,
+    );
+  }
+  return conditions;
+}
+
+/** Deletes an ended run with everything of its own, its channel among it. A run that is being changed is not waited for. */
+export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
+  const rows = await sql`
+    with run as (
+      select tenant_id, run_id from ${lockTimeout(sql)}, runs
+      where tenant_id = ${tenantId} and run_id = ${runId} and end_time is not null
+      for update of runs skip locked
+    ),
+    payloads as (delete from run_payloads t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    records as (delete from step_records t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    waits as (delete from waits t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    jobs as (delete from jobs t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    mail as (delete from mail t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    events as (
+      delete from events t using run where t.tenant_id = run.tenant_id and t.scope = 'run' and t.scope_id = run.run_id
+    ),
+    channels as (
+      delete from channels t using run where t.tenant_id = run.tenant_id and t.scope = 'run' and t.scope_id = run.run_id
+    )
+    delete from runs t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id
+    returning t.run_id`;
+  return rows.length > 0;
+}
+
+/** Lanes that own runs and have ended. Owners are few and runs may be many: the index of owners is hopped over, not read. */
+export function orphanedLanes(sql: Sql): Fragment {
+  return sql`
+    with recursive owners (lane_id) as (
+      (select owner_lane from runs where owner_lane is not null order by owner_lane limit 1)
+      union all
+      select (select r.owner_lane from runs r where r.owner_lane > o.lane_id order by r.owner_lane limit 1)
+      from owners o where o.lane_id is not null
+    )
+    select l.lane_id from owners o join lanes l on l.lane_id = o.lane_id where l.ended_at is not null`;
+}
+
+/** Makes a lane the owner of orphans. */
+export async function claimRuns(sql: Sql, laneId: number, limit: number): Promise<RunKey[]> {
+  const rows = await sql<KeyRow[]>`
+    with orphans as materialized (
+      select tenant_id, run_id from runs
+      where owner_lane in (${orphanedLanes(sql)})
+      limit ${limit} for no key update skip locked
+    )
+    update runs r set owner_lane = ${laneId}
+    from orphans o where r.tenant_id = o.tenant_id and r.run_id = o.run_id
+    returning r.tenant_id, r.run_id`;
+  return rows.map(keyFromRow);
+}
+
+/** The runs that a lane owns. */
+export async function listOwnedRuns(sql: Sql, laneId: number): Promise<RunKey[]> {
+  const rows = await sql<KeyRow[]>`select tenant_id, run_id from runs where owner_lane = ${laneId}`;
+  return rows.map(keyFromRow);
+}
+
+type DueRow = { now: Instant; runs: { tenant_id: string; run_id: string }[] | null; next_wake_time: Instant | null };
+
+/** Takes runs that are due and moves their wake time ahead. */
+export async function claimDueRuns(
+  sql: Sql,
+  limit: number,
+  retryAfterMs: number,
+): Promise<{ now: Instant; runs: RunKey[]; nextWakeTime?: Instant }> {
+  const [row] = await sql<DueRow[]>`
+    with due as materialized (
+      select tenant_id, run_id, wake_at from runs
+      where wake_at is not null and wake_at <= now()
+      order by wake_at limit ${limit} for no key update skip locked
+    ), moved as (
+      update runs r set wake_at = now() + ${retryAfterMs} * interval '1 millisecond'
+      from due d where r.tenant_id = d.tenant_id and r.run_id = d.run_id
+      returning r.wake_at
+    )
+    select
+      now() as now,
+      (select json_agg(json_build_object('tenant_id', tenant_id, 'run_id', run_id) order by wake_at) from due) as runs,
+      least(
+        (select min(wake_at) from moved),
+        (
+          select r.wake_at from runs r
+          where r.wake_at is not null
+            and not exists (select from due d where d.tenant_id = r.tenant_id and d.run_id = r.run_id)
+          order by r.wake_at limit 1
+        )
+      ) as next_wake_time`;
+  if (row === undefined) throw new Error("the claim gave no row");
+  return {
+    now: row.now,
+    runs: (row.runs ?? []).map(keyFromRow),
+    ...(row.next_wake_time === null ? {} : { nextWakeTime: row.next_wake_time }),
+  };
+}

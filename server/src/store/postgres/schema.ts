@@ -1,0 +1,357 @@
+/**
+ * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
+ *
+ * Authoritative: `step_records`, the ledger. `runs` and `run_payloads` are a cache of its fold; `waits` an index of the waits in
+ * it. `commit_batch` (migrations/0001) alone writes runs, payloads, records, waits, events, jobs, mail and feed, except that a claim
+ * moves a run's owner or wake time, and that deleting a run deletes.
+ *
+ * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
+ * What `drizzle-kit` cannot say (fill factors, functions) is in the migrations behind the first.
+ */
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+} from "drizzle-orm/pg-core";
+
+/** An id or an id-like word: compared by code unit, whatever the database's locale. */
+const id = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
+const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
+const instant = (name: string) => timestamp(name, { withTimezone: true, mode: "string" });
+const count = (name: string) => bigint(name, { mode: "number" });
+
+/** Facts about this database that all servers share: `token_key`, 32 random bytes in hex. */
+export const settings = pgTable("settings", { key: id("key").primaryKey(), value: text("value").notNull() });
+
+/** Leases of servers. Their ends are observed, not timed: see lanes.ts. */
+export const servers = pgTable("servers", {
+  serverId: id("server_id").primaryKey(),
+  /** Where it runs, for people. */
+  process: text("process").notNull(),
+  renewals: count("renewals").notNull().default(0),
+  startTime: instant("start_time").notNull().defaultNow(),
+  endedAt: instant("ended_at"),
+});
+
+/** Ordered streams of commit batches. An ended lane takes no batch any more. */
+export const lanes = pgTable(
+  "lanes",
+  {
+    /** Allocated under an advisory lock, so that ids become visible in their order. */
+    laneId: count("lane_id").primaryKey().generatedByDefaultAsIdentity(),
+    serverId: id("server_id").notNull(),
+    nonce: integer("nonce").notNull(),
+    /** The last batch that was committed or voided. A batch needs a higher number, so an update of this one column both fences
+     *  a batch and tells afterwards whether it was committed. */
+    lastBatchNo: count("last_batch_no").notNull().default(0),
+    endedAt: instant("ended_at"),
+  },
+  (table) => [
+    index("lanes_open")
+      .on(table.serverId)
+      .where(sql`ended_at is null`),
+  ],
+);
+
+/** Batches that were never committed and never will be. Rare, and kept, so that asking again gives the same answer. */
+export const voidBatches = pgTable(
+  "void_batches",
+  { laneId: count("lane_id").notNull(), batchNo: count("batch_no").notNull() },
+  (table) => [primaryKey({ columns: [table.laneId, table.batchNo] })],
+);
+
+/** Versions of workflows; never changed. */
+export const workflows = pgTable(
+  "workflows",
+  {
+    tenantId: id("tenant_id").notNull(),
+    workflowId: id("workflow_id").notNull(),
+    version: integer("version").notNull(),
+    digest: id("digest").notNull(),
+    /** Proto JSON. */
+    definition: text("definition").notNull(),
+    createTime: instant("create_time").notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.workflowId, table.version] }),
+    unique("workflows_digest").on(table.tenantId, table.workflowId, table.digest),
+    check("workflows_version_from_1", sql`version >= 1`),
+  ],
+);
+
+/** What is the same for all versions of a workflow. Its row is the lock under which versions are numbered. */
+export const workflowHeads = pgTable(
+  "workflow_heads",
+  {
+    tenantId: id("tenant_id").notNull(),
+    workflowId: id("workflow_id").notNull(),
+    lastVersion: integer("last_version").notNull(),
+    /** Null: the last version is the current one. */
+    pinnedVersion: integer("pinned_version"),
+    archived: boolean("archived").notNull().default(false),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.workflowId] }),
+    check("workflow_heads_pinned_exists", sql`pinned_version between 1 and last_version`),
+  ],
+);
+
+/**
+ * Runs without their payloads: what a step changes. No index holds a column that every step changes, so most updates stay on
+ * their page (heap-only tuples; the fill factor leaves room for them).
+ */
+export const runs = pgTable(
+  "runs",
+  {
+    tenantId: id("tenant_id").notNull(),
+    runId: id("run_id").notNull(),
+    workflowId: id("workflow_id").notNull(),
+    version: integer("version").notNull(),
+    status: id("status").notNull(),
+    paused: boolean("paused").notNull(),
+    node: id("node").notNull(),
+    /** The seq of the last record: what commits compare and swap. */
+    seq: count("seq").notNull(),
+    headHash: bytea("head_hash").notNull(),
+    waitReason: id("wait_reason"),
+    /** The lane whose server computes on the run. */
+    ownerLane: count("owner_lane"),
+    wakeAt: instant("wake_at"),
+    createTime: instant("create_time").notNull(),
+    updateTime: instant("update_time").notNull(),
+    endTime: instant("end_time"),
+    sessionId: id("session_id"),
+    actorId: id("actor_id"),
+    parentRunId: id("parent_run_id"),
+    rootRunId: id("root_run_id").notNull(),
+    labels: jsonb("labels").notNull(),
+    requestDigest: bytea("request_digest").notNull(),
+    format: integer("format").notNull(),
+    /** JSON of the rest of the state: what is in no column and not a payload. */
+    state: text("state").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.runId] }),
+    index("runs_by_time").on(table.tenantId, table.createTime, table.runId),
+    index("runs_open")
+      .on(table.tenantId, table.createTime, table.runId)
+      .where(sql`end_time is null`),
+    index("runs_by_workflow").on(table.tenantId, table.workflowId, table.createTime, table.runId),
+    index("runs_by_session")
+      .on(table.tenantId, table.sessionId, table.createTime, table.runId)
+      .where(sql`session_id is not null`),
+    index("runs_by_parent")
+      .on(table.tenantId, table.parentRunId, table.createTime, table.runId)
+      .where(sql`parent_run_id is not null`),
+    index("runs_by_root")
+      .on(table.tenantId, table.rootRunId, table.createTime, table.runId)
+      .where(sql`parent_run_id is not null`),
+    index("runs_owned")
+      .on(table.ownerLane)
+      .where(sql`owner_lane is not null`),
+    index("runs_due")
+      .on(table.wakeAt)
+      .where(sql`wake_at is not null`),
+    check("runs_seq_from_1", sql`seq >= 1`),
+    check("runs_status_known", sql`status in ('running', 'waiting', 'completed', 'failed', 'cancelled')`),
+    check("runs_wait_iff_waiting", sql`(wait_reason is not null) = (status = 'waiting')`),
+    check("runs_end_iff_ended", sql`(end_time is not null) = (status in ('completed', 'failed', 'cancelled'))`),
+    check("runs_owned_iff_active", sql`owner_lane is null or (status = 'running' and not paused)`),
+    check("runs_wake_only_unpaused", sql`wake_at is null or (end_time is null and not paused)`),
+  ],
+);
+
+/** What may be large, written only when it changes. Both are JSON text; vars is null in no stored row. */
+export const runPayloads = pgTable(
+  "run_payloads",
+  {
+    tenantId: id("tenant_id").notNull(),
+    runId: id("run_id").notNull(),
+    /** Nullable for `commit_batch`: in its upsert null means unchanged. */
+    vars: text("vars"),
+    output: text("output"),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.runId] })],
+);
+
+/** The ledger: docs/ledger-format.md. Inserted once, deleted with its run. */
+export const stepRecords = pgTable(
+  "step_records",
+  {
+    tenantId: id("tenant_id").notNull(),
+    runId: id("run_id").notNull(),
+    seq: count("seq").notNull(),
+    /** The exact bytes that are hashed. */
+    header: text("header").notNull(),
+    hash: bytea("hash").notNull(),
+    body: text("body").notNull(),
+    bodySalt: bytea("body_salt").notNull(),
+    given: text("given"),
+    givenSalt: bytea("given_salt"),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.runId, table.seq] }),
+    check("step_records_seq_from_1", sql`seq >= 1`),
+    check("step_records_hash_is_sha256", sql`length(hash) = 32`),
+    check("step_records_given_with_salt", sql`(given is null) = (given_salt is null)`),
+  ],
+);
+
+/** Waits, open and closed; closed ones tell a repeated answer what its first reply was. */
+export const waits = pgTable(
+  "waits",
+  {
+    tenantId: id("tenant_id").notNull(),
+    waitId: id("wait_id").notNull(),
+    runId: id("run_id").notNull(),
+    reason: id("reason").notNull(),
+    /** The seq of the record that opened it. */
+    seq: count("seq").notNull(),
+    createTime: instant("create_time").notNull(),
+    names: text("names").array(),
+    scope: id("scope"),
+    scopeId: id("scope_id"),
+    key: id("key"),
+    assignees: text("assignees").array(),
+    /** The wait as JSON, as it stands in its record. */
+    body: text("body").notNull(),
+    closeTime: instant("close_time"),
+    closedBy: id("closed_by"),
+    closedRunSeq: count("closed_run_seq"),
+    requestId: text("request_id"),
+    answeredBy: id("answered_by"),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.waitId] }),
+    index("waits_by_run").on(table.tenantId, table.runId),
+    index("waits_open")
+      .on(table.tenantId, table.reason, table.createTime, table.waitId)
+      .where(sql`close_time is null`),
+    index("waits_listening")
+      .on(table.tenantId, table.scope, table.scopeId, table.key, table.waitId)
+      .where(sql`close_time is null and reason = 'event'`),
+    check("waits_reason_known", sql`reason in ('event', 'until', 'user', 'job', 'subworkflow')`),
+    check(
+      "waits_event_has_channel",
+      sql`reason <> 'event' or (names is not null and scope is not null and scope_id is not null)`,
+    ),
+    check(
+      "waits_closed_whole",
+      sql`(close_time is null) = (closed_by is null) and (close_time is null) = (closed_run_seq is null)`,
+    ),
+  ],
+);
+
+/** Numbers the events of one (tenant, scope, scope id). Its row lock is held until the commit, so that numbers are in commit
+ *  order; they may have gaps. */
+export const channels = pgTable(
+  "channels",
+  {
+    tenantId: id("tenant_id").notNull(),
+    scope: id("scope").notNull(),
+    scopeId: id("scope_id").notNull(),
+    lastNumber: count("last_number").notNull().default(0),
+    /** The listeners of all events up to this were woken. */
+    wokenNumber: count("woken_number").notNull().default(0),
+    /** When an event was last emitted. */
+    emitTime: instant("emit_time").notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.scope, table.scopeId] }),
+    index("channels_behind")
+      .on(table.emitTime)
+      .where(sql`woken_number < last_number`),
+    check("channels_woken_exists", sql`woken_number between 0 and last_number`),
+    check("channels_scope_known", sql`scope in ('run', 'session', 'workflow', 'global')`),
+  ],
+);
+
+export const events = pgTable(
+  "events",
+  {
+    tenantId: id("tenant_id").notNull(),
+    scope: id("scope").notNull(),
+    scopeId: id("scope_id").notNull(),
+    number: count("number").notNull(),
+    eventId: id("event_id").notNull(),
+    name: id("name").notNull(),
+    key: id("key").notNull(),
+    payload: text("payload").notNull(),
+    emitTime: instant("emit_time").notNull(),
+    actorId: id("actor_id"),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.scope, table.scopeId, table.number] }),
+    uniqueIndex("events_event_id").on(table.tenantId, table.scope, table.scopeId, table.eventId),
+  ],
+);
+
+/** Remote work. Its leases come with the worker stream. */
+export const jobs = pgTable(
+  "jobs",
+  {
+    tenantId: id("tenant_id").notNull(),
+    idempotencyKey: id("idempotency_key").notNull(),
+    runId: id("run_id").notNull(),
+    seq: count("seq").notNull(),
+    nodeId: id("node_id").notNull(),
+    kind: id("kind").notNull(),
+    name: id("name").notNull(),
+    ordinal: integer("ordinal").notNull(),
+    callId: text("call_id"),
+    payload: text("payload").notNull(),
+    state: id("state").notNull(),
+    createTime: instant("create_time").notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.idempotencyKey] }),
+    index("jobs_by_run").on(table.tenantId, table.runId),
+    check("jobs_state_known", sql`state in ('open', 'cancelled')`),
+  ],
+);
+
+/** What others leave for a run without touching its row; deleted by the transition that acts on it. */
+export const mail = pgTable(
+  "mail",
+  {
+    tenantId: id("tenant_id").notNull(),
+    runId: id("run_id").notNull(),
+    mailId: count("mail_id").notNull().generatedByDefaultAsIdentity(),
+    kind: id("kind").notNull(),
+    actorId: id("actor_id"),
+    reason: text("reason"),
+    createTime: instant("create_time").notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.runId, table.mailId] }),
+    index("mail_by_time").on(table.createTime),
+    check("mail_kind_known", sql`kind in ('cancel', 'pause', 'unpause')`),
+  ],
+);
+
+/** Notices over all runs of a tenant, at their place in their lane. */
+export const feed = pgTable(
+  "feed",
+  {
+    tenantId: id("tenant_id").notNull(),
+    laneId: count("lane_id").notNull(),
+    batchNo: count("batch_no").notNull(),
+    ordinal: integer("ordinal").notNull(),
+    runId: id("run_id").notNull(),
+    kind: id("kind").notNull(),
+    seq: count("seq").notNull(),
+    time: instant("time").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.laneId, table.batchNo, table.ordinal] })],
+);

@@ -1,0 +1,411 @@
+/** The shared suite on a real Postgres, and what only Postgres can be tested for: locks, lost connections, plans. */
+import assert from "node:assert/strict";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../../../../tests/support/postgres.ts";
+import type { Instant } from "../../core/duration.ts";
+import type { Channel } from "../../core/event.ts";
+import {
+  BatchOutcomeUnknownError,
+  BatchRejectedError,
+  LaneFencedError,
+  StoreUnavailableError,
+  type Store,
+} from "../contract.ts";
+import { describeStore } from "../store-suite.ts";
+import {
+  assignOf,
+  eventDelivery,
+  eventOf,
+  mailDelivery,
+  openWriter,
+  startOf,
+  waitOf,
+} from "../store-suite-fixtures.ts";
+import { openClient, type Sql } from "./client.ts";
+import { commit } from "./commit.ts";
+import { listListeners, lookUpEvents } from "./events.ts";
+import { loadRuns, claimDueRuns, claimRuns } from "./runs.ts";
+import { listWaits } from "./waits.ts";
+import { createPostgresStore } from "./store.ts";
+
+describeStore("postgres", async () => {
+  const database = await createTestDatabase();
+  return { openStore: () => createPostgresStore({ url: database.url }), close: () => database.drop() };
+});
+
+describeStore("postgres without prepared statements", async () => {
+  const database = await createTestDatabase();
+  return { openStore: () => createPostgresStore({ url: database.url, prepare: false }), close: () => database.drop() };
+});
+
+const COMMITTED = { type: "committed" };
+const PAST = "2020-01-01T00:00:00.000000Z" as Instant;
+const FUTURE = "2999-01-01T00:00:00.000000Z" as Instant;
+
+describe("the store on Postgres", () => {
+  let database: TestDatabase;
+  let store: Store;
+  /** Looks at the database from outside. */
+  let observer: postgres.Sql;
+  let tenants = 0;
+  const newTenant = (): string => `tenant-${++tenants}`;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    store = await createPostgresStore({ url: database.url });
+    observer = postgres(database.url, { max: 1 });
+  });
+  afterAll(async () => {
+    await store.close();
+    await observer.end();
+    await database.drop();
+  });
+
+  /** A transaction on a connection of its own that has done `work` and holds its locks until `release`. */
+  async function hold(work: (sql: postgres.TransactionSql) => Promise<unknown>): Promise<{ release(): Promise<void> }> {
+    const sql = postgres(database.url, { max: 1 });
+    const held = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<void>();
+    const transaction = sql.begin(async (inside) => {
+      await work(inside);
+      held.resolve();
+      await end.promise;
+    });
+    await Promise.race([held.promise, transaction]);
+    return {
+      release: async () => {
+        end.resolve();
+        await transaction;
+        await sql.end();
+      },
+    };
+  }
+
+  function holdRun(runId: string): Promise<{ release(): Promise<void> }> {
+    return hold((sql) => sql`select from runs where run_id = ${runId} for no key update`);
+  }
+
+  function holdChannel(channel: Channel): Promise<{ release(): Promise<void> }> {
+    return hold((sql) => sql`select from channels where tenant_id = ${channel.tenantId} for no key update`);
+  }
+
+  /** Waits until a statement of the store waits for a lock, and gives the process that runs it. */
+  async function blockedBackend(statement: string): Promise<number> {
+    for (;;) {
+      const [backend] = await observer<{ pid: number }[]>`
+        select pid from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like ${`%${statement}%`}`;
+      if (backend !== undefined) return backend.pid;
+    }
+  }
+
+  it("takes a run that someone else has locked for a conflict at once, and moves its neighbours", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const locked = await writer.put(startOf({ tenantId, runId: "locked" }));
+    const free = await writer.put(startOf({ tenantId, runId: "free" }));
+    const holder = await holdRun("locked");
+    // A wait for the lock would end in an error after a second; the holder lets go only afterwards.
+    const outcomes = await writer.commit(assignOf(locked, "x", 1), assignOf(free, "x", 1));
+    await holder.release();
+    expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(await writer.commit(assignOf(locked, "x", 1))).toEqual([COMMITTED]);
+  });
+
+  it("neither waits for a locked run when it is deleted, claimed or mailed", async () => {
+    const writer = await openWriter(store);
+    const doomed = await openWriter(store);
+    const tenantId = newTenant();
+    const run = await doomed.put(startOf({ tenantId, runId: "owned" }, { ownerLane: doomed.laneId }));
+    await store.endServer(doomed.serverId);
+    const holder = await holdRun("owned");
+    expect(await store.claimRuns(writer.laneId, 10)).toEqual([]);
+    expect(await store.deleteRun(run.state)).toBe(false);
+    expect(await writer.deliver(mailDelivery(run.state, { kind: "cancel" }))).toEqual([COMMITTED]);
+    await holder.release();
+    expect(await store.claimRuns(writer.laneId, 10)).toEqual([{ tenantId, runId: "owned" }]);
+  });
+
+  it("ends a lease only after the batch in flight, and fences the next", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+    await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
+    const holder = await holdChannel(channel);
+    const inFlight = writer.deliver(eventDelivery(eventOf(channel, { name: "second" })));
+    await blockedBackend("commit_batch");
+    const ended = store.endServer(writer.serverId);
+    await blockedBackend("update lanes set ended_at");
+    await holder.release();
+    expect(await inFlight).toEqual([{ type: "committed", number: 2 }]);
+    await ended;
+    const late = writer.deliver(eventDelivery(eventOf(channel, { name: "third" })));
+    await expect(late).rejects.toBeInstanceOf(LaneFencedError);
+    expect(await store.listEvents(channel, 0, 10)).toHaveLength(2);
+  });
+
+  it("settles a batch in flight only when it is decided", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+    await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
+    const holder = await holdChannel(channel);
+    const inFlight = writer.deliver(eventDelivery(eventOf(channel, { name: "second" })));
+    await blockedBackend("commit_batch");
+    const settled = store.settleBatch(writer.laneId, writer.batchNo());
+    await blockedBackend("with voided");
+    await holder.release();
+    expect(await settled).toBe("committed");
+    expect(await inFlight).toEqual([{ type: "committed", number: 2 }]);
+  });
+
+  it("says that the outcome is unknown when the connection dies under a batch, and settles it", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+    await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
+    const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+    const holder = await holdChannel(channel);
+    const next = assignOf(run, "x", 1, { events: [eventOf(channel, { name: "second" })] });
+    const commitFailure = writer.commit(next).catch((error: unknown) => error);
+    const pid = await blockedBackend("commit_batch");
+    await observer`select pg_terminate_backend(${pid}, 5000)`;
+    expect(await commitFailure).toBeInstanceOf(BatchOutcomeUnknownError);
+    await holder.release();
+    expect(await store.settleBatch(writer.laneId, writer.batchNo())).toBe("void");
+    expect(await store.loadRuns([run.state])).toEqual([run]);
+    expect(await writer.commit(next)).toEqual([COMMITTED]);
+  });
+
+  it("gives up waiting for a channel after lock_timeout, and nothing is committed", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+    await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
+    const holder = await holdChannel(channel);
+    const start = startOf({ tenantId, runId: "run-1" });
+    const item = { type: "transition", transition: start } as const;
+    const event = { type: "delivery", delivery: eventDelivery(eventOf(channel, { name: "second" })) } as const;
+    await expect(writer.commitItems([item, event])).rejects.toBeInstanceOf(StoreUnavailableError);
+    await holder.release();
+    expect(await store.loadRuns([start])).toEqual([undefined]);
+    expect(await store.listEvents(channel, 0, 10)).toHaveLength(1);
+    expect((await writer.commitItems([item, event])).map((outcome) => outcome.type)).toEqual([
+      "committed",
+      "committed",
+    ]);
+  });
+
+  it("gives up marking a channel that is locked after lock_timeout", async () => {
+    const writer = await openWriter(store);
+    const channel: Channel = { tenantId: newTenant(), scope: "global", scopeId: "" };
+    await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
+    const holder = await holdChannel(channel);
+    const mark = store.markWoken([{ channel, number: 1 }]);
+    await expect(mark).rejects.toBeInstanceOf(StoreUnavailableError);
+    await holder.release();
+    await store.markWoken([{ channel, number: 1 }]);
+    expect(await store.readWoken(channel)).toEqual({ lastNumber: 1, wokenNumber: 1 });
+  });
+
+  it("refuses a wait whose channel moved while the commit waited for it", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+    const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+    const [lookup] = await store.lookUpEvents([{ channel, names: ["go"], startNumber: 0, cursors: [] }]);
+    assert(lookup !== undefined);
+    const emitter = await hold(
+      (sql) => sql`update channels set last_number = last_number + 1 where tenant_id = ${tenantId}`,
+    );
+    const wait = waitOf(
+      run,
+      { reason: "event", names: ["go"], scope: "global", scope_id: "" },
+      { expectChannel: { channel, upTo: lookup.upTo } },
+    );
+    const outcome = writer.commit(wait);
+    await blockedBackend("commit_batch");
+    await emitter.release();
+    expect(await outcome).toEqual([{ type: "channel_moved" }]);
+  });
+
+  it("locks channels in one order, whatever a batch does with them", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const [a, b]: [Channel, Channel] = [
+      { tenantId, scope: "session", scopeId: "a" },
+      { tenantId, scope: "session", scopeId: "b" },
+    ];
+    await writer.deliver(...[a, b].map((channel) => eventDelivery(eventOf(channel, { name: "first" }))));
+    for (const [emitted, expected] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const run = await writer.put(startOf({ tenantId, runId: `emits-${emitted.scopeId}` }));
+      const holder = await hold(
+        (sql) => sql`select from channels where tenant_id = ${tenantId} and scope_id = 'a' for update`,
+      );
+      const committed = writer.commit(
+        assignOf(run, "x", 1, {
+          events: [eventOf(emitted, { name: "e" })],
+          expectChannel: { channel: expected, upTo: Number.MAX_SAFE_INTEGER },
+        }),
+      );
+      await blockedBackend("commit_batch");
+      // It waits for `a`, so it has not touched `b` yet.
+      const free = await observer`
+        select scope_id from channels where tenant_id = ${tenantId} for update skip locked`;
+      await holder.release();
+      expect(await committed).toEqual([COMMITTED]);
+      expect(free).toEqual([{ scope_id: "b" }]);
+    }
+  });
+
+  it("refuses what breaks an invariant of the tables", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    // A paused run has no owner.
+    const broken = startOf({ tenantId, runId: "run-1" }, { state: { paused: true } });
+    broken.after.ownerLane = writer.laneId;
+    const neighbour = startOf({ tenantId, runId: "run-2" });
+    await expect(writer.commit(broken, neighbour)).rejects.toBeInstanceOf(BatchRejectedError);
+    expect(await store.loadRuns([broken, neighbour])).toEqual([undefined, undefined]);
+  });
+
+  it("hands out the runs of a claim again whose reply was lost", async () => {
+    const doomed = await openWriter(store);
+    const heir = await openWriter(store);
+    const tenantId = newTenant();
+    await doomed.put(startOf({ tenantId, runId: "orphan" }, { ownerLane: doomed.laneId }));
+    await store.endServer(doomed.serverId);
+    // Held up after the row was claimed, and cut before the reply: the claim itself is undone or done, the store cannot know.
+    const holder = await hold((sql) => sql`lock table runs in share mode`);
+    const claim = store.claimRuns(heir.laneId, 10).catch((error: unknown) => error);
+    const pid = await blockedBackend("update runs r set owner_lane");
+    await observer`select pg_terminate_backend(${pid}, 5000)`;
+    expect(await claim).toBeInstanceOf(StoreUnavailableError);
+    await holder.release();
+    await observer`update runs set owner_lane = ${heir.laneId} where tenant_id = ${tenantId}`;
+    expect((await store.lookAround(heir.serverId)).hasOrphans).toBe(true);
+    expect(await store.claimRuns(heir.laneId, 10)).toEqual([{ tenantId, runId: "orphan" }]);
+    expect((await store.lookAround(heir.serverId)).hasOrphans).toBe(false);
+  });
+});
+
+describe("plans on Postgres", () => {
+  const MANY = 1_000;
+  let database: TestDatabase;
+  let store: Store;
+  let sql: Sql;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    store = await createPostgresStore({ url: database.url });
+    sql = openClient(database.url, { max: 1 });
+  });
+  afterAll(async () => {
+    await store.close();
+    await sql.end();
+    await database.drop();
+  });
+
+  type Reads = { full_scans: number; rows_read: number };
+
+  /** What a statement read of a table: full scans, and rows through indexes. */
+  async function readsOf(table: string, work: (inside: Sql) => Promise<unknown>): Promise<Reads> {
+    return await sql.begin(async (transaction) => {
+      const counters = () =>
+        transaction<Reads[]>`
+          select seq_scan::bigint as full_scans, coalesce(idx_tup_fetch, 0)::bigint as rows_read
+          from pg_stat_xact_user_tables where relname = ${table}`;
+      const [before] = await counters();
+      await work(transaction as unknown as Sql);
+      const [after] = await counters();
+      assert(before !== undefined && after !== undefined);
+      return { full_scans: after.full_scans - before.full_scans, rows_read: after.rows_read - before.rows_read };
+    });
+  }
+
+  it("a batch reads only the rows it moves, also with a plan that was made when the table was small", async () => {
+    const tenantId = "small";
+    const writer = await openWriter(store);
+    const first = await writer.put(startOf({ tenantId, runId: "first" }));
+    await sql`analyze`;
+    let batchNo = writer.batchNo();
+    const move = (inside: Sql, run: typeof first) =>
+      commit(inside, {
+        laneId: writer.laneId,
+        batchNo: ++batchNo,
+        items: [{ type: "transition", transition: assignOf(run, "x", 1) }],
+      });
+    // Plans are made here, on one row, and kept by this connection.
+    await readsOf("runs", (inside) => move(inside, first));
+    const others = await openWriter(store);
+    const starts = Array.from({ length: MANY }, (_, i) => startOf({ tenantId, runId: `run-${i}` }));
+    for (let i = 0; i < MANY; i += 500) await others.commit(...starts.slice(i, i + 500));
+    const last = starts.at(-1);
+    assert(last !== undefined);
+    const reads = await readsOf("runs", (inside) => move(inside, last.after));
+    expect(reads.full_scans).toBe(0);
+    expect(reads.rows_read).toBeLessThan(10);
+  });
+
+  it("timers, orphans, listeners, open waits, events and runs are found by an index among many", async () => {
+    const tenantId = "many";
+    const writer = await openWriter(store);
+    const channel: Channel = { tenantId, scope: "session", scopeId: "busy" };
+    const starts = Array.from({ length: MANY }, (_, i) => startOf({ tenantId, runId: `run-${i}` }));
+    const waits = starts.map((start, i) =>
+      waitOf(
+        start.after,
+        i % 2 === 0
+          ? { reason: "event", names: ["go"], scope: "session", scope_id: "busy", key: `key-${i}` }
+          : { reason: "until", due_time: FUTURE },
+      ),
+    );
+    for (let i = 0; i < MANY; i += 500) {
+      await writer.commit(...starts.slice(i, i + 500));
+      await writer.commit(...waits.slice(i, i + 500));
+    }
+    const due = await writer.put(startOf({ tenantId, runId: "due" }));
+    await writer.put(waitOf(due, { reason: "until", due_time: PAST }));
+    const asked = await writer.put(startOf({ tenantId, runId: "asked" }));
+    await writer.put(waitOf(asked, { reason: "user" }));
+    const events = Array.from({ length: MANY }, (_, i) => eventOf(channel, { name: `n-${i}` }));
+    await writer.deliver(...events.slice(0, 500).map(eventDelivery));
+    await writer.deliver(...events.slice(500).map(eventDelivery));
+    await sql`analyze`;
+
+    const upTo = MANY;
+    const query = { channel, names: ["n-999"], startNumber: upTo - 10, cursors: [] };
+    const table: [string, string, (inside: Sql) => Promise<unknown>, unknown][] = [
+      ["timers", "runs", (inside) => claimDueRuns(inside, 10, 0), { runs: [{ tenantId, runId: "due" }] }],
+      ["orphans", "runs", (inside) => claimRuns(inside, writer.laneId, 10), []],
+      ["runs", "runs", (inside) => loadRuns(inside, [due.state]), [{ state: { runId: "due" } }]],
+      [
+        "listeners",
+        "waits",
+        (inside) => listListeners(inside, { channel, events: [{ name: "go", key: "key-8" }], limit: 10 }),
+        [{ runId: "run-8" }],
+      ],
+      [
+        "the inbox",
+        "waits",
+        (inside) => listWaits(inside, { tenantId, filter: { reasons: ["user"] }, limit: 10 }),
+        { items: [{ runId: "asked" }] },
+      ],
+      ["events", "events", (inside) => lookUpEvents(inside, [query]), [{ upTo, event: { name: "n-999" } }]],
+    ];
+    const found: unknown[] = [];
+    const reads: (Reads & { what: string })[] = [];
+    for (const [what, relation, work] of table) {
+      const counted = await readsOf(relation, async (inside) => {
+        found.push(await work(inside));
+      });
+      reads.push({ what, ...counted });
+    }
+    expect(found).toMatchObject(table.map(([, , , expected]) => expected));
+    expect(reads.filter((read) => read.full_scans > 0 || read.rows_read > 50)).toEqual([]);
+  });
+});

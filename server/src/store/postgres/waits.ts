@@ -1,0 +1,95 @@
+/** Waits: the inbox, and what a wait was closed by. */
+import type { Instant } from "../../core/duration.ts";
+import type { Wait } from "../../core/wait.ts";
+import type { Page, PageStart, StoredWait, WaitClosing, WaitFilter } from "../contract.ts";
+import type { Fragment, Sql } from "./client.ts";
+import { parseStored } from "./run-row.ts";
+
+type WaitRow = {
+  tenant_id: string;
+  wait_id: string;
+  run_id: string;
+  body: string;
+  create_time: Instant;
+  close_time: Instant | null;
+  closed_by: WaitClosing["by"];
+  closed_run_seq: number;
+  request_id: string | null;
+  answered_by: string | null;
+  workflow_id: string;
+  session_id: string | null;
+  labels: Record<string, string>;
+};
+
+function waitColumns(sql: Sql): Fragment {
+  return sql`
+    w.tenant_id, w.wait_id, w.run_id, w.body, w.create_time, w.close_time, w.closed_by, w.closed_run_seq, w.request_id,
+    w.answered_by, r.workflow_id, r.session_id, r.labels`;
+}
+
+function waitFromRow(row: WaitRow): StoredWait {
+  const closing: WaitClosing | undefined =
+    row.close_time === null
+      ? undefined
+      : {
+          waitId: row.wait_id,
+          closeTime: row.close_time,
+          by: row.closed_by,
+          runSeq: row.closed_run_seq,
+          ...(row.request_id === null ? {} : { requestId: row.request_id }),
+          ...(row.answered_by === null ? {} : { actorId: row.answered_by }),
+        };
+  return {
+    tenantId: row.tenant_id,
+    runId: row.run_id,
+    wait: parseStored(row.body) as unknown as Wait,
+    workflowId: row.workflow_id,
+    ...(row.session_id === null ? {} : { sessionId: row.session_id }),
+    labels: row.labels,
+    ...(closing === undefined ? {} : { closing }),
+  };
+}
+
+export async function getWait(sql: Sql, tenantId: string, waitId: string): Promise<StoredWait | undefined> {
+  const rows = await sql<WaitRow[]>`
+    select ${waitColumns(sql)} from waits w join runs r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
+    where w.tenant_id = ${tenantId} and w.wait_id = ${waitId}`;
+  return rows[0] === undefined ? undefined : waitFromRow(rows[0]);
+}
+
+/** Open waits, oldest first. */
+export async function listWaits(
+  sql: Sql,
+  request: { tenantId: string; filter: WaitFilter; start?: PageStart; limit: number },
+): Promise<Page<StoredWait>> {
+  const { tenantId, filter, start, limit } = request;
+  const behind =
+    start === undefined ? sql`` : sql`and (w.create_time, w.wait_id) > (${start.time}::timestamptz, ${start.id})`;
+  const rows = await sql<WaitRow[]>`
+    select ${waitColumns(sql)} from waits w join runs r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
+    where ${conditionsOf(sql, tenantId, filter)} ${behind}
+    order by w.create_time, w.wait_id limit ${limit + 1}`;
+  const items = rows.slice(0, limit).map(waitFromRow);
+  const last = rows[limit - 1];
+  if (rows.length <= limit || last === undefined) return { items };
+  return { items, next: { time: last.create_time, id: last.wait_id } };
+}
+
+/** One reason is compared, so that the index gives the order as well. */
+function reasonsCondition(sql: Sql, reasons: WaitFilter["reasons"]): Fragment {
+  const [first, ...more] = reasons;
+  if (first !== undefined && more.length === 0) return sql`w.reason = ${first}`;
+  return sql`w.reason in (select json_array_elements_text(${JSON.stringify(reasons)}::text::json))`;
+}
+
+function conditionsOf(sql: Sql, tenantId: string, filter: WaitFilter): Fragment[] {
+  const conditions = [
+    sql`w.tenant_id = ${tenantId} and w.close_time is null and ${reasonsCondition(sql, filter.reasons)}`,
+  ];
+  if (filter.workflowId !== undefined) conditions.push(sql`and r.workflow_id = ${filter.workflowId}`);
+  if (filter.sessionId !== undefined) conditions.push(sql`and r.session_id = ${filter.sessionId}`);
+  if (filter.runId !== undefined) conditions.push(sql`and w.run_id = ${filter.runId}`);
+  if (filter.assignee !== undefined) conditions.push(sql`and ${filter.assignee} = any (w.assignees)`);
+  if (filter.labels !== undefined) conditions.push(sql`and r.labels @> ${JSON.stringify(filter.labels)}::text::jsonb`);
+  return conditions;
+}

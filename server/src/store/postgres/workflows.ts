@@ -1,0 +1,146 @@
+/** Workflows: immutable versions, and which of them is the current one. */
+import type { Instant } from "../../core/duration.ts";
+import type { WorkflowDefinition } from "../../core/workflow.ts";
+import type { StoredWorkflow } from "../contract.ts";
+import { type Fragment, lockTimeout, type Sql } from "./client.ts";
+import { parseStored } from "./run-row.ts";
+
+type WorkflowRow = {
+  tenant_id: string;
+  workflow_id: string;
+  version: number;
+  digest: string;
+  definition: string;
+  create_time: Instant;
+  current: boolean;
+  archived: boolean;
+};
+
+function workflowFromRow(row: WorkflowRow): StoredWorkflow {
+  return {
+    tenantId: row.tenant_id,
+    workflowId: row.workflow_id,
+    version: row.version,
+    digest: row.digest,
+    definition: parseStored(row.definition) as WorkflowDefinition,
+    createTime: row.create_time,
+    current: row.current,
+    archived: row.archived,
+  };
+}
+
+/** `select … from workflows w join workflow_heads h`, without conditions. */
+function selectWorkflows(sql: Sql): Fragment {
+  return sql`
+    select w.tenant_id, w.workflow_id, w.version, w.digest, w.definition, w.create_time, h.archived,
+      w.version = ${currentVersion(sql)} as current
+    from workflows w join workflow_heads h on h.tenant_id = w.tenant_id and h.workflow_id = w.workflow_id`;
+}
+
+function currentVersion(sql: Sql): Fragment {
+  return sql`coalesce(h.pinned_version, h.last_version)`;
+}
+
+/** Registers a definition, or gives the version that has its digest. */
+export async function registerWorkflow(
+  { sql, transactions }: { sql: Sql; transactions: Sql },
+  request: { tenantId: string; digest: string; definition: WorkflowDefinition },
+): Promise<StoredWorkflow> {
+  const { tenantId, digest, definition } = request;
+  const { workflowId } = definition;
+  await insertVersion(transactions, tenantId, workflowId, digest, JSON.stringify(definition));
+  const rows = await sql<WorkflowRow[]>`
+    ${selectWorkflows(sql)}
+    where w.tenant_id = ${tenantId} and w.workflow_id = ${workflowId} and w.digest = ${digest}`;
+  if (rows[0] === undefined) throw new Error(`workflow ${workflowId} is not there after it was registered`);
+  return workflowFromRow(rows[0]);
+}
+
+async function insertVersion(
+  sql: Sql,
+  tenantId: string,
+  workflowId: string,
+  digest: string,
+  definition: string,
+): Promise<void> {
+  await sql.begin(async (transaction) => {
+    await transaction`select from ${lockTimeout(sql)}`;
+    // Makes the head or locks it; the statements behind it see what others registered before.
+    await transaction`
+      insert into workflow_heads (tenant_id, workflow_id, last_version) values (${tenantId}, ${workflowId}, 0)
+      on conflict (tenant_id, workflow_id) do update set last_version = workflow_heads.last_version`;
+    await transaction`
+      with added as (
+        insert into workflows (tenant_id, workflow_id, version, digest, definition)
+        select h.tenant_id, h.workflow_id, h.last_version + 1, ${digest}, ${definition}
+        from workflow_heads h where h.tenant_id = ${tenantId} and h.workflow_id = ${workflowId}
+        on conflict (tenant_id, workflow_id, digest) do nothing
+        returning version
+      )
+      update workflow_heads h set last_version = added.version
+      from added where h.tenant_id = ${tenantId} and h.workflow_id = ${workflowId}`;
+  });
+}
+
+/** version 0: the current one. */
+export async function getWorkflow(
+  sql: Sql,
+  tenantId: string,
+  workflowId: string,
+  version: number,
+): Promise<StoredWorkflow | undefined> {
+  const wanted = version === 0 ? currentVersion(sql) : sql`${version}`;
+  const rows = await sql<WorkflowRow[]>`
+    ${selectWorkflows(sql)} where w.tenant_id = ${tenantId} and w.workflow_id = ${workflowId} and w.version = ${wanted}`;
+  return rows[0] === undefined ? undefined : workflowFromRow(rows[0]);
+}
+
+export async function listWorkflows(
+  sql: Sql,
+  request: {
+    tenantId: string;
+    workflowId?: string;
+    includeArchived: boolean;
+    start?: string | number;
+    limit: number;
+  },
+): Promise<StoredWorkflow[]> {
+  const { tenantId, workflowId, includeArchived, start, limit } = request;
+  const archived = includeArchived ? sql`` : sql`and not h.archived`;
+  const page =
+    workflowId === undefined
+      ? sql`
+          and w.version = ${currentVersion(sql)} ${start === undefined ? sql`` : sql`and w.workflow_id > ${String(start)}`}
+          order by w.workflow_id`
+      : sql`
+          and w.workflow_id = ${workflowId} ${start === undefined ? sql`` : sql`and w.version < ${Number(start)}`}
+          order by w.version desc`;
+  const rows = await sql<WorkflowRow[]>`
+    ${selectWorkflows(sql)} where w.tenant_id = ${tenantId} ${archived} ${page} limit ${limit}`;
+  return rows.map(workflowFromRow);
+}
+
+/** version 0: follow the highest again. */
+export async function setCurrentVersion(
+  sql: Sql,
+  tenantId: string,
+  workflowId: string,
+  version: number,
+): Promise<StoredWorkflow | undefined> {
+  const rows = await sql`
+    update workflow_heads set pinned_version = nullif(${version}::int, 0)
+    where tenant_id = ${tenantId} and workflow_id = ${workflowId} and ${version}::int between 0 and last_version
+    returning workflow_id`;
+  return rows.length === 0 ? undefined : await getWorkflow(sql, tenantId, workflowId, 0);
+}
+
+export async function setArchived(
+  sql: Sql,
+  tenantId: string,
+  workflowId: string,
+  archived: boolean,
+): Promise<StoredWorkflow | undefined> {
+  await sql`
+    update workflow_heads set archived = ${archived} where tenant_id = ${tenantId} and workflow_id = ${workflowId}`;
+  return await getWorkflow(sql, tenantId, workflowId, 0);
+}
