@@ -22,6 +22,8 @@ export const EVENT_CURSORS_MAX = 1_000;
 export const CALLS_MAX = 1_000;
 /** Bytes of an evaluated prompt, message or name that a person reads. */
 const TEXT_BYTES_MAX = 64 * 1024;
+/** Bytes of a whole question: it is shown with its run's vars and output, and the message stays below 3 MiB. */
+const WAIT_BYTES_MAX = 256 * 1024;
 const CHOICES_MAX = 1_000;
 const ASSIGNEES_MAX = 64;
 const EVENT_NAME_LENGTH_MAX = 200;
@@ -234,6 +236,9 @@ function openWait(
     create_time: draft.now,
     ...question,
   };
+  if (Buffer.byteLength(JSON.stringify(wait)) > WAIT_BYTES_MAX) {
+    throw new NodeFailure("EVALUATION_FAILED", `A question takes at most ${WAIT_BYTES_MAX} bytes with its details.`);
+  }
   // The wait holds the effect's evaluated payload; a copy beside it would store everything twice.
   const effect = { type: effectType, payload: {} };
   draft.record(

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { EventCursor } from "./event.ts";
-import { type Json, parseJson } from "./json.ts";
+import { type Json, parseOwnJson } from "./json.ts";
 import { applyPatch } from "./pointer.ts";
 import { hasEnded, type RunState, type RunStatus } from "./run.ts";
 import type { RecordBody, StepRecordDraft } from "./step-record.ts";
@@ -26,7 +26,7 @@ export function resultOf(body: RecordBody, given: Json | undefined): Json | unde
  * @param given the parsed `given` part; read from the record when left out
  */
 export function apply(run: RunState | undefined, record: StepRecordDraft, given?: Json): RunState {
-  const givenValue = given ?? (record.given === undefined ? undefined : parseJson(record.given));
+  const givenValue = given ?? (record.given === undefined ? undefined : parseOwnJson(record.given));
   const { body } = record;
   if (run === undefined) return applyStart(record, givenValue);
   assert(!hasEnded(run), "a run that has ended takes no more records");

@@ -1,6 +1,6 @@
 /** The bytes of the ledger: docs/ledger-format.md in code. Fixed from the first release. */
 import { createHash } from "node:crypto";
-import { type Json, parseJson } from "./json.ts";
+import { parseOwnJson } from "./json.ts";
 import type { Instant } from "./duration.ts";
 import type { RecordBody, RecordKind, StepRecordDraft } from "./step-record.ts";
 
@@ -84,15 +84,7 @@ export function draftFromSealed(record: Pick<SealedRecord, "header" | "body" | "
     ...(actor_id === undefined ? {} : { actor_id }),
     ...(idempotency_key === undefined ? {} : { idempotency_key }),
     ...(workflow === undefined ? {} : { workflow }),
-    body: parseBody(record.body),
+    body: parseOwnJson(record.body) as unknown as RecordBody,
     ...(record.given === undefined ? {} : { given: record.given }),
   };
-}
-
-/** A body may be a little larger than the payloads in it. */
-const BODY_BYTES_MAX = 8 * 1024 * 1024;
-const BODY_DEPTH_MAX = 48;
-
-function parseBody(text: string): RecordBody {
-  return parseJson(text, { bytesMax: BODY_BYTES_MAX, depthMax: BODY_DEPTH_MAX }) as Json as unknown as RecordBody;
 }

@@ -47,12 +47,12 @@ export async function emitEvent(
   };
   const lane = context.laneOf({ tenantId, runId: `${scope}/${scopeId}` });
   const bytes = JSON.stringify(request.payload).length + 500;
-  const outcome = await lane
+  // A duplicate wakes listeners too: whoever committed the first may have died before it came to that.
+  await lane
     .submit({ type: "delivery", delivery: { type: "event", event } }, bytes)
     .catch((error: unknown) => {
       throw toRefusal(error);
     });
-  if (outcome.type === "duplicate") return { eventId, delivered: 0 };
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<number>((resolve) => {
     timer = setTimeout(resolve, DELIVERY_WAIT_MS, 0);

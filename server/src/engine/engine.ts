@@ -28,7 +28,7 @@ import { controlRun, tickRun } from "./control-run.ts";
 import { deliverMail } from "./deliver-mail.ts";
 import { emitEvent } from "./emit-event.ts";
 import { createTimers } from "./fire-timers.ts";
-import { pageLimit, pagePurpose, readPageStart, readPageToken, writePageStart, writePageToken } from "./lists.ts";
+import { pageLimit, pagePurpose, readPage, readPageStart, readPageToken, writePageStart, writePageToken } from "./lists.ts";
 import { createNeighbours } from "./neighbours.ts";
 import { createNoticeHub } from "./notice-hub.ts";
 import { runUnknown, toRefusal } from "./perform.ts";
@@ -169,19 +169,15 @@ export function createEngine(options: {
     async listWorkflows(caller, request) {
       const { workflowId, includeArchived } = request;
       const purpose = pagePurpose("workflows", caller.tenantId, { workflowId, includeArchived });
-      const limit = pageLimit(request.pageSize);
-      const start = readPageToken<string | number>(store, purpose, request);
-      const stored = await store.listWorkflows({
-        tenantId: caller.tenantId,
-        includeArchived,
-        limit: limit + 1,
-        ...(workflowId === undefined ? {} : { workflowId }),
-        ...(start === undefined ? {} : { start }),
+      const list = { tenantId: caller.tenantId, includeArchived, ...(workflowId === undefined ? {} : { workflowId }) };
+      const { entries, next } = await readPage({
+        start: readPageToken<string | number>(store, purpose, request),
+        limit: pageLimit(request.pageSize),
+        read: (start, limit) => store.listWorkflows({ ...list, limit, ...(start === undefined ? {} : { start }) }),
+        startOf: (stored) => (workflowId === undefined ? stored.workflowId : stored.version),
+        bytesOf: ({ definition }) => JSON.stringify(definition).length,
       });
-      const last = stored.length > limit ? stored[limit - 1] : undefined;
-      const next = last && (workflowId === undefined ? last.workflowId : last.version);
-      const workflows = stored.slice(0, limit).map(workflowView);
-      return { workflows, nextPageToken: writePageToken(store, purpose, next) };
+      return { workflows: entries.map(workflowView), nextPageToken: writePageToken(store, purpose, next) };
     },
     async setCurrentVersion(caller, workflowId, version) {
       const stored = await store.setCurrentVersion(caller.tenantId, workflowId, version);
@@ -215,13 +211,26 @@ export function createEngine(options: {
       const { tenantId } = caller;
       const { filter, order, view } = request;
       const purpose = pagePurpose("runs", tenantId, { filter, order });
-      const start = readPageStart(store, purpose, request);
-      const page = await store.listRuns({ tenantId, filter, order, limit: pageLimit(request.pageSize), ...start });
-      const runs =
-        view === "basic"
-          ? page.items
-          : (await store.loadRuns(page.items.map(({ state }) => state))).filter((run) => run !== undefined);
-      return { runs: runs.map((run) => viewOf(run, view)), nextPageToken: writePageStart(store, purpose, page.next) };
+      const { entries, next } = await readPage({
+        start: readPageStart(store, purpose, request),
+        limit: pageLimit(request.pageSize),
+        read: async (start, limit) => {
+          const page = await store.listRuns({ tenantId, filter, order, limit, ...(start === undefined ? {} : { start }) });
+          if (view === "basic") return page.items;
+          // Both reads see a run or one of them does not: one that is deleted in between stays in its basic form.
+          const full = await store.loadRuns(page.items.map(({ state }) => state));
+          return page.items.map((run, index) => full[index] ?? run);
+        },
+        startOf: ({ state }) => ({
+          time: order === "update_time_desc" ? state.updateTime : state.createTime,
+          id: state.runId,
+        }),
+        bytesOf: ({ state }) => JSON.stringify(state).length,
+      });
+      return {
+        runs: entries.map((run) => viewOf(run, view)),
+        nextPageToken: writePageStart(store, purpose, next),
+      };
     },
     awaitRun: (caller, request) => awaitRun(context, caller, request),
     async deleteRun(caller, runId) {
@@ -235,9 +244,15 @@ export function createEngine(options: {
       const { tenantId } = caller;
       const filter = request.filter.reasons.length > 0 ? request.filter : { ...request.filter, reasons: ["user" as const] };
       const purpose = pagePurpose("waits", tenantId, filter);
-      const start = readPageStart(store, purpose, request);
-      const page = await store.listWaits({ tenantId, filter, limit: pageLimit(request.pageSize), ...start });
-      return { waits: page.items.map(waitView), nextPageToken: writePageStart(store, purpose, page.next) };
+      const { entries, next } = await readPage({
+        start: readPageStart(store, purpose, request),
+        limit: pageLimit(request.pageSize),
+        read: async (start, limit) =>
+          (await store.listWaits({ tenantId, filter, limit, ...(start === undefined ? {} : { start }) })).items,
+        startOf: ({ wait }) => ({ time: wait.create_time, id: wait.wait_id }),
+        bytesOf: ({ wait }) => JSON.stringify(wait).length,
+      });
+      return { waits: entries.map(waitView), nextPageToken: writePageStart(store, purpose, next) };
     },
     async getWait(caller, waitId) {
       const wait = await store.getWait(caller.tenantId, waitId);
@@ -256,12 +271,9 @@ export function createEngine(options: {
       const { runId, signal, waitMs } = request;
       const purpose = pagePurpose("step-records", caller.tenantId, { runId });
       const afterSeq = readPageToken<number>(store, purpose, request) ?? request.afterSeq;
-      const limit = pageLimit(request.pageSize);
       const key = { tenantId: caller.tenantId, runId };
-      const records = await listRecords(context, key, { afterSeq, limit, waitMs, signal });
-      const last = records.at(-1)?.sealed.seq;
-      const run = records.length < limit ? undefined : await context.loadRun(key);
-      const next = last !== undefined && run !== undefined && run.state.seq > last ? last : undefined;
+      const limit = pageLimit(request.pageSize);
+      const { records, next } = await listRecords(context, key, { afterSeq, limit, waitMs, signal });
       return { records, nextPageToken: writePageToken(store, purpose, next) };
     },
     async getStepRecord(caller, runId, seq) {

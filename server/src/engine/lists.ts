@@ -28,11 +28,46 @@ export function writePageToken(store: Store, purpose: string, next: Json | undef
 }
 
 /** Where a list ordered by time goes on. */
-export function readPageStart(store: Store, purpose: string, request: PageRequest): { start?: PageStart } {
+export function readPageStart(store: Store, purpose: string, request: PageRequest): PageStart | undefined {
   const token = readPageToken<[string, string]>(store, purpose, request);
-  return token === undefined ? {} : { start: { time: token[0] as Instant, id: token[1] } };
+  return token && { time: token[0] as Instant, id: token[1] };
 }
 
 export function writePageStart(store: Store, purpose: string, next: PageStart | undefined): string {
   return writePageToken(store, purpose, next && [next.time, next.id]);
+}
+
+/** Bytes of the texts that one page may hold: with their copies in protobuf and proofs, a reply stays below 3 MiB. */
+const PAGE_BYTES_MAX = 1024 * 1024;
+/** Entries read at once: each may hold a payload of 1 MiB, so a page that is full of them must not be read whole. */
+const CHUNK = 25;
+
+/**
+ * Reads a page in chunks until it holds `limit` entries or about 1 MiB, at least one entry.
+ * @param startOf where the list goes on behind an entry
+ */
+export async function readPage<T, S>(request: {
+  start: S | undefined;
+  limit: number;
+  read: (start: S | undefined, limit: number) => Promise<readonly T[]>;
+  startOf: (entry: T) => S;
+  bytesOf: (entry: T) => number;
+}): Promise<{ entries: T[]; next?: S }> {
+  const { limit, read, startOf, bytesOf } = request;
+  const entries: T[] = [];
+  let bytes = 0;
+  let { start } = request;
+  for (;;) {
+    // One more than is wanted tells whether there is a next page.
+    const wanted = Math.min(limit - entries.length + 1, CHUNK);
+    const chunk = await read(start, wanted);
+    for (const entry of chunk) {
+      bytes += bytesOf(entry);
+      const isFull = entries.length === limit || (entries.length > 0 && bytes > PAGE_BYTES_MAX);
+      if (isFull) return { entries, next: startOf(entries.at(-1)!) };
+      entries.push(entry);
+    }
+    if (chunk.length < wanted) return { entries };
+    start = startOf(entries.at(-1)!);
+  }
 }

@@ -49,7 +49,12 @@ export async function perform(
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
     const before = entry.state ?? (await context.loadRun(key));
     if (before === undefined) throw runUnknown(key.runId);
-    if (before.ownerLane !== undefined && !context.isOwnLane(before.ownerLane)) throw new OwnedElsewhereError();
+    if (before.ownerLane !== undefined && !context.isOwnLane(before.ownerLane)) {
+      if (entry.state === undefined) throw new OwnedElsewhereError();
+      // It was remembered under a lane that has ended since, and may have been claimed.
+      delete entry.state;
+      continue;
+    }
     const workflow = await context.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
     const plan = await makePlan(context, before.state, workflow, stimulusOf, options.runAhead ?? true);
     const consumedMail = options.consumedMail ?? [];
@@ -102,7 +107,8 @@ export async function performStart(
 /** What follows a commit: memory, notices, listeners, timers, and the next step. */
 function settle(context: EngineContext, entry: RunEntry, run: StoredRun, plan: Plan | undefined): void {
   const { key } = entry;
-  entry.state = run;
+  // A parked run may be changed by any server: only one that is active here is as this server remembers it.
+  if (isActive(run.state)) entry.state = run;
   context.hub.publish(key, run, true);
   context.tellOthers({ run: key });
   for (const command of plan?.commands ?? []) {

@@ -5,7 +5,7 @@ import { draftFromSealed } from "../core/ledger-format.ts";
 import type { RunKey, StoredRun, StoredWait } from "../store/contract.ts";
 import type { Caller, RunView } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";
-import { perform } from "./perform.ts";
+import { OwnedElsewhereError, perform } from "./perform.ts";
 
 export type ResumeRequest = { runId: string; waitId: string; payload: Json; requestId?: string; actorId?: string };
 
@@ -25,12 +25,20 @@ export async function resumeRun(context: EngineContext, caller: Caller, request:
     );
     return viewOf(run);
   } catch (error) {
-    const isOther = error instanceof DomainError && (error.reason === "RUN_NOT_WAITING" || error.reason === "WAIT_UNKNOWN");
-    if (!isOther) throw error;
+    // A run that another server computes on waits for nothing.
+    const refusal = error instanceof OwnedElsewhereError ? runNotWaiting(request) : error;
+    const isOther =
+      refusal instanceof DomainError && (refusal.reason === "RUN_NOT_WAITING" || refusal.reason === "WAIT_UNKNOWN");
+    if (!isOther) throw refusal;
     const wait = await context.store.getWait(caller.tenantId, request.waitId);
-    if (wait === undefined || wait.runId !== runId || wait.closing === undefined) throw error;
+    if (wait === undefined || wait.runId !== runId || wait.closing === undefined) throw refusal;
     return viewOf(await replyAgain(context, key, request, wait));
   }
+}
+
+function runNotWaiting({ runId, waitId }: ResumeRequest): DomainError {
+  const metadata = { run_id: runId, wait_id: waitId };
+  return new DomainError("RUN_NOT_WAITING", `Run ${runId} is not waiting.`, { metadata });
 }
 
 async function replyAgain(

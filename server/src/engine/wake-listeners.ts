@@ -35,7 +35,8 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
       const events = await context.store.listEvents(channel, after, EVENTS_MAX);
       if (events.length === 0) break;
       const pairs = new Map(events.map((event) => [`${event.key}\n${event.name}`, { name: event.name, key: event.key }]));
-      await wakeAll(channel, [...pairs.values()], takers);
+      // Not noted as woken: a sweep comes again, here or at another server.
+      if (!(await wakeAll(channel, [...pairs.values()], takers))) return takers;
       after = events.at(-1)!.number;
     }
     // Numbers may have gaps at the end (duplicates), so the last number itself is what has been passed.
@@ -43,11 +44,13 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     return takers;
   }
 
+  /** Wakes all listeners; says whether every one of them could look. */
   async function wakeAll(
     channel: Channel,
     events: readonly { name: string; key: string }[],
     takers: Map<string, number>,
-  ): Promise<void> {
+  ): Promise<boolean> {
+    let isComplete = true;
     let afterWaitId: string | undefined;
     for (;;) {
       const listeners = await context.store.listListeners({
@@ -58,10 +61,14 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
       });
       const woken = await Promise.all(listeners.map((listener) => wake(context, listener)));
       for (const performed of woken) {
+        if (performed === "missed") {
+          isComplete = false;
+          continue;
+        }
         const taken = takenEvent(performed?.plan?.records[0]?.body.result);
         if (taken !== undefined) takers.set(taken, (takers.get(taken) ?? 0) + 1);
       }
-      if (listeners.length < LISTENERS_MAX) return;
+      if (listeners.length < LISTENERS_MAX) return isComplete;
       afterWaitId = listeners.at(-1)!.waitId;
     }
   }

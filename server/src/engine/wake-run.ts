@@ -5,17 +5,20 @@ import { OwnedElsewhereError, perform, type Performed } from "./perform.ts";
 
 /**
  * Has a run look at what may be due for it: its deadline, its wait, an event. Gives what was done, or undefined where
- * nothing was, also when the database is away: timers, listeners and sweeps come again.
+ * nothing was to do. "missed": it could not look now, and must be woken again.
  */
-export async function wake(context: EngineContext, key: RunKey): Promise<Performed | undefined> {
+export async function wake(context: EngineContext, key: RunKey): Promise<Performed | "missed" | undefined> {
   try {
     return await context.runs.exclusive(key, (entry) => perform(context, entry, (now) => ({ type: "wake", now })));
   } catch (error) {
-    if (error instanceof OwnedElsewhereError || error instanceof StoreUnavailableError) return undefined;
+    // A run that another server computes on looks for itself when it comes to a wait; one that is gone never will.
+    if (error instanceof OwnedElsewhereError) return undefined;
+    if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return undefined;
+    if (error instanceof StoreUnavailableError) return "missed";
     if (error instanceof DomainError) {
-      const isExpected = ["RUN_UNKNOWN", "DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"].includes(error.reason);
+      const isExpected = ["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"].includes(error.reason);
       if (!isExpected) context.log.warn({ err: error, runId: key.runId }, "a run could not be woken; it is tried again");
-      return undefined;
+      return "missed";
     }
     context.log.error({ err: error, runId: key.runId }, "waking a run failed");
     return undefined;

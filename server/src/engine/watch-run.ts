@@ -3,11 +3,12 @@ import { hasEnded } from "../core/run.ts";
 import type { RunKey } from "../store/contract.ts";
 import type { Caller, RunMessage, StepRecordView } from "./api.ts";
 import type { EngineContext } from "./context.ts";
+import { readPage } from "./lists.ts";
 import { createSignal } from "./notice-hub.ts";
 import { runUnknown } from "./perform.ts";
 
-/** Records read at once; one message may hold 1 MiB, so a page stays well within memory. */
-const RECORDS_PAGE = 100;
+/** Records read at once: each may hold payloads of 1 MiB. */
+const RECORDS_PAGE = 25;
 
 /**
  * Gives every record of a run behind `afterSeq`, then those to come, and ends after the last one.
@@ -48,19 +49,28 @@ export async function listRecords(
   context: EngineContext,
   key: RunKey,
   request: { afterSeq: number; limit: number; waitMs: number; signal: AbortSignal },
-): Promise<StepRecordView[]> {
+): Promise<{ records: StepRecordView[]; next?: number }> {
   const endAt = performance.now() + request.waitMs;
   const changed = createSignal();
   const unwatch = context.hub.watchRun(key, changed.raise);
   try {
     for (;;) {
-      const sealed = await context.store.listStepRecords(key, request.afterSeq, request.limit);
-      if (sealed.length > 0) return sealed.map((record) => ({ record: draftFromSealed(record), sealed: record }));
+      const { entries, next } = await readPage({
+        start: request.afterSeq,
+        limit: request.limit,
+        read: (start, limit) => context.store.listStepRecords(key, start ?? 0, limit),
+        startOf: ({ seq }) => seq,
+        bytesOf: ({ header, body, given }) => header.length + body.length + (given?.length ?? 0),
+      });
+      if (entries.length > 0) {
+        const records = entries.map((sealed) => ({ record: draftFromSealed(sealed), sealed }));
+        return { records, ...(next === undefined ? {} : { next }) };
+      }
       const run = await context.loadRun(key);
       if (run === undefined) throw runUnknown(key.runId);
       const leftMs = endAt - performance.now();
       const isOver = hasEnded(run.state) && run.state.seq <= request.afterSeq;
-      if (isOver || leftMs <= 0 || request.signal.aborted || context.isStopping()) return [];
+      if (isOver || leftMs <= 0 || request.signal.aborted || context.isStopping()) return { records: [] };
       if (run.state.seq <= request.afterSeq) await changed.wait(leftMs, request.signal);
     }
   } finally {

@@ -7,7 +7,7 @@
  */
 import { type Instant, instantFromEpochMicros } from "../../core/duration.ts";
 import type { Channel, ChannelEvent } from "../../core/event.ts";
-import { parseJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json.ts";
 import type { JobDraft } from "../../core/decision.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
@@ -133,5 +133,5 @@ export const STORED_BOUNDS = { bytesMax: STORED_BYTES_MAX, depthMax: STORED_DEPT
 /** Reads a value that was stored as text. Its objects have no prototype, like everything that comes from outside.
  *  What it is a value of is known to whoever stored it. */
 export function readStored(text: string): unknown {
-  return parseJson(text, STORED_BOUNDS);
+  return parseOwnJson(text);
 }

@@ -1,11 +1,11 @@
 /** Channels, their events, and the waits that listen to them. Events are emitted by commit.ts alone. */
+import { parseOwnJson } from "../../core/json.ts";
 import assert from "node:assert/strict";
 import type { Instant } from "../../core/duration.ts";
 import { channelKey, queryMatches } from "../../core/event.ts";
 import type { Channel, ChannelEvent, EventLookup, EventQuery } from "../../core/event.ts";
 import type { Listener } from "../contract.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
-import { parseStored } from "./run-row.ts";
 
 /** How many numbers of a channel one statement looks at for one query: a busy channel must not hold a connection for long. */
 const LOOK_UP_NUMBERS_MAX = 10_000;
@@ -32,7 +32,7 @@ function eventFromRow(row: EventRow): ChannelEvent {
     eventId: row.event_id,
     name: row.name,
     key: row.key,
-    payload: parseStored(row.payload),
+    payload: parseOwnJson(row.payload),
     emitTime: row.emit_time,
     ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
   };

@@ -1,16 +1,8 @@
 /** A run as rows and back: which part of its state is a column, which is JSON text beside them. */
-import { type Json, parseJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { StoredRun } from "../contract.ts";
-
-/** Several payloads may stand in one stored text (a wait's details, its default answer), each within the bounds of a payload. */
-const STORED_JSON = { bytesMax: 64 * 1024 * 1024, depthMax: 64 };
-
-/** Reads JSON text that this store wrote. */
-export function parseStored(text: string): Json {
-  return parseJson(text, STORED_JSON);
-}
 
 /** The part of the state that has neither a column nor a row of its own. */
 type StateRest = Pick<
@@ -84,7 +76,7 @@ export type RunRow = {
 };
 
 export function runFromRow(row: RunRow): StoredRun {
-  const rest = parseStored(row.state) as unknown as StateRest;
+  const rest = parseOwnJson(row.state) as unknown as StateRest;
   const { wait, deadlineTime, error, ...always } = rest;
   return {
     state: {
@@ -101,8 +93,8 @@ export function runFromRow(row: RunRow): StoredRun {
       status: row.status,
       paused: row.paused,
       node: row.node,
-      vars: typeof row.vars === "string" ? parseStored(row.vars) : null,
-      ...(typeof row.output === "string" ? { output: parseStored(row.output) } : {}),
+      vars: typeof row.vars === "string" ? parseOwnJson(row.vars) : null,
+      ...(typeof row.output === "string" ? { output: parseOwnJson(row.output) } : {}),
       updateTime: row.update_time,
       ...(row.end_time === null ? {} : { endTime: row.end_time }),
       seq: row.seq,

@@ -1,9 +1,9 @@
 /** Waits: the inbox, and what a wait was closed by. */
+import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Wait } from "../../core/wait.ts";
 import type { Page, PageStart, StoredWait, WaitClosing, WaitFilter } from "../contract.ts";
 import type { Fragment, Sql } from "./client.ts";
-import { parseStored } from "./run-row.ts";
 
 type WaitRow = {
   tenant_id: string;
@@ -42,7 +42,7 @@ function waitFromRow(row: WaitRow): StoredWait {
   return {
     tenantId: row.tenant_id,
     runId: row.run_id,
-    wait: parseStored(row.body) as unknown as Wait,
+    wait: parseOwnJson(row.body) as unknown as Wait,
     workflowId: row.workflow_id,
     ...(row.session_id === null ? {} : { sessionId: row.session_id }),
     labels: row.labels,

@@ -1,9 +1,9 @@
 /** Workflows: immutable versions, and which of them is the current one. */
+import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkflowDefinition } from "../../core/workflow.ts";
 import type { StoredWorkflow } from "../contract.ts";
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";
-import { parseStored } from "./run-row.ts";
 
 type WorkflowRow = {
   tenant_id: string;
@@ -22,7 +22,7 @@ function workflowFromRow(row: WorkflowRow): StoredWorkflow {
     workflowId: row.workflow_id,
     version: row.version,
     digest: row.digest,
-    definition: parseStored(row.definition) as WorkflowDefinition,
+    definition: parseOwnJson(row.definition) as WorkflowDefinition,
     createTime: row.create_time,
     current: row.current,
     archived: row.archived,

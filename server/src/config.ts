@@ -1,0 +1,198 @@
+/** The server's configuration: environment variables, and options of the command line that replace them. */
+import { readFileSync } from "node:fs";
+import { hostOf, isLoopbackHost } from "./rpc/access.ts";
+
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
+type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** What the transport needs of it. */
+export type RpcConfig = {
+  listen: { host: string; port: number };
+  /** Host names, besides loopback, that requests may name. */
+  hosts: readonly string[];
+  /** Origins whose pages may call. */
+  origins: readonly string[];
+  /** PEM texts. */
+  tls?: { cert: string; key: string };
+};
+
+export type Config = RpcConfig & {
+  /** Where the embedded Postgres keeps its data; used if there is no `databaseUrl`. */
+  dataDir: string;
+  databaseUrl?: string;
+  /** For what a pooler does not pass on: migrations and LISTEN. Default: `databaseUrl`. */
+  databaseDirectUrl?: string;
+  insecure: boolean;
+  logLevel: LogLevel;
+  /** Ordered streams of commit batches. */
+  lanes: number;
+  /** Off for poolers that do not keep prepared statements. */
+  preparedStatements: boolean;
+};
+
+/** Options of the command line; those that are given replace the variables. */
+export type ConfigOverrides = {
+  listen?: string;
+  dataDir?: string;
+  databaseUrl?: string;
+  insecure?: boolean;
+  logLevel?: string;
+};
+
+/** A setting that cannot be meant. `variable` is the environment variable, even if an option of the command line gave it. */
+export class ConfigError extends Error {
+  readonly variable: string;
+
+  constructor(variable: string, message: string) {
+    super(`${variable}: ${message}`);
+    this.name = "ConfigError";
+    this.variable = variable;
+  }
+}
+
+const LISTEN_DEFAULT = "127.0.0.1:7400";
+const DATA_DIR_DEFAULT = ".abstractruntime";
+/** A few: each is one batch in flight, so more of them only means smaller batches. */
+const LANES_DEFAULT = 4;
+const LANES_MAX = 64;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the configuration. An empty variable counts as absent.
+ *  @throws {ConfigError} naming the variable */
+export function loadConfig(environment: Environment, overrides: ConfigOverrides = {}): Config {
+  const read = (variable: string): string | undefined => environment[variable]?.trim() || undefined;
+  const listen = parseListen(overrides.listen ?? read("ABSTRACTRUNTIME_LISTEN") ?? LISTEN_DEFAULT);
+  const insecure =
+    overrides.insecure ?? parseSwitch("ABSTRACTRUNTIME_INSECURE", read("ABSTRACTRUNTIME_INSECURE"), false);
+  assertExposure(listen.host, insecure);
+  const databaseUrl = parseDatabaseUrl("DATABASE_URL", overrides.databaseUrl ?? read("DATABASE_URL"));
+  const directVariable = "ABSTRACTRUNTIME_DATABASE_DIRECT_URL";
+  const databaseDirectUrl = parseDatabaseUrl(directVariable, read(directVariable));
+  const tls = readTls(read("ABSTRACTRUNTIME_TLS_CERT"), read("ABSTRACTRUNTIME_TLS_KEY"));
+  const preparedVariable = "ABSTRACTRUNTIME_PREPARED_STATEMENTS";
+  return {
+    listen,
+    hosts: parseList(read("ABSTRACTRUNTIME_HOSTS")).map(parseHost),
+    origins: parseList(read("ABSTRACTRUNTIME_ORIGINS")).map(parseOrigin),
+    ...(tls === undefined ? {} : { tls }),
+    dataDir: overrides.dataDir ?? read("ABSTRACTRUNTIME_DATA_DIR") ?? DATA_DIR_DEFAULT,
+    ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    ...(databaseDirectUrl === undefined ? {} : { databaseDirectUrl }),
+    insecure,
+    logLevel: parseLogLevel(overrides.logLevel ?? read("ABSTRACTRUNTIME_LOG_LEVEL") ?? "info"),
+    lanes: parseLanes(read("ABSTRACTRUNTIME_LANES")),
+    preparedStatements: parseSwitch(preparedVariable, read(preparedVariable), true),
+  };
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):([0-9]{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port <= 65_535)) {
+    throw new ConfigError(
+      "ABSTRACTRUNTIME_LISTEN",
+      `${quoted(text)} is not host:port, such as 127.0.0.1:7400 or [::1]:0`,
+    );
+  }
+  return { host, port };
+}
+
+function assertExposure(host: string, insecure: boolean): void {
+  if (insecure || isLoopbackHost(host.toLowerCase())) return;
+  const message =
+    `${host} is beyond loopback, and this release has no credentials yet: anyone who reaches the port could do anything. ` +
+    "Put a proxy that authenticates in front, or say --insecure (ABSTRACTRUNTIME_INSECURE=true) if the network is trusted.";
+  throw new ConfigError("ABSTRACTRUNTIME_LISTEN", message);
+}
+
+function parseDatabaseUrl(variable: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  // Never the text in the message: it holds a password.
+  if (!/^postgres(?:ql)?:\/\/./.test(text) || !URL.canParse(text)) {
+    throw new ConfigError(variable, "is not a URL such as postgres://user:password@host:5432/database");
+  }
+  return text;
+}
+
+function parseSwitch(variable: string, text: string | undefined, fallback: boolean): boolean {
+  switch (text?.toLowerCase()) {
+    case undefined:
+      return fallback;
+    case "true":
+    case "on":
+    case "1":
+      return true;
+    case "false":
+    case "off":
+    case "0":
+      return false;
+    default:
+      throw new ConfigError(variable, `${quoted(text ?? "")} is neither true nor false`);
+  }
+}
+
+function parseLogLevel(text: string): LogLevel {
+  const level = LOG_LEVELS.find((name) => name === text);
+  if (level === undefined) {
+    throw new ConfigError("ABSTRACTRUNTIME_LOG_LEVEL", `${quoted(text)} is not one of ${LOG_LEVELS.join(", ")}`);
+  }
+  return level;
+}
+
+function parseLanes(text: string | undefined): number {
+  if (text === undefined) return LANES_DEFAULT;
+  const lanes = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
+  if (lanes < 1 || lanes > LANES_MAX) {
+    throw new ConfigError("ABSTRACTRUNTIME_LANES", `${quoted(text)} is not a number from 1 to ${LANES_MAX}`);
+  }
+  return lanes;
+}
+
+function parseList(text: string | undefined): string[] {
+  return (text ?? "").split(",").flatMap((item) => item.trim() || []);
+}
+
+function parseHost(text: string): string {
+  const host = hostOf(text.includes(":") && !text.startsWith("[") ? `[${text}]` : text);
+  if (host === undefined || /\]:|:[0-9]+$/.test(text.replace(/^[0-9a-fA-F:]+$/, ""))) {
+    throw new ConfigError("ABSTRACTRUNTIME_HOSTS", `${quoted(text)} is not a host name; ports are not part of it`);
+  }
+  return host;
+}
+
+function parseOrigin(text: string): string {
+  const origin = URL.canParse(text) ? new URL(text).origin : undefined;
+  if (origin !== text || !/^https?:/.test(text)) {
+    throw new ConfigError(
+      "ABSTRACTRUNTIME_ORIGINS",
+      `${quoted(text)} is not an origin such as https://app.example.com`,
+    );
+  }
+  return origin;
+}
+
+function readTls(certFile: string | undefined, keyFile: string | undefined): { cert: string; key: string } | undefined {
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  const cert = readPem("ABSTRACTRUNTIME_TLS_CERT", certFile, "CERTIFICATE");
+  const key = readPem("ABSTRACTRUNTIME_TLS_KEY", keyFile, "PRIVATE KEY");
+  return { cert, key };
+}
+
+function readPem(variable: string, file: string | undefined, label: string): string {
+  if (file === undefined) throw new ConfigError(variable, "is needed too: TLS takes a certificate and its key");
+  let pem: string;
+  try {
+    pem = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ConfigError(variable, `cannot be read: ${(error as Error).message}`);
+  }
+  if (!pem.includes(`${label}-----`))
+    throw new ConfigError(variable, `${quoted(file)} holds no PEM ${label.toLowerCase()}`);
+  return pem;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text);
+}

@@ -1,0 +1,234 @@
+import { describe, expect, test } from "vitest";
+
+import { apply, fold, resultOf } from "./apply.ts";
+import type { Instant } from "./duration.ts";
+import type { RunState } from "./run.ts";
+import type { RecordBody, RecordKind, StepRecordDraft } from "./step-record.ts";
+import type { Wait } from "./wait.ts";
+
+const TIME = "2026-03-01T09:00:00.000000Z" as Instant;
+const LATER = "2026-03-01T09:00:01.000000Z" as Instant;
+
+const start: StepRecordDraft = {
+  tenant_id: "acme",
+  run_id: "run-1",
+  kind: "run.started",
+  seq: 1,
+  time: TIME,
+  epoch: 0,
+  workflow: "d".repeat(64),
+  body: {
+    start: {
+      workflow_id: "flow",
+      version: 3,
+      entry_node: "first",
+      root_run_id: "run-0",
+      labels: { a: "b" },
+      limits: { maxSteps: 5 },
+      channels: { run: 0, session: 0, workflow: 0, global: 4 },
+    },
+    patch: [{ op: "set", path: "", of: "given" }],
+  },
+  given: '{"a":1,"list":[1]}',
+};
+const wait: Wait = { wait_id: "w", reason: "user", node_id: "first", create_time: TIME, prompt: "?" };
+const call = { ordinal: 0, kind: "handler", name: "flow", idempotency_key: "k" } as const;
+
+function record(kind: RecordKind, body: RecordBody = {}, more: Partial<StepRecordDraft> = {}): StepRecordDraft {
+  return { tenant_id: "acme", run_id: "run-1", kind, seq: 2, time: LATER, epoch: 0, body, ...more };
+}
+
+const started = fold([start])!;
+const waiting = fold([start, record("step.waiting", { status: "waiting", wait })])!;
+const parked = fold([start, record("step.started", { status: "started", calls: [call] })])!;
+
+test("run.started gives the state that everything begins with", () => {
+  expect(started).toEqual({
+    tenantId: "acme",
+    runId: "run-1",
+    workflowId: "flow",
+    version: 3,
+    digest: "d".repeat(64),
+    rootRunId: "run-0",
+    labels: { a: "b" },
+    limits: { maxSteps: 5 },
+    channels: { run: 0, session: 0, workflow: 0, global: 4 },
+    createTime: TIME,
+    status: "running",
+    paused: false,
+    cancelling: false,
+    node: "first",
+    vars: { a: 1, list: [1] },
+    calls: [],
+    steps: 0,
+    epoch: 0,
+    cursors: [],
+    updateTime: TIME,
+    seq: 1,
+  });
+});
+
+describe("each kind of record", () => {
+  test.each<[string, RunState, StepRecordDraft, Partial<RunState>]>([
+    [
+      "step.started puts calls in flight",
+      started,
+      record("step.started", { calls: [call] }),
+      { status: "running", calls: [call], steps: 0 },
+    ],
+    ["step.waiting opens a wait", started, record("step.waiting", { wait }), { status: "waiting", wait, steps: 0 }],
+    [
+      "step.completed counts and moves",
+      started,
+      record("step.completed", { to: "second" }),
+      { status: "running", node: "second", steps: 1 },
+    ],
+    ["step.completed without a target stays", started, record("step.completed"), { node: "first", steps: 1 }],
+    [
+      "step.failed counts and moves",
+      started,
+      record("step.failed", { to: "rescue", error: { code: "X", message: "", retryable: false } }),
+      { node: "rescue", steps: 1, error: { code: "X", message: "", retryable: false } },
+    ],
+    [
+      "run.completed ends",
+      started,
+      record("run.completed", { output: { value: 1 } }),
+      { status: "completed", output: 1, endTime: LATER, steps: 0 },
+    ],
+    ["run.completed by a step counts it", started, record("run.completed", { status: "completed" }), { steps: 1 }],
+    [
+      "run.failed by a step counts it",
+      started,
+      record("run.failed", { status: "failed" }),
+      { status: "failed", steps: 1 },
+    ],
+    ["run.failed by a limit counts none", started, record("run.failed"), { status: "failed", steps: 0 }],
+    ["run.cancelled ends", started, record("run.cancelled", { reason: "x" }), { status: "cancelled", endTime: LATER }],
+    ["run.paused", started, record("run.paused", { paused: true }), { status: "running", paused: true }],
+    [
+      "run.cancel_requested moves, and is remembered",
+      started,
+      record("run.cancel_requested", { to: "undo", paused: false, deadline_time: LATER }),
+      { node: "undo", cancelling: true, deadlineTime: LATER, steps: 0 },
+    ],
+  ])("%s", (_what, before, next, expected) => {
+    const run = apply({ ...before, seq: 1 }, next);
+    expect(run).toMatchObject({ ...expected, seq: 2, updateTime: LATER });
+  });
+
+  test.each<RecordKind>(["run.resumed", "step.completed", "run.cancel_requested", "run.failed"])(
+    "%s ends a wait and calls",
+    (kind) => {
+      for (const before of [waiting, parked]) {
+        const run = apply(before, record(kind, {}, { seq: 3 }));
+        expect(run.calls).toEqual([]);
+        expect("wait" in run).toBe(false);
+      }
+    },
+  );
+
+  test.each<[RecordKind, boolean]>([
+    ["run.paused", true],
+    ["run.unpaused", false],
+  ])("%s keeps the wait and the calls", (kind, paused) => {
+    expect(apply(waiting, record(kind, { paused }, { seq: 3 }))).toMatchObject({ status: "waiting", wait, paused });
+    expect(apply(parked, record(kind, { paused }, { seq: 3 }))).toMatchObject({
+      status: "running",
+      calls: [call],
+      paused,
+    });
+  });
+
+  test.each<RecordKind>(["run.completed", "run.failed", "run.cancelled"])("%s ends a pause", (kind) => {
+    expect(apply({ ...started, paused: true }, record(kind)).paused).toBe(false);
+  });
+
+  test("a record without paused leaves a pause as it is", () => {
+    expect(apply({ ...waiting, paused: true }, record("step.completed", {}, { seq: 3 })).paused).toBe(true);
+  });
+
+  test("an epoch is that of the last record, and what a record does not say stays", () => {
+    const before: RunState = { ...started, deadlineTime: LATER, error: { code: "X", message: "", retryable: false } };
+    const run = apply(before, record("step.completed", { to: "second" }, { epoch: 2 }));
+    expect(run).toMatchObject({ epoch: 2, deadlineTime: LATER, error: before.error, labels: before.labels });
+  });
+});
+
+describe("vars, results and outputs", () => {
+  const given = '{"answer":{"b":1}}';
+  const result: RecordBody["result"] = [
+    { op: "set", path: "", value: { timed_out: false } },
+    { op: "set", path: "/answer", of: "given", at: "/answer" },
+  ];
+
+  test("a result is built from null, and of what was given", () => {
+    expect(resultOf({ result }, { answer: 7 })).toEqual({ timed_out: false, answer: 7 });
+    expect(resultOf({}, { answer: 7 })).toBeUndefined();
+  });
+
+  test("a patch takes from the result and from what was given", () => {
+    const patch: RecordBody["patch"] = [
+      { op: "set", path: "/reply", of: "result" },
+      { op: "append", path: "/list", values: [2] },
+      { op: "set", path: "/b", of: "given", at: "/answer/b" },
+      { op: "unset", path: "/a" },
+    ];
+    const run = apply(started, record("step.completed", { result, patch }, { given }));
+    expect(run.vars).toEqual({ list: [1, 2], reply: { timed_out: false, answer: { b: 1 } }, b: 1 });
+    expect(started.vars).toEqual({ a: 1, list: [1] });
+  });
+
+  test.each<[string, RecordBody, unknown]>([
+    ["a value", { output: { value: { x: 1 } } }, { x: 1 }],
+    ["null", { output: { value: null } }, null],
+    ["the result", { result, output: { of: "result" } }, { timed_out: false, answer: { b: 1 } }],
+  ])("the output may be %s", (_what, body, output) => {
+    expect(apply(started, record("run.completed", body, { given })).output).toEqual(output);
+  });
+
+  test("vars that no patch touches are the same object", () => {
+    expect(apply(started, record("step.completed", { to: "second" })).vars).toBe(started.vars);
+  });
+});
+
+test("cursors are replaced by scope, name and key, the changed ones last", () => {
+  const before: RunState = {
+    ...started,
+    cursors: [
+      { scope: "global", name: "a", number: 1 },
+      { scope: "global", name: "a", key: "k", number: 2 },
+      { scope: "run", name: "a", number: 3 },
+    ],
+  };
+  const cursors = [
+    { scope: "global", name: "a", key: "k", number: 8 },
+    { scope: "global", name: "b", number: 9 },
+  ] as const;
+  expect(apply(before, record("step.completed", { cursors: [...cursors] })).cursors).toEqual([
+    { scope: "global", name: "a", number: 1 },
+    { scope: "run", name: "a", number: 3 },
+    ...cursors,
+  ]);
+});
+
+describe("a ledger that cannot be is a bug, not a state", () => {
+  test.each<[string, () => unknown, RegExp]>([
+    ["a gap", () => apply(started, record("step.completed", {}, { seq: 3 })), /gapless/],
+    ["a record twice", () => apply(started, record("step.completed", {}, { seq: 1 })), /gapless/],
+    ["time that goes back", () => apply(waiting, record("step.completed", {}, { seq: 3, time: TIME })), /never before/],
+    [
+      "a record after the end",
+      () => fold([start, record("run.failed"), record("run.paused", {}, { seq: 3 })]),
+      /has ended/,
+    ],
+    ["another beginning", () => fold([record("step.completed", {}, { seq: 1 })]), /begins with run\.started/],
+    ["a start that is not the first", () => fold([{ ...start, seq: 2 }]), /begins with run\.started/],
+  ])("%s", (_what, work, message) => {
+    expect(work).toThrow(message);
+  });
+
+  test("no records give no state", () => {
+    expect(fold([])).toBeUndefined();
+  });
+});

@@ -1,0 +1,173 @@
+/** What a refusal looks like on the wire: the gRPC code of each reason, and the details of google.rpc that travel with it. */
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "@abstractruntime/proto/google/rpc/error_details_pb";
+import { type Refusal, RefusalSchema } from "@abstractruntime/proto/error_reason_pb";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { DomainError, type ErrorReason, type FieldProblem } from "../core/errors.ts";
+import { durationFromMs } from "./time-conversion.ts";
+import { mapErrors } from "./streams.ts";
+
+/** `domain` of every ErrorInfo. */
+const ERROR_DOMAIN = "abstractruntime";
+
+export const CODE_BY_REASON = {
+  REQUEST_INVALID: Code.InvalidArgument,
+  PAYLOAD_INVALID: Code.InvalidArgument,
+  PAYLOAD_TOO_LARGE: Code.InvalidArgument,
+  PAYLOAD_TOO_DEEP: Code.InvalidArgument,
+  NUMBER_NOT_EXACT: Code.InvalidArgument,
+  WORKFLOW_INVALID: Code.InvalidArgument,
+  WORKFLOW_UNKNOWN: Code.NotFound,
+  WORKFLOW_ARCHIVED: Code.FailedPrecondition,
+  VERSION_UNKNOWN: Code.NotFound,
+  VARS_INVALID: Code.InvalidArgument,
+  RUN_UNKNOWN: Code.NotFound,
+  RUN_EXISTS: Code.AlreadyExists,
+  RUN_ENDED: Code.FailedPrecondition,
+  RUN_NOT_ENDED: Code.FailedPrecondition,
+  RUN_NOT_WAITING: Code.FailedPrecondition,
+  RUN_NOT_PAUSED: Code.FailedPrecondition,
+  WAIT_UNKNOWN: Code.NotFound,
+  WAIT_ALREADY_ANSWERED: Code.FailedPrecondition,
+  WAIT_NOT_ANSWERABLE: Code.FailedPrecondition,
+  ANSWER_INVALID: Code.InvalidArgument,
+  STEP_RECORD_UNKNOWN: Code.NotFound,
+  CURSOR_INVALID: Code.InvalidArgument,
+  CURSOR_EXPIRED: Code.FailedPrecondition,
+  PAGE_TOKEN_INVALID: Code.InvalidArgument,
+  STREAM_TOO_SLOW: Code.ResourceExhausted,
+  TRANSITION_REJECTED: Code.InvalidArgument,
+  TRANSITION_CONFLICT: Code.Aborted,
+  OVERLOADED: Code.ResourceExhausted,
+  DATABASE_UNAVAILABLE: Code.Unavailable,
+  SHUTTING_DOWN: Code.Unavailable,
+  ORIGIN_REFUSED: Code.PermissionDenied,
+  HOST_REFUSED: Code.PermissionDenied,
+  RPC_UNKNOWN: Code.Unimplemented,
+} as const satisfies Record<ErrorReason, Code>;
+
+/** Refusals that pass by themselves: what RetryInfo says where the refusal names no delay of its own. */
+const RETRY_AFTER_MS: Partial<Record<ErrorReason, number>> = {
+  OVERLOADED: 1_000,
+  STREAM_TOO_SLOW: 1_000,
+};
+
+/** How many problems the message names; all of them are in the details. */
+const PROBLEMS_IN_MESSAGE = 3;
+/** The message travels in a header, percent-encoded: up to three times as long. */
+const MESSAGE_CHARS_MAX = 1_024;
+/** In gRPC details travel in a trailer as base64, and stock clients stop at 8 KiB of headers. */
+const DETAIL_BYTES_MAX_GRPC = 4 * 1_024;
+/** The other protocols put them in the body. */
+const DETAIL_BYTES_MAX = 256 * 1_024;
+/** Metadata are ids and bounds; anything longer is a mistake that should not cost the reply. */
+const METADATA_CHARS_MAX = 256;
+
+/** The message for people: what is wrong, and the first three problems. */
+export function refusalMessage(error: DomainError): string {
+  const { problems } = error;
+  if (problems.length === 0) return shortened(error.message, MESSAGE_CHARS_MAX);
+  const named = problems.slice(0, PROBLEMS_IN_MESSAGE).map(problemText).join("; ");
+  const rest = problems.length - PROBLEMS_IN_MESSAGE;
+  const more = rest > 0 ? `; and ${rest} more` : "";
+  return shortened(`${error.message.replace(/[.:]$/, "")}: ${named}`, MESSAGE_CHARS_MAX - more.length) + more;
+}
+
+function problemText(problem: FieldProblem): string {
+  return problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`;
+}
+
+/** The error that connect sends for a refusal.
+ *  @param options.inHeaders whether the details travel in headers (gRPC), which have less room
+ *  @param options.code where a protocol demands another code than the reason's */
+export function refusalToConnectError(
+  error: DomainError,
+  options: { inHeaders?: boolean; code?: Code } = {},
+): ConnectError {
+  const details: NonNullable<ConstructorParameters<typeof ConnectError>[3]> = [
+    {
+      desc: ErrorInfoSchema,
+      value: { reason: error.reason, domain: ERROR_DOMAIN, metadata: metadataOf(error) },
+    },
+  ];
+  const violations = fieldViolations(error.problems, options.inHeaders ? DETAIL_BYTES_MAX_GRPC : DETAIL_BYTES_MAX);
+  if (violations.length > 0) details.push({ desc: BadRequestSchema, value: { fieldViolations: violations } });
+  const retryAfterMs = error.retryAfterMs ?? RETRY_AFTER_MS[error.reason];
+  if (retryAfterMs !== undefined) {
+    details.push({ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(retryAfterMs) } });
+  }
+  const code = options.code ?? CODE_BY_REASON[error.reason];
+  return new ConnectError(refusalMessage(error), code, undefined, details, error);
+}
+
+/** A refusal inside a reply, where one request of a batch is refused and others are not. */
+export function refusalToProto(error: DomainError): Refusal {
+  return create(RefusalSchema, {
+    code: CODE_BY_REASON[error.reason],
+    reason: error.reason,
+    message: refusalMessage(error),
+    metadata: metadataOf(error),
+  });
+}
+
+function metadataOf(error: DomainError): Record<string, string> {
+  const metadata: Record<string, string> = {};
+  for (const [key, value] of Object.entries(error.metadata)) metadata[key] = shortened(value, METADATA_CHARS_MAX);
+  if (error.problems.length > 0) metadata["problems"] ??= String(error.problems.length);
+  return metadata;
+}
+
+function fieldViolations(problems: readonly FieldProblem[], bytesMax: number) {
+  const violations: { field: string; description: string; reason: string }[] = [];
+  let bytes = 0;
+  for (const { path, message } of problems) {
+    const field = path.toWellFormed();
+    const description = shortened(message, MESSAGE_CHARS_MAX);
+    bytes += Buffer.byteLength(field) + Buffer.byteLength(description) + 8;
+    if (bytes > bytesMax) break;
+    violations.push({ field, description, reason: "" });
+  }
+  return violations;
+}
+
+/** Well-formed text of at most so many characters: gRPC percent-encodes it, which throws on a lone surrogate. */
+function shortened(text: string, charsMax: number): string {
+  return (text.length > charsMax ? `${text.slice(0, charsMax - 1)}…` : text).toWellFormed();
+}
+
+/** What a caller is told about anything that was thrown. A bug becomes INTERNAL without its message; the cause is kept for
+ *  the log. */
+export function toConnectError(error: unknown, options: { inHeaders?: boolean } = {}): ConnectError {
+  if (error instanceof DomainError) return refusalToConnectError(error, options);
+  if (error instanceof ConnectError) return error;
+  return new ConnectError("internal error", Code.Internal, undefined, undefined, error);
+}
+
+/** Maps what services throw, before and in the middle of streams. A call that was aborted fails with the reason of the abort:
+ *  the client's deadline, the client's leaving, the server's stopping, the client's slowness. */
+export function mapErrorsInterceptor(): Interceptor {
+  return (next) => async (request) => {
+    const inHeaders = isNativeGrpc(request.header.get("content-type") ?? "");
+    const map = (error: unknown): ConnectError => {
+      const isRefusal = error instanceof DomainError || error instanceof ConnectError;
+      if (isRefusal || !request.signal.aborted) return toConnectError(error, { inHeaders });
+      return abortToConnectError(request.signal.reason, { inHeaders });
+    };
+    try {
+      const response = await next(request);
+      return response.stream ? { ...response, message: mapErrors(response.message, map) } : response;
+    } catch (error) {
+      throw map(error);
+    }
+  };
+}
+
+function abortToConnectError(reason: unknown, options: { inHeaders?: boolean }): ConnectError {
+  if (reason instanceof DomainError) return refusalToConnectError(reason, options);
+  return ConnectError.from(reason, Code.Canceled);
+}
+
+/** Whether a request is gRPC's own, not gRPC-Web: its status travels in trailers. */
+export function isNativeGrpc(contentType: string): boolean {
+  return contentType.startsWith("application/grpc") && !contentType.startsWith("application/grpc-web");
+}

@@ -1,0 +1,36 @@
+/** Where something is in a request, in the names of its JSON form: `nodes.ask.next[0].to`. */
+import type { Path } from "@bufbuild/protobuf/reflect";
+
+export type Segment = string | number;
+
+export function dottedPath(segments: readonly Segment[]): string {
+  let path = "";
+  for (const segment of segments) {
+    if (typeof segment === "number") path += `[${segment}]`;
+    else path += path === "" ? segment : `.${segment}`;
+  }
+  return path;
+}
+
+/** The same place as a JSON Pointer (RFC 6901). */
+export function jsonPointer(segments: readonly Segment[]): string {
+  return segments.map((segment) => `/${String(segment).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+
+/** A path of protobuf's reflection. A oneof has no name in JSON: its path is its message's. */
+export function segmentsFromPath(path: Path): Segment[] {
+  return path.flatMap((step): Segment[] => {
+    switch (step.kind) {
+      case "field":
+        return [step.jsonName];
+      case "oneof":
+        return [];
+      case "list_sub":
+        return [step.index];
+      case "map_sub":
+        return [String(step.key)];
+      case "extension":
+        return [`[${step.typeName}]`];
+    }
+  });
+}

@@ -1,0 +1,57 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import { DomainError } from "../core/errors.ts";
+import { mapErrors } from "./streams.ts";
+
+/** How loud a failure is: the server's own faults, what an operator may want to see, what callers do wrong, what is no failure. */
+const LEVEL_BY_CODE: Partial<Record<Code, "error" | "warn" | "debug">> = {
+  [Code.Internal]: "error",
+  [Code.Unknown]: "error",
+  [Code.DataLoss]: "error",
+  [Code.Unavailable]: "warn",
+  [Code.ResourceExhausted]: "warn",
+  [Code.PermissionDenied]: "warn",
+  [Code.Canceled]: "debug",
+  [Code.DeadlineExceeded]: "debug",
+};
+
+/** One line per failed RPC; none above debug for one that succeeded. Never a payload: messages of refusals name places and
+ *  bounds, ids stand in their metadata. */
+export function loggingInterceptor(log: Logger): Interceptor {
+  return (next) => async (request) => {
+    const startedAt = performance.now();
+    const rpc = new URL(request.url).pathname;
+    const finished = (error?: unknown): void => {
+      const ms = Math.round(performance.now() - startedAt);
+      if (error === undefined) log.debug({ rpc, ms }, "rpc");
+      else logFailure(log, { rpc, ms }, error);
+    };
+    try {
+      const response = await next(request);
+      if (!response.stream) finished();
+      const logged = (error: unknown): Error => {
+        finished(error);
+        return error as Error;
+      };
+      return response.stream ? { ...response, message: mapErrors(response.message, logged) } : response;
+    } catch (error) {
+      finished(error);
+      throw error;
+    }
+  };
+}
+
+function logFailure(log: Logger, fields: { rpc: string; ms: number }, thrown: unknown): void {
+  const error = ConnectError.from(thrown);
+  const level = LEVEL_BY_CODE[error.code] ?? "info";
+  const { cause } = error;
+  if (cause instanceof DomainError) {
+    const { reason, metadata, problems } = cause;
+    const paths = problems.length === 0 ? {} : { problems: problems.slice(0, 3).map(({ path }) => path) };
+    log[level]({ ...fields, code: Code[error.code], reason, ...metadata, ...paths }, "rpc refused");
+  } else if (level === "error") {
+    log.error({ ...fields, code: Code[error.code], err: cause ?? error }, "rpc failed");
+  } else {
+    log[level]({ ...fields, code: Code[error.code] }, "rpc failed");
+  }
+}

@@ -1,0 +1,167 @@
+/** What a decoded request must still be checked for, whatever it was decoded from: fields that nobody knows, payloads that are
+ *  not I-JSON or too large, text that no database holds, times that do not exist (CONTRACT.md, rules 1 and 2). */
+import type { DescField, DescMessage, DescOneof, Message } from "@bufbuild/protobuf";
+import { ScalarType } from "@bufbuild/protobuf";
+import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import { DomainError, type FieldProblem } from "../core/errors.ts";
+import { assertJson } from "../core/json.ts";
+import { dottedPath, jsonPointer, type Segment } from "./field-path.ts";
+import { jsonFromValue } from "./json-conversion.ts";
+import { instantFromTimestamp } from "./time-conversion.ts";
+
+/** Problems that are found at once: more help nobody. */
+const PROBLEMS_MAX = 100;
+/** What google.protobuf.Duration holds: 10,000 years. */
+const DURATION_SECONDS_MAX = 315_576_000_000n;
+
+type Findings = { path: Segment[]; problems: FieldProblem[] };
+type Check = (value: unknown, findings: Findings) => void;
+
+/** Every unknown field and impossible value of a request, at most 100.
+ *  @throws {DomainError} PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP, NUMBER_NOT_EXACT for the first bad payload */
+export function messageProblems(desc: DescMessage, message: Message): FieldProblem[] {
+  const findings: Findings = { path: [], problems: [] };
+  messageCheck(desc)(message, findings);
+  return findings.problems;
+}
+
+function report(findings: Findings, message: string): void {
+  if (findings.problems.length >= PROBLEMS_MAX) return;
+  findings.problems.push({ path: dottedPath(findings.path), message });
+}
+
+/** Compiled once per message type, since requests pass here one and all. */
+const CHECKS = new WeakMap<DescMessage, Check>();
+
+function messageCheck(desc: DescMessage): Check {
+  const known = CHECKS.get(desc);
+  if (known !== undefined) return known;
+  const steps: Check[] = [];
+  const check: Check = (message, findings) => {
+    for (const { no } of (message as Message).$unknown ?? []) report(findings, `unknown field number ${no}`);
+    for (const step of steps) step(message, findings);
+  };
+  // Before its fields are compiled: messages contain themselves.
+  CHECKS.set(desc, check);
+  for (const member of desc.members) {
+    const step = member.kind === "oneof" ? oneofStep(member) : fieldStep(member);
+    if (step !== undefined) steps.push(step);
+  }
+  return check;
+}
+
+function fieldStep(field: DescField): Check | undefined {
+  const check = fieldCheck(field);
+  if (check === undefined) return undefined;
+  return (message, findings) => {
+    const value = (message as Record<string, unknown>)[field.localName];
+    if (value === undefined || value === "") return;
+    findings.path.push(field.jsonName);
+    check(value, findings);
+    findings.path.pop();
+  };
+}
+
+function oneofStep(oneof: DescOneof): Check {
+  const checks = new Map(oneof.fields.map((field) => [field.localName, { field, check: fieldCheck(field) }]));
+  return (message, findings) => {
+    const chosen = (message as Record<string, { case: string | undefined; value?: unknown }>)[oneof.localName];
+    const entry = chosen?.case === undefined ? undefined : checks.get(chosen.case);
+    if (entry?.check === undefined) return;
+    findings.path.push(entry.field.jsonName);
+    entry.check(chosen?.value, findings);
+    findings.path.pop();
+  };
+}
+
+function fieldCheck(field: DescField): Check | undefined {
+  switch (field.fieldKind) {
+    case "scalar":
+      return field.scalar === ScalarType.STRING ? checkText : undefined;
+    case "enum":
+      return undefined;
+    case "message":
+      return valueCheck(field.message);
+    case "list":
+      return listCheck(elementCheck(field));
+    case "map":
+      return mapCheck(elementCheck(field));
+  }
+}
+
+function elementCheck(field: DescField & { fieldKind: "list" | "map" }): Check | undefined {
+  if (field.message !== undefined) return valueCheck(field.message);
+  return field.scalar === ScalarType.STRING ? checkText : undefined;
+}
+
+function listCheck(check: Check | undefined): Check | undefined {
+  if (check === undefined) return undefined;
+  return (list, findings) => {
+    for (const [index, item] of (list as unknown[]).entries()) {
+      findings.path.push(index);
+      check(item, findings);
+      findings.path.pop();
+    }
+  };
+}
+
+function mapCheck(check: Check | undefined): Check {
+  return (map, findings) => {
+    for (const [key, item] of Object.entries(map as Record<string, unknown>)) {
+      findings.path.push(key);
+      checkText(key, findings);
+      check?.(item, findings);
+      findings.path.pop();
+    }
+  };
+}
+
+function valueCheck(desc: DescMessage): Check {
+  switch (desc.typeName) {
+    case "google.protobuf.Struct":
+      return checkPayload;
+    case "google.protobuf.Value":
+      return (value, findings) => checkPayload(jsonFromValue(value as Value), findings);
+    case "google.protobuf.Timestamp":
+      return checkTimestamp;
+    case "google.protobuf.Duration":
+      return checkDuration;
+    default:
+      return messageCheck(desc);
+  }
+}
+
+const checkText: Check = (text, findings) => {
+  if ((text as string).includes("\0")) report(findings, "must not hold U+0000");
+};
+
+const checkTimestamp: Check = (timestamp, findings) => {
+  try {
+    instantFromTimestamp(timestamp as Timestamp);
+  } catch {
+    report(findings, "must be in the years 0001 to 9999");
+  }
+};
+
+const checkDuration: Check = (duration, findings) => {
+  const { seconds, nanos } = duration as Duration;
+  const inRange = seconds <= DURATION_SECONDS_MAX && seconds >= -DURATION_SECONDS_MAX && Math.abs(nanos) <= 999_999_999;
+  if (!inRange || (seconds > 0n && nanos < 0) || (seconds < 0n && nanos > 0)) report(findings, "is not a duration");
+};
+
+const checkPayload: Check = (payload, findings) => {
+  try {
+    assertJson(payload);
+  } catch (error) {
+    throw error instanceof DomainError ? placed(error, findings.path) : error;
+  }
+};
+
+/** The refusal of a payload, its place counted from the request's root. */
+function placed(error: DomainError, path: readonly Segment[]): DomainError {
+  const inner = error.metadata["pointer"] ?? "";
+  const pointer = jsonPointer(path) + inner;
+  const end = error.message.lastIndexOf(" (at ");
+  const what = end === -1 ? error.message : error.message.slice(0, end);
+  return new DomainError(error.reason, `${what} (at ${pointer})`, { metadata: { ...error.metadata, pointer } });
+}

@@ -1,0 +1,108 @@
+import { type Failure, FailureSchema } from "@abstractruntime/proto/failure_pb";
+import { type Limits, LimitsSchema } from "@abstractruntime/proto/limits_pb";
+import { BlockedReason, type Run, type RunFilter, RunSchema } from "@abstractruntime/proto/run_pb";
+import type { StartRunRequest } from "@abstractruntime/proto/runtime_service_pb";
+import { create } from "@bufbuild/protobuf";
+import type { Failure as CoreFailure } from "../core/failure.ts";
+import type { Limits as CoreLimits } from "../core/workflow.ts";
+import type { RunFilter as EngineRunFilter, RunView, StartRequest } from "../engine/api.ts";
+import { BLOCKED_REASON, RUN_STATUS, runStatusesFromProto, waitReasonsFromProto } from "./enum-conversion.ts";
+import { jsonObjectFromStruct, optionalValue, structFromJson } from "./json-conversion.ts";
+import { optionalField, optionalMembers } from "./optional-field.ts";
+import { instantFromTimestamp, optionalTimestamp, timestampFromInstant } from "./time-conversion.ts";
+import { waitToProto } from "./wait-conversion.ts";
+
+/** A run in the view that it was read in. */
+export function runToProto({ state, view, blockedReason }: RunView): Run {
+  const isFull = view === "full";
+  return create(RunSchema, {
+    runId: state.runId,
+    workflowId: state.workflowId,
+    version: state.version,
+    status: RUN_STATUS[state.status],
+    paused: state.paused,
+    currentNode: state.node,
+    vars: isFull ? structFromJson(state.vars) : undefined,
+    output: isFull ? optionalValue(state.output) : undefined,
+    error: state.error && failureToProto(state.error),
+    waiting: state.wait && waitToProto({ ...ofRun(state), wait: state.wait }),
+    blockedReason: blockedReason === undefined ? BlockedReason.UNSPECIFIED : BLOCKED_REASON[blockedReason],
+    sessionId: state.sessionId ?? "",
+    actorId: state.actorId ?? "",
+    parentRunId: state.parentRunId ?? "",
+    rootRunId: state.rootRunId,
+    labels: { ...state.labels },
+    seq: state.seq,
+    usage: { steps: state.steps },
+    createTime: timestampFromInstant(state.createTime),
+    updateTime: timestampFromInstant(state.updateTime),
+    endTime: optionalTimestamp(state.endTime),
+  });
+}
+
+/** What the run's wait shows of it. */
+function ofRun({ runId, workflowId, labels, sessionId }: RunView["state"]) {
+  return { runId, workflowId, labels, ...optionalField("sessionId", sessionId) };
+}
+
+/** A run without vars and output, whatever view it was read in: for lists, batches and notices. */
+export function runToProtoBasic(run: RunView): Run {
+  return runToProto({ ...run, view: "basic" });
+}
+
+export function failureToProto(failure: CoreFailure): Failure {
+  return create(FailureSchema, {
+    code: failure.code,
+    message: failure.message,
+    retryable: failure.retryable,
+    nodeId: failure.node_id ?? "",
+    attempt: failure.attempt ?? 0,
+    details: optionalValue(failure.details),
+  });
+}
+
+export function startRequestFromProto(request: StartRunRequest): StartRequest {
+  return {
+    workflowId: request.workflowId,
+    version: request.version,
+    vars: jsonObjectFromStruct(request.vars),
+    labels: { ...request.labels },
+    limits: limitsFromProto(request.limits),
+    paused: request.paused,
+    ...optionalField("runId", request.runId),
+    ...optionalField("sessionId", request.sessionId),
+    ...optionalField("actorId", request.actorId),
+    ...optionalField("startAt", request.startAt && instantFromTimestamp(request.startAt)),
+  };
+}
+
+/** Limits left at 0 or empty are not given. */
+function limitsFromProto(limits: Limits | undefined): CoreLimits {
+  const { maxSteps, maxTokens, maxCostUsd, maxDepth, runTimeout, warnPercent } = limits ?? create(LimitsSchema);
+  return {
+    ...optionalField("maxSteps", maxSteps),
+    ...optionalField("maxTokens", maxTokens),
+    ...optionalField("maxCostUsd", maxCostUsd),
+    ...optionalField("maxDepth", maxDepth),
+    ...optionalField("runTimeout", runTimeout),
+    ...optionalField("warnPercent", warnPercent),
+  };
+}
+
+export function runFilterFromProto(filter: RunFilter | undefined): EngineRunFilter {
+  if (filter === undefined) return {};
+  return {
+    ...optionalField("workflowId", filter.workflowId),
+    ...optionalField("version", filter.version),
+    ...optionalMembers("statuses", runStatusesFromProto(filter.statuses)),
+    ...optionalField("sessionId", filter.sessionId),
+    ...optionalField("actorId", filter.actorId),
+    ...optionalField("parentRunId", filter.parentRunId),
+    ...optionalField("rootRunId", filter.rootRunId),
+    ...optionalMembers("labels", { ...filter.labels }),
+    ...optionalField("paused", filter.paused),
+    ...optionalMembers("waitingReasons", waitReasonsFromProto(filter.waitingReasons)),
+    ...optionalField("createTimeAfter", filter.createTimeAfter && instantFromTimestamp(filter.createTimeAfter)),
+    ...optionalField("createTimeBefore", filter.createTimeBefore && instantFromTimestamp(filter.createTimeBefore)),
+  };
+}

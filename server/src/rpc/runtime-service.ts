@@ -1,0 +1,224 @@
+/** RuntimeService: decode, ask the engine, encode. Interceptors have authenticated and validated; they map what is thrown. */
+import { create } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  type EmitEventRequest,
+  type RuntimeService,
+  type StartRunsResult,
+  StartRunsResultSchema,
+  type WatchRunResponse,
+  WatchRunResponseSchema,
+  type WatchRunsResponse,
+  WatchRunsResponseSchema,
+} from "@abstractruntime/proto/runtime_service_pb";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import { DomainError } from "../core/errors.ts";
+import type { ControlRequest, EmitRequest, Engine, RunMessage, RunsMessage, RunView } from "../engine/api.ts";
+import { callerOf } from "./auth.ts";
+import {
+  NOTICE_KIND,
+  noticeKindsFromProto,
+  runOrderFromProto,
+  runViewFromProto,
+  scopeFromProto,
+  waitReasonsFromProto,
+} from "./enum-conversion.ts";
+import { refusalToProto } from "./error-mapping.ts";
+import { jsonFromValue } from "./json-conversion.ts";
+import { optionalField } from "./optional-field.ts";
+import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";
+import { stepRecordToProto } from "./step-record-conversion.ts";
+import { untilAborted } from "./streams.ts";
+import { msFromDuration } from "./time-conversion.ts";
+import { waitFilterFromProto, waitToProto } from "./wait-conversion.ts";
+import { definitionFromProto, matchesWorkflowFilter, workflowToProto } from "./workflow-conversion.ts";
+
+/** CONTRACT.md, rule 13. */
+const AWAIT_TIMEOUT_MS_DEFAULT = 30_000;
+/** CONTRACT.md, rule 6: the reasons at which a client has something to do. */
+const AWAIT_REASONS_DEFAULT = ["user", "event", "job"] as const;
+/** What 0 means for TickRun. */
+const TICK_STEPS_DEFAULT = 1;
+
+export function createRuntimeService(engine: Engine): ServiceImpl<typeof RuntimeService> {
+  return {
+    async registerWorkflow({ workflow }, context) {
+      if (workflow === undefined) throw new DomainError("REQUEST_INVALID", "workflow is required");
+      const view = await engine.registerWorkflow(callerOf(context), definitionFromProto(workflow));
+      return { workflow: workflowToProto(view) };
+    },
+
+    async getWorkflow({ workflowId, version }, context) {
+      const view = await engine.getWorkflow(callerOf(context), workflowId, version);
+      return { workflow: workflowToProto(view) };
+    },
+
+    async listWorkflows({ filter, pageSize, pageToken }, context) {
+      const includeArchived = filter?.archived !== false;
+      const request = { pageSize, pageToken, includeArchived, ...optionalField("workflowId", filter?.workflowId) };
+      const { workflows, nextPageToken } = await engine.listWorkflows(callerOf(context), request);
+      const matching = workflows.filter((workflow) => matchesWorkflowFilter(workflow, filter));
+      return { workflows: matching.map(workflowToProto), nextPageToken };
+    },
+
+    async setCurrentVersion({ workflowId, version }, context) {
+      const view = await engine.setCurrentVersion(callerOf(context), workflowId, version);
+      return { workflow: workflowToProto(view) };
+    },
+
+    async archiveWorkflow({ workflowId, unarchive }, context) {
+      const view = await engine.setArchived(callerOf(context), workflowId, !unarchive);
+      return { workflow: workflowToProto(view) };
+    },
+
+    async startRun(request, context) {
+      const run = await engine.startRun(callerOf(context), startRequestFromProto(request));
+      return { run: runToProto(run) };
+    },
+
+    async startRuns({ requests }, context) {
+      const results = await engine.startRuns(callerOf(context), requests.map(startRequestFromProto));
+      return { results: results.map(startResultToProto) };
+    },
+
+    async getRun({ runId, view }, context) {
+      const run = await engine.getRun(callerOf(context), runId, runViewFromProto(view));
+      return { run: runToProto(run) };
+    },
+
+    async listRuns({ filter, order, pageSize, pageToken }, context) {
+      const { runs, nextPageToken } = await engine.listRuns(callerOf(context), {
+        filter: runFilterFromProto(filter),
+        order: runOrderFromProto(order),
+        view: "basic",
+        pageSize,
+        pageToken,
+      });
+      return { runs: runs.map(runToProtoBasic), nextPageToken };
+    },
+
+    async awaitRun({ runId, reasons, timeout }, context) {
+      const run = await engine.awaitRun(callerOf(context), {
+        runId,
+        reasons: reasons.length === 0 ? AWAIT_REASONS_DEFAULT : waitReasonsFromProto(reasons),
+        timeoutMs: timeout === undefined ? AWAIT_TIMEOUT_MS_DEFAULT : msFromDuration(timeout),
+        signal: context.signal,
+      });
+      return { run: runToProto(run) };
+    },
+
+    async deleteRun({ runId }, context) {
+      await engine.deleteRun(callerOf(context), runId);
+      return {};
+    },
+
+    async listWaits({ filter, pageSize, pageToken }, context) {
+      const request = { filter: waitFilterFromProto(filter), pageSize, pageToken };
+      const { waits, nextPageToken } = await engine.listWaits(callerOf(context), request);
+      return { waits: waits.map(waitToProto), nextPageToken };
+    },
+
+    async getWait({ waitId }, context) {
+      const wait = await engine.getWait(callerOf(context), waitId);
+      return { wait: waitToProto(wait) };
+    },
+
+    async resumeRun({ runId, waitId, payload, requestId, actorId }, context) {
+      const run = await engine.resumeRun(callerOf(context), {
+        runId,
+        waitId,
+        payload: jsonFromValue(payload),
+        ...optionalField("requestId", requestId),
+        ...optionalField("actorId", actorId),
+      });
+      return { run: runToProto(run) };
+    },
+
+    async emitEvent(request, context) {
+      return await engine.emitEvent(callerOf(context), emitRequestFromProto(request));
+    },
+
+    async cancelRun(request, context) {
+      const run = await engine.cancelRun(callerOf(context), controlRequestFromProto(request));
+      return { run: runToProto(run) };
+    },
+
+    async pauseRun(request, context) {
+      const run = await engine.pauseRun(callerOf(context), controlRequestFromProto(request));
+      return { run: runToProto(run) };
+    },
+
+    async unpauseRun({ runId, actorId }, context) {
+      const run = await engine.unpauseRun(callerOf(context), controlRequestFromProto({ runId, actorId, reason: "" }));
+      return { run: runToProto(run) };
+    },
+
+    async tickRun({ runId, maxSteps }, context) {
+      const request = { runId, maxSteps: maxSteps === 0 ? TICK_STEPS_DEFAULT : maxSteps };
+      return { run: runToProto(await engine.tickRun(callerOf(context), request)) };
+    },
+
+    async *watchRun({ runId, afterSeq }, context) {
+      const messages = engine.watchRun(callerOf(context), { runId, afterSeq, signal: context.signal });
+      for await (const message of untilAborted(messages, context.signal)) yield runMessageToProto(message);
+    },
+
+    async *watchRuns({ filter, kinds, cursor }, context: HandlerContext) {
+      const request = { filter: runFilterFromProto(filter), kinds: noticeKindsFromProto(kinds), cursor };
+      const messages = engine.watchRuns(callerOf(context), { ...request, signal: context.signal });
+      for await (const message of untilAborted(messages, context.signal)) yield runsMessageToProto(message);
+    },
+  };
+}
+
+function startResultToProto(result: RunView | DomainError): StartRunsResult {
+  return create(StartRunsResultSchema, {
+    result:
+      result instanceof DomainError
+        ? { case: "error", value: refusalToProto(result) }
+        : { case: "run", value: runToProtoBasic(result) },
+  });
+}
+
+function emitRequestFromProto(request: EmitEventRequest): EmitRequest {
+  return {
+    name: request.name,
+    scope: scopeFromProto(request.scope),
+    scopeId: request.target.value ?? "",
+    key: request.key,
+    payload: jsonFromValue(request.payload),
+    ...optionalField("eventId", request.eventId),
+    ...optionalField("actorId", request.actorId),
+  };
+}
+
+function controlRequestFromProto(request: { runId: string; actorId: string; reason: string }): ControlRequest {
+  return {
+    runId: request.runId,
+    ...optionalField("actorId", request.actorId),
+    ...optionalField("reason", request.reason),
+  };
+}
+
+function runMessageToProto({ cursor, stepRecord }: RunMessage): WatchRunResponse {
+  return create(WatchRunResponseSchema, {
+    cursor,
+    event:
+      stepRecord === undefined
+        ? { case: "heartbeat", value: { time: timestampNow() } }
+        : { case: "stepRecord", value: stepRecordToProto(stepRecord, { withProof: false }) },
+  });
+}
+
+function runsMessageToProto({ cursor, notice }: RunsMessage): WatchRunsResponse {
+  return create(WatchRunsResponseSchema, {
+    cursor,
+    event:
+      notice === undefined
+        ? { case: "heartbeat", value: { time: timestampNow() } }
+        : {
+            case: "notice",
+            value: { noticeId: notice.noticeId, kind: NOTICE_KIND[notice.kind], run: runToProtoBasic(notice.run) },
+          },
+  });
+}

@@ -1,0 +1,272 @@
+/**
+ * The server's one port: gRPC, gRPC-Web, Connect, health, reflection and /healthz, over HTTP/2 and HTTP/1.1, in clear text or TLS.
+ *
+ * In clear text a connection that begins with HTTP/2's preface is HTTP/2, any other HTTP/1.1; under TLS the client says which.
+ */
+import { createServer as createHttp1Server, type Server as Http1Server } from "node:http";
+import {
+  createSecureServer,
+  createServer as createHttp2Server,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+} from "node:http2";
+import { createServer as createTcpServer, type Server as TcpServer, type Socket } from "node:net";
+import { Health } from "@abstractruntime/proto/grpc/health/v1/health_pb";
+import { ServerReflection as ReflectionV1 } from "@abstractruntime/proto/grpc/reflection/v1/reflection_pb";
+import { ServerReflection as ReflectionV1Alpha } from "@abstractruntime/proto/grpc/reflection/v1alpha/reflection_pb";
+import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
+import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
+import { createConnectRouter } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import type { Logger } from "pino";
+import type { RpcConfig } from "../config.ts";
+import { DomainError } from "../core/errors.ts";
+import type { Engine } from "../engine/api.ts";
+import { authInterceptor } from "./auth.ts";
+import { mapErrorsInterceptor, refusalToConnectError } from "./error-mapping.ts";
+import { createGateway, type Gateway } from "./gateway.ts";
+import { createHealth, type Serving } from "./health.ts";
+import { createLedgerService } from "./ledger-service.ts";
+import { loggingInterceptor } from "./logging.ts";
+import { createReflectionIndex, reflect } from "./reflection.ts";
+import { decodedRequestInterceptor, REQUEST_BYTES_MAX } from "./request-decoding.ts";
+import { createRuntimeService } from "./runtime-service.ts";
+import { validationInterceptor } from "./validation.ts";
+
+/** Room for a credential, a trace and what proxies add; Node's own default for HTTP/1.1. */
+const HEADER_BYTES_MAX = 16 * 1024;
+/** Far more than workers and clients need, and less than a process may have files open on common systems. */
+const CONNECTIONS_MAX = 10_000;
+/** A client of many goroutines or promises shares one connection; each of these may hold a request of 3 MiB. */
+const STREAMS_PER_CONNECTION_MAX = 256;
+/** Beyond this much waiting to be sent on one connection, node:http2 refuses its new streams. */
+const SESSION_MEMORY_MB_MAX = 64;
+/** Flow-control window of a stream: a payload fits without waiting for the server to ask for more. */
+const STREAM_WINDOW_BYTES = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES = 4 * STREAM_WINDOW_BYTES;
+/** An idle HTTP/1.1 connection is kept a little longer than most proxies keep theirs. */
+const KEEP_ALIVE_MS = 65_000;
+/** A connection that says nothing must not hold a socket. */
+const PREFACE_TIMEOUT_MS = 10_000;
+/** How often a silent HTTP/2 connection is asked whether it lives, and how long its answer may take. */
+const PING_INTERVAL_MS = 30_000;
+const PING_TIMEOUT_MS = 20_000;
+/** How long a request's headers and body may take to arrive. */
+const REQUEST_TIMEOUT_MS = 60_000;
+/** How long a reader of a stream may take nothing. */
+const STREAM_STALL_MS = 30_000;
+
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+export type RpcServer = {
+  /** Begins to listen. `port` is the real one where the configuration says 0. */
+  listen(): Promise<{ url: string; port: number }>;
+  /** Takes no more calls, lets those at work finish for `graceMs`, ends streams with SHUTTING_DOWN. */
+  close(graceMs: number): Promise<void>;
+};
+
+export type RpcServerOptions = {
+  engine: Engine;
+  config: RpcConfig;
+  log: Logger;
+  /** For tests: bounds in time that would make them wait. */
+  timing?: { requestTimeoutMs?: number; streamStallMs?: number };
+};
+
+export function createRpcServer({ engine, config, log, timing = {} }: RpcServerOptions): RpcServer {
+  const requestTimeoutMs = timing.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
+  let isStopping = false;
+  const calls = new Set<Promise<void>>();
+  const serving: Serving = {
+    isServing: () => !isStopping && engine.isServing(),
+    onServingChange: (callback) => engine.onServingChange(callback),
+  };
+  const gateway = createGateway({
+    handlers: createHandlers(engine, serving, log),
+    access: { hosts: config.hosts, origins: config.origins },
+    log,
+    isServing: serving.isServing,
+    requestTimeoutMs,
+    streamStallMs: timing.streamStallMs ?? STREAM_STALL_MS,
+  });
+  const listener = createListener({ config, requestTimeoutMs }, (request, response) => {
+    const call = gateway.handle(request, response).finally(() => calls.delete(call));
+    calls.add(call);
+  });
+
+  return {
+    async listen() {
+      const { host, port } = config.listen;
+      await new Promise<void>((resolve, reject) => {
+        listener.server.once("error", reject);
+        listener.server.listen({ host, port }, () => {
+          listener.server.off("error", reject);
+          resolve();
+        });
+      });
+      const address = listener.server.address();
+      if (address === null || typeof address === "string") throw new Error("the server has no TCP address");
+      const name = REACHABLE_AS[host] ?? (host.includes(":") ? `[${host}]` : host);
+      const scheme = config.tls === undefined ? "http" : "https";
+      return { url: `${scheme}://${name}:${address.port}`, port: address.port };
+    },
+
+    async close(graceMs) {
+      isStopping = true;
+      const closed = listener.stopAccepting();
+      gateway.stop(refusalToConnectError(new DomainError("SHUTTING_DOWN", "the server is stopping")));
+      await Promise.race([Promise.all(calls), elapsed(graceMs)]);
+      listener.closeIdle();
+      await Promise.race([closed, elapsed(CLOSE_FLUSH_MS)]);
+      listener.destroyAll();
+      await closed;
+    },
+  };
+}
+
+/** Addresses to listen on that are none to call; the server would not answer for their names either. */
+const REACHABLE_AS: Record<string, string> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" };
+
+/** How long the last frames of answered calls may take to leave. */
+const CLOSE_FLUSH_MS = 500;
+
+function elapsed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
+
+/** Every RPC that the server offers, in every protocol. */
+function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly UniversalHandler[] {
+  const router = createConnectRouter({
+    // Requests are decompressed before they come here. Replies are not compressed: most peers are near, and gRPC clients offer
+    // gzip without being asked, at a cost that is several times that of the call.
+    acceptCompression: [],
+    readMaxBytes: REQUEST_BYTES_MAX,
+    jsonOptions: { ignoreUnknownFields: false },
+    interceptors: [
+      loggingInterceptor(log),
+      mapErrorsInterceptor(),
+      decodedRequestInterceptor(),
+      authInterceptor(),
+      validationInterceptor(),
+    ],
+  });
+  const services = [RuntimeService, LedgerService, Health, ReflectionV1, ReflectionV1Alpha];
+  const index = createReflectionIndex(services);
+  router.service(RuntimeService, createRuntimeService(engine));
+  router.service(LedgerService, createLedgerService(engine));
+  router.service(Health, createHealth(serving));
+  router.service(ReflectionV1, { serverReflectionInfo: (requests) => reflect(index, requests) });
+  router.service(ReflectionV1Alpha, { serverReflectionInfo: (requests) => reflect(index, requests) });
+  return router.handlers;
+}
+
+type OnRequest = (...[request, response]: Parameters<Gateway["handle"]>) => void;
+
+type Listener = {
+  server: TcpServer;
+  /** Takes no more connections, asks those of HTTP/2 to end; resolves when all are gone. */
+  stopAccepting(): Promise<void>;
+  closeIdle(): void;
+  destroyAll(): void;
+};
+
+type ListenerOptions = { config: RpcConfig; requestTimeoutMs: number };
+
+function createListener({ config, requestTimeoutMs }: ListenerOptions, onRequest: OnRequest): Listener {
+  const http2Options = {
+    maxSessionMemory: SESSION_MEMORY_MB_MAX,
+    settings: {
+      maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX,
+      maxHeaderListSize: HEADER_BYTES_MAX,
+      initialWindowSize: STREAM_WINDOW_BYTES,
+    },
+  };
+  const http1Options = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: requestTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: Math.ceil(requestTimeoutMs / 2),
+  };
+  if (config.tls !== undefined) {
+    const { cert, key } = config.tls;
+    const secure = createSecureServer({ ...http2Options, ...http1Options, allowHTTP1: true, cert, key }, onRequest);
+    return trackConnections(secure, secure);
+  }
+  const http1 = createHttp1Server(http1Options, onRequest);
+  const http2 = createHttp2Server(http2Options, onRequest);
+  const tcp = createTcpServer({ noDelay: true }, (socket) => {
+    sniffPreface(socket, (isHttp2) => (isHttp2 ? http2 : http1).emit("connection", socket));
+  });
+  // node:http watches its clients' time only while it listens itself.
+  tcp.once("listening", () => http1.emit("listening"));
+  tcp.once("close", () => http1.close(() => undefined));
+  return trackConnections(tcp, http2, http1);
+}
+
+/** Decides by a connection's first bytes what it speaks, and gives them back to it. */
+function sniffPreface(socket: Socket, onKnown: (isHttp2: boolean) => void): void {
+  let seen = Buffer.alloc(0);
+  const onError = () => socket.destroy();
+  const onData = (chunk: Buffer): void => {
+    seen = Buffer.concat([seen, chunk]);
+    const compared = Math.min(seen.length, PREFACE.length);
+    const matches = seen.subarray(0, compared).equals(PREFACE.subarray(0, compared));
+    if (matches && compared < PREFACE.length) return;
+    clearTimeout(timer);
+    socket.off("data", onData).off("error", onError);
+    socket.pause();
+    socket.unshift(seen);
+    onKnown(matches);
+    // node:http2 takes what was given back itself; node:http waits for it to flow.
+    if (!matches) socket.resume();
+  };
+  const timer = setTimeout(onError, PREFACE_TIMEOUT_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
+  socket.on("error", onError).on("data", onData);
+}
+
+function trackConnections(server: TcpServer, http2: Http2Server | Http2SecureServer, http1?: Http1Server): Listener {
+  const sockets = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  server.maxConnections = CONNECTIONS_MAX;
+  let isStopping = false;
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  http2.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    keepAlive(session);
+    if (isStopping) session.close();
+  });
+  return {
+    server,
+    stopAccepting() {
+      isStopping = true;
+      const closed = new Promise<void>((resolve) => {
+        if (!server.listening) return resolve();
+        server.close(() => resolve());
+      });
+      for (const session of sessions) session.close();
+      http1?.closeIdleConnections();
+      return closed;
+    },
+    closeIdle: () => http1?.closeIdleConnections(),
+    destroyAll() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** Ends a connection whose peer has vanished without closing it. */
+function keepAlive(session: ServerHttp2Session): void {
+  const interval = setInterval(() => {
+    const overdue = setTimeout(() => session.destroy(), PING_TIMEOUT_MS).unref();
+    session.ping(() => clearTimeout(overdue));
+  }, PING_INTERVAL_MS).unref();
+  session.once("close", () => clearInterval(interval));
+}

@@ -1,0 +1,80 @@
+import {
+  type PatchOp,
+  PatchOpSchema,
+  type StepProof,
+  StepProofSchema,
+  type StepRecord,
+  StepRecordSchema,
+  StepStatus,
+} from "@abstractruntime/proto/step_record_pb";
+import { create } from "@bufbuild/protobuf";
+import { resultOf } from "../core/apply.ts";
+import { type Json, parseOwnJson } from "../core/json.ts";
+import type { SealedRecord } from "../core/ledger-format.ts";
+import type { PatchOp as CorePatchOp } from "../core/pointer.ts";
+import type { RecordBody } from "../core/step-record.ts";
+import type { StepRecordView } from "../engine/api.ts";
+import { PATCH_OP_KIND, PATCH_SOURCE, STEP_STATUS } from "./enum-conversion.ts";
+import { optionalValue, valueFromJson } from "./json-conversion.ts";
+import { failureToProto } from "./run-conversion.ts";
+import { timestampFromInstant } from "./time-conversion.ts";
+import { waitToProto } from "./wait-conversion.ts";
+
+export function stepRecordToProto({ record, sealed }: StepRecordView, options: { withProof: boolean }): StepRecord {
+  const { body } = record;
+  const result = resultOf(body, record.given === undefined ? undefined : parseOwnJson(record.given));
+  return create(StepRecordSchema, {
+    runId: record.run_id,
+    seq: record.seq,
+    time: timestampFromInstant(record.time),
+    kind: record.kind,
+    status: body.status === undefined ? StepStatus.UNSPECIFIED : STEP_STATUS[body.status],
+    nodeId: record.node_id ?? "",
+    attempt: record.attempt ?? 0,
+    epoch: record.epoch,
+    actorId: record.actor_id ?? "",
+    idempotencyKey: record.idempotency_key ?? "",
+    effect: body.effect && { type: body.effect.type, payload: valueFromJson(body.effect.payload) },
+    result: optionalValue(result),
+    error: body.error && failureToProto(body.error),
+    patch: (body.patch ?? []).map(patchOpToProto),
+    wait: body.wait && waitToProto({ runId: record.run_id, wait: body.wait }),
+    nextNode: body.to ?? "",
+    output: optionalValue(outputOf(body, result)),
+    reason: body.reason ?? "",
+    requestId: body.request_id ?? "",
+    workflowDigest: record.workflow ?? "",
+    hash: sealed.hash,
+    proof: options.withProof ? proofToProto(sealed) : undefined,
+  });
+}
+
+function outputOf(body: RecordBody, result: Json | undefined): Json | undefined {
+  if (body.output === undefined) return undefined;
+  return "of" in body.output ? result : body.output.value;
+}
+
+function patchOpToProto(op: CorePatchOp): PatchOp {
+  const message = create(PatchOpSchema, { op: PATCH_OP_KIND[op.op], path: op.path });
+  if ("of" in op) {
+    message.of = PATCH_SOURCE[op.of];
+    message.at = op.at ?? "";
+  } else if (op.op === "set") {
+    message.value = valueFromJson(op.value);
+  } else if (op.op === "append") {
+    message.values = op.values.map(valueFromJson);
+  }
+  return message;
+}
+
+function proofToProto(sealed: SealedRecord): StepProof {
+  return create(StepProofSchema, {
+    headerJson: sealed.header,
+    bodyJson: sealed.body,
+    given: sealed.given === undefined ? undefined : new TextEncoder().encode(sealed.given),
+    salts: {
+      body: Uint8Array.from(sealed.bodySalt),
+      ...(sealed.givenSalt === undefined ? {} : { given: Uint8Array.from(sealed.givenSalt) }),
+    },
+  });
+}

@@ -1,0 +1,54 @@
+import type { WorkflowFilter } from "@abstractruntime/proto/runtime_service_pb";
+import { type Workflow, WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
+import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { DomainError, type FieldProblem } from "../core/errors.ts";
+import { compileWorkflow, type WorkflowDefinition } from "../core/workflow.ts";
+import type { WorkflowView } from "../engine/api.ts";
+import { jsonObjectFromStruct } from "./json-conversion.ts";
+import { timestampFromInstant } from "./time-conversion.ts";
+
+/** What the server sets: ignored in requests, no part of a definition. */
+const SERVER_FIELDS = ["version", "digest", "current", "archived", "createTime"] as const;
+
+/** The definition: the proto JSON, defaults absent, without what the server sets. */
+export function definitionFromProto(workflow: Workflow): WorkflowDefinition {
+  const definition = jsonObjectFromStruct(toJson(WorkflowSchema, workflow) as { [key: string]: JsonValue });
+  for (const field of SERVER_FIELDS) Reflect.deleteProperty(definition, field);
+  return definition as unknown as WorkflowDefinition;
+}
+
+export function workflowToProto(view: WorkflowView): Workflow {
+  const workflow = fromJson(WorkflowSchema, view.definition as unknown as JsonValue);
+  workflow.version = view.version;
+  workflow.digest = view.digest;
+  workflow.current = view.current;
+  workflow.archived = view.archived;
+  workflow.createTime = timestampFromInstant(view.createTime);
+  return workflow;
+}
+
+/** Every problem of a graph that breaks bounds of its fields: those, and what the compiler finds elsewhere in it. */
+export function workflowProblems(workflow: Workflow, violations: readonly FieldProblem[]): FieldProblem[] {
+  const broken = violations.map(({ path, message }) => ({ path: path.replace(/^workflow\.?/, ""), message }));
+  const paths = new Set(broken.map(({ path }) => path));
+  return [...broken, ...compilerProblems(workflow).filter(({ path }) => !paths.has(path))];
+}
+
+function compilerProblems(workflow: Workflow): readonly FieldProblem[] {
+  try {
+    compileWorkflow(definitionFromProto(workflow));
+    return [];
+  } catch (error) {
+    if (error instanceof DomainError) return error.problems;
+    throw error;
+  }
+}
+
+/** What of a filter the engine does not look at. A page may therefore hold fewer workflows than asked for. */
+export function matchesWorkflowFilter(view: WorkflowView, filter: WorkflowFilter | undefined): boolean {
+  if (filter?.archived !== undefined && filter.archived !== view.archived) return false;
+  const labels = view.definition.labels ?? {};
+  return Object.entries(filter?.labels ?? {}).every(
+    ([name, value]) => Object.hasOwn(labels, name) && labels[name] === value,
+  );
+}
