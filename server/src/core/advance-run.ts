@@ -129,9 +129,11 @@ function assignPatch(kind: Extract<NodeKind, { type: "assign" }>, names: Names):
   // All right-hand sides see vars as they were on entry, so everything is evaluated before anything is written.
   return [
     ...kind.values.map(({ pointer, value }): PatchOp => ({ op: "set", path: pointer, value: value.evaluate(names) })),
-    ...kind.append.map(
-      ({ pointer, value }): PatchOp => ({ op: "append", path: pointer, values: [value.evaluate(names)] }),
-    ),
+    ...kind.append.map(({ pointer, value }): PatchOp => ({
+      op: "append",
+      path: pointer,
+      values: [value.evaluate(names)],
+    })),
     ...kind.unset.map((pointer): PatchOp => ({ op: "unset", path: pointer })),
   ];
 }
@@ -263,7 +265,8 @@ function waitForEvent(
   const channel = channelOf(draft.run, kind.scope);
   const query = eventQuery(draft.run, channel, eventNames, key);
   if (lookup === undefined) return query;
-  const isNew = (name: string) => !draft.run.cursors.some((c) => c.scope === kind.scope && c.name === name && c.key === key);
+  const isNew = (name: string) =>
+    !draft.run.cursors.some((c) => c.scope === kind.scope && c.name === name && c.key === key);
   if (draft.run.cursors.length + eventNames.filter(isNew).length > EVENT_CURSORS_MAX) {
     const message = `A run listens to at most ${EVENT_CURSORS_MAX} different event names and keys.`;
     throw new NodeFailure("LIMIT_EVENT_CURSORS", message);
@@ -288,13 +291,19 @@ function waitForEvent(
 type CallDraft = { kind: "tool" | "handler" | "custom"; name: string; callId?: string; payload: Json };
 
 function toolCallsOf(kind: Extract<NodeKind, { type: "tool_calls" }>, names: Names): CallDraft[] {
-  const calls = "source" in kind.calls ? callsFromExpression(kind.calls, names) : kind.calls.map((call) => ({
-    name: call.name.evaluate(names),
-    arguments: call.arguments?.evaluate(names) ?? {},
-    callId: call.callId?.evaluate(names),
-  }));
+  const calls =
+    "source" in kind.calls
+      ? callsFromExpression(kind.calls, names)
+      : kind.calls.map((call) => ({
+          name: call.name.evaluate(names),
+          arguments: call.arguments?.evaluate(names) ?? {},
+          callId: call.callId?.evaluate(names),
+        }));
   if (calls.length > CALLS_MAX) {
-    throw new NodeFailure("EVALUATION_FAILED", `An effect makes at most ${CALLS_MAX} calls; this one has ${calls.length}.`);
+    throw new NodeFailure(
+      "EVALUATION_FAILED",
+      `An effect makes at most ${CALLS_MAX} calls; this one has ${calls.length}.`,
+    );
   }
   return calls.map((call, ordinal) => {
     if (typeof call.name !== "string" || call.name === "") {
@@ -329,7 +338,12 @@ function startCalls(draft: DecisionBuilder, node: WorkflowNode, effectType: stri
     ...(call.callId === undefined ? {} : { call_id: call.callId }),
     idempotency_key: effectKey(draft, node, ordinal),
   }));
-  const jobs = calls.map((call, ordinal): JobDraft => ({ ...call, nodeId: node.nodeId, seq, payload: drafts[ordinal]!.payload }));
+  const jobs = calls.map((call, ordinal): JobDraft => ({
+    ...call,
+    nodeId: node.nodeId,
+    seq,
+    payload: drafts[ordinal]!.payload,
+  }));
   const calling = drafts.map(({ name, callId, payload }): Json => ({ name, call_id: callId ?? null, payload }));
   // A list of objects around the payloads, which are bounded themselves.
   assertFits("calls", calling, JSON_DEPTH_MAX + 2);
@@ -339,7 +353,11 @@ function startCalls(draft: DecisionBuilder, node: WorkflowNode, effectType: stri
       : effectType === "custom"
         ? { type: drafts[0]!.name, payload: drafts[0]!.payload }
         : {};
-  draft.record("step.started", { status: "started", effect: { type: effectType, payload }, calls }, { nodeId: node.nodeId });
+  draft.record(
+    "step.started",
+    { status: "started", effect: { type: effectType, payload }, calls },
+    { nodeId: node.nodeId },
+  );
   draft.commands.push({ type: "create_jobs", jobs });
 }
 
@@ -363,7 +381,7 @@ function eventKeyOf(template: TemplateValue, names: Names): string {
 
 function assertEventName(name: string, mayBePattern: boolean): void {
   const body = mayBePattern && name.endsWith("*") ? name.slice(0, -1) : name;
-  if ((name === "" || body.includes("*") || name.length > EVENT_NAME_LENGTH_MAX) ) {
+  if (name === "" || body.includes("*") || name.length > EVENT_NAME_LENGTH_MAX) {
     throw new NodeFailure("EVALUATION_FAILED", `${JSON.stringify(name.slice(0, 50))} is not an event name.`);
   }
 }

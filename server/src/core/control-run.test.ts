@@ -81,7 +81,8 @@ describe("cancel with on_cancel", () => {
     const own = cancelled({ undo: { ...failing, onError: "note" }, note });
     expect(own.settle()).toMatchObject({ status: "cancelled", vars: { noted: true } });
     const general = cancelled({ undo: failing, note }, { onError: "note" });
-    expect(general.settle()).toMatchObject({ status: "cancelled", vars: {} });
+    expect(general.settle().status).toBe("cancelled");
+    expect(general.state.vars).toEqual({});
   });
 
   test("that turns in circles is ended by max_steps", () => {

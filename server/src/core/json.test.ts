@@ -3,7 +3,16 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { DomainError, type ErrorReason } from "./errors.ts";
-import { assertJson, canonicalJson, deepEqual, JSON_BYTES_MAX, JSON_DEPTH_MAX, type Json, parseJson, parseOwnJson } from "./json.ts";
+import {
+  assertJson,
+  canonicalJson,
+  deepEqual,
+  JSON_BYTES_MAX,
+  JSON_DEPTH_MAX,
+  type Json,
+  parseJson,
+  parseOwnJson,
+} from "./json.ts";
 
 function refusalOf(
   run: () => unknown,
@@ -256,7 +265,16 @@ describe("deepEqual", () => {
 
 describe("parseOwnJson", () => {
   test("reads back every double that JSON.stringify writes", () => {
-    for (const value of [52440573493784730, 2 ** 53 + 2, -(2 ** 60), 1e21, 1e22, 123456789012345680000, Number.MAX_VALUE, 5e-324]) {
+    for (const value of [
+      52440573493784730,
+      2 ** 53 + 2,
+      -(2 ** 60),
+      1e21,
+      1e22,
+      123456789012345680000,
+      Number.MAX_VALUE,
+      5e-324,
+    ]) {
       expect(parseOwnJson(JSON.stringify({ value }))).toEqual({ value });
     }
     expect(() => parseJson("52440573493784730")).toThrow(expect.objectContaining({ reason: "NUMBER_NOT_EXACT" }));

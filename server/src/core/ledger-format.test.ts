@@ -106,6 +106,10 @@ describe("sealing", () => {
   test.each([
     ["with every key", { ...full, given: '{"a":[1,"é🎉"]}' }],
     ["with no more than it must have", draft],
+    [
+      "with numbers that are no exact integers as text",
+      { ...draft, body: { output: { value: [1.2345678901234568e20, 1e300] } } },
+    ],
     ["with a body as deep as payloads may be", { ...draft, body: { output: { value: deep(32) } } }],
   ])("a record %s is read back as it was", (_what, record) => {
     const { sealed } = sealRecords([record], NO_PREVIOUS_HASH);

@@ -43,9 +43,15 @@ export function orFail<T>(work: () => T): { value: T } | { failure: Failure } {
 }
 
 /** Writes a step's result and moves on: over the first edge that holds, or to the end where there is no edge. */
-export function completeStep(draft: DecisionBuilder, workflow: Workflow, node: WorkflowNode, outcome: StepOutcome): void {
+export function completeStep(
+  draft: DecisionBuilder,
+  workflow: Workflow,
+  node: WorkflowNode,
+  outcome: StepOutcome,
+): void {
   const given = outcome.given?.value;
-  const result = outcome.result === undefined ? null : applyPatch(null, outcome.result, given === undefined ? {} : { given });
+  const result =
+    outcome.result === undefined ? null : applyPatch(null, outcome.result, given === undefined ? {} : { given });
   const patch: PatchOp[] = [
     ...(outcome.patch ?? []),
     ...(node.resultPointer === undefined ? [] : [{ op: "set", path: node.resultPointer, of: "result" } as const]),

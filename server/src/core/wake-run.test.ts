@@ -284,6 +284,18 @@ describe("events", () => {
     expect(taken(late)).toEqual(payloads);
   });
 
+  test("move the cursors of the names that cover them, and of no other", () => {
+    const world = createTestWorld();
+    const run = listener([{ names: ["b", "a", "a*"], key: "k" }], world);
+    run.settle();
+    world.emit({ name: "a", key: "k" });
+    run.wake();
+    expect(run.state.cursors).toEqual([
+      { scope: "global", name: "a", key: "k", number: 1 },
+      { scope: "global", name: "a*", key: "k", number: 1 },
+    ]);
+  });
+
   test("two with the same id are one", () => {
     const world = createTestWorld();
     const run = listener([{ names: ["a"] }, { names: ["a"] }], world);

@@ -17,7 +17,12 @@ export function wakeRun(run: RunState, stimulus: WakeStimulus, workflow: Workflo
   const draft = new DecisionBuilder(run, stimulus.now);
   if (hasEnded(run) || run.paused) return draft.decision();
   if (run.deadlineTime !== undefined && run.deadlineTime <= draft.now) {
-    const error = { code: "RUN_TIMEOUT", message: "The run's run_timeout has passed.", retryable: false, node_id: run.node };
+    const error = {
+      code: "RUN_TIMEOUT",
+      message: "The run's run_timeout has passed.",
+      retryable: false,
+      node_id: run.node,
+    };
     draft.record(run.cancelling ? "run.cancelled" : "run.failed", { error }, { nodeId: run.node });
     return draft.decision();
   }

@@ -245,12 +245,7 @@ export function checkLimits(limits: Limits | undefined, path: string, problems: 
 
 type At = <T>(path: string, work: () => T) => T | undefined;
 
-function compileNode(
-  nodeId: string,
-  node: NodeDefinition,
-  at: At,
-  problems: FieldProblem[],
-): WorkflowNode | undefined {
+function compileNode(nodeId: string, node: NodeDefinition, at: At, problems: FieldProblem[]): WorkflowNode | undefined {
   const path = `nodes.${nodeId}`;
   const present = kindsOf(node);
   if (present.length !== 1) {
@@ -417,7 +412,10 @@ function compileKind(
         problems.push({ path: `${path}.waitEvent.names`, message: "needs at least one name" });
       }
       const checkName = (name: string) => {
-        refuseUnless(name !== "" && !name.slice(0, -1).includes("*"), "a name is not empty and has `*` at its end only");
+        refuseUnless(
+          name !== "" && !name.slice(0, -1).includes("*"),
+          "a name is not empty and has `*` at its end only",
+        );
       };
       return {
         type: "wait_event",
@@ -448,7 +446,7 @@ function compileKind(
     }
     case "toolCalls": {
       const tools = node.toolCalls!;
-      if (((tools.calls ?? []).length > 0) === Boolean(tools.callsFrom)) {
+      if ((tools.calls ?? []).length > 0 === Boolean(tools.callsFrom)) {
         problems.push({ path: `${path}.toolCalls`, message: "needs exactly one of calls, callsFrom" });
       }
       const callsFrom = tools.callsFrom;
@@ -571,7 +569,9 @@ function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): v
     return [...(node.next ?? []).map((edge) => edge.to), ...(node.onError ? [node.onError] : [])];
   };
   const reached = new Set<string>();
-  const pending = [definition.entryNode, definition.onError, definition.onCancel].filter((id) => id !== undefined && id !== "");
+  const pending = [definition.entryNode, definition.onError, definition.onCancel].filter(
+    (id) => id !== undefined && id !== "",
+  );
   for (let nodeId = pending.pop(); nodeId !== undefined; nodeId = pending.pop()) {
     if (reached.has(nodeId)) continue;
     reached.add(nodeId);
@@ -595,7 +595,10 @@ function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): v
   for (const nodeId of Object.keys(nodes)) {
     if (!reached.has(nodeId)) problems.push({ path: `nodes.${nodeId}`, message: "nothing leads to this node" });
     if (!settling.has(nodeId)) {
-      problems.push({ path: `nodes.${nodeId}`, message: "nothing ends a run that comes here: it would turn in circles" });
+      problems.push({
+        path: `nodes.${nodeId}`,
+        message: "nothing ends a run that comes here: it would turn in circles",
+      });
     }
   }
 }

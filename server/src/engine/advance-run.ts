@@ -1,5 +1,5 @@
 /** Computing on active runs, in the background, until they park or end. */
-import { DomainError } from "../core/errors.ts";
+import { DomainError, type ErrorReason } from "../core/errors.ts";
 import type { Failure } from "../core/failure.ts";
 import { isActive } from "../core/run.ts";
 import type { RunKey } from "../store/contract.ts";
@@ -25,32 +25,44 @@ export function advanceRun(context: EngineContext, queue: AdvanceQueue, key: Run
     queue.delete(text);
     return advanceOnce(context, entry);
   };
-  void context.runs.exclusiveAlways(key, begin).catch((error: unknown) => {
+  void advanceUntilDone(context, key, begin).catch((error: unknown) => {
     queue.delete(text);
     context.log.error({ err: error, runId: key.runId }, "a run could not be advanced");
   });
 }
 
-async function advanceOnce(context: EngineContext, entry: RunEntry): Promise<void> {
+async function advanceUntilDone(
+  context: EngineContext,
+  key: RunKey,
+  step: (entry: RunEntry) => Promise<boolean>,
+): Promise<void> {
   for (let attempt = 0; !context.isStopping(); attempt++) {
-    try {
-      await perform(context, entry, (now, run) => (isActive(run) ? nextStep(now, run) : undefined));
-      return;
-    } catch (error) {
-      // Another server has the run: it goes on there.
-      if (error instanceof OwnedElsewhereError) return;
-      if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return;
-      const isTransient =
-        error instanceof DomainError && (error.reason === "DATABASE_UNAVAILABLE" || error.reason === "TRANSITION_CONFLICT");
-      if (!isTransient && (await failRun(context, entry, error))) return;
-      delete entry.state;
-      await pause(RETRY_PAUSES_MS[Math.min(attempt, RETRY_PAUSES_MS.length - 1)]!);
-    }
+    // Between attempts others get the run: who asks something of it is told that the database is away instead of waiting.
+    if (await context.runs.exclusiveAlways(key, step)) return;
+    await pause(RETRY_PAUSES_MS[Math.min(attempt, RETRY_PAUSES_MS.length - 1)]!);
+  }
+}
+
+/** What says nothing about the run itself: the step is tried again. */
+const TRANSIENT: ReadonlySet<ErrorReason> = new Set(["DATABASE_UNAVAILABLE", "TRANSITION_CONFLICT", "SHUTTING_DOWN"]);
+
+/** Says whether nothing is left to do: the step was made, or is somebody else's, or the run was failed. */
+async function advanceOnce(context: EngineContext, entry: RunEntry): Promise<boolean> {
+  try {
+    await perform(context, entry, (now, run) => (isActive(run) ? nextStep(now, run) : undefined));
+    return true;
+  } catch (error) {
+    delete entry.state;
+    // Another server has the run: it goes on there.
+    if (error instanceof OwnedElsewhereError) return true;
+    if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return true;
+    if (error instanceof DomainError && TRANSIENT.has(error.reason)) return false;
+    return await failRun(context, entry, error);
   }
 }
 
 /** Fails a run that cannot go on, so that it does not stand still unseen. Says whether that was committed. */
-async function failRun(context: EngineContext, entry: RunEntry, cause: unknown): Promise<boolean> {
+export async function failRun(context: EngineContext, entry: RunEntry, cause: unknown): Promise<boolean> {
   const isRejected = cause instanceof DomainError && cause.reason === "TRANSITION_REJECTED";
   const failure: Failure = isRejected
     ? { code: "STORE_REJECTED", message: "The database refuses to store the run's next step.", retryable: false }

@@ -83,7 +83,15 @@ export type WaitFilter = {
 /** pageSize 0 means 50; pageToken "" means the first page; nextPageToken "" means there is no more. */
 export type PageRequest = { pageSize: number; pageToken: string };
 
-export type NoticeKind = "started" | "waiting" | "resumed" | "paused" | "unpaused" | "completed" | "failed" | "cancelled";
+export type NoticeKind =
+  | "started"
+  | "waiting"
+  | "resumed"
+  | "paused"
+  | "unpaused"
+  | "completed"
+  | "failed"
+  | "cancelled";
 
 /** A message of WatchRuns; without a notice it is a heartbeat. `run` is as it is now, at or after the notice. */
 export type RunsMessage = { cursor: string; notice?: { noticeId: string; kind: NoticeKind; run: RunView } };
@@ -158,7 +166,10 @@ export interface Engine {
   getStepRecord(caller: Caller, runId: string, seq: number): Promise<StepRecordView>;
 
   /** Every record behind `afterSeq`, then those to come; ends when the run has ended and all was sent. */
-  watchRun(caller: Caller, request: { runId: string; afterSeq: number; signal: AbortSignal }): AsyncIterable<RunMessage>;
+  watchRun(
+    caller: Caller,
+    request: { runId: string; afterSeq: number; signal: AbortSignal },
+  ): AsyncIterable<RunMessage>;
   /** Notices behind `cursor` ("": from now on; "beginning": all that are kept), then those to come. */
   watchRuns(
     caller: Caller,

@@ -8,7 +8,7 @@ const BATCH_MAX = 500;
  */
 export function createBatcher<K, V>(readMany: (keys: readonly K[]) => Promise<readonly V[]>): (key: K) => Promise<V> {
   type Waiting = { key: K; resolve: (value: V) => void; reject: (error: unknown) => void };
-  let gathered: Waiting[] = [];
+  const gathered: Waiting[] = [];
   let reading = false;
 
   async function readGathered(): Promise<void> {

@@ -65,8 +65,10 @@ export type EngineContext = {
   advance(key: RunKey): void;
   /** Acts in the background on mail that the run may have. */
   deliverMail(key: RunKey): void;
-  /** Wakes in the background the listeners of a channel; gives how many runs took `eventId`. */
-  wakeListeners(channel: Channel, eventId?: string): Promise<number>;
+  /** Wakes the listeners of a channel; gives how many runs took `eventId`. Never rejects. */
+  wakeListeners(channel: Channel, eventId: string): Promise<number>;
+  /** Wakes the listeners of a channel in the background. */
+  wakeListenersSoon(channel: Channel): void;
   /** Notes that something is due at a time. */
   armTimer(wakeTime: Instant): void;
   /** Tells other servers that a run changed. */
@@ -88,4 +90,3 @@ export function viewOf(run: StoredRun, view: "basic" | "full" = "full"): RunView
 function blockedReasonOf(run: RunState): BlockedReason | undefined {
   return run.status === "running" && run.calls.length > 0 ? "no_worker" : undefined;
 }
-

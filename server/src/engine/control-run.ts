@@ -6,7 +6,7 @@ import type { RunKey, StoredRun } from "../store/contract.ts";
 import type { Caller, ControlRequest, RunView } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";
 import { createSignal } from "./notice-hub.ts";
-import { OwnedElsewhereError, perform, runEnded, runUnknown, toRefusal } from "./perform.ts";
+import { OwnedElsewhereError, perform, runEnded, runUnknown } from "./perform.ts";
 import { deliverMail } from "./deliver-mail.ts";
 import { wake } from "./wake-run.ts";
 
@@ -47,12 +47,7 @@ async function sendMail(
   const unwatch = context.hub.watchRun(key, changed.raise);
   try {
     const delivery = { type: "mail", ...key, mail } as const;
-    await context
-      .laneOf(key)
-      .submit({ type: "delivery", delivery }, 500)
-      .catch((error: unknown) => {
-        throw toRefusal(error);
-      });
+    await context.laneOf(key).submit({ type: "delivery", delivery }, 500);
     context.tellOthers({ mail: key });
     // The run may have been parked or ended meanwhile: then this server acts on the mail itself.
     await deliverMail(context, key);

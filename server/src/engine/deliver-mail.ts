@@ -1,6 +1,6 @@
 /** Mail: what others leave for a run that they may not change themselves. Acted on once, in a transition of the run. */
 import { DomainError } from "../core/errors.ts";
-import { type Mail, type RunKey, StoreUnavailableError } from "../store/contract.ts";
+import type { Mail, RunKey } from "../store/contract.ts";
 import type { EngineContext } from "./context.ts";
 import { OwnedElsewhereError, perform } from "./perform.ts";
 
@@ -20,8 +20,7 @@ export async function deliverMail(context: EngineContext, key: RunKey): Promise<
     });
   } catch (error) {
     // The owner looks itself; a database that is away comes back; a run that is gone takes its mail with it.
-    if (error instanceof OwnedElsewhereError || error instanceof StoreUnavailableError) return;
-    if (error instanceof DomainError) return;
+    if (error instanceof OwnedElsewhereError || error instanceof DomainError) return;
     context.log.error({ err: error, runId: key.runId }, "acting on mail failed");
   }
 }

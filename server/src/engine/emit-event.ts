@@ -4,7 +4,7 @@ import type { Channel } from "../core/event.ts";
 import { hasEnded } from "../core/run.ts";
 import type { Caller, EmitRequest } from "./api.ts";
 import type { EngineContext } from "./context.ts";
-import { runEnded, runUnknown, toRefusal } from "./perform.ts";
+import { runEnded, runUnknown } from "./perform.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;
@@ -48,11 +48,7 @@ export async function emitEvent(
   const lane = context.laneOf({ tenantId, runId: `${scope}/${scopeId}` });
   const bytes = JSON.stringify(request.payload).length + 500;
   // A duplicate wakes listeners too: whoever committed the first may have died before it came to that.
-  await lane
-    .submit({ type: "delivery", delivery: { type: "event", event } }, bytes)
-    .catch((error: unknown) => {
-      throw toRefusal(error);
-    });
+  await lane.submit({ type: "delivery", delivery: { type: "event", event } }, bytes);
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<number>((resolve) => {
     timer = setTimeout(resolve, DELIVERY_WAIT_MS, 0);
@@ -64,7 +60,7 @@ export async function emitEvent(
 
 async function wasEmitted(context: EngineContext, channel: Channel, eventId: string | undefined): Promise<boolean> {
   if (eventId === undefined) return false;
-  for (let after = 0; ; ) {
+  for (let after = 0; ;) {
     const events = await context.store.listEvents(channel, after, EVENTS_PAGE);
     if (events.some((event) => event.eventId === eventId)) return true;
     if (events.length < EVENTS_PAGE) return false;

@@ -8,16 +8,8 @@ import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
 import type { Channel, EventQuery } from "../core/event.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
-import { compileWorkflow, workflowDigest, type WorkflowDefinition } from "../core/workflow.ts";
-import {
-  type Mail,
-  type RunKey,
-  type Store,
-  type StoredWait,
-  type StoredWorkflow,
-  StoreUnavailableError,
-  type Surroundings,
-} from "../store/contract.ts";
+import { compileWorkflow, workflowDigest } from "../core/workflow.ts";
+import type { Mail, RunKey, Store, StoredWait, StoredWorkflow, Surroundings } from "../store/contract.ts";
 import { type AdvanceQueue, advanceRun } from "./advance-run.ts";
 import type { Engine, WaitView, WorkflowView } from "./api.ts";
 import { awaitRun } from "./await-run.ts";
@@ -28,10 +20,18 @@ import { controlRun, tickRun } from "./control-run.ts";
 import { deliverMail } from "./deliver-mail.ts";
 import { emitEvent } from "./emit-event.ts";
 import { createTimers } from "./fire-timers.ts";
-import { pageLimit, pagePurpose, readPage, readPageStart, readPageToken, writePageStart, writePageToken } from "./lists.ts";
+import {
+  pageLimit,
+  pagePurpose,
+  readPage,
+  readPageStart,
+  readPageToken,
+  writePageStart,
+  writePageToken,
+} from "./lists.ts";
 import { createNeighbours } from "./neighbours.ts";
 import { createNoticeHub } from "./notice-hub.ts";
-import { runUnknown, toRefusal } from "./perform.ts";
+import { runUnknown } from "./perform.ts";
 import { resumeRun } from "./resume-run.ts";
 import { createRunTable } from "./run-table.ts";
 import { createServerLease } from "./server-lease.ts";
@@ -92,12 +92,15 @@ export function createEngine(options: {
     loadRun: createBatcher((keys: readonly RunKey[]) => store.loadRuns(keys)),
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
       const all = await store.listMail(keys);
-      return keys.map((key): Mail[] => all.filter((mail) => mail.tenantId === key.tenantId && mail.runId === key.runId));
+      return keys.map((key): Mail[] =>
+        all.filter((mail) => mail.tenantId === key.tenantId && mail.runId === key.runId),
+      );
     }),
     lookUpEvent: createBatcher((queries: readonly EventQuery[]) => store.lookUpEvents(queries)),
     readChannel: createBatcher((channels: readonly Channel[]) => store.readChannels(channels)),
     laneOf: (key) => {
-      if (isStopping) throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
+      if (isStopping)
+        throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
       return lease.laneOf(key);
     },
     isOwnLane: lease.isOwnLane,
@@ -107,6 +110,7 @@ export function createEngine(options: {
     advance: (key) => advanceRun(context, advancing, key),
     deliverMail: (key) => void deliverMail(context, key),
     wakeListeners: (channel, eventId) => waker.wakeListeners(channel, eventId),
+    wakeListenersSoon: (channel) => void waker.wakeListeners(channel),
     armTimer: (wakeTime) => timers.arm(wakeTime),
     tellOthers: neighbours.tell,
   };
@@ -171,7 +175,7 @@ export function createEngine(options: {
       const purpose = pagePurpose("workflows", caller.tenantId, { workflowId, includeArchived });
       const list = { tenantId: caller.tenantId, includeArchived, ...(workflowId === undefined ? {} : { workflowId }) };
       const { entries, next } = await readPage({
-        start: readPageToken<string | number>(store, purpose, request),
+        start: readPageToken(store, purpose, request) as string | number | undefined,
         limit: pageLimit(request.pageSize),
         read: (start, limit) => store.listWorkflows({ ...list, limit, ...(start === undefined ? {} : { start }) }),
         startOf: (stored) => (workflowId === undefined ? stored.workflowId : stored.version),
@@ -196,8 +200,7 @@ export function createEngine(options: {
       Promise.all(
         requests.map((request) =>
           startRun(context, caller, request).catch((error: unknown) => {
-            const refusal = toRefusal(error);
-            if (refusal instanceof DomainError) return refusal;
+            if (error instanceof DomainError) return error;
             throw error;
           }),
         ),
@@ -215,7 +218,13 @@ export function createEngine(options: {
         start: readPageStart(store, purpose, request),
         limit: pageLimit(request.pageSize),
         read: async (start, limit) => {
-          const page = await store.listRuns({ tenantId, filter, order, limit, ...(start === undefined ? {} : { start }) });
+          const page = await store.listRuns({
+            tenantId,
+            filter,
+            order,
+            limit,
+            ...(start === undefined ? {} : { start }),
+          });
           if (view === "basic") return page.items;
           // Both reads see a run or one of them does not: one that is deleted in between stays in its basic form.
           const full = await store.loadRuns(page.items.map(({ state }) => state));
@@ -237,12 +246,15 @@ export function createEngine(options: {
       const key = { tenantId: caller.tenantId, runId };
       if (await store.deleteRun(key)) return;
       if ((await context.loadRun(key)) === undefined) throw runUnknown(runId);
-      throw new DomainError("RUN_NOT_ENDED", `Run ${runId} has not ended; cancel it first.`, { metadata: { run_id: runId } });
+      throw new DomainError("RUN_NOT_ENDED", `Run ${runId} has not ended; cancel it first.`, {
+        metadata: { run_id: runId },
+      });
     },
 
     async listWaits(caller, request) {
       const { tenantId } = caller;
-      const filter = request.filter.reasons.length > 0 ? request.filter : { ...request.filter, reasons: ["user" as const] };
+      const filter =
+        request.filter.reasons.length > 0 ? request.filter : { ...request.filter, reasons: ["user" as const] };
       const purpose = pagePurpose("waits", tenantId, filter);
       const { entries, next } = await readPage({
         start: readPageStart(store, purpose, request),
@@ -270,7 +282,7 @@ export function createEngine(options: {
     async listStepRecords(caller, request) {
       const { runId, signal, waitMs } = request;
       const purpose = pagePurpose("step-records", caller.tenantId, { runId });
-      const afterSeq = readPageToken<number>(store, purpose, request) ?? request.afterSeq;
+      const afterSeq = (readPageToken(store, purpose, request) as number | undefined) ?? request.afterSeq;
       const key = { tenantId: caller.tenantId, runId };
       const limit = pageLimit(request.pageSize);
       const { records, next } = await listRecords(context, key, { afterSeq, limit, waitMs, signal });
@@ -293,11 +305,11 @@ export function createEngine(options: {
   };
 
   return {
-    ...withRefusals(operations),
+    ...operations,
     async start() {
       clock.observe(await store.now());
       await lease.start();
-      void neighbours.start();
+      neighbours.start();
       strayTimer = setTimeout(() => void sweep(), 0);
       pollTimer = setTimeout(poll, settings.pollMs);
     },
@@ -316,39 +328,12 @@ export function createEngine(options: {
 }
 
 function isExpected(error: unknown): boolean {
-  if (error instanceof StoreUnavailableError) return true;
   return error instanceof DomainError && (error.reason === "SHUTTING_DOWN" || error.reason === "DATABASE_UNAVAILABLE");
-}
-
-/** Maps a store that is away to the refusal that callers see, in every operation. */
-function withRefusals(operations: Engine): Engine {
-  const wrapped = Object.entries(operations).map(([name, operation]) => {
-    if (name === "isServing" || name === "onServingChange") return [name, operation];
-    const isStream = name === "watchRun" || name === "watchRuns";
-    const call = operation as (...args: unknown[]) => Promise<unknown> & AsyncIterable<unknown>;
-    const wrapper = isStream
-      ? async function* (...args: unknown[]) {
-          try {
-            yield* call(...args);
-          } catch (error) {
-            throw toRefusal(error);
-          }
-        }
-      : async (...args: unknown[]) => {
-          try {
-            return await call(...args);
-          } catch (error) {
-            throw toRefusal(error);
-          }
-        };
-    return [name, wrapper];
-  });
-  return Object.fromEntries(wrapped) as Engine;
 }
 
 function workflowView(stored: StoredWorkflow): WorkflowView {
   const { version, digest, definition, createTime, current, archived } = stored;
-  return { version, digest, definition: definition as WorkflowDefinition, createTime, current, archived };
+  return { version, digest, definition, createTime, current, archived };
 }
 
 function waitView(stored: StoredWait): WaitView {

@@ -87,7 +87,7 @@ export function createLane(options: {
         if (error instanceof BatchOutcomeUnknownError) {
           log.warn({ laneId: lease.laneId, batchNo }, "the connection died during a commit; asking what became of it");
           if ((await settle(batchNo)) === "committed") return await tellCommitted(batch);
-        } else if (error instanceof StoreUnavailableError && performance.now() < giveUpAt) {
+        } else if (isAway(error) && performance.now() < giveUpAt) {
           await pause(RETRY_PAUSE_MS);
         } else if (error instanceof BatchRejectedError && batch.length > 1) {
           // Halving finds the guilty item in log2(512) = 9 rounds; its neighbours are committed on the way.
@@ -112,7 +112,8 @@ export function createLane(options: {
       try {
         return await store.settleBatch(lease.laneId, unknownBatchNo);
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, "settling a batch failed; trying again");
+        if (!(error instanceof StoreUnavailableError))
+          log.error({ err: error }, "settling a batch failed; trying again");
         await pause(SETTLE_PAUSE_MS);
       }
     }
@@ -168,6 +169,10 @@ export function createLane(options: {
       });
     },
   };
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof StoreUnavailableError && !(error instanceof LaneFencedError);
 }
 
 function pause(ms: number): Promise<void> {

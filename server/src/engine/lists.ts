@@ -18,9 +18,9 @@ export function pagePurpose(list: string, tenantId: string, filter: object): str
 }
 
 /** @throws {DomainError} PAGE_TOKEN_INVALID */
-export function readPageToken<T extends Json>(store: Store, purpose: string, request: PageRequest): T | undefined {
+export function readPageToken(store: Store, purpose: string, request: PageRequest): Json | undefined {
   if (request.pageToken === "") return undefined;
-  return readToken(store.tokenKey, purpose, request.pageToken, "PAGE_TOKEN_INVALID") as T;
+  return readToken(store.tokenKey, purpose, request.pageToken, "PAGE_TOKEN_INVALID");
 }
 
 export function writePageToken(store: Store, purpose: string, next: Json | undefined): string {
@@ -29,7 +29,7 @@ export function writePageToken(store: Store, purpose: string, next: Json | undef
 
 /** Where a list ordered by time goes on. */
 export function readPageStart(store: Store, purpose: string, request: PageRequest): PageStart | undefined {
-  const token = readPageToken<[string, string]>(store, purpose, request);
+  const token = readPageToken(store, purpose, request) as [string, string] | undefined;
   return token && { time: token[0] as Instant, id: token[1] };
 }
 

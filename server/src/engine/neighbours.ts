@@ -14,7 +14,8 @@ const RELISTEN_MS = 1_000;
 
 export type Neighbours = {
   tell(news: { run?: RunKey; mail?: RunKey }): void;
-  start(): Promise<void>;
+  /** Begins to listen, and tries again for ever while it cannot. */
+  start(): void;
   stop(): Promise<void>;
 };
 
@@ -83,7 +84,7 @@ export function createNeighbours(options: {
       if (mailed !== undefined) mail.add(runKeyText(mailed));
       timer ??= setTimeout(() => void send(), GATHER_MS);
     },
-    start: listen,
+    start: () => void listen(),
     async stop() {
       isStopped = true;
       clearTimeout(timer);

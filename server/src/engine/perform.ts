@@ -2,14 +2,14 @@
  * How every change of a run is made: load, decide in core, commit, notify. A conflict means that somebody else was first:
  * load and decide again, so that exactly one of two racing stimuli wins and the other is told.
  */
-import { type Decision, type LookUpNeeded } from "../core/decision.ts";
+import type { Decision, LookUpNeeded } from "../core/decision.ts";
 import { decide, type Stimulus } from "../core/decide.ts";
 import { DomainError } from "../core/errors.ts";
 import { NO_PREVIOUS_HASH } from "../core/ledger-format.ts";
 import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
 import type { Instant } from "../core/duration.ts";
 import type { Workflow } from "../core/workflow.ts";
-import { BatchRejectedError, type ItemOutcome, LaneFencedError, type StoredRun, StoreUnavailableError } from "../store/contract.ts";
+import { BatchRejectedError, type ItemOutcome, type StoredRun } from "../store/contract.ts";
 import { buildTransition, type Plan } from "./build-transition.ts";
 import type { EngineContext } from "./context.ts";
 import type { RunEntry } from "./run-table.ts";
@@ -112,7 +112,7 @@ function settle(context: EngineContext, entry: RunEntry, run: StoredRun, plan: P
   context.hub.publish(key, run, true);
   context.tellOthers({ run: key });
   for (const command of plan?.commands ?? []) {
-    if (command.type === "emit") void context.wakeListeners(command.event);
+    if (command.type === "emit") context.wakeListenersSoon(command.event);
   }
   const wakeTime = wakeTimeOf(run.state);
   if (wakeTime !== undefined) context.armTimer(wakeTime);
@@ -120,7 +120,7 @@ function settle(context: EngineContext, entry: RunEntry, run: StoredRun, plan: P
   else if (context.hasOthers()) context.deliverMail(key);
 }
 
-/** Maps what a lane throws to what callers can act on. */
+/** A batch that the database refuses for what is in it is a refusal of the stimulus. */
 async function submit(work: () => Promise<ItemOutcome>): Promise<ItemOutcome> {
   try {
     return await work();
@@ -128,17 +128,8 @@ async function submit(work: () => Promise<ItemOutcome>): Promise<ItemOutcome> {
     if (error instanceof BatchRejectedError) {
       throw new DomainError("TRANSITION_REJECTED", "The database refuses to store this transition.");
     }
-    throw toRefusal(error);
+    throw error;
   }
-}
-
-/** A database that is away, or a lease that was lost, as the refusal that callers see; anything else as it is. */
-export function toRefusal(error: unknown): unknown {
-  if (error instanceof StoreUnavailableError || error instanceof LaneFencedError) {
-    const message = "The database cannot be reached; nothing was done.";
-    return new DomainError("DATABASE_UNAVAILABLE", message, { retryAfterMs: 1_000 });
-  }
-  return error;
 }
 
 async function makePlan(
@@ -165,7 +156,8 @@ async function extendPlan(context: EngineContext, first: Plan, workflow: Workflo
   if (workflow.commitEveryStep) return plan;
   const endAt = performance.now() + RUN_AHEAD_MS_MAX;
   let bytes = sizeOf(plan);
-  const isFull = () => plan.records.length >= RUN_AHEAD_STEPS_MAX || bytes >= RUN_AHEAD_BYTES_MAX || performance.now() >= endAt;
+  const isFull = () =>
+    plan.records.length >= RUN_AHEAD_STEPS_MAX || bytes >= RUN_AHEAD_BYTES_MAX || performance.now() >= endAt;
   while (isActive(plan.after) && plan.commands.every(({ type }) => type === "answered") && !isFull()) {
     const decision = await decideNow(context, plan.after, workflow, nextStep);
     if (decision === undefined || decision.records.length === 0) break;
@@ -184,7 +176,8 @@ export function nextStep(now: Instant, run: RunState): Stimulus {
 function sizeOf(plan: { records: Plan["records"] }): number {
   let bytes = 0;
   for (const record of plan.records) {
-    if (record.body.patch !== undefined || record.body.result !== undefined) bytes += JSON.stringify(record.body).length;
+    if (record.body.patch !== undefined || record.body.result !== undefined)
+      bytes += JSON.stringify(record.body).length;
   }
   return bytes;
 }

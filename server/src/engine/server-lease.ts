@@ -101,7 +101,9 @@ export function createServerLease(options: {
   return {
     laneOf(key) {
       if (lanes.length === 0) {
-        throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now.", { retryAfterMs: 1_000 });
+        throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now.", {
+          retryAfterMs: 1_000,
+        });
       }
       return lanes[hash(runKeyText(key)) % lanes.length]!;
     },

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { DomainError } from "../core/errors.ts";
 import { type Channel, type Scope, SCOPES } from "../core/event.ts";
-import { canonicalJson, type Json } from "../core/json.ts";
+import { canonicalJson } from "../core/json.ts";
 import { startRun as decideStart } from "../core/start-run.ts";
 import { checkLimits } from "../core/workflow.ts";
 import type { RunKey, StoredRun } from "../store/contract.ts";
@@ -52,7 +52,11 @@ async function begin(
 }
 
 /** The last number of each of the run's channels, read before the run exists: what is emitted once it is there comes later. */
-async function readChannels(context: EngineContext, key: RunKey, request: StartRequest): Promise<Record<Scope, number>> {
+async function readChannels(
+  context: EngineContext,
+  key: RunKey,
+  request: StartRequest,
+): Promise<Record<Scope, number>> {
   const scopeIds: Record<Scope, string> = {
     run: key.runId,
     session: request.sessionId ?? key.runId,
@@ -82,7 +86,7 @@ function checkRequest(request: StartRequest): void {
 function requestDigest(request: StartRequest): string {
   const { runId: _runId, ...rest } = request;
   const present = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  return createHash("sha256").update(canonicalJson(present as Json)).digest("hex");
+  return createHash("sha256").update(canonicalJson(present)).digest("hex");
 }
 
 function assertSame(run: StoredRun, digest: string): StoredRun {

@@ -34,7 +34,9 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     while (after < lastNumber && !isStopped) {
       const events = await context.store.listEvents(channel, after, EVENTS_MAX);
       if (events.length === 0) break;
-      const pairs = new Map(events.map((event) => [`${event.key}\n${event.name}`, { name: event.name, key: event.key }]));
+      const pairs = new Map(
+        events.map((event) => [`${event.key}\n${event.name}`, { name: event.name, key: event.key }]),
+      );
       // Not noted as woken: a sweep comes again, here or at another server.
       if (!(await wakeAll(channel, [...pairs.values()], takers))) return takers;
       after = events.at(-1)!.number;

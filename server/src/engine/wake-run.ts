@@ -1,5 +1,6 @@
 import { DomainError } from "../core/errors.ts";
-import { type RunKey, StoreUnavailableError } from "../store/contract.ts";
+import type { RunKey } from "../store/contract.ts";
+import { failRun } from "./advance-run.ts";
 import type { EngineContext } from "./context.ts";
 import { OwnedElsewhereError, perform, type Performed } from "./perform.ts";
 
@@ -14,13 +15,24 @@ export async function wake(context: EngineContext, key: RunKey): Promise<Perform
     // A run that another server computes on looks for itself when it comes to a wait; one that is gone never will.
     if (error instanceof OwnedElsewhereError) return undefined;
     if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return undefined;
-    if (error instanceof StoreUnavailableError) return "missed";
+    if (error instanceof DomainError && error.reason === "TRANSITION_REJECTED") return await failRejected(context, key, error);
     if (error instanceof DomainError) {
       const isExpected = ["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"].includes(error.reason);
-      if (!isExpected) context.log.warn({ err: error, runId: key.runId }, "a run could not be woken; it is tried again");
+      if (!isExpected)
+        context.log.warn({ err: error, runId: key.runId }, "a run could not be woken; it is tried again");
       return "missed";
     }
     context.log.error({ err: error, runId: key.runId }, "waking a run failed");
     return undefined;
+  }
+}
+
+/** What the database refuses now it refuses always: the run is failed, so that it does not wait for ever. */
+async function failRejected(context: EngineContext, key: RunKey, cause: DomainError): Promise<"missed" | undefined> {
+  try {
+    const isFailed = await context.runs.exclusive(key, (entry) => failRun(context, entry, cause));
+    return isFailed ? undefined : "missed";
+  } catch {
+    return "missed";
   }
 }

@@ -49,7 +49,8 @@ export async function* watchRuns(
       for (const entry of entries) {
         advanceCursor(cursor, entry);
         const run = await wantedRun(context, entry, request);
-        if (run !== undefined) yield { cursor: text(), notice: { noticeId: noticeIdOf(cursor, entry), kind: entry.kind, run } };
+        if (run !== undefined)
+          yield { cursor: text(), notice: { noticeId: noticeIdOf(cursor, entry), kind: entry.kind, run } };
         if (signal.aborted) return;
       }
       if (entries.length === ENTRIES_PAGE) continue;
@@ -119,7 +120,8 @@ async function wantedRun(
 
 /** Whether a run is one that a filter asks for. */
 export function matchesFilter(run: RunState, filter: RunFilter): boolean {
-  const isOf = (wanted: string | number | boolean | undefined, actual: unknown) => wanted === undefined || wanted === actual;
+  const isOf = (wanted: string | number | boolean | undefined, actual: unknown) =>
+    wanted === undefined || wanted === actual;
   return (
     isOf(filter.workflowId, run.workflowId) &&
     isOf(filter.version, run.version) &&
@@ -144,7 +146,10 @@ function noticeIdOf(cursor: Cursor, { laneId, batchNo, ordinal }: FeedEntry): st
 }
 
 function encodeCursor({ highestLaneId, positions }: Cursor): Json {
-  return [highestLaneId, ...positions.map((position) => [position.laneId, position.nonce, position.batchNo, position.ordinal])];
+  return [
+    highestLaneId,
+    ...positions.map((position) => [position.laneId, position.nonce, position.batchNo, position.ordinal]),
+  ];
 }
 
 function decodeCursor(value: Json): Cursor {

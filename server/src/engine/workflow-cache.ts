@@ -21,12 +21,12 @@ export function createWorkflowCache(store: Store): WorkflowCache {
   type Wanted = { tenantId: string; workflowId: string; version: number };
   const read = createBatcher(async (wanted: readonly Wanted[]) => {
     // Runs that start together mostly start the same workflow: ask once for each.
-    const answers = new Map<string, Promise<StoredWorkflow | undefined>>();
-    for (const { tenantId, workflowId, version } of wanted) {
-      const key = keyOf(tenantId, workflowId, version);
-      if (!answers.has(key)) answers.set(key, store.getWorkflow(tenantId, workflowId, version));
-    }
-    return Promise.all(wanted.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version))));
+    const questions = new Map(wanted.map((one) => [keyOf(one.tenantId, one.workflowId, one.version), one]));
+    const asked = [...questions].map(async ([key, { tenantId, workflowId, version }]) => {
+      return [key, await store.getWorkflow(tenantId, workflowId, version)] as const;
+    });
+    const answers = new Map(await Promise.all(asked));
+    return wanted.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version)));
   });
 
   function compile(stored: StoredWorkflow): Workflow {

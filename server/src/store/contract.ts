@@ -12,6 +12,7 @@
  * After a crash: a batch is there whole or not at all; `settleBatch` says which. Runs of an ended lane are handed out again by
  * `claimRuns`, timers by `claimDueRuns`, mail and events that nobody looked after by `findStrays`.
  */
+import { DomainError } from "../core/errors.ts";
 import type { Channel, ChannelEvent, EventDraft, EventLookup, EventQuery } from "../core/event.ts";
 import type { Instant } from "../core/duration.ts";
 import type { JobDraft } from "../core/decision.ts";
@@ -36,7 +37,15 @@ export type StoredRun = {
 };
 
 /** What happened to a run that watchers of all runs want to know. */
-export type NoticeKind = "started" | "waiting" | "resumed" | "paused" | "unpaused" | "completed" | "failed" | "cancelled";
+export type NoticeKind =
+  | "started"
+  | "waiting"
+  | "resumed"
+  | "paused"
+  | "unpaused"
+  | "completed"
+  | "failed"
+  | "cancelled";
 export type NoticeDraft = { kind: NoticeKind; seq: number };
 
 /** An open wait to be listed in the inbox and found by events. */
@@ -78,9 +87,7 @@ export type Transition = RunKey & {
 };
 
 /** Mail and events that come from outside of any run. */
-export type Delivery =
-  | { type: "event"; event: EventDraft }
-  | ({ type: "mail"; mail: MailDraft } & RunKey);
+export type Delivery = { type: "event"; event: EventDraft } | ({ type: "mail"; mail: MailDraft } & RunKey);
 
 export type MailDraft = { kind: "cancel" | "pause" | "unpause"; actorId?: string; reason?: string };
 export type Mail = RunKey & MailDraft & { mailId: number };
@@ -121,7 +128,14 @@ export type Surroundings = {
 };
 
 /** A notice in the feed over all runs, at its position. `time` is when its batch was committed, by the database's clock. */
-export type FeedEntry = RunKey & { laneId: number; batchNo: number; ordinal: number; kind: NoticeKind; seq: number; time: Instant };
+export type FeedEntry = RunKey & {
+  laneId: number;
+  batchNo: number;
+  ordinal: number;
+  kind: NoticeKind;
+  seq: number;
+  time: Instant;
+};
 
 /** How far a reader has come in one lane; entries behind (batchNo, ordinal) are unread. */
 export type LanePosition = { laneId: number; batchNo: number; ordinal: number };
@@ -190,14 +204,25 @@ export type Strays = {
   channels: Channel[];
 };
 
-/** The database cannot be reached or is starting or stopping. Nothing is known to be wrong with the request. */
-export class StoreUnavailableError extends Error {}
+/** How long callers should leave a database that is away alone. */
+const UNAVAILABLE_RETRY_AFTER_MS = 1_000;
+
+/** The database cannot be reached, or is starting or stopping. A refusal, because callers can act on it: ask again. */
+export class StoreUnavailableError extends DomainError {
+  /** @param why for the log; callers are not told how the database is reached */
+  constructor(why: string, options: ErrorOptions = {}) {
+    super("DATABASE_UNAVAILABLE", "The database cannot be reached; nothing was done.", {
+      retryAfterMs: UNAVAILABLE_RETRY_AFTER_MS,
+    });
+    this.cause = new Error(why, options);
+  }
+}
 
 /** The connection died while a batch was being committed: ask `settleBatch` before anything else. */
 export class BatchOutcomeUnknownError extends Error {}
 
 /** The lane's lease has ended: nothing of this batch was or will be committed. */
-export class LaneFencedError extends Error {}
+export class LaneFencedError extends StoreUnavailableError {}
 
 /** The database refuses this batch for what is in it (not transient). */
 export class BatchRejectedError extends Error {}
@@ -231,7 +256,13 @@ export interface Store {
   /** In the order of the keys; undefined where there is no such run. */
   loadRuns(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
   /** Without vars and output: `state.vars` is null and `state.output` absent. */
-  listRuns(request: { tenantId: string; filter: RunFilter; order: RunOrder; start?: PageStart; limit: number }): Promise<Page<StoredRun>>;
+  listRuns(request: {
+    tenantId: string;
+    filter: RunFilter;
+    order: RunOrder;
+    start?: PageStart;
+    limit: number;
+  }): Promise<Page<StoredRun>>;
   /** Deletes an ended run with its records, waits, jobs and mail. False: it has not ended, or is not there. */
   deleteRun(key: RunKey): Promise<boolean>;
   /** Makes `laneId` the owner of up to `limit` active runs whose lanes have ended, and gives their keys. */
@@ -250,7 +281,12 @@ export interface Store {
 
   getWait(tenantId: string, waitId: string): Promise<StoredWait | undefined>;
   /** Open waits, oldest first. */
-  listWaits(request: { tenantId: string; filter: WaitFilter; start?: PageStart; limit: number }): Promise<Page<StoredWait>>;
+  listWaits(request: {
+    tenantId: string;
+    filter: WaitFilter;
+    start?: PageStart;
+    limit: number;
+  }): Promise<Page<StoredWait>>;
 
   // Events.
 
@@ -280,7 +316,11 @@ export interface Store {
   // Workflows.
 
   /** Registers a definition under its digest; a known digest changes nothing and gives its version. */
-  registerWorkflow(request: { tenantId: string; digest: string; definition: WorkflowDefinition }): Promise<StoredWorkflow>;
+  registerWorkflow(request: {
+    tenantId: string;
+    digest: string;
+    definition: WorkflowDefinition;
+  }): Promise<StoredWorkflow>;
   /** version 0: the current one. */
   getWorkflow(tenantId: string, workflowId: string, version: number): Promise<StoredWorkflow | undefined>;
   /** The current version of each workflow, by id; or, given `workflowId`, all its versions, newest first. */

@@ -5,7 +5,15 @@ import { assertJson, type Json } from "../../core/json.ts";
 import type { RunState } from "../../core/run.ts";
 import { BatchRejectedError, LaneFencedError } from "../contract.ts";
 import type { Batch, BatchItem, Delivery, ItemOutcome, Transition } from "../contract.ts";
-import { type LaneRow, type MemoryDatabase, nextCommitTime, readStored, rowKey, type RunRow, STORED_BOUNDS } from "./database.ts";
+import {
+  type LaneRow,
+  type MemoryDatabase,
+  nextCommitTime,
+  readStored,
+  rowKey,
+  type RunRow,
+  STORED_BOUNDS,
+} from "./database.ts";
 import { emitEvent } from "./events.ts";
 import { deliverMail } from "./mail.ts";
 import { closeWait, openWait } from "./waits.ts";
