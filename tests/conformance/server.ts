@@ -1,0 +1,125 @@
+/** The real server as a process of its own, on a port of its own, for tests that come over the wire. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../support/postgres.ts";
+
+export const REPOSITORY = fileURLToPath(new URL("../../", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../server/src/main.ts", import.meta.url));
+
+/** pino's level of an error: something that the server did not expect. */
+const LOG_ERROR = 50;
+
+export type ServerProcess = {
+  /** Where it listens, without a slash at the end. */
+  url: string;
+  port: number;
+  pid: number;
+  /** What it logged so far at the level of an error or above. */
+  errors(): string[];
+  /** Ends it as an operator would, and waits. */
+  stop(): Promise<void>;
+  /** SIGKILL, and waits. */
+  kill(): Promise<void>;
+};
+
+export type ServerOptions = {
+  /** Environment variables of the server, over an environment without any of its own. */
+  env: Readonly<Record<string, string>>;
+  /** 0, the default, takes a free one. */
+  port?: number;
+};
+
+/** Starts a server and waits until it listens. */
+export async function startServerProcess({ env, port = 0 }: ServerOptions): Promise<ServerProcess> {
+  const child = spawn(process.execPath, [MAIN, "server", "--listen", `127.0.0.1:${port}`], {
+    cwd: REPOSITORY,
+    env: { ...ambientEnvironment(), ...env },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const exited = once(child, "exit");
+  const log = readLog(child);
+  const url = await Promise.race([
+    log.listening,
+    exited.then(() => Promise.reject(new Error(`the server ended before it listened:\n${log.lines.join("\n")}`))),
+  ]);
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    child.kill(signal);
+    await exited;
+  };
+  return {
+    url,
+    port: Number(new URL(url).port),
+    pid: child.pid ?? 0,
+    errors: () => log.lines.filter((line) => levelOf(line) >= LOG_ERROR),
+    stop: () => end("SIGTERM"),
+    kill: () => end("SIGKILL"),
+  };
+}
+
+/** One server for the tests of the surrounding file, on a database of its own; none of them may make it log an error. */
+export function useServer(env: Readonly<Record<string, string>> = {}): ServerProcess {
+  let database: TestDatabase;
+  let server: ServerProcess;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    server = await startServerProcess({ env: { DATABASE_URL: database.url, ...env } });
+  });
+  afterAll(async () => {
+    await server.stop();
+    await database.drop();
+    expect(server.errors()).toEqual([]);
+  });
+  return {
+    get url() {
+      return server.url;
+    },
+    get port() {
+      return server.port;
+    },
+    get pid() {
+      return server.pid;
+    },
+    errors: () => server.errors(),
+    stop: () => server.stop(),
+    kill: () => server.kill(),
+  };
+}
+
+/** The environment of this process without settings of the server: those of a developer's shell are none of the test's. */
+export function ambientEnvironment(): Record<string, string | undefined> {
+  const isSetting = (name: string) => name.startsWith("ABSTRACTRUNTIME_") || name === "DATABASE_URL";
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isSetting(name)));
+}
+
+type Log = { lines: string[]; listening: Promise<string> };
+
+function readLog(child: ChildProcess): Log {
+  const lines: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let rest = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    const parts = (rest + text).split("\n");
+    rest = parts.pop() ?? "";
+    for (const line of parts) {
+      lines.push(line);
+      const entry = parseLine(line);
+      if (entry.msg === "listening" && entry.url !== undefined) resolve(entry.url);
+    }
+  });
+  return { lines, listening: promise };
+}
+
+function levelOf(line: string): number {
+  // A line that is no log entry is a crash's own words.
+  return parseLine(line).level ?? LOG_ERROR;
+}
+
+function parseLine(line: string): { level?: number; msg?: string; url?: string } {
+  try {
+    return JSON.parse(line) as { level?: number; msg?: string; url?: string };
+  } catch {
+    return {};
+  }
+}

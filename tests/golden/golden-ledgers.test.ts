@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+
+import { fold } from "../../server/src/core/apply.ts";
+import { canonicalJson, type Json } from "../../server/src/core/json.ts";
+import { draftFromSealed } from "../../server/src/core/ledger-format.ts";
+import type { RecordKind } from "../../server/src/core/step-record.ts";
+import { showLedger, showRun } from "../support/shown-ledger.ts";
+import { verifyLedger } from "../verifier/verify-ledger.ts";
+import { readLedgers } from "./ledger-file.ts";
+import { ledgers as written } from "./write-ledgers.ts";
+
+const ledgers = readLedgers();
+
+/** Every kind; the type says when one is missing. */
+const KINDS: Record<RecordKind, true> = {
+  "run.started": true,
+  "run.resumed": true,
+  "run.paused": true,
+  "run.unpaused": true,
+  "run.cancel_requested": true,
+  "run.completed": true,
+  "run.failed": true,
+  "run.cancelled": true,
+  "step.started": true,
+  "step.waiting": true,
+  "step.completed": true,
+  "step.failed": true,
+};
+
+describe("ledgers that a release has stored", () => {
+  test.each(ledgers)("$name folds to the state that it had then", ({ sealed, state }) => {
+    expect(canonicalJson(fold(sealed.map(draftFromSealed)) as unknown as Json)).toBe(canonicalJson(state));
+  });
+
+  test.each(ledgers)("$name verifies", ({ sealed }) => {
+    const run = fold(sealed.map(draftFromSealed))!;
+    const verification = verifyLedger(showLedger(sealed), showRun(run));
+    expect(verification).toMatchObject({ ok: true, problems: [], notes: [], stateChecked: true });
+  });
+
+  test("are all there", () => {
+    expect(ledgers.map(({ name }) => name)).toEqual(written.map(({ name }) => `${name}.json`).toSorted());
+  });
+
+  test("hold every kind of record and every operation", () => {
+    const drafts = ledgers.flatMap(({ sealed }) => sealed.map(draftFromSealed));
+    expect(new Set(drafts.map(({ kind }) => kind))).toEqual(new Set(Object.keys(KINDS)));
+    const operations = drafts.flatMap(({ body }) => [...(body.patch ?? []), ...(body.result ?? [])]);
+    const forms = operations.map((op) => `${op.op}${"of" in op ? ` of ${op.of}${op.at === undefined ? "" : " at"}` : ""}`);
+    expect(new Set(forms)).toEqual(
+      new Set(["set", "set of given", "set of given at", "set of result", "append", "unset"]),
+    );
+    const keys = new Set(drafts.flatMap(({ body }) => Object.keys(body)));
+    expect([...keys].toSorted()).toEqual([
+      "calls",
+      "cursors",
+      "deadline_time",
+      "effect",
+      "error",
+      "output",
+      "patch",
+      "paused",
+      "reason",
+      "request_id",
+      "result",
+      "start",
+      "status",
+      "to",
+      "wait",
+    ]);
+  });
+});

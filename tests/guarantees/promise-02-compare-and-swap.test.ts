@@ -1,0 +1,413 @@
+/** Promise 2: compare-and-swap on the run's seq. Of what races, exactly one wins and the other is told. */
+import { describe, expect, test } from "vitest";
+import type { Json } from "../../server/src/core/json.ts";
+import type { Caller } from "../../server/src/engine/api.ts";
+import type { Batch } from "../../server/src/store/contract.ts";
+import {
+  answer,
+  deliversMail,
+  emitRequest,
+  freshCaller,
+  freshId,
+  ledgerProblems,
+  movesRun,
+  refusalOf,
+  startRequest,
+  startRun,
+  STORE_KINDS,
+  turn,
+  untilEnded,
+  untilWaiting,
+} from "../support/engine.ts";
+import { askingGraph, askingThenListeningGraph, askingTwiceGraph, countingGraph, listeningGraph } from "./graphs.ts";
+import { useTwoServers } from "./servers.ts";
+
+/** Long enough to be held, short enough to wait for. */
+const TIMEOUT = "150ms";
+
+describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
+  const servers = useTwoServers(kind);
+
+  /** Server a, or b first; the other one comes second. */
+  const orders = [["a first"], ["b first"]] as const;
+  const inOrder = (order: string) => {
+    const { a, b } = servers;
+    return order === "a first" ? { winner: a, loser: b } : { winner: b, loser: a };
+  };
+
+  test.each(orders)("two answers at two servers: %s", async (order) => {
+    const { winner, loser } = inOrder(order);
+    const caller = freshCaller();
+    const run = await startRun(winner, caller, askingGraph());
+    const key = run.state;
+    const late = loser.hold("commit", "before", movesRun(key.runId));
+    const lost = refusalOf(answer(loser, caller, run, "of the loser"));
+    await late.reached;
+    const won = await answer(winner, caller, run, "of the winner");
+    late.release();
+    expect(won.state.status).toBe("completed");
+    expect(await lost).toBe("WAIT_ALREADY_ANSWERED");
+    const { state } = await loser.engine.getRun(caller, key.runId, "full");
+    expect(state.output).toMatchObject({ reply: { answer: "of the winner" } });
+    expect(await ledgerProblems(winner.store, key)).toEqual([]);
+  });
+
+  test.each(orders)("one answer sent to both servers is one answer, with one reply: %s", async (order) => {
+    const { winner, loser } = inOrder(order);
+    const caller = freshCaller();
+    const run = await startRun(winner, caller, askingTwiceGraph());
+    const late = loser.hold("commit", "before", movesRun(run.state.runId));
+    const second = answer(loser, caller, run, "yes", "request-1");
+    await late.reached;
+    const first = await answer(winner, caller, run, "yes", "request-1");
+    // What happens to the run afterwards changes neither reply.
+    await answer(winner, caller, first, "and more", "request-2");
+    late.release();
+    expect(await second).toEqual(first);
+    expect(first.state).toMatchObject({ node: "askAgain", status: "waiting" });
+    expect(await refusalOf(answer(loser, caller, run, "yes", "request-3"))).toBe("WAIT_ALREADY_ANSWERED");
+  });
+
+  test("an answer repeated at a server that does not own the active run has the first reply", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const definition = countingGraph();
+    definition.nodes["ask"] = { askUser: { prompt: "Sure?" }, next: [{ to: "count" }] };
+    const started = await startRun(a, caller, { ...definition, entryNode: "ask" });
+    const run = await untilWaiting(a, caller, started.state.runId);
+    const first = await answer(a, caller, run, "yes", "request-1");
+    expect(await answer(b, caller, run, "yes", "request-1")).toEqual(first);
+    expect(await refusalOf(answer(b, caller, run, "no", "request-2"))).toBe("WAIT_ALREADY_ANSWERED");
+    expect(await refusalOf(b.engine.resumeRun(caller, { runId: run.state.runId, waitId: "other", payload: {} }))).toBe(
+      "RUN_NOT_WAITING",
+    );
+    await a.engine.cancelRun(caller, { runId: run.state.runId });
+  });
+
+  test("an answer and a timer: the answer first", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const definition = askingGraph({ timeout: TIMEOUT, defaultAnswer: "none" });
+    await a.engine.registerWorkflow(caller, definition);
+    const request = startRequest(definition.workflowId);
+    // Whichever server's timer it is: both are held until the answer is there.
+    const isTimer = movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time");
+    const timers = [a, b].map((server) => server.hold("commit", "before", isTimer));
+    const run = await a.engine.startRun(caller, request);
+    await Promise.race(timers.map(({ reached }) => reached));
+    const won = await answer(await freeServer(timers), caller, run, "in time");
+    for (const timer of timers) timer.release();
+    expect(won.state.output).toMatchObject({ reply: { answer: "in time", timed_out: false } });
+    await untilEnded(a, caller, request.runId!);
+    expect(await ledgerProblems(a.store, run.state)).toEqual([]);
+  });
+
+  /** The server whose timer was not the one that came: its lanes are free. */
+  async function freeServer(timers: { reached: Promise<void> }[]) {
+    const first = await Promise.race(timers.map(({ reached }, index) => reached.then(() => index)));
+    return first === 0 ? servers.b : servers.a;
+  }
+
+  test("an answer and a timer: the timer first", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    // Server b claims no timer: what it did for the run would wait behind its own held answer.
+    b.hold("claimDueRuns", "before");
+    const run = await startRun(a, caller, askingGraph({ timeout: TIMEOUT, defaultAnswer: "none" }));
+    const { runId } = run.state;
+    const late = b.hold("commit", "before", movesRun(runId, ({ closeWait }) => closeWait?.by === "answer"));
+    const lost = refusalOf(answer(b, caller, run, "too late"));
+    await late.reached;
+    const ended = await untilEnded(a, caller, runId);
+    late.release();
+    expect(await lost).toBe("WAIT_ALREADY_ANSWERED");
+    expect(ended.state.output).toMatchObject({ reply: { answer: "none", timed_out: true } });
+  });
+
+  test.each([["answer"], ["cancel"]])("an answer and a cancel: the %s first", async (first) => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, askingGraph());
+    const { runId } = run.state;
+    const late = b.hold("commit", "before", movesRun(runId));
+    const lost =
+      first === "answer" ? refusalOf(b.engine.cancelRun(caller, { runId })) : refusalOf(answer(b, caller, run, "late"));
+    await late.reached;
+    const won =
+      first === "answer" ? await answer(a, caller, run, "in time") : await a.engine.cancelRun(caller, { runId });
+    late.release();
+    // Cancelling what has ended changes nothing and says how it ended.
+    if (first === "answer") expect(await lost).toMatchObject({ value: { state: { status: "completed" } } });
+    else expect(await lost).toBe("WAIT_ALREADY_ANSWERED");
+    const { state } = await b.engine.getRun(caller, runId, "full");
+    expect(state).toEqual(won.state);
+    expect(await ledgerProblems(b.store, state)).toEqual([]);
+  });
+
+  test("an event and a timeout: the event first", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const definition = listeningGraph({ timeout: TIMEOUT });
+    await a.engine.registerWorkflow(caller, definition);
+    const request = startRequest(definition.workflowId);
+    const isTimeout = movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time");
+    const timers = [a, b].map((server) => server.hold("commit", "before", isTimeout));
+    await a.engine.startRun(caller, request);
+    const free = await freeServer(timers);
+    // Too late for the wait by the clock, but in the channel before the timeout is committed: the timeout is decided again.
+    await free.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
+    for (const timer of timers) timer.release();
+    const ended = await untilEnded(a, caller, request.runId!);
+    expect(ended.state.output).toMatchObject({ event: { timed_out: true } });
+    // It is decided from what the channel holds: the event stays for a later wait, and nothing was taken twice.
+    expect(ended.state.cursors).toEqual([]);
+    expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
+  });
+
+  test("an event and a timeout: an event that came in time wins even if the timeout is decided", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const definition = listeningGraph({ timeout: TIMEOUT });
+    await a.engine.registerWorkflow(caller, definition);
+    const request = startRequest(definition.workflowId);
+    const isTimeout = movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time");
+    const timeouts = [a, b].map((server) => server.hold("commit", "before", isTimeout));
+    // The event is emitted before the wait's due time and committed only when the timeout has been decided.
+    const event = emitRequest("order.paid", { payload: 1 });
+    const emits = b.hold("commit", "before", (batch) =>
+      batch.items.some((item) => item.type === "delivery" && item.delivery.type === "event"),
+    );
+    // No timer of b's may be behind the held event, for that would not be held at its own hold.
+    await a.engine.startRun(caller, request);
+    const emitted = b.engine.emitEvent(caller, event);
+    await emits.reached;
+    await timeouts[0]!.reached;
+    emits.release();
+    await emitted;
+    for (const timeout of timeouts) timeout.release();
+    const ended = await untilEnded(a, caller, request.runId!);
+    expect(ended.state.output).toMatchObject({ event: { timed_out: false, payload: 1 } });
+    expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
+  });
+
+  test("an event and a timeout: the timeout first", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, listeningGraph({ timeout: TIMEOUT }));
+    const { runId } = run.state;
+    const isTaking = movesRun(runId, ({ closeWait }) => closeWait?.by === "event");
+    const late = b.hold("commit", "before", isTaking);
+    // The event is there in time, but the run takes it only when the timeout could have come: it is still the event's.
+    const emitted = b.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
+    await late.reached;
+    const ended = await untilEnded(a, caller, runId);
+    late.release();
+    // The event was emitted by the due time: whoever decides, on either server, decides for it.
+    expect(ended.state.output).toMatchObject({ event: { timed_out: false, payload: 1 } });
+    expect(await emitted).toMatchObject({ delivered: 0 });
+    expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
+  });
+
+  test.each(orders)("two starts of one run id, the same request: %s", async (order) => {
+    const { winner, loser } = inOrder(order);
+    const caller = freshCaller();
+    const definition = askingGraph();
+    await winner.engine.registerWorkflow(caller, definition);
+    const request = startRequest(definition.workflowId, { vars: { n: 1 } });
+    const late = loser.hold("commit", "before", movesRun(request.runId!));
+    const second = loser.engine.startRun(caller, request);
+    await late.reached;
+    const first = await winner.engine.startRun(caller, request);
+    late.release();
+    expect(await second).toEqual(first);
+    expect(await ledgerProblems(winner.store, first.state)).toEqual([]);
+  });
+
+  test.each(orders)("two starts of one run id, different requests: %s", async (order) => {
+    const { winner, loser } = inOrder(order);
+    const caller = freshCaller();
+    const definition = askingGraph();
+    await winner.engine.registerWorkflow(caller, definition);
+    const request = startRequest(definition.workflowId, { vars: { n: 1 } });
+    const late = loser.hold("commit", "before", movesRun(request.runId!));
+    const second = refusalOf(loser.engine.startRun(caller, { ...request, vars: { n: 2 } }));
+    await late.reached;
+    const first = await winner.engine.startRun(caller, request);
+    late.release();
+    expect(await second).toBe("RUN_EXISTS");
+    expect((await loser.engine.getRun(caller, request.runId!, "full")).state.vars).toEqual({ n: 1 });
+    expect(first.state.vars).toEqual({ n: 1 });
+  });
+
+  test.each([["pause"], ["answer"]])("a pause and an answer: the %s first", async (first) => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, askingTwiceGraph());
+    const { runId } = run.state;
+    const pause = (server: typeof a) => server.engine.pauseRun(caller, { runId });
+    const reply = (server: typeof a) => answer(server, caller, run, "yes");
+    const late = b.hold("commit", "before", movesRun(runId));
+    const second = first === "pause" ? reply(b) : pause(b);
+    await late.reached;
+    await (first === "pause" ? pause(a) : reply(a));
+    late.release();
+    await second;
+    // Either order loses neither: what was decided from the old state is decided again. Only where the run is paused first
+    // does it stop in front of the next question.
+    const { state } = await a.engine.getRun(caller, runId, "full");
+    expect(state).toMatchObject({ paused: true, node: "askAgain", vars: { first: { answer: "yes" } } });
+    expect(state.status).toBe(first === "pause" ? "running" : "waiting");
+    await b.engine.unpauseRun(caller, { runId });
+    const again = await untilWaiting(a, caller, runId);
+    const ended = await answer(a, caller, again, "yes");
+    expect(ended.state.status).toBe("completed");
+    expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
+  });
+
+  test.each([["unpause"], ["event"]])("an unpause and an event: the %s first", async (first) => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, listeningGraph());
+    const { runId } = run.state;
+    await a.engine.pauseRun(caller, { runId });
+    const emit = () => a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
+    if (first === "event") {
+      // Decided when the channel was empty; when it is committed the event is there, and nobody else will wake the run.
+      const late = b.hold("commit", "before", movesRun(runId));
+      const unpaused = b.engine.unpauseRun(caller, { runId });
+      await late.reached;
+      expect(await emit()).toMatchObject({ delivered: 0 });
+      late.release();
+      await unpaused;
+    } else {
+      // Committed before the event is, but its server has not heard of it yet.
+      const late = b.hold("commit", "after", movesRun(runId));
+      const unpaused = b.engine.unpauseRun(caller, { runId });
+      await late.reached;
+      expect(await emit()).toMatchObject({ delivered: 1 });
+      late.release();
+      await unpaused;
+    }
+    const ended = await untilEnded(b, caller, runId);
+    expect(ended.state.output).toMatchObject({ event: { payload: 1 } });
+    expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
+  });
+
+  test("a run that is active on one server is cancelled by another, through mail", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, countingGraph());
+    const { runId } = run.state;
+    const cancelled = await b.engine.cancelRun(caller, { runId, reason: "enough" });
+    expect(cancelled.state.status).not.toBe("completed");
+    const ended = await untilEnded(b, caller, runId);
+    expect(ended.state.status).toBe("cancelled");
+    expect(await b.store.listMail([ended.state])).toEqual([]);
+    expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
+  });
+
+  test("mail for a run that parks before the mail is committed is acted on by its sender", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const definition = countingGraph({ workflowId: "counts-to-ten" });
+    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 10" }, { to: "ask" }];
+    definition.nodes["ask"] = { askUser: { prompt: "Sure?" }, next: [{ to: "done" }] };
+    await a.engine.registerWorkflow(caller, definition);
+    const request = startRequest(definition.workflowId);
+    const step = a.hold("commit", "before", movesRun(request.runId!, ({ expectedSeq }) => expectedSeq === 5));
+    await a.engine.startRun(caller, request);
+    await step.reached;
+    const mail = b.hold("commit", "before", deliversMail(request.runId!));
+    const cancelled = b.engine.cancelRun(caller, { runId: request.runId! });
+    await mail.reached;
+    step.release();
+    await untilWaiting(a, caller, request.runId!);
+    mail.release();
+    expect((await cancelled).state.status).toBe("cancelled");
+  });
+
+  test("a wake-up that queues behind a commit sees what another server has done meanwhile", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const { runId, scopeId } = await listenerBesideItsChannel(caller);
+    // Paused by a, which has not heard of it; unpaused by b.
+    const committed = a.hold("commit", "after", movesRun(runId));
+    const paused = a.engine.pauseRun(caller, { runId });
+    await committed.reached;
+    await b.engine.unpauseRun(caller, { runId });
+    // The wake-up waits behind the pause. A server that trusted its memory would find the run paused and do nothing.
+    const listed = a.hold("listListeners", "after", ({ events }) => events.some(({ name }) => name === "order.paid"));
+    const emitted = a.engine.emitEvent(caller, emitRequest("order.paid", { scope: "session", scopeId, payload: 1 }));
+    await listed.reached;
+    listed.release();
+    await turn();
+    committed.release();
+    await Promise.all([paused, emitted]);
+    expect((await untilEnded(a, caller, runId)).state.output).toMatchObject({ event: { payload: 1 } });
+  });
+
+  /** A run that listens to its session, and that server a commits in another lane than the session's events. */
+  async function listenerBesideItsChannel(caller: Caller): Promise<{ runId: string; scopeId: string }> {
+    const { a } = servers;
+    const definition = listeningGraph({ scope: "SCOPE_SESSION" });
+    await a.engine.registerWorkflow(caller, definition);
+    let lane = 0;
+    for (;;) {
+      const seen = (batch: Batch) => (lane = batch.laneId) < 0;
+      const scopeId = freshId("session");
+      a.hold("commit", "before", seen);
+      const run = await startRun(a, caller, definition, { sessionId: scopeId });
+      const runLane = lane;
+      await a.engine.emitEvent(caller, emitRequest("other", { scope: "session", scopeId }));
+      a.releaseAll();
+      if (lane !== runLane) return { runId: run.state.runId, scopeId };
+    }
+  }
+
+  test("operations that queue behind a commit see what another server has done meanwhile", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, askingTwiceGraph());
+    const { runId } = run.state;
+    // Committed at a, which has not heard of it: its next operations on the run are queued behind.
+    const committed = a.hold("commit", "after", movesRun(runId));
+    const first = answer(a, caller, run, "yes");
+    await committed.reached;
+    const { state } = await b.engine.getRun(caller, runId, "full");
+    const paused = a.engine.pauseRun(caller, { runId });
+    const second = await answer(b, caller, { state, view: "full" }, "of b");
+    expect(second.state.status).toBe("completed");
+    committed.release();
+    await first;
+    // Refused for what the run is now; a server that trusted its memory would have tried to pause a waiting run.
+    expect(await refusalOf(paused)).toBe("RUN_ENDED");
+  });
+
+  const values: Json[] = [1, "two", [3], { four: null }];
+  test("twenty answers at two servers at once: one wins, all others are told", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, askingGraph());
+    const answers = Array.from({ length: 20 }, (_, index) =>
+      refusalOf(answer(index % 2 === 0 ? a : b, caller, run, values[index % 4]!)),
+    );
+    const told = await Promise.all(answers);
+    expect(told.filter((one) => one === "WAIT_ALREADY_ANSWERED")).toHaveLength(19);
+    const { state } = await a.engine.getRun(caller, run.state.runId, "full");
+    expect(told.filter((one) => typeof one === "object")).toMatchObject([{ value: { state: { output: state.output } } }]);
+    expect(await ledgerProblems(a.store, state)).toEqual([]);
+  });
+
+  test("what is asked of a listener at two servers at once is done once", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, askingThenListeningGraph());
+    await answer(a, caller, run, "yes");
+    const events = [emitRequest("order.paid", { payload: 1 }), emitRequest("order.paid", { payload: 2 })] as const;
+    await Promise.all([a.engine.emitEvent(caller, events[0]), b.engine.emitEvent(caller, events[1])]);
+    const ended = await untilEnded(b, caller, run.state.runId);
+    expect(ended.state.cursors).toHaveLength(1);
+    expect(ended.state.steps).toBe(3);
+    expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
+  });
+});

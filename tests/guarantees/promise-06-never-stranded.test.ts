@@ -1,0 +1,298 @@
+/**
+ * Promise 6: a run is never stranded. Failing nodes, spent budgets, missing workers, rejected rows, servers that die and
+ * databases that go away end in a recorded, visible state, or the run goes on.
+ */
+import { describe, expect, test } from "vitest";
+import type { NodeDefinition } from "../../server/src/core/workflow.ts";
+import {
+  type Batch,
+  BatchOutcomeUnknownError,
+  BatchRejectedError,
+  type Store,
+  StoreUnavailableError,
+} from "../../server/src/store/contract.ts";
+import {
+  answer,
+  emitRequest,
+  endLeases,
+  freshCaller,
+  ledgerProblems,
+  movesRun,
+  openSharedDatabase,
+  refusalOf,
+  startRequest,
+  startRun,
+  startTestServer,
+  STORE_KINDS,
+  untilEnded,
+  untilWaiting,
+} from "../support/engine.ts";
+import { askingGraph, countingGraph, graph, listeningGraph } from "./graphs.ts";
+import { useTwoServers } from "./servers.ts";
+
+/** A server that sees others quickly: dead ones are on this machine, but in this very process, so their leases must run out. */
+const QUICK = { lookAroundMs: 20, leaseMs: 60 };
+
+/** A store that rejects every batch with a matching item, as a database does that cannot store it. */
+function rejecting(matches: (batch: Batch) => boolean): (store: Store) => Store {
+  return (store) => ({
+    ...bound(store),
+    commit: (batch) => (matches(batch) ? Promise.reject(new BatchRejectedError("a row is refused")) : store.commit(batch)),
+  });
+}
+
+function bound(store: Store): Store {
+  return Object.fromEntries(Object.entries(store)) as unknown as Store;
+}
+
+describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
+  const servers = useTwoServers(kind);
+  const done: NodeDefinition = { complete: {} };
+
+  test.each<[string, string, NodeDefinition]>([
+    ["an expression that fails", "EVALUATION_FAILED", { assign: { values: { n: "${1 / 0}" } }, next: [{ to: "done" }] }],
+    ["no edge that holds", "NO_EDGE", { assign: { values: { n: 1 } }, next: [{ to: "done", when: "vars.n > 1" }] }],
+    ["a duration that is none", "EVALUATION_FAILED", { waitUntil: { after: "${'soon'}" }, next: [{ to: "done" }] }],
+    ["its own wish", "REFUSED", { fail: { code: "REFUSED", message: "no" } }],
+  ])("%s: the run has failed with %s", async (_what, code, node) => {
+    const { a } = servers;
+    const caller = freshCaller();
+    const nodes = node.next === undefined ? { node } : { node, done };
+    const run = await startRun(a, caller, graph(nodes));
+    const { state } = await untilEnded(a, caller, run.state.runId);
+    expect(state).toMatchObject({ status: "failed", error: { code, node_id: "node" } });
+    expect(await ledgerProblems(a.store, state)).toEqual([]);
+  });
+
+  test("a circle of nodes ends at max_steps", async () => {
+    const { a } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, countingGraph({ commitEveryStep: false, limits: { maxSteps: 200 } }));
+    const { state } = await untilEnded(a, caller, run.state.runId);
+    expect(state).toMatchObject({ status: "failed", steps: 200, error: { code: "LIMIT_MAX_STEPS" } });
+  });
+
+  test("run_timeout ends a run that waits, and one that computes", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const limits = { runTimeout: "100ms" };
+    const waiting = await startRun(a, caller, askingGraph(), { limits });
+    const computing = await startRun(b, caller, countingGraph(), { limits });
+    for (const { state } of [waiting, computing]) {
+      const ended = await untilEnded(a, caller, state.runId);
+      expect(ended.state).toMatchObject({ status: "failed", error: { code: "RUN_TIMEOUT" } });
+    }
+  });
+
+  test("a node without a worker is shown as such, and can be cancelled", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const tool: NodeDefinition = { toolCalls: { calls: [{ name: "weather", arguments: {} }] }, next: [{ to: "done" }] };
+    const run = await startRun(a, caller, graph({ tool, done }));
+    expect(run).toMatchObject({ state: { status: "running" }, blockedReason: "no_worker" });
+    expect((await b.engine.cancelRun(caller, { runId: run.state.runId })).state.status).toBe("cancelled");
+  });
+
+  test("a paused run is stepped one by one, at any server", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, countingGraph(), { paused: true });
+    const { runId } = run.state;
+    expect((await b.engine.tickRun(caller, { runId, maxSteps: 3 })).state).toMatchObject({ vars: { n: 3 }, paused: true });
+    expect((await a.engine.tickRun(caller, { runId, maxSteps: 2 })).state).toMatchObject({ vars: { n: 5 }, paused: true });
+    await a.engine.cancelRun(caller, { runId });
+  });
+
+  test("a thousand answers and more for one run: some are told to come later, the run goes on", async () => {
+    const { a } = servers;
+    const caller = freshCaller();
+    const emit: NodeDefinition = { emitEvent: { name: "asked", scope: "SCOPE_GLOBAL" }, next: [{ to: "again" }] };
+    const definition = graph({
+      ask: { askUser: { prompt: "Sure?" }, next: [{ to: "emit" }] },
+      emit,
+      again: { emitEvent: { name: "asked", scope: "SCOPE_GLOBAL" }, next: [{ to: "done" }] },
+      done,
+    });
+    const run = await startRun(a, caller, definition);
+    const told = await Promise.all(Array.from({ length: 1_500 }, () => refusalOf(answer(a, caller, run, "yes"))));
+    expect(told.filter((one) => typeof one === "object")).toHaveLength(1);
+    expect(told.filter((one) => one === "OVERLOADED").length).toBeGreaterThan(0);
+    expect((await untilEnded(a, caller, run.state.runId)).state.status).toBe("completed");
+  });
+});
+
+describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %s", (kind) => {
+  test("the active runs of a server that dies go on at another", async () => {
+    const database = await openSharedDatabase(kind);
+    const a = await startTestServer(database);
+    const b = await startTestServer(database, QUICK);
+    const caller = freshCaller();
+    const definition = countingGraph();
+    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 30" }, { to: "done" }];
+    await a.engine.registerWorkflow(caller, definition);
+    const requests = Array.from({ length: 20 }, () => startRequest(definition.workflowId));
+    const held = a.hold("commit", "before", movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 4));
+    await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
+    await held.reached;
+    const killed = a.kill();
+    held.release();
+    for (const { runId } of requests) {
+      const { state } = await untilEnded(b, caller, runId!);
+      expect(state).toMatchObject({ status: "completed", output: { n: 30 }, steps: 31 });
+      expect(await ledgerProblems(b.store, state)).toEqual([]);
+    }
+    await killed;
+    await b.stop();
+    await database.close();
+  });
+
+  test("what a stopped server had in hand goes on at another at once", async () => {
+    const database = await openSharedDatabase(kind);
+    const a = await startTestServer(database);
+    const b = await startTestServer(database, { lookAroundMs: 20 });
+    const caller = freshCaller();
+    const definition = countingGraph();
+    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 500" }, { to: "done" }];
+    const run = await startRun(a, caller, definition);
+    await a.stop();
+    expect(a.errors).toEqual([]);
+    expect((await untilEnded(b, caller, run.state.runId)).state.output).toEqual({ n: 500 });
+    await b.stop();
+    await database.close();
+  });
+
+  test("a server whose lease was ended by another opens a new one and goes on with its runs", async () => {
+    const database = await openSharedDatabase(kind);
+    const a = await startTestServer(database, { lookAroundMs: 20 });
+    const caller = freshCaller();
+    const definition = countingGraph();
+    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 40" }, { to: "done" }];
+    await a.engine.registerWorkflow(caller, definition);
+    const requests = Array.from({ length: 20 }, () => startRequest(definition.workflowId));
+    const held = a.hold("commit", "before", movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 9));
+    await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
+    await held.reached;
+    await endLeases(a);
+    held.release();
+    for (const { runId } of requests) {
+      expect((await untilEnded(a, caller, runId!)).state.output).toEqual({ n: 40 });
+    }
+    expect(a.errors).toEqual([]);
+    await a.stop();
+    await database.close();
+  });
+
+  test.each([["loadRuns"], ["lookUpEvents"], ["getWorkflow"], ["commit"]] as const)(
+    "a database that is away for a moment fails no run: %s",
+    async (verb) => {
+      const database = await openSharedDatabase(kind);
+      const first = await startTestServer(database);
+      const caller = freshCaller();
+      // Active, and with nothing of it in anybody's memory: claimed by the next server.
+      const definition = countingGraph();
+      definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 3" }, { to: "listen" }];
+      definition.nodes["listen"] = { waitEvent: { names: ["order.paid"], scope: "SCOPE_GLOBAL" }, next: [{ to: "done" }] };
+      await first.engine.registerWorkflow(caller, definition);
+      const request = startRequest(definition.workflowId);
+      const started = first.hold("commit", "after", movesRun(request.runId!));
+      const starting = first.engine.startRun(caller, request).catch(() => undefined);
+      await started.reached;
+      const killed = first.kill();
+      started.release();
+      const second = await startTestServer(database);
+      const failing = second.hold(verb, "before");
+      failing.release(new StoreUnavailableError("away for a moment"));
+      await endLeases(second);
+      // Its next look around opens a lease of its own and claims what the first one had.
+      const { state } = await untilWaiting(second, caller, request.runId!);
+      expect(state).toMatchObject({ status: "waiting", node: "listen", vars: { n: 3 } });
+      await failing.reached;
+      expect(second.errors).toEqual([]);
+      await Promise.all([starting, killed, second.stop()]);
+      await database.close();
+    },
+  );
+
+  test.each([
+    ["committed", "after"],
+    ["not committed", "before"],
+  ] as const)("a batch whose outcome nobody knows, which was %s: everything in it happens once", async (_what, moment) => {
+    const database = await openSharedDatabase(kind);
+    const a = await startTestServer(database, { lanes: 1 });
+    const caller = freshCaller();
+    const definition = countingGraph();
+    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 5" }, { to: "done" }];
+    await a.engine.registerWorkflow(caller, definition);
+    const requests = Array.from({ length: 10 }, () => startRequest(definition.workflowId));
+    const failing = a.hold("commit", moment, movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 3));
+    failing.release(new BatchOutcomeUnknownError("the connection died"));
+    await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
+    for (const { runId } of requests) {
+      const { state } = await untilEnded(a, caller, runId!);
+      expect(state).toMatchObject({ status: "completed", output: { n: 5 }, steps: 6 });
+      expect(await ledgerProblems(a.store, state)).toEqual([]);
+    }
+    await failing.reached;
+    expect(a.errors).toEqual([]);
+    await a.stop();
+    await database.close();
+  });
+
+  test("a run whose step the database refuses has failed with STORE_REJECTED; its neighbours go on", async () => {
+    const database = await openSharedDatabase(kind);
+    const isGuilty = ({ seq }: { seq: number }, runId: string) => runId === "guilty" && seq === 4;
+    const a = await startTestServer(
+      database,
+      { lanes: 1 },
+      rejecting((batch) =>
+        batch.items.some(
+          (item) =>
+            item.type === "transition" &&
+            item.transition.records.some((record) => isGuilty(record, item.transition.runId)) &&
+            item.transition.after.state.status !== "failed",
+        ),
+      ),
+    );
+    const caller = freshCaller();
+    const definition = countingGraph();
+    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 5" }, { to: "done" }];
+    await a.engine.registerWorkflow(caller, definition);
+    const requests = ["guilty", ...Array.from({ length: 20 }, (_, index) => `innocent-${index}`)].map((runId) =>
+      startRequest(definition.workflowId, { runId }),
+    );
+    await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
+    for (const { runId } of requests) {
+      const { state } = await untilEnded(a, caller, runId!);
+      if (runId === "guilty") expect(state).toMatchObject({ status: "failed", error: { code: "STORE_REJECTED" } });
+      else expect(state).toMatchObject({ status: "completed" });
+      expect(await ledgerProblems(a.store, state)).toEqual([]);
+    }
+    await a.stop();
+    await database.close();
+  });
+
+  test.each([["an event"], ["its time"]])("a run that %s would bring on, but the database refuses, has failed", async (what) => {
+    const database = await openSharedDatabase(kind);
+    const a = await startTestServer(
+      database,
+      {},
+      rejecting((batch) =>
+        batch.items.some(
+          (item) =>
+            item.type === "transition" && item.transition.expectedSeq > 0 && item.transition.after.state.status !== "failed",
+        ),
+      ),
+    );
+    const caller = freshCaller();
+    const isEvent = what === "an event";
+    const definition = isEvent ? listeningGraph() : askingGraph({ timeout: "50ms" });
+    // The wait is opened by the start itself.
+    const run = await startRun(a, caller, definition);
+    expect(run.state.status).toBe("waiting");
+    if (isEvent) await a.engine.emitEvent(caller, emitRequest("order.paid"));
+    const { state } = await untilEnded(a, caller, run.state.runId);
+    expect(state).toMatchObject({ status: "failed", error: { code: "STORE_REJECTED" } });
+    await a.stop();
+    await database.close();
+  });
+});

@@ -1,0 +1,384 @@
+/**
+ * Servers for tests: engines over one database, Postgres or memory, whose store calls a test can hold at any point, so that
+ * both orders of a race are forced and nobody sleeps.
+ */
+import { randomBytes } from "node:crypto";
+import { fold } from "../../server/src/core/apply.ts";
+import type { Json } from "../../server/src/core/json.ts";
+import {
+  draftFromSealed,
+  NO_PREVIOUS_HASH,
+  partDigest,
+  recordHash,
+  type SealedRecord,
+} from "../../server/src/core/ledger-format.ts";
+import type { WorkflowDefinition } from "../../server/src/core/workflow.ts";
+import type { Caller, EmitRequest, RunView, StartRequest } from "../../server/src/engine/api.ts";
+import type { EngineSettings } from "../../server/src/engine/context.ts";
+import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";
+import { type Batch, type RunKey, type Store, StoreUnavailableError } from "../../server/src/store/contract.ts";
+import type { MemoryDatabase } from "../../server/src/store/memory/database.ts";
+import { createMemoryDatabase, createMemoryStore } from "../../server/src/store/memory/store.ts";
+import { createPostgresStore } from "../../server/src/store/postgres/store.ts";
+import { createTestDatabase } from "./postgres.ts";
+
+export const STORE_KINDS = ["memory", "postgres"] as const;
+export type StoreKind = (typeof STORE_KINDS)[number];
+
+/** How long a test waits for what must happen; reached only where it fails. */
+export const PATIENCE_MS = 5_000;
+
+/** Sweeps repair what a lost notice breaks; here they stay away, so that what is lost stays lost and is seen. */
+const NEVER_MS = 2 ** 30;
+
+const SETTINGS: Partial<EngineSettings> = { strayMs: NEVER_MS, lookAroundMs: 500, pollMs: 500 };
+
+/** A database that servers share. */
+export type SharedDatabase = {
+  readonly kind: StoreKind;
+  /** Of a Postgres. */
+  readonly url: string;
+  /** Of a memory database. */
+  readonly memory: MemoryDatabase;
+  openStore(): Promise<Store>;
+  close(): Promise<void>;
+};
+
+export async function openSharedDatabase(kind: StoreKind): Promise<SharedDatabase> {
+  if (kind === "memory") {
+    const memory = createMemoryDatabase({ now: () => Math.round((performance.timeOrigin + performance.now()) * 1000) });
+    return { kind, url: "", memory, openStore: () => createMemoryStore(memory), close: () => Promise.resolve() };
+  }
+  const database = await createTestDatabase();
+  return {
+    kind,
+    url: database.url,
+    get memory(): MemoryDatabase {
+      throw new Error("this database is a Postgres");
+    },
+    openStore: () => createPostgresStore({ url: database.url, poolSize: 4 }),
+    close: () => database.drop(),
+  };
+}
+
+type Verb = keyof Store;
+type Moment = "before" | "after";
+
+/** One store call that is held where it is. */
+export type Hold = {
+  /** Resolves when a call has come to the hold. */
+  readonly reached: Promise<void>;
+  /** Lets it go on; with an error, the call ends with it. */
+  release(error?: Error): void;
+};
+
+type ArmedHold = { verb: Verb; moment: Moment; matches: (argument: unknown) => boolean; stop: () => Promise<void> };
+
+/** A store whose calls can be held before they take effect, and after, before their caller hears of it. */
+type GatedStore = {
+  store: Store;
+  hold<V extends Verb>(verb: V, moment: Moment, matches?: (argument: ArgumentOf<V>) => boolean): Hold;
+  /** Lets go of everything that is held. */
+  releaseAll(): void;
+  /** From now on every call fails, those under way included: the server's process is gone, or cut off. */
+  cut(): void;
+};
+
+type ArgumentOf<V extends Verb> = Store[V] extends (argument: infer A, ...rest: never[]) => unknown ? A : never;
+
+function gateStore(inner: Store): GatedStore {
+  const armed = new Set<ArmedHold>();
+  const releases: (() => void)[] = [];
+  let isCut = false;
+
+  function assertNotCut(): void {
+    if (isCut) throw new StoreUnavailableError("this server is cut off");
+  }
+
+  async function pass(verb: Verb, moment: Moment, argument: unknown): Promise<void> {
+    assertNotCut();
+    for (const hold of armed) {
+      if (hold.verb !== verb || hold.moment !== moment || !hold.matches(argument)) continue;
+      armed.delete(hold);
+      await hold.stop();
+      assertNotCut();
+      return;
+    }
+  }
+
+  const store = new Proxy(inner, {
+    get(target, name, receiver) {
+      const value: unknown = Reflect.get(target, name, receiver);
+      if (typeof value !== "function" || name === "close") return value;
+      const verb = name as Verb;
+      return async (...args: unknown[]) => {
+        await pass(verb, "before", args[0]);
+        const result: unknown = await (value as (...all: unknown[]) => Promise<unknown>)(...args);
+        await pass(verb, "after", args[0]);
+        return result;
+      };
+    },
+  });
+  return {
+    store,
+    hold(verb, moment, matches = () => true) {
+      const reached = Promise.withResolvers<void>();
+      const released = Promise.withResolvers<void>();
+      releases.push(released.resolve);
+      // A release with an error before anyone has come must not count as an unhandled rejection.
+      released.promise.catch(() => undefined);
+      armed.add({
+        verb,
+        moment,
+        matches: matches as (argument: unknown) => boolean,
+        stop: () => {
+          reached.resolve();
+          return released.promise;
+        },
+      });
+      const timely = within(reached.promise, `nobody came to the hold ${moment} ${verb}`);
+      timely.catch(() => undefined);
+      return {
+        reached: timely,
+        release: (error) => (error === undefined ? released.resolve() : released.reject(error)),
+      };
+    },
+    releaseAll() {
+      armed.clear();
+      for (const release of releases.splice(0)) release();
+    },
+    cut() {
+      isCut = true;
+    },
+  };
+}
+
+/** `work`, or a failure that says what did not happen. */
+export async function within<T>(work: Promise<T>, missing: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(missing)), PATIENCE_MS);
+  });
+  // Awaited later, or never where another assertion fails first.
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export type TestServer = {
+  readonly engine: RunningEngine;
+  /** The server's own store, held where the server's calls are held. */
+  readonly store: Store;
+  /** What the server logged as an error: bugs, which a test that expects none fails on. */
+  readonly errors: unknown[];
+  hold: GatedStore["hold"];
+  /** Lets go of every hold: what one test left does not stop the next. */
+  releaseAll(): void;
+  /** Ends as a process does that is told to. */
+  stop(): Promise<void>;
+  /** Ends as a process does that is killed: nothing of it is committed from now on, its lease stays open. */
+  kill(): Promise<void>;
+};
+
+export async function startTestServer(
+  database: SharedDatabase,
+  settings: Partial<EngineSettings> = {},
+  wrap: (store: Store) => Store = (store) => store,
+): Promise<TestServer> {
+  const inner = await database.openStore();
+  const gate = gateStore(wrap(inner));
+  const errors: unknown[] = [];
+  const nothing = (): void => undefined;
+  const log = {
+    trace: nothing,
+    debug: nothing,
+    info: nothing,
+    warn: nothing,
+    error: (...said: unknown[]) => errors.push(said),
+    fatal: (...said: unknown[]) => errors.push(said),
+  } as unknown as Parameters<typeof createEngine>[0]["log"];
+  const engine = createEngine({ store: gate.store, log, settings: { ...SETTINGS, ...settings } });
+  await engine.start();
+  let ended: Promise<void> | undefined;
+  const end = async (): Promise<void> => {
+    await engine.stop();
+    await inner.close();
+  };
+  return {
+    engine,
+    store: gate.store,
+    errors,
+    hold: gate.hold,
+    releaseAll: gate.releaseAll,
+    stop: () => (ended ??= end()),
+    kill: () => {
+      gate.cut();
+      return (ended ??= end());
+    },
+  };
+}
+
+/** Ends every lease that is open now, as a server does that has not heard of the others for too long. */
+export async function endLeases(server: TestServer): Promise<void> {
+  const serverId = freshId("observer");
+  await server.store.openServer({ serverId, process: "test", lanes: 1 });
+  const { others } = await server.store.lookAround(serverId);
+  for (const other of others) await server.store.endServer(other.serverId);
+  await server.store.endServer(serverId);
+}
+
+/** A batch with a transition of this run, and of this kind. */
+export function movesRun(runId: string, matches: (transition: TransitionItem) => boolean = () => true) {
+  return (batch: Batch): boolean =>
+    batch.items.some(
+      (item) => item.type === "transition" && item.transition.runId === runId && matches(item.transition),
+    );
+}
+type TransitionItem = Extract<Batch["items"][number], { type: "transition" }>["transition"];
+
+/** A batch with this event, come from outside. */
+export function deliversEvent(eventId: string) {
+  return (batch: Batch): boolean =>
+    batch.items.some(
+      (item) => item.type === "delivery" && item.delivery.type === "event" && item.delivery.event.eventId === eventId,
+    );
+}
+
+/** A batch with mail for this run. */
+export function deliversMail(runId: string) {
+  return (batch: Batch): boolean =>
+    batch.items.some(
+      (item) => item.type === "delivery" && item.delivery.type === "mail" && item.delivery.runId === runId,
+    );
+}
+
+let lastId = 0;
+
+/** An id that no other test of this process uses. */
+export function freshId(prefix: string): string {
+  lastId += 1;
+  return `${prefix}-${lastId}-${randomBytes(3).toString("hex")}`;
+}
+
+/** A caller whom no other test disturbs. */
+export function freshCaller(): Caller {
+  return { tenantId: freshId("tenant") };
+}
+
+export function startRequest(workflowId: string, facts: Partial<StartRequest> = {}): StartRequest {
+  return { runId: freshId("run"), workflowId, version: 0, vars: {}, labels: {}, limits: {}, paused: false, ...facts };
+}
+
+export function emitRequest(name: string, facts: Partial<EmitRequest> = {}): EmitRequest {
+  return { name, scope: "global", scopeId: "", key: "", payload: null, eventId: freshId("event"), ...facts };
+}
+
+/** Registers a graph and starts one run of it. */
+export async function startRun(
+  server: TestServer,
+  caller: Caller,
+  definition: WorkflowDefinition,
+  facts: Partial<StartRequest> = {},
+): Promise<RunView> {
+  await server.engine.registerWorkflow(caller, definition);
+  return await server.engine.startRun(caller, startRequest(definition.workflowId, facts));
+}
+
+/** The run when it has ended; fails where it does not. */
+export async function untilEnded(server: TestServer, caller: Caller, runId: string): Promise<RunView> {
+  // A reason that no run of these tests waits for: only an end is reached.
+  return await untilReached(server, caller, runId, ["subworkflow"]);
+}
+
+/** The run when it has come to a wait, or to its end. */
+export async function untilWaiting(server: TestServer, caller: Caller, runId: string): Promise<RunView> {
+  return await untilReached(server, caller, runId, ["user", "event", "until"]);
+}
+
+type Reasons = Parameters<RunningEngine["awaitRun"]>[1]["reasons"];
+
+async function untilReached(server: TestServer, caller: Caller, runId: string, reasons: Reasons): Promise<RunView> {
+  const { signal } = new AbortController();
+  const run = await server.engine.awaitRun(caller, { runId, reasons, timeoutMs: PATIENCE_MS, signal });
+  const { status, wait, node } = run.state;
+  const isThere = run.state.endTime !== undefined || (wait !== undefined && reasons.includes(wait.reason));
+  if (!isThere) throw new Error(`run ${runId} stands still: ${status} at node ${node}`);
+  return run;
+}
+
+/** Lets everything that can go on in this process do so. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The reason of a refusal, or what came instead. */
+export async function refusalOf(work: Promise<unknown>): Promise<unknown> {
+  return await work.then(
+    (value) => ({ value }),
+    (error: unknown) => (error instanceof Error && "reason" in error ? error.reason : error),
+  );
+}
+
+export function answer(server: TestServer, caller: Caller, run: RunView, value: Json, requestId?: string): Promise<RunView> {
+  const { runId, wait } = run.state;
+  return server.engine.resumeRun(caller, {
+    runId,
+    waitId: wait!.wait_id,
+    payload: { answer: value },
+    ...(requestId === undefined ? {} : { requestId }),
+  });
+}
+
+/** All records of a run. */
+export async function readLedger(store: Store, key: RunKey): Promise<SealedRecord[]> {
+  const records: SealedRecord[] = [];
+  for (;;) {
+    const page = await store.listStepRecords(key, records.length, 1_000);
+    records.push(...page);
+    if (page.length < 1_000) return records;
+  }
+}
+
+/**
+ * What is wrong with a run's ledger: gaps, broken links, digests that do not fit, or a fold that is not the run's state.
+ * @param run read before the records are
+ */
+export async function ledgerProblems(store: Store, key: RunKey): Promise<string[]> {
+  const [run] = await store.loadRuns([key]);
+  if (run === undefined) return ["the run is not there"];
+  const records = (await readLedger(store, key)).filter(({ seq }) => seq <= run.state.seq);
+  const problems: string[] = [];
+  let previous = NO_PREVIOUS_HASH;
+  let time = "";
+  for (const [index, record] of records.entries()) {
+    const header = JSON.parse(record.header) as { seq: number; prev: string; time: string; parts: Record<string, string> };
+    const say = (problem: string) => problems.push(`record ${index + 1}: ${problem}`);
+    if (record.seq !== index + 1 || header.seq !== index + 1) say(`has seq ${record.seq}`);
+    if (header.prev !== previous) say("is not linked to the one before");
+    if (recordHash(record.header) !== record.hash) say("has another hash");
+    if (partDigest(record.bodySalt, record.body) !== header.parts["body"]) say("has another body");
+    const given = record.given === undefined ? undefined : partDigest(record.givenSalt!, record.given);
+    if (given !== header.parts["given"]) say("has another given");
+    if (header.time < time) say("is before the one before");
+    previous = record.hash;
+    time = header.time;
+  }
+  if (records.length !== run.state.seq) problems.push(`${records.length} records, but seq ${run.state.seq}`);
+  if (previous !== run.headHash) problems.push("the head hash is not that of the last record");
+  const folded = textOf(fold(records.map(draftFromSealed)));
+  const stored = textOf(run.state);
+  if (folded !== stored) problems.push(`the fold is not the state: ${folded} is not ${stored}`);
+  return problems;
+}
+
+/** JSON with sorted keys, to compare by. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    part !== null && typeof part === "object" && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

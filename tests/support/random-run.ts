@@ -1,0 +1,410 @@
+/**
+ * Random graphs and random things that happen to their runs, for property tests. A graph is a chain of nodes, each with an
+ * edge to the next one, so that most are valid: the rest of a node (its kind, conditions, targets, handlers) is random.
+ */
+import assert from "node:assert/strict";
+import * as fc from "fast-check";
+import { DomainError, type ErrorReason } from "../../server/src/core/errors.ts";
+import type { Scope } from "../../server/src/core/event.ts";
+import { hasEnded, hasNextStep } from "../../server/src/core/run.ts";
+import { createTestRun, createTestWorld, type TestRun } from "./test-world.ts";
+import type { Json, JsonObject } from "../../server/src/core/json.ts";
+import type { Wait } from "../../server/src/core/wait.ts";
+import type { NodeDefinition, Workflow, WorkflowDefinition } from "../../server/src/core/workflow.ts";
+
+/** Values of templates: most have a value, a few fail. */
+const value: fc.Arbitrary<Json> = fc.constantFrom<Json[]>(
+  2,
+  true,
+  ["yes", "no"],
+  "${now}",
+  "${run}",
+  "${vars.?a.orValue('x')}",
+  "${error == null ? 'fine' : error.code}",
+  1,
+  null,
+  // As text an integer that no double holds; 1e21 and more are written with an exponent.
+  1.2345678901234568e20,
+  [-0.1, 5e-324, 1.5e300, -9007199254740992],
+  "text",
+  "${vars.a + 1}",
+  "${vars.?a.orValue(0)}",
+  "a is ${vars.?a.orValue('none')} at ${now}",
+  "${vars}",
+  "${[vars.?a.orValue(1), result, error]}",
+  "${vars.missing}",
+  "${1 / 0}",
+  "${run.steps}",
+  [],
+  ["x", "${vars.?b.orValue(null)}"],
+  { deep: { list: [1, 2], text: "${run.run_id}" } },
+  { "odd name/~": "é🎉" },
+);
+
+const condition = fc.constantFrom(
+  "true",
+  "false",
+  "vars.?a.orValue(0) == 1",
+  "has(vars.b)",
+  "!has(vars.r)",
+  "has(vars.r)",
+  "error == null",
+  "result != null",
+  "run.steps < 5",
+  "has(vars.list) && size(vars.list) > 2",
+  "'not a boolean'",
+);
+
+const paths = ["a", "b", "list", "r", "deep.x", "deep.y.z"];
+const path = fc.constantFrom(...paths, ...paths, "list.0");
+const scope = fc.constantFrom(undefined, "SCOPE_RUN", "SCOPE_SESSION", "SCOPE_WORKFLOW", "SCOPE_GLOBAL");
+const timeout = fc.constantFrom(undefined, undefined, undefined, "0s", "10s", "1h", "${vars.b}");
+const key = fc.constantFrom(undefined, undefined, "k1", "${vars.?a.orValue('k2')}");
+
+const assign: fc.Arbitrary<NodeDefinition> = fc
+  .uniqueArray(
+    fc.tuple(path, fc.constantFrom<("values" | "append" | "unset")[]>("values", "values", "append", "unset"), value),
+    {
+      minLength: 1,
+      maxLength: 3,
+      selector: ([dotted]) => dotted,
+    },
+  )
+  .map((writes) => {
+    const node = { values: {} as JsonObject, append: {} as JsonObject, unset: [] as string[] };
+    for (const [dotted, how, json] of writes) {
+      if (how === "unset") node.unset.push(dotted);
+      else node[how][dotted] = json;
+    }
+    return { assign: node };
+  });
+
+const askUser = fc
+  .record({
+    prompt: fc.constantFrom("Well?", "${vars.?a.orValue('what')}?", "Well, ${now}?", "${vars.missing}"),
+    details: fc.option(value, { nil: undefined }),
+    choices: fc.constantFrom<(Json | undefined)[]>(undefined, undefined, ["yes", "no", { n: 1 }], "${vars.list}"),
+    allowFreeText: fc.boolean(),
+    answerSchema: fc.constantFrom(undefined, undefined, { type: "string" }, { type: "number", maximum: 9 }),
+    assignees: fc.constantFrom(undefined, undefined, ["finance"], ["finance", "${vars.list}"]),
+    timeout,
+    defaultAnswer: fc.option(value, { nil: undefined }),
+  })
+  .map((ask): NodeDefinition => ({ askUser: present(ask) as unknown as NonNullable<NodeDefinition["askUser"]> }));
+
+const waitUntil: fc.Arbitrary<NodeDefinition> = fc
+  .constantFrom(
+    { after: "10s" },
+    { after: "${string(1 + 1)}m" },
+    { after: "${vars.a}" },
+    { at: "2020-01-01T00:00:00Z" },
+    { at: "${now + duration('90s')}" },
+    { at: "soon ${vars.a}" },
+  )
+  .map((waitUntil) => ({ waitUntil }));
+
+const waitEvent: fc.Arbitrary<NodeDefinition> = fc
+  .record({
+    names: fc.subarray(["tick", "order.paid", "order.*", "*", "${'ti' + 'ck'}"], { minLength: 1 }),
+    scope,
+    key,
+    timeout,
+  })
+  .map((wait) => ({ waitEvent: present(wait) }));
+
+const emitEvent: fc.Arbitrary<NodeDefinition> = fc
+  .record({
+    name: fc.constantFrom("tick", "order.paid", "${vars.?a.orValue('tick')}"),
+    scope,
+    key,
+    payload: fc.option(value, { nil: undefined }),
+    eventId: fc.constantFrom(undefined, undefined, undefined, "same-id", "${vars.a}"),
+  })
+  .map((emit) => ({ emitEvent: present(emit) }));
+
+const workers: fc.Arbitrary<NodeDefinition> = fc.constantFrom<NodeDefinition[]>(
+  {
+    toolCalls: {
+      calls: [
+        { name: "pay", arguments: { a: "${vars.?a}" } },
+        { name: "mail", callId: "m" },
+      ],
+    },
+  },
+  { toolCalls: { callsFrom: "vars.list" } },
+  { toolCalls: { callsFrom: "[]" } },
+  { custom: { type: "robot.move", payload: "${vars}" } },
+  { handler: {} },
+);
+
+const middleKind: fc.Arbitrary<NodeDefinition> = fc.oneof(
+  { weight: 6, arbitrary: assign },
+  { weight: 3, arbitrary: askUser },
+  { weight: 2, arbitrary: waitUntil },
+  { weight: 3, arbitrary: waitEvent },
+  { weight: 3, arbitrary: emitEvent },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom("Hello", "${vars.?a.orValue(3)}").map((message) => ({ answerUser: { message } })),
+  },
+  { weight: 2, arbitrary: workers },
+);
+
+const endKind: fc.Arbitrary<NodeDefinition> = fc.oneof(
+  value.map((output) => ({ complete: { output } })),
+  fc.constant({ complete: {} }),
+  fc.constant({ fail: { code: "BROKEN", message: "at ${now}" } }),
+  fc.constant({ fail: { code: "BROKEN", message: "at ${run.steps}" } }),
+  // An effect without an edge: its result is the run's.
+  fc.constantFrom<NodeDefinition[]>({ waitUntil: { after: "10s" } }, { answerUser: { message: "bye" } }),
+);
+
+/** A graph; about four of five are valid. */
+export const arbitraryGraph: fc.Arbitrary<WorkflowDefinition> = fc
+  .array(
+    fc.record({
+      kind: middleKind,
+      resultKey: fc.option(path, { nil: undefined }),
+      branches: fc.array(fc.record({ when: condition, to: fc.nat() }), { maxLength: 2 }),
+      chainWhen: fc.option(condition, { nil: undefined, freq: 2 }),
+      onError: fc.option(fc.nat(), { nil: undefined, freq: 2 }),
+    }),
+    { minLength: 1, maxLength: 8, size: "max" },
+  )
+  .chain((middle) =>
+    fc.record({
+      middle: fc.constant(middle),
+      end: endKind,
+      onError: fc.option(fc.nat(), { nil: undefined, freq: 2 }),
+      onCancel: fc.option(fc.nat(), { nil: undefined, freq: 2 }),
+      maxSteps: fc.constantFrom(1, 4, 30, 30, 30, 30),
+      runTimeout: fc.constantFrom(undefined, undefined, undefined, "5s", "2h", "2h"),
+      defaultVars: fc.constantFrom<(JsonObject | undefined)[]>(
+        undefined,
+        { a: 1, list: ["yes"] },
+        { a: "10s", b: "5s" },
+      ),
+      varsSchema: fc.constantFrom<(JsonObject | undefined)[]>(undefined, undefined, undefined, {
+        type: "object",
+        required: ["a"],
+      }),
+      flaw: fc.constantFrom(...Array<string>(12).fill("none"), "dangling", "unreachable", "expression"),
+    }),
+  )
+  .map(({ middle, end, onError, onCancel, maxSteps, runTimeout, defaultVars, varsSchema, flaw }) => {
+    const nodeAt = (index: number) =>
+      index % (middle.length + 1) === middle.length ? "end" : `n${index % (middle.length + 1)}`;
+    const nodes: { [nodeId: string]: NodeDefinition } = { end };
+    for (const [index, { kind, resultKey, branches, chainWhen, onError }] of middle.entries()) {
+      const chain = { to: nodeAt(index + 1), ...(chainWhen === undefined ? {} : { when: chainWhen }) };
+      nodes[`n${index}`] = {
+        ...kind,
+        ...(resultKey === undefined || kind.assign !== undefined ? {} : { resultKey }),
+        next: [...branches.map(({ when, to }) => ({ when, to: nodeAt(to) })), chain],
+        ...(onError === undefined ? {} : { onError: nodeAt(onError) }),
+      };
+    }
+    if (flaw === "dangling") nodes["n0"]!.next!.push({ to: "nowhere" });
+    if (flaw === "unreachable") nodes["island"] = { complete: {} };
+    if (flaw === "expression") nodes["n0"]!.next!.unshift({ to: "end", when: "vars.(" });
+    return {
+      workflowId: "random",
+      entryNode: "n0",
+      nodes,
+      limits: { maxSteps, ...(runTimeout === undefined ? {} : { runTimeout }) },
+      ...(defaultVars === undefined ? {} : { defaultVars }),
+      ...(varsSchema === undefined ? {} : { varsSchema }),
+      ...(onError === undefined ? {} : { onError: nodeAt(onError) }),
+      ...(onCancel === undefined ? {} : { onCancel: nodeAt(onCancel) }),
+    };
+  });
+
+export type Happening =
+  | { type: "settle" | "advance" | "wake" | "cancel" | "pause" | "unpause" | "fail" | "answer_well" | "wrong_wait" }
+  | { type: "pass"; ms: number }
+  | { type: "answer"; payload: Json; actorId?: string; requestId?: string }
+  | { type: "emit"; name: string; scope: Scope; key: string; payload: Json };
+
+const answerPayload = fc.constantFrom<Json[]>(
+  { answer: "yes" },
+  { answer: "yes" },
+  { answer: { n: 1 } },
+  { answer: 7 },
+  { answer: 70 },
+  { answer: null },
+  { answer: "free text" },
+  { reply: "yes" },
+  {},
+  "yes",
+  null,
+);
+
+const happening: fc.Arbitrary<Happening> = fc.oneof(
+  { weight: 6, arbitrary: fc.constant<Happening>({ type: "settle" }) },
+  { weight: 2, arbitrary: fc.constant<Happening>({ type: "advance" }) },
+  { weight: 6, arbitrary: fc.constant<Happening>({ type: "answer_well" }) },
+  { weight: 4, arbitrary: fc.constant<Happening>({ type: "wake" }) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({
+        payload: answerPayload,
+        actorId: fc.constantFrom(undefined, "ada"),
+        requestId: fc.constantFrom(undefined, "request-1"),
+      })
+      .map((answer): Happening => ({ type: "answer", ...present(answer) })),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant("emit" as const),
+      name: fc.constantFrom("tick", "order.paid", "order.lost"),
+      scope: fc.constantFrom<Scope[]>("run", "session", "workflow", "global"),
+      key: fc.constantFrom("", "k1", "k2"),
+      payload: value,
+    }),
+  },
+  {
+    weight: 4,
+    // The clock of another server may be behind.
+    arbitrary: fc.constantFrom(1_000, 15_000, 3_600_000, -2_000).map((ms): Happening => ({ type: "pass", ms })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .constantFrom<Exclude<Happening["type"], "pass" | "answer" | "emit">[]>(
+        "cancel",
+        "pause",
+        "pause",
+        "unpause",
+        "unpause",
+        "pause",
+        "unpause",
+        "cancel",
+        "fail",
+        "wrong_wait",
+      )
+      .map((type): Happening => ({ type })),
+  },
+);
+
+/** What happens to a run, in this order. */
+export const arbitraryHappenings = fc.array(happening, { minLength: 1, maxLength: 40, size: "max" });
+
+export const arbitraryStart = fc
+  .record({
+    vars: fc.constantFrom<JsonObject[]>(
+      {},
+      { a: 1, b: "20s" },
+      { a: "10s", list: ["yes"] },
+      { list: "none", "a/b": [] },
+    ),
+    sessionId: fc.constantFrom(undefined, "session-1"),
+    actorId: fc.constantFrom(undefined, "ada"),
+    paused: fc.constantFrom(false, false, false, true),
+    startAt: fc.constantFrom(undefined, undefined, "2026-03-01T09:00:10.000000Z"),
+  })
+  .map((start) => present(start) as Parameters<typeof createTestRun>[1]);
+
+/** Plays a run; undefined where the start was refused. Every refusal must be one that its state explains. */
+export function playRun(
+  workflow: Workflow,
+  start: Parameters<typeof createTestRun>[1],
+  happenings: readonly Happening[],
+): TestRun | undefined {
+  const world = createTestWorld();
+  // Events from before the start are none of the run's business.
+  world.emit({ name: "tick" });
+  world.emit({ name: "order.paid", scope: "session", scopeId: "session-1", key: "k1" });
+  let run: TestRun;
+  try {
+    run = createTestRun(workflow, { ...start, world });
+  } catch (error) {
+    assert(error instanceof DomainError && error.reason === "VARS_INVALID", String(error));
+    return undefined;
+  }
+  for (const happening of happenings) {
+    const expected = refusalsOf(run, happening);
+    try {
+      happen(run, happening);
+    } catch (error) {
+      assert(error instanceof DomainError, error as Error);
+      assert(expected.includes(error.reason), `${happening.type} was refused with ${error.reason}`);
+    }
+  }
+  return run;
+}
+
+function happen(run: TestRun, happening: Happening): void {
+  const { state, world } = run;
+  switch (happening.type) {
+    case "settle":
+      run.settle();
+      return;
+    case "advance":
+      if (hasNextStep(state)) run.perform({ type: "advance" });
+      return;
+    case "answer": {
+      const { type: _type, ...answer } = happening;
+      run.perform({ type: "answer", waitId: state.wait?.wait_id ?? "none", ...answer });
+      return;
+    }
+    case "answer_well":
+      run.perform({
+        type: "answer",
+        waitId: state.wait?.wait_id ?? "none",
+        payload: { answer: goodAnswer(state.wait) },
+      });
+      return;
+    case "wrong_wait":
+      run.perform({ type: "answer", waitId: "another", payload: { answer: 1 } });
+      return;
+    case "wake":
+      run.perform({ type: "wake" });
+      return;
+    case "cancel":
+    case "pause":
+    case "unpause":
+      run.perform({ type: happening.type, actorId: "ada", reason: "because" });
+      return;
+    case "fail":
+      run.perform({ type: "fail", failure: { code: "STORE_REJECTED", message: "no", retryable: false } });
+      return;
+    case "pass":
+      world.pass(happening.ms);
+      return;
+    case "emit": {
+      const { type: _type, ...event } = happening;
+      const scopeIds = { run: state.runId, session: "session-1", workflow: "random", global: "" };
+      world.emit({ ...event, scopeId: scopeIds[event.scope] });
+    }
+  }
+}
+
+/** An answer that most questions take. */
+function goodAnswer(wait: Wait | undefined): Json {
+  if (wait?.choices !== undefined) return wait.choices[0]!;
+  return (wait?.answer_schema as { type?: string } | undefined)?.type === "number" ? 7 : "yes";
+}
+
+/** The refusals that a run in this state may give. */
+function refusalsOf({ state }: TestRun, { type }: Happening): readonly ErrorReason[] {
+  switch (type) {
+    case "answer":
+    case "answer_well":
+      if (state.wait === undefined) return ["RUN_NOT_WAITING"];
+      return state.wait.reason === "until" ? ["WAIT_NOT_ANSWERABLE"] : ["ANSWER_INVALID"];
+    case "wrong_wait":
+      return state.wait === undefined ? ["RUN_NOT_WAITING"] : ["WAIT_UNKNOWN"];
+    case "pause":
+      return hasEnded(state) ? ["RUN_ENDED"] : [];
+    case "unpause":
+      return state.paused ? [] : ["RUN_NOT_PAUSED"];
+    default:
+      return [];
+  }
+}
+
+function present<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(object).filter(([, member]) => member !== undefined)) as never;
+}

@@ -1,0 +1,27 @@
+/** Ledgers and runs as clients get them: through the server's own conversion, as JSON of the Connect protocol. */
+import { RunSchema } from "@abstractruntime/proto/run_pb";
+import { StepRecordSchema } from "@abstractruntime/proto/step_record_pb";
+import { type JsonValue, toJson } from "@bufbuild/protobuf";
+import { draftFromSealed, NO_PREVIOUS_HASH, type SealedRecord } from "../../server/src/core/ledger-format.ts";
+import type { RunState } from "../../server/src/core/run.ts";
+import type { StepRecordDraft } from "../../server/src/core/step-record.ts";
+import { sealRecords } from "../../server/src/engine/seal.ts";
+import { runToProto } from "../../server/src/rpc/run-conversion.ts";
+import { stepRecordToProto } from "../../server/src/rpc/step-record-conversion.ts";
+
+/** What ListStepRecords with include_proof lists. */
+export function showLedger(sealed: readonly SealedRecord[]): JsonValue[] {
+  return sealed.map((record) => {
+    const view = { record: draftFromSealed(record), sealed: record };
+    return toJson(StepRecordSchema, stepRecordToProto(view, { withProof: true }));
+  });
+}
+
+export function sealAndShow(records: readonly StepRecordDraft[]): JsonValue[] {
+  return showLedger(sealRecords(records, NO_PREVIOUS_HASH).sealed);
+}
+
+/** What GetRun gives. */
+export function showRun(state: RunState): JsonValue {
+  return toJson(RunSchema, runToProto({ state, view: "full" }));
+}

@@ -1,0 +1,233 @@
+/**
+ * Runs in memory, for tests of core: the events, the clock and the ledger that the engine and the store would keep.
+ * Every transition is checked as it is made: its state is the fold of the records, and the invariants of run.ts hold.
+ */
+import assert from "node:assert/strict";
+import { apply } from "../../server/src/core/apply.ts";
+import { decide, type Stimulus } from "../../server/src/core/decide.ts";
+import type { Command, Decision } from "../../server/src/core/decision.ts";
+import { addMs, type Instant, parseInstant } from "../../server/src/core/duration.ts";
+import {
+  type Channel,
+  channelKey,
+  type ChannelEvent,
+  type EventDraft,
+  type EventLookup,
+  type EventQuery,
+  queryMatches,
+  type Scope,
+  SCOPES,
+} from "../../server/src/core/event.ts";
+import { channelOf } from "../../server/src/core/event-wait.ts";
+import { canonicalJson, type Json, type JsonObject } from "../../server/src/core/json.ts";
+import { hasEnded, isActive, type RunState } from "../../server/src/core/run.ts";
+import { type StartStimulus, startRun } from "../../server/src/core/start-run.ts";
+import type { StepRecordDraft } from "../../server/src/core/step-record.ts";
+import {
+  compileWorkflow,
+  type NodeDefinition,
+  type Workflow,
+  type WorkflowDefinition,
+} from "../../server/src/core/workflow.ts";
+
+/** When tests begin. */
+export const START_TIME = parseInstant("2026-03-01T09:00:00Z");
+
+/** Transitions of one `settle`: more means that a graph turns in circles. */
+const TRANSITIONS_MAX = 10_000;
+
+type WithoutNow<S> = S extends { now: Instant } ? Omit<S, "now"> : never;
+
+export type TestWorld = {
+  now: Instant;
+  /** Lets time pass. */
+  pass(ms: number): void;
+  /** Puts an event into its channel; a second one with the same id is the first. */
+  emit(event: Partial<EventDraft> & Pick<EventDraft, "name">): ChannelEvent;
+  lookUp(query: EventQuery): EventLookup;
+  lastNumber(channel: Channel): number;
+};
+
+export function createTestWorld(): TestWorld {
+  const channels = new Map<string, ChannelEvent[]>();
+  let emitted = 0;
+  const eventsOf = (channel: Channel) => {
+    const key = channelKey(channel);
+    if (!channels.has(key)) channels.set(key, []);
+    return channels.get(key)!;
+  };
+  const world: TestWorld = {
+    now: START_TIME,
+    pass(ms) {
+      world.now = addMs(world.now, ms);
+    },
+    emit(draft) {
+      const { tenantId = "acme", scope = "global", scopeId = "", ...rest } = draft;
+      const events = eventsOf({ tenantId, scope, scopeId });
+      const eventId = rest.eventId ?? `event-${++emitted}`;
+      const known = events.find((event) => event.eventId === eventId);
+      if (known !== undefined) return known;
+      const number = (events.at(-1)?.number ?? 0) + 1;
+      const event = { key: "", payload: null, emitTime: world.now, ...rest, eventId, number };
+      events.push(event);
+      return event;
+    },
+    lookUp(query) {
+      const events = eventsOf(query.channel);
+      const event = events.find((candidate) => queryMatches(query, candidate));
+      return { upTo: events.at(-1)?.number ?? 0, ...(event === undefined ? {} : { event }) };
+    },
+    lastNumber: (channel) => eventsOf(channel).at(-1)?.number ?? 0,
+  };
+  return world;
+}
+
+export type TestRun = {
+  readonly workflow: Workflow;
+  readonly world: TestWorld;
+  readonly state: RunState;
+  readonly records: readonly StepRecordDraft[];
+  readonly commands: readonly Command[];
+  /** Makes one transition; what it emits lies in the world's channels afterwards.
+   *  @returns the records of this transition */
+  perform(stimulus: WithoutNow<Stimulus>): readonly StepRecordDraft[];
+  /** Advances while the run is active. */
+  settle(): RunState;
+  /** Answers the open wait and goes on. */
+  answer(payload: Json): RunState;
+  /** Wakes the run and goes on. */
+  wake(): RunState;
+};
+
+export type TestStart = { world?: TestWorld; vars?: JsonObject } & Partial<
+  Omit<StartStimulus, "type" | "now" | "vars">
+>;
+
+/** A run that has been started, and nothing more. */
+export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRun {
+  const { world = createTestWorld(), vars = {}, ...rest } = start;
+  const runId = rest.runId ?? "run-1";
+  const tenantId = rest.tenantId ?? "acme";
+  const scopeIds: Record<Scope, string> = {
+    run: runId,
+    session: rest.sessionId ?? runId,
+    workflow: workflow.workflowId,
+    global: "",
+  };
+  const numbers = SCOPES.map((scope) => [scope, world.lastNumber({ tenantId, scope, scopeId: scopeIds[scope] })]);
+  const channels = Object.fromEntries(numbers) as Record<Scope, number>;
+  const defaults = { tenantId, runId, labels: {}, limits: {}, paused: false, channels };
+  let { run: state, records } = startRun({ type: "start", now: world.now, vars, ...defaults, ...rest }, workflow);
+  const commands: Command[] = [];
+  let folded = assertState(state, undefined, records);
+
+  const take = (decision: Decision): readonly StepRecordDraft[] => {
+    assertTransition(state, decision, world);
+    state = decision.run;
+    records = [...records, ...decision.records];
+    folded = assertState(state, folded, decision.records);
+    for (const command of decision.commands) {
+      commands.push(command);
+      if (command.type === "emit") world.emit(command.event);
+    }
+    return decision.records;
+  };
+
+  const run: TestRun = {
+    workflow,
+    world,
+    get state() {
+      return state;
+    },
+    get records() {
+      return records;
+    },
+    commands,
+    perform(stimulus) {
+      const before = canonicalJson(state as unknown as Json);
+      const decideNow = (lookup?: EventLookup) =>
+        decide(state, { ...stimulus, now: world.now, ...(lookup === undefined ? {} : { lookup }) }, workflow);
+      try {
+        const first = decideNow();
+        const decision = "lookUp" in first ? decideNow(world.lookUp(first.lookUp)) : first;
+        assert(!("lookUp" in decision), "a decision asks once");
+        return take(decision);
+      } catch (error) {
+        assert.equal(canonicalJson(state as unknown as Json), before, "a refusal changes nothing");
+        throw error;
+      }
+    },
+    settle() {
+      for (let transitions = 0; isActive(state); transitions++) {
+        assert(transitions < TRANSITIONS_MAX, "the run turns in circles");
+        const isOver = state.deadlineTime !== undefined && state.deadlineTime <= world.now;
+        run.perform({ type: isOver ? "wake" : "advance" });
+      }
+      return state;
+    },
+    answer(payload) {
+      run.perform({ type: "answer", waitId: state.wait!.wait_id, payload });
+      return run.settle();
+    },
+    wake() {
+      run.perform({ type: "wake" });
+      return run.settle();
+    },
+  };
+  return run;
+}
+
+/** Compiles a graph of these nodes; the first one is the entry. */
+export function workflowOf(
+  nodes: { [nodeId: string]: NodeDefinition },
+  rest: Partial<WorkflowDefinition> = {},
+): Workflow {
+  return compileWorkflow({ workflowId: "flow", entryNode: Object.keys(nodes)[0]!, nodes, ...rest }, 1);
+}
+
+/** Starts a run of these nodes and lets it go as far as it can. */
+export function runOf(
+  nodes: { [nodeId: string]: NodeDefinition },
+  start: TestStart & { workflow?: Partial<WorkflowDefinition> } = {},
+): TestRun {
+  const { workflow, ...rest } = start;
+  const run = createTestRun(workflowOf(nodes, workflow), rest);
+  run.settle();
+  return run;
+}
+
+function assertTransition(before: RunState, decision: Decision, world: TestWorld): void {
+  if (hasEnded(before)) assert.equal(decision.records.length, 0, "nothing after an end");
+  let seq = before.seq;
+  let time = before.updateTime;
+  for (const record of decision.records) {
+    assert.equal(record.seq, ++seq, "seq is gapless");
+    assert(record.time >= time, "time never goes back");
+    time = record.time;
+  }
+  for (const command of decision.commands) {
+    // The store refuses such a commit; here nobody else writes.
+    if (command.type === "expect_channel") assert.equal(command.upTo, world.lastNumber(command.channel));
+    if (command.type === "emit")
+      assert.deepEqual(channelOf(before, command.event.scope).scopeId, command.event.scopeId);
+  }
+}
+
+/** The invariants of run.ts, and promise 9: the state is the fold of the ledger. Gives the fold. */
+function assertState(state: RunState, before: RunState | undefined, records: readonly StepRecordDraft[]): RunState {
+  assert.equal(state.wait !== undefined, state.status === "waiting", "a wait exactly while waiting");
+  assert(state.calls.length === 0 || state.status === "running", "calls only while running");
+  assert.equal(state.endTime !== undefined, hasEnded(state), "an end time exactly at the end");
+  assert(!(hasEnded(state) && state.paused), "a run that has ended is not paused");
+  assert(!state.cancelling || !hasEnded(state) || state.status === "cancelled", "what ends a cancelled run ends it so");
+  assert(state.output === undefined || state.status === "completed", "an output only of a completed run");
+  // As the records would be read from the store: from their text.
+  const read = JSON.parse(JSON.stringify(records)) as StepRecordDraft[];
+  const folded = read.reduce<RunState | undefined>((run, record) => apply(run, record), before);
+  assert.equal(
+    canonicalJson(folded as unknown as Json),
+    canonicalJson(state as unknown as Json),
+    "fold(ledger) == state",
+  );
+  return folded!;
+}

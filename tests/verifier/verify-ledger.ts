@@ -1,0 +1,573 @@
+/**
+ * Verifies a run's ledger from nothing but what `LedgerService.ListStepRecords` with `include_proof` gives, and folds it
+ * to the run's state. Written from docs/ledger-format.md; shares no code with the server, so that an error in one shows
+ * as a difference to the other.
+ *
+ *   node tests/verifier/verify-ledger.ts --server http://127.0.0.1:7400 RUN_ID
+ */
+import { createHash } from "node:crypto";
+
+/** A record as the Connect protocol's JSON shows it. */
+type ShownRecord = Record<string, unknown> & { proof?: ShownProof };
+type ShownProof = { headerJson?: string; bodyJson?: string; given?: string; salts?: Record<string, string> };
+type Shown = Record<string, unknown>;
+
+export type Verification = {
+  /** No problem was found. */
+  ok: boolean;
+  /** How many records were looked at. */
+  records: number;
+  problems: string[];
+  /** What is allowed but limits what can be said: erased parts, kinds of later releases. */
+  notes: string[];
+  /** Whether the ledger could be folded and, if a run was given, was compared with it. */
+  stateChecked: boolean;
+  /** Hash of the last record: with it, an earlier copy of the ledger can be told from a rewritten one. */
+  headHash?: string;
+  /** What the ledger folds to, where it could be folded to its end. */
+  state?: FoldedState;
+};
+
+/**
+ * Verifies `stepRecords`, all of a run's from the first one on.
+ * @param stepRecords the list of the same name in the JSON of ListStepRecords, all pages joined
+ * @param run the run's JSON as GetRun gives it, in the full view, not read after the records: without it nobody can tell
+ * that records at the end are missing
+ */
+export function verifyLedger(stepRecords: unknown, run?: unknown): Verification {
+  const problems: string[] = [];
+  const notes: string[] = [];
+  if (!Array.isArray(stepRecords) || stepRecords.length === 0) {
+    return { ok: false, records: 0, problems: ["there are no records"], notes, stateChecked: false };
+  }
+  const shownRun = run as Shown | undefined;
+  const runSeq = shownRun === undefined ? undefined : Number(shownRun["seq"] ?? 0);
+  const chain: Chain = { seq: 0, previousHash: "0".repeat(64), time: "", ended: false };
+  let state: FoldedState | undefined;
+  let canFold = true;
+  let stateChecked = false;
+  for (const [index, record] of (stepRecords as ShownRecord[]).entries()) {
+    const at = `record ${index + 1}`;
+    const report = (problem: string) => problems.push(`${at}: ${problem}`);
+    try {
+      const header = checkHeader(record, chain, report);
+      if (header === undefined) {
+        canFold = false;
+        continue;
+      }
+      const parts = checkParts(record.proof!, header, report);
+      if (parts.body === undefined) notes.push(`${at}: its body was erased or cannot be read`);
+      if (parts.givenErased) notes.push(`${at}: what was given was erased`);
+      const isKnown = KINDS.has(header["kind"] as string);
+      if (!isKnown) notes.push(`${at}: the kind ${text(header["kind"])} is not known`);
+      checkOrder(header, chain, report);
+      if (!isKnown || parts.body === undefined || parts.givenErased) canFold = false;
+      if (!canFold) continue;
+      checkIds(header, parts.body!, report);
+      state = apply(state, header, parts.body!, parts.given);
+    } catch (error) {
+      if (error instanceof UnknownOperation) notes.push(`${at}: ${error.message}`);
+      else report(error instanceof Error ? error.message : String(error));
+      canFold = false;
+    }
+    if (canFold && index + 1 === runSeq) {
+      stateChecked = true;
+      for (const difference of differences(state!, shownRun!)) problems.push(`the run's ${difference}`);
+    }
+  }
+  if (runSeq !== undefined && stepRecords.length < runSeq) {
+    problems.push(`the run has ${runSeq} records, ${stepRecords.length} are here: the end of the ledger is missing`);
+  }
+  if (runSeq === undefined) stateChecked = canFold;
+  return {
+    ok: problems.length === 0,
+    records: stepRecords.length,
+    problems,
+    notes,
+    stateChecked,
+    headHash: chain.previousHash,
+    ...(canFold && state !== undefined ? { state } : {}),
+  };
+}
+
+// ── The chain ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type Header = { [key: string]: Json };
+type Chain = {
+  seq: number;
+  previousHash: string;
+  time: string;
+  ended: boolean;
+  tenantId?: Json | undefined;
+  runId?: Json | undefined;
+};
+type Report = (problem: string) => unknown;
+
+const ENDS = new Set(["run.completed", "run.failed", "run.cancelled"]);
+const KINDS = new Set([
+  "run.started",
+  "run.resumed",
+  "run.paused",
+  "run.unpaused",
+  "run.cancel_requested",
+  ...ENDS,
+  "step.started",
+  "step.waiting",
+  "step.completed",
+  "step.failed",
+]);
+
+/** What the record shows beside its proof, and the header's key for it. */
+const SHOWN: readonly [shown: string, key: string, absent: Json][] = [
+  ["runId", "run_id", ""],
+  ["seq", "seq", 0],
+  ["kind", "kind", ""],
+  ["nodeId", "node_id", ""],
+  ["attempt", "attempt", 0],
+  ["epoch", "epoch", 0],
+  ["actorId", "actor_id", ""],
+  ["idempotencyKey", "idempotency_key", ""],
+  ["workflowDigest", "workflow", ""],
+];
+
+function checkHeader(record: ShownRecord, chain: Chain, report: Report): Header | undefined {
+  const headerText = record.proof?.headerJson;
+  if (typeof headerText !== "string" || headerText === "") {
+    report("it has no proof");
+    return undefined;
+  }
+  const hash = sha256("abstractruntime/step-record/v1\0", headerText);
+  if (record["hash"] !== hash) report(`its header's hash is ${hash}, not ${text(record["hash"])}`);
+  const previousHash = chain.previousHash;
+  chain.previousHash = hash;
+  chain.seq += 1;
+  const header = parseJson(headerText);
+  if (!isObject(header)) throw new Error("its header is not an object");
+  if (header["v"] !== 1) report(`its format is version ${text(header["v"])}, not 1`);
+  if (header["prev"] !== previousHash) report("its prev is not the hash of the record before it");
+  if (header["seq"] !== chain.seq) report(`its seq is ${text(header["seq"])}: the ledger has a gap, or was reordered`);
+  chain.tenantId ??= header["tenant_id"];
+  chain.runId ??= header["run_id"];
+  if (header["tenant_id"] !== chain.tenantId) report(`it belongs to the tenant ${text(header["tenant_id"])}`);
+  if (header["run_id"] !== chain.runId) report(`it belongs to the run ${text(header["run_id"])}`);
+  const time = header["time"];
+  if (typeof time !== "string" || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(time)) {
+    report(`its time ${text(time)} is not UTC with microseconds`);
+  } else {
+    if (time < chain.time) report("its time is before that of the record before it");
+    chain.time = time;
+    if (record["time"] !== undefined && micros(record["time"]) !== time) {
+      report("the time that it shows is not that of its header");
+    }
+  }
+  for (const [shown, key, absent] of SHOWN) {
+    if ((record[shown] ?? absent) !== (header[key] ?? absent)) report(`the ${shown} that it shows is not its header's`);
+  }
+  return header;
+}
+
+function checkOrder(header: Header, chain: Chain, report: Report): void {
+  const isStart = header["kind"] === "run.started";
+  const isFirst = chain.seq === 1;
+  if (isStart !== isFirst) report("run.started is the first record and only the first");
+  if ((header["workflow"] !== undefined) !== isFirst) report("the first record, and no other, names the workflow");
+  if (chain.ended) report("it comes after the run's end");
+  if (ENDS.has(header["kind"] as string)) chain.ended = true;
+}
+
+type Parts = { body?: JsonObject; given?: Json; givenErased: boolean };
+
+function checkParts(proof: ShownProof, header: Header, report: Report): Parts {
+  const digests = header["parts"];
+  if (!isObject(digests) || typeof digests["body"] !== "string") throw new Error("its header has no digest of a body");
+  const bytesByPart: Record<string, Uint8Array | undefined> = {
+    body: proof.bodyJson ? Buffer.from(proof.bodyJson) : undefined,
+    given: proof.given === undefined ? undefined : base64(proof.given),
+  };
+  const parts: Parts = { givenErased: digests["given"] !== undefined && bytesByPart["given"] === undefined };
+  for (const [name, bytes] of Object.entries(bytesByPart)) {
+    if (bytes === undefined) continue;
+    if (digests[name] === undefined) {
+      report(`it shows a part ${name} that its header does not have`);
+      continue;
+    }
+    const salt = base64(proof.salts?.[name] ?? "");
+    if (salt.length !== 16) report(`the salt of its part ${name} is not 16 bytes`);
+    const digest = sha256("abstractruntime/part/v1\0", salt, bytes);
+    if (digest !== digests[name]) {
+      report(`its part ${name} is not what its header has the digest of`);
+      continue;
+    }
+    const value = parseJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    if (name === "given") parts.given = value;
+    else if (isObject(value)) parts.body = value;
+    else report("its body is not an object");
+  }
+  return parts;
+}
+
+/** Ids that anybody can compute again: an effect's key and a wait's id come from where they stand. */
+function checkIds(header: Header, body: JsonObject, report: Report): void {
+  const place = [header["tenant_id"], header["run_id"], header["epoch"] ?? 0] as (string | number)[];
+  const seq = header["seq"] as number;
+  const nodeId = header["node_id"] as string;
+  const keyOf = (ordinal: number) => base32(digestParts([...place, nodeId, seq, ordinal]));
+  if (header["idempotency_key"] !== undefined && header["idempotency_key"] !== keyOf(0)) {
+    report("its idempotency_key is not that of its place");
+  }
+  for (const [ordinal, call] of ((body["calls"] ?? []) as JsonObject[]).entries()) {
+    if (call["ordinal"] !== ordinal) report(`its call ${ordinal} has the ordinal ${text(call["ordinal"])}`);
+    if (call["idempotency_key"] !== keyOf(ordinal)) report(`the key of its call ${ordinal} is not that of its place`);
+  }
+  const wait = body["wait"] as JsonObject | undefined;
+  if (wait !== undefined && wait["wait_id"] !== base32(digestParts(["wait", ...place, seq])).slice(0, 26)) {
+    report("its wait_id is not that of its place");
+  }
+}
+
+// ── The fold ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type FoldedState = {
+  status: string;
+  paused: boolean;
+  node: string;
+  vars: Json;
+  steps: number;
+  epoch: number;
+  cancelling: boolean;
+  wait?: JsonObject | undefined;
+  calls: Json[];
+  cursors: JsonObject[];
+  deadlineTime?: Json | undefined;
+  output?: Json | undefined;
+  error?: Json | undefined;
+  start: JsonObject;
+  digest?: Json | undefined;
+  actorId?: Json | undefined;
+  createTime: string;
+  updateTime: string;
+  endTime?: string;
+};
+
+function apply(
+  before: FoldedState | undefined,
+  header: Header,
+  body: JsonObject,
+  given: Json | undefined,
+): FoldedState {
+  const kind = header["kind"] as string;
+  const time = header["time"] as string;
+  const epoch = (header["epoch"] ?? 0) as number;
+  const wait = body["wait"] as JsonObject | undefined;
+  if (before === undefined) {
+    const start = body["start"] as JsonObject;
+    return {
+      status: wait === undefined ? "running" : "waiting",
+      paused: body["paused"] === true,
+      node: start["entry_node"] as string,
+      vars: patched({}, body["patch"] as Operation[] | undefined, { given }),
+      steps: 0,
+      epoch,
+      cancelling: false,
+      wait,
+      calls: [],
+      cursors: [],
+      deadlineTime: body["deadline_time"],
+      start,
+      digest: header["workflow"],
+      actorId: header["actor_id"],
+      createTime: time,
+      updateTime: time,
+    };
+  }
+  const state: FoldedState = { ...before, epoch, updateTime: time };
+  const result = body["result"] === undefined ? undefined : patched(null, body["result"] as Operation[], { given });
+  state.vars = patched(before.vars, body["patch"] as Operation[] | undefined, { given, result });
+  const ends = ENDS.has(kind);
+  if (kind === "step.completed" || kind === "step.failed" || (ends && body["status"] !== undefined)) state.steps += 1;
+  if (kind !== "run.paused" && kind !== "run.unpaused") {
+    state.wait = wait;
+    state.calls = (body["calls"] ?? []) as Json[];
+  }
+  state.status = ends ? kind.slice("run.".length) : state.wait === undefined ? "running" : "waiting";
+  if (ends) {
+    state.paused = false;
+    state.endTime = time;
+  } else if (body["paused"] !== undefined) state.paused = body["paused"] === true;
+  if (kind === "run.cancel_requested") state.cancelling = true;
+  if (body["to"] !== undefined) state.node = body["to"] as string;
+  if (body["error"] !== undefined) state.error = body["error"];
+  if (body["deadline_time"] !== undefined) state.deadlineTime = body["deadline_time"];
+  const output = body["output"] as JsonObject | undefined;
+  if (output !== undefined) state.output = output["of"] === "result" ? result : output["value"];
+  for (const cursor of (body["cursors"] ?? []) as JsonObject[]) {
+    const isOther = (other: JsonObject) => ["scope", "name", "key"].some((field) => other[field] !== cursor[field]);
+    state.cursors = [...state.cursors.filter(isOther), cursor];
+  }
+  return state;
+}
+
+type Operation = { op: string; path: string; value?: Json; values?: Json[]; of?: "given" | "result"; at?: string };
+/** An operation of a later release: what it does is not known, but that is no fault of the ledger. */
+class UnknownOperation extends Error {}
+
+type Sources = { given?: Json | undefined; result?: Json | undefined };
+
+/** A copy of `root` with the operations done to it, one after the other. */
+function patched(root: Json, operations: readonly Operation[] | undefined, sources: Sources): Json {
+  let document = structuredClone(root);
+  for (const operation of operations ?? []) {
+    const steps = pointerSteps(operation.path);
+    const last = steps.pop();
+    const taken = () => (operation.of === undefined ? undefined : structuredClone(partOf(sources, operation)));
+    switch (operation.op) {
+      case "set": {
+        const value = operation.of === undefined ? structuredClone(operation.value!) : taken()!;
+        if (last === undefined) document = value;
+        else {
+          const parent = parentOf(document, steps, true)!;
+          if (Array.isArray(parent)) parent[existing(parent, last)] = value;
+          else parent[last] = value;
+        }
+        break;
+      }
+      case "append": {
+        const values = operation.of === undefined ? structuredClone(operation.values!) : (taken() as Json[]);
+        if (last === undefined) throw new Error("an append to the whole document");
+        const parent = parentOf(document, steps, true)!;
+        const key = Array.isArray(parent) ? existing(parent, last) : last;
+        const list = Reflect.get(parent, key) as Json | undefined;
+        if (list === undefined) Reflect.set(parent, key, values);
+        else if (Array.isArray(list)) list.push(...values);
+        else throw new Error(`an append to what is no list, at ${operation.path}`);
+        break;
+      }
+      case "unset": {
+        if (last === undefined) throw new Error("an unset of the whole document");
+        const parent = parentOf(document, steps, false);
+        if (Array.isArray(parent)) {
+          if (Number(last) < parent.length) parent.splice(Number(last), 1);
+        } else if (parent !== undefined) Reflect.deleteProperty(parent, last);
+        break;
+      }
+      default:
+        throw new UnknownOperation(`the operation ${text(operation.op)} is not known`);
+    }
+  }
+  return document;
+}
+
+/** The object or list that holds what the steps lead to; missing objects on the way are made if asked for. */
+function parentOf(document: Json, steps: readonly string[], make: boolean): Json[] | JsonObject | undefined {
+  let parent = document;
+  for (const step of steps) {
+    if (Array.isArray(parent)) {
+      if (!make && Number(step) >= parent.length) return undefined;
+      parent = parent[existing(parent, step)]!;
+    } else {
+      if (!isObject(parent)) break;
+      if (!Object.hasOwn(parent, step)) {
+        if (!make) return undefined;
+        parent[step] = Object.create(null) as JsonObject;
+      }
+      parent = parent[step]!;
+    }
+  }
+  if (Array.isArray(parent) || isObject(parent)) return parent;
+  if (make) throw new Error("a path that leads through a scalar");
+  return undefined;
+}
+
+function existing(list: readonly Json[], step: string): number {
+  const index = /^(0|[1-9]\d*)$/.test(step) ? Number(step) : Infinity;
+  if (index >= list.length) throw new Error(`no element ${step} in a list of ${list.length}`);
+  return index;
+}
+
+function partOf(sources: Sources, { of, at }: Operation): Json {
+  let value = sources[of!];
+  for (const step of pointerSteps(at ?? "")) {
+    value = Array.isArray(value) ? value[existing(value, step)] : isObject(value) ? value[step] : undefined;
+  }
+  if (value === undefined) throw new Error(`nothing at ${at ?? "the root"} of what was ${of}`);
+  return value;
+}
+
+function pointerSteps(pointer: string): string[] {
+  const [root, ...steps] = pointer.split("/");
+  if (root !== "") throw new Error(`a path ${pointer} that is no JSON Pointer`);
+  return steps.map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
+}
+
+// ── The run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** How the fold differs from the run that GetRun showed. */
+function differences(state: FoldedState, run: Shown): string[] {
+  const { start } = state;
+  const usage = run["usage"] as Shown | undefined;
+  const waiting = run["waiting"] as Shown | undefined;
+  const expected: [name: string, folded: unknown, shown: unknown][] = [
+    ["workflowId", start["workflow_id"], run["workflowId"]],
+    ["version", start["version"], run["version"]],
+    ["sessionId", start["session_id"] ?? "", run["sessionId"] ?? ""],
+    ["actorId", state.actorId ?? "", run["actorId"] ?? ""],
+    ["parentRunId", start["parent_run_id"] ?? "", run["parentRunId"] ?? ""],
+    ["rootRunId", start["root_run_id"], run["rootRunId"]],
+    ["labels", start["labels"], run["labels"] ?? {}],
+    ["status", `RUN_STATUS_${state.status.toUpperCase()}`, run["status"]],
+    ["paused", state.paused, run["paused"] ?? false],
+    ["currentNode", state.node, run["currentNode"]],
+    ["vars", state.vars, run["vars"]],
+    ["output", state.output, run["output"]],
+    ["error", state.error === undefined ? undefined : shownFailure(state.error as JsonObject), run["error"]],
+    ["waiting.waitId", state.wait?.["wait_id"], waiting?.["waitId"]],
+    ["usage.steps", state.steps, usage?.["steps"] ?? 0],
+    ["createTime", state.createTime, micros(run["createTime"])],
+    ["updateTime", state.updateTime, micros(run["updateTime"])],
+    ["endTime", state.endTime, micros(run["endTime"])],
+  ];
+  return expected.flatMap(([name, folded, shown]) =>
+    sorted(folded) === sorted(shown) ? [] : [`${name} is ${sorted(shown)}, but its ledger says ${sorted(folded)}`],
+  );
+}
+
+function shownFailure({ node_id: nodeId, retryable, ...rest }: JsonObject): Shown {
+  return { ...rest, ...(nodeId === undefined ? {} : { nodeId }), ...(retryable === true ? { retryable } : {}) };
+}
+
+/** JSON text with sorted names, so that equal values have equal texts. */
+function sorted(value: unknown): string {
+  const sort = (_: string, member: unknown) =>
+    isObject(member as Json)
+      ? Object.fromEntries(Object.entries(member as JsonObject).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : member;
+  return JSON.stringify(value, sort) ?? "absent";
+}
+
+/** A protobuf Timestamp's JSON, which leaves out zeros at the end, with its six digits. */
+function micros(time: unknown): string | undefined {
+  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/.exec(String(time));
+  return match === null ? undefined : `${match[1]}.${(match[2] ?? "").padEnd(6, "0").slice(0, 6)}Z`;
+}
+
+// ── Bytes and texts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+type Json = null | boolean | number | string | Json[] | JsonObject;
+type JsonObject = { [key: string]: Json };
+
+function sha256(...pieces: (string | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const piece of pieces) hash.update(piece);
+  return hash.digest("hex");
+}
+
+/** SHA-256 over `length:text` of each part, the length in UTF-8 bytes. */
+function digestParts(parts: readonly (string | number)[]): Uint8Array {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(`${Buffer.byteLength(String(part))}:${part}`);
+  return hash.digest();
+}
+
+/** RFC 4648 base32, lower-case, without padding. */
+function base32(bytes: Uint8Array): string {
+  let bits = "";
+  for (const byte of bytes) bits += byte.toString(2).padStart(8, "0");
+  const groups = bits.match(/.{1,5}/g) ?? [];
+  return groups.map((group) => "abcdefghijklmnopqrstuvwxyz234567"[parseInt(group.padEnd(5, "0"), 2)]).join("");
+}
+
+function base64(encoded: string): Uint8Array {
+  const bytes = Buffer.from(encoded, "base64");
+  if (bytes.toString("base64").replace(/=+$/, "") !== encoded.replace(/=+$/, "")) throw new Error("malformed base64");
+  return bytes;
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(value) ?? "absent";
+}
+
+/** Reads JSON text; a name that appears twice is refused, because readers differ in which of the two they take. */
+function parseJson(source: string): Json {
+  const value = JSON.parse(source) as Json;
+  let at = 0;
+  const skip = () => {
+    while (" \t\n\r".includes(source[at] ?? "x")) at += 1;
+  };
+  const string = (): string => {
+    const from = at;
+    for (at += 1; source[at] !== '"'; at += 1) if (source[at] === "\\") at += 1;
+    at += 1;
+    return JSON.parse(source.slice(from, at)) as string;
+  };
+  // JSON.parse has taken the text, so only its shape is left to walk.
+  const walk = (): void => {
+    skip();
+    if (source[at] === '"') string();
+    else if (source[at] === "{" || source[at] === "[") {
+      const isMap = source[at] === "{";
+      const names = new Set<string>();
+      at += 1;
+      skip();
+      while (source[at] !== "}" && source[at] !== "]") {
+        if (isMap) {
+          const name = string();
+          if (names.has(name)) throw new Error(`the name ${JSON.stringify(name)} appears twice in an object`);
+          names.add(name);
+          skip();
+          at += 1;
+        }
+        walk();
+        skip();
+        if (source[at] === ",") at += 1;
+        skip();
+      }
+      at += 1;
+    } else while (!",]} \t\n\r".includes(source[at] ?? " ")) at += 1;
+  };
+  walk();
+  return value;
+}
+
+// ── The script ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Reads a run and its ledger over the Connect protocol. The run first: what happens meanwhile is in the ledger then. */
+async function fetchLedger(server: string, runId: string): Promise<{ stepRecords: unknown[]; run: unknown }> {
+  const call = async (method: string, request: object): Promise<Shown> => {
+    const response = await fetch(`${server.replace(/\/$/, "")}/abstractruntime.v1.${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(request),
+    });
+    if (!response.ok) throw new Error(`${method}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as Shown;
+  };
+  const { run } = await call("RuntimeService/GetRun", { runId });
+  const stepRecords: unknown[] = [];
+  let pageToken = "";
+  do {
+    const page = { runId, includeProof: true, pageSize: 1000, ...(pageToken === "" ? {} : { pageToken }) };
+    const reply = await call("LedgerService/ListStepRecords", page);
+    stepRecords.push(...((reply["stepRecords"] ?? []) as unknown[]));
+    pageToken = (reply["nextPageToken"] ?? "") as string;
+  } while (pageToken !== "");
+  return { stepRecords, run };
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [flag, server, runId] = args;
+  if (flag !== "--server" || server === undefined || runId === undefined || args.length > 3) {
+    console.error("usage: node tests/verifier/verify-ledger.ts --server URL RUN_ID");
+    return 2;
+  }
+  const { stepRecords, run } = await fetchLedger(server, runId);
+  const verification = verifyLedger(stepRecords, run);
+  const { state: _state, ...shown } = verification;
+  console.log(JSON.stringify(shown, null, 2));
+  return verification.ok ? 0 : 1;
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
