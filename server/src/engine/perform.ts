@@ -193,7 +193,8 @@ async function decideNow(
   const decision: Decision | LookUpNeeded = decide(run, stimulus, workflow);
   if (!("lookUp" in decision)) return decision;
   const lookup = await context.lookUpEvent(decision.lookUp);
-  const again = decide(run, { ...stimulus, now: context.clock.next(run.updateTime), lookup } as Stimulus, workflow);
+  // At the same time as before: what was looked up may depend on it.
+  const again = decide(run, { ...stimulus, lookup } as Stimulus, workflow);
   if ("lookUp" in again) throw new Error("a decision asked twice for the same look-up");
   return again;
 }

@@ -214,7 +214,7 @@ export class StoreUnavailableError extends DomainError {
     super("DATABASE_UNAVAILABLE", "The database cannot be reached; nothing was done.", {
       retryAfterMs: UNAVAILABLE_RETRY_AFTER_MS,
     });
-    this.cause = new Error(why, options);
+    this.cause = options.cause ?? new Error(why);
   }
 }
 
