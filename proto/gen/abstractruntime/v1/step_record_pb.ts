@@ -50,7 +50,7 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
    * What the record tells. An open set: readers pass over kinds that they do not know.
    *
    * So far: `run.started`, `run.resumed`, `run.paused`, `run.unpaused`, `run.cancel_requested`, `run.completed`, `run.failed`, `run.cancelled`,
-   * `step.started`, `step.waiting`, `step.completed`, `step.failed`, `step.cancelled`. 1 to 64 characters.
+   * `step.started`, `step.waiting`, `step.completed`, `step.failed`. 1 to 64 characters.
    *
    * @generated from field: string kind = 4;
    */
