@@ -30,15 +30,6 @@ export type Config = RpcConfig & {
   preparedStatements: boolean;
 };
 
-/** Options of the command line; those that are given replace the variables. */
-export type ConfigOverrides = {
-  listen?: string;
-  dataDir?: string;
-  databaseUrl?: string;
-  insecure?: boolean;
-  logLevel?: string;
-};
-
 /** A setting that cannot be meant. `variable` is the environment variable, even if an option of the command line gave it. */
 export class ConfigError extends Error {
   readonly variable: string;
@@ -60,13 +51,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads the configuration. An empty variable counts as absent.
  *  @throws {ConfigError} naming the variable */
-export function loadConfig(environment: Environment, overrides: ConfigOverrides = {}): Config {
+export function loadConfig(environment: Environment): Config {
   const read = (variable: string): string | undefined => environment[variable]?.trim() || undefined;
-  const listen = parseListen(overrides.listen ?? read("ABSTRACTRUNTIME_LISTEN") ?? LISTEN_DEFAULT);
-  const insecure =
-    overrides.insecure ?? parseSwitch("ABSTRACTRUNTIME_INSECURE", read("ABSTRACTRUNTIME_INSECURE"), false);
+  const listen = parseListen(read("ABSTRACTRUNTIME_LISTEN") ?? LISTEN_DEFAULT);
+  const insecure = parseSwitch("ABSTRACTRUNTIME_INSECURE", read("ABSTRACTRUNTIME_INSECURE"), false);
   assertExposure(listen.host, insecure);
-  const databaseUrl = parseDatabaseUrl("DATABASE_URL", overrides.databaseUrl ?? read("DATABASE_URL"));
+  const databaseUrl = parseDatabaseUrl("DATABASE_URL", read("DATABASE_URL"));
   const directVariable = "ABSTRACTRUNTIME_DATABASE_DIRECT_URL";
   const databaseDirectUrl = parseDatabaseUrl(directVariable, read(directVariable));
   const tls = readTls(read("ABSTRACTRUNTIME_TLS_CERT"), read("ABSTRACTRUNTIME_TLS_KEY"));
@@ -76,11 +66,11 @@ export function loadConfig(environment: Environment, overrides: ConfigOverrides 
     hosts: parseList(read("ABSTRACTRUNTIME_HOSTS")).map(parseHost),
     origins: parseList(read("ABSTRACTRUNTIME_ORIGINS")).map(parseOrigin),
     ...(tls === undefined ? {} : { tls }),
-    dataDir: overrides.dataDir ?? read("ABSTRACTRUNTIME_DATA_DIR") ?? DATA_DIR_DEFAULT,
+    dataDir: read("ABSTRACTRUNTIME_DATA_DIR") ?? DATA_DIR_DEFAULT,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(databaseDirectUrl === undefined ? {} : { databaseDirectUrl }),
     insecure,
-    logLevel: parseLogLevel(overrides.logLevel ?? read("ABSTRACTRUNTIME_LOG_LEVEL") ?? "info"),
+    logLevel: parseLogLevel(read("ABSTRACTRUNTIME_LOG_LEVEL") ?? "info"),
     lanes: parseLanes(read("ABSTRACTRUNTIME_LANES")),
     preparedStatements: parseSwitch(preparedVariable, read(preparedVariable), true),
   };

@@ -264,6 +264,9 @@ function compileNode(nodeId: string, node: NodeDefinition, at: At, problems: Fie
     const when = source ? at(`${path}.next[${index}].when`, () => compileBare(source)) : undefined;
     return { to: edge.to, ...(when ? { when } : {}) };
   });
+  if (node.policy !== undefined && (node.toolCalls ?? node.custom ?? node.handler) === undefined) {
+    problems.push({ path: `${path}.policy`, message: `${present[0]} has no jobs that a policy could be for` });
+  }
   checkPolicy(node.policy, `${path}.policy`, at);
   if (kind === undefined) return undefined;
   return {

@@ -5,6 +5,7 @@ import { hasEnded } from "../core/run.ts";
 import type { Caller, EmitRequest } from "./api.ts";
 import type { EngineContext } from "./context.ts";
 import { runEnded, runUnknown } from "./perform.ts";
+import { workflowUnknown } from "./workflow-cache.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;
@@ -13,7 +14,7 @@ const EVENTS_PAGE = 500;
 /**
  * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the first.
  * @returns the runs that took the event before this reply
- * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED where the scope is a run, OVERLOADED
+ * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED where the scope is a run, WORKFLOW_UNKNOWN where it is a workflow, OVERLOADED
  */
 export async function emitEvent(
   context: EngineContext,
@@ -34,6 +35,9 @@ export async function emitEvent(
       if (await wasEmitted(context, channel, request.eventId)) return { eventId: request.eventId!, delivered: 0 };
       throw runEnded(scopeId);
     }
+  }
+  if (scope === "workflow" && (await context.store.getWorkflow(tenantId, scopeId, 0)) === undefined) {
+    throw workflowUnknown(scopeId);
   }
   const eventId = request.eventId ?? uuidv7();
   const event = {

@@ -1,0 +1,48 @@
+/** Kills the server and its database in the middle of the work, and starts them again. */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { Chance } from "./chance.ts";
+import type { Feed } from "./feed.ts";
+import type { ServerProcess } from "./server-process.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** From when until when there was no server. */
+export type Crash = { time: Date; recoveryTime: Date };
+
+/** When to kill, as shares of the runs that have ended; each is moved a little by chance. */
+const POINTS = [0.3, 0.65];
+const JITTER = 0.05;
+const DELAY_MS_MAX = 250;
+
+/** Kills both processes at each point, however few runs there are. */
+export async function crashInTheMiddle(options: {
+  server: ServerProcess;
+  feed: Feed;
+  runs: number;
+  chance: Chance;
+  timeline: Timeline;
+  /** What to say about the work in hand. */
+  describe: () => string;
+  signal: AbortSignal;
+}): Promise<Crash[]> {
+  const { server, feed, runs, chance, timeline, describe, signal } = options;
+  const crashes: Crash[] = [];
+  for (const [index, point] of POINTS.entries()) {
+    const share = point + JITTER * (2 * chance("crash", index) - 1);
+    // At least one run must be left to survive it.
+    const endedBefore = Math.min(Math.floor(runs * share), runs - 1);
+    await feed.until(() => feed.started.size > 0 && feed.ended.size >= endedBefore);
+    await sleep(DELAY_MS_MAX * chance("crash delay", index), undefined, { signal });
+
+    const work = describe();
+    const { serverPid, databasePid } = server.kill();
+    const time = new Date();
+    if (serverPid === 0 || databasePid === 0) throw new Error("the server or its database was not running");
+    timeline.mark(`SIGKILL to the server (pid ${serverPid}) and the database (pid ${databasePid})\n${work}`, "crash");
+    const { readyMs, ...pids } = await server.start(signal);
+    crashes.push({ time, recoveryTime: new Date() });
+    const back = `back after ${(readyMs / 1000).toFixed(1)} s`;
+    timeline.mark(`${back}, on the same data (pids ${pids.serverPid} and ${pids.databasePid})`, "good");
+  }
+  return crashes;
+}

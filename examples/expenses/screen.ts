@@ -1,0 +1,74 @@
+/** What the demo shows to people: plain, aligned lines, colour only on a terminal. */
+import { styleText } from "node:util";
+
+export type Style = "bold" | "dim" | "red" | "green" | "yellow";
+
+export type Screen = {
+  line: (text?: string) => void;
+  /** Shows a line that the next one replaces: on a terminal only, and not more often than one can read. */
+  status: (text: () => string) => void;
+  style: (style: Style, text: string) => string;
+};
+
+const STATUS_MS = 100;
+
+/** @param quiet shows no status: somebody else writes to the terminal */
+export function createScreen(stream: NodeJS.WriteStream, quiet = false): Screen {
+  const isTerminal = stream.isTTY;
+  // https://no-color.org: any value but the empty one switches colour off.
+  const coloured = isTerminal && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb";
+  let shown = false;
+  let shownAt = 0;
+  const clear = () => {
+    if (shown) stream.write("\r\u001b[K");
+    shown = false;
+  };
+  return {
+    line(text = "") {
+      clear();
+      stream.write(`${text}\n`);
+    },
+    status(text) {
+      if (!isTerminal || quiet || performance.now() - shownAt < STATUS_MS) return;
+      clear();
+      stream.write(text().slice(0, stream.columns - 1));
+      shown = true;
+      shownAt = performance.now();
+    },
+    style: (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text),
+  };
+}
+
+// Control characters of both sets, since terminals obey C1 too, and what turns the direction of text around.
+const UNSAFE = /\p{Cc}|\p{Bidi_Control}/gu;
+
+/** Text from a file on one line, without what a terminal would obey. */
+export function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, " / ").replaceAll(UNSAFE, "·");
+}
+
+const WIDE = /^(?:\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60])/u;
+const NO_WIDTH = /^(?:\p{M}|\p{Cf})/u;
+
+/** How many columns of a terminal a text takes. */
+export function displayWidth(text: string): number {
+  let width = 0;
+  for (const character of text) if (!NO_WIDTH.test(character)) width += WIDE.test(character) ? 2 : 1;
+  return width;
+}
+
+/** Lines of a table; columns whose name ends in `>` are aligned to the right. */
+export function tableLines(headers: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const names = headers.map((header) => header.replace(/>$/, ""));
+  const all = [names, ...rows];
+  const widths = names.map((_, column) => Math.max(...all.map((row) => displayWidth(row[column] ?? ""))));
+  return all.map((row) =>
+    row
+      .map((cell, column) => {
+        const space = " ".repeat((widths[column] ?? 0) - displayWidth(cell));
+        return headers[column]?.endsWith(">") ? space + cell : cell + space;
+      })
+      .join("   ")
+      .trimEnd(),
+  );
+}
