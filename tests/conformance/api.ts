@@ -4,7 +4,13 @@ import { expect } from "vitest";
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-export type Workflow = { workflowId: string; version: number; digest: string; current?: boolean; archived?: boolean } & {
+export type Workflow = {
+  workflowId: string;
+  version: number;
+  digest: string;
+  current?: boolean;
+  archived?: boolean;
+} & {
   [key: string]: Json | undefined;
 };
 
@@ -138,7 +144,7 @@ export type Api = {
   records(runId: string): Promise<StepRecord[]>;
 };
 
-export class RefusedError extends Error {
+class RefusedError extends Error {
   readonly refusal: Refusal;
   constructor(method: string, refusal: Refusal) {
     super(`${method}: ${refusal.reason}: ${refusal.message}`);

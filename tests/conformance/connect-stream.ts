@@ -7,14 +7,12 @@ const HEAD_BYTES = 5;
 /** How a stream ended: with a refusal, or, where that is absent, with OK. */
 export type StreamEnd = { refusal?: Refusal };
 
-/** Yields a stream's messages and returns how it ended. Leaving the loop hangs up. */
-export async function* watch(
-  url: string,
-  method: "WatchRun" | "WatchRuns",
-  request: object,
-): AsyncGenerator<JsonObject, StreamEnd> {
+/** Yields a stream's messages and returns how it ended. Leaving the loop hangs up.
+ *  @param method a name, or a whole path */
+export async function* watch(url: string, method: string, request: object): AsyncGenerator<JsonObject, StreamEnd> {
   const hangUp = new AbortController();
-  const response = await fetch(`${url}/${serviceOf(method)}/${method}`, {
+  const path = method.startsWith("/") ? method : `/${serviceOf(method)}/${method}`;
+  const response = await fetch(`${url}${path}`, {
     method: "POST",
     headers: { "content-type": "application/connect+json" },
     body: envelope(JSON.stringify(request)),

@@ -1,6 +1,6 @@
 /** The real server as a process of its own, on a port of its own, for tests that come over the wire. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../support/postgres.ts";
@@ -18,6 +18,8 @@ export type ServerProcess = {
   pid: number;
   /** What it logged so far at the level of an error or above. */
   errors(): string[];
+  /** Waits until it has logged a line with this in it. */
+  logged(text: string): Promise<void>;
   /** Ends it as an operator would, and waits. */
   stop(): Promise<void>;
   /** SIGKILL, and waits. */
@@ -42,7 +44,9 @@ export async function startServerProcess({ env, port = 0 }: ServerOptions): Prom
   const log = readLog(child);
   const url = await Promise.race([
     log.listening,
-    exited.then(() => Promise.reject(new Error(`the server ended before it listened:\n${log.lines.join("\n")}`))),
+    exited.then(() => {
+      throw new Error(`the server ended before it listened:\n${log.lines.join("\n")}`);
+    }),
   ]);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     child.kill(signal);
@@ -53,6 +57,12 @@ export async function startServerProcess({ env, port = 0 }: ServerOptions): Prom
     port: Number(new URL(url).port),
     pid: child.pid ?? 0,
     errors: () => log.lines.filter((line) => levelOf(line) >= LOG_ERROR),
+    logged: async (text) => {
+      for (let at = 0; ; at++) {
+        while (at >= log.lines.length) await once(log.grown, "line");
+        if (log.lines[at]?.includes(text)) return;
+      }
+    },
     stop: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),
   };
@@ -82,6 +92,7 @@ export function useServer(env: Readonly<Record<string, string>> = {}): ServerPro
       return server.pid;
     },
     errors: () => server.errors(),
+    logged: (text) => server.logged(text),
     stop: () => server.stop(),
     kill: () => server.kill(),
   };
@@ -93,10 +104,11 @@ export function ambientEnvironment(): Record<string, string | undefined> {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isSetting(name)));
 }
 
-type Log = { lines: string[]; listening: Promise<string> };
+type Log = { lines: string[]; grown: EventEmitter; listening: Promise<string> };
 
 function readLog(child: ChildProcess): Log {
   const lines: string[] = [];
+  const grown = new EventEmitter();
   const { promise, resolve } = Promise.withResolvers<string>();
   let rest = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -104,11 +116,12 @@ function readLog(child: ChildProcess): Log {
     rest = parts.pop() ?? "";
     for (const line of parts) {
       lines.push(line);
+      grown.emit("line");
       const entry = parseLine(line);
       if (entry.msg === "listening" && entry.url !== undefined) resolve(entry.url);
     }
   });
-  return { lines, listening: promise };
+  return { lines, grown, listening: promise };
 }
 
 function levelOf(line: string): number {

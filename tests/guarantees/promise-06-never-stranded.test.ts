@@ -200,13 +200,16 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       const killed = first.kill();
       started.release();
       const second = await startTestServer(database);
+      const claimed = second.hold("claimRuns", "after");
+      // Its own lease ends as well: its next look around opens another, and claims what the first server had.
+      await endLeases(second);
+      await claimed.reached;
       const failing = second.hold(verb, "before");
       failing.release(new StoreUnavailableError("away for a moment"));
-      await endLeases(second);
-      // Its next look around opens a lease of its own and claims what the first one had.
+      claimed.release();
+      await failing.reached;
       const { state } = await untilWaiting(second, caller, request.runId!);
       expect(state).toMatchObject({ status: "waiting", node: "listen", vars: { n: 3 } });
-      await failing.reached;
       expect(second.errors).toEqual([]);
       await Promise.all([starting, killed, second.stop()]);
       await database.close();

@@ -27,13 +27,13 @@ function evaluate(expression: string, given: JsonObject = vars): Promise<Run> {
 
 async function checkValue(expression: string, value: Json): Promise<void> {
   const run = await evaluate(expression);
-  expect(run.error, expression).toBeUndefined();
-  expect(run.output, expression).toEqual(value);
+  expect(run.error, `of ${expression}`).toBeUndefined();
+  expect(run.output, `of ${expression}`).toEqual(value);
 }
 
 async function checkFailure(expression: string, code: string): Promise<void> {
   const run = await evaluate(expression);
-  expect(run, expression).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code, nodeId: "end" } });
+  expect(run, `of ${expression}`).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code, nodeId: "end" } });
 }
 
 describe("3. One number type", () => {
@@ -75,7 +75,9 @@ describe("4. Writes replace", () => {
   const assign = (...nodes: object[]) => ({
     entryNode: "n0",
     nodes: {
-      ...Object.fromEntries(nodes.map((node, index) => [`n${index}`, { assign: node, next: [{ to: `n${index + 1}` }] }])),
+      ...Object.fromEntries(
+        nodes.map((node, index) => [`n${index}`, { assign: node, next: [{ to: `n${index + 1}` }] }]),
+      ),
       [`n${nodes.length}`]: { complete: { output: "${vars}" } },
     },
   });
@@ -83,7 +85,12 @@ describe("4. Writes replace", () => {
   test.each<[sentence: string, start: JsonObject, nodes: object[], after: Json]>([
     ["assign sets the whole value at a path", { a: { x: 1, y: 2 } }, [{ values: { a: { z: 3 } } }], { a: { z: 3 } }],
     ["a list is replaced, not merged", { a: [1, 2, 3] }, [{ values: { a: [4] } }], { a: [4] }],
-    ["paths are dotted; what stands beside stays", { a: { x: 1, y: 2 } }, [{ values: { "a.x": 9 } }], { a: { x: 9, y: 2 } }],
+    [
+      "paths are dotted; what stands beside stays",
+      { a: { x: 1, y: 2 } },
+      [{ values: { "a.x": 9 } }],
+      { a: { x: 9, y: 2 } },
+    ],
     ["what a path leads through is made", {}, [{ values: { "a.b.c": 1 } }], { a: { b: { c: 1 } } }],
     [
       "all right-hand sides see vars as they were on entry",
@@ -98,10 +105,20 @@ describe("4. Writes replace", () => {
       { n: 2, list: [1] },
     ],
     ["append adds one element, a list too", { list: [1] }, [{ append: { list: [2, 3] } }], { list: [1, [2, 3]] }],
-    ["append makes a list that does not exist", {}, [{ append: { "a.list": 1 } }, { append: { "a.list": 2 } }], { a: { list: [1, 2] } }],
+    [
+      "append makes a list that does not exist",
+      {},
+      [{ append: { "a.list": 1 } }, { append: { "a.list": 2 } }],
+      { a: { list: [1, 2] } },
+    ],
     ["null is a value", { a: 1 }, [{ values: { a: null } }], { a: null }],
     ["null is an element", { a: [] }, [{ append: { a: null } }], { a: [null] }],
-    ["unset removes, and passes over what is not there", { a: 1, b: { c: 2 } }, [{ unset: ["a", "b.c", "d.e"] }], { b: {} }],
+    [
+      "unset removes, and passes over what is not there",
+      { a: 1, b: { c: 2 } },
+      [{ unset: ["a", "b.c", "d.e"] }],
+      { b: {} },
+    ],
     ["an assign without anything changes nothing", { a: 1 }, [{}], { a: 1 }],
   ])("%s", async (_sentence, start, nodes, after) => {
     const run = await api.run(assign(...nodes), { vars: start });
@@ -114,7 +131,11 @@ describe("4. Writes replace", () => {
     const graph = {
       entryNode: "say",
       nodes: {
-        say: { answerUser: { message: "hi" }, resultKey: "a.said", next: [{ to: "end", when: "vars.a.said == {'message': 'hi'}" }] },
+        say: {
+          answerUser: { message: "hi" },
+          resultKey: "a.said",
+          next: [{ to: "end", when: "vars.a.said == {'message': 'hi'}" }],
+        },
         end: { complete: { output: "${vars.a}" } },
       },
     };
@@ -125,7 +146,10 @@ describe("4. Writes replace", () => {
   test("a null answer is written as null", async () => {
     const graph = {
       entryNode: "ask",
-      nodes: { ask: { askUser: { prompt: "?" }, resultKey: "reply", next: [{ to: "end" }] }, end: { complete: { output: "${vars.reply.answer == null}" } } },
+      nodes: {
+        ask: { askUser: { prompt: "?" }, resultKey: "reply", next: [{ to: "end" }] },
+        end: { complete: { output: "${vars.reply.answer == null}" } },
+      },
     };
     const { runId, waiting } = await api.run(graph);
     const { run } = await api.call("ResumeRun", { runId, waitId: waiting!.waitId, payload: { answer: null } });
@@ -143,14 +167,18 @@ describe("4. Writes replace", () => {
     ["a path through something that is no object", { values: { "text.a": 1 } }],
   ])("fails the node: %s", async (_what, node) => {
     const run = await api.run(assign(node), { vars: { text: "t" } });
-    expect(run).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code: "EVALUATION_FAILED", nodeId: "n0" }, vars: { text: "t" } });
+    expect(run).toMatchObject({
+      status: "RUN_STATUS_FAILED",
+      error: { code: "EVALUATION_FAILED", nodeId: "n0" },
+      vars: { text: "t" },
+    });
   });
 
   test("objects are built without prototypes", async () => {
     await checkValue("has(vars.map.constructor) || has(vars.map.toString) || 'hasOwnProperty' in vars.map", false);
     await checkValue("{'constructor': 1, 'toString': 2}", { constructor: 1, toString: 2 });
     await checkFailure("vars.map.constructor", "EVALUATION_FAILED");
-    await checkFailure("parseJson('{\"__proto__\": {\"admin\": true}}')", "EVALUATION_FAILED");
+    await checkFailure('parseJson(\'{"__proto__": {"admin": true}}\')', "EVALUATION_FAILED");
   });
 });
 
@@ -164,7 +192,11 @@ describe("5. Templates and expressions", () => {
     ["spaces around the expression do not matter", "${  vars.seven  }", 7],
     ["inside text it interpolates a string as it is", "Hello ${vars.text}!", "Hello Grüße!"],
     ["inside text a number prints without .0", "n=${vars.seven / 7}", "n=1"],
-    ["inside text a non-string is JSON text", "${vars.list} ${vars.map} ${vars.nothing} ${vars.yes}", '[3,1,2] {"a":2,"b":1} null true'],
+    [
+      "inside text a non-string is JSON text",
+      "${vars.list} ${vars.map} ${vars.nothing} ${vars.yes}",
+      '[3,1,2] {"a":2,"b":1} null true',
+    ],
     ["several in one text", "${vars.one}${vars.seven}", "17"],
     ["$${ writes ${", "$${vars.one}", "${vars.one}"],
     ["$${ beside a template", "$${a} ${vars.one}", "${a} 1"],
@@ -189,12 +221,20 @@ describe("5. Templates and expressions", () => {
       },
     };
     const { runId, waiting } = await api.run(graph);
-    const { run } = await api.call("ResumeRun", { runId, waitId: waiting!.waitId, payload: { answer: "${run.run_id} $${" } });
+    const { run } = await api.call("ResumeRun", {
+      runId,
+      waitId: waiting!.waitId,
+      payload: { answer: "${run.run_id} $${" },
+    });
     expect(run.output).toEqual(["${run.run_id} $${", "<${run.run_id} $${>"]);
   });
 
   test("the text of default_vars is no template", async () => {
-    const graph = { defaultVars: { text: "${vars.one}" }, entryNode: "end", nodes: { end: { complete: { output: "${vars.text}" } } } };
+    const graph = {
+      defaultVars: { text: "${vars.one}" },
+      entryNode: "end",
+      nodes: { end: { complete: { output: "${vars.text}" } } },
+    };
     expect((await api.run(graph)).output).toBe("${vars.one}");
   });
 
@@ -203,7 +243,10 @@ describe("5. Templates and expressions", () => {
       entryNode: "choose",
       nodes: {
         choose: { assign: {}, next: [{ to: "call", when: "size(vars.list) > 2" }, { to: "end" }] },
-        call: { toolCalls: { callsFrom: "vars.list.map(n, {'name': 'tool', 'arguments': {'n': n}})" }, next: [{ to: "end" }] },
+        call: {
+          toolCalls: { callsFrom: "vars.list.map(n, {'name': 'tool', 'arguments': {'n': n}})" },
+          next: [{ to: "end" }],
+        },
         end: { complete: {} },
       },
     };
@@ -219,7 +262,12 @@ describe("5. Templates and expressions", () => {
   });
 
   test("names: run says who and what the run is", async () => {
-    const run = await evaluateIn("${run}", { runId: "named", sessionId: "s", actorId: "ann", labels: { team: "blue" } });
+    const run = await evaluateIn("${run}", {
+      runId: "named",
+      sessionId: "s",
+      actorId: "ann",
+      labels: { team: "blue" },
+    });
     expect(run.output).toMatchObject({
       run_id: "named",
       workflow_id: run.workflowId,
@@ -265,12 +313,20 @@ describe("5. Templates and expressions", () => {
     ["in", "2 in vars.list && 'a' in vars.map && !('z' in vars.map)", true],
     ["has", "has(vars.map.a) && !has(vars.map.z)", true],
     ["size", "[size(vars.text), size(vars.list), size(vars.map), vars.list.size()]", [5, 3, 2, 3]],
-    ["all, exists, exists_one", "[vars.list.all(x, x > 0), vars.list.exists(x, x > 2), vars.list.exists_one(x, x > 1)]", [true, true, false]],
+    [
+      "all, exists, exists_one",
+      "[vars.list.all(x, x > 0), vars.list.exists(x, x > 2), vars.list.exists_one(x, x > 1)]",
+      [true, true, false],
+    ],
     ["map, filter", "vars.list.filter(x, x > 1).map(x, x * 10)", [30, 20]],
     ["macros over maps", "vars.map.all(k, vars.map[k] > 0)", true],
     ["conversions", "[int('7'), double('0.5'), string(1.5), bool('true')]", [7, 0.5, "1.5", true]],
     ["type", "type('a') == string && type(vars.list) == list", true],
-    ["contains, startsWith, endsWith", "vars.text.contains('rü') && vars.text.startsWith('Gr') && vars.text.endsWith('ße')", true],
+    [
+      "contains, startsWith, endsWith",
+      "vars.text.contains('rü') && vars.text.startsWith('Gr') && vars.text.endsWith('ße')",
+      true,
+    ],
     ["matches is RE2", "vars.text.matches('^G[a-zü]+ße$')", true],
     ["duration and timestamp", "timestamp('2026-01-01T00:00:00Z') + duration('90s')", "2026-01-01T00:01:30Z"],
     ["getFullYear", "timestamp('2026-03-04T05:06:07Z').getFullYear()", 2026],
@@ -280,7 +336,14 @@ describe("5. Templates and expressions", () => {
     ["strings: join", "vars.names.join(', ')", "ann, bob"],
     ["strings: lowerAscii, upperAscii", "['ABC'.lowerAscii(), 'abc'.upperAscii()]", ["abc", "ABC"]],
     ["strings: replace", "['aaa'.replace('a', 'b'), 'aaa'.replace('a', 'b', 2)]", ["bbb", "bba"]],
-    ["strings: split", "['a,b,c'.split(','), 'a,b,c'.split(',', 2)]", [["a", "b", "c"], ["a", "b,c"]]],
+    [
+      "strings: split",
+      "['a,b,c'.split(','), 'a,b,c'.split(',', 2)]",
+      [
+        ["a", "b", "c"],
+        ["a", "b,c"],
+      ],
+    ],
     ["strings: substring", "['abcd'.substring(1), 'abcd'.substring(1, 3)]", ["bcd", "bc"]],
     ["strings: trim", "'  a '.trim()", "a"],
     ["strings: reverse", "'abc'.reverse()", "cba"],
@@ -288,7 +351,11 @@ describe("5. Templates and expressions", () => {
     ["optionals: ?. where it is there", "vars.?one.orValue(5)", 1],
     ["optionals: through what is not there", "vars.?nope.?deeper.orValue('none')", "none"],
     ["optionals: [?]", "vars.list[?9].orValue(0)", 0],
-    ["optionals: hasValue, or, value", "optional.none().or(optional.of(2)).value() == 2 && !vars.?nope.hasValue()", true],
+    [
+      "optionals: hasValue, or, value",
+      "optional.none().or(optional.of(2)).value() == 2 && !vars.?nope.hasValue()",
+      true,
+    ],
     ["optionals: optMap", "vars.?one.optMap(x, x + 1).orValue(0)", 2],
     ["bind", "cel.bind(x, vars.seven * 2, x + x)", 28],
     ["json", "json(vars.map)", '{"a":2,"b":1}'],
@@ -299,7 +366,11 @@ describe("5. Templates and expressions", () => {
     ["merge", "merge(vars.map, {'a': 9, 'c': 3})", { b: 1, a: 9, c: 3 }],
     ["merge is shallow", "merge({'m': {'x': 1}}, {'m': {'y': 2}})", { m: { y: 2 } }],
     ["range", "[range(3), range(0)]", [[0, 1, 2], []]],
-    ["an expression of many parts", "range(4).filter(i, i % 2 == 1).map(i, vars.names.join('-') + string(i))", ["ann-bob1", "ann-bob3"]],
+    [
+      "an expression of many parts",
+      "range(4).filter(i, i % 2 == 1).map(i, vars.names.join('-') + string(i))",
+      ["ann-bob1", "ann-bob3"],
+    ],
   ])("functions: %s", async (_part, expression, value) => {
     await checkValue(expression, value);
   });
@@ -334,37 +405,96 @@ describe("5. Templates and expressions", () => {
   const end = { complete: {} };
   const bad: [sentence: string, graph: object, paths: string[]][] = [
     ["CEL that does not parse", { nodes: { a: { complete: { output: "${ 1 + }" } } } }, ["nodes.a.complete.output"]],
-    ["names that do not exist", { nodes: { a: { complete: { output: { x: ["${nope}"] } } } } }, ["nodes.a.complete.output.x[0]"]],
-    ["functions that do not exist", { nodes: { a: { complete: { output: "${nope(1)}" } } } }, ["nodes.a.complete.output"]],
-    ["item is a name under for_each only", { nodes: { a: { complete: { output: "${item}" } } } }, ["nodes.a.complete.output"]],
+    [
+      "names that do not exist",
+      { nodes: { a: { complete: { output: { x: ["${nope}"] } } } } },
+      ["nodes.a.complete.output.x[0]"],
+    ],
+    [
+      "functions that do not exist",
+      { nodes: { a: { complete: { output: "${nope(1)}" } } } },
+      ["nodes.a.complete.output"],
+    ],
+    [
+      "item is a name under for_each only",
+      { nodes: { a: { complete: { output: "${item}" } } } },
+      ["nodes.a.complete.output"],
+    ],
     ["a template without its end", { nodes: { a: { complete: { output: "${vars.a" } } } }, ["nodes.a.complete.output"]],
-    ["a template where bare CEL is meant", { nodes: { a: { assign: {}, next: [{ to: "b", when: "${vars.a}" }, { to: "b" }] }, b: end } }, ["nodes.a.next[0].when"]],
-    ["calls_from that does not parse", { nodes: { a: { toolCalls: { callsFrom: "vars.calls[" }, next: [{ to: "b" }] }, b: end } }, ["nodes.a.toolCalls.callsFrom"]],
-    ["a regex that is not RE2", { nodes: { a: { complete: { output: "${'a'.matches('(?=a)')}" } } } }, ["nodes.a.complete.output"]],
-    ["a duration", { nodes: { a: { waitUntil: { after: "soon" }, next: [{ to: "b" }] }, b: end } }, ["nodes.a.waitUntil.after"]],
-    ["a time", { nodes: { a: { waitUntil: { at: "tomorrow" }, next: [{ to: "b" }] }, b: end } }, ["nodes.a.waitUntil.at"]],
-    ["a time that does not exist", { nodes: { a: { waitUntil: { at: "2026-02-30T00:00:00Z" }, next: [{ to: "b" }] }, b: end } }, ["nodes.a.waitUntil.at"]],
+    [
+      "a template where bare CEL is meant",
+      { nodes: { a: { assign: {}, next: [{ to: "b", when: "${vars.a}" }, { to: "b" }] }, b: end } },
+      ["nodes.a.next[0].when"],
+    ],
+    [
+      "calls_from that does not parse",
+      { nodes: { a: { toolCalls: { callsFrom: "vars.calls[" }, next: [{ to: "b" }] }, b: end } },
+      ["nodes.a.toolCalls.callsFrom"],
+    ],
+    [
+      "a regex that is not RE2",
+      { nodes: { a: { complete: { output: "${'a'.matches('(?=a)')}" } } } },
+      ["nodes.a.complete.output"],
+    ],
+    [
+      "a duration",
+      { nodes: { a: { waitUntil: { after: "soon" }, next: [{ to: "b" }] }, b: end } },
+      ["nodes.a.waitUntil.after"],
+    ],
+    [
+      "a time",
+      { nodes: { a: { waitUntil: { at: "tomorrow" }, next: [{ to: "b" }] }, b: end } },
+      ["nodes.a.waitUntil.at"],
+    ],
+    [
+      "a time that does not exist",
+      { nodes: { a: { waitUntil: { at: "2026-02-30T00:00:00Z" }, next: [{ to: "b" }] }, b: end } },
+      ["nodes.a.waitUntil.at"],
+    ],
     ["a schema", { varsSchema: { type: "strnig" }, nodes: { a: end } }, ["varsSchema.type"]],
-    ["a schema with a $ref that is not local", { varsSchema: { $ref: "https://example.com/s.json" }, nodes: { a: end } }, ["varsSchema.$ref"]],
-    ["the schema of an answer", { nodes: { a: { askUser: { prompt: "?", answerSchema: { minLength: -1 } }, next: [{ to: "b" }] }, b: end } }, ["nodes.a.askUser.answerSchema.minLength"]],
+    [
+      "a schema with a $ref that is not local",
+      { varsSchema: { $ref: "https://example.com/s.json" }, nodes: { a: end } },
+      ["varsSchema.$ref"],
+    ],
+    [
+      "the schema of an answer",
+      { nodes: { a: { askUser: { prompt: "?", answerSchema: { minLength: -1 } }, next: [{ to: "b" }] }, b: end } },
+      ["nodes.a.askUser.answerSchema.minLength"],
+    ],
     ["a missing target", { nodes: { a: { assign: {}, next: [{ to: "nowhere" }] } } }, ["nodes.a.next[0].to"]],
     ["a missing entry node", { entryNode: "nowhere", nodes: { a: end } }, ["entryNode"]],
     ["a missing on_error", { onError: "nowhere", nodes: { a: end } }, ["onError"]],
     ["a node that cannot be reached", { nodes: { a: end, b: end } }, ["nodes.b"]],
-    ["a node that nothing ends", { nodes: { a: { assign: {}, next: [{ to: "b" }] }, b: { assign: {}, next: [{ to: "a" }] } } }, ["nodes.a", "nodes.b"]],
+    [
+      "a node that nothing ends",
+      { nodes: { a: { assign: {}, next: [{ to: "b" }] }, b: { assign: {}, next: [{ to: "a" }] } } },
+      ["nodes.a", "nodes.b"],
+    ],
     [
       "every problem and its path",
       {
         nodes: {
-          a: { assign: { values: { x: "${ 1 + }", y: "${nope}" } }, next: [{ to: "b", when: "1 +" }, { to: "nowhere" }] },
+          a: {
+            assign: { values: { x: "${ 1 + }", y: "${nope}" } },
+            next: [{ to: "b", when: "1 +" }, { to: "nowhere" }],
+          },
           b: { waitUntil: { after: "soon" }, next: [{ to: "a" }] },
         },
       },
-      ["nodes.a.assign.values.x", "nodes.a.assign.values.y", "nodes.a.next[0].when", "nodes.a.next[1].to", "nodes.b.waitUntil.after"],
+      [
+        "nodes.a.assign.values.x",
+        "nodes.a.assign.values.y",
+        "nodes.a.next[0].when",
+        "nodes.a.next[1].to",
+        "nodes.b.waitUntil.after",
+      ],
     ],
   ];
   test.each(bad)("a bad graph is refused at RegisterWorkflow: %s", async (_sentence, graph, paths) => {
-    const refusal = await api.refused("RegisterWorkflow", { workflow: { workflowId: "bad", entryNode: "a", ...graph } });
+    const refusal = await api.refused("RegisterWorkflow", {
+      workflow: { workflowId: "bad", entryNode: "a", ...graph },
+    });
     expect(refusal).toMatchObject({ httpStatus: 400, code: "invalid_argument", reason: "WORKFLOW_INVALID" });
     expect(refusal.fields.toSorted()).toEqual(paths.toSorted());
     for (const path of refusal.fields.slice(0, 3)) expect(refusal.message).toContain(path);

@@ -16,15 +16,25 @@ async function ended(run: Run): Promise<Run> {
 
 describe("8. Failure: a node fails by", () => {
   test.each<[cause: string, graph: object, error: object]>([
-    ["an evaluation error", { entryNode: "node", nodes: { node: broken, after } }, { code: "EVALUATION_FAILED", nodeId: "node" }],
+    [
+      "an evaluation error",
+      { entryNode: "node", nodes: { node: broken, after } },
+      { code: "EVALUATION_FAILED", nodeId: "node" },
+    ],
     [
       "an evaluation error of a condition",
-      { entryNode: "node", nodes: { node: { assign: {}, next: [{ to: "after", when: "vars.nope" }, { to: "after" }] }, after } },
+      {
+        entryNode: "node",
+        nodes: { node: { assign: {}, next: [{ to: "after", when: "vars.nope" }, { to: "after" }] }, after },
+      },
       { code: "EVALUATION_FAILED", nodeId: "node" },
     ],
     [
       "a condition that is no bool",
-      { entryNode: "node", nodes: { node: { assign: {}, next: [{ to: "after", when: "1 + vars.one" }, { to: "after" }] }, after } },
+      {
+        entryNode: "node",
+        nodes: { node: { assign: {}, next: [{ to: "after", when: "1 + vars.one" }, { to: "after" }] }, after },
+      },
       { code: "EVALUATION_FAILED", nodeId: "node" },
     ],
     [
@@ -44,7 +54,10 @@ describe("8. Failure: a node fails by", () => {
     ],
     [
       "choices that are no list",
-      { entryNode: "node", nodes: { node: { askUser: { prompt: "?", choices: "${vars.text}" }, next: [{ to: "after" }] }, after } },
+      {
+        entryNode: "node",
+        nodes: { node: { askUser: { prompt: "?", choices: "${vars.text}" }, next: [{ to: "after" }] }, after },
+      },
       { code: "EVALUATION_FAILED", nodeId: "node" },
     ],
     [
@@ -64,7 +77,13 @@ describe("8. Failure: a node fails by", () => {
   test("vars that would be too large", async () => {
     const graph = {
       entryNode: "grow",
-      nodes: { grow: { assign: { values: { text: "${vars.text + vars.text}" } }, next: [{ to: "grow", when: "size(vars.text) < 4000000" }, { to: "after" }] }, after },
+      nodes: {
+        grow: {
+          assign: { values: { text: "${vars.text + vars.text}" } },
+          next: [{ to: "grow", when: "size(vars.text) < 4000000" }, { to: "after" }],
+        },
+        after,
+      },
     };
     const run = await ended(await api.run(graph, { vars: { text: "x".repeat(1000) } }));
     expect(run.status).toBe("RUN_STATUS_FAILED");
@@ -83,15 +102,23 @@ describe("8. Failure: then", () => {
     ],
     [
       "the on_error of the last failure's node, where one follows another",
-      { entryNode: "node", nodes: { node: { ...broken, onError: "second" }, second: { ...broken, onError: "shown" }, after, shown } },
+      {
+        entryNode: "node",
+        nodes: { node: { ...broken, onError: "second" }, second: { ...broken, onError: "shown" }, after, shown },
+      },
       "second",
     ],
   ])("%s", async (_sentence, graph, failedNode) => {
     const run = await api.run(graph);
-    expect(run).toMatchObject({ status: "RUN_STATUS_COMPLETED", output: { error: { code: "EVALUATION_FAILED", node_id: failedNode } } });
+    expect(run).toMatchObject({
+      status: "RUN_STATUS_COMPLETED",
+      output: { error: { code: "EVALUATION_FAILED", node_id: failedNode } },
+    });
     // It stays readable.
     expect(run.error).toMatchObject({ code: "EVALUATION_FAILED", nodeId: failedNode });
-    const failed = (await api.records(run.runId)).find(({ nodeId, kind }) => nodeId === failedNode && kind === "step.failed");
+    const failed = (await api.records(run.runId)).find(
+      ({ nodeId, kind }) => nodeId === failedNode && kind === "step.failed",
+    );
     expect(failed).toMatchObject({ status: "STEP_STATUS_FAILED", nextNode: "shown" });
   });
 
@@ -100,7 +127,11 @@ describe("8. Failure: then", () => {
   });
 
   test("the workflow's on_error does not handle its own failure", async () => {
-    const run = await api.run({ onError: "rescue", entryNode: "node", nodes: { node: broken, after, rescue: { ...broken } } });
+    const run = await api.run({
+      onError: "rescue",
+      entryNode: "node",
+      nodes: { node: broken, after, rescue: { ...broken } },
+    });
     expect(run).toMatchObject({ status: "RUN_STATUS_FAILED", error: { nodeId: "rescue" } });
   });
 
@@ -123,17 +154,31 @@ describe("8. Failure: then", () => {
 
   test("fail ends the run, whatever on_error says", async () => {
     const nodes = { node: { fail: { code: "${vars.code}", message: "no ${vars.code}" } }, shown };
-    const run = await api.run({ entryNode: "start", onError: "shown", nodes: { start: { assign: {}, next: [{ to: "node" }] }, ...nodes } }, { vars: { code: "REFUSED" } });
-    expect(run).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code: "REFUSED", message: "no REFUSED", nodeId: "node" } });
+    const run = await api.run(
+      { entryNode: "start", onError: "shown", nodes: { start: { assign: {}, next: [{ to: "node" }] }, ...nodes } },
+      { vars: { code: "REFUSED" } },
+    );
+    expect(run).toMatchObject({
+      status: "RUN_STATUS_FAILED",
+      error: { code: "REFUSED", message: "no REFUSED", nodeId: "node" },
+    });
   });
 
   test("a timeout is a result, never a failure", async () => {
     const nodes = {
-      node: { waitEvent: { names: ["e"], timeout: "10ms" }, resultKey: "event", next: [{ to: "shown" }], onError: "after" },
+      node: {
+        waitEvent: { names: ["e"], timeout: "10ms" },
+        resultKey: "event",
+        next: [{ to: "shown" }],
+        onError: "after",
+      },
       shown: { complete: { output: "${vars.event.timed_out}" } },
       after,
     };
-    expect(await ended(await api.run({ entryNode: "node", nodes }))).toMatchObject({ status: "RUN_STATUS_COMPLETED", output: true });
+    expect(await ended(await api.run({ entryNode: "node", nodes }))).toMatchObject({
+      status: "RUN_STATUS_COMPLETED",
+      output: true,
+    });
   });
 
   test.each<[effect: string, node: JsonObject, output: object]>([
@@ -147,16 +192,28 @@ describe("8. Failure: then", () => {
   });
 
   test("max_steps fails the run", async () => {
-    const nodes = { a: { assign: {}, next: [{ to: "a", when: "vars.?stop != optional.of(true)" }, { to: "after" }] }, after };
+    const nodes = {
+      a: { assign: {}, next: [{ to: "a", when: "vars.?stop != optional.of(true)" }, { to: "after" }] },
+      after,
+    };
     const run = await ended(await api.run({ entryNode: "a", nodes, limits: { maxSteps: 25 } }));
-    expect(run).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code: "LIMIT_MAX_STEPS" }, usage: { steps: 25 } });
-    const less = await ended(await api.run({ entryNode: "a", nodes, limits: { maxSteps: 25 } }, { limits: { maxSteps: 7 } }));
+    expect(run).toMatchObject({
+      status: "RUN_STATUS_FAILED",
+      error: { code: "LIMIT_MAX_STEPS" },
+      usage: { steps: 25 },
+    });
+    const less = await ended(
+      await api.run({ entryNode: "a", nodes, limits: { maxSteps: 25 } }, { limits: { maxSteps: 7 } }),
+    );
     expect(less.usage?.steps).toBe(7);
   });
 
   test("run_timeout fails the run, waits included", async () => {
     const graph = { entryNode: "node", nodes: { node: { askUser: { prompt: "?" } } }, limits: { runTimeout: "50ms" } };
-    expect(await ended(await api.run(graph))).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code: "RUN_TIMEOUT" } });
+    expect(await ended(await api.run(graph))).toMatchObject({
+      status: "RUN_STATUS_FAILED",
+      error: { code: "RUN_TIMEOUT" },
+    });
   });
 });
 
@@ -197,7 +254,12 @@ describe("8. on_cancel", () => {
   });
 
   test("is bounded by run_timeout", async () => {
-    const nodes = { node: asking, after, undo: { askUser: { prompt: "?" }, next: [{ to: "finish" }] }, finish: { complete: {} } };
+    const nodes = {
+      node: asking,
+      after,
+      undo: { askUser: { prompt: "?" }, next: [{ to: "finish" }] },
+      finish: { complete: {} },
+    };
     const graph = { entryNode: "node", onCancel: "undo", nodes, limits: { runTimeout: "200ms" } };
     const { runId } = await api.run(graph);
     await api.call("CancelRun", { runId });
@@ -211,7 +273,12 @@ describe("8. on_cancel", () => {
   });
 
   test("a paused run is unpaused for it", async () => {
-    const nodes = { node: asking, after, undo: { assign: { values: { undone: true } }, next: [{ to: "finish" }] }, finish: { complete: {} } };
+    const nodes = {
+      node: asking,
+      after,
+      undo: { assign: { values: { undone: true } }, next: [{ to: "finish" }] },
+      finish: { complete: {} },
+    };
     const { runId } = await api.run({ entryNode: "node", onCancel: "undo", nodes });
     await api.call("PauseRun", { runId });
     await api.call("CancelRun", { runId });
@@ -242,7 +309,10 @@ describe("8. pause and tick", () => {
     const { run } = await api.call("StartRun", { workflowId, paused: true, vars: { steps: [] } });
     expect(run).toMatchObject({ currentNode: "a", vars: { steps: [] } });
     expect((await api.call("TickRun", { runId: run.runId })).run).toMatchObject({ currentNode: "b", paused: true });
-    expect((await api.call("TickRun", { runId: run.runId, maxSteps: 2 })).run).toMatchObject({ currentNode: "d", paused: true });
+    expect((await api.call("TickRun", { runId: run.runId, maxSteps: 2 })).run).toMatchObject({
+      currentNode: "d",
+      paused: true,
+    });
     const { run: done } = await api.call("TickRun", { runId: run.runId, maxSteps: 1000 });
     expect(done).toMatchObject({ status: "RUN_STATUS_COMPLETED" });
   });

@@ -84,7 +84,10 @@ describe("9. Versions", () => {
     expect((await start({ workflowId: "current" })).output).toBe(1);
     await register(ending("current", 3));
     expect((await start({ workflowId: "current" })).output).toBe(1);
-    expect((await api.call("GetWorkflow", { workflowId: "current" })).workflow).toMatchObject({ version: 1, current: true });
+    expect((await api.call("GetWorkflow", { workflowId: "current" })).workflow).toMatchObject({
+      version: 1,
+      current: true,
+    });
     const back = await api.call("SetCurrentVersion", { workflowId: "current" });
     expect(back.workflow).toMatchObject({ version: 3, current: true });
     await register(ending("current", 4));
@@ -96,16 +99,30 @@ describe("9. Versions", () => {
       for (const output of [1, 2]) await register(ending(id, output, { labels: { of: "list" } }));
     }
     const versions = await api.call("ListWorkflows", { filter: { workflowId: "list-a" } });
-    expect(versions.workflows?.map(({ version, current }) => [version, current ?? false])).toEqual([[2, true], [1, false]]);
+    expect(versions.workflows?.map(({ version, current }) => [version, current ?? false])).toEqual([
+      [2, true],
+      [1, false],
+    ]);
     const all = await api.call("ListWorkflows", { filter: { labels: { of: "list" } } });
-    expect(all.workflows?.map(({ workflowId, version }) => [workflowId, version])).toEqual([["list-a", 2], ["list-b", 2]]);
+    expect(all.workflows?.map(({ workflowId, version }) => [workflowId, version])).toEqual([
+      ["list-a", 2],
+      ["list-b", 2],
+    ]);
   });
 
   test("a run is pinned for life", async () => {
     await register({ workflowId: "pinned", ...asking });
     const run = await start({ workflowId: "pinned" });
-    await register({ workflowId: "pinned", entryNode: "ask", nodes: { ask: { askUser: { prompt: "?" }, next: [{ to: "end" }] }, end: { complete: { output: "new" } } } });
-    const { run: done } = await api.call("ResumeRun", { runId: run.runId, waitId: run.waiting!.waitId, payload: { answer: "old" } });
+    await register({
+      workflowId: "pinned",
+      entryNode: "ask",
+      nodes: { ask: { askUser: { prompt: "?" }, next: [{ to: "end" }] }, end: { complete: { output: "new" } } },
+    });
+    const { run: done } = await api.call("ResumeRun", {
+      runId: run.runId,
+      waitId: run.waiting!.waitId,
+      payload: { answer: "old" },
+    });
     expect(done).toMatchObject({ version: 1, output: { answer: "old" } });
   });
 
@@ -113,8 +130,15 @@ describe("9. Versions", () => {
     await register({ workflowId: "archived", ...asking });
     const run = await start({ workflowId: "archived" });
     expect((await api.call("ArchiveWorkflow", { workflowId: "archived" })).workflow).toMatchObject({ archived: true });
-    expect(await api.refused("StartRun", { workflowId: "archived" })).toMatchObject({ code: "failed_precondition", reason: "WORKFLOW_ARCHIVED" });
-    const { run: done } = await api.call("ResumeRun", { runId: run.runId, waitId: run.waiting!.waitId, payload: { answer: 1 } });
+    expect(await api.refused("StartRun", { workflowId: "archived" })).toMatchObject({
+      code: "failed_precondition",
+      reason: "WORKFLOW_ARCHIVED",
+    });
+    const { run: done } = await api.call("ResumeRun", {
+      runId: run.runId,
+      waitId: run.waiting!.waitId,
+      payload: { answer: 1 },
+    });
     expect(done.status).toBe("RUN_STATUS_COMPLETED");
     const archived = await api.call("ListWorkflows", { filter: { archived: true } });
     expect(archived.workflows?.map(({ workflowId }) => workflowId)).toEqual(["archived"]);
@@ -130,7 +154,11 @@ describe("10. Idempotent start", () => {
     const run = await start(request);
     expect(await start(request)).toEqual(run);
     expect(await start({ labels: { x: "y" }, vars: { b: [2], a: 1 }, workflowId, runId: "twice" })).toEqual(run);
-    const { run: answered } = await api.call("ResumeRun", { runId: "twice", waitId: run.waiting!.waitId, payload: { answer: 1 } });
+    const { run: answered } = await api.call("ResumeRun", {
+      runId: "twice",
+      waitId: run.waiting!.waitId,
+      payload: { answer: 1 },
+    });
     expect(await start(request)).toEqual(answered);
   });
 
@@ -149,7 +177,12 @@ describe("10. Idempotent start", () => {
     const runId = `other-${what.replaceAll(/[^a-z]/g, "-")}`;
     const run = await start({ runId, workflowId, vars: { a: 1 } });
     const refusal = await api.refused("StartRun", { runId, workflowId, vars: { a: 1 }, ...change });
-    expect(refusal).toMatchObject({ httpStatus: 409, code: "already_exists", reason: "RUN_EXISTS", metadata: { run_id: runId } });
+    expect(refusal).toMatchObject({
+      httpStatus: 409,
+      code: "already_exists",
+      reason: "RUN_EXISTS",
+      metadata: { run_id: runId },
+    });
     expect((await api.call("GetRun", { runId })).run).toEqual(run);
   });
 
@@ -196,7 +229,10 @@ describe("10. Idempotent start", () => {
 
 describe("11. Actors are recorded", () => {
   test("on starts, answers, pauses and cancels", async () => {
-    const workflowId = await api.register({ entryNode: "a", nodes: { a: { askUser: { prompt: "?" }, next: [{ to: "b" }] }, b: { askUser: { prompt: "?" } } } });
+    const workflowId = await api.register({
+      entryNode: "a",
+      nodes: { a: { askUser: { prompt: "?" }, next: [{ to: "b" }] }, b: { askUser: { prompt: "?" } } },
+    });
     const { runId, waiting } = await start({ workflowId, actorId: "starter" });
     await api.call("ResumeRun", { runId, waitId: waiting!.waitId, payload: { answer: 1 }, actorId: "answerer" });
     await api.call("PauseRun", { runId, actorId: "pauser" });
@@ -214,7 +250,9 @@ describe("11. Actors are recorded", () => {
       ["run.cancelled", "canceller"],
     ]);
     expect((await api.call("GetWait", { waitId: waiting!.waitId })).wait.answeredBy).toBe("answerer");
-    expect((await api.call("ListRuns", { filter: { actorId: "starter" } })).runs?.map((each) => each.runId)).toEqual([runId]);
+    expect((await api.call("ListRuns", { filter: { actorId: "starter" } })).runs?.map((each) => each.runId)).toEqual([
+      runId,
+    ]);
   });
 
   test("on events: the record that takes one names who emitted it", async () => {
@@ -232,12 +270,18 @@ describe("11. Actors are recorded", () => {
 
 describe("the ledger", () => {
   test("records are numbered without gaps, chained, and the run's seq is the last", async () => {
-    const run = await api.run({ entryNode: "a", nodes: { a: { assign: { values: { x: 1 } }, next: [{ to: "end" }] }, end: { complete: {} } } });
+    const run = await api.run({
+      entryNode: "a",
+      nodes: { a: { assign: { values: { x: 1 } }, next: [{ to: "end" }] }, end: { complete: {} } },
+    });
     const records = await api.records(run.runId);
     expect(records.map(({ seq }) => seq)).toEqual(records.map((_record, index) => index + 1));
     expect(run.seq).toBe(records.length);
     const { workflow } = await api.call("GetWorkflow", { workflowId: run.workflowId });
-    expect(records.map(({ workflowDigest }) => workflowDigest)).toEqual([workflow.digest, ...records.slice(1).map(() => undefined)]);
+    expect(records.map(({ workflowDigest }) => workflowDigest)).toEqual([
+      workflow.digest,
+      ...records.slice(1).map(() => undefined),
+    ]);
   });
 
   test("include_proof gives the bytes behind each hash", async () => {

@@ -22,8 +22,12 @@ describe("12. Refusals", () => {
   });
 
   test("details stay within what a reply's headers hold, however many the problems", async () => {
-    const nodes = Object.fromEntries(Array.from({ length: 900 }, (_, index) => [`node-${index}`, { complete: { output: "${" } }]));
-    const refusal = await api.refused("RegisterWorkflow", { workflow: { workflowId: "w", entryNode: "node-0", nodes } });
+    const nodes = Object.fromEntries(
+      Array.from({ length: 900 }, (_, index) => [`node-${index}`, { complete: { output: "${" } }]),
+    );
+    const refusal = await api.refused("RegisterWorkflow", {
+      workflow: { workflowId: "w", entryNode: "node-0", nodes },
+    });
     expect(refusal.reason).toBe("WORKFLOW_INVALID");
     expect(Number(refusal.metadata["problems"])).toBeGreaterThanOrEqual(900);
     expect(refusal.fields.length).toBeGreaterThan(50);
@@ -31,15 +35,29 @@ describe("12. Refusals", () => {
   });
 
   test("undecodable requests carry ErrorInfo too", async () => {
-    expect(await api.refused("StartRun", "{")).toMatchObject({ code: "invalid_argument", reason: "REQUEST_INVALID", domain: "abstractruntime" });
+    expect(await api.refused("StartRun", "{")).toMatchObject({
+      code: "invalid_argument",
+      reason: "REQUEST_INVALID",
+      domain: "abstractruntime",
+    });
     expect(await api.refused("StartRun", "")).toMatchObject({ code: "invalid_argument", reason: "REQUEST_INVALID" });
     expect(await api.refused("StartRun", "[]")).toMatchObject({ code: "invalid_argument", reason: "REQUEST_INVALID" });
-    expect(await api.refused("StartRun", '"text"')).toMatchObject({ code: "invalid_argument", reason: "REQUEST_INVALID" });
-    expect(await api.refused("Nope", {})).toMatchObject({ code: "unimplemented", reason: "RPC_UNKNOWN", metadata: { method: "Nope" } });
+    expect(await api.refused("StartRun", '"text"')).toMatchObject({
+      code: "invalid_argument",
+      reason: "REQUEST_INVALID",
+    });
+    expect(await api.refused("Nope", {})).toMatchObject({
+      code: "unimplemented",
+      reason: "RPC_UNKNOWN",
+      metadata: { method: "Nope" },
+    });
   });
 
   test("every refusal that a test can bring about is documented with its code", async () => {
-    const proto = await readFile(new URL("../../../proto/abstractruntime/v1/error_reason.proto", import.meta.url), "utf8");
+    const proto = await readFile(
+      new URL("../../../proto/abstractruntime/v1/error_reason.proto", import.meta.url),
+      "utf8",
+    );
     const documented = new Map<string, string>();
     for (const [, comment = "", name = ""] of proto.matchAll(/((?:^ *\/\/.*\n)+) *ERROR_REASON_(\w+) = \d+;/gm)) {
       documented.set(name, /^ *\/\/ ([A-Z_]+)\. Retry:/m.exec(comment)?.[1]?.toLowerCase() ?? "");
@@ -83,7 +101,10 @@ describe("12. Refusals", () => {
 describe("13. Defaults", () => {
   test("page_size 50, of at most 1,000", async () => {
     const workflowId = await api.register(ask);
-    const requests = Array.from({ length: 60 }, (_, index) => ({ workflowId, runId: `page-${String(index).padStart(2, "0")}` }));
+    const requests = Array.from({ length: 60 }, (_, index) => ({
+      workflowId,
+      runId: `page-${String(index).padStart(2, "0")}`,
+    }));
     await api.call("StartRuns", { requests });
     const first = await api.call("ListRuns", { filter: { workflowId } });
     expect(first.runs).toHaveLength(50);
@@ -104,7 +125,10 @@ describe("13. Defaults", () => {
     ["", -1],
   ])("pages together hold everything once, in order %s", async (order, direction) => {
     const workflowId = await api.register(ask);
-    const requests = Array.from({ length: 23 }, (_, index) => ({ workflowId, runId: `${workflowId}-${String(index).padStart(2, "0")}` }));
+    const requests = Array.from({ length: 23 }, (_, index) => ({
+      workflowId,
+      runId: `${workflowId}-${String(index).padStart(2, "0")}`,
+    }));
     await api.call("StartRuns", { requests });
     const seen: string[] = [];
     let pageToken = "";
@@ -130,13 +154,18 @@ describe("13. Defaults", () => {
   });
 
   test("pages of waits, workflows and records hold everything once too", async () => {
-    const nodes = { a: { assign: {}, next: [{ to: "b" }] }, b: { assign: {}, next: [{ to: "c" }] }, c: { assign: {}, next: [{ to: "d" }] }, d: { askUser: { prompt: "?" } } };
+    const nodes = {
+      a: { assign: {}, next: [{ to: "b" }] },
+      b: { assign: {}, next: [{ to: "c" }] },
+      c: { assign: {}, next: [{ to: "d" }] },
+      d: { askUser: { prompt: "?" } },
+    };
     const workflowId = await api.register({ entryNode: "a", nodes });
     for (const runId of ["w-1", "w-2", "w-3"]) await api.call("StartRun", { workflowId, runId });
     await api.register({ workflowId, ...end });
     const all = async (list: (pageToken: string) => Promise<{ items: string[]; nextPageToken?: string }>) => {
       const seen: string[] = [];
-      for (let pageToken = ""; ; ) {
+      for (let pageToken = ""; ;) {
         const { items, nextPageToken = "" } = await list(pageToken);
         seen.push(...items);
         if (nextPageToken === "") return seen;
@@ -149,7 +178,11 @@ describe("13. Defaults", () => {
     });
     expect(waits).toEqual(["w-1", "w-2", "w-3"]);
     const versions = await all(async (pageToken) => {
-      const { workflows = [], ...rest } = await api.call("ListWorkflows", { filter: { workflowId }, pageSize: 1, pageToken });
+      const { workflows = [], ...rest } = await api.call("ListWorkflows", {
+        filter: { workflowId },
+        pageSize: 1,
+        pageToken,
+      });
       return { items: workflows.map(({ version }) => String(version)), ...rest };
     });
     expect(versions).toEqual(["2", "1"]);
@@ -161,7 +194,10 @@ describe("13. Defaults", () => {
   });
 
   test("views: GetRun is FULL, lists are BASIC", async () => {
-    const { runId, workflowId } = await api.run({ entryNode: "end", nodes: { end: { complete: { output: 1 } } } }, { vars: { a: 1 } });
+    const { runId, workflowId } = await api.run(
+      { entryNode: "end", nodes: { end: { complete: { output: 1 } } } },
+      { vars: { a: 1 } },
+    );
     expect((await api.call("GetRun", { runId })).run).toMatchObject({ vars: { a: 1 }, output: 1 });
     const basic = (await api.call("GetRun", { runId, view: "RUN_VIEW_BASIC" })).run;
     expect(basic).not.toHaveProperty("vars");
@@ -170,14 +206,21 @@ describe("13. Defaults", () => {
   });
 
   test("default_vars stand where the start gives none, by top-level name", async () => {
-    const graph = { defaultVars: { a: 1, b: { c: 2 } }, entryNode: "end", nodes: { end: { complete: { output: "${vars}" } } } };
+    const graph = {
+      defaultVars: { a: 1, b: { c: 2 } },
+      entryNode: "end",
+      nodes: { end: { complete: { output: "${vars}" } } },
+    };
     expect((await api.run(graph, { vars: { b: { d: 3 } } })).output).toEqual({ a: 1, b: { d: 3 } });
   });
 
   test("AwaitRun's timeout is at most 300s", async () => {
     const { runId } = await api.run(end);
     expect((await api.call("AwaitRun", { runId, timeout: "300s" })).run.status).toBe("RUN_STATUS_COMPLETED");
-    expect(await api.refused("AwaitRun", { runId, timeout: "300.001s" })).toMatchObject({ reason: "REQUEST_INVALID", fields: ["timeout"] });
+    expect(await api.refused("AwaitRun", { runId, timeout: "300.001s" })).toMatchObject({
+      reason: "REQUEST_INVALID",
+      fields: ["timeout"],
+    });
   });
 
   test("without limits a run takes more than a few steps", async () => {

@@ -1,6 +1,6 @@
 /** CONTRACT.md, rules 1 (strict) and 2 (the JSON people see is JSON): a row for each of their sentences. */
 import { describe, expect, test } from "vitest";
-import { createApi, type Json, parseRefusal } from "../api.ts";
+import { createApi, type Json, type JsonObject, parseRefusal } from "../api.ts";
 import { useServer } from "../server.ts";
 
 const server = useServer();
@@ -13,7 +13,13 @@ const oneNode = (node: object) => ({ entryNode: "node", nodes: { node, end: { co
 describe("1. Strict", () => {
   const refused: [sentence: string, method: string, request: object, reason: string, field: string][] = [
     ["unknown fields are refused in JSON", "GetRun", { runId: "r", colour: "red" }, "REQUEST_INVALID", "colour"],
-    ["unknown fields are refused inside messages", "ListRuns", { filter: { colour: 1 } }, "REQUEST_INVALID", "filter.colour"],
+    [
+      "unknown fields are refused inside messages",
+      "ListRuns",
+      { filter: { colour: 1 } },
+      "REQUEST_INVALID",
+      "filter.colour",
+    ],
     [
       "unknown fields are refused inside a graph",
       "RegisterWorkflow",
@@ -24,8 +30,20 @@ describe("1. Strict", () => {
     ["enums have no short names", "AwaitRun", { runId: "r", reasons: ["user"] }, "REQUEST_INVALID", "reasons[0]"],
     ["enums have no lower-case names", "GetRun", { runId: "r", view: "run_view_full" }, "REQUEST_INVALID", "view"],
     ["enums are not numbers", "GetRun", { runId: "r", view: 2 }, "REQUEST_INVALID", "view"],
-    ["enum names that do not exist are refused", "GetRun", { runId: "r", view: "RUN_VIEW_ALL" }, "REQUEST_INVALID", "view"],
-    ["a node without a kind is refused", "RegisterWorkflow", { workflow: { workflowId: "w", ...oneNode({}) } }, "WORKFLOW_INVALID", "nodes.node"],
+    [
+      "enum names that do not exist are refused",
+      "GetRun",
+      { runId: "r", view: "RUN_VIEW_ALL" },
+      "REQUEST_INVALID",
+      "view",
+    ],
+    [
+      "a node without a kind is refused",
+      "RegisterWorkflow",
+      { workflow: { workflowId: "w", ...oneNode({}) } },
+      "WORKFLOW_INVALID",
+      "nodes.node",
+    ],
     [
       "a node of two kinds is refused",
       "RegisterWorkflow",
@@ -33,7 +51,13 @@ describe("1. Strict", () => {
       "REQUEST_INVALID",
       "workflow.nodes.node",
     ],
-    ["a duration of a request is no graph's text", "AwaitRun", { runId: "r", timeout: "1m" }, "REQUEST_INVALID", "timeout"],
+    [
+      "a duration of a request is no graph's text",
+      "AwaitRun",
+      { runId: "r", timeout: "1m" },
+      "REQUEST_INVALID",
+      "timeout",
+    ],
     ["a duration of a request is no number", "AwaitRun", { runId: "r", timeout: 60 }, "REQUEST_INVALID", "timeout"],
     [
       "a duration of a graph is no number",
@@ -62,7 +86,13 @@ describe("1. Strict", () => {
       "nodes.node.toolCalls",
     ],
     ["counters are int32: no fraction", "ListRuns", { pageSize: 1.5 }, "REQUEST_INVALID", "pageSize"],
-    ["counters are int32: no more than 2^31 - 1", "GetWorkflow", { workflowId: "w", version: 2 ** 31 }, "REQUEST_INVALID", "version"],
+    [
+      "counters are int32: no more than 2^31 - 1",
+      "GetWorkflow",
+      { workflowId: "w", version: 2 ** 31 },
+      "REQUEST_INVALID",
+      "version",
+    ],
   ];
   test.each(refused)("%s", async (_sentence, method, request, reason, field) => {
     const refusal = await api.refused(method, request);
@@ -157,7 +187,10 @@ describe("2. JSON people see is JSON", () => {
     const graph = oneNode({ toolCalls: { calls: [{ name: "t", arguments: document }] }, next: [{ to: "end" }] });
     const { runId } = await api.run(graph);
     const started = (await api.records(runId)).at(-1)!;
-    expect(started.effect).toMatchObject({ type: "tool_calls", payload: { calls: [{ name: "t", arguments: document }] } });
+    expect(started.effect).toMatchObject({
+      type: "tool_calls",
+      payload: { calls: [{ name: "t", arguments: document }] },
+    });
   });
 
   test("payloads of events are plain JSON", async () => {
@@ -205,28 +238,59 @@ describe("2. JSON people see is JSON", () => {
     expect((await api.run(echo, { vars })).output).toEqual(vars);
   });
 
-  test("messages to a peer stay under 3 MiB: lists page by bytes too", async () => {
-    const details = "d".repeat(900 * 1024);
-    const graph = { entryNode: "ask", nodes: { ask: { askUser: { prompt: "?", details: "${vars.details}" } } } };
-    const workflowId = await api.register(graph);
-    for (const name of ["a", "b", "c", "d", "e"]) {
-      await api.call("StartRun", { workflowId, runId: `large-${name}`, vars: { details } });
+  describe("messages to a peer stay under 3 MiB", () => {
+    const BYTES_MAX = 3 * 1024 * 1024;
+
+    /** All entries of a list that is asked for whole, and how many pages it took. */
+    async function pagesOf(
+      method: string,
+      field: string,
+      request: object,
+    ): Promise<{ entries: JsonObject[]; pages: number }> {
+      const entries: JsonObject[] = [];
+      for (let pages = 1, pageToken = ""; ; pages += 1) {
+        const reply = await api.post(method, JSON.stringify({ ...request, pageSize: 1000, pageToken }));
+        expect(reply.status).toBe(200);
+        expect(Buffer.byteLength(reply.text)).toBeLessThan(BYTES_MAX);
+        const page = JSON.parse(reply.text) as { [field: string]: JsonObject[] } & { nextPageToken?: string };
+        entries.push(...(page[field] ?? []));
+        if (page.nextPageToken === undefined) return { entries, pages };
+        pageToken = page.nextPageToken;
+      }
     }
-    const seen: string[] = [];
-    let pageToken = "";
-    let pages = 0;
-    do {
-      const request = { filter: { workflowId }, pageSize: 1000, pageToken };
-      const reply = await api.post("ListWaits", JSON.stringify(request));
-      expect(reply.status).toBe(200);
-      expect(reply.text.length).toBeLessThan(3 * 1024 * 1024);
-      const { waits = [], nextPageToken = "" } = JSON.parse(reply.text) as { waits?: { runId: string }[]; nextPageToken?: string };
-      seen.push(...waits.map(({ runId }) => runId));
-      pageToken = nextPageToken;
-      pages += 1;
-    } while (pageToken !== "");
-    expect(seen).toEqual(["large-a", "large-b", "large-c", "large-d", "large-e"]);
-    expect(pages).toBeGreaterThan(1);
+
+    test("lists of waits page by bytes too", async () => {
+      const graph = { entryNode: "ask", nodes: { ask: { askUser: { prompt: "?", details: "${vars.details}" } } } };
+      const workflowId = await api.register(graph);
+      const runIds = Array.from({ length: 15 }, (_, index) => `large-${String.fromCodePoint(97 + index)}`);
+      for (const runId of runIds) {
+        const { run } = await api.call("StartRun", { workflowId, runId, vars: { details: "d".repeat(240_000) } });
+        expect(run.status).toBe("RUN_STATUS_WAITING");
+      }
+      const { entries, pages } = await pagesOf("ListWaits", "waits", { filter: { workflowId } });
+      expect(entries.map(({ runId }) => runId)).toEqual(runIds);
+      expect(pages).toBeGreaterThan(1);
+    });
+
+    test("lists of records page by bytes too, proofs included", async () => {
+      const nodes = {
+        ask: { askUser: { prompt: "?" }, next: [{ to: "ask", when: "result.answer != 'end'" }, { to: "end" }] },
+      };
+      let run = await api.run({ entryNode: "ask", nodes: { ...nodes, end: { complete: {} } } });
+      const { runId } = run;
+      for (const answer of [..."abcd".split("").map((letter) => letter.repeat(500_000)), "end"]) {
+        const request = { runId, waitId: run.waiting!.waitId, payload: { answer } };
+        ({ run } = await api.call("ResumeRun", request));
+      }
+      for (const includeProof of [false, true]) {
+        const { entries, pages } = await pagesOf("ListStepRecords", "stepRecords", {
+          runId,
+          includeProof,
+        });
+        expect(entries.map(({ seq }) => seq)).toEqual(Array.from({ length: run.seq }, (_, index) => index + 1));
+        expect(pages).toBeGreaterThan(1);
+      }
+    });
   });
 });
 

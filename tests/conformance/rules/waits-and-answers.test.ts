@@ -16,7 +16,7 @@ const ask = (question: JsonObject = {}) => graphOf({ askUser: { prompt: "Well?",
 
 /** The value that the node's result has in the end. */
 function resultOf(run: Run): JsonObject {
-  expect(run.status, JSON.stringify(run.error)).toBe("RUN_STATUS_COMPLETED");
+  expect(run.status, `the error is ${JSON.stringify(run.error)}`).toBe("RUN_STATUS_COMPLETED");
   return run.vars?.["result"] as JsonObject;
 }
 
@@ -27,7 +27,11 @@ describe("6. Waiting", () => {
     ["until", { waitUntil: { after: "1h" } }, "WAIT_REASON_UNTIL"],
   ])("is shown for %s", async (_what, node, reason) => {
     const run = await api.run(graphOf(node));
-    expect(run).toMatchObject({ status: "RUN_STATUS_WAITING", currentNode: "node", waiting: { reason, nodeId: "node", runId: run.runId } });
+    expect(run).toMatchObject({
+      status: "RUN_STATUS_WAITING",
+      currentNode: "node",
+      waiting: { reason, nodeId: "node", runId: run.runId },
+    });
     expect(run.blockedReason).toBeUndefined();
     expect(run.waiting!.waitId).toMatch(/^[a-z2-7]{26}$/);
     const { wait } = await api.call("GetWait", { waitId: run.waiting!.waitId });
@@ -40,7 +44,11 @@ describe("6. Waiting", () => {
     ["handler", { handler: {}, resultKey: "" }],
   ])("while nobody serves a run's jobs it is RUNNING, NO_WORKER: %s", async (_what, node) => {
     const run = await api.run(graphOf(node));
-    expect(run).toMatchObject({ status: "RUN_STATUS_RUNNING", blockedReason: "BLOCKED_REASON_NO_WORKER", currentNode: "node" });
+    expect(run).toMatchObject({
+      status: "RUN_STATUS_RUNNING",
+      blockedReason: "BLOCKED_REASON_NO_WORKER",
+      currentNode: "node",
+    });
     expect(run.waiting).toBeUndefined();
     const listed = await api.call("ListRuns", { filter: { workflowId: run.workflowId } });
     expect(listed.runs).toMatchObject([{ runId: run.runId, blockedReason: "BLOCKED_REASON_NO_WORKER" }]);
@@ -62,7 +70,12 @@ describe("6. Waiting", () => {
     };
     const ids = new Set<string>();
     let run = await api.run(graph);
-    for (const [prompt, answer] of [["first", 1], ["second", "again"], ["first", 2], ["second", "done"]] as const) {
+    for (const [prompt, answer] of [
+      ["first", 1],
+      ["second", "again"],
+      ["first", 2],
+      ["second", "done"],
+    ] as const) {
       const { waits = [] } = await api.call("ListWaits", { filter: { runId: run.runId } });
       expect(waits).toEqual([run.waiting]);
       expect(run.waiting?.prompt).toBe(prompt);
@@ -163,12 +176,19 @@ describe("6. Waiting", () => {
     const sessionId = `session-${workflowId}`;
     const { run } = await api.call("StartRun", { workflowId, sessionId, vars: { order: "o-1" } });
     const names: Record<string, string> = { RUN: run.runId, SESSION: sessionId, WORKFLOW: workflowId };
-    const target = Object.fromEntries(Object.entries(event).map(([name, value]) => [name, names[value as string] ?? value]));
+    const target = Object.fromEntries(
+      Object.entries(event).map(([name, value]) => [name, names[value as string] ?? value]),
+    );
     const payload = { what };
     const emitted = await api.call("EmitEvent", { ...target, payload, eventId: `event-${workflowId}`, actorId: "bob" });
     expect(emitted.eventId).toBe(`event-${workflowId}`);
     const ended = await api.call("AwaitRun", { runId: run.runId, reasons: ["WAIT_REASON_USER"], timeout: "20s" });
-    expect(resultOf(ended.run)).toMatchObject({ name: event["name"], payload, event_id: `event-${workflowId}`, timed_out: false });
+    expect(resultOf(ended.run)).toMatchObject({
+      name: event["name"],
+      payload,
+      event_id: `event-${workflowId}`,
+      timed_out: false,
+    });
   });
 
   test.each<[what: string, wait: JsonObject, event: JsonObject]>([
@@ -203,7 +223,9 @@ describe("6. Waiting", () => {
 
   test("emit_event of a graph reaches a wait of another run", async () => {
     const waiter = await api.run(graphOf({ waitEvent: { names: ["done"], scope: "SCOPE_GLOBAL", key: "k-1" } }));
-    const emit = { emitEvent: { name: "done", scope: "SCOPE_GLOBAL", key: "k-${vars.n}", payload: { n: "${vars.n}" } } };
+    const emit = {
+      emitEvent: { name: "done", scope: "SCOPE_GLOBAL", key: "k-${vars.n}", payload: { n: "${vars.n}" } },
+    };
     const emitter = await api.run(graphOf(emit), { vars: { n: 1 } });
     const { event_id } = resultOf(emitter);
     const { run } = await api.call("AwaitRun", { runId: waiter.runId, reasons: ["WAIT_REASON_USER"], timeout: "20s" });
@@ -276,7 +298,12 @@ describe("7. Answers", () => {
       { answer: { items: [1, "two"] } },
       "payload.answer/items/1",
     ],
-    ["a choice that the schema refuses", { choices: ["a", 1], answerSchema: { type: "string" } }, { answer: 1 }, "payload.answer"],
+    [
+      "a choice that the schema refuses",
+      { choices: ["a", 1], answerSchema: { type: "string" } },
+      { answer: 1 },
+      "payload.answer",
+    ],
   ])("is refused and the question stays: %s", async (_sentence, question, payload, field) => {
     await checkRefused(question, payload, field);
   });
@@ -298,7 +325,11 @@ describe("7. Answers", () => {
       assignees: ["finance", "${vars.who}"],
       timeout: "72h",
     };
-    const { waiting } = await api.run(ask(question), { vars: { amount: 7, text: "lunch", who: "ann" }, labels: { team: "blue" }, sessionId: "s" });
+    const { waiting } = await api.run(ask(question), {
+      vars: { amount: 7, text: "lunch", who: "ann" },
+      labels: { team: "blue" },
+      sessionId: "s",
+    });
     expect(waiting).toMatchObject({
       prompt: "Pay 7?",
       details: { text: "lunch" },
@@ -312,7 +343,10 @@ describe("7. Answers", () => {
 
   test("wait_id is always required", async () => {
     const { runId } = await api.run(ask());
-    expect(await api.refused("ResumeRun", { runId, payload: { answer: 1 } })).toMatchObject({ reason: "REQUEST_INVALID", fields: ["waitId"] });
+    expect(await api.refused("ResumeRun", { runId, payload: { answer: 1 } })).toMatchObject({
+      reason: "REQUEST_INVALID",
+      fields: ["waitId"],
+    });
   });
 
   test("the same request_id returns the same reply; another answer is WAIT_ALREADY_ANSWERED", async () => {
@@ -322,7 +356,7 @@ describe("7. Answers", () => {
     expect(await api.call("ResumeRun", request)).toEqual(first);
     for (const other of [{ requestId: "r-2" }, { requestId: "" }, { requestId: "r-2", payload: { answer: "no" } }]) {
       const refusal = await api.refused("ResumeRun", { ...request, ...other });
-      expect(refusal, JSON.stringify(other)).toMatchObject({
+      expect(refusal, `with ${JSON.stringify(other)}`).toMatchObject({
         httpStatus: 400,
         code: "failed_precondition",
         reason: "WAIT_ALREADY_ANSWERED",
@@ -388,11 +422,14 @@ describe("7. Answers", () => {
     const workflowId = await api.register(ask({ assignees: ["${vars.who}"] }));
     const listener = await api.register(graphOf({ waitEvent: { names: ["e"] } }));
     const start = async (who: string, id: string) =>
-      (await api.call("StartRun", { workflowId, runId: id, vars: { who }, sessionId: "inbox", labels: { who } })).run.runId;
+      (await api.call("StartRun", { workflowId, runId: id, vars: { who }, sessionId: "inbox", labels: { who } })).run
+        .runId;
     const [a, b] = [await start("ann", "inbox-a"), await start("bob", "inbox-b")];
     const event = await api.call("StartRun", { workflowId: listener, sessionId: "inbox" });
     const runsOf = async (filter: object) =>
-      ((await api.call("ListWaits", { filter: { sessionId: "inbox", ...filter } })).waits ?? []).map(({ runId }) => runId);
+      ((await api.call("ListWaits", { filter: { sessionId: "inbox", ...filter } })).waits ?? []).map(
+        ({ runId }) => runId,
+      );
     expect(await runsOf({})).toEqual([a, b]);
     expect(await runsOf({ reasons: ["WAIT_REASON_EVENT"] })).toEqual([event.run.runId]);
     expect(await runsOf({ reasons: ["WAIT_REASON_EVENT", "WAIT_REASON_USER"] })).toHaveLength(3);

@@ -1,0 +1,118 @@
+/**
+ * A client that does not give up: a call that was not acknowledged is sent again, the same to the letter, to any server that
+ * is there, until one acknowledges or refuses it. What it was told is kept for the audit.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Method, parseRefusal, type Refusal, RefusedError, type Replies, serviceOf } from "../conformance/api.ts";
+
+/** Refusals that say: not now. */
+const TRY_AGAIN = new Set(["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED", "TRANSITION_CONFLICT"]);
+/** A server that takes a call and is killed closes the connection; only a hang comes to this. */
+const ATTEMPT_MS_MAX = 40_000;
+const PAUSE_MS = 50;
+
+export type Client = {
+  /** @throws {RefusedError} with `attempts` in its metadata, @throws the signal's reason */
+  call<M extends Method>(method: M, request: object): Promise<Replies[M]>;
+  /** The same, and how many times it was sent. */
+  callCounting<M extends Method>(method: M, request: object): Promise<{ reply: Replies[M]; attempts: number }>;
+  /** Notes that something was killed: the next acknowledged write that is sent after this ends the outage. */
+  noteKill(): void;
+  /** Milliseconds from each kill to the first write, sent after it, that was acknowledged. */
+  readonly recoveriesMs: readonly number[];
+  /** Waits until writes are acknowledged again after the last kill. */
+  recovered(): Promise<void>;
+  /** How often a call had to be sent again. */
+  readonly retries: number;
+  /** Refusals that no client should ever see. */
+  readonly surprises: string[];
+};
+
+const WRITES: ReadonlySet<string> = new Set(["StartRun", "StartRuns", "ResumeRun", "EmitEvent"]);
+
+export function createClient(options: { urls: () => string[]; signal: AbortSignal }): Client {
+  const { urls, signal } = options;
+  const recoveriesMs: number[] = [];
+  const surprises: string[] = [];
+  let retries = 0;
+  let turn = 0;
+  let killedAt: number | undefined;
+  let recovered = Promise.withResolvers<void>();
+
+  function noteAcknowledged(method: Method, sentAt: number): void {
+    if (killedAt === undefined || sentAt < killedAt || !WRITES.has(method)) return;
+    recoveriesMs.push(performance.now() - killedAt);
+    killedAt = undefined;
+    recovered.resolve();
+  }
+
+  async function attempt<M extends Method>(method: M, body: string): Promise<Replies[M] | Refusal | "no reply"> {
+    const there = urls();
+    const url = there[turn++ % there.length];
+    if (url === undefined) return "no reply";
+    const sentAt = performance.now();
+    try {
+      const response = await fetch(`${url}/${serviceOf(method)}/${method}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS_MAX)]),
+      });
+      const text = await response.text();
+      if (response.status !== 200) return parseRefusal({ status: response.status, text });
+      const reply = JSON.parse(text) as Replies[M];
+      noteAcknowledged(method, sentAt);
+      return reply;
+    } catch {
+      return "no reply";
+    }
+  }
+
+  const client: Client = {
+    recoveriesMs,
+    surprises,
+    get retries() {
+      return retries;
+    },
+    noteKill() {
+      killedAt = performance.now();
+      recovered = Promise.withResolvers();
+    },
+    recovered: () => (killedAt === undefined ? Promise.resolve() : recovered.promise),
+    async call(method, request) {
+      return (await client.callCounting(method, request)).reply;
+    },
+    async callCounting(method, request) {
+      const body = JSON.stringify(request);
+      for (let attempts = 1; ; attempts++) {
+        signal.throwIfAborted();
+        const reply = await attempt(method, body);
+        if (reply !== "no reply") {
+          if (!isRefusal(reply)) return { reply, attempts };
+          if (!TRY_AGAIN.has(reply.reason)) {
+            if (reply.code === "internal" || reply.reason === "") surprises.push(`${method}: ${JSON.stringify(reply)}`);
+            reply.metadata["attempts"] = String(attempts);
+            throw new RefusedError(method, reply);
+          }
+        }
+        retries += 1;
+        await sleep(PAUSE_MS);
+      }
+    },
+  };
+  return client;
+}
+
+function isRefusal(reply: object): reply is Refusal {
+  return "httpStatus" in reply;
+}
+
+/** Calls, and gives the reason instead of the reply if the call is refused for one of these reasons. */
+export async function orRefused<T>(call: Promise<T>, ...reasons: string[]): Promise<T | string> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof RefusedError && reasons.includes(error.refusal.reason)) return error.refusal.reason;
+    throw error;
+  }
+}

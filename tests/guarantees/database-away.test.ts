@@ -1,0 +1,86 @@
+/** A database that goes away under load: who asks is told within seconds, nothing is lost, and everything goes on after. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createPostgresStore } from "../../server/src/store/postgres/store.ts";
+import {
+  answer,
+  emitRequest,
+  freshCaller,
+  ledgerProblems,
+  openSharedDatabase,
+  refusalOf,
+  type SharedDatabase,
+  startRequest,
+  startRun,
+  startTestServer,
+  type TestServer,
+  untilEnded,
+  within,
+} from "../support/engine.ts";
+import { type CutProxy, openCutProxy } from "./cut-proxy.ts";
+import { askingGraph, countingGraph, graph, listeningGraph } from "./graphs.ts";
+
+describe("a database that is away", () => {
+  let database: SharedDatabase;
+  let proxy: CutProxy;
+  let server: TestServer;
+
+  beforeAll(async () => {
+    database = await openSharedDatabase("postgres");
+    proxy = await openCutProxy(database.url);
+    const throughProxy = { ...database, openStore: () => createPostgresStore({ url: proxy.url, poolSize: 4 }) };
+    server = await startTestServer(throughProxy, { lookAroundMs: 100, strayMs: 200 });
+  });
+  afterAll(async () => {
+    proxy.heal();
+    await server.stop();
+    await proxy.close();
+    await database.close();
+  });
+
+  test("refuses what is asked within seconds, and goes on with everything when it is back", async () => {
+    const caller = freshCaller();
+    const asking = askingGraph();
+    const run = await startRun(server, caller, asking);
+    const listener = await startRun(server, caller, listeningGraph());
+    const timed = await startRun(server, caller, graph({ rest: { waitUntil: { after: "200ms" }, next: [{ to: "done" }] }, done: { complete: {} } }));
+    const counting = countingGraph();
+    counting.nodes["count"]!.next = [{ to: "count", when: "vars.n < 3000" }, { to: "done" }];
+    const active = await startRun(server, caller, counting);
+    const committed = server.hold("commit", "before");
+    await committed.reached;
+    // Cut while a batch is on its way: nobody can say what became of it.
+    proxy.cut();
+    committed.release();
+    const event = emitRequest("order.paid", { payload: 1 });
+    const start = startRequest(asking.workflowId);
+    const ask = [
+      () => answer(server, caller, run, "yes", "request-1"),
+      () => server.engine.startRun(caller, start),
+      () => server.engine.emitEvent(caller, event),
+      () => server.engine.getRun(caller, run.state.runId, "full"),
+      () => server.engine.listWaits(caller, { filter: { reasons: [] }, pageSize: 0, pageToken: "" }),
+    ];
+    const told = await Promise.all(ask.map((one) => within(refusalOf(one()), "no answer while the database is away")));
+    expect(told).toEqual(ask.map(() => "DATABASE_UNAVAILABLE"));
+    await until(() => !server.engine.isServing());
+    proxy.heal();
+    await until(() => server.engine.isServing());
+    // The same requests again; whether the first ones were committed after all makes no difference.
+    expect((await answer(server, caller, run, "yes", "request-1")).state.status).toBe("completed");
+    expect((await server.engine.startRun(caller, start)).state.runId).toBe(start.runId);
+    await server.engine.emitEvent(caller, event);
+    expect((await untilEnded(server, caller, listener.state.runId)).state.output).toMatchObject({ event: { payload: 1 } });
+    expect((await untilEnded(server, caller, timed.state.runId)).state.status).toBe("completed");
+    expect((await untilEnded(server, caller, active.state.runId)).state.output).toEqual({ n: 3000 });
+    for (const { state } of [run, listener, timed, active]) expect(await ledgerProblems(server.store, state)).toEqual([]);
+    expect(server.errors).toEqual([]);
+  });
+
+  /** Waits for the server's own word about whether it serves. */
+  async function until(isSo: () => boolean): Promise<void> {
+    const changed = Promise.withResolvers<void>();
+    const stop = server.engine.onServingChange(() => isSo() && changed.resolve());
+    if (!isSo()) await within(changed.promise, "the server did not say whether it serves");
+    stop();
+  }
+});

@@ -1,0 +1,102 @@
+/** Clients that stop listening, or ask too much: they cost a server nothing for long. */
+import { describe, expect, test } from "vitest";
+import { awaitRun } from "../../server/src/engine/await-run.ts";
+import type { EngineContext } from "../../server/src/engine/context.ts";
+import { createNoticeHub } from "../../server/src/engine/notice-hub.ts";
+import { watchRun } from "../../server/src/engine/watch-run.ts";
+import { watchRuns } from "../../server/src/engine/watch-runs.ts";
+import {
+  answer,
+  freshCaller,
+  openSharedDatabase,
+  refusalOf,
+  startRequest,
+  startRun,
+  startTestServer,
+  type TestServer,
+} from "../support/engine.ts";
+import { askingGraph } from "./graphs.ts";
+
+/** As much of a server's context as watching needs, with a hub whose watchers can be counted. */
+function watchingContext(server: TestServer) {
+  const hub = createNoticeHub();
+  const context = {
+    hub,
+    store: server.store,
+    settings: { heartbeatMs: 60_000 },
+    isStopping: () => false,
+    loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.loadRuns([key]))[0],
+  } as unknown as EngineContext;
+  return { hub, context };
+}
+
+describe("slow and bad clients", () => {
+  test("watchers are let go when their client goes, in the middle of a wait", async () => {
+    const database = await openSharedDatabase("memory");
+    const server = await startTestServer(database);
+    const caller = freshCaller();
+    const { runId } = (await startRun(server, caller, askingGraph())).state;
+    const { hub, context } = watchingContext(server);
+    const end = new AbortController();
+    const { signal } = end;
+    const waits = [
+      ...Array.from({ length: 50 }, () => awaitRun(context, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal })),
+      ...Array.from({ length: 50 }, () => drain(watchRun(context, caller, { runId, afterSeq: 0, signal }))),
+      ...Array.from({ length: 50 }, () => drain(watchRuns(context, caller, { filter: {}, kinds: [], cursor: "", signal }))),
+    ];
+    for (let round = 0; round < 10; round++) await server.store.now();
+    expect(hub.watchers).toBeGreaterThan(0);
+    end.abort();
+    await Promise.all(waits);
+    expect(hub.watchers).toBe(0);
+    // Who is gone before it begins leaves nothing either.
+    await awaitRun(context, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal });
+    expect(await refusalOf(awaitRun(context, caller, { runId: "unknown", reasons: [], timeoutMs: 1, signal }))).toBe("RUN_UNKNOWN");
+    expect(hub.watchers).toBe(0);
+    await server.stop();
+    await database.close();
+  });
+
+  test("a stream that its client drops in the middle of a message is let go", async () => {
+    const database = await openSharedDatabase("memory");
+    const server = await startTestServer(database);
+    const caller = freshCaller();
+    const { runId } = (await startRun(server, caller, askingGraph())).state;
+    const { hub, context } = watchingContext(server);
+    const { signal } = new AbortController();
+    for (const stream of [
+      watchRun(context, caller, { runId, afterSeq: 0, signal }),
+      watchRuns(context, caller, { filter: {}, kinds: [], cursor: "beginning", signal }),
+    ]) {
+      await stream.next();
+      expect(hub.watchers).toBe(1);
+      await stream.return(undefined);
+      expect(hub.watchers).toBe(0);
+    }
+    await server.stop();
+    await database.close();
+  });
+
+  test("starts are shed while more waits to be committed than the server takes; answers have room", async () => {
+    const database = await openSharedDatabase("memory");
+    const server = await startTestServer(database, { lanes: 1, pendingMax: 10 });
+    const caller = freshCaller();
+    const definition = askingGraph();
+    const runs = await Promise.all(Array.from({ length: 12 }, () => startRun(server, caller, definition)));
+    const held = server.hold("commit", "before");
+    const first = answer(server, caller, runs[0]!, "yes");
+    await held.reached;
+    const answers = runs.slice(1).map((run) => answer(server, caller, run, "yes"));
+    for (let round = 0; round < 10; round++) await server.store.now();
+    expect(await refusalOf(server.engine.startRun(caller, startRequest(definition.workflowId)))).toBe("OVERLOADED");
+    held.release();
+    for (const { state } of await Promise.all([first, ...answers])) expect(state.status).toBe("completed");
+    expect((await server.engine.startRun(caller, startRequest(definition.workflowId))).state.status).toBe("waiting");
+    await server.stop();
+    await database.close();
+  });
+});
+
+async function drain(stream: AsyncIterable<unknown>): Promise<void> {
+  for await (const _message of stream);
+}
