@@ -120,7 +120,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await late.reached;
     const ended = await untilEnded(a, caller, runId);
     late.release();
-    expect(await lost).toBe("WAIT_ALREADY_ANSWERED");
+    expect(await lost).toBe("RUN_NOT_WAITING");
     expect(ended.state.output).toMatchObject({ reply: { answer: "none", timed_out: true } });
   });
 
@@ -138,7 +138,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     late.release();
     // Cancelling what has ended changes nothing and says how it ended.
     if (first === "answer") expect(await lost).toMatchObject({ value: { state: { status: "completed" } } });
-    else expect(await lost).toBe("WAIT_ALREADY_ANSWERED");
+    else expect(await lost).toBe("RUN_NOT_WAITING");
     const { state } = await b.engine.getRun(caller, runId, "full");
     expect(state).toEqual(won.state);
     expect(await ledgerProblems(b.store, state)).toEqual([]);

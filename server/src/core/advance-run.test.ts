@@ -163,6 +163,27 @@ describe("on_error", () => {
     expect(state).toMatchObject({ status: "failed", error: { node_id: "general", message: 'no such key: "none"' } });
   });
 
+  test("the workflow's handler is not come to again before the run has rested", () => {
+    const graph = {
+      it: failing,
+      general: { assign: { values: { tried: "${vars.?tried.orValue(0) + 1}" } }, next: [{ to: "it" }] },
+      end,
+    } satisfies Nodes;
+    const { state } = runOf(graph, { workflow: { onError: "general" } });
+    expect(state).toMatchObject({ status: "failed", vars: { tried: 1 }, error: { node_id: "it" } });
+  });
+
+  test("the workflow's handler is come to again after a rest", () => {
+    const graph = {
+      it: failing,
+      general: { askUser: { prompt: "again?" }, next: [{ to: "it" }] },
+      end,
+    } satisfies Nodes;
+    const first = runOf(graph, { workflow: { onError: "general" } });
+    expect(first.state).toMatchObject({ status: "waiting", node: "general" });
+    expect(first.state.handlingError).toBeUndefined();
+  });
+
   test("a chain of handlers: the error is the last one, until the next", () => {
     const graph: Nodes = {
       it: { ...failing, onError: "second" },

@@ -144,7 +144,7 @@ describe("an answer that does not fit is refused, and the question stays open", 
         },
       },
       { answer: { a: { n: "1", m: "2" } } },
-      ["payload.answer/a/n", "payload.answer/a/m"],
+      ["payload.answer.a.n", "payload.answer.a.m"],
     ],
     [
       "free text that does not fit the schema",

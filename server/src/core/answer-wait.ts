@@ -2,7 +2,7 @@ import { type Decision, DecisionBuilder } from "./decision.ts";
 import type { Instant } from "./duration.ts";
 import { DomainError, type FieldProblem } from "./errors.ts";
 import { canonicalJson, deepEqual, type Json, type JsonObject } from "./json.ts";
-import type { PatchOp } from "./pointer.ts";
+import { fieldPath, type PatchOp } from "./pointer.ts";
 import type { RunState } from "./run.ts";
 import { completeStep } from "./settle-step.ts";
 import type { Wait } from "./wait.ts";
@@ -81,7 +81,10 @@ function answerProblems(wait: Wait, node: WorkflowNode, payload: Json): FieldPro
   const isFreeText = wait.allow_free_text === true && typeof answer === "string";
   if (!isChoice && !isFreeText) return [{ path: "payload.answer", message: "is not one of the choices" }];
   const validator = node.kind.type === "ask_user" ? node.kind.answerValidator : undefined;
-  return (validator?.validate(answer) ?? []).map(({ path, message }) => ({ path: `payload.answer${path}`, message }));
+  return (validator?.validate(answer) ?? []).map(({ path, message }) => ({
+    path: fieldPath("payload.answer", path),
+    message,
+  }));
 }
 
 function eventResult(draft: DecisionBuilder, wait: Wait): PatchOp[] {

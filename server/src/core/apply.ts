@@ -33,7 +33,7 @@ export function apply(run: RunState | undefined, record: StepRecordDraft, given?
   assert.equal(record.seq, run.seq + 1, "a ledger is gapless");
   assert(record.time >= run.updateTime, "a record is never before the previous one");
   const result = resultOf(body, givenValue);
-  const { wait: _wait, ...rest } = run;
+  const { wait: _wait, handlingError: _handlingError, ...rest } = run;
   const end = STATUS_BY_END[record.kind];
   const isStep = record.kind === "step.completed" || record.kind === "step.failed" || (end && body.status);
   const keepsWait = record.kind === "run.paused" || record.kind === "run.unpaused";
@@ -44,6 +44,7 @@ export function apply(run: RunState | undefined, record: StepRecordDraft, given?
     status: end ?? (wait === undefined ? "running" : "waiting"),
     paused: end === undefined ? (body.paused ?? run.paused) : false,
     cancelling: run.cancelling || record.kind === "run.cancel_requested",
+    ...(isHandlingError(run, body) ? { handlingError: true as const } : {}),
     node: body.to ?? run.node,
     vars,
     ...(wait === undefined ? {} : { wait }),
@@ -58,6 +59,12 @@ export function apply(run: RunState | undefined, record: StepRecordDraft, given?
     ...(end === undefined ? {} : { endTime: record.time }),
     seq: record.seq,
   };
+}
+
+function isHandlingError(run: RunState, body: RecordBody): boolean {
+  if (body.handled_by === "workflow") return true;
+  const isResting = body.wait !== undefined || body.calls !== undefined;
+  return run.handlingError === true && !isResting;
 }
 
 /** Folds a whole ledger from its first record. */

@@ -48,6 +48,7 @@ export function consumeEvent(
   completeStep(draft, workflow, node, {
     ...(draft.run.wait === undefined ? { effect: { type: "wait_event", payload: {} } } : {}),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(event.actorId === undefined ? {} : { actorId: event.actorId }),
     result: valueResult({ name, payload, event_id: eventId, emit_time: emitTime, timed_out: false }),
     cursors,
   });

@@ -213,3 +213,13 @@ function owned<T extends Json>(container: T, own: Set<Json>): T {
   own.add(container);
   return container;
 }
+
+/** The field path of what a JSON Pointer points to in the field `field`: `/a/0/b` in `vars` is `vars.a[0].b`. */
+export function fieldPath(field: string, pointer: string): string {
+  const segments = pointer.split("/").slice(1);
+  const names = segments.map((segment) => {
+    const name = segment.replaceAll("~1", "/").replaceAll("~0", "~");
+    return isIndex(name) ? `[${name}]` : `.${name}`;
+  });
+  return field + names.join("");
+}

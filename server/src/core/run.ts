@@ -35,6 +35,8 @@ export type RunState = {
   readonly paused: boolean;
   /** A cancel was asked for and `on_cancel` is running: whatever ends the run now ends it as cancelled. */
   readonly cancelling: boolean;
+  /** The workflow's `on_error` was taken, and the run has not waited for anything since. */
+  readonly handlingError?: true;
   readonly node: string;
   readonly vars: Json;
   /** Invariant: present exactly when status is "waiting". */

@@ -95,7 +95,10 @@ export function completeStep(
   failStep(draft, workflow, node, moved.failure);
 }
 
-/** Fails a node: its `on_error` takes over, else the workflow's, else the run has failed. */
+/**
+ * Fails a node: its `on_error` takes over, else the workflow's, else the run has failed. What fails while the workflow's
+ * handler is at work does not come to it again before the run has rested: it would turn in circles.
+ */
 export function failStep(
   draft: DecisionBuilder,
   workflow: Workflow,
@@ -106,12 +109,13 @@ export function failStep(
   const error: Failure = { ...failure, node_id: node.nodeId };
   const facts: RecordFacts = { ...more.facts, nodeId: node.nodeId };
   const body = { status: "failed", ...more.body, error } as const;
-  const target = node.onError ?? (draft.run.cancelling ? undefined : workflow.onError);
-  // The workflow's error handler does not handle its own failure: it would turn in circles.
-  if (target !== undefined && !(node.onError === undefined && target === node.nodeId)) {
-    draft.record("step.failed", { ...body, to: target }, facts);
+  const { cancelling, handlingError } = draft.run;
+  if (node.onError !== undefined) {
+    draft.record("step.failed", { ...body, to: node.onError }, facts);
+  } else if (workflow.onError !== undefined && !cancelling && handlingError === undefined) {
+    draft.record("step.failed", { ...body, to: workflow.onError, handled_by: "workflow" }, facts);
   } else {
-    draft.record(draft.run.cancelling ? "run.cancelled" : "run.failed", body, facts);
+    draft.record(cancelling ? "run.cancelled" : "run.failed", body, facts);
   }
 }
 

@@ -74,7 +74,7 @@ describe("vars that do not fit are refused", () => {
 
   test.each<[string, object, string[]]>([
     ["a name is missing", {}, ["vars"]],
-    ["a value is of another type", { a: "1" }, ["vars/a"]],
+    ["a value is of another type", { a: "1" }, ["vars.a"]],
   ])("%s", (_what, vars, paths) => {
     const refusal = refusalOf(() => start({ vars: vars as never }, { varsSchema }));
     expect(refusal.reason).toBe("VARS_INVALID");

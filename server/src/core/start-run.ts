@@ -5,7 +5,7 @@ import { apply } from "./apply.ts";
 import type { Decision } from "./decision.ts";
 import { waitIdOf } from "./identifiers.ts";
 import { assertJson, canonicalJson, type JsonObject } from "./json.ts";
-import { applyPatch, type PatchOp } from "./pointer.ts";
+import { applyPatch, fieldPath, type PatchOp } from "./pointer.ts";
 import type { RecordBody, StepRecordDraft } from "./step-record.ts";
 import type { Limits, Workflow } from "./workflow.ts";
 
@@ -43,7 +43,7 @@ export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision 
   if (problems.length > 0) {
     throw new DomainError("VARS_INVALID", "The vars do not fit the workflow's schema.", {
       metadata: { workflow_id: workflow.workflowId },
-      problems: problems.map(({ path, message }) => ({ path: `vars${path}`, message })),
+      problems: problems.map(({ path, message }) => ({ path: fieldPath("vars", path), message })),
     });
   }
   const limits = { ...workflow.limits, ...stimulus.limits };

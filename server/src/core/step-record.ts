@@ -71,6 +71,8 @@ export type RecordBody = {
   calls?: Call[];
   /** The node that the run moves to. */
   to?: string;
+  /** Whose `on_error` took the failure; absent where it was the node's own, or nobody's. */
+  handled_by?: "workflow";
   /** Event cursors that this record sets. */
   cursors?: EventCursor[];
   /** The run's output: a value, or the whole result. */

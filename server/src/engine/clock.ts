@@ -25,7 +25,10 @@ export function createClock(wallMicros: () => number = machineMicros): Clock {
       return instantFromEpochMicros(last);
     },
     observe(databaseNow) {
-      offsetMicros = epochMicrosOf(databaseNow) - wallMicros();
+      const micros = epochMicrosOf(databaseNow);
+      offsetMicros = micros - wallMicros();
+      // A reply may be late: what the database called due by a newer one is due all the same.
+      last = Math.max(last, micros);
     },
   };
 }

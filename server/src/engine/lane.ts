@@ -108,6 +108,19 @@ export function createLane(options: {
   }
 
   async function settle(unknownBatchNo: number): Promise<"committed" | "void"> {
+    // What is gathered behind the batch was never sent, so its callers can be told before anything is known of the batch.
+    const impatience = setInterval(() => {
+      const error = new StoreUnavailableError("what became of the batch before is not known yet");
+      for (const waiting of gathered.splice(0)) waiting.reject(error);
+    }, UNAVAILABLE_RETRY_MS);
+    try {
+      return await settleForSure(unknownBatchNo);
+    } finally {
+      clearInterval(impatience);
+    }
+  }
+
+  async function settleForSure(unknownBatchNo: number): Promise<"committed" | "void"> {
     for (;;) {
       try {
         return await store.settleBatch(lease.laneId, unknownBatchNo);

@@ -1,9 +1,11 @@
 import { fold } from "../core/apply.ts";
 import { DomainError } from "../core/errors.ts";
-import type { Json } from "../core/json.ts";
+import { canonicalJson, type Json } from "../core/json.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
+import type { StepRecordDraft } from "../core/step-record.ts";
 import type { RunKey, StoredRun, StoredWait } from "../store/contract.ts";
 import type { Caller, RunView } from "./api.ts";
+import { RUN_FORMAT } from "./build-transition.ts";
 import { type EngineContext, viewOf } from "./context.ts";
 import { OwnedElsewhereError, perform } from "./perform.ts";
 
@@ -48,18 +50,22 @@ async function replyAgain(
   wait: StoredWait,
 ): Promise<StoredRun> {
   const closing = wait.closing!;
-  const isSame = closing.by === "answer" && request.requestId !== undefined && closing.requestId === request.requestId;
-  if (!isSame) {
-    throw new DomainError("WAIT_ALREADY_ANSWERED", `Wait ${request.waitId} has ended already (by ${closing.by}).`, {
-      metadata: { run_id: key.runId, wait_id: request.waitId, closed_by: closing.by, close_time: closing.closeTime },
-    });
+  const metadata = { run_id: key.runId, wait_id: request.waitId, closed_by: closing.by, close_time: closing.closeTime };
+  if (closing.by !== "answer") {
+    throw new DomainError("RUN_NOT_WAITING", `Wait ${request.waitId} has ended by ${closing.by}.`, { metadata });
   }
-  const state = fold(await readLedger(context, key, closing.runSeq));
-  return { state: state!, headHash: "", requestDigest: "", format: 0 };
+  const answered = new DomainError("WAIT_ALREADY_ANSWERED", `Wait ${request.waitId} was answered already.`, {
+    metadata,
+  });
+  if (request.requestId === undefined || closing.requestId !== request.requestId) throw answered;
+  const drafts = await readLedger(context, key, closing.runSeq);
+  const answer = drafts.findLast(({ body }) => body.request_id === request.requestId);
+  if (answer?.given !== canonicalJson(request.payload)) throw answered;
+  return { state: fold(drafts)!, headHash: "", requestDigest: "", format: RUN_FORMAT };
 }
 
-async function readLedger(context: EngineContext, key: RunKey, untilSeq: number) {
-  const drafts = [];
+async function readLedger(context: EngineContext, key: RunKey, untilSeq: number): Promise<StepRecordDraft[]> {
+  const drafts: StepRecordDraft[] = [];
   while (drafts.length < untilSeq) {
     const limit = Math.min(RECORDS_PAGE, untilSeq - drafts.length);
     const records = await context.store.listStepRecords(key, drafts.length, limit);

@@ -15,7 +15,8 @@ export async function wake(context: EngineContext, key: RunKey): Promise<Perform
     // A run that another server computes on looks for itself when it comes to a wait; one that is gone never will.
     if (error instanceof OwnedElsewhereError) return undefined;
     if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return undefined;
-    if (error instanceof DomainError && error.reason === "TRANSITION_REJECTED") return await failRejected(context, key, error);
+    if (error instanceof DomainError && error.reason === "TRANSITION_REJECTED")
+      return await failRejected(context, key, error);
     if (error instanceof DomainError) {
       const isExpected = ["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"].includes(error.reason);
       if (!isExpected)

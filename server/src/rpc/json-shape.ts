@@ -3,6 +3,7 @@
 import { type DescEnum, type DescField, type DescMessage, fromJson, ScalarType } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { FieldProblem } from "../core/errors.ts";
+import { parseInstant } from "../core/duration.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import { dottedPath, type Segment } from "./field-path.ts";
 
@@ -95,6 +96,8 @@ export function jsonProblems(desc: DescMessage, json: Json): FieldProblem[] {
   const checkWellKnown = (message: DescMessage, value: Json): void => {
     try {
       fromJson(message, value);
+      // Days that do not exist are taken for later ones by JavaScript's dates.
+      if (message.typeName === "google.protobuf.Timestamp") parseInstant(String(value));
     } catch {
       report(WELL_KNOWN[message.typeName] ?? "is not of the right form");
     }

@@ -296,7 +296,7 @@ describe("7. Answers", () => {
       "what the schema refuses, deep down",
       { answerSchema: { type: "object", properties: { items: { items: { type: "number" } } } } },
       { answer: { items: [1, "two"] } },
-      "payload.answer/items/1",
+      "payload.answer.items[1]",
     ],
     [
       "a choice that the schema refuses",

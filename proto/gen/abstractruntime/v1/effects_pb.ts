@@ -37,7 +37,7 @@ export type AskUser = Message<"abstractruntime.v1.AskUser"> & {
   /**
    * What the person should see beside the question, any JSON; strings in it may be templates.
    *
-   * Absent if there is nothing. At most 1 MiB.
+   * Absent if there is nothing. The whole question takes at most 256 KiB when its templates are evaluated.
    *
    * @generated from field: google.protobuf.Value details = 2;
    */
@@ -366,7 +366,7 @@ export type ToolCall = Message<"abstractruntime.v1.ToolCall"> & {
   /**
    * The name of the call in the results; a model's own call id, say.
    *
-   * If empty, the number of the call in the list, from 0. At most 64 KiB; may be a template that gives at most 256 characters.
+   * If empty, `call_1` for the first call of the list, `call_2` for the second, and so on. At most 64 KiB; may be a template that gives at most 256 characters.
    *
    * @generated from field: string call_id = 3;
    */

@@ -51,7 +51,7 @@ export type Failure = Message<"abstractruntime.v1.Failure"> & {
   /**
    * The node that failed.
    *
-   * Empty if no node did, as when the run spent its run_timeout.
+   * For a limit of the run, such as its run_timeout, the node at which the run stood.
    *
    * @generated from field: string node_id = 4;
    */

@@ -1743,7 +1743,7 @@ export const RuntimeService: GenService<{
   /**
    * Lets a paused run go on. What became due in the meantime happens now.
    *
-   * Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_NOT_PAUSED, RUN_ENDED (FAILED_PRECONDITION).
+   * Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_NOT_PAUSED (FAILED_PRECONDITION), also for a run that has ended.
    *
    * Retry: safe; RUN_NOT_PAUSED may be the answer to one's own first try.
    *

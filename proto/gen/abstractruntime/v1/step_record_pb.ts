@@ -197,7 +197,7 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   workflowDigest: string;
 
   /**
-   * The record's hash: SHA-256 over its header, as 64 lower-case hex digits. The next record's header holds it.
+   * The record's hash: SHA-256 over a domain prefix and its header (docs/ledger-format.md), as 64 lower-case hex digits. The next record's header holds it.
    *
    * @generated from field: string hash = 21;
    */

@@ -11,6 +11,7 @@ type StateRest = Pick<
   | "limits"
   | "channels"
   | "cancelling"
+  | "handlingError"
   | "wait"
   | "calls"
   | "steps"
@@ -27,6 +28,7 @@ export function encodeStateRest(state: RunState): string {
     limits: state.limits,
     channels: state.channels,
     cancelling: state.cancelling,
+    ...(state.handlingError === undefined ? {} : { handlingError: state.handlingError }),
     ...(state.wait === undefined ? {} : { wait: state.wait }),
     calls: state.calls,
     steps: state.steps,
