@@ -9,11 +9,11 @@ import { DomainError, type FieldProblem } from "./errors.ts";
 import { assertJson, canonicalJson, deepEqual, type Json, type JsonObject } from "./json.ts";
 
 /** Longest schema, UTF-8 bytes: compiling makes about ten times as much code. */
-export const SCHEMA_BYTES_MAX = 64 * 1024;
+const SCHEMA_BYTES_MAX = 64 * 1024;
 /** How deep a schema may nest. */
-export const SCHEMA_DEPTH_MAX = 32;
+const SCHEMA_DEPTH_MAX = 32;
 /** Schemas within a schema: each becomes code that is compiled when a graph is registered, about 0.1 ms apiece. */
-export const SUBSCHEMAS_MAX = 1_000;
+const SUBSCHEMAS_MAX = 1_000;
 
 /** How many problems a caller is told. */
 const PROBLEMS_MAX = 10;

@@ -121,7 +121,7 @@ async function wantedRun(
 }
 
 /** Whether a run is one that a filter asks for. */
-export function matchesFilter(run: RunState, filter: RunFilter): boolean {
+function matchesFilter(run: RunState, filter: RunFilter): boolean {
   const isOf = (wanted: string | number | boolean | undefined, actual: unknown) =>
     wanted === undefined || wanted === actual;
   return (

@@ -97,7 +97,7 @@ export function jsonProblems(desc: DescMessage, json: Json): FieldProblem[] {
     try {
       fromJson(message, value);
       // Days that do not exist are taken for later ones by JavaScript's dates.
-      if (message.typeName === "google.protobuf.Timestamp") parseInstant(String(value));
+      if (message.typeName === "google.protobuf.Timestamp") parseInstant(value as string);
     } catch {
       report(WELL_KNOWN[message.typeName] ?? "is not of the right form");
     }

@@ -87,7 +87,7 @@ export async function waitForDatabase(url: string, options: WaitForDatabaseOptio
 
 /** Names the place a database URL points to as `host:port/database`, without user and password.
  *  @throws {DatabaseSetupError} URL_INVALID */
-export function databasePlace(url: string): string {
+function databasePlace(url: string): string {
   if (!/^postgres(ql)?:\/\//.test(url)) {
     throw new DatabaseSetupError("URL_INVALID", "DATABASE_URL must begin with postgres:// or postgresql://");
   }

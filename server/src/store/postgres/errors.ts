@@ -59,11 +59,11 @@ const DATA_CLASSES = new Set([
 ]);
 
 /** How often a statement that lost against others is sent again. */
-export const CONTENTION_RETRIES_MAX = 3;
+const CONTENTION_RETRIES_MAX = 3;
 
 /** A statement without a reply for so long is given up: the database hangs, or the way to it is cut. Far above what any
  *  statement of this store takes, far below what TCP takes to notice. */
-export const CALL_TIMEOUT_MS = 15_000;
+const CALL_TIMEOUT_MS = 15_000;
 
 /** A reply that did not come in time. */
 class CallTimeoutError extends Error {}
@@ -73,7 +73,7 @@ function codeOf(error: unknown): string {
 }
 
 /** Whether the statement lost against others and nothing of it was committed. */
-export function isContention(error: unknown): boolean {
+function isContention(error: unknown): boolean {
   return CONTENTION.has(codeOf(error));
 }
 
