@@ -6,6 +6,8 @@ import { type Config, ConfigError, loadConfig } from "./config.ts";
 import { startServer } from "./serve.ts";
 import { DatabaseSetupError } from "./store/postgres/embedded-wait.ts";
 
+/** Below the 30 s that orchestrators usually give. */
+const STOP_MS_MAX = 20_000;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 process.exitCode = await runCli(process.argv.slice(2), {
@@ -37,6 +39,11 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
   try {
     const server = await startServer(config, log, stopping.signal);
     const failure = await Promise.race([told, server.failed]);
+    // Whatever hangs, a database that stands still for instance, is not waited for longer than whoever stops us would wait.
+    setTimeout(() => {
+      log.error("stopping took too long; what was not finished is gone on with at the next start");
+      process.exit(1);
+    }, STOP_MS_MAX).unref();
     await server.stop();
     if (failure !== undefined) throw failure;
     log.info("stopped");

@@ -88,7 +88,8 @@ function answerProblems(wait: Wait, node: WorkflowNode, payload: Json): FieldPro
 }
 
 function eventResult(draft: DecisionBuilder, wait: Wait): PatchOp[] {
-  const rest = { name: wait.names![0]!, event_id: null, emit_time: draft.now, timed_out: false };
+  const name = wait.names!.find((one) => !one.endsWith("*")) ?? null;
+  const rest = { name, event_id: null, emit_time: draft.now, timed_out: false };
   return [
     { op: "set", path: "", value: rest },
     { op: "set", path: "/payload", of: "given" },

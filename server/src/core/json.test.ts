@@ -280,3 +280,10 @@ describe("parseOwnJson", () => {
     expect(() => parseJson("52440573493784730")).toThrow(expect.objectContaining({ reason: "NUMBER_NOT_EXACT" }));
   });
 });
+
+test("a payload is bounded as protobuf too: a list of numbers is several times larger there", () => {
+  const refused = refusalOf(() => assertJson(Array.from({ length: 150_000 }, () => 1)));
+  expect(refused).toMatchObject({ reason: "PAYLOAD_TOO_LARGE" });
+  expect(() => assertJson("x".repeat(1024 * 1024 - 2))).not.toThrow();
+  expect(() => assertJson(Array.from({ length: 80_000 }, () => 1))).not.toThrow();
+});

@@ -10,6 +10,11 @@ export const JSON_DEPTH_MAX = 32;
 /** How long a payload's text may be, in UTF-8 bytes: three of them fit in a message that stock gRPC clients still take. */
 export const JSON_BYTES_MAX = 1024 * 1024;
 
+/** How much larger than its text may be as google.protobuf.Value: two such payloads fit in a message of 3 MiB. */
+const WIRE_FACTOR_MAX = 1.25;
+/** Bytes of tags and lengths around a scalar in a list or a map, about; a container has them twice. */
+const WIRE_OVERHEAD = 4;
+
 /** Bounds for one value; a request body that wraps payloads needs wider ones than a payload. */
 export type JsonBounds = { depthMax?: number; bytesMax?: number };
 
@@ -310,12 +315,17 @@ export function assertJson(value: unknown, bounds: JsonBounds = {}): asserts val
   const depthMax = bounds.depthMax ?? JSON_DEPTH_MAX;
   const bytesMax = bounds.bytesMax ?? JSON_BYTES_MAX;
   const path: (string | number)[] = [];
+  // A number takes two bytes as text and eleven as a google.protobuf.Value in a list, so both forms are bounded.
+  const wireBytesMax = Math.max(bytesMax, JSON_BYTES_MAX) * WIRE_FACTOR_MAX;
   let bytes = 0;
+  let wireBytes = 0;
 
   // A value that shares its parts can be far larger than its memory, so the count stops the walk and not only the result.
-  const count = (more: number): void => {
+  const count = (more: number, moreOnWire = 0): void => {
     bytes += more;
+    wireBytes += moreOnWire;
     if (bytes > bytesMax) throw tooLarge(bytesMax);
+    if (wireBytes > wireBytesMax) throw tooLarge(wireBytesMax, "in protobuf");
   };
   const pointerAt = (depth: number): string => pointerOf(path.slice(0, depth));
 
@@ -331,26 +341,26 @@ export function assertJson(value: unknown, bounds: JsonBounds = {}): asserts val
       else if (code < 0x800) size += 2;
       else size += code >= 0xd800 && code <= 0xdfff ? 2 : 3;
     }
-    count(size);
+    count(size, size + WIRE_OVERHEAD);
   };
 
   const check = (item: unknown, depth: number): void => {
-    if (item === null) return count(4);
+    if (item === null) return count(4, WIRE_OVERHEAD);
     switch (typeof item) {
       case "string":
         return checkString(item, depth);
       case "boolean":
-        return count(item ? 4 : 5);
+        return count(item ? 4 : 5, WIRE_OVERHEAD);
       case "number":
         if (!Number.isFinite(item)) throw notExact(pointerAt(depth));
-        return count(String(item).length);
+        return count(String(item).length, WIRE_OVERHEAD + 8);
       case "object":
         break;
       default:
         throw invalid(`a value of type ${typeof item} is not JSON`, pointerAt(depth));
     }
     if (depth >= depthMax) throw tooDeep(depthMax, pointerAt(depth));
-    count(2);
+    count(2, 2 * WIRE_OVERHEAD);
     if (Array.isArray(item)) {
       for (let i = 0; i < item.length; i++) {
         path[depth] = i;
@@ -473,8 +483,8 @@ function tooDeep(depthMax: number, pointer: string): DomainError {
   return refusal("PAYLOAD_TOO_DEEP", `more than ${depthMax} levels deep`, pointer);
 }
 
-function tooLarge(bytesMax: number): DomainError {
-  return new DomainError("PAYLOAD_TOO_LARGE", `more than ${bytesMax} bytes of JSON text`, {
+function tooLarge(bytesMax: number, form = "of JSON text"): DomainError {
+  return new DomainError("PAYLOAD_TOO_LARGE", `more than ${bytesMax} bytes ${form}`, {
     metadata: { bytes_max: String(bytesMax) },
   });
 }

@@ -43,7 +43,7 @@ export type RunState = {
   readonly wait?: Wait;
   /** Invariant: empty unless status is "running". */
   readonly calls: readonly Call[];
-  /** Steps taken: completed, waiting-then-completed and failed ones each count once. */
+  /** Steps taken. One that waits counts when it is done; one that is done but finds no edge counts for both. */
   readonly steps: number;
   /** Which history this is: a restore begins a new one, so that its effects get new keys. */
   readonly epoch: number;

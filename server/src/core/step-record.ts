@@ -102,6 +102,6 @@ export type StepRecordDraft = {
   /** The workflow's digest; seq 1 only. */
   workflow?: string;
   body: RecordBody;
-  /** The exact JSON text that an actor sent. */
+  /** What an actor sent, as RFC 8785 text: payloads come as protobuf or JSON, and this form is the same for both. */
   given?: string;
 };

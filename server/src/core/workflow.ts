@@ -201,12 +201,8 @@ export function compileWorkflow(definition: WorkflowDefinition, version = 0): Wo
     const compiled = compileNode(nodeId, node, at, problems);
     if (compiled !== undefined) nodes.set(nodeId, compiled);
   }
-  const found = problems.length;
   checkTargets(definition, problems);
-  // Where an edge leads nowhere or a node is nothing, what leads where cannot be said.
-  if (problems.length === found && Object.values(definition.nodes ?? {}).every((node) => kindsOf(node).length === 1)) {
-    checkPaths(definition, problems);
-  }
+  checkPaths(definition, problems);
   const varsSchema = definition.varsSchema;
   const varsValidator = varsSchema && at("varsSchema", () => compileSchema(varsSchema));
   checkLimits(definition.limits, "limits", problems);
@@ -566,15 +562,16 @@ function rests(node: NodeDefinition): boolean {
 
 /** Finds nodes that nothing leads to, and nodes from which a run neither ends nor ever rests. */
 function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): void {
-  const { nodes } = definition;
+  const nodes = definition.nodes ?? {};
+  // Targets that do not exist are problems of their own.
+  const isNode = (nodeId: string | undefined): nodeId is string => nodeId !== undefined && Object.hasOwn(nodes, nodeId);
   const successors = (nodeId: string): string[] => {
     const node = nodes[nodeId]!;
-    return [...(node.next ?? []).map((edge) => edge.to), ...(node.onError ? [node.onError] : [])];
+    const targets = [...(node.next ?? []).map((edge) => edge.to), ...(node.onError ? [node.onError] : [])];
+    return targets.filter(isNode);
   };
   const reached = new Set<string>();
-  const pending = [definition.entryNode, definition.onError, definition.onCancel].filter(
-    (id) => id !== undefined && id !== "",
-  );
+  const pending = [definition.entryNode, definition.onError, definition.onCancel].filter(isNode);
   for (let nodeId = pending.pop(); nodeId !== undefined; nodeId = pending.pop()) {
     if (reached.has(nodeId)) continue;
     reached.add(nodeId);
@@ -596,7 +593,10 @@ function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): v
     ends.push(...(predecessors.get(nodeId) ?? []));
   }
   for (const nodeId of Object.keys(nodes)) {
-    if (!reached.has(nodeId)) problems.push({ path: `nodes.${nodeId}`, message: "nothing leads to this node" });
+    // Without an entry nothing leads anywhere, which is one problem.
+    if (isNode(definition.entryNode) && !reached.has(nodeId)) {
+      problems.push({ path: `nodes.${nodeId}`, message: "nothing leads to this node" });
+    }
     if (!settling.has(nodeId)) {
       problems.push({
         path: `nodes.${nodeId}`,

@@ -4,10 +4,13 @@ import type { DomainError } from "../core/errors.ts";
 import type { Scope } from "../core/event.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
-import type { RunState, RunStatus } from "../core/run.ts";
+import type { RunState } from "../core/run.ts";
 import type { StepRecordDraft } from "../core/step-record.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { Limits, WorkflowDefinition } from "../core/workflow.ts";
+import type { NoticeKind, RunFilter, WaitFilter } from "../store/contract.ts";
+
+export type { NoticeKind, RunFilter, WaitFilter };
 
 /** On whose behalf an operation runs. The tenant comes from the credential only. */
 export type Caller = { tenantId: string };
@@ -55,43 +58,8 @@ export type StartRequest = {
   startAt?: Instant;
 };
 
-export type RunFilter = {
-  workflowId?: string;
-  version?: number;
-  statuses?: readonly RunStatus[];
-  sessionId?: string;
-  actorId?: string;
-  parentRunId?: string;
-  rootRunId?: string;
-  labels?: Readonly<Record<string, string>>;
-  paused?: boolean;
-  waitingReasons?: readonly WaitReason[];
-  createTimeAfter?: Instant;
-  createTimeBefore?: Instant;
-};
-
-export type WaitFilter = {
-  /** Empty: user. */
-  reasons: readonly WaitReason[];
-  workflowId?: string;
-  sessionId?: string;
-  runId?: string;
-  assignee?: string;
-  labels?: Readonly<Record<string, string>>;
-};
-
 /** pageSize 0 means 50; pageToken "" means the first page; nextPageToken "" means there is no more. */
 export type PageRequest = { pageSize: number; pageToken: string };
-
-export type NoticeKind =
-  | "started"
-  | "waiting"
-  | "resumed"
-  | "paused"
-  | "unpaused"
-  | "completed"
-  | "failed"
-  | "cancelled";
 
 /** A message of WatchRuns; without a notice it is a heartbeat. `run` is as it is now, at or after the notice. */
 export type RunsMessage = { cursor: string; notice?: { noticeId: string; kind: NoticeKind; run: RunView } };
@@ -134,7 +102,7 @@ export interface Engine {
       view: "basic" | "full";
     },
   ): Promise<{ runs: RunView[]; nextPageToken: string }>;
-  /** Returns at the end, at a wait whose reason is asked for, or after `timeoutMs` with the run as it is. */
+  /** Returns at the end, at a wait whose reason is asked for (none: user, event, job), or after `timeoutMs` with the run as it is. */
   awaitRun(
     caller: Caller,
     request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },

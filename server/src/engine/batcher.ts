@@ -1,4 +1,4 @@
-/** Requests of one batched read; more wait for the next. */
+/** Requests of one batched read of small rows; more wait for the next. */
 const BATCH_MAX = 500;
 
 /**
@@ -6,7 +6,10 @@ const BATCH_MAX = 500;
  * delay and a busy one asks rarely. A read never shares a batch that was asked before it, so it sees what was committed
  * before it began.
  */
-export function createBatcher<K, V>(readMany: (keys: readonly K[]) => Promise<readonly V[]>): (key: K) => Promise<V> {
+export function createBatcher<K, V>(
+  readMany: (keys: readonly K[]) => Promise<readonly V[]>,
+  batchMax = BATCH_MAX,
+): (key: K) => Promise<V> {
   type Waiting = { key: K; resolve: (value: V) => void; reject: (error: unknown) => void };
   const gathered: Waiting[] = [];
   let reading = false;
@@ -14,7 +17,7 @@ export function createBatcher<K, V>(readMany: (keys: readonly K[]) => Promise<re
   async function readGathered(): Promise<void> {
     reading = true;
     while (gathered.length > 0) {
-      const batch = gathered.splice(0, BATCH_MAX);
+      const batch = gathered.splice(0, batchMax);
       try {
         const values = await readMany(batch.map((waiting) => waiting.key));
         for (const [index, waiting] of batch.entries()) waiting.resolve(values[index]!);

@@ -59,9 +59,27 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
     cancelJobs: (before?.state.calls.length ?? 0) > 0 && after.calls.length === 0,
     consumedMail: facts.consumedMail,
   };
-  let bytes = 1_000;
-  for (const record of sealed) bytes += record.header.length + record.body.length + (record.given?.length ?? 0);
-  return { transition, bytes };
+  return { transition, bytes: bytesOf(transition) };
+}
+
+/** Bytes of rows and statements beside the texts. */
+const BYTES_BESIDE = 1_000;
+
+/** About the bytes that a transition takes in its batch: every text that is sent. */
+function bytesOf(transition: Transition): number {
+  const { state } = transition.after;
+  let bytes = BYTES_BESIDE;
+  for (const { header, body, given } of transition.records) bytes += textBytes(header, body, given);
+  if (transition.varsChanged) bytes += textBytes(JSON.stringify(state.vars));
+  if (transition.outputChanged) bytes += textBytes(JSON.stringify(state.output));
+  if (transition.openWait !== undefined) bytes += textBytes(JSON.stringify(transition.openWait));
+  for (const { payload } of transition.events) bytes += textBytes(JSON.stringify(payload));
+  for (const { payload } of transition.jobs) bytes += textBytes(JSON.stringify(payload));
+  return bytes;
+}
+
+function textBytes(...texts: (string | undefined)[]): number {
+  return texts.reduce((sum, text) => sum + (text === undefined ? 0 : Buffer.byteLength(text)), 0);
 }
 
 function openedWait(before: RunState | undefined, plan: Plan): Transition["openWait"] {

@@ -5,6 +5,7 @@ import type { Instant } from "../core/duration.ts";
 import type { RunState } from "../core/run.ts";
 import type { Mail, RunKey, Store, StoredRun } from "../store/contract.ts";
 import type { BlockedReason, RunView } from "./api.ts";
+import type { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";
 import type { Lane } from "./lane.ts";
 import type { NoticeHub } from "./notice-hub.ts";
@@ -13,7 +14,7 @@ import type { WorkflowCache } from "./workflow-cache.ts";
 
 /** Intervals and bounds of the engine; tests run them shorter. */
 export type EngineSettings = {
-  /** Lanes of a server: two keep the database busy while the other's batch is being gathered. */
+  /** Lanes of a server: each is one batch in flight, so more of them only means smaller batches. */
   lanes: number;
   /** How often the server renews its lease and looks around. */
   lookAroundMs: number;
@@ -25,12 +26,12 @@ export type EngineSettings = {
   heartbeatMs: number;
   /** How often watchers look for themselves while other servers are there, in case a notice was lost. */
   pollMs: number;
-  /** Items waiting in the lanes above which new runs are refused; above twice as many, everything. */
+  /** Items waiting in the lanes above which new runs are refused; above twice as many, events too. The rest keeps its room. */
   pendingMax: number;
 };
 
 export const SETTINGS_DEFAULT: EngineSettings = {
-  lanes: 2,
+  lanes: 4,
   lookAroundMs: 2_000,
   leaseMs: 10_000,
   strayMs: 10_000,
@@ -56,6 +57,7 @@ export type EngineContext = {
   laneOf(key: RunKey): Lane;
   /** Whether a lane is one of this server's that are open. */
   isOwnLane(laneId: number): boolean;
+  readonly admission: Admission;
   /** Items waiting in all lanes. */
   pending(): number;
   /** Whether other servers use the database. */

@@ -10,6 +10,7 @@ import type { Channel, EventQuery } from "../core/event.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
 import { compileWorkflow, workflowDigest } from "../core/workflow.ts";
 import type { Mail, RunKey, Store, StoredWait, StoredWorkflow, Surroundings } from "../store/contract.ts";
+import { createAdmission } from "./admission.ts";
 import { type AdvanceQueue, advanceRun } from "./advance-run.ts";
 import type { Engine, WaitView, WorkflowView } from "./api.ts";
 import { awaitRun } from "./await-run.ts";
@@ -43,6 +44,8 @@ import { createWorkflowCache, versionUnknown, workflowUnknown } from "./workflow
 
 /** Runs claimed at once from servers that are gone. */
 const CLAIM_MAX = 500;
+/** Runs read at once: each may hold 2 MiB. */
+const LOADS_MAX = 50;
 const STRAYS_MAX = 200;
 /** How long a stopping server waits for what it has in hand. */
 const STOP_MS = 5_000;
@@ -67,6 +70,7 @@ export function createEngine(options: {
   const hub = createNoticeHub();
   const advancing: AdvanceQueue = new Set();
   let isStopping = false;
+  let lastProgress = "";
   let strayTimer: NodeJS.Timeout | undefined;
   let pollTimer: NodeJS.Timeout | undefined;
   let claiming: Promise<void> | undefined;
@@ -77,7 +81,7 @@ export function createEngine(options: {
     log,
     name: randomUUID(),
     hasOthers: lease.hasOthers,
-    onRun: (key) => hub.publish(key, undefined, true),
+    onRun: (key) => hub.publish(key, undefined),
     onMail: (key) => context.deliverMail(key),
     onMore: () => hub.publishToAll(),
   });
@@ -86,10 +90,10 @@ export function createEngine(options: {
     clock,
     log,
     settings,
-    workflows: createWorkflowCache(store),
+    workflows: createWorkflowCache(store, log),
     hub,
     runs: createRunTable(),
-    loadRun: createBatcher((keys: readonly RunKey[]) => store.loadRuns(keys)),
+    loadRun: createBatcher((keys: readonly RunKey[]) => store.loadRuns(keys), LOADS_MAX),
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
       const all = await store.listMail(keys);
       return keys.map((key): Mail[] =>
@@ -104,6 +108,7 @@ export function createEngine(options: {
       return lease.laneOf(key);
     },
     isOwnLane: lease.isOwnLane,
+    admission: createAdmission(lease.pending, settings.pendingMax),
     pending: lease.pending,
     hasOthers: lease.hasOthers,
     isStopping: () => isStopping,
@@ -152,10 +157,20 @@ export function createEngine(options: {
     if (!isStopping) strayTimer = setTimeout(() => void sweep(), settings.strayMs);
   }
 
-  function poll(): void {
+  /** Has watchers look for themselves if anything was committed anywhere: a notice of another server may be lost. */
+  async function poll(): Promise<void> {
     // Without other servers everything is published in this process.
-    if (lease.hasOthers()) hub.publishToAll();
-    pollTimer = setTimeout(poll, settings.pollMs);
+    if (lease.hasOthers() && hub.watchers > 0) {
+      try {
+        const lanes = await store.listLanes(Number.MAX_SAFE_INTEGER);
+        const progress = JSON.stringify(lanes.map(({ laneId, lastBatchNo }) => [laneId, lastBatchNo]));
+        if (progress !== lastProgress) hub.publishToAll();
+        lastProgress = progress;
+      } catch (error) {
+        if (!isExpected(error)) log.error({ err: error }, "looking for news of other servers failed");
+      }
+    }
+    if (!isStopping) pollTimer = setTimeout(() => void poll(), settings.pollMs);
   }
 
   const operations: Engine = {
@@ -311,7 +326,7 @@ export function createEngine(options: {
       await lease.start();
       neighbours.start();
       strayTimer = setTimeout(() => void sweep(), 0);
-      pollTimer = setTimeout(poll, settings.pollMs);
+      pollTimer = setTimeout(() => void poll(), settings.pollMs);
     },
     async stop() {
       isStopping = true;

@@ -38,12 +38,12 @@ export function writePageStart(store: Store, purpose: string, next: PageStart | 
 }
 
 /** Bytes of the texts that one page may hold: with their copies in protobuf and proofs, a reply stays below 3 MiB. */
-const PAGE_BYTES_MAX = 1024 * 1024;
+const PAGE_BYTES_MAX = 512 * 1024;
 /** Entries read at once: each may hold a payload of 1 MiB, so a page that is full of them must not be read whole. */
 const CHUNK = 25;
 
 /**
- * Reads a page in chunks until it holds `limit` entries or about 1 MiB, at least one entry.
+ * Reads a page in chunks until it holds `limit` entries or about 512 KiB, at least one entry.
  * @param startOf where the list goes on behind an entry
  */
 export async function readPage<T, S>(request: {

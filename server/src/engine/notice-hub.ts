@@ -10,7 +10,7 @@ export type NoticeHub = {
   watchRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
   /** Calls back whenever the feed over all runs may have grown. */
   watchFeed(onNews: () => void): () => void;
-  publish(key: RunKey, news: RunNews, inFeed: boolean): void;
+  publish(key: RunKey, news: RunNews): void;
   /** Has every watcher look for itself: something may have been missed. */
   publishToAll(): void;
   readonly watchers: number;
@@ -36,9 +36,9 @@ export function createNoticeHub(): NoticeHub {
       feed.add(onNews);
       return () => feed.delete(onNews);
     },
-    publish(key, news, inFeed) {
+    publish(key, news) {
       for (const onNews of byRun.get(runKeyText(key)) ?? []) onNews(news);
-      if (inFeed) for (const onNews of feed) onNews();
+      for (const onNews of feed) onNews();
     },
     publishToAll() {
       for (const callbacks of byRun.values()) for (const onNews of callbacks) onNews(undefined);

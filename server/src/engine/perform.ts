@@ -10,7 +10,7 @@ import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
 import type { Instant } from "../core/duration.ts";
 import type { Workflow } from "../core/workflow.ts";
 import { BatchRejectedError, type ItemOutcome, type StoredRun } from "../store/contract.ts";
-import { buildTransition, type Plan } from "./build-transition.ts";
+import { buildTransition, type Plan, RUN_FORMAT } from "./build-transition.ts";
 import type { EngineContext } from "./context.ts";
 import type { RunEntry } from "./run-table.ts";
 
@@ -49,6 +49,7 @@ export async function perform(
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
     const before = entry.state ?? (await context.loadRun(key));
     if (before === undefined) throw runUnknown(key.runId);
+    if (before.format > RUN_FORMAT) throw newerFormat(key.runId);
     if (before.ownerLane !== undefined && !context.isOwnLane(before.ownerLane)) {
       if (entry.state === undefined) throw new OwnedElsewhereError();
       // It was remembered under a lane that has ended since, and may have been claimed.
@@ -109,7 +110,7 @@ function settle(context: EngineContext, entry: RunEntry, run: StoredRun, plan: P
   const { key } = entry;
   // A parked run may be changed by any server: only one that is active here is as this server remembers it.
   if (isActive(run.state)) entry.state = run;
-  context.hub.publish(key, run, true);
+  context.hub.publish(key, run);
   context.tellOthers({ run: key });
   for (const command of plan?.commands ?? []) {
     if (command.type === "emit") context.wakeListenersSoon(command.event);
@@ -217,4 +218,10 @@ export function runUnknown(runId: string): DomainError {
 
 export function runEnded(runId: string): DomainError {
   return new DomainError("RUN_ENDED", `Run ${runId} has ended.`, { metadata: { run_id: runId } });
+}
+
+/** A run that a newer release has written: this one would lose what it does not know. */
+function newerFormat(runId: string): DomainError {
+  const message = `Run ${runId} follows the rules of a newer release than this server's; ask another server.`;
+  return new DomainError("DATABASE_UNAVAILABLE", message, { metadata: { run_id: runId }, retryAfterMs: 1_000 });
 }

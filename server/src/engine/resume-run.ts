@@ -1,7 +1,8 @@
-import { fold } from "../core/apply.ts";
+import { apply } from "../core/apply.ts";
 import { DomainError } from "../core/errors.ts";
 import { canonicalJson, type Json } from "../core/json.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
+import type { RunState } from "../core/run.ts";
 import type { StepRecordDraft } from "../core/step-record.ts";
 import type { RunKey, StoredRun, StoredWait } from "../store/contract.ts";
 import type { Caller, RunView } from "./api.ts";
@@ -12,7 +13,7 @@ import { OwnedElsewhereError, perform } from "./perform.ts";
 export type ResumeRequest = { runId: string; waitId: string; payload: Json; requestId?: string; actorId?: string };
 
 /** Records read at once while a reply is made again. */
-const RECORDS_PAGE = 1_000;
+const RECORDS_PAGE = 25;
 
 /**
  * Answers a wait. The same request id again gives the same reply, made again from the ledger.
@@ -58,19 +59,22 @@ async function replyAgain(
     metadata,
   });
   if (request.requestId === undefined || closing.requestId !== request.requestId) throw answered;
-  const drafts = await readLedger(context, key, closing.runSeq);
-  const answer = drafts.findLast(({ body }) => body.request_id === request.requestId);
-  if (answer?.given !== canonicalJson(request.payload)) throw answered;
-  return { state: fold(drafts)!, headHash: "", requestDigest: "", format: RUN_FORMAT };
+  let state: RunState | undefined;
+  let isSame = false;
+  for await (const draft of readLedger(context, key, closing.runSeq)) {
+    state = apply(state, draft);
+    if (draft.body.request_id === request.requestId) isSame = draft.given === canonicalJson(request.payload);
+  }
+  if (state === undefined || !isSame) throw answered;
+  return { state, headHash: "", requestDigest: "", format: RUN_FORMAT };
 }
 
-async function readLedger(context: EngineContext, key: RunKey, untilSeq: number): Promise<StepRecordDraft[]> {
-  const drafts: StepRecordDraft[] = [];
-  while (drafts.length < untilSeq) {
-    const limit = Math.min(RECORDS_PAGE, untilSeq - drafts.length);
-    const records = await context.store.listStepRecords(key, drafts.length, limit);
-    if (records.length === 0) break;
-    drafts.push(...records.map(draftFromSealed));
+/** The records of a run up to a seq, a few at a time. */
+async function* readLedger(context: EngineContext, key: RunKey, untilSeq: number): AsyncGenerator<StepRecordDraft> {
+  for (let seq = 0; seq < untilSeq;) {
+    const records = await context.store.listStepRecords(key, seq, Math.min(RECORDS_PAGE, untilSeq - seq));
+    if (records.length === 0) return;
+    for (const record of records) yield draftFromSealed(record);
+    seq = records.at(-1)!.seq;
   }
-  return drafts;
 }

@@ -17,13 +17,10 @@ export type RunEntry = {
 };
 
 export type RunTable = {
-  readonly size: number;
   /** Runs `work` when every earlier operation on the run has ended. @throws {DomainError} OVERLOADED */
   exclusive<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T>;
   /** The same, never refused: for the run's own next step, without which it would stand still. */
   exclusiveAlways<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T>;
-  /** Whether the run is in hand. */
-  has(key: RunKey): boolean;
   /** Resolves when no operation is under way. */
   idle(): Promise<void>;
 };
@@ -56,10 +53,6 @@ export function createRunTable(): RunTable {
   }
 
   return {
-    get size() {
-      return entries.size;
-    },
-    has: (key) => entries.has(runKeyText(key)),
     idle: () => (entries.size === 0 ? Promise.resolve() : new Promise((resolve) => idleCallbacks.push(resolve))),
     exclusive(key, work) {
       const operations = entries.get(runKeyText(key))?.operations ?? 0;

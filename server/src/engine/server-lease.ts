@@ -101,7 +101,7 @@ export function createServerLease(options: {
   return {
     laneOf(key) {
       if (lanes.length === 0) {
-        throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now.", {
+        throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now; ask again.", {
           retryAfterMs: 1_000,
         });
       }

@@ -19,10 +19,19 @@ const ATTEMPTS_MAX = 5;
  * @throws {DomainError} RUN_EXISTS, VARS_INVALID, WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED, OVERLOADED
  */
 export async function startRun(context: EngineContext, caller: Caller, request: StartRequest): Promise<RunView> {
-  shedStarts(context);
   checkRequest(request);
+  const text = requestText(request);
+  return await context.admission.admit(text.length, () => startAdmitted(context, caller, request, text));
+}
+
+async function startAdmitted(
+  context: EngineContext,
+  caller: Caller,
+  request: StartRequest,
+  text: string,
+): Promise<RunView> {
   const key: RunKey = { tenantId: caller.tenantId, runId: request.runId ?? uuidv7() };
-  const digest = requestDigest(request);
+  const digest = createHash("sha256").update(text).digest("hex");
   const run = await context.runs.exclusive(key, async (entry) => {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       // A repeated start gives its run even if the workflow was archived since.
@@ -68,25 +77,16 @@ async function readChannels(
   return Object.fromEntries(SCOPES.map((scope, index) => [scope, numbers[index]!])) as Record<Scope, number>;
 }
 
-/** New work is shed before results, answers and timers lose their room. */
-function shedStarts(context: EngineContext): void {
-  if (context.pending() < context.settings.pendingMax) return;
-  throw new DomainError("OVERLOADED", "The server has more to commit than it can; start runs later.", {
-    retryAfterMs: 1_000,
-  });
-}
-
 function checkRequest(request: StartRequest): void {
   const problems: { path: string; message: string }[] = [];
   checkLimits(request.limits, "limits", problems);
   if (problems.length > 0) throw new DomainError("REQUEST_INVALID", "The request is not valid.", { problems });
 }
 
-/** What makes two starts the same: everything but the run id. */
-function requestDigest(request: StartRequest): string {
+/** What makes two starts the same: everything but the run id, as RFC 8785 text. */
+function requestText(request: StartRequest): string {
   const { runId: _runId, ...rest } = request;
-  const present = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  return createHash("sha256").update(canonicalJson(present)).digest("hex");
+  return canonicalJson(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)));
 }
 
 function assertSame(run: StoredRun, digest: string): StoredRun {

@@ -7,7 +7,8 @@ import { StoreUnavailableError } from "../store/contract.ts";
 import type { EngineContext } from "./context.ts";
 import { wake } from "./wake-run.ts";
 
-const EVENTS_MAX = 500;
+/** Events read at once: each may hold a payload of 1 MiB. */
+const EVENTS_MAX = 50;
 const LISTENERS_MAX = 200;
 /** How often finished channels are noted: one statement for all of them. */
 const NOTE_MS = 200;
@@ -31,16 +32,18 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     const key = channelKey(channel);
     const { lastNumber, wokenNumber } = await context.store.readWoken(channel);
     let after = Math.max(wokenNumber, finished.get(key)?.number ?? 0);
+    let isComplete = true;
     while (after < lastNumber && !isStopped) {
       const events = await context.store.listEvents(channel, after, EVENTS_MAX);
       if (events.length === 0) break;
       const pairs = new Map(
         events.map((event) => [`${event.key}\n${event.name}`, { name: event.name, key: event.key }]),
       );
-      // Not noted as woken: a sweep comes again, here or at another server.
-      if (!(await wakeAll(channel, [...pairs.values()], takers))) return takers;
+      if (!(await wakeAll(channel, [...pairs.values()], takers))) isComplete = false;
       after = events.at(-1)!.number;
     }
+    // Not noted as woken: a sweep comes again, here or at another server.
+    if (!isComplete) return takers;
     // Numbers may have gaps at the end (duplicates), so the last number itself is what has been passed.
     note(channel, isStopped ? after : Math.max(after, lastNumber));
     return takers;

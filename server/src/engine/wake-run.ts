@@ -15,21 +15,18 @@ export async function wake(context: EngineContext, key: RunKey): Promise<Perform
     // A run that another server computes on looks for itself when it comes to a wait; one that is gone never will.
     if (error instanceof OwnedElsewhereError) return undefined;
     if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return undefined;
-    if (error instanceof DomainError && error.reason === "TRANSITION_REJECTED")
-      return await failRejected(context, key, error);
-    if (error instanceof DomainError) {
+    if (error instanceof DomainError && error.reason !== "TRANSITION_REJECTED") {
       const isExpected = ["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"].includes(error.reason);
       if (!isExpected)
         context.log.warn({ err: error, runId: key.runId }, "a run could not be woken; it is tried again");
       return "missed";
     }
-    context.log.error({ err: error, runId: key.runId }, "waking a run failed");
-    return undefined;
+    return await failWoken(context, key, error);
   }
 }
 
-/** What the database refuses now it refuses always: the run is failed, so that it does not wait for ever. */
-async function failRejected(context: EngineContext, key: RunKey, cause: DomainError): Promise<"missed" | undefined> {
+/** What the database refuses, or core cannot decide, is so the next time too: the run is failed instead of waiting for ever. */
+async function failWoken(context: EngineContext, key: RunKey, cause: unknown): Promise<"missed" | undefined> {
   try {
     const isFailed = await context.runs.exclusive(key, (entry) => failRun(context, entry, cause));
     return isFailed ? undefined : "missed";

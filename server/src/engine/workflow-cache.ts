@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
 import { compileWorkflow, type Workflow } from "../core/workflow.ts";
 import type { Store, StoredWorkflow } from "../store/contract.ts";
@@ -16,7 +17,7 @@ export type WorkflowCache = {
   toStart(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
 };
 
-export function createWorkflowCache(store: Store): WorkflowCache {
+export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
   const compiled = new Map<string, Workflow>();
   type Wanted = { tenantId: string; workflowId: string; version: number };
   const read = createBatcher(async (wanted: readonly Wanted[]) => {
@@ -31,7 +32,7 @@ export function createWorkflowCache(store: Store): WorkflowCache {
 
   function compile(stored: StoredWorkflow): Workflow {
     const key = keyOf(stored.tenantId, stored.workflowId, stored.version);
-    const workflow = compiled.get(key) ?? compileWorkflow(stored.definition, stored.version);
+    const workflow = compiled.get(key) ?? compileStored(stored, log);
     compiled.delete(key);
     compiled.set(key, workflow);
     if (compiled.size > COMPILED_MAX) compiled.delete(compiled.keys().next().value!);
@@ -62,6 +63,21 @@ export function createWorkflowCache(store: Store): WorkflowCache {
       return compile(stored);
     },
   };
+}
+
+/**
+ * Compiles a version that was accepted once. One that this release does not accept any more has no nodes: its runs can be
+ * cancelled, paused and failed, and a run that has to take a step is failed visibly instead of standing still.
+ */
+function compileStored(stored: StoredWorkflow, log: Logger): Workflow {
+  const { definition, version, workflowId, digest } = stored;
+  try {
+    return compileWorkflow(definition, version);
+  } catch (error) {
+    log.error({ err: error, workflowId, version }, "a registered workflow cannot be used by this release");
+    const { entryNode } = definition;
+    return { workflowId, version, digest, definition, entryNode, nodes: new Map(), limits: {}, commitEveryStep: false };
+  }
 }
 
 function keyOf(tenantId: string, workflowId: string, version: number): string {

@@ -66,7 +66,7 @@ test.each([
   [
     "awaitRun",
     () => runtime.awaitRun({ runId: "r" }),
-    [{ runId: "r", reasons: ["user", "event", "job"], timeoutMs: 30_000, signal: expect.any(AbortSignal) as unknown }],
+    [{ runId: "r", reasons: [], timeoutMs: 30_000, signal: expect.any(AbortSignal) as unknown }],
   ],
   [
     "awaitRun",

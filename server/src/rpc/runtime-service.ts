@@ -35,8 +35,6 @@ import { definitionFromProto, matchesWorkflowFilter, workflowToProto } from "./w
 
 /** CONTRACT.md, rule 13. */
 const AWAIT_TIMEOUT_MS_DEFAULT = 30_000;
-/** CONTRACT.md, rule 6: the reasons at which a client has something to do. */
-const AWAIT_REASONS_DEFAULT = ["user", "event", "job"] as const;
 /** What 0 means for TickRun. */
 const TICK_STEPS_DEFAULT = 1;
 
@@ -100,7 +98,7 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
     async awaitRun({ runId, reasons, timeout }, context) {
       const run = await engine.awaitRun(callerOf(context), {
         runId,
-        reasons: reasons.length === 0 ? AWAIT_REASONS_DEFAULT : waitReasonsFromProto(reasons),
+        reasons: waitReasonsFromProto(reasons),
         timeoutMs: timeout === undefined ? AWAIT_TIMEOUT_MS_DEFAULT : msFromDuration(timeout),
         signal: context.signal,
       });

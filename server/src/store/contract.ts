@@ -6,8 +6,8 @@
  * its `seq` is the expected one. What is beside the state on that row (`ownerLane`, `wakeTime`) says who looks at the run
  * next and when.
  *
- * Lock order inside one commit: the lane (shared), channels in order of their key, runs (never waited for: a locked run is a
- * conflict), the rest are inserts. `lock_timeout` is 1 s everywhere.
+ * Lock order inside one commit: the lane, channels in order of their key, runs (one that exists is never
+ * waited for: a locked run is a conflict), the rest are inserts. `lock_timeout` is 1 s everywhere.
  *
  * After a crash: a batch is there whole or not at all; `settleBatch` says which. Runs of an ended lane are handed out again by
  * `claimRuns`, timers by `claimDueRuns`, mail and events that nobody looked after by `findStrays`.
@@ -211,7 +211,7 @@ const UNAVAILABLE_RETRY_AFTER_MS = 1_000;
 export class StoreUnavailableError extends DomainError {
   /** @param why for the log; callers are not told how the database is reached */
   constructor(why: string, options: ErrorOptions = {}) {
-    super("DATABASE_UNAVAILABLE", "The database cannot be reached; nothing was done.", {
+    super("DATABASE_UNAVAILABLE", "The database cannot be reached now; ask again.", {
       retryAfterMs: UNAVAILABLE_RETRY_AFTER_MS,
     });
     this.cause = options.cause ?? new Error(why);

@@ -1,0 +1,54 @@
+import { pino } from "pino";
+import { expect, test } from "vitest";
+import type { WorkflowDefinition } from "../core/workflow.ts";
+import { createMemoryDatabase, createMemoryStore } from "../store/memory/store.ts";
+import { createEngine } from "./engine.ts";
+
+const caller = { tenantId: "default" };
+const start = { workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false };
+const patience = { reasons: [], timeoutMs: 5_000, signal: new AbortController().signal };
+
+/** An engine whose store gives back a graph that no release would accept. */
+async function openBroken(graph: WorkflowDefinition, broken: WorkflowDefinition) {
+  const database = createMemoryDatabase({ now: () => Date.now() * 1000 });
+  const log = pino({ level: "silent" });
+  const first = createEngine({ store: await createMemoryStore(database), log });
+  await first.start();
+  await first.registerWorkflow(caller, graph);
+  const run = await first.startRun(caller, { ...start, runId: "r" });
+  await first.stop();
+  const store = await createMemoryStore(database);
+  const getWorkflow = store.getWorkflow.bind(store);
+  const altered = {
+    ...store,
+    getWorkflow: async (...args: Parameters<typeof getWorkflow>) => {
+      const stored = await getWorkflow(...args);
+      return stored && { ...stored, definition: broken };
+    },
+  };
+  const engine = createEngine({ store: altered, log });
+  await engine.start();
+  return { engine, run };
+}
+
+const asking: WorkflowDefinition = {
+  workflowId: "w",
+  entryNode: "ask",
+  nodes: { ask: { askUser: { prompt: "?", timeout: "50ms" } } },
+};
+const unusable: WorkflowDefinition = { ...asking, nodes: { ask: { askUser: { prompt: "${", timeout: "50ms" } } } };
+
+test("a run whose graph this release does not accept any more is failed visibly when it must take a step", async () => {
+  const { engine } = await openBroken(asking, unusable);
+  const run = await engine.awaitRun(caller, { ...patience, runId: "r", reasons: ["job"] });
+  expect(run.state).toMatchObject({ status: "failed", error: { code: "INTERNAL" } });
+  await engine.stop();
+});
+
+test("and can be cancelled before", async () => {
+  const long = { ...asking, nodes: { ask: { askUser: { prompt: "?" } } } };
+  const { engine } = await openBroken(long, { ...long, nodes: { ask: { askUser: { prompt: "${" } } } });
+  const run = await engine.cancelRun(caller, { runId: "r" });
+  expect(run.state.status).toBe("cancelled");
+  await engine.stop();
+});
