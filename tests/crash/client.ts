@@ -3,7 +3,7 @@
  * is there, until one acknowledges or refuses it. What it was told is kept for the audit.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Method, parseRefusal, type Refusal, RefusedError, type Replies, serviceOf } from "../conformance/api.ts";
+import { type Method, parseRefusal, type Refusal, type Replies, serviceOf } from "../conformance/api.ts";
 
 /** Refusals that say: not now. */
 const TRY_AGAIN = new Set(["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED", "TRANSITION_CONFLICT"]);
@@ -11,11 +11,23 @@ const TRY_AGAIN = new Set(["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"
 const ATTEMPT_MS_MAX = 40_000;
 const PAUSE_MS = 50;
 
+/** A call was refused for good. */
+export class RefusedError extends Error {
+  readonly refusal: Refusal;
+  /** How many times it was sent: of more than one, an earlier one may have done what was asked. */
+  readonly attempts: number;
+
+  constructor(method: string, refusal: Refusal, attempts: number) {
+    super(`${method}: ${refusal.reason}: ${refusal.message}`);
+    this.name = "RefusedError";
+    this.refusal = refusal;
+    this.attempts = attempts;
+  }
+}
+
 export type Client = {
-  /** @throws {RefusedError} with `attempts` in its metadata, @throws the signal's reason */
+  /** @throws {RefusedError}, @throws the signal's reason */
   call<M extends Method>(method: M, request: object): Promise<Replies[M]>;
-  /** The same, and how many times it was sent. */
-  callCounting<M extends Method>(method: M, request: object): Promise<{ reply: Replies[M]; attempts: number }>;
   /** Notes that something was killed: the next acknowledged write that is sent after this ends the outage. */
   noteKill(): void;
   /** Milliseconds from each kill to the first write, sent after it, that was acknowledged. */
@@ -68,7 +80,7 @@ export function createClient(options: { urls: () => string[]; signal: AbortSigna
     }
   }
 
-  const client: Client = {
+  return {
     recoveriesMs,
     surprises,
     get retries() {
@@ -80,19 +92,15 @@ export function createClient(options: { urls: () => string[]; signal: AbortSigna
     },
     recovered: () => (killedAt === undefined ? Promise.resolve() : recovered.promise),
     async call(method, request) {
-      return (await client.callCounting(method, request)).reply;
-    },
-    async callCounting(method, request) {
       const body = JSON.stringify(request);
       for (let attempts = 1; ; attempts++) {
         signal.throwIfAborted();
         const reply = await attempt(method, body);
         if (reply !== "no reply") {
-          if (!isRefusal(reply)) return { reply, attempts };
+          if (!isRefusal(reply)) return reply;
           if (!TRY_AGAIN.has(reply.reason)) {
             if (reply.code === "internal" || reply.reason === "") surprises.push(`${method}: ${JSON.stringify(reply)}`);
-            reply.metadata["attempts"] = String(attempts);
-            throw new RefusedError(method, reply);
+            throw new RefusedError(method, reply, attempts);
           }
         }
         retries += 1;
@@ -100,7 +108,6 @@ export function createClient(options: { urls: () => string[]; signal: AbortSigna
       }
     },
   };
-  return client;
 }
 
 function isRefusal(reply: object): reply is Refusal {

@@ -54,6 +54,7 @@ export async function createCluster(): Promise<Cluster> {
   };
   /** Database processes carry the cluster's name in their command lines; it is learnt from the first postmaster. */
   let clusterName: string | undefined;
+  let isDestroyed = false;
 
   const isAlive = ({ child }: Server): boolean => child?.exitCode === null && child.signalCode === null;
 
@@ -92,6 +93,7 @@ export async function createCluster(): Promise<Cluster> {
 
     async start(name) {
       const server = servers[name];
+      if (isDestroyed) throw new Error("the cluster is gone");
       if (isAlive(server)) throw new Error(`the ${name} server runs already`);
       server.isWanted = true;
       const log = openSync(server.logFile, "a");
@@ -145,6 +147,7 @@ export async function createCluster(): Promise<Cluster> {
     log: (name) => readText(servers[name].logFile),
 
     async destroy() {
+      isDestroyed = true;
       killAll();
       process.off("exit", killAll);
       const until = performance.now() + GONE_MS_MAX;

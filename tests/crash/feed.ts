@@ -77,7 +77,7 @@ export function readFeed(options: { urls: () => string[]; signal: AbortSignal })
     }
   }
 
-  const reading = read();
+  read().catch(all.reject);
   return {
     notices,
     get streams() {
@@ -88,8 +88,8 @@ export function readFeed(options: { urls: () => string[]; signal: AbortSignal })
       wanted = runs;
       if (ended.size >= wanted) all.resolve();
       await all.promise;
+      // A stream with nothing to say notices with its next message, or when its server stops.
       hangUp.abort();
-      await reading;
     },
   };
 }

@@ -6,8 +6,9 @@ export type ScopeName = (typeof SCOPES)[number];
 export const EVENTS_WANTED = 4;
 /** How often a timer run naps. */
 export const NAPS = 3;
-/** How often two runs send each other an event. */
-export const ROUNDS = 3;
+/** How often two runs send each other an event: long enough that a kill finds one that is committed and not yet delivered,
+ *  which nobody repeats. */
+export const ROUNDS = 12;
 
 const done = (output: unknown) => ({ complete: { output } });
 
@@ -82,6 +83,7 @@ const latecomer = {
   },
 };
 
+/** Two runs of one session, in a channel that only they use: nobody else's event brings about that theirs is looked at. */
 const sender = {
   workflowId: "sender",
   entryNode: "send",
@@ -90,14 +92,14 @@ const sender = {
     send: {
       emitEvent: {
         name: "parcel",
-        scope: "SCOPE_GLOBAL",
+        scope: "SCOPE_SESSION",
         key: "${vars.peer}",
         payload: { from: "${run.run_id}", round: "${vars.round}" },
       },
       next: [{ to: "receipt" }],
     },
     receipt: {
-      waitEvent: { names: ["receipt"], scope: "SCOPE_GLOBAL", key: "${run.run_id}" },
+      waitEvent: { names: ["receipt"], scope: "SCOPE_SESSION", key: "${run.run_id}" },
       resultKey: "receipt",
       next: [{ to: "count" }],
     },
@@ -115,14 +117,14 @@ const receiver = {
   defaultVars: { got: [] },
   nodes: {
     parcel: {
-      waitEvent: { names: ["parcel"], scope: "SCOPE_GLOBAL", key: "${run.run_id}" },
+      waitEvent: { names: ["parcel"], scope: "SCOPE_SESSION", key: "${run.run_id}" },
       resultKey: "parcel",
       next: [{ to: "reply" }],
     },
     reply: {
       emitEvent: {
         name: "receipt",
-        scope: "SCOPE_GLOBAL",
+        scope: "SCOPE_SESSION",
         key: "${vars.parcel.payload.from}",
         payload: "${vars.parcel.payload.round}",
       },

@@ -25,7 +25,8 @@ export function planKills(chance: Chance, count: number): Kill[] {
   return Array.from({ length: count }, (_, index): Kill => {
     const servers = index >= Math.floor(count / 3) && index < Math.floor((2 * count) / 3) ? 2 : 1;
     const isHasty = index > 0 && chance.happens(HASTE);
-    const afterMs = chance.between(...(isHasty ? RECOVERY_MS : LOAD_MS));
+    const [least, most] = isHasty ? RECOVERY_MS : LOAD_MS;
+    const afterMs = chance.between(least, most);
     return { servers, targets: pickTargets(chance, servers), afterMs, isHasty };
   });
 }

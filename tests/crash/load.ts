@@ -8,11 +8,11 @@ import { broadcast, SCENARIOS, type World } from "./scenarios.ts";
 
 /** Clients at work at the same time: enough that every kill finds calls, commits and runs under way, few enough that two
  *  cores also get to start servers. */
-const CLIENTS = 8;
+const CLIENTS = 16;
 const BREAK_MS_MAX = 60;
 const BROADCAST_MS_MAX = 60;
 const STILL_RUNNING_POLL_MS = 250;
-const OPEN_STATUSES = ["RUN_STATUS_RUNNING", "RUN_STATUS_WAITING"];
+export const OPEN_STATUSES = ["RUN_STATUS_RUNNING", "RUN_STATUS_WAITING"];
 
 export type Load = {
   readonly knowledge: Knowledge;
