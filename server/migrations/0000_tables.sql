@@ -10,6 +10,13 @@ CREATE TABLE "channels" (
 	CONSTRAINT "channels_scope_known" CHECK (scope in ('run', 'session', 'workflow', 'global'))
 );
 --> statement-breakpoint
+CREATE TABLE "deleted_runs" (
+	"tenant_id" text COLLATE "C" NOT NULL,
+	"run_id" text COLLATE "C" NOT NULL,
+	"delete_time" timestamp with time zone DEFAULT now() NOT NULL,
+	CONSTRAINT "deleted_runs_tenant_id_run_id_pk" PRIMARY KEY("tenant_id","run_id")
+);
+--> statement-breakpoint
 CREATE TABLE "events" (
 	"tenant_id" text COLLATE "C" NOT NULL,
 	"scope" text COLLATE "C" NOT NULL,

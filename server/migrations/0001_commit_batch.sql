@@ -22,7 +22,7 @@ ON CONFLICT DO NOTHING;--> statement-breakpoint
 -- The joins to `LATERAL (SELECT ctid … FOR UPDATE)` have one possible plan: the key's index for each row, then the row itself.
 -- A plain join would let the planner walk a whole index of a table that was small once.
 --
--- Lock order: the lane, channels by key, runs (never waited for), rows of those runs.
+-- Lock order: the lane, channels by key, mail and runs (neither ever waited for), rows of those runs.
 CREATE FUNCTION commit_batch(
   p_lane_id bigint,
   p_batch_no bigint,
@@ -58,10 +58,12 @@ DECLARE
   -- The last number of each channel before this batch.
   channel_numbers bigint[] := '{}';
   channel_number bigint;
-  -- Items that are not committed: because their channel moved, and because their run did.
+  -- Items that are not committed: because their channel moved, and because their run or their mail did.
   moved_on int[] := '{}';
   conflicts int[] := '{}';
   refused int[] := '{}';
+  -- Starts under the id of a deleted run.
+  reused int[] := '{}';
 BEGIN
   -- The fence: an ended lane takes no batch, a number that was committed or voided cannot be used again. The row stays
   -- locked until the commit, so whoever ends the lane or settles the batch waits for it.
@@ -107,6 +109,19 @@ BEGIN
       WHERE channel_numbers[e.channel] > e.up_to;
       refused := moved_on;
     END IF;
+  END IF;
+
+  -- Mail is acted on once: an item whose mail is gone, or is in the hands of another transaction, is refused here and so
+  -- moves no run below. Mail that is there stays locked until it is deleted or the batch ends.
+  IF p_read_mail IS NOT NULL THEN
+    SELECT refused || coalesce(array_agg(DISTINCT m.item), '{}') INTO refused
+    FROM json_to_recordset(p_read_mail) AS m (item int, tenant_id text, run_id text, mail_id bigint)
+    LEFT JOIN LATERAL (
+      SELECT l.mail_id AS found FROM mail l
+      WHERE l.tenant_id = m.tenant_id AND l.run_id = m.run_id AND l.mail_id = m.mail_id
+      FOR UPDATE SKIP LOCKED
+    ) AS locked ON true
+    WHERE locked.found IS NULL;
   END IF;
 
   -- Locks and swaps. A row that someone else has locked counts as a conflict. A row that was changed without its seq after
@@ -164,6 +179,23 @@ BEGIN
     FROM starts s
     WHERE s.item <> ALL (moved_on)
       AND NOT EXISTS (SELECT FROM started WHERE started.tenant_id = s.tenant_id AND started.run_id = s.run_id);
+
+    -- Looked at behind the insert, by a statement that sees more: the insert may have waited for the deletion itself.
+    SELECT coalesce(array_agg(s.item), '{}') INTO reused
+    FROM json_to_recordset(p_starts) AS s (item int, tenant_id text, run_id text),
+      LATERAL (
+        SELECT d.run_id FROM deleted_runs d WHERE d.tenant_id = s.tenant_id AND d.run_id = s.run_id LIMIT 1
+      ) AS tombstone
+    WHERE s.item <> ALL (refused || conflicts);
+    IF cardinality(reused) > 0 THEN
+      DELETE FROM runs
+      USING json_to_recordset(p_starts) AS s (item int, tenant_id text, run_id text),
+        LATERAL (
+          SELECT r.ctid AS place FROM runs r WHERE r.tenant_id = s.tenant_id AND r.run_id = s.run_id FOR UPDATE
+        ) AS locked
+      WHERE runs.ctid = locked.place AND s.item = ANY (reused);
+      conflicts := conflicts || reused;
+    END IF;
   END IF;
   refused := refused || conflicts;
 

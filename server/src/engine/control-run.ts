@@ -26,6 +26,8 @@ export async function controlRun(
 ): Promise<RunView> {
   const { runId, ...asked } = request;
   const key: RunKey = { tenantId: caller.tenantId, runId };
+  // What was asked earlier, and lies in the run's mail, comes first: a late pause must not undo this unpause.
+  await deliverMail(context, key);
   try {
     const { run } = await context.runs.exclusive(key, (entry) =>
       perform(context, entry, (now) => ({ ...asked, type: kind, now }), { runAhead: kind !== "cancel" }),

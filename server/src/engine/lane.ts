@@ -4,6 +4,7 @@
  */
 import type { Logger } from "pino";
 import {
+  BatchContendedError,
   type BatchItem,
   BatchOutcomeUnknownError,
   BatchRejectedError,
@@ -18,8 +19,12 @@ import {
 const BATCH_ITEMS_MAX = 512;
 /** Bytes of one batch, as far as they are counted: the payload texts. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
-/** How long a batch is tried again while the database cannot be reached, before its callers are told. */
+/** How long a batch is tried again while the database cannot be reached, or somebody holds a lock that its one item needs,
+ *  before its callers are told. */
 const UNAVAILABLE_RETRY_MS = 3_000;
+/** How long a batch that waits for locks is taken apart, at up to 1 s (lock_timeout) for each part. One item among 512 is found
+ *  in 10 of them; if most items need locks that somebody holds, the lane does not stand still for each in turn. */
+const CONTENDED_SEARCH_MS = 20_000;
 const RETRY_PAUSE_MS = 100;
 /** Pause between questions about a batch whose outcome is unknown; asked for ever, for nothing else may happen before. */
 const SETTLE_PAUSE_MS = 200;
@@ -74,8 +79,11 @@ export function createLane(options: {
     isPumping = false;
   }
 
-  /** Commits a batch and tells everyone in it what became of their item. Never throws. */
-  async function commit(batch: Waiting[]): Promise<void> {
+  /**
+   * Commits a batch and tells everyone in it what became of their item. Never throws.
+   * @param beganAt when the batch that this one is a part of was first sent
+   */
+  async function commit(batch: Waiting[], beganAt = performance.now()): Promise<void> {
     const giveUpAt = performance.now() + UNAVAILABLE_RETRY_MS;
     for (;;) {
       batchNo++;
@@ -89,11 +97,19 @@ export function createLane(options: {
           if ((await settle(batchNo)) === "committed") return await tellCommitted(batch);
         } else if (isAway(error) && performance.now() < giveUpAt) {
           await pause(RETRY_PAUSE_MS);
-        } else if (error instanceof BatchRejectedError && batch.length > 1) {
+        } else if (batch.length > 1 && mayCommitInParts(error, performance.now() - beganAt)) {
           // Halving finds the guilty item in log2(512) = 9 rounds; its neighbours are committed on the way.
           const middle = batch.length >> 1;
-          await commit(batch.slice(0, middle));
-          await commit(batch.slice(middle));
+          await commit(batch.slice(0, middle), beganAt);
+          await commit(batch.slice(middle), beganAt);
+          return;
+        } else if (error instanceof BatchContendedError) {
+          if (batch.length === 1 && performance.now() - beganAt < UNAVAILABLE_RETRY_MS) {
+            await pause(RETRY_PAUSE_MS);
+            continue;
+          }
+          const refusal = new StoreUnavailableError("somebody holds a lock that the commit needs", { cause: error });
+          for (const waiting of batch) waiting.reject(refusal);
           return;
         } else {
           if (error instanceof LaneFencedError && !isFenced) {
@@ -186,6 +202,12 @@ export function createLane(options: {
 
 function isAway(error: unknown): boolean {
   return error instanceof StoreUnavailableError && !(error instanceof LaneFencedError);
+}
+
+/** Whether what stands against a batch may stand against a part of it only. */
+function mayCommitInParts(error: unknown, elapsedMs: number): boolean {
+  if (error instanceof BatchContendedError) return elapsedMs < CONTENDED_SEARCH_MS;
+  return error instanceof BatchRejectedError;
 }
 
 function pause(ms: number): Promise<void> {

@@ -76,6 +76,11 @@ export async function perform(
       settle(context, entry, transition.after, plan);
       return { run: transition.after, ...(plan === undefined ? {} : { plan }) };
     }
+    // Somebody else may have acted on the mail: then there is nothing left to do.
+    if (consumedMail.length > 0) {
+      const left = await context.loadMail(key);
+      if (!consumedMail.every((mailId) => left.some((mail) => mail.mailId === mailId))) return { run: before };
+    }
   }
   throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept changing; nothing was done.`, {
     metadata: { run_id: key.runId },

@@ -37,6 +37,7 @@ async function startAdmitted(
       // A repeated start gives its run even if the workflow was archived since.
       const known = entry.state ?? (request.runId === undefined ? undefined : await context.loadRun(key));
       if (known !== undefined) return assertSame(known, digest);
+      if (attempt > 0 && (await context.store.wasDeleted(key))) throw existedBefore(key.runId);
       const started = await begin(context, entry, request, digest);
       if (started !== undefined) return started;
     }
@@ -87,6 +88,12 @@ function checkRequest(request: StartRequest): void {
 function requestText(request: StartRequest): string {
   const { runId: _runId, ...rest } = request;
   return canonicalJson(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)));
+}
+
+/** Idempotency keys and wait ids are derived from the run id: a second run of it would repeat those of the first. */
+function existedBefore(runId: string): DomainError {
+  const message = `Run ${runId} existed and was deleted; run ids are not used again.`;
+  return new DomainError("RUN_EXISTS", message, { metadata: { run_id: runId } });
 }
 
 function assertSame(run: StoredRun, digest: string): StoredRun {

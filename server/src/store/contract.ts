@@ -6,8 +6,8 @@
  * its `seq` is the expected one. What is beside the state on that row (`ownerLane`, `wakeTime`) says who looks at the run
  * next and when.
  *
- * Lock order inside one commit: the lane, channels in order of their key, runs (one that exists is never
- * waited for: a locked run is a conflict), the rest are inserts. `lock_timeout` is 1 s everywhere.
+ * Lock order inside one commit: the lane, channels in order of their key, mail and runs (those that exist
+ * are never waited for: locked mail or a locked run is a conflict), the rest are inserts. `lock_timeout` is 1 s everywhere.
  *
  * After a crash: a batch is there whole or not at all; `settleBatch` says which. Runs of an ended lane are handed out again by
  * `claimRuns`, timers by `claimDueRuns`, mail and events that nobody looked after by `findStrays`.
@@ -82,7 +82,8 @@ export type Transition = RunKey & {
   jobs: readonly JobDraft[];
   /** Jobs of the run that are not to be done any more: all that are open. */
   cancelJobs: boolean;
-  /** Mail that this transition has acted on. */
+  /** Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of no other
+   *  transaction: otherwise the item is a conflict, so that of two servers that have read the same mail one acts on it. */
   consumedMail: readonly number[];
 };
 
@@ -95,8 +96,8 @@ export type Mail = RunKey & MailDraft & { mailId: number };
 export type BatchItem = { type: "transition"; transition: Transition } | { type: "delivery"; delivery: Delivery };
 
 /**
- * What became of one item. "conflict": the run's seq is another one, the row is being changed now, or (expectedSeq 0) the run
- * exists. "channel_moved": the channel has an event that the transition did not see. For an event: the number it got, or
+ * What became of one item. "conflict": the run's seq is another one, the row is being changed now, its `consumedMail` is not
+ * there any more, or (expectedSeq 0) the run exists or existed. "channel_moved": the channel has an event that the transition did not see. For an event: the number it got, or
  * "duplicate" where its event_id is in the channel already.
  */
 export type ItemOutcome =
@@ -227,6 +228,10 @@ export class LaneFencedError extends StoreUnavailableError {}
 /** The database refuses this batch for what is in it (not transient). */
 export class BatchRejectedError extends Error {}
 
+/** Nothing of the batch was committed: for `lock_timeout` somebody held a lock that it needs (a channel's), or it was given up for
+ *  another in a deadlock. Again, or in parts, it may succeed. */
+export class BatchContendedError extends Error {}
+
 export interface Store {
   /** A random value of 32 bytes that all servers on this database share; signs cursors and page tokens. */
   readonly tokenKey: Uint8Array;
@@ -245,7 +250,7 @@ export interface Store {
   /**
    * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. One item's conflict
    * touches no other. Within a batch each run appears at most once.
-   * @throws BatchOutcomeUnknownError, LaneFencedError, BatchRejectedError, StoreUnavailableError
+   * @throws BatchOutcomeUnknownError, LaneFencedError, BatchRejectedError, BatchContendedError, StoreUnavailableError
    */
   commit(batch: Batch): Promise<ItemOutcome[]>;
   /** Says whether a batch was committed; if not, it never will be. Waits while it is still being committed. */
@@ -263,8 +268,15 @@ export interface Store {
     start?: PageStart;
     limit: number;
   }): Promise<Page<StoredRun>>;
-  /** Deletes an ended run with its records, waits, jobs and mail. False: it has not ended, or is not there. */
+  /**
+   * Deletes an ended run with its records, waits, jobs and mail. False: it has not ended, or is not there.
+   *
+   * Its id is never used again: a start of it is a conflict for ever. Idempotency keys and wait ids are derived from run id and
+   * seq, so a second run of the id would be given the answers of the first, and repeat its effects' keys.
+   */
   deleteRun(key: RunKey): Promise<boolean>;
+  /** Whether there was a run of this id that was deleted. */
+  wasDeleted(key: RunKey): Promise<boolean>;
   /** Makes `laneId` the owner of up to `limit` active runs whose lanes have ended, and gives their keys. */
   claimRuns(laneId: number, limit: number): Promise<RunKey[]>;
   /**

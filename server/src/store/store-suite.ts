@@ -429,15 +429,34 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect((await store.listMail([keyOf(gone), keyOf(keep)])).map((mail) => mail.runId)).toEqual(["keep"]);
       });
 
-      it("frees the id for another run", async () => {
-        const { store, writer } = bench;
+      it("never gives the id to another run, and leaves the neighbours of such a start alone", async () => {
+        const { store, other, writer } = bench;
         const tenantId = bench.tenant();
         const first = await writer.put(startOf({ tenantId, runId: "run-1", vars: { life: 1 } }));
+        expect(await store.wasDeleted(keyOf(first))).toBe(false);
+        expect(await store.deleteRun(keyOf(first))).toBe(false);
         await writer.put(endOf(first, "end"));
+        expect(await store.wasDeleted(keyOf(first))).toBe(false);
         expect(await store.deleteRun(keyOf(first))).toBe(true);
-        const second = await writer.put(startOf({ tenantId, runId: "run-1", vars: { life: 2 } }));
-        expect(await load(store, keyOf(first))).toEqual(second);
-        expect(await store.listStepRecords(keyOf(first), 0, ALL)).toHaveLength(1);
+        expect(await other.wasDeleted(keyOf(first))).toBe(true);
+        expect(await store.wasDeleted({ tenantId, runId: "run-2" })).toBe(false);
+
+        const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+        const again = startOf(
+          { tenantId, runId: "run-1", vars: { life: 2 } },
+          { events: [eventOf(channel, { name: "reborn" })], notices: [{ kind: "started", seq: 1 }] },
+        );
+        const neighbour = startOf({ tenantId, runId: "run-2" });
+        const namesake = startOf({ tenantId: bench.tenant(), runId: "run-1" });
+        expect(await writer.commit(again, neighbour, namesake)).toEqual([CONFLICT, COMMITTED, COMMITTED]);
+        expect(await store.loadRuns([again, neighbour, namesake])).toEqual([
+          undefined,
+          neighbour.after,
+          namesake.after,
+        ]);
+        expect(await store.listStepRecords(again, 0, ALL)).toEqual([]);
+        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
+        expect(await store.readFeed(tenantId, [{ laneId: writer.laneId, batchNo: 0, ordinal: 0 }], ALL)).toEqual([]);
       });
     });
 
@@ -1203,6 +1222,52 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           CONFLICT,
         ]);
         expect(await store.listMail([keyOf(run)])).toEqual([mail]);
+      });
+
+      it("is acted on once: without it the transition is a conflict, its neighbours are committed", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        const neighbour = await writer.put(startOf({ tenantId, runId: "run-2" }));
+        const deliveries = ["pause", "unpause"] as const;
+        await writer.deliver(...deliveries.map((kind) => mailDelivery(keyOf(run), { kind })));
+        await writer.deliver(mailDelivery(keyOf(neighbour), { kind: "pause" }));
+        const [first, second] = await store.listMail([keyOf(run)]);
+        const [others] = await store.listMail([keyOf(neighbour)]);
+        assert(first !== undefined && second !== undefined && others !== undefined);
+        const after = await writer.put(assignOf(run, "x", 1, { consumedMail: [first.mailId] }));
+
+        const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+        const late = assignOf(after, "x", 2, {
+          consumedMail: [first.mailId, second.mailId],
+          events: [eventOf(channel, { name: "late" })],
+        });
+        const own = assignOf(neighbour, "x", 2, { consumedMail: [others.mailId] });
+        expect(await writer.commit(late, own)).toEqual([CONFLICT, COMMITTED]);
+        expect(await store.loadRuns([keyOf(run), keyOf(neighbour)])).toEqual([after, own.after]);
+        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
+        // Nothing of it was committed: the mail that was there still is.
+        expect(await store.listMail([keyOf(run), keyOf(neighbour)])).toEqual([second]);
+
+        const stolen = assignOf(own.after, "x", 3, { consumedMail: [second.mailId] });
+        expect(await writer.commit(stolen)).toEqual([CONFLICT]);
+        expect(await store.listMail([keyOf(run)])).toEqual([second]);
+        await writer.put(assignOf(after, "x", 3, { consumedMail: [second.mailId] }));
+        expect(await store.listMail([keyOf(run)])).toEqual([]);
+      });
+
+      it("is acted on by one of two servers, also where nothing of the run changes", async () => {
+        const { store, other, writer } = bench;
+        const otherWriter = await openWriter(other);
+        const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+        for (let round = 0; round < 10; round++) {
+          await writer.deliver(mailDelivery(keyOf(run), { kind: "pause" }));
+          const consumedMail = (await store.listMail([keyOf(run)])).map((mail) => mail.mailId);
+          const taken = { ...startOf(keyOf(run)), expectedSeq: 1, after: run, records: [], consumedMail };
+          const outcomes = (await Promise.all([writer.commit(taken), otherWriter.commit(taken)])).flat();
+          expect(new Set(outcomes.map(({ type }) => type))).toEqual(new Set(["committed", "conflict"]));
+          expect(await store.listMail([keyOf(run)])).toEqual([]);
+        }
       });
     });
 

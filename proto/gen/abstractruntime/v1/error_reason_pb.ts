@@ -204,7 +204,8 @@ export const ErrorReason = {
   RUN_UNKNOWN: 11,
 
   /**
-   * Another start request has made a run with this id. The same request would have returned the run.
+   * Another start request has made a run with this id (the same request would have returned the run), or the run was deleted: ids are not
+   * used again.
    *
    * ALREADY_EXISTS. Retry: no.
    *

@@ -1565,7 +1565,7 @@ export const RuntimeService: GenService<{
    * The same request with the same run_id again returns the run as it is now, and starts nothing.
    *
    * Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND), WORKFLOW_ARCHIVED (FAILED_PRECONDITION), VARS_INVALID (INVALID_ARGUMENT),
-   * RUN_EXISTS (ALREADY_EXISTS).
+   * RUN_EXISTS (ALREADY_EXISTS) where another request has used the run_id, or any has whose run was deleted since.
    *
    * Retry: safe with a run_id; without one it may start a second run.
    *
@@ -1633,7 +1633,9 @@ export const RuntimeService: GenService<{
     output: typeof AwaitRunResponseSchema;
   },
   /**
-   * Deletes a run that has ended, with its ledger and its waits. It cannot be brought back.
+   * Deletes a run that has ended, with its ledger and its waits. It cannot be brought back, and its run_id is never used again: a start of it is
+   * refused with RUN_EXISTS, the same request included. Idempotency keys and wait ids are derived from the run_id, so a second run of it would be
+   * given answers that were meant for the first, and repeat the keys of its effects.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_NOT_ENDED (FAILED_PRECONDITION).
    *

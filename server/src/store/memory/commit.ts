@@ -47,12 +47,20 @@ type BatchPlace = { lane: LaneRow; batchNo: number; nextOrdinal: number };
 
 /** What stands against a transition, seen before any item of its batch: its own batch moves no channel under it. */
 function refusalOf(database: MemoryDatabase, transition: Transition): ItemOutcome | undefined {
-  const row = database.runs.get(rowKey(transition.tenantId, transition.runId));
+  const key = rowKey(transition.tenantId, transition.runId);
+  const row = database.runs.get(key);
   if ((row?.head.seq ?? 0) !== transition.expectedSeq) return { type: "conflict" };
-  const { expectChannel } = transition;
-  if (expectChannel === undefined) return undefined;
-  const lastNumber = database.channels.get(channelKey(expectChannel.channel))?.lastNumber ?? 0;
-  return lastNumber > expectChannel.upTo ? { type: "channel_moved" } : undefined;
+  if (database.deletedRuns.has(key)) return { type: "conflict" };
+  const { expectChannel, consumedMail } = transition;
+  if (expectChannel !== undefined) {
+    const lastNumber = database.channels.get(channelKey(expectChannel.channel))?.lastNumber ?? 0;
+    if (lastNumber > expectChannel.upTo) return { type: "channel_moved" };
+  }
+  const isThere = (mailId: number): boolean => {
+    const mail = database.mail.get(mailId);
+    return mail !== undefined && rowKey(mail.tenantId, mail.runId) === key;
+  };
+  return consumedMail.every(isThere) ? undefined : { type: "conflict" };
 }
 
 function assertRunsAppearOnce(items: readonly BatchItem[]): void {
@@ -135,10 +143,7 @@ function applyTransition(database: MemoryDatabase, place: BatchPlace, transition
   if (transition.closeWait !== undefined) closeWait(database, tenantId, transition.closeWait);
   if (transition.openWait !== undefined) openWait(database, transition, transition.openWait);
   for (const event of transition.events) emitEvent(database, event);
-  for (const mailId of transition.consumedMail) {
-    const mail = database.mail.get(mailId);
-    if (mail !== undefined && rowKey(mail.tenantId, mail.runId) === key) database.mail.delete(mailId);
-  }
+  for (const mailId of transition.consumedMail) database.mail.delete(mailId);
 }
 
 function rowAfter(before: RunRow | undefined, transition: Transition): RunRow {

@@ -90,6 +90,8 @@ export type MemoryDatabase = {
   readonly faults: MemoryFaults;
   readonly tokenKey: Uint8Array;
   readonly runs: Map<string, RunRow>;
+  /** Keys of runs that were deleted; never used again. */
+  readonly deletedRuns: Set<string>;
   readonly waits: Map<string, WaitRow>;
   /** Those of `waits` that are open. */
   readonly openWaits: Map<string, WaitRow>;

@@ -87,6 +87,7 @@ export function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey)
   const row = database.runs.get(key);
   if (row === undefined || !hasEnded(row.head)) return false;
   database.runs.delete(key);
+  database.deletedRuns.add(key);
   for (const job of row.jobs) database.jobKeys.delete(job.idempotencyKey);
   for (const [waitKey, wait] of database.waits) {
     if (rowKey(wait.tenantId, wait.runId) !== key) continue;
@@ -97,6 +98,10 @@ export function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey)
     if (rowKey(mail.tenantId, mail.runId) === key) database.mail.delete(mailId);
   }
   return true;
+}
+
+export function wasDeleted(database: MemoryDatabase, { tenantId, runId }: RunKey): boolean {
+  return database.deletedRuns.has(rowKey(tenantId, runId));
 }
 
 function isOrphan(database: MemoryDatabase, row: RunRow): boolean {

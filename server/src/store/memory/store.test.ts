@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { epochMicrosOf } from "../../core/duration.ts";
-import { BatchOutcomeUnknownError, type Batch, type Store, StoreUnavailableError } from "../contract.ts";
+import {
+  BatchOutcomeUnknownError,
+  type Batch,
+  LaneFencedError,
+  type Store,
+  StoreUnavailableError,
+} from "../contract.ts";
 import { describeStore } from "../store-suite.ts";
 import { openWriter, startOf, TIME_ZERO } from "../store-suite-fixtures.ts";
 import type { MemoryDatabase } from "./database.ts";
@@ -54,7 +60,7 @@ describe("faults of the memory store", () => {
     const { database, store, other } = await open();
     const writer = await openWriter(store);
     database.faults.beforeCommit = () => other.endServer(writer.serverId);
-    await expect(writer.commit(start)).rejects.toThrow("has ended");
+    await expect(writer.commit(start)).rejects.toBeInstanceOf(LaneFencedError);
     expect(await other.loadRuns([start])).toEqual([undefined]);
   });
 

@@ -14,7 +14,7 @@ import { readFeed } from "./feed.ts";
 import { endServer, listLanes, lookAround, openServer, settleBatch } from "./lanes.ts";
 import { findStrays, listMail } from "./mail.ts";
 import { listen, notify } from "./notices.ts";
-import { claimDueRuns, claimRuns, deleteRun, listRuns, listStepRecords, loadRuns } from "./runs.ts";
+import { claimDueRuns, claimRuns, deleteRun, listRuns, listStepRecords, loadRuns, wasDeleted } from "./runs.ts";
 import { getWait, listWaits } from "./waits.ts";
 import { getWorkflow, listWorkflows, registerWorkflow, setArchived, setCurrentVersion } from "./workflows.ts";
 
@@ -30,6 +30,7 @@ export function createMemoryDatabase({ now }: { now: () => number }): MemoryData
     faults: { away: false },
     tokenKey: new Uint8Array(randomBytes(TOKEN_KEY_BYTES)),
     runs: new Map(),
+    deletedRuns: new Set(),
     waits: new Map(),
     openWaits: new Map(),
     channels: new Map(),
@@ -86,6 +87,7 @@ export async function createMemoryStore(database: MemoryDatabase): Promise<Store
     loadRuns: (keys) => perform("loadRuns", () => loadRuns(database, keys)),
     listRuns: (request) => perform("listRuns", () => listRuns(database, request)),
     deleteRun: (key) => perform("deleteRun", () => deleteRun(database, key)),
+    wasDeleted: (key) => perform("wasDeleted", () => wasDeleted(database, key)),
     claimRuns: (laneId, limit) => perform("claimRuns", () => claimRuns(database, laneId, limit)),
     claimDueRuns: (limit, retryAfterMs) => perform("claimDueRuns", () => claimDueRuns(database, limit, retryAfterMs)),
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { type Channel, channelKey } from "../../core/event.ts";
 import type { Batch, ItemOutcome, Transition } from "../contract.ts";
-import { attempt, commitErrorOf } from "./errors.ts";
+import { commitErrorOf, withTimeout } from "./errors.ts";
 import { rowsParameter, type Sql } from "./client.ts";
 import { bytesToHex, encodeStateRest, hexToBytea } from "./run-row.ts";
 
@@ -34,13 +34,12 @@ type TouchedChannel = { channel: Channel; index: number; events: number };
 /** Commits a batch. @throws as `Store.commit` */
 export async function commit(sql: Sql, batch: Batch): Promise<ItemOutcome[]> {
   const sections = sectionsOf(batch);
-  // Encoded once, also if the batch loses against others and is sent again.
   const texts = Object.fromEntries(
     Object.entries(sections).map(([name, rows]) => [name, rows.length === 0 ? null : rowsParameter(rows)]),
   ) as Record<keyof Sections, string | null>;
   const moveItems = `{${sections.moves.map((move) => (move as { item: number }).item).join()}}`;
   try {
-    return outcomesOf(batch, await attempt(() => commitBatch(sql, batch, texts, moveItems)));
+    return outcomesOf(batch, await withTimeout(commitBatch(sql, batch, texts, moveItems)));
   } catch (error) {
     throw commitErrorOf(error);
   }

@@ -2,7 +2,13 @@
  * What Postgres and the connection say, and what it means here. Every SQLSTATE that is transient is named in this file
  * (https://www.postgresql.org/docs/current/errcodes-appendix.html).
  */
-import { BatchOutcomeUnknownError, BatchRejectedError, LaneFencedError, StoreUnavailableError } from "../contract.ts";
+import {
+  BatchContendedError,
+  BatchOutcomeUnknownError,
+  BatchRejectedError,
+  LaneFencedError,
+  StoreUnavailableError,
+} from "../contract.ts";
 
 /** Raised by `commit_batch`. */
 const LANE_ENDED = "AR001";
@@ -58,7 +64,7 @@ const DATA_CLASSES = new Set([
   "54", // program limit exceeded: an index entry that is too long
 ]);
 
-/** How often a statement that lost against others is sent again. */
+/** How often a statement that lost against others is sent again. Not a commit: its lane knows which part of it may go on. */
 const CONTENTION_RETRIES_MAX = 3;
 
 /** A statement without a reply for so long is given up: the database hangs, or the way to it is cut. Far above what any
@@ -98,7 +104,8 @@ export async function attempt<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function withTimeout<T>(work: Promise<T>): Promise<T> {
+/** Gives `work` up when there is no reply. */
+export async function withTimeout<T>(work: Promise<T>): Promise<T> {
   const timeout = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     timeout.reject(new CallTimeoutError(`no reply from the database within ${CALL_TIMEOUT_MS} ms`));
@@ -128,6 +135,7 @@ export function commitErrorOf(error: unknown): Error {
   if (code === BATCH_DECIDED)
     return new BatchOutcomeUnknownError("the batch number was used or voided before", options);
   if (isOutcomeUnknown(error)) return new BatchOutcomeUnknownError(messageOf(error), options);
+  if (isContention(error)) return new BatchContendedError(messageOf(error), options);
   if (DATA_CLASSES.has(code.slice(0, 2))) return new BatchRejectedError(messageOf(error), options);
   // All else is a refusal to work, not to take this batch: a full disk, a standby, a missing migration. Taken for a refusal
   // of the batch, it would fail runs that nothing is wrong with.

@@ -107,7 +107,7 @@ function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[]
   return conditions;
 }
 
-/** Deletes an ended run with everything of its own, its channel among it. A run that is being changed is not waited for. */
+/** Deletes an ended run with everything of its own, its channel among it, and keeps its id from being used again. A run that is being changed is not waited for. */
 export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
   const rows = await sql`
     with run as (
@@ -115,6 +115,7 @@ export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<
       where tenant_id = ${tenantId} and run_id = ${runId} and end_time is not null
       for update of runs skip locked
     ),
+    tombstone as (insert into deleted_runs (tenant_id, run_id) select tenant_id, run_id from run),
     payloads as (delete from run_payloads t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     records as (delete from step_records t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     waits as (delete from waits t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
@@ -128,6 +129,12 @@ export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<
     )
     delete from runs t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id
     returning t.run_id`;
+  return rows.length > 0;
+}
+
+/** Whether there was a run of this id. */
+export async function wasDeleted(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
+  const rows = await sql`select from deleted_runs where tenant_id = ${tenantId} and run_id = ${runId}`;
   return rows.length > 0;
 }
 

@@ -3,7 +3,7 @@
  *
  * Authoritative: `step_records`, the ledger. `runs` and `run_payloads` are a cache of its fold; `waits` an index of the waits in
  * it. `commit_batch` (migrations/0001) alone writes runs, payloads, records, waits, events, jobs, mail and feed, except that a claim
- * moves a run's owner or wake time, and that deleting a run deletes.
+ * moves a run's owner or wake time, and that deleting a run deletes and leaves its id in `deleted_runs`.
  *
  * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
  * What `drizzle-kit` cannot say (fill factors, functions) is in the migrations behind the first.
@@ -170,6 +170,18 @@ export const runs = pgTable(
     check("runs_owned_iff_active", sql`owner_lane is null or (status = 'running' and not paused)`),
     check("runs_wake_only_unpaused", sql`wake_at is null or (end_time is null and not paused)`),
   ],
+);
+
+/** Ids that are never used again: idempotency keys and wait ids are derived from them, so a second run of an id would repeat
+ *  those of the first. */
+export const deletedRuns = pgTable(
+  "deleted_runs",
+  {
+    tenantId: id("tenant_id").notNull(),
+    runId: id("run_id").notNull(),
+    deleteTime: instant("delete_time").notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.runId] })],
 );
 
 /** What may be large, written only when it changes. Both are JSON text; vars is null in no stored row. */

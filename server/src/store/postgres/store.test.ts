@@ -6,6 +6,7 @@ import { createTestDatabase, type TestDatabase } from "../../../../tests/support
 import type { Instant } from "../../core/duration.ts";
 import type { Channel } from "../../core/event.ts";
 import {
+  BatchContendedError,
   BatchOutcomeUnknownError,
   BatchRejectedError,
   LaneFencedError,
@@ -15,6 +16,7 @@ import {
 import { describeStore } from "../store-suite.ts";
 import {
   assignOf,
+  endOf,
   eventDelivery,
   eventOf,
   mailDelivery,
@@ -25,7 +27,7 @@ import {
 import { openClient, type Sql } from "./client.ts";
 import { commit } from "./commit.ts";
 import { listListeners, lookUpEvents } from "./events.ts";
-import { loadRuns, claimDueRuns, claimRuns } from "./runs.ts";
+import { loadRuns, claimDueRuns, claimRuns, deleteRun } from "./runs.ts";
 import { listWaits } from "./waits.ts";
 import { createPostgresStore } from "./store.ts";
 
@@ -127,6 +129,37 @@ describe("the store on Postgres", () => {
     expect(await store.claimRuns(writer.laneId, 10)).toEqual([{ tenantId, runId: "owned" }]);
   });
 
+  it("takes mail that someone else has locked for a conflict at once, and moves its neighbours", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const mailed = await writer.put(startOf({ tenantId, runId: "mailed" }));
+    const free = await writer.put(startOf({ tenantId, runId: "free" }));
+    await writer.deliver(mailDelivery(mailed.state, { kind: "cancel" }));
+    const consumedMail = (await store.listMail([mailed.state])).map((mail) => mail.mailId);
+    const holder = await hold((sql) => sql`select from mail where tenant_id = ${tenantId} for update`);
+    const act = assignOf(mailed, "x", 1, { consumedMail });
+    const outcomes = await writer.commit(act, assignOf(free, "x", 1));
+    await holder.release();
+    expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(await store.loadRuns([mailed.state])).toEqual([mailed]);
+    expect(await writer.commit(act)).toEqual([COMMITTED]);
+    expect(await store.listMail([mailed.state])).toEqual([]);
+  });
+
+  it("refuses to start a run again whose deletion it has waited for", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const start = startOf({ tenantId, runId: "run-1" });
+    await writer.put(endOf(await writer.put(start), "end"));
+    const deletion = await hold(async (sql) => expect(await deleteRun(sql as unknown as Sql, start)).toBe(true));
+    const outcomes = writer.commit(start, startOf({ tenantId, runId: "run-2" }));
+    await blockedBackend("commit_batch");
+    await deletion.release();
+    expect(await outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(await store.loadRuns([start])).toEqual([undefined]);
+    expect(await store.listStepRecords(start, 0, 10)).toEqual([]);
+  });
+
   it("ends a lease only after the batch in flight, and fences the next", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
@@ -187,7 +220,10 @@ describe("the store on Postgres", () => {
     const start = startOf({ tenantId, runId: "run-1" });
     const item = { type: "transition", transition: start } as const;
     const event = { type: "delivery", delivery: eventDelivery(eventOf(channel, { name: "second" })) } as const;
-    await expect(writer.commitItems([item, event])).rejects.toBeInstanceOf(StoreUnavailableError);
+    await expect(writer.commitItems([item, event])).rejects.toBeInstanceOf(BatchContendedError);
+    // The part that does not need the channel is not held up.
+    const neighbour = startOf({ tenantId, runId: "run-2" });
+    expect(await writer.commit(neighbour)).toEqual([COMMITTED]);
     await holder.release();
     expect(await store.loadRuns([start])).toEqual([undefined]);
     expect(await store.listEvents(channel, 0, 10)).toHaveLength(1);

@@ -133,6 +133,7 @@ function createVerbs(connections: Connections): Omit<Store, "tokenKey" | "close"
     loadRuns: (keys) => call(() => runs.loadRuns(sql, keys)),
     listRuns: (request) => call(() => runs.listRuns(sql, request)),
     deleteRun: (key) => call(() => runs.deleteRun(sql, key)),
+    wasDeleted: (key) => call(() => runs.wasDeleted(sql, key)),
     claimRuns,
     claimDueRuns: (limit, retryAfterMs) => call(() => runs.claimDueRuns(sql, limit, retryAfterMs)),
 
