@@ -186,7 +186,8 @@ function createListener({ config, requestTimeoutMs }: ListenerOptions, onRequest
     maxHeaderSize: HEADER_BYTES_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
     headersTimeout: requestTimeoutMs,
-    requestTimeout: requestTimeoutMs,
+    // The body's time is watched where it is read, with a refusal that says so; this is for what never gets there.
+    requestTimeout: requestTimeoutMs * 10,
     connectionsCheckingInterval: Math.ceil(requestTimeoutMs / 2),
   };
   if (config.tls !== undefined) {
