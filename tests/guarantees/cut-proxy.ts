@@ -5,16 +5,15 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 export type CutProxy = {
   /** The database's URL through the proxy. */
   url: string;
-  /** Ends every connection and refuses new ones. */
+  /** Ends every connection and takes no new ones. */
   cut(): void;
-  heal(): void;
+  heal(): Promise<void>;
   close(): Promise<void>;
 };
 
 export async function openCutProxy(databaseUrl: string): Promise<CutProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
-  let isCut = false;
   const track = (socket: Socket): void => {
     sockets.add(socket);
     socket.on("error", () => socket.destroy());
@@ -22,10 +21,6 @@ export async function openCutProxy(databaseUrl: string): Promise<CutProxy> {
   };
   const server = createServer((client) => {
     track(client);
-    if (isCut) {
-      client.destroy();
-      return;
-    }
     const database = connect({ host: target.hostname, port: Number(target.port) });
     track(database);
     client.pipe(database).pipe(client);
@@ -36,18 +31,19 @@ export async function openCutProxy(databaseUrl: string): Promise<CutProxy> {
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const cut = (): void => {
-    isCut = true;
+    server.close();
     for (const socket of sockets) socket.destroy();
   };
   return {
     url: Object.assign(new URL(databaseUrl), { hostname: "127.0.0.1", port: String(port) }).href,
     cut,
-    heal: () => {
-      isCut = false;
+    async heal() {
+      if (server.listening) return;
+      server.listen(port, "127.0.0.1");
+      await once(server, "listening");
     },
     async close() {
       cut();
-      server.close();
       await once(server, "close");
     },
   };

@@ -31,7 +31,7 @@ describe("a database that is away", () => {
     server = await startTestServer(throughProxy, { lookAroundMs: 100, strayMs: 200 });
   });
   afterAll(async () => {
-    proxy.heal();
+    await proxy.heal();
     await server.stop();
     await proxy.close();
     await database.close();
@@ -42,9 +42,13 @@ describe("a database that is away", () => {
     const asking = askingGraph();
     const run = await startRun(server, caller, asking);
     const listener = await startRun(server, caller, listeningGraph());
-    const timed = await startRun(server, caller, graph({ rest: { waitUntil: { after: "200ms" }, next: [{ to: "done" }] }, done: { complete: {} } }));
+    const timed = await startRun(
+      server,
+      caller,
+      graph({ rest: { waitUntil: { after: "200ms" }, next: [{ to: "done" }] }, done: { complete: {} } }),
+    );
     const counting = countingGraph();
-    counting.nodes["count"]!.next = [{ to: "count", when: "vars.n < 3000" }, { to: "done" }];
+    counting.nodes["count"]!.next = [{ to: "count", when: "vars.n < 300" }, { to: "done" }];
     const active = await startRun(server, caller, counting);
     const committed = server.hold("commit", "before");
     await committed.reached;
@@ -63,16 +67,19 @@ describe("a database that is away", () => {
     const told = await Promise.all(ask.map((one) => within(refusalOf(one()), "no answer while the database is away")));
     expect(told).toEqual(ask.map(() => "DATABASE_UNAVAILABLE"));
     await until(() => !server.engine.isServing());
-    proxy.heal();
+    await proxy.heal();
     await until(() => server.engine.isServing());
     // The same requests again; whether the first ones were committed after all makes no difference.
     expect((await answer(server, caller, run, "yes", "request-1")).state.status).toBe("completed");
     expect((await server.engine.startRun(caller, start)).state.runId).toBe(start.runId);
     await server.engine.emitEvent(caller, event);
-    expect((await untilEnded(server, caller, listener.state.runId)).state.output).toMatchObject({ event: { payload: 1 } });
+    expect((await untilEnded(server, caller, listener.state.runId)).state.output).toMatchObject({
+      event: { payload: 1 },
+    });
     expect((await untilEnded(server, caller, timed.state.runId)).state.status).toBe("completed");
-    expect((await untilEnded(server, caller, active.state.runId)).state.output).toEqual({ n: 3000 });
-    for (const { state } of [run, listener, timed, active]) expect(await ledgerProblems(server.store, state)).toEqual([]);
+    expect((await untilEnded(server, caller, active.state.runId)).state.output).toEqual({ n: 300 });
+    for (const { state } of [run, listener, timed, active])
+      expect(await ledgerProblems(server.store, state)).toEqual([]);
     expect(server.errors).toEqual([]);
   });
 

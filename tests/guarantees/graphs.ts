@@ -13,7 +13,10 @@ const done: NodeDefinition = { complete: { output: "${vars}" } };
 
 /** Asks once and is done. */
 export function askingGraph(question: NodeDefinition["askUser"] = {}): WorkflowDefinition {
-  return graph({ ask: { askUser: { prompt: "Sure?", ...question }, resultKey: "reply", next: [{ to: "done" }] }, done });
+  return graph({
+    ask: { askUser: { prompt: "Sure?", ...question }, resultKey: "reply", next: [{ to: "done" }] },
+    done,
+  });
 }
 
 /** Asks `first`, then `second`. */
@@ -64,7 +67,10 @@ export function listeningThriceGraph(event: NodeDefinition["waitEvent"] = {}): W
 export function countingGraph(facts: Partial<WorkflowDefinition> = {}): WorkflowDefinition {
   return graph(
     {
-      count: { assign: { values: { n: "${vars.n + 1}" } }, next: [{ to: "count", when: "vars.n < 1000000" }, { to: "done" }] },
+      count: {
+        assign: { values: { n: "${vars.n + 1}" } },
+        next: [{ to: "count", when: "vars.n < 1000000" }, { to: "done" }],
+      },
       done,
     },
     { commitEveryStep: true, defaultVars: { n: 0 }, ...facts },

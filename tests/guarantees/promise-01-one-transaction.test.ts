@@ -80,7 +80,9 @@ describe("promise 1, one transaction per transition, on postgres", () => {
       select close_time is null as open from waits where run_id = ${runId} order by seq`;
     const [due] = await outside<{ is_due: boolean }[]>`
       select wake_at is not null as is_due from runs where run_id = ${runId}`;
-    const feed = await outside<{ kind: string }[]>`select kind from feed where run_id = ${runId} order by batch_no, ordinal`;
+    const feed = await outside<
+      { kind: string }[]
+    >`select kind from feed where run_id = ${runId} order by batch_no, ordinal`;
     return {
       seq: run!.state.seq,
       records: (await readLedger(server.store, key)).length,

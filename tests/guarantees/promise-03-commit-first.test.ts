@@ -1,6 +1,6 @@
 /** Promise 3: nothing is acknowledged, notified or done in the world before its commit. */
 import { describe, expect, test } from "vitest";
-import type { Caller, RunsMessage } from "../../server/src/engine/api.ts";
+import type { Caller } from "../../server/src/engine/api.ts";
 import { BatchOutcomeUnknownError, LaneFencedError } from "../../server/src/store/contract.ts";
 import {
   answer,
@@ -53,7 +53,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     const opened = Promise.withResolvers<void>();
     const reading = (async () => {
       const request = { filter: {}, kinds: [], cursor: "", signal: end.signal };
-      for await (const message of server.engine.watchRuns(caller, request) as AsyncIterable<RunsMessage>) {
+      for await (const message of server.engine.watchRuns(caller, request)) {
         opened.resolve();
         if (message.notice !== undefined) heard.push(message.notice.kind);
       }
@@ -140,14 +140,18 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
       done: { complete: {} },
     });
     const run = await startRun(a, caller, emitter);
-    const held = a.hold("commit", "before", movesRun(run.state.runId, ({ events }) => events.length > 0));
+    const held = a.hold(
+      "commit",
+      "before",
+      movesRun(run.state.runId, ({ events }) => events.length > 0),
+    );
     const answered = watched(answer(a, caller, run, "yes"));
     await held.reached;
     await letOut(servers);
     await answerable(b, caller, listener.state.runId);
     held.release();
     await answered.work;
-    await untilEnded(b, caller, listener.state.runId);
+    expect((await untilEnded(b, caller, listener.state.runId)).state.status).toBe("completed");
     await untilEnded(a, caller, run.state.runId);
   });
 

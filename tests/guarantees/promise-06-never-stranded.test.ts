@@ -24,6 +24,7 @@ import {
   startRun,
   startTestServer,
   STORE_KINDS,
+  turn,
   untilEnded,
   untilWaiting,
 } from "../support/engine.ts";
@@ -31,13 +32,14 @@ import { askingGraph, countingGraph, graph, listeningGraph } from "./graphs.ts";
 import { useTwoServers } from "./servers.ts";
 
 /** A server that sees others quickly: dead ones are on this machine, but in this very process, so their leases must run out. */
-const QUICK = { lookAroundMs: 20, leaseMs: 60 };
+const QUICK = { lookAroundMs: 20, leaseMs: 400 };
 
 /** A store that rejects every batch with a matching item, as a database does that cannot store it. */
 function rejecting(matches: (batch: Batch) => boolean): (store: Store) => Store {
   return (store) => ({
     ...bound(store),
-    commit: (batch) => (matches(batch) ? Promise.reject(new BatchRejectedError("a row is refused")) : store.commit(batch)),
+    commit: (batch) =>
+      matches(batch) ? Promise.reject(new BatchRejectedError("a row is refused")) : store.commit(batch),
   });
 }
 
@@ -50,7 +52,11 @@ describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
   const done: NodeDefinition = { complete: {} };
 
   test.each<[string, string, NodeDefinition]>([
-    ["an expression that fails", "EVALUATION_FAILED", { assign: { values: { n: "${1 / 0}" } }, next: [{ to: "done" }] }],
+    [
+      "an expression that fails",
+      "EVALUATION_FAILED",
+      { assign: { values: { n: "${1 / 0}" } }, next: [{ to: "done" }] },
+    ],
     ["no edge that holds", "NO_EDGE", { assign: { values: { n: 1 } }, next: [{ to: "done", when: "vars.n > 1" }] }],
     ["a duration that is none", "EVALUATION_FAILED", { waitUntil: { after: "${'soon'}" }, next: [{ to: "done" }] }],
     ["its own wish", "REFUSED", { fail: { code: "REFUSED", message: "no" } }],
@@ -98,8 +104,14 @@ describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
     const caller = freshCaller();
     const run = await startRun(a, caller, countingGraph(), { paused: true });
     const { runId } = run.state;
-    expect((await b.engine.tickRun(caller, { runId, maxSteps: 3 })).state).toMatchObject({ vars: { n: 3 }, paused: true });
-    expect((await a.engine.tickRun(caller, { runId, maxSteps: 2 })).state).toMatchObject({ vars: { n: 5 }, paused: true });
+    expect((await b.engine.tickRun(caller, { runId, maxSteps: 3 })).state).toMatchObject({
+      vars: { n: 3 },
+      paused: true,
+    });
+    expect((await a.engine.tickRun(caller, { runId, maxSteps: 2 })).state).toMatchObject({
+      vars: { n: 5 },
+      paused: true,
+    });
     await a.engine.cancelRun(caller, { runId });
   });
 
@@ -124,14 +136,18 @@ describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
 describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %s", (kind) => {
   test("the active runs of a server that dies go on at another", async () => {
     const database = await openSharedDatabase(kind);
-    const a = await startTestServer(database);
+    const a = await startTestServer(database, QUICK);
     const b = await startTestServer(database, QUICK);
     const caller = freshCaller();
     const definition = countingGraph();
     definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 30" }, { to: "done" }];
     await a.engine.registerWorkflow(caller, definition);
     const requests = Array.from({ length: 20 }, () => startRequest(definition.workflowId));
-    const held = a.hold("commit", "before", movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 4));
+    const held = a.hold(
+      "commit",
+      "before",
+      movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 4),
+    );
     await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
     await held.reached;
     const killed = a.kill();
@@ -169,7 +185,11 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 40" }, { to: "done" }];
     await a.engine.registerWorkflow(caller, definition);
     const requests = Array.from({ length: 20 }, () => startRequest(definition.workflowId));
-    const held = a.hold("commit", "before", movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 9));
+    const held = a.hold(
+      "commit",
+      "before",
+      movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 9),
+    );
     await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
     await held.reached;
     await endLeases(a);
@@ -191,7 +211,10 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       // Active, and with nothing of it in anybody's memory: claimed by the next server.
       const definition = countingGraph();
       definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 3" }, { to: "listen" }];
-      definition.nodes["listen"] = { waitEvent: { names: ["order.paid"], scope: "SCOPE_GLOBAL" }, next: [{ to: "done" }] };
+      definition.nodes["listen"] = {
+        waitEvent: { names: ["order.paid"], scope: "SCOPE_GLOBAL" },
+        next: [{ to: "done" }],
+      };
       await first.engine.registerWorkflow(caller, definition);
       const request = startRequest(definition.workflowId);
       const started = first.hold("commit", "after", movesRun(request.runId!));
@@ -219,27 +242,34 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
   test.each([
     ["committed", "after"],
     ["not committed", "before"],
-  ] as const)("a batch whose outcome nobody knows, which was %s: everything in it happens once", async (_what, moment) => {
-    const database = await openSharedDatabase(kind);
-    const a = await startTestServer(database, { lanes: 1 });
-    const caller = freshCaller();
-    const definition = countingGraph();
-    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 5" }, { to: "done" }];
-    await a.engine.registerWorkflow(caller, definition);
-    const requests = Array.from({ length: 10 }, () => startRequest(definition.workflowId));
-    const failing = a.hold("commit", moment, movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 3));
-    failing.release(new BatchOutcomeUnknownError("the connection died"));
-    await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
-    for (const { runId } of requests) {
-      const { state } = await untilEnded(a, caller, runId!);
-      expect(state).toMatchObject({ status: "completed", output: { n: 5 }, steps: 6 });
-      expect(await ledgerProblems(a.store, state)).toEqual([]);
-    }
-    await failing.reached;
-    expect(a.errors).toEqual([]);
-    await a.stop();
-    await database.close();
-  });
+  ] as const)(
+    "a batch whose outcome nobody knows, which was %s: everything in it happens once",
+    async (_what, moment) => {
+      const database = await openSharedDatabase(kind);
+      const a = await startTestServer(database, { lanes: 1 });
+      const caller = freshCaller();
+      const definition = countingGraph();
+      definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 5" }, { to: "done" }];
+      await a.engine.registerWorkflow(caller, definition);
+      const requests = Array.from({ length: 10 }, () => startRequest(definition.workflowId));
+      const failing = a.hold(
+        "commit",
+        moment,
+        movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 3),
+      );
+      failing.release(new BatchOutcomeUnknownError("the connection died"));
+      await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
+      for (const { runId } of requests) {
+        const { state } = await untilEnded(a, caller, runId!);
+        expect(state).toMatchObject({ status: "completed", output: { n: 5 }, steps: 6 });
+        expect(await ledgerProblems(a.store, state)).toEqual([]);
+      }
+      await failing.reached;
+      expect(a.errors).toEqual([]);
+      await a.stop();
+      await database.close();
+    },
+  );
 
   test("a run whose step the database refuses has failed with STORE_REJECTED; its neighbours go on", async () => {
     const database = await openSharedDatabase(kind);
@@ -274,28 +304,53 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     await database.close();
   });
 
-  test.each([["an event"], ["its time"]])("a run that %s would bring on, but the database refuses, has failed", async (what) => {
+  test("a run that is due is woken even if the server learns an older time meanwhile", async () => {
     const database = await openSharedDatabase(kind);
-    const a = await startTestServer(
-      database,
-      {},
-      rejecting((batch) =>
-        batch.items.some(
-          (item) =>
-            item.type === "transition" && item.transition.expectedSeq > 0 && item.transition.after.state.status !== "failed",
-        ),
-      ),
-    );
+    const a = await startTestServer(database, { lookAroundMs: 20 });
     const caller = freshCaller();
-    const isEvent = what === "an event";
-    const definition = isEvent ? listeningGraph() : askingGraph({ timeout: "50ms" });
-    // The wait is opened by the start itself.
-    const run = await startRun(a, caller, definition);
-    expect(run.state.status).toBe("waiting");
-    if (isEvent) await a.engine.emitEvent(caller, emitRequest("order.paid"));
-    const { state } = await untilEnded(a, caller, run.state.runId);
-    expect(state).toMatchObject({ status: "failed", error: { code: "STORE_REJECTED" } });
+    const claimed = a.hold("claimDueRuns", "after");
+    const run = await startRun(a, caller, askingGraph({ timeout: "100ms", defaultAnswer: "none" }));
+    // A look around before the run is due, whose reply takes long.
+    const looked = a.hold("lookAround", "after");
+    await Promise.all([looked.reached, claimed.reached]);
+    const loaded = a.hold("loadRuns", "before", (keys) => keys.some(({ runId }) => runId === run.state.runId));
+    claimed.release();
+    await loaded.reached;
+    looked.release();
+    for (let round = 0; round < 3; round++) await turn();
+    loaded.release();
+    expect((await untilEnded(a, caller, run.state.runId)).state.output).toMatchObject({ reply: { timed_out: true } });
     await a.stop();
     await database.close();
   });
+
+  test.each([["an event"], ["its time"]])(
+    "a run that %s would bring on, but the database refuses, has failed",
+    async (what) => {
+      const database = await openSharedDatabase(kind);
+      const a = await startTestServer(
+        database,
+        {},
+        rejecting((batch) =>
+          batch.items.some(
+            (item) =>
+              item.type === "transition" &&
+              item.transition.expectedSeq > 0 &&
+              item.transition.after.state.status !== "failed",
+          ),
+        ),
+      );
+      const caller = freshCaller();
+      const isEvent = what === "an event";
+      const definition = isEvent ? listeningGraph() : askingGraph({ timeout: "50ms" });
+      // The wait is opened by the start itself.
+      const run = await startRun(a, caller, definition);
+      expect(run.state.status).toBe("waiting");
+      if (isEvent) await a.engine.emitEvent(caller, emitRequest("order.paid"));
+      const { state } = await untilEnded(a, caller, run.state.runId);
+      expect(state).toMatchObject({ status: "failed", error: { code: "STORE_REJECTED" } });
+      await a.stop();
+      await database.close();
+    },
+  );
 });

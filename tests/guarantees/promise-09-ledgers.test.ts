@@ -77,7 +77,9 @@ describe.each(STORE_KINDS)("promise 9, ledgers, on %s", (kind) => {
     const run = await a.engine.startRun(caller, request);
     const before = await readLedger(a.store, run.state);
     const { runId } = run.state;
-    expect(await refusalOf(b.engine.resumeRun(caller, { runId, waitId: "other", payload: { answer: 1 } }))).toBe("WAIT_UNKNOWN");
+    expect(await refusalOf(b.engine.resumeRun(caller, { runId, waitId: "other", payload: { answer: 1 } }))).toBe(
+      "WAIT_UNKNOWN",
+    );
     expect(await refusalOf(b.engine.unpauseRun(caller, { runId }))).toBe("RUN_NOT_PAUSED");
     expect(await refusalOf(b.engine.startRun(caller, { ...request, vars: { other: 1 } }))).toBe("RUN_EXISTS");
     expect(await refusalOf(b.engine.deleteRun(caller, runId))).toBe("RUN_NOT_ENDED");

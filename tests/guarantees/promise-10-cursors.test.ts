@@ -33,7 +33,7 @@ async function read(
   const reading: Reading = { ids: [...from.ids], cursor: from.cursor };
   const request = { filter: {}, kinds: [], cursor: from.cursor, signal: end.signal };
   const consume = async () => {
-    for await (const message of server.engine.watchRuns(caller, request) as AsyncIterable<RunsMessage>) {
+    for await (const message of server.engine.watchRuns(caller, request)) {
       reading.cursor = message.cursor;
       if (message.notice !== undefined) reading.ids.push(message.notice.noticeId);
       if (isEnough(reading.ids)) break;
@@ -245,7 +245,9 @@ describe.each(STORE_KINDS)("promise 10, cursors, across restarts on %s", (kind) 
     for (let life = 0; life < 4; life++) {
       const server = await startTestServer(database);
       await server.engine.registerWorkflow(caller, definition);
-      const requests = Array.from({ length: 5 }, () => startRequest(definition.workflowId, { sessionId: freshId("session") }));
+      const requests = Array.from({ length: 5 }, () =>
+        startRequest(definition.workflowId, { sessionId: freshId("session") }),
+      );
       await Promise.all(requests.map((request) => server.engine.startRun(caller, request)));
       written += 10;
       // Half of it is read before the server ends, half by the next one.

@@ -1,7 +1,13 @@
 /** Two equal servers on one database for the tests of a file. */
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { EngineSettings } from "../../server/src/engine/context.ts";
-import { openSharedDatabase, type SharedDatabase, startTestServer, type StoreKind, type TestServer } from "../support/engine.ts";
+import {
+  openSharedDatabase,
+  type SharedDatabase,
+  startTestServer,
+  type StoreKind,
+  type TestServer,
+} from "../support/engine.ts";
 
 export type TwoServers = { readonly database: SharedDatabase; readonly a: TestServer; readonly b: TestServer };
 

@@ -40,9 +40,13 @@ describe("slow and bad clients", () => {
     const end = new AbortController();
     const { signal } = end;
     const waits = [
-      ...Array.from({ length: 50 }, () => awaitRun(context, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal })),
+      ...Array.from({ length: 50 }, () =>
+        awaitRun(context, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal }),
+      ),
       ...Array.from({ length: 50 }, () => drain(watchRun(context, caller, { runId, afterSeq: 0, signal }))),
-      ...Array.from({ length: 50 }, () => drain(watchRuns(context, caller, { filter: {}, kinds: [], cursor: "", signal }))),
+      ...Array.from({ length: 50 }, () =>
+        drain(watchRuns(context, caller, { filter: {}, kinds: [], cursor: "", signal })),
+      ),
     ];
     for (let round = 0; round < 10; round++) await server.store.now();
     expect(hub.watchers).toBeGreaterThan(0);
@@ -51,7 +55,9 @@ describe("slow and bad clients", () => {
     expect(hub.watchers).toBe(0);
     // Who is gone before it begins leaves nothing either.
     await awaitRun(context, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal });
-    expect(await refusalOf(awaitRun(context, caller, { runId: "unknown", reasons: [], timeoutMs: 1, signal }))).toBe("RUN_UNKNOWN");
+    expect(await refusalOf(awaitRun(context, caller, { runId: "unknown", reasons: [], timeoutMs: 1, signal }))).toBe(
+      "RUN_UNKNOWN",
+    );
     expect(hub.watchers).toBe(0);
     await server.stop();
     await database.close();

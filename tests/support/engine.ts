@@ -16,7 +16,13 @@ import type { WorkflowDefinition } from "../../server/src/core/workflow.ts";
 import type { Caller, EmitRequest, RunView, StartRequest } from "../../server/src/engine/api.ts";
 import type { EngineSettings } from "../../server/src/engine/context.ts";
 import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";
-import { type Batch, LaneFencedError, type RunKey, type Store, StoreUnavailableError } from "../../server/src/store/contract.ts";
+import {
+  type Batch,
+  LaneFencedError,
+  type RunKey,
+  type Store,
+  StoreUnavailableError,
+} from "../../server/src/store/contract.ts";
 import { createMemoryDatabase, createMemoryStore } from "../../server/src/store/memory/store.ts";
 import { createPostgresStore } from "../../server/src/store/postgres/store.ts";
 import { createTestDatabase } from "./postgres.ts";
@@ -25,7 +31,7 @@ export const STORE_KINDS = ["memory", "postgres"] as const;
 export type StoreKind = (typeof STORE_KINDS)[number];
 
 /** How long a test waits for what must happen; reached only where it fails. */
-export const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 5_000;
 
 /** Sweeps repair what a lost notice breaks; here they stay away, so that what is lost stays lost and is seen. */
 const NEVER_MS = 2 ** 30;
@@ -88,7 +94,9 @@ function gateStore(inner: Store): GatedStore {
   function assertNotCut(verb: Verb): void {
     if (!isCut) return;
     // A lane that has ended is not tried again, so that what is left of the server comes to rest at once.
-    throw verb === "commit" ? new LaneFencedError("this server is cut off") : new StoreUnavailableError("this server is cut off");
+    throw verb === "commit"
+      ? new LaneFencedError("this server is cut off")
+      : new StoreUnavailableError("this server is cut off");
   }
 
   async function pass(verb: Verb, moment: Moment, argument: unknown): Promise<void> {
@@ -318,7 +326,13 @@ export async function refusalOf(work: Promise<unknown>): Promise<unknown> {
   );
 }
 
-export function answer(server: TestServer, caller: Caller, run: RunView, value: Json, requestId?: string): Promise<RunView> {
+export function answer(
+  server: TestServer,
+  caller: Caller,
+  run: RunView,
+  value: Json,
+  requestId?: string,
+): Promise<RunView> {
   const { runId, wait } = run.state;
   return server.engine.resumeRun(caller, {
     runId,
@@ -350,7 +364,12 @@ export async function ledgerProblems(store: Store, key: RunKey): Promise<string[
   let previous = NO_PREVIOUS_HASH;
   let time = "";
   for (const [index, record] of records.entries()) {
-    const header = JSON.parse(record.header) as { seq: number; prev: string; time: string; parts: Record<string, string> };
+    const header = JSON.parse(record.header) as {
+      seq: number;
+      prev: string;
+      time: string;
+      parts: Record<string, string>;
+    };
     const say = (problem: string) => problems.push(`record ${index + 1}: ${problem}`);
     if (record.seq !== index + 1 || header.seq !== index + 1) say(`has seq ${record.seq}`);
     if (header.prev !== previous) say("is not linked to the one before");

@@ -1,0 +1,23 @@
+/** Chance that replays: the same seed gives the same numbers. */
+export type Random = {
+  /** From 0 to below 1. */
+  next(): number;
+  /** A whole number from 0 to below `end`. */
+  below(end: number): number;
+  /** True so often of a hundred times. */
+  percent(often: number): boolean;
+  pick<T>(from: readonly T[]): T;
+};
+
+/** Mulberry32 (https://gist.github.com/tommyettinger/46a874533244883189143505d203312c). */
+export function createRandom(seed: number): Random {
+  let state = seed >>> 0;
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const below = (end: number): number => Math.floor(next() * end);
+  return { next, below, percent: (often) => next() * 100 < often, pick: (from) => from[below(from.length)]! };
+}

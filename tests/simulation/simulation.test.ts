@@ -1,0 +1,42 @@
+/**
+ * Many lives, each from a seed. A life that ends badly says its seed; `SIMULATION_SEED=7 npx vitest run tests/simulation`
+ * lives it again, `SIMULATION_SEEDS=1000` lives more of them.
+ */
+import { expect, test } from "vitest";
+import { simulate } from "./simulation.ts";
+
+/** As many as CI has time for. */
+const SEEDS_DEFAULT = 14;
+const FIRST_SEED = 1;
+/** Of one life, in real time: some tenths of a second are usual. */
+const LIFE_MS = 20_000;
+
+const only = process.env["SIMULATION_SEED"];
+const count = Number(process.env["SIMULATION_SEEDS"] ?? SEEDS_DEFAULT);
+const seeds = only === undefined ? Array.from({ length: count }, (_, index) => FIRST_SEED + index) : [Number(only)];
+
+test.each(seeds)(
+  "seed %i: what was acknowledged is there, and everything comes to its end",
+  async (seed) => {
+    const outcome = await simulate(seed);
+    const story = only === undefined ? [] : outcome.history;
+    expect({ seed, problems: outcome.problems, story: outcome.problems.length === 0 ? [] : story }).toEqual({
+      seed,
+      problems: [],
+      story: [],
+    });
+    expect(outcome.records).toBeGreaterThan(outcome.runs);
+    expect(outcome.acknowledged).toBeGreaterThan(0);
+  },
+  LIFE_MS,
+);
+
+test(
+  "a seed gives the same life again",
+  async () => {
+    const [first, second] = [await simulate(7), await simulate(7)];
+    expect(second.history).toEqual(first.history);
+    expect(first.history.length).toBeGreaterThan(100);
+  },
+  2 * LIFE_MS,
+);
