@@ -586,7 +586,10 @@ function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): v
     }
   }
   const settling = new Set<string>();
-  const ends = Object.keys(nodes).filter((nodeId) => rests(nodes[nodeId]!) || (nodes[nodeId]!.next ?? []).length === 0);
+  // A node with an edge to nowhere has that problem, not this one.
+  const mayEnd = (node: NodeDefinition) =>
+    rests(node) || !(node.next ?? []).every((edge) => isNode(edge.to)) || !node.next?.length;
+  const ends = Object.keys(nodes).filter((nodeId) => mayEnd(nodes[nodeId]!));
   for (let nodeId = ends.pop(); nodeId !== undefined; nodeId = ends.pop()) {
     if (settling.has(nodeId)) continue;
     settling.add(nodeId);

@@ -217,13 +217,12 @@ describe("10. Idempotent start", () => {
     expect(version?.error).toMatchObject({ code: 5, reason: "VERSION_UNKNOWN" });
   });
 
-  test("a deleted run's id is free again", async () => {
+  test("a deleted run's id is not used again: old answers and effect keys would mean the new run", async () => {
     const workflowId = await api.register(ending("deleted", 1));
-    const first = await start({ runId: "deleted", workflowId });
+    await start({ runId: "deleted", workflowId });
     await api.call("DeleteRun", { runId: "deleted" });
     expect((await api.refused("GetRun", { runId: "deleted" })).reason).toBe("RUN_UNKNOWN");
-    const second = await start({ runId: "deleted", workflowId });
-    expect(second.createTime).not.toBe(first.createTime);
+    expect((await api.refused("StartRun", { runId: "deleted", workflowId })).reason).toBe("RUN_EXISTS");
   });
 });
 
