@@ -6,8 +6,8 @@ import { type Config, ConfigError, loadConfig } from "./config.ts";
 import { startServer } from "./serve.ts";
 import { DatabaseSetupError } from "./store/postgres/embedded-wait.ts";
 
-/** Below the 30 s that orchestrators usually give. */
-const STOP_MS_MAX = 20_000;
+/** Well below the 30 s that orchestrators usually give, and above what stopping takes while the database answers. */
+const STOP_MS_MAX = 15_000;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 process.exitCode = await runCli(process.argv.slice(2), {
