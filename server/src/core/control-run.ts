@@ -44,7 +44,7 @@ export function cancelRun(run: RunState, stimulus: ControlStimulus, workflow: Wo
 export function pauseRun(run: RunState, stimulus: ControlStimulus): Decision {
   const draft = new DecisionBuilder(run, stimulus.now);
   if (hasEnded(run)) {
-    throw new DomainError("RUN_ENDED", `Run ${run.runId} has ended.`, { metadata: { run_id: run.runId } });
+    throw runEnded(run.runId);
   }
   if (!run.paused) {
     const actor = stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId };
@@ -77,4 +77,8 @@ export function failRun(run: RunState, stimulus: FailStimulus): Decision {
     draft.record(run.cancelling ? "run.cancelled" : "run.failed", { error }, { nodeId: run.node });
   }
   return draft.decision();
+}
+
+export function runEnded(runId: string): DomainError {
+  return new DomainError("RUN_ENDED", `Run ${runId} has ended.`, { metadata: { run_id: runId } });
 }

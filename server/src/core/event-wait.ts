@@ -6,15 +6,14 @@ import { completeStep, valueResult } from "./settle-step.ts";
 import type { Wait } from "./wait.ts";
 import type { Workflow, WorkflowNode } from "./workflow.ts";
 
-/** The channel that a scope means for a run. A run without a session is a session of its own. */
+/** The scope ids of a run's channels. A run without a session is a session of its own. */
+export function scopeIdsOf(run: Pick<RunState, "runId" | "sessionId" | "workflowId">): Record<Scope, string> {
+  return { run: run.runId, session: run.sessionId ?? run.runId, workflow: run.workflowId, global: "" };
+}
+
+/** The channel that a scope means for a run. */
 export function channelOf(run: RunState, scope: Scope): Channel {
-  const scopeIds: Record<Scope, string> = {
-    run: run.runId,
-    session: run.sessionId ?? run.runId,
-    workflow: run.workflowId,
-    global: "",
-  };
-  return { tenantId: run.tenantId, scope, scopeId: scopeIds[scope] };
+  return { tenantId: run.tenantId, scope, scopeId: scopeIdsOf(run)[scope] };
 }
 
 export function eventQuery(run: RunState, channel: Channel, names: readonly string[], key?: string): EventQuery {

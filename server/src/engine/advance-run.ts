@@ -5,6 +5,7 @@ import { isActive } from "../core/run.ts";
 import type { RunKey } from "../store/contract.ts";
 import type { EngineContext } from "./context.ts";
 import { nextStep, OwnedElsewhereError, perform } from "./perform.ts";
+import { pause } from "./pause.ts";
 import { type RunEntry, runKeyText } from "./run-table.ts";
 
 /** Pauses between attempts while the database is away or others keep changing the run; the last one repeats. */
@@ -75,8 +76,4 @@ export async function failRun(context: EngineContext, entry: RunEntry, cause: un
     context.log.error({ err: error, runId: entry.key.runId }, "the failure of a run could not be stored; trying again");
     return false;
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,10 +1,11 @@
 import { v7 as uuidv7 } from "uuid";
+import { runEnded } from "../core/control-run.ts";
 import { DomainError } from "../core/errors.ts";
 import type { Channel } from "../core/event.ts";
 import { hasEnded } from "../core/run.ts";
 import type { Caller, EmitRequest } from "./api.ts";
 import type { EngineContext } from "./context.ts";
-import { runEnded, runUnknown } from "./perform.ts";
+import { runUnknown } from "./perform.ts";
 import { workflowUnknown } from "./workflow-cache.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */

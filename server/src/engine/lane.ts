@@ -14,6 +14,7 @@ import {
   type Store,
   StoreUnavailableError,
 } from "../store/contract.ts";
+import { pause } from "./pause.ts";
 
 /** Items of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
 const BATCH_ITEMS_MAX = 512;
@@ -208,8 +209,4 @@ function isAway(error: unknown): boolean {
 function mayCommitInParts(error: unknown, elapsedMs: number): boolean {
   if (error instanceof BatchContendedError) return elapsedMs < CONTENDED_SEARCH_MS;
   return error instanceof BatchRejectedError;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

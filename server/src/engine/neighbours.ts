@@ -4,6 +4,7 @@
  */
 import type { Logger } from "pino";
 import { type RunKey, type Store, StoreUnavailableError } from "../store/contract.ts";
+import { pause } from "./pause.ts";
 import { runKeyText } from "./run-table.ts";
 
 /** News gathered before it is sent. */
@@ -72,7 +73,7 @@ export function createNeighbours(options: {
         unlisten = await store.listen(hear);
       } catch (error) {
         if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "listening to other servers failed");
-        await new Promise((resolve) => setTimeout(resolve, RELISTEN_MS));
+        await pause(RELISTEN_MS);
       }
     }
   }

@@ -221,10 +221,6 @@ export function runUnknown(runId: string): DomainError {
   return new DomainError("RUN_UNKNOWN", `There is no run ${runId}.`, { metadata: { run_id: runId } });
 }
 
-export function runEnded(runId: string): DomainError {
-  return new DomainError("RUN_ENDED", `Run ${runId} has ended.`, { metadata: { run_id: runId } });
-}
-
 /** A run that a newer release has written: this one would lose what it does not know. */
 function newerFormat(runId: string): DomainError {
   const message = `Run ${runId} follows the rules of a newer release than this server's; ask another server.`;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { DomainError } from "../core/errors.ts";
+import { scopeIdsOf } from "../core/event-wait.ts";
 import { type Channel, type Scope, SCOPES } from "../core/event.ts";
 import { canonicalJson } from "../core/json.ts";
 import { startRun as decideStart } from "../core/start-run.ts";
@@ -67,12 +68,7 @@ async function readChannels(
   key: RunKey,
   request: StartRequest,
 ): Promise<Record<Scope, number>> {
-  const scopeIds: Record<Scope, string> = {
-    run: key.runId,
-    session: request.sessionId ?? key.runId,
-    workflow: request.workflowId,
-    global: "",
-  };
+  const scopeIds = scopeIdsOf({ ...request, runId: key.runId });
   const channels = SCOPES.map((scope): Channel => ({ tenantId: key.tenantId, scope, scopeId: scopeIds[scope] }));
   const numbers = await Promise.all(channels.map((channel) => context.readChannel(channel)));
   return Object.fromEntries(SCOPES.map((scope, index) => [scope, numbers[index]!])) as Record<Scope, number>;
