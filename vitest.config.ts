@@ -18,7 +18,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "system",
-          include: ["server/src/**/*.test.ts", "proto/**/*.test.ts", "tests/**/*.test.ts"],
+          include: ["{server,sdk-ts,tool-worker}/src/**/*.test.ts", "proto/**/*.test.ts", "tests/**/*.test.ts"],
           exclude: ["**/node_modules/**", "proto/gen/**", coreTests],
           // Starts the Postgres that tests on a real database share.
           globalSetup: ["tests/support/global-setup.ts"],
