@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { createTestRun, createTestWorld, runOf, workflowOf } from "../../../tests/support/test-world.ts";
-import { CALLS_MAX, EVENT_CURSORS_MAX } from "./advance-run.ts";
+import { EVENT_CURSORS_MAX } from "./execute-effect.ts";
+import { CALLS_MAX } from "./start-calls.ts";
 import { decide } from "./decide.ts";
 import { idempotencyKey } from "./identifiers.ts";
 import type { Json, JsonObject } from "./json.ts";
@@ -514,7 +515,12 @@ describe("what needs a worker", () => {
     ["a list that is none", { calls: 1 }],
     ["a call that is no object", { calls: [1] }],
     ["a call without a name", { calls: [{ arguments: {} }] }],
+    ["a call with an empty name", { calls: [{ name: "" }] }],
+    ["a call with a name of more than 128 characters", { calls: [{ name: "a".repeat(129) }] }],
     ["a call id that is no string", { calls: [{ name: "a", call_id: 1 }] }],
+    ["a call id that is empty", { calls: [{ name: "a", call_id: "" }] }],
+    ["a call id of more than 256 characters", { calls: [{ name: "a", call_id: "x".repeat(257) }] }],
+    ["arguments that are no object", { calls: [{ name: "a", arguments: ["x"] }] }],
     ["too many calls", { calls: Array.from({ length: CALLS_MAX + 1 }, () => ({ name: "a" })) }],
   ])("fails by %s", (_what, vars) => {
     const run = runNode({ toolCalls: { callsFrom: "vars.calls" } }, vars);
@@ -522,8 +528,8 @@ describe("what needs a worker", () => {
     expect(run.commands).toEqual([]);
   });
 
-  test("calls too large together fail, names included", () => {
-    const calls = Array.from({ length: 20 }, () => ({ name: "${vars.long}" }));
+  test("calls too large together fail", () => {
+    const calls = Array.from({ length: 20 }, () => ({ name: "a", arguments: { text: "${vars.long}" } }));
     const run = runNode({ toolCalls: { calls } }, { long: "x".repeat(100_000) });
     expect(run.state.error?.message).toMatch(/The calls would have more than 1048576 bytes/);
   });

@@ -155,6 +155,71 @@ describe("each kind of record", () => {
   });
 });
 
+describe("records about a call", () => {
+  const calls = [
+    { ...call, kind: "tool", call_id: "a" },
+    { ...call, kind: "tool", ordinal: 1, idempotency_key: "l", attempt: 2, retry_time: LATER },
+  ] as const;
+  const sequel = { to: "second", result_path: "/r" };
+  const before = fold([start, record("step.started", { calls: [...calls], sequel })])!;
+  const error = { code: "X", message: "", retryable: true };
+  const of = (kind: RecordKind, body: RecordBody, given?: string) =>
+    apply(before, record(kind, body, { seq: 3, ...(given === undefined ? {} : { given }) }));
+
+  test.each<[string, RunState, object[]]>([
+    [
+      "call.completed gives its output",
+      of("call.completed", { call: { ordinal: 0 } }, '{"n":1}'),
+      [{ ...calls[0], outcome: { output: { n: 1 } } }, calls[1]],
+    ],
+    [
+      "call.completed gives null",
+      of("call.completed", { call: { ordinal: 0 } }, "null"),
+      [{ ...calls[0], outcome: { output: null } }, calls[1]],
+    ],
+    [
+      "call.failed gives its failure, and ends a retry",
+      of("call.failed", { call: { ordinal: 1 }, error }),
+      [calls[0], { ...call, kind: "tool", ordinal: 1, idempotency_key: "l", attempt: 2, outcome: { error } }],
+    ],
+    [
+      "call.retrying gives the attempt to come",
+      of("call.retrying", { call: { ordinal: 0, next_attempt: 2, retry_time: LATER }, error }),
+      [{ ...calls[0], attempt: 2, retry_time: LATER }, calls[1]],
+    ],
+  ])("%s, and nothing else changes", (_what, run, expected) => {
+    expect(run).toEqual({ ...before, calls: expected, seq: 3 });
+  });
+
+  test("a step that is done takes what its calls gave, in their order", () => {
+    const back = [
+      record("call.failed", { call: { ordinal: 1 }, error }, { seq: 3 }),
+      record("call.completed", { call: { ordinal: 0 } }, { seq: 4, given: "7" }),
+    ].reduce((run, next) => apply(run, next), before);
+    const body: RecordBody = {
+      result: [
+        { op: "set", path: "", value: {} },
+        { op: "set", path: "/results", of: "calls" },
+      ],
+      patch: [{ op: "set", path: "/r", of: "result" }],
+      to: "second",
+    };
+    const run = apply(back, record("step.completed", body, { seq: 5 }));
+    const results = [
+      { call_id: "a", name: "flow", success: true, output: 7, error: null },
+      { call_id: null, name: "flow", success: false, output: null, error },
+    ];
+    expect(run).toMatchObject({ vars: { r: { results } }, calls: [], node: "second", steps: 1 });
+    expect(run).not.toHaveProperty("sequel");
+    // Whoever has the record alone cannot know.
+    expect(resultOf(body, undefined)).toBeUndefined();
+  });
+
+  test.each<RecordKind>(["run.paused", "run.unpaused"])("%s keeps what follows", (kind) => {
+    expect(of(kind, { paused: false })).toMatchObject({ calls, sequel });
+  });
+});
+
 describe("vars, results and outputs", () => {
   const given = '{"answer":{"b":1}}';
   const result: RecordBody["result"] = [

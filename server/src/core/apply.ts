@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import type { EventCursor } from "./event.ts";
 import { type Json, parseOwnJson } from "./json.ts";
-import { applyPatch } from "./pointer.ts";
+import { applyPatch, type PatchOp, type PatchSources } from "./pointer.ts";
 import { hasEnded, type RunState, type RunStatus } from "./run.ts";
-import type { RecordBody, StepRecordDraft } from "./step-record.ts";
+import type { Call, RecordBody, StepRecordDraft } from "./step-record.ts";
 
 const STATUS_BY_END: Partial<Record<StepRecordDraft["kind"], RunStatus>> = {
   "run.completed": "completed",
@@ -15,9 +15,28 @@ const STATUS_BY_END: Partial<Record<StepRecordDraft["kind"], RunStatus>> = {
   "run.cancelled": "cancelled",
 };
 
-/** The result that a record's body describes, or undefined where it has none. */
-export function resultOf(body: RecordBody, given: Json | undefined): Json | undefined {
-  return body.result === undefined ? undefined : applyPatch(null, body.result, given === undefined ? {} : { given });
+/**
+ * The result that a record's body describes, or undefined where it has none.
+ * @param calls what the calls of the step gave (`callResults`); without it, a result that is made of it is undefined
+ */
+export function resultOf(body: RecordBody, given: Json | undefined, calls?: Json): Json | undefined {
+  if (body.result === undefined) return undefined;
+  if (calls === undefined && takesFromCalls(body.result)) return undefined;
+  return applyPatch(null, body.result, sourcesOf({ given, calls }));
+}
+
+function takesFromCalls(ops: readonly PatchOp[] | undefined): boolean {
+  return ops?.some((op) => "of" in op && op.of === "calls") ?? false;
+}
+
+/** The results of an effect's calls, in their order. */
+export function callResults(calls: readonly Call[]): Json {
+  return calls.map(({ call_id, name, outcome }): Json => {
+    const what = { call_id: call_id ?? null, name };
+    if (outcome === undefined) return { ...what, success: false, output: null, error: null };
+    if ("output" in outcome) return { ...what, success: true, output: outcome.output, error: null };
+    return { ...what, success: false, output: null, error: { ...outcome.error } as Json };
+  });
 }
 
 /**
@@ -32,13 +51,16 @@ export function apply(run: RunState | undefined, record: StepRecordDraft, given?
   assert(!hasEnded(run), "a run that has ended takes no more records");
   assert.equal(record.seq, run.seq + 1, "a ledger is gapless");
   assert(record.time >= run.updateTime, "a record is never before the previous one");
-  const result = resultOf(body, givenValue);
-  const { wait: _wait, handlingError: _handlingError, ...rest } = run;
+  const result = resultOf(body, givenValue, takesFromCalls(body.result) ? callResults(run.calls) : undefined);
+  const { wait: _wait, handlingError: _handlingError, sequel: _sequel, ...rest } = run;
   const end = STATUS_BY_END[record.kind];
   const isStep = record.kind === "step.completed" || record.kind === "step.failed" || (end && body.status);
-  const keepsWait = record.kind === "run.paused" || record.kind === "run.unpaused";
-  const wait = keepsWait ? run.wait : body.wait;
-  const vars = body.patch === undefined ? run.vars : applyPatch(run.vars, body.patch, sourcesOf(givenValue, result));
+  const keepsStep = record.kind === "run.paused" || record.kind === "run.unpaused" || body.call !== undefined;
+  const wait = keepsStep ? run.wait : body.wait;
+  const calls = keepsStep ? callsAfter(run.calls, body, givenValue) : (body.calls ?? []);
+  const sequel = keepsStep ? run.sequel : body.sequel;
+  const sources = sourcesOf({ given: givenValue, result });
+  const vars = body.patch === undefined ? run.vars : applyPatch(run.vars, body.patch, sources);
   return {
     ...rest,
     status: end ?? (wait === undefined ? "running" : "waiting"),
@@ -48,13 +70,15 @@ export function apply(run: RunState | undefined, record: StepRecordDraft, given?
     node: body.to ?? run.node,
     vars,
     ...(wait === undefined ? {} : { wait }),
-    calls: keepsWait ? run.calls : (body.calls ?? []),
+    calls,
+    ...(sequel === undefined ? {} : { sequel }),
     steps: run.steps + (isStep ? 1 : 0),
     epoch: record.epoch,
     cursors: body.cursors === undefined ? run.cursors : mergeCursors(run.cursors, body.cursors),
     ...(body.deadline_time === undefined ? {} : { deadlineTime: body.deadline_time }),
     ...(body.output === undefined ? {} : { output: "of" in body.output ? result! : body.output.value }),
-    ...(body.error === undefined ? {} : { error: body.error }),
+    // What fails a call need not fail the node.
+    ...(body.error === undefined || body.call !== undefined ? {} : { error: body.error }),
     updateTime: record.time,
     ...(end === undefined ? {} : { endTime: record.time }),
     seq: record.seq,
@@ -65,6 +89,24 @@ function isHandlingError(run: RunState, body: RecordBody): boolean {
   if (body.handled_by === "workflow") return true;
   const isResting = body.wait !== undefined || body.calls !== undefined;
   return run.handlingError === true && !isResting;
+}
+
+/** The calls after a record that is about one of them, or about none. */
+function callsAfter(
+  calls: readonly Call[],
+  { call: change, error }: RecordBody,
+  given: Json | undefined,
+): readonly Call[] {
+  if (change === undefined) return calls;
+  const { ordinal, next_attempt, retry_time } = change;
+  return calls.map((call): Call => {
+    if (call.ordinal !== ordinal) return call;
+    const { retry_time: _retryTime, ...rest } = call;
+    if (next_attempt !== undefined) {
+      return { ...rest, attempt: next_attempt, ...(retry_time === undefined ? {} : { retry_time }) };
+    }
+    return { ...rest, outcome: error === undefined ? { output: given ?? null } : { error } };
+  });
 }
 
 /** Folds a whole ledger from its first record. */
@@ -96,7 +138,7 @@ function applyStart(record: StepRecordDraft, given: Json | undefined): RunState 
     paused: body.paused ?? false,
     cancelling: false,
     node: start.entry_node,
-    vars: applyPatch({}, body.patch ?? [], sourcesOf(given, undefined)),
+    vars: applyPatch({}, body.patch ?? [], sourcesOf({ given })),
     ...(body.wait === undefined ? {} : { wait: body.wait }),
     calls: [],
     steps: 0,
@@ -108,8 +150,8 @@ function applyStart(record: StepRecordDraft, given: Json | undefined): RunState 
   };
 }
 
-function sourcesOf(given: Json | undefined, result: Json | undefined): { given?: Json; result?: Json } {
-  return { ...(given === undefined ? {} : { given }), ...(result === undefined ? {} : { result }) };
+function sourcesOf(sources: { [name in keyof PatchSources]: Json | undefined }): PatchSources {
+  return Object.fromEntries(Object.entries(sources).filter(([, value]) => value !== undefined));
 }
 
 function mergeCursors(before: readonly EventCursor[], changes: readonly EventCursor[]): EventCursor[] {

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 
-import { createTestRun, createTestWorld, runOf, type TestRun, workflowOf } from "../../../tests/support/test-world.ts";
+import {
+  callEnd,
+  createTestRun,
+  createTestWorld,
+  runOf,
+  type TestRun,
+  workflowOf,
+} from "../../../tests/support/test-world.ts";
 import { decide, type Stimulus } from "./decide.ts";
 import { parseInstant } from "./duration.ts";
 import { DomainError } from "./errors.ts";
@@ -15,6 +22,12 @@ const states: Record<string, () => TestRun> = {
   active: () => createTestRun(workflowOf({ go: { complete: {} } })),
   "active, paused": () => createTestRun(workflowOf({ go: { complete: {} } }), { paused: true }),
   "calls in flight": () => runOf({ it: { handler: {} } }),
+  "calls in flight, paused": () => {
+    const run = runOf({ it: { toolCalls: { calls: [{ name: "a" }] } } });
+    run.perform({ type: "pause" });
+    return run;
+  },
+  "an approval": () => runOf({ it: { toolCalls: { calls: [{ name: "a" }], requireApproval: true } } }),
   "a question": () => runOf({ it: question }),
   "a question, paused": () => {
     const run = runOf({ it: question });
@@ -42,13 +55,51 @@ const states: Record<string, () => TestRun> = {
 
 /** What each stimulus of `names` gives in each state: the kinds of the records, "" for none, or the reason of the refusal. */
 const table: Record<string, string[]> = {
-  active: ["", "", "RUN_NOT_WAITING", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed"],
-  "active, paused": ["", "", "RUN_NOT_WAITING", "run.cancelled", "", "run.unpaused", "run.failed"],
-  "calls in flight": ["", "", "RUN_NOT_WAITING", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed"],
-  "a question": ["", "run.completed", "run.completed", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed"],
-  "a question, paused": ["", "", "run.completed", "run.cancelled", "", "run.unpaused", "run.failed"],
-  "an event": ["", "run.completed", "run.completed", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed"],
-  "a time": ["", "run.completed", "WAIT_NOT_ANSWERABLE", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed"],
+  active: ["", "", "RUN_NOT_WAITING", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed", ""],
+  "active, paused": ["", "", "RUN_NOT_WAITING", "run.cancelled", "", "run.unpaused", "run.failed", ""],
+  "calls in flight": [
+    "",
+    "",
+    "RUN_NOT_WAITING",
+    "run.cancelled",
+    "run.paused",
+    "RUN_NOT_PAUSED",
+    "run.failed",
+    "run.completed",
+  ],
+  "calls in flight, paused": [
+    "",
+    "",
+    "RUN_NOT_WAITING",
+    "run.cancelled",
+    "",
+    "run.unpaused",
+    "run.failed",
+    "call.completed run.completed",
+  ],
+  "an approval": ["", "", "ANSWER_INVALID", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed", ""],
+  "a question": [
+    "",
+    "run.completed",
+    "run.completed",
+    "run.cancelled",
+    "run.paused",
+    "RUN_NOT_PAUSED",
+    "run.failed",
+    "",
+  ],
+  "a question, paused": ["", "", "run.completed", "run.cancelled", "", "run.unpaused", "run.failed", ""],
+  "an event": ["", "run.completed", "run.completed", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed", ""],
+  "a time": [
+    "",
+    "run.completed",
+    "WAIT_NOT_ANSWERABLE",
+    "run.cancelled",
+    "run.paused",
+    "RUN_NOT_PAUSED",
+    "run.failed",
+    "",
+  ],
   "its start": [
     "",
     "run.resumed",
@@ -57,11 +108,12 @@ const table: Record<string, string[]> = {
     "run.paused",
     "RUN_NOT_PAUSED",
     "run.failed",
+    "",
   ],
-  cancelling: ["", "run.cancelled", "run.cancelled", "", "run.paused", "RUN_NOT_PAUSED", "run.cancelled"],
-  completed: ["", "", "RUN_NOT_WAITING", "", "RUN_ENDED", "RUN_NOT_PAUSED", ""],
-  failed: ["", "", "RUN_NOT_WAITING", "", "RUN_ENDED", "RUN_NOT_PAUSED", ""],
-  cancelled: ["", "", "RUN_NOT_WAITING", "", "RUN_ENDED", "RUN_NOT_PAUSED", ""],
+  cancelling: ["", "run.cancelled", "run.cancelled", "", "run.paused", "RUN_NOT_PAUSED", "run.cancelled", ""],
+  completed: ["", "", "RUN_NOT_WAITING", "", "RUN_ENDED", "RUN_NOT_PAUSED", "", ""],
+  failed: ["", "", "RUN_NOT_WAITING", "", "RUN_ENDED", "RUN_NOT_PAUSED", "", ""],
+  cancelled: ["", "", "RUN_NOT_WAITING", "", "RUN_ENDED", "RUN_NOT_PAUSED", "", ""],
 };
 
 const failure = { code: "STORE_REJECTED", message: "x", retryable: false };
@@ -76,8 +128,9 @@ const stimuli: ((run: TestRun) => Parameters<TestRun["perform"]>[0])[] = [
   () => ({ type: "pause" }),
   () => ({ type: "unpause" }),
   () => ({ type: "fail", failure }),
+  (run) => ({ type: "settle", ends: [callEnd(run.state, { output: { completeOutput: 1 } })] }),
 ];
-const names = ["wake at once", "wake after an hour", "answer", "cancel", "pause", "unpause", "fail"];
+const names = ["wake at once", "wake after an hour", "answer", "cancel", "pause", "unpause", "fail", "settle"];
 
 function outcomeOf(run: TestRun, stimulus: Parameters<TestRun["perform"]>[0]): string {
   try {

@@ -1,20 +1,27 @@
 /**
  * The one dispatcher of core: `decide(run, stimulus, workflow)` gives the records and commands of a transition, or says
- * what must be looked up first. Pure: the same arguments give the same decision, on any server.
+ * what must be looked up, or run, first. Pure: the same arguments give the same decision, on any server.
  */
 import { type AdvanceStimulus, advanceRun } from "./advance-run.ts";
 import { type AnswerStimulus, answerWait } from "./answer-wait.ts";
 import { cancelRun, type ControlStimulus, type FailStimulus, failRun, pauseRun, unpauseRun } from "./control-run.ts";
-import type { Decision, LookUpNeeded } from "./decision.ts";
+import type { Decision, HandlerNeeded, LookUpNeeded } from "./decision.ts";
 import type { RunState } from "./run.ts";
+import { type SettleStimulus, settleCalls } from "./settle-call.ts";
 import { wakeRun, type WakeStimulus } from "./wake-run.ts";
 import type { Workflow } from "./workflow.ts";
 
 /** What may happen to a run that exists; `startRun` begins one. */
-export type Stimulus = AdvanceStimulus | AnswerStimulus | WakeStimulus | ControlStimulus | FailStimulus;
+export type Stimulus =
+  | AdvanceStimulus
+  | AnswerStimulus
+  | WakeStimulus
+  | ControlStimulus
+  | FailStimulus
+  | SettleStimulus;
 
 /** @throws {DomainError} the refusals of the stimulus; nothing has changed then */
-export function decide(run: RunState, stimulus: Stimulus, workflow: Workflow): Decision | LookUpNeeded {
+export function decide(run: RunState, stimulus: Stimulus, workflow: Workflow): Decision | LookUpNeeded | HandlerNeeded {
   switch (stimulus.type) {
     case "advance":
       return advanceRun(run, stimulus, workflow);
@@ -22,6 +29,8 @@ export function decide(run: RunState, stimulus: Stimulus, workflow: Workflow): D
       return answerWait(run, stimulus, workflow);
     case "wake":
       return wakeRun(run, stimulus, workflow);
+    case "settle":
+      return settleCalls(run, stimulus, workflow);
     case "cancel":
       return cancelRun(run, stimulus, workflow);
     case "pause":

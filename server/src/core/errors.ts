@@ -32,7 +32,13 @@ export type ErrorReason =
   | "SHUTTING_DOWN"
   | "ORIGIN_REFUSED"
   | "HOST_REFUSED"
-  | "RPC_UNKNOWN";
+  | "RPC_UNKNOWN"
+  | "JOB_UNKNOWN"
+  | "JOB_LEASE_LOST"
+  | "JOB_SETTLED"
+  | "JOB_CANCELLED"
+  | "WORKER_SESSION_REPLACED"
+  | "WORKER_SILENT";
 
 /** One problem of a request or a graph: where (a field path such as `nodes.ask.askUser.prompt`) and what. */
 export type FieldProblem = { path: string; message: string };

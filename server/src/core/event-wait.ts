@@ -1,4 +1,5 @@
 /** Event waits: which channel, what to look for, and how an event becomes a step's result. */
+import type { PlanFacts } from "./begin-step.ts";
 import type { DecisionBuilder } from "./decision.ts";
 import { type Channel, type ChannelEvent, type EventQuery, nameMatches, type Scope } from "./event.ts";
 import type { RunState } from "./run.ts";
@@ -38,15 +39,15 @@ export function consumeEvent(
   node: WorkflowNode,
   wait: Required<Pick<Wait, "names" | "scope">> & Pick<Wait, "key">,
   event: ChannelEvent,
-  idempotencyKey?: string,
+  facts: PlanFacts & { idempotencyKey?: string } = {},
 ): void {
   const { name, payload, eventId, emitTime, number } = event;
   const cursors = wait.names
     .filter((pattern) => nameMatches(pattern, name))
     .map((pattern) => ({ scope: wait.scope, name: pattern, ...keyOf(wait), number }));
   completeStep(draft, workflow, node, {
+    ...facts,
     ...(draft.run.wait === undefined ? { effect: { type: "wait_event", payload: {} } } : {}),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(event.actorId === undefined ? {} : { actorId: event.actorId }),
     result: valueResult({ name, payload, event_id: eventId, emit_time: emitTime, timed_out: false }),
     cursors,

@@ -19,6 +19,9 @@ export type FailureCode =
   | "LIMIT_MAX_STEPS"
   | "LIMIT_EVENT_CURSORS"
   | "RUN_TIMEOUT"
+  | "UNDECLARED_NODE"
+  | "RESULT_INVALID"
+  | "APPROVAL_DENIED"
   | "STORE_REJECTED";
 
 /** A failure of a node's own making, thrown inside core only and turned into a record there. */

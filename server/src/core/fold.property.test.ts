@@ -47,6 +47,9 @@ test("promise 9: at every point of a random run, fold(ledger) is the run's state
   // The property says nothing about runs that were never made.
   expect(seen.valid / seen.graphs).toBeGreaterThan(0.5);
   expect([...seen.kinds].toSorted()).toEqual([
+    "call.completed",
+    "call.failed",
+    "call.retrying",
     "run.cancel_requested",
     "run.cancelled",
     "run.completed",
@@ -60,6 +63,17 @@ test("promise 9: at every point of a random run, fold(ledger) is the run's state
     "step.started",
     "step.waiting",
   ]);
-  const codes = ["BROKEN", "EVALUATION_FAILED", "LIMIT_MAX_STEPS", "NO_EDGE", "RUN_TIMEOUT", "STORE_REJECTED"];
-  expect([...seen.ends].toSorted()).toEqual(codes);
+  expect([...seen.ends].toSorted()).toEqual([
+    "APPROVAL_DENIED",
+    "BAD_INPUT",
+    "BROKEN",
+    "EVALUATION_FAILED",
+    "LIMIT_MAX_STEPS",
+    "NO_EDGE",
+    "RESULT_INVALID",
+    "RUN_TIMEOUT",
+    "STORE_REJECTED",
+    "TOOL_FAILED",
+    "UNDECLARED_NODE",
+  ]);
 });

@@ -2,8 +2,8 @@ import type { Json, JsonObject } from "./json.ts";
 
 /** One change of a JSON value. `path` is a JSON Pointer (RFC 6901).
  *
- *  `of` takes what to write from a value that the record holds anyway (what an actor gave, or the step's result), at the
- *  pointer `at` in it (absent: the whole), so that it is stored once. */
+ *  `of` takes what to write from a value that the ledger holds anyway (what an actor gave, the step's result, or the results of
+ *  its calls), at the pointer `at` in it (absent: the whole), so that it is stored once. */
 export type PatchOp =
   | { op: "set"; path: string; value: Json }
   | { op: "set"; path: string; of: PatchSource; at?: string }
@@ -11,10 +11,10 @@ export type PatchOp =
   | { op: "append"; path: string; of: PatchSource; at?: string }
   | { op: "unset"; path: string };
 
-export type PatchSource = "given" | "result";
+export type PatchSource = "given" | "result" | "calls";
 
 /** The values that operations with `of` take from. */
-export type PatchSources = { readonly given?: Json; readonly result?: Json };
+export type PatchSources = { readonly given?: Json; readonly result?: Json; readonly calls?: Json };
 
 /** A path that cannot be read, or a patch that does not fit the value: data, not a refusal. */
 export class PatchError extends Error {

@@ -9,7 +9,7 @@ import type { EventCursor, Scope } from "./event.ts";
 import type { Failure } from "./failure.ts";
 import type { Instant } from "./duration.ts";
 import type { Json } from "./json.ts";
-import type { Call } from "./step-record.ts";
+import type { Call, StepSequel } from "./step-record.ts";
 import type { Wait } from "./wait.ts";
 import type { Limits } from "./workflow.ts";
 
@@ -41,8 +41,10 @@ export type RunState = {
   readonly vars: Json;
   /** Invariant: present exactly when status is "waiting". */
   readonly wait?: Wait;
-  /** Invariant: empty unless status is "running". */
+  /** The calls of the effect that the run is at, those that have come back included. Invariant: empty unless status is "running". */
   readonly calls: readonly Call[];
+  /** What follows the effect that the run is at, where a handler's step plan asked for it. Invariant: only beside `wait` or `calls`. */
+  readonly sequel?: StepSequel;
   /** Steps taken. One that waits counts when it is done; one that is done but finds no edge counts for both. */
   readonly steps: number;
   /** Which history this is: a restore begins a new one, so that its effects get new keys. */

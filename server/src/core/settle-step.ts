@@ -5,10 +5,12 @@ import { evaluate, ExpressionError } from "./expression.ts";
 import { type Failure, NodeFailure } from "./failure.ts";
 import { DomainError } from "./errors.ts";
 import { assertJson, type Json, JSON_DEPTH_MAX } from "./json.ts";
+import { callResults } from "./apply.ts";
 import { applyPatch, PatchError, type PatchOp } from "./pointer.ts";
 import { namesOf } from "./names.ts";
+import type { RunState } from "./run.ts";
 import type { Effect } from "./step-record.ts";
-import type { Workflow, WorkflowNode } from "./workflow.ts";
+import { nodeWithSequel, type Workflow, type WorkflowNode } from "./workflow.ts";
 
 export type StepOutcome = {
   effect?: Effect;
@@ -42,6 +44,11 @@ export function orFail<T>(work: () => T): { value: T } | { failure: Failure } {
   }
 }
 
+/** The node as its step is settled: with what a step plan put in place of its result key and edges, if the run is at one's effect. */
+export function settlingNode(run: RunState, node: WorkflowNode): WorkflowNode {
+  return run.sequel === undefined ? node : nodeWithSequel(node, run.sequel);
+}
+
 /** Writes a step's result and moves on: over the first edge that holds, or to the end where there is no edge. */
 export function completeStep(
   draft: DecisionBuilder,
@@ -50,8 +57,12 @@ export function completeStep(
   outcome: StepOutcome,
 ): void {
   const given = outcome.given?.value;
-  const result =
-    outcome.result === undefined ? null : applyPatch(null, outcome.result, given === undefined ? {} : { given });
+  const { calls } = draft.run;
+  const sources = {
+    ...(given === undefined ? {} : { given }),
+    ...(calls.length === 0 ? {} : { calls: callResults(calls) }),
+  };
+  const result = outcome.result === undefined ? null : applyPatch(null, outcome.result, sources);
   const patch: PatchOp[] = [
     ...(outcome.patch ?? []),
     ...(node.resultPointer === undefined ? [] : [{ op: "set", path: node.resultPointer, of: "result" } as const]),

@@ -22,14 +22,17 @@ export type RecordKind =
   | "step.started"
   | "step.waiting"
   | "step.completed"
-  | "step.failed";
+  | "step.failed"
+  | "call.completed"
+  | "call.failed"
+  | "call.retrying";
 
 export type StepStatus = "started" | "waiting" | "completed" | "failed" | "cancelled";
 
 /** A request for something outside the graph, its payload evaluated. */
 export type Effect = { type: string; payload: JsonObject };
 
-/** One piece of remote work that an effect asked for and that has not come back. */
+/** One piece of remote work that an effect asked for. It stays in the state until all calls of its effect have come back. */
 export type Call = {
   /** Which call of the effect, from 0. */
   ordinal: number;
@@ -38,6 +41,34 @@ export type Call = {
   name: string;
   call_id?: string;
   idempotency_key: string;
+  /** The attempt that is under way or comes next; absent: the first. */
+  attempt?: number;
+  /** When that attempt may begin, after one that failed. */
+  retry_time?: Instant;
+  /** How the call ended; absent while it is in flight. */
+  outcome?: CallOutcome;
+};
+
+/** How a call ended: with an output, or with the failure of its last attempt. */
+export type CallOutcome = { output: Json } | { error: Failure };
+
+/** What a `call.*` record says of its call. */
+export type CallChange = {
+  ordinal: number;
+  call_id?: string;
+  /** Of `call.retrying`: the attempt to come, and when it may begin. */
+  next_attempt?: number;
+  retry_time?: Instant;
+};
+
+/** What follows an effect that a handler's step plan asked for, in place of the node's own `result_key` and `next`. */
+export type StepSequel = {
+  /** JSON Pointer into vars. */
+  result_path?: string;
+  /** Absent: the run is completed with the result. */
+  to?: string;
+  /** A tool call that fails, or is not approved, fails the node. */
+  failure_is_error?: true;
 };
 
 /** What a run was started with. */
@@ -69,6 +100,10 @@ export type RecordBody = {
   wait?: Wait;
   /** The calls that this record puts in flight. */
   calls?: Call[];
+  /** The call that a `call.*` record is about; its output is the record's `given`, its failure the record's `error`. */
+  call?: CallChange;
+  /** What follows the effect that this record began, where a handler's step plan says so. */
+  sequel?: StepSequel;
   /** The node that the run moves to. */
   to?: string;
   /** Whose `on_error` took the failure; absent where it was the node's own, or nobody's. */

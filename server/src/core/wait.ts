@@ -22,6 +22,8 @@ export type Wait = {
   answer_schema?: Json;
   assignees?: string[];
   default_answer?: Json;
+  /** The question is whether the calls in `details` may be made; the answer "approve" makes them. */
+  approves?: true;
   // Events (reason event).
   names?: string[];
   scope?: Scope;

@@ -4,7 +4,7 @@ import type { Instant } from "./duration.ts";
 import type { EventLookup } from "./event.ts";
 import { channelOf, consumeEvent, eventQuery, keyOf } from "./event-wait.ts";
 import { hasEnded, type RunState } from "./run.ts";
-import { completeStep, valueResult } from "./settle-step.ts";
+import { completeStep, settlingNode, valueResult } from "./settle-step.ts";
 import type { Workflow } from "./workflow.ts";
 
 export type WakeStimulus = { type: "wake"; now: Instant; lookup?: EventLookup };
@@ -33,7 +33,7 @@ export function wakeRun(run: RunState, stimulus: WakeStimulus, workflow: Workflo
     if (isDue) draft.record("run.resumed", {});
     return draft.decision();
   }
-  const node = workflow.nodes.get(wait.node_id)!;
+  const node = settlingNode(run, workflow.nodes.get(wait.node_id)!);
   switch (wait.reason) {
     case "until":
       if (isDue) {

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { parseDurationMs, parseInstant } from "./duration.ts";
+import { type EffectPolicy, POLICY_DEFAULT } from "./effect-policy.ts";
 import { DomainError, type FieldProblem } from "./errors.ts";
 import type { Scope } from "./event.ts";
 import { compileExpression, type Expression, type ExpressionError } from "./expression.ts";
@@ -11,6 +12,7 @@ import { ID_PATTERN } from "./identifiers.ts";
 import { canonicalJson, type Json, type JsonObject } from "./json.ts";
 import { compileSchema, SchemaError, type SchemaValidator } from "./json-schema.ts";
 import { parsePointer, pointerFromDotted } from "./pointer.ts";
+import type { StepSequel } from "./step-record.ts";
 import { compileTemplateValue, type TemplateValue } from "./template.ts";
 
 /** Bounds of what runs may use. As in the graph: durations are text. */
@@ -32,11 +34,16 @@ const PROBLEMS_MAX = 100;
 export type EdgeDefinition = { to: string; when?: string };
 export type ToolCallDefinition = { name?: string; arguments?: Json; callId?: string };
 export type PolicyDefinition = { [key: string]: Json } & {
+  maxAttempts?: number;
   initialBackoff?: string;
+  backoffMultiplier?: number;
   maxBackoff?: string;
+  jitter?: string;
   timeout?: string;
   queueTimeout?: string;
   heartbeatTimeout?: string;
+  delivery?: string;
+  nonRetryableErrors?: string[];
 };
 
 export type NodeDefinition = {
@@ -116,6 +123,9 @@ export type NodeKind =
   | { type: "complete"; output?: TemplateValue }
   | { type: "fail"; code: TemplateValue; message: TemplateValue };
 
+/** The kinds that ask for something outside of the graph; a step plan may ask for them too. */
+export type EffectKind = Exclude<NodeKind, { type: "assign" | "handler" | "complete" | "fail" }>;
+
 export type ToolCall = { name: TemplateValue; arguments?: TemplateValue; callId?: TemplateValue };
 export type Edge = { to: string; when?: Expression };
 
@@ -126,7 +136,21 @@ export type WorkflowNode = {
   resultPointer?: string;
   next: readonly Edge[];
   onError?: string;
+  policy: EffectPolicy;
+  /** Of a handler node that is at the effect of a step plan: what the plan puts in place of `resultPointer` and `next`. */
+  sequel?: StepSequel;
 };
+
+/** A handler's node while it is at the effect of a step plan. */
+export function nodeWithSequel(node: WorkflowNode, sequel: StepSequel): WorkflowNode {
+  const { resultPointer: _resultPointer, ...rest } = node;
+  return {
+    ...rest,
+    sequel,
+    ...(sequel.result_path === undefined ? {} : { resultPointer: sequel.result_path }),
+    next: sequel.to === undefined ? [] : [{ to: sequel.to }],
+  };
+}
 
 export type Workflow = {
   workflowId: string;
@@ -249,7 +273,7 @@ function compileNode(nodeId: string, node: NodeDefinition, at: At, problems: Fie
     problems.push({ path, message: `a node has exactly one kind (${KIND_KEYS.join(", ")}); found ${found}` });
     return undefined;
   }
-  const kind = compileKind(present[0]!, node, path, at, problems);
+  const kind = compileKind(present[0]!, node, { path, at, problems, source: TEMPLATES });
   const resultKey = node.resultKey;
   if (resultKey && (node.assign ?? node.complete ?? node.fail) !== undefined) {
     problems.push({ path: `${path}.resultKey`, message: `${present[0]} has no result` });
@@ -263,7 +287,7 @@ function compileNode(nodeId: string, node: NodeDefinition, at: At, problems: Fie
   if (node.policy !== undefined && (node.toolCalls ?? node.custom ?? node.handler) === undefined) {
     problems.push({ path: `${path}.policy`, message: `${present[0]} has no jobs that a policy could be for` });
   }
-  checkPolicy(node.policy, `${path}.policy`, at);
+  const policy = compilePolicy(node.policy, `${path}.policy`, at);
   if (kind === undefined) return undefined;
   return {
     nodeId,
@@ -271,7 +295,28 @@ function compileNode(nodeId: string, node: NodeDefinition, at: At, problems: Fie
     ...(resultPointer ? { resultPointer } : {}),
     next,
     ...(node.onError ? { onError: node.onError } : {}),
+    policy,
   };
+}
+
+/**
+ * Compiles the effect of a step plan. None of its strings is a template: text from handlers is never evaluated.
+ * @param definition a node with exactly one kind, an effect
+ */
+export function compilePlannedEffect(definition: NodeDefinition): { kind?: EffectKind; problems: FieldProblem[] } {
+  const problems: FieldProblem[] = [];
+  const at: At = (path, work) => {
+    try {
+      return work();
+    } catch (error) {
+      problems.push({ path, message: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    }
+  };
+  const kind = compileKind(kindsOf(definition)[0]!, definition, { path: "", at, problems, source: LITERALS });
+  // Paths below "" begin with a dot.
+  const shown = problems.map(({ path, message }) => ({ path: path.slice(1), message }));
+  return { ...(kind === undefined ? {} : { kind: kind as EffectKind }), problems: shown };
 }
 
 function kindsOf(node: NodeDefinition): (typeof KIND_KEYS)[number][] {
@@ -326,19 +371,56 @@ function refuseUnless(holds: boolean, message: string): void {
 
 const DURATION_FIELDS = ["initialBackoff", "maxBackoff", "timeout", "queueTimeout", "heartbeatTimeout"] as const;
 
-function checkPolicy(policy: PolicyDefinition | undefined, path: string, at: At): void {
-  for (const field of DURATION_FIELDS) {
-    const text = policy?.[field];
-    if (text) at(`${path}.${field}`, () => compileText(text, parseDurationMs));
-  }
+const DELIVERY_BY_NAME: Record<string, EffectPolicy["delivery"]> = {
+  DELIVERY_AT_LEAST_ONCE: "at_least_once",
+  DELIVERY_AT_MOST_ONCE: "at_most_once",
+};
+
+function compilePolicy(policy: PolicyDefinition | undefined, path: string, at: At): EffectPolicy {
+  if (policy === undefined) return POLICY_DEFAULT;
+  const durations = DURATION_FIELDS.flatMap((field) => {
+    const text = policy[field];
+    const compiled = text && at(`${path}.${field}`, () => compileText(text, parseDurationMs));
+    return compiled ? [[field, compiled] as const] : [];
+  });
+  const delivery = DELIVERY_BY_NAME[policy.delivery ?? ""];
+  return {
+    ...Object.fromEntries(durations),
+    ...(policy.maxAttempts ? { maxAttempts: policy.maxAttempts } : {}),
+    ...(policy.backoffMultiplier ? { backoffMultiplier: policy.backoffMultiplier } : {}),
+    hasJitter: policy.jitter !== "JITTER_NONE",
+    ...(delivery === undefined ? {} : { delivery }),
+    nonRetryableErrors: new Set(policy.nonRetryableErrors ?? []),
+  };
 }
+
+/** How the values of a kind are read: as templates of the graph, or as what they say. */
+type ValueSource = {
+  value(value: Json): TemplateValue;
+  /** Text; `check` throws for what no run could use. */
+  text(text: string, check: (text: string) => void): TemplateValue;
+};
+
+const TEMPLATES: ValueSource = { value: compileValue, text: compileText };
+
+const LITERALS: ValueSource = {
+  value: literalOf,
+  text(text, check) {
+    check(text);
+    return literalOf(text);
+  },
+};
+
+function literalOf(value: Json): TemplateValue {
+  return { isConstant: true, evaluate: () => value };
+}
+
+type KindPlace = { path: string; at: At; problems: FieldProblem[]; source: ValueSource };
 
 function compileKind(
   key: (typeof KIND_KEYS)[number],
   node: NodeDefinition,
-  path: string,
-  at: At,
-  problems: FieldProblem[],
+  { path, at, problems, source }: KindPlace,
 ): NodeKind | undefined {
   const required = (
     value: string | undefined,
@@ -347,15 +429,15 @@ function compileKind(
   ): TemplateValue | undefined =>
     at(`${path}.${key}.${field}`, () => {
       refuseUnless(Boolean(value), "is required");
-      return compileText(value!, check);
+      return source.text(value!, check);
     });
   const checked = <K extends string>(field: K, text: string, check: (text: string) => void) => {
-    const compiled = at(`${path}.${key}.${field}`, () => compileText(text, check));
+    const compiled = at(`${path}.${key}.${field}`, () => source.text(text, check));
     return (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
   };
   const optional = <K extends string>(field: K, value: Json | undefined): Partial<Record<K, TemplateValue>> => {
     if (value === undefined) return {};
-    const compiled = at(`${path}.${key}.${field}`, () => compileValue(value));
+    const compiled = at(`${path}.${key}.${field}`, () => source.value(value));
     return (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
   };
   const duration = <K extends string>(field: K, text: string | undefined): Partial<Record<K, TemplateValue>> => {
@@ -365,7 +447,7 @@ function compileKind(
   const scope = (name: string | undefined): Scope => SCOPE_BY_NAME[name ?? "SCOPE_RUN"] ?? "run";
   const list = (field: string, values: readonly string[] | undefined, check: (text: string) => void = () => {}) =>
     (values ?? []).flatMap(
-      (value, index) => at(`${path}.${key}.${field}[${index}]`, () => compileText(value, check)) ?? [],
+      (value, index) => at(`${path}.${key}.${field}[${index}]`, () => source.text(value, check)) ?? [],
     );
 
   switch (key) {
@@ -376,7 +458,7 @@ function compileKind(
       const validator = schema && at(`${path}.askUser.answerSchema`, () => compileSchema(schema));
       if (Array.isArray(ask.choices) && ask.choices.length === 0) {
         problems.push({ path: `${path}.askUser.choices`, message: "has no choice" });
-      } else if (ask.choices !== undefined && !Array.isArray(ask.choices) && !isTemplateText(ask.choices)) {
+      } else if (ask.choices !== undefined && !Array.isArray(ask.choices) && !isTemplateText(ask.choices, source)) {
         problems.push({ path: `${path}.askUser.choices`, message: "must be a list, or a template that gives one" });
       }
       return (
@@ -451,7 +533,9 @@ function compileKind(
       const callsFrom = tools.callsFrom;
       const calls = callsFrom
         ? at(`${path}.toolCalls.callsFrom`, () => compileBare(callsFrom))
-        : (tools.calls ?? []).flatMap((call, index) => compileCall(call, `${path}.toolCalls.calls[${index}]`, at));
+        : (tools.calls ?? []).flatMap((call, index) =>
+            compileCall(call, `${path}.toolCalls.calls[${index}]`, at, source),
+          );
       return (
         calls && {
           type: "tool_calls",
@@ -464,7 +548,7 @@ function compileKind(
     case "custom": {
       const custom = node.custom!;
       if (!custom.type) problems.push({ path: `${path}.custom.type`, message: "is required" });
-      const payload = at(`${path}.custom.payload`, () => compileValue(custom.payload ?? null));
+      const payload = at(`${path}.custom.payload`, () => source.value(custom.payload ?? null));
       return payload && { type: "custom", effectType: custom.type ?? "", payload };
     }
     case "assign":
@@ -475,21 +559,21 @@ function compileKind(
       return { type: "complete", ...optional("output", node.complete!.output) };
     case "fail": {
       const code = required(node.fail!.code, "code");
-      const message = at(`${path}.fail.message`, () => compileValue(node.fail!.message ?? ""));
+      const message = at(`${path}.fail.message`, () => source.value(node.fail!.message ?? ""));
       return code && message && { type: "fail", code, message };
     }
   }
 }
 
-function isTemplateText(value: Json): boolean {
-  return typeof value === "string" && value.includes("${");
+function isTemplateText(value: Json, source: ValueSource): boolean {
+  return source === TEMPLATES && typeof value === "string" && value.includes("${");
 }
 
-function compileCall(call: ToolCallDefinition, path: string, at: At): ToolCall[] {
-  const compile = (field: string, value: Json) => at(`${path}.${field}`, () => compileValue(value));
+function compileCall(call: ToolCallDefinition, path: string, at: At, source: ValueSource): ToolCall[] {
+  const compile = (field: string, value: Json) => at(`${path}.${field}`, () => source.value(value));
   const name = at(`${path}.name`, () => {
     refuseUnless(Boolean(call.name), "is required");
-    return compileValue(call.name!);
+    return source.value(call.name!);
   });
   const argumentsValue = call.arguments === undefined ? undefined : compile("arguments", call.arguments);
   const callId = call.callId ? compile("callId", call.callId) : undefined;
@@ -547,7 +631,8 @@ function checkTargets(definition: WorkflowDefinition, problems: FieldProblem[]):
     if (node.assign !== undefined && (node.next ?? []).length === 0) {
       problems.push({ path, message: "assign has no result that could end the run: it needs a next node" });
     }
-    const open = (node.next ?? []).findIndex((edge) => !edge.when);
+    // The edges of a handler's node are the places that its step plans may name.
+    const open = node.handler === undefined ? (node.next ?? []).findIndex((edge) => !edge.when) : -1;
     if (open !== -1 && open < (node.next ?? []).length - 1) {
       problems.push({ path: `${path}[${open + 1}]`, message: "stands behind an edge that always holds" });
     }

@@ -1,10 +1,9 @@
 /** Computing on active runs, in the background, until they park or end. */
 import { DomainError, type ErrorReason } from "../core/errors.ts";
 import type { Failure } from "../core/failure.ts";
-import { isActive } from "../core/run.ts";
 import type { RunKey } from "../store/contract.ts";
 import type { EngineContext } from "./context.ts";
-import { nextStep, OwnedElsewhereError, perform } from "./perform.ts";
+import { advancing, OwnedElsewhereError, perform } from "./perform.ts";
 import { pause } from "./pause.ts";
 import { type RunEntry, runKeyText } from "./run-table.ts";
 
@@ -50,7 +49,7 @@ const TRANSIENT: ReadonlySet<ErrorReason> = new Set(["DATABASE_UNAVAILABLE", "TR
 /** Says whether nothing is left to do: the step was made, or is somebody else's, or the run was failed. */
 async function advanceOnce(context: EngineContext, entry: RunEntry): Promise<boolean> {
   try {
-    await perform(context, entry, (now, run) => (isActive(run) ? nextStep(now, run) : undefined));
+    await perform(context, entry, advancing);
     return true;
   } catch (error) {
     delete entry.state;

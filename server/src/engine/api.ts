@@ -1,6 +1,6 @@
 /** What rpc asks of the engine: one method per RPC, in the words of core. Refusals are thrown as `DomainError`. */
 import type { Instant } from "../core/duration.ts";
-import type { DomainError } from "../core/errors.ts";
+import type { DomainError, ErrorReason } from "../core/errors.ts";
 import type { Scope } from "../core/event.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
@@ -8,9 +8,11 @@ import type { RunState } from "../core/run.ts";
 import type { StepRecordDraft } from "../core/step-record.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { Limits, WorkflowDefinition } from "../core/workflow.ts";
-import type { NoticeKind, RunFilter, WaitFilter } from "../store/contract.ts";
+import type { CallFailure } from "../core/call-failure.ts";
+import type { Delivery } from "../core/decision.ts";
+import type { NoticeKind, RunFilter, StoredTool, StoredWorker, WaitFilter } from "../store/contract.ts";
 
-export type { NoticeKind, RunFilter, WaitFilter };
+export type { NoticeKind, RunFilter, StoredTool, WaitFilter };
 
 /** On whose behalf an operation runs. The tenant comes from the credential only. */
 export type Caller = { tenantId: string };
@@ -78,6 +80,82 @@ export type EmitRequest = {
   actorId?: string;
 };
 
+// Workers: the frames of the stream in the engine's words. docs/worker-protocol.md describes them.
+
+export type WorkerView = StoredWorker;
+
+export type WorkerHello = {
+  workerSessionId: string;
+  actorId?: string;
+  name: string;
+  tools: readonly StoredTool[];
+  /** No versions: all of them. */
+  workflows: readonly { workflowId: string; versions: readonly number[] }[];
+  customTypes: readonly { type: string; delivery?: Delivery; concurrency: number }[];
+  heldTokens: readonly string[];
+};
+
+/** `output` is JSON text as it came, not yet looked at. */
+export type JobResult = { token: string; outcome: { output: string } | { failure: CallFailure } };
+
+export type WorkerFrame =
+  | { type: "credit"; jobs: number }
+  | { type: "accept" | "heartbeat"; tokens: readonly string[] }
+  | { type: "result"; results: readonly JobResult[] }
+  | { type: "drain" }
+  | { type: "goodbye" }
+  | { type: "pong" };
+
+/** A job as its offer says it. */
+export type OfferedJob = {
+  token: string;
+  kind: "tool" | "handler" | "custom";
+  name: string;
+  /** JSON text. */
+  payload: string;
+  runId: string;
+  workflowId: string;
+  version: number;
+  sessionId?: string;
+  nodeId: string;
+  callId?: string;
+  idempotencyKey: string;
+  attempt: number;
+  leaseNumber: number;
+  timeoutMs: number;
+  heartbeatTimeoutMs?: number;
+  delivery: Delivery;
+};
+
+export type JobResultAck = {
+  token: string;
+  status: "accepted" | "duplicate" | "refused";
+  /** Only of a refused one. */
+  reason?: ErrorReason;
+};
+
+export type ServerFrame =
+  | { type: "welcome"; serverId: string; pingMs: number; silenceMs: number; acceptMs: number }
+  | { type: "offer"; jobs: readonly OfferedJob[] }
+  | { type: "start" | "cancel" | "lease_lost"; tokens: readonly string[] }
+  | { type: "pause"; tokens: readonly string[]; paused: boolean }
+  | { type: "result_ack"; acks: readonly JobResultAck[] }
+  | { type: "ping"; number: number };
+
+/** The way to a worker. Frames are sent in their order, at the worker's pace. */
+export type WorkerLink = {
+  send(frame: ServerFrame): void;
+  /** Ends the stream, with a refusal or in peace. The connection is told of its end as of any other. */
+  end(reason?: DomainError): void;
+};
+
+/** A worker's stream, as long as it lasts. */
+export type WorkerConnection = {
+  receive(frame: WorkerFrame): void;
+  /** The stream is gone; what the worker holds stays its own for a while. */
+  close(): void;
+};
+
 export type ControlRequest = { runId: string; actorId?: string; reason?: string };
 
 export interface Engine {
@@ -143,6 +221,13 @@ export interface Engine {
     caller: Caller,
     request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
   ): AsyncIterable<RunsMessage>;
+
+  /** Takes a worker's stream after its hello. @throws {DomainError} REQUEST_INVALID with the path of what is wrong with the hello */
+  connectWorker(caller: Caller, hello: WorkerHello, link: WorkerLink): Promise<WorkerConnection>;
+  listWorkers(
+    caller: Caller,
+    request: PageRequest & { tool?: string },
+  ): Promise<{ workers: WorkerView[]; nextPageToken: string }>;
 
   /** Whether the server can do its work now: the database answers and the lease is held. */
   isServing(): boolean;

@@ -34,7 +34,7 @@ export async function awaitRun(
     for (;;) {
       if (run === undefined) throw runUnknown(request.runId);
       const leftMs = endAt - performance.now();
-      if (isReached(run) || leftMs <= 0 || request.signal.aborted || context.isStopping()) return viewOf(run);
+      if (isReached(run) || leftMs <= 0 || request.signal.aborted || context.isStopping()) return viewOf(context, run);
       await changed.wait(leftMs, request.signal);
       run = news ?? (await context.loadRun(key));
       news = undefined;

@@ -1,12 +1,20 @@
 /** From decisions to what is committed: one place that seals, and that derives notices, waits and the wake time. */
-import type { Command } from "../core/decision.ts";
+import type { CallSettlement, Command } from "../core/decision.ts";
 import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
 import type { StepRecordDraft } from "../core/step-record.ts";
-import type { NoticeDraft, NoticeKind, StoredRun, Transition, WaitClosing } from "../store/contract.ts";
+import type {
+  JobSettlement,
+  NewJob,
+  NoticeDraft,
+  NoticeKind,
+  StoredRun,
+  Transition,
+  WaitClosing,
+} from "../store/contract.ts";
 import { sealRecords } from "./seal.ts";
 
-/** The rules that this release's rows follow. */
-export const RUN_FORMAT = 1;
+/** The rules that this release's rows follow: 2 knows calls that come back, and handlers. */
+export const RUN_FORMAT = 2;
 
 export type Plan = {
   after: RunState;
@@ -22,7 +30,13 @@ export type TransitionFacts = {
   requestDigest: string;
   laneId: number;
   consumedMail: readonly number[];
+  /** The jobs that the plan makes, leased as far as there are workers. */
+  jobs: readonly NewJob[];
+  /** The lease that an end of a job came under. */
+  leaseOf?: LeaseOf;
 };
+
+export type LeaseOf = (idempotencyKey: string) => { leaseNo: number; digest?: string; onlyOpen?: boolean };
 
 /** @returns the transition and its size, bytes of its texts */
 export function buildTransition(facts: TransitionFacts): { transition: Transition; bytes: number } {
@@ -33,6 +47,8 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
   const wakeTime = wakeTimeOf(after);
   const openWait = openedWait(before?.state, plan);
   const closeWait = closedWait(before?.state, plan);
+  const settlements = commands.flatMap((command) => (command.type === "settle_jobs" ? command.settlements : []));
+  const isHeld = before !== undefined && before.state.paused !== after.paused && hasOpenCalls(before.state);
   const expected = commands.find((command) => command.type === "expect_channel");
   const stored: StoredRun = {
     state: after,
@@ -55,11 +71,37 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
     ...(closeWait === undefined ? {} : { closeWait }),
     events: commands.flatMap((command) => (command.type === "emit" ? [command.event] : [])),
     ...(expected === undefined ? {} : { expectChannel: { channel: expected.channel, upTo: expected.upTo } }),
-    jobs: commands.flatMap((command) => (command.type === "create_jobs" ? command.jobs : [])),
-    cancelJobs: (before?.state.calls.length ?? 0) > 0 && after.calls.length === 0,
+    jobs: facts.jobs,
+    settledJobs: settlements.map((settlement) => jobSettlement(settlement, facts.leaseOf)),
+    cancelJobs: before !== undefined && leavesCalls(before.state, after, settlements),
+    ...(isHeld ? { holdJobs: after.paused } : {}),
     consumedMail: facts.consumedMail,
   };
   return { transition, bytes: bytesOf(transition) };
+}
+
+function jobSettlement({ idempotencyKey, retry }: CallSettlement, leaseOf: LeaseOf | undefined): JobSettlement {
+  const { leaseNo, digest, onlyOpen } = leaseOf!(idempotencyKey);
+  return {
+    idempotencyKey,
+    leaseNo,
+    ...(digest === undefined ? {} : { digest }),
+    ...(onlyOpen === undefined ? {} : { onlyOpen }),
+    ...(retry === undefined ? {} : { retry }),
+  };
+}
+
+function hasOpenCalls(run: RunState): boolean {
+  return run.calls.some(({ outcome }) => outcome === undefined);
+}
+
+/** Whether calls that were in flight are given up: the run has gone on without them. */
+function leavesCalls(before: RunState, after: RunState, settlements: readonly CallSettlement[]): boolean {
+  const kept = new Set([
+    ...after.calls.map((call) => call.idempotency_key),
+    ...settlements.map(({ idempotencyKey }) => idempotencyKey),
+  ]);
+  return before.calls.some((call) => call.outcome === undefined && !kept.has(call.idempotency_key));
 }
 
 /** Bytes of rows and statements beside the texts. */

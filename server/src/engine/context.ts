@@ -2,14 +2,14 @@
 import type { Logger } from "pino";
 import type { Channel, EventLookup, EventQuery } from "../core/event.ts";
 import type { Instant } from "../core/duration.ts";
-import type { RunState } from "../core/run.ts";
 import type { Mail, RunKey, Store, StoredRun } from "../store/contract.ts";
-import type { BlockedReason, RunView } from "./api.ts";
+import type { RunView } from "./api.ts";
 import type { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";
 import type { Lane } from "./lane.ts";
 import type { NoticeHub } from "./notice-hub.ts";
 import type { RunTable } from "./run-table.ts";
+import type { Workers } from "./workers/workers.ts";
 import type { WorkflowCache } from "./workflow-cache.ts";
 
 /** Intervals and bounds of the engine; tests run them shorter. */
@@ -26,6 +26,18 @@ export type EngineSettings = {
   heartbeatMs: number;
   /** How often watchers look for themselves while other servers are there, in case a notice was lost. */
   pollMs: number;
+  /** How often a worker is asked whether it is there; after how long without a word it is not. */
+  pingMs: number;
+  silenceMs: number;
+  /** How long an offered job may stay without being accepted. */
+  acceptMs: number;
+  /** How long a worker whose connection broke keeps its jobs, and one whose server is gone. */
+  reconnectMs: number;
+  orphanMs: number;
+  /** How long a handler waits for a worker here before it becomes a job that others may take. */
+  handlerParkMs: number;
+  /** Leases that a job may lose before it fails. */
+  leaseLossesMax: number;
   /** Items waiting in the lanes above which new runs are refused; above twice as many, events too. The rest keeps its room. */
   pendingMax: number;
 };
@@ -37,6 +49,13 @@ export const SETTINGS_DEFAULT: EngineSettings = {
   strayMs: 10_000,
   heartbeatMs: 10_000,
   pollMs: 2_000,
+  pingMs: 10_000,
+  silenceMs: 30_000,
+  acceptMs: 5_000,
+  reconnectMs: 5_000,
+  orphanMs: 35_000,
+  handlerParkMs: 100,
+  leaseLossesMax: 5,
   pendingMax: 20_000,
 };
 
@@ -57,6 +76,7 @@ export type EngineContext = {
   laneOf(key: RunKey): Lane;
   /** Whether a lane is one of this server's that are open. */
   isOwnLane(laneId: number): boolean;
+  readonly workers: Workers;
   readonly admission: Admission;
   /** Items waiting in all lanes. */
   pending(): number;
@@ -73,22 +93,17 @@ export type EngineContext = {
   wakeListenersSoon(channel: Channel): void;
   /** Notes that something is due at a time. */
   armTimer(wakeTime: Instant): void;
-  /** Tells other servers that a run changed. */
-  tellOthers(news: { run?: RunKey; mail?: RunKey }): void;
+  /** Tells other servers that a run changed, has mail, or that something waits in a queue of jobs. */
+  tellOthers(news: { run?: RunKey; mail?: RunKey; jobs?: string }): void;
 };
 
 /** What a caller sees of a run. */
-export function viewOf(run: StoredRun, view: "basic" | "full" = "full"): RunView {
-  const blockedReason = blockedReasonOf(run.state);
+export function viewOf(context: EngineContext, run: StoredRun, view: "basic" | "full" = "full"): RunView {
+  const blockedReason = context.workers.blockedReason(run.state);
   const { output: _output, ...rest } = run.state;
   return {
     state: view === "full" ? run.state : { ...rest, vars: null },
     view,
     ...(blockedReason === undefined ? {} : { blockedReason }),
   };
-}
-
-/** Why a running run does not move. Until workers exist, nothing that needs one does. */
-function blockedReasonOf(run: RunState): BlockedReason | undefined {
-  return run.status === "running" && run.calls.length > 0 ? "no_worker" : undefined;
 }

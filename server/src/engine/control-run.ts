@@ -5,11 +5,14 @@ import { hasEnded, hasNextStep } from "../core/run.ts";
 import type { RunKey, StoredRun } from "../store/contract.ts";
 import type { Caller, ControlRequest, RunView } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";
+import { pause } from "./pause.ts";
 import { createSignal } from "./notice-hub.ts";
 import { OwnedElsewhereError, perform, runUnknown } from "./perform.ts";
 import { deliverMail } from "./deliver-mail.ts";
 import { wake } from "./wake-run.ts";
 
+/** How long a tick waits for a handler. */
+const HANDLER_WAIT_MS = 60_000;
 /** How long a reply waits for the run's owner, on another server, to act on mail. */
 const MAIL_WAIT_MS = 1_000;
 
@@ -32,11 +35,11 @@ export async function controlRun(
     const { run } = await context.runs.exclusive(key, (entry) =>
       perform(context, entry, (now) => ({ ...asked, type: kind, now }), { runAhead: kind !== "cancel" }),
     );
-    return viewOf(run);
+    return viewOf(context, run);
   } catch (error) {
     const isBusy = error instanceof DomainError && error.reason === "TRANSITION_CONFLICT";
     if (!(error instanceof OwnedElsewhereError) && !isBusy) throw error;
-    return viewOf(await sendMail(context, key, { kind, ...asked }));
+    return viewOf(context, await sendMail(context, key, { kind, ...asked }));
   }
 }
 
@@ -73,7 +76,7 @@ export async function tickRun(
 ): Promise<RunView> {
   const key: RunKey = { tenantId: caller.tenantId, runId: request.runId };
   for (let step = 0; step < Math.max(request.maxSteps, 1); step++) {
-    const { plan } = await context.runs
+    const { plan, awaiting } = await context.runs
       .exclusive(key, (entry) =>
         perform(
           context,
@@ -86,14 +89,21 @@ export async function tickRun(
         ),
       )
       .catch((error: unknown) => {
-        if (error instanceof OwnedElsewhereError) return { plan: undefined };
+        if (error instanceof OwnedElsewhereError) return { plan: undefined, awaiting: undefined };
         throw error;
       });
+    if (awaiting !== undefined) {
+      // The step is the handler's: it is taken when the handler has come back.
+      await Promise.race([awaiting.done, pause(HANDLER_WAIT_MS)]);
+      if (awaiting.outcome === undefined) break;
+      step -= 1;
+      continue;
+    }
     if (plan === undefined || hasEnded(plan.after)) break;
   }
   await deliverMail(context, key);
   await wake(context, key);
   const run = await context.loadRun(key);
   if (run === undefined) throw runUnknown(request.runId);
-  return viewOf(run);
+  return viewOf(context, run);
 }

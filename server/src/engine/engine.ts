@@ -38,6 +38,7 @@ import { createRunTable } from "./run-table.ts";
 import { createServerLease } from "./server-lease.ts";
 import { startRun } from "./start-run.ts";
 import { createListenerWaker } from "./wake-listeners.ts";
+import { createWorkers } from "./workers/workers.ts";
 import { listRecords, watchRun } from "./watch-run.ts";
 import { watchRuns } from "./watch-runs.ts";
 import { createWorkflowCache, versionUnknown, workflowUnknown } from "./workflow-cache.ts";
@@ -75,7 +76,13 @@ export function createEngine(options: {
   let pollTimer: NodeJS.Timeout | undefined;
   let claiming: Promise<void> | undefined;
 
-  const lease = createServerLease({ store, log, settings, onSurroundings });
+  const lease = createServerLease({
+    store,
+    log,
+    settings,
+    onSurroundings,
+    onNewLease: () => context.workers.onNewLease(),
+  });
   const neighbours = createNeighbours({
     store,
     log,
@@ -83,9 +90,13 @@ export function createEngine(options: {
     hasOthers: lease.hasOthers,
     onRun: (key) => hub.publish(key, undefined),
     onMail: (key) => context.deliverMail(key),
+    onJobs: (queue) => context.workers.hearJobs(queue),
     onMore: () => hub.publishToAll(),
   });
   const context: EngineContext = {
+    get workers() {
+      return workers;
+    },
     store,
     clock,
     log,
@@ -121,10 +132,12 @@ export function createEngine(options: {
   };
   const waker = createListenerWaker(context);
   const timers = createTimers(context);
+  const workers = createWorkers(context, lease.serverId);
 
   function onSurroundings(surroundings: Surroundings): void {
     clock.observe(surroundings.now);
     if (surroundings.nextWakeTime !== undefined) timers.arm(surroundings.nextWakeTime);
+    workers.onSurroundings(surroundings);
     if (surroundings.hasOrphans && !isStopping) claiming ??= claimRuns().finally(() => (claiming = undefined));
   }
 
@@ -150,6 +163,7 @@ export function createEngine(options: {
       await Promise.all([
         ...mailed.map((key) => deliverMail(context, key)),
         ...channels.map((channel) => waker.wakeListeners(channel)),
+        workers.sweepStrays(),
       ]);
     } catch (error) {
       if (!isExpected(error)) log.error({ err: error }, "the sweep failed");
@@ -223,7 +237,7 @@ export function createEngine(options: {
     async getRun(caller, runId, view) {
       const run = await context.loadRun({ tenantId: caller.tenantId, runId });
       if (run === undefined) throw runUnknown(runId);
-      return viewOf(run, view);
+      return viewOf(context, run, view);
     },
     async listRuns(caller, request) {
       const { tenantId } = caller;
@@ -252,7 +266,7 @@ export function createEngine(options: {
         bytesOf: ({ state }) => JSON.stringify(state).length,
       });
       return {
-        runs: entries.map((run) => viewOf(run, view)),
+        runs: entries.map((run) => viewOf(context, run, view)),
         nextPageToken: writePageStart(store, purpose, next),
       };
     },
@@ -315,6 +329,27 @@ export function createEngine(options: {
     watchRun: (caller, request) => watchRun(context, caller, request),
     watchRuns: (caller, request) => watchRuns(context, caller, request),
 
+    connectWorker: (caller, hello, link) => workers.connect(caller, hello, link),
+    async listWorkers(caller, request) {
+      const { tenantId } = caller;
+      const { tool } = request;
+      const purpose = pagePurpose("workers", tenantId, { tool });
+      const { entries, next } = await readPage({
+        start: readPageToken(store, purpose, request) as string | undefined,
+        limit: pageLimit(request.pageSize),
+        read: (start, limit) =>
+          store.listWorkers({
+            tenantId,
+            limit,
+            ...(tool === undefined ? {} : { tool }),
+            ...(start === undefined ? {} : { start }),
+          }),
+        startOf: ({ workerSessionId }) => workerSessionId,
+        bytesOf: (worker) => JSON.stringify(worker).length,
+      });
+      return { workers: entries, nextPageToken: writePageToken(store, purpose, next) };
+    },
+
     isServing: lease.isServing,
     onServingChange: lease.onServingChange,
   };
@@ -325,6 +360,7 @@ export function createEngine(options: {
       clock.observe(await store.now());
       await lease.start();
       neighbours.start();
+      workers.start();
       strayTimer = setTimeout(() => void sweep(), 0);
       pollTimer = setTimeout(() => void poll(), settings.pollMs);
     },
@@ -334,6 +370,7 @@ export function createEngine(options: {
       clearTimeout(pollTimer);
       hub.publishToAll();
       await timers.stop();
+      await workers.stop();
       await waker.stop();
       await Promise.race([context.runs.idle(), new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
       await neighbours.stop();

@@ -14,13 +14,13 @@ const PAYLOAD_BYTES_MAX = 7_000;
 const RELISTEN_MS = 1_000;
 
 export type Neighbours = {
-  tell(news: { run?: RunKey; mail?: RunKey }): void;
+  tell(news: { run?: RunKey; mail?: RunKey; jobs?: string }): void;
   /** Begins to listen, and tries again for ever while it cannot. */
   start(): void;
   stop(): Promise<void>;
 };
 
-type Payload = { from: string; runs: string[]; mail: string[]; more?: boolean };
+type Payload = { from: string; runs: string[]; mail: string[]; jobs?: string[]; more?: boolean };
 
 export function createNeighbours(options: {
   store: Store;
@@ -30,21 +30,24 @@ export function createNeighbours(options: {
   hasOthers: () => boolean;
   onRun: (key: RunKey) => void;
   onMail: (key: RunKey) => void;
+  onJobs: (queue: string) => void;
   /** More changed than a notice holds. */
   onMore: () => void;
 }): Neighbours {
-  const { store, log, name, hasOthers, onRun, onMail, onMore } = options;
+  const { store, log, name, hasOthers, onRun, onMail, onJobs, onMore } = options;
   let runs = new Set<string>();
   let mail = new Set<string>();
+  let jobs = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let unlisten: (() => Promise<void>) | undefined;
   let isStopped = false;
 
   async function send(): Promise<void> {
     timer = undefined;
-    const payload: Payload = { from: name, runs: [...runs], mail: [...mail] };
+    const payload: Payload = { from: name, runs: [...runs], mail: [...mail], jobs: [...jobs] };
     runs = new Set();
     mail = new Set();
+    jobs = new Set();
     let text = JSON.stringify(payload);
     if (text.length > PAYLOAD_BYTES_MAX) text = JSON.stringify({ from: name, runs: [], mail: [], more: true });
     try {
@@ -65,6 +68,7 @@ export function createNeighbours(options: {
     if (payload.more) onMore();
     for (const key of payload.runs) onRun(keyFrom(key));
     for (const key of payload.mail) onMail(keyFrom(key));
+    for (const queue of payload.jobs ?? []) onJobs(queue);
   }
 
   async function listen(): Promise<void> {
@@ -79,10 +83,11 @@ export function createNeighbours(options: {
   }
 
   return {
-    tell({ run, mail: mailed }) {
+    tell({ run, mail: mailed, jobs: queue }) {
       if (!hasOthers()) return;
       if (run !== undefined) runs.add(runKeyText(run));
       if (mailed !== undefined) mail.add(runKeyText(mailed));
+      if (queue !== undefined) jobs.add(queue);
       timer ??= setTimeout(() => void send(), GATHER_MS);
     },
     start: () => void listen(),

@@ -2,17 +2,21 @@
  * How every change of a run is made: load, decide in core, commit, notify. A conflict means that somebody else was first:
  * load and decide again, so that exactly one of two racing stimuli wins and the other is told.
  */
-import type { Decision, LookUpNeeded } from "../core/decision.ts";
+import type { Decision, JobDraft } from "../core/decision.ts";
 import { decide, type Stimulus } from "../core/decide.ts";
+import type { EventLookup } from "../core/event.ts";
+import type { HandlerOutcome } from "../core/run-handler.ts";
 import { DomainError } from "../core/errors.ts";
 import { NO_PREVIOUS_HASH } from "../core/ledger-format.ts";
 import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
-import type { Instant } from "../core/duration.ts";
+import { addMs, type Instant } from "../core/duration.ts";
 import type { Workflow } from "../core/workflow.ts";
-import { BatchRejectedError, type ItemOutcome, type StoredRun } from "../store/contract.ts";
-import { buildTransition, type Plan, RUN_FORMAT } from "./build-transition.ts";
+import { BatchRejectedError, type ItemOutcome, type RunKey, type StoredRun } from "../store/contract.ts";
+import { buildTransition, type LeaseOf, type Plan as TransitionPlan, RUN_FORMAT } from "./build-transition.ts";
 import type { EngineContext } from "./context.ts";
+import { pause } from "./pause.ts";
 import type { RunEntry } from "./run-table.ts";
+import type { HandlerRun } from "./workers/handler-runs.ts";
 
 /** Bounds of run-ahead: steps without an effect that share one commit (DESIGN.md, section 5). */
 const RUN_AHEAD_STEPS_MAX = 64;
@@ -22,13 +26,23 @@ const RUN_AHEAD_MS_MAX = 100;
 /** How often a stimulus from outside tries again after somebody else was first. */
 const CONFLICTS_MAX = 20;
 
+/** What a decision may have to be told before it is made: an event, and what came of a handler. */
+const QUESTIONS_MAX = 3;
+
+type Plan = TransitionPlan & {
+  /** The handlers whose step plans are in it. */
+  handled: readonly HandlerRun[];
+};
+
 /** A stimulus that learns the time, and what was looked up, when it is decided. */
 export type StimulusOf = (now: Instant, run: RunState) => Stimulus | undefined;
 
 export type Performed = {
   run: StoredRun;
   /** What was committed; empty when there was nothing to do. */
-  plan?: Plan;
+  plan?: TransitionPlan;
+  /** The handler that must come back before the run can take its next step. */
+  awaiting?: HandlerRun;
 };
 
 /** Thrown when the run has a different owner: only that server may compute on it. */
@@ -43,39 +57,47 @@ export async function perform(
   context: EngineContext,
   entry: RunEntry,
   stimulusOf: StimulusOf,
-  options: { runAhead?: boolean; consumedMail?: readonly number[] } = {},
+  options: {
+    runAhead?: boolean;
+    consumedMail?: readonly number[];
+    /** Of ends of jobs. */
+    leaseOf?: LeaseOf;
+    /** Called before the stimulus is decided again because somebody else was first. */
+    onConflict?: () => Promise<void>;
+  } = {},
 ): Promise<Performed> {
   const { key } = entry;
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
-    const before = entry.state ?? (await context.loadRun(key));
+    const remembered = entry.state ?? context.workers.rememberedRun(key);
+    const before = remembered ?? (await context.loadRun(key));
     if (before === undefined) throw runUnknown(key.runId);
     if (before.format > RUN_FORMAT) throw newerFormat(key.runId);
     if (before.ownerLane !== undefined && !context.isOwnLane(before.ownerLane)) {
-      if (entry.state === undefined) throw new OwnedElsewhereError();
+      if (remembered === undefined) throw new OwnedElsewhereError();
       // It was remembered under a lane that has ended since, and may have been claimed.
-      delete entry.state;
+      forget(context, entry);
       continue;
     }
     const workflow = await context.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
-    const plan = await makePlan(context, before.state, workflow, stimulusOf, options.runAhead ?? true);
+    const made = await makePlan(context, before, workflow, stimulusOf, options.runAhead ?? true);
+    if (made !== undefined && "awaiting" in made) return { run: before, awaiting: made.awaiting };
+    const plan = made;
     const consumedMail = options.consumedMail ?? [];
     if (plan === undefined && consumedMail.length === 0) return { run: before };
-    const lane = context.laneOf(key);
-    const { transition, bytes } = buildTransition({
-      before,
-      plan: plan ?? { after: before.state, records: [], commands: [] },
-      headHash: before.headHash,
-      requestDigest: before.requestDigest,
-      laneId: lane.lease.laneId,
-      consumedMail,
-    });
     // Until its outcome is known, what this server remembers of the run may be wrong.
     delete entry.state;
-    const outcome = await submit(() => lane.submit({ type: "transition", transition }, bytes));
+    const { run, outcome } = await commit(context, key, {
+      before,
+      plan: plan ?? { after: before.state, records: [], commands: [], handled: [] },
+      consumedMail,
+      ...(options.leaseOf === undefined ? {} : { leaseOf: options.leaseOf }),
+    });
     if (outcome.type === "committed") {
-      settle(context, entry, transition.after, plan);
-      return { run: transition.after, ...(plan === undefined ? {} : { plan }) };
+      settle(context, entry, run, plan);
+      return { run, ...(plan === undefined ? {} : { plan }) };
     }
+    forget(context, entry);
+    await options.onConflict?.();
     // Somebody else may have acted on the mail: then there is nothing left to do.
     if (consumedMail.length > 0) {
       const left = await context.loadMail(key);
@@ -88,26 +110,62 @@ export async function perform(
   });
 }
 
+/** The run is not, or may not be, as this server remembers it. */
+function forget(context: EngineContext, entry: RunEntry): void {
+  delete entry.state;
+  context.workers.forgetRun(entry.key);
+}
+
 /** Performs the first transition of a run. Undefined: the run exists already. */
 export async function performStart(
   context: EngineContext,
   entry: RunEntry,
   start: { decision: Decision; workflow: Workflow; requestDigest: string },
 ): Promise<StoredRun | undefined> {
-  const lane = context.laneOf(entry.key);
   const plan = await extendPlan(context, toPlan(start.decision), start.workflow);
-  const { transition, bytes } = buildTransition({
-    plan,
-    headHash: NO_PREVIOUS_HASH,
-    requestDigest: start.requestDigest,
-    laneId: lane.lease.laneId,
-    consumedMail: [],
-  });
-  const outcome = await submit(() => lane.submit({ type: "transition", transition }, bytes));
+  const { requestDigest } = start;
+  const { run, outcome } = await commit(context, entry.key, { plan, requestDigest, consumedMail: [] });
   if (outcome.type === "conflict") return undefined;
   if (outcome.type === "channel_moved") return await performStart(context, entry, start);
-  settle(context, entry, transition.after, plan);
-  return transition.after;
+  settle(context, entry, run, plan);
+  return run;
+}
+
+type CommitFacts = {
+  before?: StoredRun;
+  plan: Plan;
+  consumedMail: readonly number[];
+  leaseOf?: LeaseOf;
+  /** Of a new run. */
+  requestDigest?: string;
+};
+
+/** Commits a transition; its jobs are leased with it, and offered once it is committed. */
+async function commit(
+  context: EngineContext,
+  key: RunKey,
+  { requestDigest = "", ...facts }: CommitFacts,
+): Promise<{ run: StoredRun; outcome: ItemOutcome }> {
+  const lane = context.laneOf(key);
+  const { before, plan } = facts;
+  const drafts = plan.commands.flatMap((command) => (command.type === "create_jobs" ? command.jobs : []));
+  const reservation = drafts.length === 0 ? undefined : context.workers.reserve(drafts, plan.after);
+  let isCommitted = false;
+  try {
+    const { transition, bytes } = buildTransition({
+      ...facts,
+      headHash: before?.headHash ?? NO_PREVIOUS_HASH,
+      requestDigest: before?.requestDigest ?? requestDigest,
+      laneId: lane.lease.laneId,
+      jobs: reservation?.jobs ?? [],
+    });
+    const outcome = await submit(() => lane.submit({ type: "transition", transition }, bytes));
+    isCommitted = outcome.type === "committed";
+    if (isCommitted) reservation?.commit();
+    return { run: transition.after, outcome };
+  } finally {
+    if (!isCommitted) reservation?.cancel();
+  }
 }
 
 /** What follows a commit: memory, notices, listeners, timers, and the next step. */
@@ -115,15 +173,27 @@ function settle(context: EngineContext, entry: RunEntry, run: StoredRun, plan: P
   const { key } = entry;
   // A parked run may be changed by any server: only one that is active here is as this server remembers it.
   if (isActive(run.state)) entry.state = run;
+  for (const handlerRun of plan?.handled ?? []) context.workers.handlerTaken(handlerRun);
+  context.workers.runMoved(key, run.state);
   context.hub.publish(key, run);
   context.tellOthers({ run: key });
   for (const command of plan?.commands ?? []) {
     if (command.type === "emit") context.wakeListenersSoon(command.event);
+    else if (command.type === "settle_jobs") {
+      for (const { retry } of command.settlements) if (retry !== undefined) context.workers.armTimer(retry.dueTime);
+    } else if (command.type === "create_jobs") {
+      for (const job of command.jobs) armJobTimer(context, job, run.state.updateTime);
+    }
   }
   const wakeTime = wakeTimeOf(run.state);
   if (wakeTime !== undefined) context.armTimer(wakeTime);
   if (isActive(run.state)) context.advance(key);
   else if (context.hasOthers()) context.deliverMail(key);
+}
+
+function armJobTimer(context: EngineContext, { dueTime, queueTimeoutMs }: JobDraft, createTime: Instant): void {
+  if (dueTime !== undefined) context.workers.armTimer(dueTime);
+  else if (queueTimeoutMs !== undefined) context.workers.armTimer(addMs(createTime, queueTimeoutMs));
 }
 
 /** A batch that the database refuses for what is in it is a refusal of the stimulus. */
@@ -140,24 +210,30 @@ async function submit(work: () => Promise<ItemOutcome>): Promise<ItemOutcome> {
 
 async function makePlan(
   context: EngineContext,
-  run: RunState,
+  before: StoredRun,
   workflow: Workflow,
   stimulusOf: StimulusOf,
   runAhead: boolean,
-): Promise<Plan | undefined> {
-  const decision = await decideNow(context, run, workflow, stimulusOf);
-  if (decision === undefined || decision.records.length === 0) return undefined;
-  let plan = toPlan(decision);
-  if (decision.records.some((record) => record.kind === "run.unpaused") && plan.after.status === "waiting") {
+): Promise<Plan | { awaiting: HandlerRun } | undefined> {
+  const decided = await decideNow(context, before.state, workflow, stimulusOf, { stored: before });
+  if (decided === undefined || "awaiting" in decided) return decided;
+  if (decided.records.length === 0) return undefined;
+  let plan = decided;
+  if (plan.records.some((record) => record.kind === "run.unpaused") && plan.after.status === "waiting") {
     // Events and times that came while the run was paused are looked at in the same transition: nothing falls between.
     const woken = await decideNow(context, plan.after, workflow, (now) => ({ type: "wake", now }));
-    if (woken !== undefined) plan = joinPlans(plan, woken);
+    if (woken !== undefined && !("awaiting" in woken)) plan = joinPlans(plan, woken);
   }
-  return runAhead ? await extendPlan(context, plan, workflow) : plan;
+  return runAhead ? await extendPlan(context, plan, workflow, { waitsForHandlers: stimulusOf === advancing }) : plan;
 }
 
 /** Decides further steps into the same transition while they need no commit between them. */
-async function extendPlan(context: EngineContext, first: Plan, workflow: Workflow): Promise<Plan> {
+async function extendPlan(
+  context: EngineContext,
+  first: Plan,
+  workflow: Workflow,
+  options: { waitsForHandlers?: boolean } = {},
+): Promise<Plan> {
   let plan = first;
   if (workflow.commitEveryStep) return plan;
   const endAt = performance.now() + RUN_AHEAD_MS_MAX;
@@ -165,18 +241,26 @@ async function extendPlan(context: EngineContext, first: Plan, workflow: Workflo
   const isFull = () =>
     plan.records.length >= RUN_AHEAD_STEPS_MAX || bytes >= RUN_AHEAD_BYTES_MAX || performance.now() >= endAt;
   while (isActive(plan.after) && plan.commands.every(({ type }) => type === "answered") && !isFull()) {
-    const decision = await decideNow(context, plan.after, workflow, nextStep);
-    if (decision === undefined || decision.records.length === 0) break;
-    plan = joinPlans(plan, decision);
-    bytes += sizeOf(decision);
+    // Who waits for the reply of a start or an answer does not wait for a handler too.
+    const wait = options.waitsForHandlers === true ? { waitUntilMs: endAt } : {};
+    const decided = await decideNow(context, plan.after, workflow, nextStep, wait);
+    // A handler that takes longer is waited for when what there is so far is committed.
+    if (decided === undefined || "awaiting" in decided || decided.records.length === 0) break;
+    plan = joinPlans(plan, decided);
+    bytes += sizeOf(decided);
   }
   return plan;
 }
 
 /** What an active run does next: its deadline ends it, else its node is executed. */
-export function nextStep(now: Instant, run: RunState): Stimulus {
+function nextStep(now: Instant, run: RunState): Stimulus {
   const isOver = run.deadlineTime !== undefined && run.deadlineTime <= now;
   return { type: isOver ? "wake" : "advance", now };
+}
+
+/** The next step of a run that is active. */
+export function advancing(now: Instant, run: RunState): Stimulus | undefined {
+  return isActive(run) ? nextStep(now, run) : undefined;
 }
 
 function sizeOf(plan: { records: Plan["records"] }): number {
@@ -188,32 +272,57 @@ function sizeOf(plan: { records: Plan["records"] }): number {
   return bytes;
 }
 
+/**
+ * Decides, and finds out what the decision has to be told. Undefined: there is nothing to decide.
+ * @param at.stored the run as it is stored, where nothing of it is uncommitted
+ * @param at.waitUntilMs how long a handler that a worker has may take, on the clock of `performance`
+ */
 async function decideNow(
   context: EngineContext,
   run: RunState,
   workflow: Workflow,
   stimulusOf: StimulusOf,
-): Promise<Decision | undefined> {
+  at: { stored?: StoredRun; waitUntilMs?: number } = {},
+): Promise<Plan | { awaiting: HandlerRun } | undefined> {
   const stimulus = stimulusOf(context.clock.next(run.updateTime), run);
   if (stimulus === undefined) return undefined;
-  const decision: Decision | LookUpNeeded = decide(run, stimulus, workflow);
-  if (!("lookUp" in decision)) return decision;
-  const lookup = await context.lookUpEvent(decision.lookUp);
-  // At the same time as before: what was looked up may depend on it.
-  const again = decide(run, { ...stimulus, lookup } as Stimulus, workflow);
-  if ("lookUp" in again) throw new Error("a decision asked twice for the same look-up");
-  return again;
+  const told: { lookup?: EventLookup; handler?: HandlerOutcome } = {};
+  const handled: HandlerRun[] = [];
+  for (let questions = 0; questions < QUESTIONS_MAX; questions++) {
+    // Again at the same time as before: what was looked up may depend on it.
+    const decision = decide(run, { ...stimulus, ...told } as Stimulus, workflow);
+    if ("lookUp" in decision) {
+      told.lookup = await context.lookUpEvent(decision.lookUp);
+    } else if ("runHandler" in decision) {
+      const handlerRun = context.workers.runHandler(decision.runHandler, at.stored);
+      await waitFor(handlerRun, at.waitUntilMs);
+      if (handlerRun.outcome === undefined) return { awaiting: handlerRun };
+      told.handler = handlerRun.outcome;
+      handled.push(handlerRun);
+    } else {
+      return { ...toPlan(decision), handled };
+    }
+  }
+  throw new Error("a decision asked the same twice");
+}
+
+/** Waits for a handler that a worker has. */
+async function waitFor(handlerRun: HandlerRun, untilMs: number | undefined): Promise<void> {
+  const leftMs = (untilMs ?? 0) - performance.now();
+  if (handlerRun.outcome !== undefined || handlerRun.token === undefined || leftMs <= 0) return;
+  await Promise.race([handlerRun.done, pause(leftMs)]);
 }
 
 function toPlan(decision: Decision): Plan {
-  return { after: decision.run, records: decision.records, commands: decision.commands };
+  return { after: decision.run, records: decision.records, commands: decision.commands, handled: [] };
 }
 
-function joinPlans(plan: Plan, decision: Decision): Plan {
+function joinPlans(plan: Plan, next: Plan): Plan {
   return {
-    after: decision.run,
-    records: [...plan.records, ...decision.records],
-    commands: [...plan.commands, ...decision.commands],
+    after: next.after,
+    records: [...plan.records, ...next.records],
+    commands: [...plan.commands, ...next.commands],
+    handled: [...plan.handled, ...next.handled],
   };
 }
 

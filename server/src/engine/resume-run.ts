@@ -26,7 +26,7 @@ export async function resumeRun(context: EngineContext, caller: Caller, request:
     const { run } = await context.runs.exclusive(key, (entry) =>
       perform(context, entry, (now) => ({ ...answer, type: "answer", now })),
     );
-    return viewOf(run);
+    return viewOf(context, run);
   } catch (error) {
     // A run that another server computes on waits for nothing.
     const refusal = error instanceof OwnedElsewhereError ? runNotWaiting(request) : error;
@@ -35,7 +35,7 @@ export async function resumeRun(context: EngineContext, caller: Caller, request:
     if (!isOther) throw refusal;
     const wait = await context.store.getWait(caller.tenantId, request.waitId);
     if (wait === undefined || wait.runId !== runId || wait.closing === undefined) throw refusal;
-    return viewOf(await replyAgain(context, key, request, wait));
+    return viewOf(context, await replyAgain(context, key, request, wait));
   }
 }
 

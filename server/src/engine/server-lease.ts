@@ -13,6 +13,8 @@ import { processIdentity } from "./process-identity.ts";
 import { runKeyText } from "./run-table.ts";
 
 export type ServerLease = {
+  /** The id of the lease that is open now, or was last. */
+  serverId(): string;
   laneOf(key: RunKey): Lane;
   isOwnLane(laneId: number): boolean;
   pending(): number;
@@ -31,8 +33,10 @@ export function createServerLease(options: {
   settings: EngineSettings;
   /** Called after each successful look around. */
   onSurroundings: (surroundings: Surroundings) => void;
+  /** Called when a lease was opened in place of one that others had ended. */
+  onNewLease: () => void;
 }): ServerLease {
-  const { store, log, settings, onSurroundings } = options;
+  const { store, log, settings, onSurroundings, onNewLease } = options;
   const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.lookAroundMs * 3 });
   const callbacks = new Set<(serving: boolean) => void>();
   let serverId = "";
@@ -50,10 +54,12 @@ export function createServerLease(options: {
   }
 
   async function open(): Promise<void> {
+    const isFirst = serverId === "";
     serverId = randomUUID();
     const leases = await store.openServer({ serverId, process: processIdentity(), lanes: settings.lanes });
     lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: lookSoon }));
     log.info({ serverId, lanes: leases.map(({ laneId }) => laneId) }, "lease opened");
+    if (!isFirst) onNewLease();
   }
 
   /** Stops using lanes that others have ended; callers are told that nothing was done. */
@@ -99,6 +105,7 @@ export function createServerLease(options: {
   }
 
   return {
+    serverId: () => serverId,
     laneOf(key) {
       if (lanes.length === 0) {
         throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now; ask again.", {

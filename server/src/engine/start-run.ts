@@ -44,7 +44,7 @@ async function startAdmitted(
     }
     throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept coming and going.`, { retryAfterMs: 100 });
   });
-  return viewOf(run);
+  return viewOf(context, run);
 }
 
 async function begin(

@@ -117,7 +117,7 @@ async function wantedRun(
   if (request.kinds.length > 0 && !request.kinds.includes(entry.kind)) return undefined;
   const run = await context.loadRun(entry);
   // A run that was deleted since has no news.
-  return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(run, "basic");
+  return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(context, run, "basic");
 }
 
 /** Whether a run is one that a filter asks for. */

@@ -57,6 +57,7 @@ export const PATCH_OP_KIND = {
 export const PATCH_SOURCE = {
   given: PatchSource.GIVEN,
   result: PatchSource.RESULT,
+  calls: PatchSource.CALLS,
 } as const satisfies Record<CorePatchSource, PatchSource>;
 
 export const NOTICE_KIND = {

@@ -44,6 +44,12 @@ export const CODE_BY_REASON = {
   ORIGIN_REFUSED: Code.PermissionDenied,
   HOST_REFUSED: Code.PermissionDenied,
   RPC_UNKNOWN: Code.Unimplemented,
+  JOB_UNKNOWN: Code.FailedPrecondition,
+  JOB_LEASE_LOST: Code.FailedPrecondition,
+  JOB_SETTLED: Code.FailedPrecondition,
+  JOB_CANCELLED: Code.FailedPrecondition,
+  WORKER_SESSION_REPLACED: Code.Aborted,
+  WORKER_SILENT: Code.Unavailable,
 } as const satisfies Record<ErrorReason, Code>;
 
 /** Refusals that pass by themselves: what RetryInfo says where the refusal names no delay of its own. */

@@ -141,6 +141,8 @@ export function createFakeEngine(replaced: Partial<Engine> = {}): FakeEngine {
       yield { cursor: "c1", notice: { noticeId: "n1", kind: "started", run: fakeRun() } };
       yield { cursor: "c1" };
     },
+    connectWorker: async () => ({ receive: () => undefined, close: () => undefined }),
+    listWorkers: async () => ({ workers: [], nextPageToken: "" }),
     isServing: () => serving,
     onServingChange(callback) {
       listeners.add(callback);

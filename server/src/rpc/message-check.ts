@@ -77,7 +77,7 @@ function oneofStep(oneof: DescOneof): Check {
 function fieldCheck(field: DescField): Check | undefined {
   switch (field.fieldKind) {
     case "scalar":
-      return field.scalar === ScalarType.STRING ? checkText : undefined;
+      return field.scalar === ScalarType.STRING && !isCleaned(field) ? checkText : undefined;
     case "enum":
       return undefined;
     case "message":
@@ -87,6 +87,11 @@ function fieldCheck(field: DescField): Check | undefined {
     case "map":
       return mapCheck(elementCheck(field));
   }
+}
+
+/** What a tool says of its failure is cleaned, not refused: a refusal would end the worker's stream, and its next one too. */
+function isCleaned(field: DescField): boolean {
+  return field.parent.typeName === "abstractruntime.v1.JobFailure";
 }
 
 function elementCheck(field: DescField & { fieldKind: "list" | "map" }): Check | undefined {

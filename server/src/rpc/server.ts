@@ -17,6 +17,7 @@ import { ServerReflection as ReflectionV1 } from "@abstractruntime/proto/grpc/re
 import { ServerReflection as ReflectionV1Alpha } from "@abstractruntime/proto/grpc/reflection/v1alpha/reflection_pb";
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
+import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import type { Logger } from "pino";
@@ -33,6 +34,7 @@ import { createReflectionIndex, reflect } from "./reflection.ts";
 import { decodedRequestInterceptor, REQUEST_BYTES_MAX } from "./request-decoding.ts";
 import { createRuntimeService } from "./runtime-service.ts";
 import { validationInterceptor } from "./validation.ts";
+import { createWorkerService } from "./worker-service.ts";
 
 /** Room for a credential, a trace and what proxies add; Node's own default for HTTP/1.1. */
 const HEADER_BYTES_MAX = 16 * 1024;
@@ -151,10 +153,11 @@ function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly
       validationInterceptor(),
     ],
   });
-  const services = [RuntimeService, LedgerService, Health, ReflectionV1, ReflectionV1Alpha];
+  const services = [RuntimeService, LedgerService, WorkerService, Health, ReflectionV1, ReflectionV1Alpha];
   const index = createReflectionIndex(services);
   router.service(RuntimeService, createRuntimeService(engine));
   router.service(LedgerService, createLedgerService(engine));
+  router.service(WorkerService, createWorkerService(engine));
   router.service(Health, createHealth(serving));
   router.service(ReflectionV1, { serverReflectionInfo: (requests) => reflect(index, requests) });
   router.service(ReflectionV1Alpha, { serverReflectionInfo: (requests) => reflect(index, requests) });

@@ -22,7 +22,9 @@ import { waitToProto } from "./wait-conversion.ts";
 
 export function stepRecordToProto({ record, sealed }: StepRecordView, options: { withProof: boolean }): StepRecord {
   const { body } = record;
-  const result = resultOf(body, record.given === undefined ? undefined : parseOwnJson(record.given));
+  const given = record.given === undefined ? undefined : parseOwnJson(record.given);
+  // A call's output is its record's result; the results of all of them together stand in no record again.
+  const result = record.kind === "call.completed" ? given : resultOf(body, given);
   return create(StepRecordSchema, {
     runId: record.run_id,
     seq: record.seq,
@@ -43,6 +45,8 @@ export function stepRecordToProto({ record, sealed }: StepRecordView, options: {
     output: optionalValue(outputOf(body, result)),
     reason: body.reason ?? "",
     requestId: body.request_id ?? "",
+    callId: body.call?.call_id ?? "",
+    retryTime: body.call?.retry_time && timestampFromInstant(body.call.retry_time),
     workflowDigest: record.workflow ?? "",
     hash: sealed.hash,
     proof: options.withProof ? proofToProto(sealed) : undefined,

@@ -1,0 +1,83 @@
+/** How a step begins what takes time: the key of its effect, the wait that it opens, and what a step plan changes on the way. */
+import type { DecisionBuilder } from "./decision.ts";
+import { NodeFailure } from "./failure.ts";
+import { idempotencyKey, waitIdOf } from "./identifiers.ts";
+import { canonicalJson } from "./json.ts";
+import type { Names } from "./names.ts";
+import { applyPatch } from "./pointer.ts";
+import { assertFits, type StepOutcome } from "./settle-step.ts";
+import type { RecordBody } from "./step-record.ts";
+import type { TemplateValue } from "./template.ts";
+import type { Wait } from "./wait.ts";
+import type { WorkflowNode } from "./workflow.ts";
+
+/** Bytes of an evaluated prompt, message or name that a person reads. */
+const TEXT_BYTES_MAX = 64 * 1024;
+/** Bytes of a whole question: it is shown with its run's vars and output, and the message stays below 3 MiB. */
+const WAIT_BYTES_MAX = 256 * 1024;
+
+/** What an actor gave that the effect follows from: a step plan with its changes of vars, or an approval. Empty for an effect of the
+ *  graph alone. */
+export type PlanFacts = Pick<StepOutcome, "patch" | "given" | "actorId" | "attempt" | "requestId">;
+
+/** A wait before it has its id and its place. */
+export type WaitQuestion = Omit<Wait, "wait_id" | "node_id" | "create_time">;
+
+/** The key of an effect whose intent is the next record. */
+export function effectKey(draft: DecisionBuilder, node: WorkflowNode, ordinal = 0): string {
+  const { tenantId, runId, epoch } = draft.run;
+  return idempotencyKey({ tenantId, runId, epoch, nodeId: node.nodeId, seq: draft.nextSeq, ordinal });
+}
+
+/** Opens a wait. @throws {NodeFailure} the question, or what the plan makes of vars, is too large */
+export function openWait(
+  draft: DecisionBuilder,
+  node: WorkflowNode,
+  effectType: string,
+  question: WaitQuestion,
+  plan: PlanFacts = {},
+): void {
+  const { tenantId, runId, epoch } = draft.run;
+  const wait: Wait = {
+    wait_id: waitIdOf(tenantId, runId, epoch, draft.nextSeq),
+    node_id: node.nodeId,
+    create_time: draft.now,
+    ...question,
+  };
+  if (Buffer.byteLength(JSON.stringify(wait)) > WAIT_BYTES_MAX) {
+    throw new NodeFailure("EVALUATION_FAILED", `A question takes at most ${WAIT_BYTES_MAX} bytes with its details.`);
+  }
+  // The wait holds the effect's evaluated payload; a copy beside it would store everything twice.
+  const effect = { type: effectType, payload: {} };
+  const body = { status: "waiting", effect, wait, ...planBody(draft, node, plan) } as const;
+  draft.record("step.waiting", body, { ...plan, nodeId: node.nodeId, idempotencyKey: effectKey(draft, node) });
+}
+
+/**
+ * What a step plan adds to the record that begins its effect: its changes of vars, and what is to follow.
+ * @throws {NodeFailure} the vars would be too large @throws {PatchError} the patch does not fit
+ */
+export function planBody(
+  draft: DecisionBuilder,
+  { sequel }: WorkflowNode,
+  { patch, given, requestId }: PlanFacts,
+): Pick<RecordBody, "patch" | "sequel" | "request_id"> {
+  if (patch !== undefined && patch.length > 0) {
+    assertFits("vars", applyPatch(draft.run.vars, patch, given === undefined ? {} : { given: given.value }));
+  }
+  return {
+    ...(patch === undefined || patch.length === 0 ? {} : { patch }),
+    ...(sequel === undefined ? {} : { sequel }),
+    ...(requestId === undefined ? {} : { request_id: requestId }),
+  };
+}
+
+/** Text that people read: a string as it is, any other value as JSON. */
+export function textOf(template: TemplateValue, names: Names, what: string): string {
+  const value = template.evaluate(names);
+  const text = typeof value === "string" ? value : canonicalJson(value);
+  if (Buffer.byteLength(text) > TEXT_BYTES_MAX) {
+    throw new NodeFailure("EVALUATION_FAILED", `The ${what} is longer than ${TEXT_BYTES_MAX} bytes.`);
+  }
+  return text;
+}

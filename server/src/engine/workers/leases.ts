@@ -1,0 +1,317 @@
+/**
+ * The jobs that workers of this server have, from their offer to their end: accepted in time, at work no longer than they may,
+ * stopped when their run does not want them any more, and given to others when their worker is lost.
+ *
+ * The database says who holds a lease; what is here (deadlines, what was accepted) may be lost, and then the lease ends as that of
+ * a server which is gone.
+ */
+import type { CallFailure } from "../../core/call-failure.ts";
+import type { RunState } from "../../core/run.ts";
+import { type JobHead, type JobLease, type RunKey, StoreUnavailableError } from "../../store/contract.ts";
+import type { ServerFrame } from "../api.ts";
+import { pause } from "../pause.ts";
+import { runKeyText } from "../run-table.ts";
+import type { HandlerRuns } from "./handler-runs.ts";
+import type { WorkerPool } from "./pool.ts";
+import { type HeldJob, leaveQueue, queueText, type Session } from "./session.ts";
+import type { JobSettler } from "./settle-jobs.ts";
+
+const RETRY_PAUSE_MS = 500;
+
+/** A lease that is to end without a result. */
+export type LeaseToEnd = Pick<JobHead, "tenantId" | "runId" | "idempotencyKey" | "leaseNo" | "attempt"> & {
+  queue: string;
+  /** Whether the job counts it: it was accepted, and its worker is gone. */
+  isLoss: boolean;
+};
+
+export type LeaseKeeper = {
+  /** Notes that a session is being offered a job; its credit was taken before. */
+  hold(session: Session, job: NewHeldJob): HeldJob;
+  /** Takes back a job that could not be offered. */
+  giveBack(session: Session, job: HeldJob): void;
+  accept(session: Session, tokens: readonly string[]): void;
+  heartbeat(session: Session, tokens: readonly string[]): void;
+  /** The result of a job has come: nothing else happens to it here. */
+  take(token: string): HeldJob | undefined;
+  /** Ends leases in the background, for as long as it takes. */
+  release(leases: readonly LeaseToEnd[]): void;
+  /** Ends all leases of a session whose worker is gone. */
+  loseAll(session: Session): void;
+  /** Stops a handler whose run has gone another way. */
+  cancelHandler(token: string): void;
+  /** Looks at every deadline. */
+  sweep(): void;
+};
+
+export type NewHeldJob = Omit<HeldJob, "state" | "acceptBy" | "endBy" | "beatBy" | "isSettling" | "isPaused"> &
+  Partial<Pick<HeldJob, "state">>;
+
+export function createLeaseKeeper(
+  pool: WorkerPool,
+  parts: {
+    settler: JobSettler;
+    handlerRuns: () => HandlerRuns;
+    /** Jobs are in this queue again. */
+    onOpen: (queue: string) => void;
+  },
+): LeaseKeeper {
+  const { context, held } = pool;
+  const { settler, onOpen } = parts;
+  const { acceptMs } = context.settings;
+  /** News of the runs whose jobs are here. */
+  const watches = new Map<string, { tokens: Set<string>; unwatch: () => void }>();
+
+  function watch(job: HeldJob): void {
+    const text = runKeyText(job.run);
+    const known = watches.get(text);
+    if (known !== undefined) {
+      known.tokens.add(job.token);
+      return;
+    }
+    const unwatch = context.hub.watchRun(job.run, (news) => {
+      if (news !== undefined) lookAt(text, news.state);
+      else void reload(text, job.run);
+    });
+    watches.set(text, { tokens: new Set([job.token]), unwatch });
+  }
+
+  function unwatch(job: HeldJob): void {
+    const text = runKeyText(job.run);
+    const known = watches.get(text);
+    if (known === undefined) return;
+    known.tokens.delete(job.token);
+    if (known.tokens.size > 0) return;
+    known.unwatch();
+    watches.delete(text);
+  }
+
+  async function reload(text: string, key: RunKey): Promise<void> {
+    try {
+      const run = await context.loadRun(key);
+      lookAt(text, run?.state);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "looking at a run failed");
+    }
+  }
+
+  /** Stops the jobs that their run does not want any more, and tells the others whether it is paused. */
+  function lookAt(text: string, run: RunState | undefined): void {
+    for (const token of watches.get(text)?.tokens ?? []) {
+      const entry = held.get(token);
+      if (entry === undefined || entry.job.isSettling) continue;
+      const { session, job } = entry;
+      const isWanted = run?.calls.some(
+        (call) =>
+          call.idempotency_key === job.idempotencyKey &&
+          call.outcome === undefined &&
+          (call.attempt ?? 1) === job.attempt,
+      );
+      if (isWanted !== true) {
+        remove(session, job);
+        session.link?.send({ type: "cancel", tokens: [token] });
+      } else if (run!.paused !== job.isPaused) {
+        job.isPaused = run!.paused;
+        session.link?.send({ type: "pause", tokens: [token], paused: job.isPaused });
+      }
+    }
+  }
+
+  function remove(session: Session, job: HeldJob): void {
+    held.delete(job.token);
+    session.held.delete(job.token);
+    leaveQueue(session, job.queue);
+    if (job.handlerRun === undefined) unwatch(job);
+  }
+
+  function toEnd(job: HeldJob, isLoss: boolean): LeaseToEnd {
+    const { run, idempotencyKey, attempt, queue, lease } = job;
+    return { ...run, idempotencyKey, leaseNo: lease!.leaseNo, attempt, queue, isLoss };
+  }
+
+  /** Ends a lease whose worker did nothing wrong, or is gone. */
+  function lose(session: Session, job: HeldJob): LeaseToEnd[] {
+    remove(session, job);
+    const isBegun = job.state !== "offered";
+    if (job.handlerRun === undefined) return [toEnd(job, isBegun)];
+    parts.handlerRuns().finish(job.handlerRun, { type: isBegun ? "lost" : "unserved" });
+    return [];
+  }
+
+  /** Fails the attempt in the worker's place. */
+  function fail(session: Session, job: HeldJob, failure: CallFailure): void {
+    remove(session, job);
+    session.link?.send({ type: "cancel", tokens: [job.token] });
+    if (job.handlerRun !== undefined) {
+      parts.handlerRuns().finish(job.handlerRun, { type: "failed", failure, random: Math.random() });
+      return;
+    }
+    const outcome = { failure: job.state === "running" ? outcomeUnknown(failure.message) : failure };
+    settleInPlace({ ...toEnd(job, true) }, outcome, job.isAtMostOnce);
+  }
+
+  function settleInPlace(lease: LeaseToEnd, outcome: { failure: CallFailure }, isAtMostOnce: boolean): void {
+    const { tenantId, runId, idempotencyKey, attempt, leaseNo } = lease;
+    const end = { idempotencyKey, attempt, isAtMostOnce, outcome, random: Math.random() };
+    settler.settle({ tenantId, runId }, { end, leaseNo, onSettled: () => undefined });
+  }
+
+  function release(leases: readonly LeaseToEnd[]): void {
+    if (leases.length > 0) void releaseUntilDone(leases);
+  }
+
+  async function releaseUntilDone(leases: readonly LeaseToEnd[]): Promise<void> {
+    while (!context.isStopping()) {
+      try {
+        const outcomes = await context.store.releaseJobs(leases, context.settings.leaseLossesMax);
+        for (const [index, lease] of leases.entries()) {
+          if (outcomes[index] === "exhausted") {
+            const message = `The job has lost its worker more than ${context.settings.leaseLossesMax} times.`;
+            settleInPlace(lease, { failure: { code: "WORKER_LOST", message, nonRetryable: true } }, false);
+          } else if (outcomes[index] === "running") {
+            settleInPlace(lease, { failure: outcomeUnknown("The worker is gone.") }, true);
+          }
+        }
+        const open = leases.filter((_lease, index) => outcomes[index] === "open");
+        for (const queue of new Set(open.map((lease) => lease.queue))) onOpen(queue);
+        return;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "ending leases failed");
+      }
+      await pause(RETRY_PAUSE_MS);
+    }
+  }
+
+  async function start(session: Session, jobs: readonly HeldJob[]): Promise<void> {
+    const leases = jobs.map(({ lease }) => lease!);
+    for (;;) {
+      try {
+        const begun = await context.store.startJobs(leases);
+        const [going, gone] = [jobs.filter((_job, i) => begun[i]), jobs.filter((_job, i) => !begun[i])];
+        for (const job of going) if (held.has(job.token)) job.state = "running";
+        tell(session, {
+          type: "start",
+          tokens: going.filter(({ token }) => held.has(token)).map(({ token }) => token),
+        });
+        for (const job of gone) if (held.has(job.token)) remove(session, job);
+        tell(session, { type: "lease_lost", tokens: gone.map(({ token }) => token) });
+        return;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "starting jobs failed");
+      }
+      await pause(RETRY_PAUSE_MS);
+      if (context.isStopping() || !jobs.some(({ token }) => held.has(token))) return;
+    }
+  }
+
+  function tell(session: Session, frame: ServerFrame & { tokens: readonly string[] }): void {
+    if (frame.tokens.length > 0) session.link?.send(frame);
+  }
+
+  function sweepJob(session: Session, job: HeldJob, nowMs: number): LeaseToEnd[] {
+    if (job.state === "offered") {
+      if (nowMs < job.acceptBy) return [];
+      session.link?.send({ type: "lease_lost", tokens: [job.token] });
+      return lose(session, job);
+    }
+    if (nowMs >= job.endBy) {
+      fail(session, job, { code: "TIMEOUT", message: `The attempt took longer than ${job.timeoutMs} ms.` });
+    } else if (nowMs >= job.beatBy) {
+      const message = `The worker said nothing about the attempt for ${job.heartbeatTimeoutMs} ms.`;
+      fail(session, job, { code: "HEARTBEAT_TIMEOUT", message });
+    }
+    return [];
+  }
+
+  return {
+    hold(session, facts) {
+      const nowMs = pool.nowMs();
+      const isAccepted = facts.state !== undefined && facts.state !== "offered";
+      const job: HeldJob = {
+        state: "offered",
+        ...facts,
+        acceptBy: nowMs + acceptMs,
+        endBy: isAccepted ? nowMs + facts.timeoutMs : Number.POSITIVE_INFINITY,
+        beatBy: isAccepted ? beatBy(nowMs, facts) : Number.POSITIVE_INFINITY,
+        isSettling: false,
+        isPaused: false,
+      };
+      held.set(job.token, { session, job });
+      session.held.set(job.token, job);
+      if (job.handlerRun === undefined) watch(job);
+      else job.handlerRun.token = job.token;
+      return job;
+    },
+    giveBack(session, job) {
+      release(lose(session, job));
+    },
+    accept(session, tokens) {
+      const nowMs = pool.nowMs();
+      const toStart: HeldJob[] = [];
+      const lost: string[] = [];
+      for (const token of tokens) {
+        const job = session.held.get(token);
+        if (job === undefined) lost.push(token);
+        if (job?.state !== "offered") continue;
+        job.state = "accepted";
+        job.endBy = nowMs + job.timeoutMs;
+        job.beatBy = beatBy(nowMs, job);
+        if (job.isAtMostOnce) toStart.push(job);
+      }
+      tell(session, { type: "lease_lost", tokens: lost });
+      if (toStart.length > 0) void start(session, toStart);
+    },
+    heartbeat(session, tokens) {
+      const nowMs = pool.nowMs();
+      const lost: string[] = [];
+      for (const token of tokens) {
+        const job = session.held.get(token);
+        if (job === undefined) lost.push(token);
+        else if (job.state !== "offered") job.beatBy = beatBy(nowMs, job);
+      }
+      tell(session, { type: "lease_lost", tokens: lost });
+    },
+    take(token) {
+      const entry = held.get(token);
+      if (entry === undefined) return undefined;
+      entry.job.isSettling = true;
+      remove(entry.session, entry.job);
+      return entry.job;
+    },
+    release,
+    loseAll(session) {
+      release([...session.held.values()].flatMap((job) => lose(session, job)));
+    },
+    cancelHandler(token) {
+      const entry = held.get(token);
+      if (entry === undefined) return;
+      remove(entry.session, entry.job);
+      entry.session.link?.send({ type: "cancel", tokens: [token] });
+    },
+    sweep() {
+      const nowMs = pool.nowMs();
+      const ended: LeaseToEnd[] = [];
+      for (const { session, job } of held.values()) ended.push(...sweepJob(session, job, nowMs));
+      release(ended);
+    },
+  };
+}
+
+/** The end of an attempt that may have done its work, and must not be made again unseen. */
+function outcomeUnknown(why: string): CallFailure {
+  const message = `${why} The work is delivered at most once and may have been done.`;
+  return { code: "OUTCOME_UNKNOWN", message, nonRetryable: true };
+}
+
+function beatBy(nowMs: number, { heartbeatTimeoutMs }: Pick<HeldJob, "heartbeatTimeoutMs">): number {
+  return heartbeatTimeoutMs === undefined ? Number.POSITIVE_INFINITY : nowMs + heartbeatTimeoutMs;
+}
+
+/** A lease of the database as one to end. */
+export function leaseToEnd(head: JobHead, isLoss: boolean): LeaseToEnd {
+  return { ...head, queue: queueText(head), isLoss };
+}
+
+export function leaseOf({ tenantId, idempotencyKey, leaseNo }: JobHead): JobLease {
+  return { tenantId, idempotencyKey, leaseNo };
+}

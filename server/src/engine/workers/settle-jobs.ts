@@ -1,0 +1,149 @@
+/**
+ * Ends of jobs become transitions of their runs. Ends that come for a run while one of its transitions is under way are settled
+ * together by the next. The database being away delays them; what it refuses fails the run, so that it is not stranded.
+ */
+import type { CallEnd } from "../../core/settle-call.ts";
+import { DomainError, type ErrorReason } from "../../core/errors.ts";
+import type { JobHead, JobKey, RunKey } from "../../store/contract.ts";
+import { failRun } from "../advance-run.ts";
+import type { EngineContext } from "../context.ts";
+import { pause } from "../pause.ts";
+import { OwnedElsewhereError, perform } from "../perform.ts";
+import { runKeyText } from "../run-table.ts";
+
+/** Pauses between attempts while the database is away or others keep changing the run; the last one repeats. */
+const RETRY_PAUSES_MS = [50, 200, 500, 1_000, 2_000];
+const TRANSIENT: ReadonlySet<ErrorReason> = new Set([
+  "DATABASE_UNAVAILABLE",
+  "TRANSITION_CONFLICT",
+  "SHUTTING_DOWN",
+  "OVERLOADED",
+]);
+
+export type EndStatus = { status: "accepted" | "duplicate" } | { status: "refused"; reason: ErrorReason };
+
+/** One end of a job, and who is to be told what became of it. */
+export type JobEnd = {
+  end: CallEnd;
+  leaseNo: number;
+  /** Of the result as a worker sent it. */
+  digest?: string;
+  /** The job waited for a worker too long: it counts only while it still does. */
+  onlyOpen?: boolean;
+  /** Called once, after the commit; not at all if the server stops before. */
+  onSettled: (status: EndStatus) => void;
+};
+
+export type JobSettler = { settle(run: RunKey, end: JobEnd): void };
+
+export function createJobSettler(context: EngineContext): JobSettler {
+  const gathered = new Map<string, JobEnd[]>();
+
+  async function settleGathered(run: RunKey, text: string): Promise<void> {
+    // One turn later, so that what arrives in one frame is settled together.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let ends = gathered.get(text); ends !== undefined && ends.length > 0; ends = gathered.get(text)) {
+      gathered.set(text, []);
+      await settleUntilDone(context, run, ends);
+    }
+    gathered.delete(text);
+  }
+
+  return {
+    settle(run, end) {
+      const text = runKeyText(run);
+      const waiting = gathered.get(text);
+      if (waiting !== undefined) {
+        waiting.push(end);
+        return;
+      }
+      gathered.set(text, [end]);
+      settleGathered(run, text).catch((error: unknown) => {
+        gathered.delete(text);
+        context.log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
+      });
+    },
+  };
+}
+
+async function settleUntilDone(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<void> {
+  for (let attempt = 0; !context.isStopping(); attempt++) {
+    try {
+      await settleEnds(context, run, ends);
+      return;
+    } catch (error) {
+      if (!(error instanceof DomainError) || !TRANSIENT.has(error.reason)) {
+        context.log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
+      }
+    }
+    await pause(RETRY_PAUSES_MS[Math.min(attempt, RETRY_PAUSES_MS.length - 1)]!);
+  }
+}
+
+async function settleEnds(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<void> {
+  let live = ends;
+  const leases = new Map(ends.map((end) => [end.end.idempotencyKey, end]));
+  const counted = new Set<string>();
+  try {
+    const { plan } = await context.runs.exclusiveAlways(run, (entry) =>
+      perform(
+        context,
+        entry,
+        (now) => (live.length === 0 ? undefined : { type: "settle", now, ends: live.map(({ end }) => end) }),
+        {
+          leaseOf: (idempotencyKey) => leases.get(idempotencyKey)!,
+          onConflict: async () => {
+            live = await stillLeased(context, run, ends);
+          },
+        },
+      ),
+    );
+    for (const command of plan?.commands ?? []) {
+      if (command.type !== "settle_jobs") continue;
+      for (const { idempotencyKey } of command.settlements) counted.add(idempotencyKey);
+    }
+  } catch (error) {
+    const isGone =
+      error instanceof OwnedElsewhereError || (error instanceof DomainError && error.reason === "RUN_UNKNOWN");
+    const isTransient = error instanceof DomainError && TRANSIENT.has(error.reason);
+    if (isTransient) throw error;
+    if (!isGone && !(await context.runs.exclusiveAlways(run, (entry) => failRun(context, entry, error)))) throw error;
+  }
+  await tell(context, run, ends, counted);
+}
+
+/** Tells everybody what became of their end: of two for one job, the first counted. */
+async function tell(context: EngineContext, run: RunKey, ends: readonly JobEnd[], counted: Set<string>): Promise<void> {
+  const others: JobEnd[] = [];
+  for (const end of ends) {
+    if (counted.delete(end.end.idempotencyKey)) end.onSettled({ status: "accepted" });
+    else others.push(end);
+  }
+  if (others.length === 0) return;
+  const heads = await context.store.loadJobs(others.map((end) => jobKeyOf(run, end)));
+  for (const [index, end] of others.entries()) end.onSettled(statusOf(end, heads[index]));
+}
+
+/** The ends whose leases hold, after a conflict that may be about any of them. */
+async function stillLeased(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<JobEnd[]> {
+  const heads = await context.store.loadJobs(ends.map((end) => jobKeyOf(run, end)));
+  return ends.filter((end, index) => {
+    const head = heads[index];
+    if (head === undefined || head.state === "settled" || head.state === "cancelled") return false;
+    return head.leaseNo === end.leaseNo && (end.onlyOpen !== true || head.state === "open");
+  });
+}
+
+function jobKeyOf(run: RunKey, { end }: JobEnd): JobKey {
+  return { tenantId: run.tenantId, idempotencyKey: end.idempotencyKey };
+}
+
+/** Why an end did not count. */
+function statusOf(end: JobEnd, head: JobHead | undefined): EndStatus {
+  if (head === undefined) return { status: "refused", reason: "JOB_UNKNOWN" };
+  const isSettledLease = head.settledLeaseNo === end.leaseNo;
+  if (isSettledLease && end.digest !== undefined && head.settledDigest === end.digest) return { status: "duplicate" };
+  if (head.state === "settled" || isSettledLease) return { status: "refused", reason: "JOB_SETTLED" };
+  if (head.state === "cancelled") return { status: "refused", reason: "JOB_CANCELLED" };
+  return { status: "refused", reason: head.leaseNo > end.leaseNo ? "JOB_LEASE_LOST" : "JOB_CANCELLED" };
+}

@@ -1,0 +1,86 @@
+/**
+ * Frames on their way to a worker: those that lie next to each other and can be one are sent as one, up to a size. What it holds is
+ * bounded by the worker's credit and by what it sent itself; a reader that takes nothing is ended by the writing of the reply.
+ */
+import type { ServerFrame } from "../engine/api.ts";
+
+/** Entries of one frame. */
+const ENTRIES_MAX = 1_000;
+/** Characters of payloads in one frame of offers; a payload may have a million itself. */
+const OFFER_CHARS_MAX = 512 * 1024;
+
+export type FrameQueue = {
+  push(frame: ServerFrame): void;
+  /** No more frames come: what is there is still sent, then the stream ends, with an error if there is one. */
+  end(error?: Error): void;
+  frames(): AsyncGenerator<ServerFrame>;
+};
+
+export function createFrameQueue(): FrameQueue {
+  const queue: ServerFrame[] = [];
+  let wake: (() => void) | undefined;
+  let ending: { error: Error | undefined } | undefined;
+
+  /** Takes the first frame, with those behind it that can be told in the same one. */
+  function take(): ServerFrame {
+    let frame = queue.shift()!;
+    let chars = sizeOf(frame);
+    let taken = 0;
+    for (const next of queue) {
+      chars += sizeOf(next);
+      const joined = chars > OFFER_CHARS_MAX ? undefined : join(frame, next);
+      if (joined === undefined) break;
+      frame = joined;
+      taken += 1;
+    }
+    queue.splice(0, taken);
+    return frame;
+  }
+
+  return {
+    push(frame) {
+      if (ending !== undefined) return;
+      queue.push(frame);
+      wake?.();
+    },
+    end(error) {
+      ending ??= { error };
+      wake?.();
+    },
+    async *frames() {
+      for (;;) {
+        while (queue.length > 0) yield take();
+        if (ending !== undefined) {
+          if (ending.error !== undefined) throw ending.error;
+          return;
+        }
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        wake = undefined;
+        // One turn later, so that what is said at once is sent at once.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+  };
+}
+
+/** Only offers are large. */
+function sizeOf(frame: ServerFrame): number {
+  if (frame.type !== "offer") return 0;
+  return frame.jobs.reduce((sum, { payload }) => sum + payload.length, 0);
+}
+
+function join(frame: ServerFrame, next: ServerFrame): ServerFrame | undefined {
+  if (frame.type === "offer" && next.type === "offer") {
+    return fits(frame.jobs, next.jobs) ? { type: "offer", jobs: [...frame.jobs, ...next.jobs] } : undefined;
+  }
+  if (frame.type === "result_ack" && next.type === "result_ack") {
+    return fits(frame.acks, next.acks) ? { type: "result_ack", acks: [...frame.acks, ...next.acks] } : undefined;
+  }
+  return undefined;
+}
+
+function fits(list: readonly unknown[], more: readonly unknown[]): boolean {
+  return list.length + more.length <= ENTRIES_MAX;
+}
