@@ -6,16 +6,19 @@
  * its `seq` is the expected one. What is beside the state on that row (`ownerLane`, `wakeTime`) says who looks at the run
  * next and when.
  *
- * Lock order inside one commit: the lane, channels in order of their key, mail and runs (those that exist
- * are never waited for: locked mail or a locked run is a conflict), the rest are inserts. `lock_timeout` is 1 s everywhere.
+ * Lock order inside one commit: the lane, channels in order of their key, mail, jobs that are settled and runs (those that exist
+ * are never waited for: what is locked is a conflict), jobs that are cancelled or held; the rest are inserts. The verbs for jobs never
+ * wait for one job while they hold another. `lock_timeout` is 1 s everywhere.
  *
  * After a crash: a batch is there whole or not at all; `settleBatch` says which. Runs of an ended lane are handed out again by
- * `claimRuns`, timers by `claimDueRuns`, mail and events that nobody looked after by `findStrays`.
+ * `claimRuns`, timers by `claimDueRuns`, mail and events that nobody looked after by `findStrays`. Leases of jobs outlive their server: they are
+ * found by `listOrphanedLeases` and moved by `adoptJobs`; jobs that are due are given by `claimDueJobs`.
  */
 import { DomainError } from "../core/errors.ts";
 import type { Channel, ChannelEvent, EventDraft, EventLookup, EventQuery } from "../core/event.ts";
 import type { Instant } from "../core/duration.ts";
-import type { JobDraft } from "../core/decision.ts";
+import type { Delivery as JobDelivery, JobDraft } from "../core/decision.ts";
+import type { Json } from "../core/json.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
 import type { RunState, RunStatus } from "../core/run.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
@@ -79,12 +82,132 @@ export type Transition = RunKey & {
   events: readonly EventDraft[];
   /** The commit counts only while the channel's last number is at most `upTo`. */
   expectChannel?: { channel: Channel; upTo: number };
-  jobs: readonly JobDraft[];
-  /** Jobs of the run that are not to be done any more: all that are open. */
+  jobs: readonly NewJob[];
+  /** Jobs of the run that have come to an end, or to the end of an attempt. */
+  settledJobs: readonly JobSettlement[];
+  /** Jobs of the run that are not to be done any more: all that are not settled, after `settledJobs`. */
   cancelJobs: boolean;
+  /** Whether the queue holds the run's jobs back (its run was paused) or gives them out again; absent: as before. */
+  holdJobs?: boolean;
   /** Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of no other
    *  transaction: otherwise the item is a conflict, so that of two servers that have read the same mail one acts on it. */
   consumedMail: readonly number[];
+};
+
+// Jobs.
+//
+//   open ──claim──> leased ──result──> settled          running: a leased job, delivered at most once, that may have begun
+//    ^ ^              │ └──start──> running ──result──> settled
+//    │ └─lease ended──┘
+//    └─due── delayed <──failed attempt── leased, running        each of them ──> cancelled
+
+/** One queue. Its jobs are given out in turn over their fairness keys, and in their order inside a key. */
+export type JobQueue = {
+  tenantId: string;
+  kind: JobDraft["kind"];
+  /** The tool, the workflow (handler) or the custom effect type. */
+  name: string;
+};
+
+export type JobKey = { tenantId: string; idempotencyKey: string };
+
+/** A job's lease: who may give its result. `leaseNo` rises with every lease of the job, so that it fences earlier ones. */
+export type JobLease = JobKey & { leaseNo: number };
+
+/** A job to be made by a transition; with a lease where a worker was found before the commit. Its lease number is then 1. */
+export type NewJob = JobDraft & {
+  lease?: { serverId: string; workerSessionId: string };
+  /** When an attempt that failed already may be followed by the next; `attempt` says which that is. The job begins as delayed. */
+  dueTime?: Instant;
+};
+
+/**
+ * An end of a job or of one attempt. The item it belongs to counts only while the job is neither settled nor cancelled and its
+ * lease number is `leaseNo`, and nobody else is changing it: otherwise the whole item is a conflict. A lease that has ended, and
+ * that was not followed by another, still settles its job. A lease settles once: after a retry it is a conflict (`onlyOpen` is none).
+ */
+export type JobSettlement = {
+  idempotencyKey: string;
+  leaseNo: number;
+  /** True: only while the job is open (it waited for a worker too long). */
+  onlyOpen?: boolean;
+  /** Lower-case hex SHA-256 of the result as it was sent, to know it again; absent where no worker sent one. */
+  digest?: string;
+  /** Absent: the job is settled. */
+  retry?: { attempt: number; dueTime: Instant };
+};
+
+export type JobState = "open" | "delayed" | "leased" | "running" | "settled" | "cancelled";
+
+/** A job without its payload. */
+export type JobHead = JobKey & {
+  runId: string;
+  kind: JobDraft["kind"];
+  name: string;
+  state: JobState;
+  /** 0: never leased. */
+  leaseNo: number;
+  workerSessionId?: string;
+  /** When the lease began; database time. */
+  leaseTime?: Instant;
+  /** Leases that ended without a result. */
+  losses: number;
+  attempt: number;
+  ordinal: number;
+  /** The lease whose result counted last, and that result's digest. */
+  settledLeaseNo?: number;
+  settledDigest?: string;
+  timeoutMs: number;
+  heartbeatTimeoutMs?: number;
+  delivery?: JobDelivery;
+};
+
+/** A job that was leased just now: what its offer says. */
+export type LeasedJob = JobHead & {
+  workerSessionId: string;
+  seq: number;
+  nodeId: string;
+  callId?: string;
+  payload: Json;
+  workflowId: string;
+  version: number;
+  sessionId?: string;
+};
+
+/** How many jobs of a queue are wanted, and by whom. */
+export type JobRequest = JobQueue & {
+  /** Of a handler's workflow: only runs of these versions. Absent: all. */
+  versions?: readonly number[];
+  /** One entry for each job that is wanted: the worker session that it is leased to. */
+  workerSessionIds: readonly string[];
+};
+
+/** Leases that a server which is gone has left behind. */
+export type OrphanedLeases = { tenantId: string; workerSessionId: string; serverId: string };
+
+/** A worker that is connected to a server. */
+export type StoredWorker = {
+  tenantId: string;
+  workerSessionId: string;
+  serverId: string;
+  actorId?: string;
+  name: string;
+  tools: readonly StoredTool[];
+  workflows: readonly { workflowId: string; versions: readonly number[] }[];
+  customTypes: readonly { type: string; delivery?: JobDelivery; concurrency: number }[];
+  connectTime: Instant;
+  draining: boolean;
+};
+
+export type StoredTool = {
+  name: string;
+  version: string;
+  description: string;
+  /** JSON text; "" where there is none. */
+  inputSchema: string;
+  delivery?: JobDelivery;
+  /** 0: no bound of its own. */
+  concurrency: number;
 };
 
 /** Mail and events that come from outside of any run. */
@@ -126,6 +249,10 @@ export type Surroundings = {
   hasOrphans: boolean;
   /** The earliest `wakeTime` of all runs. */
   nextWakeTime?: Instant;
+  /** Whether jobs are leased to workers of servers that have ended. */
+  hasOrphanedLeases: boolean;
+  /** The earliest time at which a delayed job becomes open, or an open one has waited too long. */
+  nextJobTime?: Instant;
 };
 
 /** A notice in the feed over all runs, at its position. `time` is when its batch was committed, by the database's clock. */
@@ -319,6 +446,59 @@ export interface Store {
   markWoken(channels: readonly { channel: Channel; number: number }[]): Promise<void>;
   /** How far the listeners of a channel have been woken. */
   readWoken(channel: Channel): Promise<{ lastNumber: number; wokenNumber: number }>;
+
+  // Jobs. Transitions make, settle and cancel them; here is who may do them. None of these touches a run.
+
+  /**
+   * Leases open jobs to worker sessions, at most one for each wanted: of each queue in turn over its fairness keys, and in their
+   * order inside a key. Jobs of paused runs, and those that another transaction has in hand, are passed over. Requests are for
+   * different queues, or different versions of one.
+   */
+  claimJobs(serverId: string, requests: readonly JobRequest[]): Promise<LeasedJob[]>;
+  /**
+   * Ends leases. "open": the job is in its queue again, at its old place, with one loss more unless it was never accepted; "exhausted":
+   * that would have been more than `lossesMax` losses, and nothing was changed; "running": it is delivered at most once and may have
+   * begun, and nothing was changed; "gone": the lease had ended already. In the order of the leases.
+   */
+  releaseJobs(
+    leases: readonly (JobLease & { isLoss: boolean })[],
+    lossesMax: number,
+  ): Promise<("open" | "exhausted" | "running" | "gone")[]>;
+  /** Commits that jobs delivered at most once may begin: leased ones become running. Says for each whether the lease holds. */
+  startJobs(leases: readonly JobLease[]): Promise<boolean[]>;
+  /** Moves the leases of a worker session to `serverId`, from any server or only from `fromServerId`, and gives them; at most `limit`. */
+  adoptJobs(request: {
+    tenantId: string;
+    workerSessionId: string;
+    serverId: string;
+    fromServerId?: string;
+    limit: number;
+  }): Promise<JobHead[]>;
+  /** Leases held by servers whose own lease has ended. */
+  listOrphanedLeases(limit: number): Promise<OrphanedLeases[]>;
+  /**
+   * Looks after what is due (database time): delayed jobs become open, in queues that are given; open ones that have waited too long
+   * are given, and given again after `retryAfterMs` while nobody settles them.
+   */
+  claimDueJobs(
+    limit: number,
+    retryAfterMs: number,
+  ): Promise<{ queues: JobQueue[]; expired: JobHead[]; nextJobTime?: Instant }>;
+  /** In the order of the keys; undefined where there is no such job. */
+  loadJobs(keys: readonly JobKey[]): Promise<(JobHead | undefined)[]>;
+  /** Counts a result that was refused and keeps it as the job's last, cut to 64 KiB. */
+  noteRefusedResult(key: JobKey, refusal: { reason: string; output: string }): Promise<void>;
+
+  // Workers.
+
+  /** Registers a connected worker, in place of an earlier connection of its session. Its connect time is the database's. */
+  saveWorker(worker: Omit<StoredWorker, "connectTime">): Promise<void>;
+  /** Takes a worker off the list, unless it has connected to another server since. */
+  removeWorker(worker: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">): Promise<void>;
+  /** Workers of servers that have not ended, by session id. */
+  listWorkers(request: { tenantId: string; tool?: string; start?: string; limit: number }): Promise<StoredWorker[]>;
+  /** Workers, of all tenants, that are connected to other servers that have not ended. */
+  listWorkersElsewhere(serverId: string, limit: number): Promise<StoredWorker[]>;
 
   // Mail and what was left behind.
 

@@ -19,6 +19,7 @@ import type {
   ItemOutcome,
   Lane,
   MailDraft,
+  NewJob,
   RunKey,
   Store,
   StoredRun,
@@ -177,6 +178,7 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
     ...(wait === undefined ? {} : { openWait: { ...wait, seq: draft.seq } }),
     events: [],
     jobs: [],
+    settledJobs: [],
     cancelJobs: false,
     consumedMail: [],
     ...rest,
@@ -195,6 +197,22 @@ function seal(draft: StepRecordDraft, previousHash: string): SealedRecord {
   parts.given = partDigest(givenSalt, draft.given);
   const header = encodeHeader(draft, parts, previousHash);
   return { seq: draft.seq, header, hash: recordHash(header), body, bodySalt, given: draft.given, givenSalt };
+}
+
+/** A job for the tool "pay". */
+export function jobOf(idempotencyKey: string, job: Partial<NewJob> = {}): NewJob {
+  return {
+    ordinal: 0,
+    kind: "tool",
+    name: "pay",
+    nodeId: "first",
+    seq: 1,
+    payload: { key: idempotencyKey },
+    timeoutMs: 60_000,
+    fairnessKey: "",
+    ...job,
+    idempotency_key: idempotencyKey,
+  };
 }
 
 /** An event to be emitted; its id is made up unless given. */

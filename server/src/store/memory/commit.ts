@@ -15,6 +15,7 @@ import {
   STORED_BOUNDS,
 } from "./database.ts";
 import { emitEvent } from "./events.ts";
+import { canSettle, changeJobs, createJobs } from "./jobs.ts";
 import { deliverMail } from "./mail.ts";
 import { closeWait, openWait } from "./waits.ts";
 
@@ -27,6 +28,7 @@ export function commitBatch(database: MemoryDatabase, batch: Batch): ItemOutcome
   assert(batchNo > lane.lastBatchNo, "the batches of a lane are committed in their order");
   assertRunsAppearOnce(items);
   const refusals = items.map((item) => (item.type === "transition" ? refusalOf(database, item.transition) : undefined));
+  assertJobsAreNew(database, transitionsOf(items.filter((_, i) => refusals[i] === undefined)));
   for (const [i, item] of items.entries()) {
     if (item.type === "delivery") assertDeliveryFits(item.delivery);
     else assertTransitionFits(database, item.transition, refusals[i] === undefined);
@@ -34,6 +36,9 @@ export function commitBatch(database: MemoryDatabase, batch: Batch): ItemOutcome
   lane.batches.set(batchNo, "committed");
   lane.lastBatchNo = batchNo;
   const place: BatchPlace = { lane, batchNo, nextOrdinal: 0 };
+  const committed = transitionsOf(items.filter((_, i) => refusals[i] === undefined));
+  changeJobs(database, committed);
+  createJobs(database, committed);
   return items.map((item, i): ItemOutcome => {
     const refusal = refusals[i];
     if (refusal !== undefined) return refusal;
@@ -60,14 +65,24 @@ function refusalOf(database: MemoryDatabase, transition: Transition): ItemOutcom
     const mail = database.mail.get(mailId);
     return mail !== undefined && rowKey(mail.tenantId, mail.runId) === key;
   };
-  return consumedMail.every(isThere) ? undefined : { type: "conflict" };
+  return consumedMail.every(isThere) && canSettle(database, transition) ? undefined : { type: "conflict" };
+}
+
+function transitionsOf(items: readonly BatchItem[]): Transition[] {
+  return items.flatMap((item) => (item.type === "transition" ? [item.transition] : []));
 }
 
 function assertRunsAppearOnce(items: readonly BatchItem[]): void {
-  const keys = items.flatMap((item) =>
-    item.type === "transition" ? [rowKey(item.transition.tenantId, item.transition.runId)] : [],
-  );
+  const keys = transitionsOf(items).map(({ tenantId, runId }) => rowKey(tenantId, runId));
   assert.equal(new Set(keys).size, keys.length, "each run appears at most once in a batch");
+}
+
+/** Idempotency keys are unique in a tenant. */
+function assertJobsAreNew(database: MemoryDatabase, transitions: readonly Transition[]): void {
+  const keys = transitions.flatMap(({ tenantId, jobs }) => jobs.map((job) => rowKey(tenantId, job.idempotency_key)));
+  if (new Set(keys).size < keys.length || keys.some((key) => database.jobs.has(key))) {
+    throw new BatchRejectedError("an idempotency key is used twice");
+  }
 }
 
 function assertDeliveryFits(delivery: Delivery): void {
@@ -95,12 +110,13 @@ function assertTransitionFits(database: MemoryDatabase, transition: Transition, 
   assertStorable(state.vars);
   if (state.output !== undefined) assertStorable(state.output);
   for (const event of transition.events) assertDeliveryFits({ type: "event", event });
+  for (const job of transition.jobs) {
+    assertText([job.idempotency_key, job.name, job.call_id, job.fairnessKey]);
+    assertStorable(job.payload);
+  }
   if (!willCommit) return;
   if (wait !== undefined && database.waits.has(rowKey(tenantId, wait.wait_id))) {
     throw new BatchRejectedError(`wait ${wait.wait_id} exists`);
-  }
-  for (const job of transition.jobs) {
-    if (database.jobKeys.has(job.idempotency_key)) throw new BatchRejectedError("an idempotency key is used twice");
   }
 }
 
@@ -133,7 +149,6 @@ function applyTransition(database: MemoryDatabase, place: BatchPlace, transition
   const { tenantId, runId } = transition;
   const key = rowKey(tenantId, runId);
   database.runs.set(key, rowAfter(database.runs.get(key), transition));
-  for (const job of transition.jobs) database.jobKeys.add(job.idempotency_key);
   const time = nextCommitTime(database);
   for (const { kind, seq } of transition.notices) {
     const { lane, batchNo } = place;
@@ -147,12 +162,11 @@ function applyTransition(database: MemoryDatabase, place: BatchPlace, transition
 }
 
 function rowAfter(before: RunRow | undefined, transition: Transition): RunRow {
-  const { tenantId, runId, after, varsChanged, outputChanged, wakeTime, records, jobs, cancelJobs } = transition;
+  const { tenantId, runId, after, varsChanged, outputChanged, wakeTime, records } = transition;
   const { vars, output, ...state } = after.state;
   const stateText = JSON.stringify({ ...state, vars: null });
   const varsText = varsChanged || before === undefined ? JSON.stringify(vars) : before.varsText;
   const outputText = outputChanged ? textOrAbsent(output) : before?.outputText;
-  const jobsBefore = (before?.jobs ?? []).map((row) => (cancelJobs ? { ...row, open: false } : row));
   return {
     tenantId,
     runId,
@@ -166,10 +180,6 @@ function rowAfter(before: RunRow | undefined, transition: Transition): RunRow {
     format: after.format,
     ...(wakeTime === undefined ? {} : { wakeTime }),
     records: [...(before?.records ?? []), ...records.map((record) => structuredClone(record))],
-    jobs: [
-      ...jobsBefore,
-      ...jobs.map((job) => ({ job: JSON.stringify(job), idempotencyKey: job.idempotency_key, open: true })),
-    ],
   };
 }
 

@@ -8,11 +8,20 @@
 import { type Instant, instantFromEpochMicros } from "../../core/duration.ts";
 import type { Channel, ChannelEvent } from "../../core/event.ts";
 import { parseOwnJson } from "../../core/json.ts";
-import type { JobDraft } from "../../core/decision.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
 import type { Wait } from "../../core/wait.ts";
-import type { Batch, FeedEntry, Mail, RunKey, StoredRun, WaitClosing } from "../contract.ts";
+import type {
+  Batch,
+  FeedEntry,
+  JobHead,
+  Mail,
+  NewJob,
+  RunKey,
+  StoredRun,
+  StoredWorker,
+  WaitClosing,
+} from "../contract.ts";
 
 /** What a test may do to a database. */
 export type MemoryFaults = {
@@ -38,10 +47,34 @@ export type RunRow = RunKey &
     outputText?: string;
     wakeTime?: Instant;
     records: SealedRecord[];
-    jobs: JobRow[];
   };
 
-export type JobRow = { job: string; idempotencyKey: JobDraft["idempotency_key"]; open: boolean };
+export type JobRow = RunKey &
+  Pick<
+    JobHead,
+    "idempotencyKey" | "kind" | "name" | "state" | "leaseNo" | "losses" | "attempt" | "ordinal" | "timeoutMs"
+  > &
+  Pick<NewJob, "seq" | "nodeId" | "fairnessKey"> & {
+    callId: string | undefined;
+    payloadText: string;
+    /** Jobs of a queue are given out by turn, then by position. Below 0: it came back to its queue. */
+    turn: number;
+    /** Rises from job to job. */
+    position: number;
+    /** Its run is paused: it is neither given out nor due. */
+    held: boolean;
+    /** Delayed: when it becomes open. Open: when it has waited too long. */
+    dueTime: Instant | undefined;
+    /** While it is leased or running. */
+    lease: { serverId: string; workerSessionId: string; time: Instant } | undefined;
+    heartbeatTimeoutMs: number | undefined;
+    queueTimeoutMs: number | undefined;
+    delivery: JobHead["delivery"];
+    settledLeaseNo: number | undefined;
+    settledDigest: string | undefined;
+    refusedResults: number;
+    refusedResult: string | undefined;
+  };
 
 export type WaitRow = RunKey & {
   /** For filters; never handed out. */
@@ -100,10 +133,12 @@ export type MemoryDatabase = {
   readonly servers: Map<string, ServerRow>;
   readonly lanes: Map<number, LaneRow>;
   readonly workflows: Map<string, WorkflowRow>;
-  /** The idempotency keys of all jobs: unique in the database. */
-  readonly jobKeys: Set<string>;
+  /** By idempotency key, which is unique in a tenant. */
+  readonly jobs: Map<string, JobRow>;
+  readonly workers: Map<string, StoredWorker>;
   readonly listeners: Set<(payload: string) => void>;
   lastMailId: number;
+  lastJobPosition: number;
   lastLaneId: number;
   /** When the last batch was committed; the next one is later, even where a test's clock stands still. */
   lastCommitMicros: number;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import type { Lane, LaneState, Surroundings } from "../contract.ts";
 import { type LaneRow, type MemoryDatabase, timeOf } from "./database.ts";
+import { hasOrphanedLeases, nextJobTime } from "./jobs.ts";
 import { hasOrphans, nextWakeTime } from "./runs.ts";
 
 /** The largest bound that randomInt takes; any number tells a lane from its like before a restored backup. */
@@ -28,6 +29,7 @@ export function lookAround(database: MemoryDatabase, serverId: string): Surround
   const leaseHeld = own !== undefined && !own.ended;
   if (leaseHeld) own.renewals += 1;
   const wakeTime = nextWakeTime(database);
+  const jobTime = nextJobTime(database);
   return {
     now: timeOf(database),
     leaseHeld,
@@ -36,6 +38,8 @@ export function lookAround(database: MemoryDatabase, serverId: string): Surround
       .map(({ serverId: id, process, renewals }) => ({ serverId: id, process, renewals })),
     hasOrphans: hasOrphans(database),
     ...(wakeTime === undefined ? {} : { nextWakeTime: wakeTime }),
+    hasOrphanedLeases: hasOrphanedLeases(database),
+    ...(jobTime === undefined ? {} : { nextJobTime: jobTime }),
   };
 }
 
@@ -43,6 +47,7 @@ export function lookAround(database: MemoryDatabase, serverId: string): Surround
 export function endServer(database: MemoryDatabase, serverId: string): void {
   const server = database.servers.get(serverId);
   if (server !== undefined) server.ended = true;
+  for (const [key, worker] of database.workers) if (worker.serverId === serverId) database.workers.delete(key);
 }
 
 export function settleBatch(database: MemoryDatabase, laneId: number, batchNo: number): "committed" | "void" {

@@ -4,6 +4,7 @@ import type { Json } from "../../core/json.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import { hasEnded, type RunState } from "../../core/run.ts";
 import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "../contract.ts";
+import { deleteJobs } from "./jobs.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
 
 export function loadRuns(database: MemoryDatabase, keys: readonly RunKey[]): (StoredRun | undefined)[] {
@@ -88,7 +89,7 @@ export function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey)
   if (row === undefined || !hasEnded(row.head)) return false;
   database.runs.delete(key);
   database.deletedRuns.add(key);
-  for (const job of row.jobs) database.jobKeys.delete(job.idempotencyKey);
+  deleteJobs(database, row);
   for (const [waitKey, wait] of database.waits) {
     if (rowKey(wait.tenantId, wait.runId) !== key) continue;
     database.waits.delete(waitKey);

@@ -11,11 +11,13 @@ import { commitBatch } from "./commit.ts";
 import { type MemoryDatabase, timeOf } from "./database.ts";
 import { listEvents, listListeners, lookUpEvents, markWoken, readChannels, readWoken } from "./events.ts";
 import { readFeed } from "./feed.ts";
+import * as jobs from "./jobs.ts";
 import { endServer, listLanes, lookAround, openServer, settleBatch } from "./lanes.ts";
 import { findStrays, listMail } from "./mail.ts";
 import { listen, notify } from "./notices.ts";
 import { claimDueRuns, claimRuns, deleteRun, listRuns, listStepRecords, loadRuns, wasDeleted } from "./runs.ts";
 import { getWait, listWaits } from "./waits.ts";
+import * as workers from "./workers.ts";
 import { getWorkflow, listWorkflows, registerWorkflow, setArchived, setCurrentVersion } from "./workflows.ts";
 
 const TOKEN_KEY_BYTES = 32;
@@ -38,9 +40,11 @@ export function createMemoryDatabase({ now }: { now: () => number }): MemoryData
     servers: new Map(),
     lanes: new Map(),
     workflows: new Map(),
-    jobKeys: new Set(),
+    jobs: new Map(),
+    workers: new Map(),
     listeners: new Set(),
     lastMailId: 0,
+    lastJobPosition: 0,
     lastLaneId: 0,
     lastCommitMicros: 0,
   };
@@ -103,6 +107,23 @@ export async function createMemoryStore(database: MemoryDatabase): Promise<Store
     listListeners: (request) => perform("listListeners", () => listListeners(database, request)),
     markWoken: (marks) => perform("markWoken", () => markWoken(database, marks)),
     readWoken: (channel) => perform("readWoken", () => readWoken(database, channel)),
+
+    claimJobs: (serverId, requests) => perform("claimJobs", () => jobs.claimJobs(database, serverId, requests)),
+    releaseJobs: (leases, lossesMax) => perform("releaseJobs", () => jobs.releaseJobs(database, leases, lossesMax)),
+    startJobs: (leases) => perform("startJobs", () => jobs.startJobs(database, leases)),
+    adoptJobs: (request) => perform("adoptJobs", () => jobs.adoptJobs(database, request)),
+    listOrphanedLeases: (limit) => perform("listOrphanedLeases", () => jobs.listOrphanedLeases(database, limit)),
+    claimDueJobs: (limit, retryAfterMs) =>
+      perform("claimDueJobs", () => jobs.claimDueJobs(database, limit, retryAfterMs)),
+    loadJobs: (keys) => perform("loadJobs", () => jobs.loadJobs(database, keys)),
+    noteRefusedResult: (key, refusal) =>
+      perform("noteRefusedResult", () => jobs.noteRefusedResult(database, key, refusal)),
+
+    saveWorker: (worker) => perform("saveWorker", () => workers.saveWorker(database, worker)),
+    removeWorker: (worker) => perform("removeWorker", () => workers.removeWorker(database, worker)),
+    listWorkers: (request) => perform("listWorkers", () => workers.listWorkers(database, request)),
+    listWorkersElsewhere: (serverId, limit) =>
+      perform("listWorkersElsewhere", () => workers.listWorkersElsewhere(database, serverId, limit)),
 
     listMail: (keys) => perform("listMail", () => listMail(database, keys)),
     findStrays: (olderThanMs, limit) => perform("findStrays", () => findStrays(database, olderThanMs, limit)),

@@ -1,5 +1,5 @@
 /**
- * A batch as one statement: `commit_batch` (migrations/0001_commit_batch.sql) with a JSON text for each kind of row. Sections
+ * A batch as one statement: `commit_batch_2` (migrations/0003_commit_batch_2.sql) with a JSON text for each kind of row. Sections
  * that a batch does not have are null. JSON, because encoding it costs Node a third of what array literals cost.
  */
 import assert from "node:assert/strict";
@@ -21,7 +21,9 @@ type Sections = {
   events: Rows;
   closings: Rows;
   waits: Rows;
+  settlements: Rows;
   cancels: Rows;
+  holds: Rows;
   jobs: Rows;
   readMail: Rows;
   mail: Rows;
@@ -54,12 +56,12 @@ async function commitBatch(
   moveItems: string,
 ): Promise<OutcomeRow[]> {
   return await sql<OutcomeRow[]>`
-    select item, outcome, number from commit_batch(
+    select item, outcome, number from commit_batch_2(
       ${laneId}::bigint, ${batchNo}::bigint, ${rows.channels}::text::json, ${rows.expected}::text::json,
       ${rows.moves}::text::json, ${moveItems}::text::int[], ${rows.starts}::text::json, ${rows.payloads}::text::json,
       ${rows.records}::text::json, ${rows.events}::text::json, ${rows.closings}::text::json, ${rows.waits}::text::json,
-      ${rows.cancels}::text::json, ${rows.jobs}::text::json, ${rows.readMail}::text::json, ${rows.mail}::text::json,
-      ${rows.notices}::text::json
+      ${rows.settlements}::text::json, ${rows.cancels}::text::json, ${rows.holds}::text::json, ${rows.jobs}::text::json,
+      ${rows.readMail}::text::json, ${rows.mail}::text::json, ${rows.notices}::text::json
     )`;
 }
 
@@ -86,7 +88,9 @@ function sectionsOf(batch: Batch): Sections {
     events: [],
     closings: [],
     waits: [],
+    settlements: [],
     cancels: [],
+    holds: [],
     jobs: [],
     readMail: [],
     mail: [],
@@ -211,11 +215,56 @@ function addTransition(sections: Sections, item: number, transition: Transition)
       body,
     });
   }
-  if (transition.cancelJobs) sections.cancels.push(key);
-  for (const { nodeId, payload, ...job } of transition.jobs) {
-    sections.jobs.push({ ...key, ...job, node_id: nodeId, payload: JSON.stringify(payload) });
-  }
+  addJobs(sections, key, transition);
   for (const mailId of transition.consumedMail) sections.readMail.push({ ...key, mail_id: mailId });
+}
+
+function addJobs(
+  sections: Sections,
+  key: { item: number; tenant_id: string; run_id: string },
+  transition: Transition,
+): void {
+  const { after, holdJobs } = transition;
+  for (const { idempotencyKey, leaseNo, onlyOpen, digest, retry } of transition.settledJobs) {
+    sections.settlements.push({
+      ...key,
+      idempotency_key: idempotencyKey,
+      lease_no: leaseNo,
+      only_open: onlyOpen === true,
+      digest: digest === undefined ? undefined : hexToBytea(digest),
+      retry_attempt: retry?.attempt,
+      due_at: retry?.dueTime,
+    });
+  }
+  if (transition.cancelJobs) sections.cancels.push(key);
+  if (holdJobs !== undefined) sections.holds.push({ ...key, held: holdJobs });
+  for (const job of transition.jobs) {
+    const { lease, dueTime } = job;
+    sections.jobs.push({
+      ...key,
+      place: sections.jobs.length,
+      idempotency_key: job.idempotency_key,
+      seq: job.seq,
+      node_id: job.nodeId,
+      kind: job.kind,
+      name: job.name,
+      ordinal: job.ordinal,
+      call_id: job.call_id,
+      payload: JSON.stringify(job.payload),
+      state: lease !== undefined ? "leased" : dueTime !== undefined ? "delayed" : "open",
+      fairness_key: job.fairnessKey,
+      held: holdJobs ?? after.state.paused,
+      due_at: dueTime,
+      lease_server: lease?.serverId,
+      worker_session: lease?.workerSessionId,
+      losses: job.losses ?? 0,
+      attempt: job.attempt ?? 1,
+      timeout_ms: job.timeoutMs,
+      heartbeat_timeout_ms: job.heartbeatTimeoutMs,
+      queue_timeout_ms: job.queueTimeoutMs,
+      delivery: job.delivery,
+    });
+  }
 }
 
 /** A transition is at most 64 records, of which few are worth a notice. */

@@ -4,6 +4,7 @@ import type { Instant } from "../../core/duration.ts";
 import type { Lane, LaneState, ServerLease, Surroundings } from "../contract.ts";
 import { lockTimeout, type Sql } from "./client.ts";
 import { isLockTimeout } from "./errors.ts";
+import { nextDueTime, orphanHolders } from "./jobs.ts";
 import { orphanedLanes } from "./runs.ts";
 
 /** Held while lane ids are given out, so that the transaction with the lower ids is visible first. */
@@ -32,6 +33,8 @@ type SurroundingsRow = {
   others: { serverId: string; process: string; renewals: number }[] | null;
   has_orphans: boolean;
   next_wake_time: Instant | null;
+  has_orphaned_leases: boolean;
+  next_job_time: Instant | null;
 };
 
 /** Renews the lease and looks around: one statement. */
@@ -48,7 +51,9 @@ export async function lookAround(sql: Sql, serverId: string): Promise<Surroundin
         from servers where ended_at is null and server_id <> ${serverId}
       ) as others,
       exists (${orphanedLanes(sql)}) as has_orphans,
-      (select wake_at from runs where wake_at is not null order by wake_at limit 1) as next_wake_time`;
+      (select wake_at from runs where wake_at is not null order by wake_at limit 1) as next_wake_time,
+      exists (${orphanHolders(sql)}) as has_orphaned_leases,
+      (${nextDueTime(sql)}) as next_job_time`;
   if (row === undefined) throw new Error("the look around gave no row");
   const others: ServerLease[] = row.others ?? [];
   return {
@@ -57,15 +62,18 @@ export async function lookAround(sql: Sql, serverId: string): Promise<Surroundin
     others,
     hasOrphans: row.has_orphans,
     ...(row.next_wake_time === null ? {} : { nextWakeTime: row.next_wake_time }),
+    hasOrphanedLeases: row.has_orphaned_leases,
+    ...(row.next_job_time === null ? {} : { nextJobTime: row.next_job_time }),
   };
 }
 
-/** Ends a lease. The lanes' rows are locked by the batches in flight, so this waits for them, each at most lock_timeout. */
+/** Ends a lease, and takes the server's workers off the list. The lanes' rows are locked by the batches in flight, so this waits for them, each at most lock_timeout. */
 export async function endServer(sql: Sql, serverId: string): Promise<void> {
   await sql.begin(async (transaction) => {
     await transaction`select from ${lockTimeout(sql)}`;
     await transaction`update lanes set ended_at = now() where server_id = ${serverId} and ended_at is null`;
     await transaction`update servers set ended_at = now() where server_id = ${serverId} and ended_at is null`;
+    await transaction`delete from workers where server_id = ${serverId}`;
   });
 }
 

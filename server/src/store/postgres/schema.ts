@@ -2,8 +2,9 @@
  * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
  *
  * Authoritative: `step_records`, the ledger. `runs` and `run_payloads` are a cache of its fold; `waits` an index of the waits in
- * it. `commit_batch` (migrations/0001) alone writes runs, payloads, records, waits, events, jobs, mail and feed, except that a claim
- * moves a run's owner or wake time, and that deleting a run deletes and leaves its id in `deleted_runs`.
+ * it. `commit_batch_2` (migrations/0003; `commit_batch` of the release before) alone writes runs, payloads, records, waits, events,
+ * jobs, mail and feed, except that a claim moves a run's owner or wake time, that leases of jobs begin and end outside of any batch
+ * (jobs.ts), and that deleting a run deletes and leaves its id in `deleted_runs`.
  *
  * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
  * What `drizzle-kit` cannot say (fill factors, functions) is in the migrations behind the first.
@@ -190,7 +191,7 @@ export const runPayloads = pgTable(
   {
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
-    /** Nullable for `commit_batch`: in its upsert null means unchanged. */
+    /** Nullable for `commit_batch_2`: in its upsert null means unchanged. */
     vars: text("vars"),
     output: text("output"),
   },
@@ -309,7 +310,14 @@ export const events = pgTable(
   ],
 );
 
-/** Remote work. Its leases come with the worker stream. */
+/**
+ * Remote work. Columns with a default are unknown to the release before, which inserts jobs without them.
+ *
+ * A queue is (tenant, kind, name). Its jobs are given out by turn, then by position. A new job's turn is not before that of the first
+ * job in the queue, and behind those of its own fairness key: keys are served in turn, and none saves up turns while it has no jobs
+ * (start-time fair queueing, https://doi.org/10.1109/90.649569). A job that comes back to the queue gets 10^15 off its turn: it
+ * comes first, and counts for no new job's turn.
+ */
 export const jobs = pgTable(
   "jobs",
   {
@@ -325,11 +333,80 @@ export const jobs = pgTable(
     payload: text("payload").notNull(),
     state: id("state").notNull(),
     createTime: instant("create_time").notNull().defaultNow(),
+    fairnessKey: id("fairness_key").notNull().default(""),
+    turn: count("turn").notNull().default(0),
+    /** Rises from job to job. */
+    position: count("position").notNull().generatedByDefaultAsIdentity(),
+    /** Its run is paused: it is neither given out nor due. */
+    held: boolean("held").notNull().default(false),
+    /** Delayed: when it becomes open. Open: when it has waited for a worker too long. */
+    dueAt: instant("due_at"),
+    /** Rises with every lease. */
+    leaseNo: integer("lease_no").notNull().default(0),
+    leaseServer: id("lease_server"),
+    workerSession: id("worker_session"),
+    leaseTime: instant("lease_time"),
+    /** Leases that ended without a result. */
+    losses: integer("losses").notNull().default(0),
+    attempt: integer("attempt").notNull().default(1),
+    timeoutMs: count("timeout_ms").notNull().default(900_000),
+    heartbeatTimeoutMs: count("heartbeat_timeout_ms"),
+    queueTimeoutMs: count("queue_timeout_ms"),
+    delivery: id("delivery"),
+    /** The lease whose result counted last, and the SHA-256 of that result. */
+    settledLeaseNo: integer("settled_lease_no"),
+    settledDigest: bytea("settled_digest"),
+    refusedResults: integer("refused_results").notNull().default(0),
+    /** JSON of the last one: its reason, and its output, cut. */
+    refusedResult: text("refused_result"),
   },
   (table) => [
     primaryKey({ columns: [table.tenantId, table.idempotencyKey] }),
-    index("jobs_by_run").on(table.tenantId, table.runId),
-    check("jobs_state_known", sql`state in ('open', 'cancelled')`),
+    // Without the tenant: while all rows are of one tenant and few, a plan takes any index that begins with it for as good as the
+    // primary key, and keeps it.
+    index("jobs_by_run").on(table.runId),
+    index("jobs_queue")
+      .on(table.tenantId, table.kind, table.name, table.turn, table.position)
+      .where(sql`state = 'open' and not held`),
+    index("jobs_turns")
+      .on(table.tenantId, table.kind, table.name, table.fairnessKey, table.turn)
+      .where(sql`state = 'open' and not held`),
+    index("jobs_due")
+      .on(table.dueAt)
+      .where(sql`due_at is not null and not held and state in ('open', 'delayed')`),
+    index("jobs_leased")
+      .on(table.leaseServer, table.tenantId, table.workerSession)
+      .where(sql`lease_server is not null`),
+    check("jobs_state_known", sql`state in ('open', 'delayed', 'leased', 'running', 'settled', 'cancelled')`),
+    check(
+      "jobs_leased_whole",
+      sql`num_nonnulls(lease_server, worker_session, lease_time) = case when state in ('leased', 'running') then 3 else 0 end`,
+    ),
+    // Not the other way round: the release before cancels jobs and knows no due time.
+    check("jobs_delayed_due", sql`state <> 'delayed' or due_at is not null`),
+    check("jobs_delivery_known", sql`delivery in ('at_least_once', 'at_most_once')`),
+  ],
+);
+
+/** Workers that are connected; deleted with the lease of their server. */
+export const workers = pgTable(
+  "workers",
+  {
+    tenantId: id("tenant_id").notNull(),
+    workerSessionId: id("worker_session_id").notNull(),
+    serverId: id("server_id").notNull(),
+    actorId: id("actor_id"),
+    name: text("name").notNull(),
+    /** Names of the tools that it has, to find workers by. */
+    tools: text("tools").array().notNull(),
+    /** JSON of tools, workflows and custom types. */
+    registration: text("registration").notNull(),
+    connectTime: instant("connect_time").notNull().defaultNow(),
+    draining: boolean("draining").notNull().default(false),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.workerSessionId] }),
+    index("workers_by_server").on(table.serverId),
   ],
 );
 

@@ -11,7 +11,10 @@ import {
   BatchRejectedError,
   LaneFencedError,
   StoreUnavailableError,
+  type JobLease,
   type Store,
+  type StoredRun,
+  type Transition,
 } from "../contract.ts";
 import { describeStore } from "../store-suite.ts";
 import {
@@ -19,15 +22,18 @@ import {
   endOf,
   eventDelivery,
   eventOf,
+  jobOf,
   mailDelivery,
   openWriter,
   startOf,
+  stepOf,
   waitOf,
 } from "../store-suite-fixtures.ts";
 import { openClient, type Sql } from "./client.ts";
 import { commit } from "./commit.ts";
 import { listListeners, lookUpEvents } from "./events.ts";
 import { loadRuns, claimDueRuns, claimRuns, deleteRun } from "./runs.ts";
+import { adoptJobs, claimDueJobs, claimJobs, listOrphanedLeases, loadJobs, releaseJobs, startJobs } from "./jobs.ts";
 import { listWaits } from "./waits.ts";
 import { createPostgresStore } from "./store.ts";
 
@@ -329,6 +335,229 @@ describe("the store on Postgres", () => {
   });
 });
 
+describe("jobs on Postgres", () => {
+  let database: TestDatabase;
+  let store: Store;
+  let sql: Sql;
+  let tenants = 0;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    store = await createPostgresStore({ url: database.url });
+    sql = openClient(database.url, { max: 1 });
+  });
+  afterAll(async () => {
+    await store.close();
+    await sql.end();
+    await database.drop();
+  });
+
+  /** Starts a run that makes jobs for the tool "pay". */
+  async function startWith(tenantId: string, keys: readonly string[]) {
+    const writer = await openWriter(store);
+    const jobs = keys.map((key, ordinal) => jobOf(key, { ordinal }));
+    return { writer, run: await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs })) };
+  }
+
+  async function claimKeys(tenantId: string, count: number): Promise<string[]> {
+    const workerSessionIds = Array.from({ length: count }, () => "session-1");
+    const jobs = await store.claimJobs("server-1", [{ tenantId, kind: "tool", name: "pay", workerSessionIds }]);
+    return jobs.map((job) => job.idempotencyKey);
+  }
+
+  async function stateOf(tenantId: string, idempotencyKey: string): Promise<string | undefined> {
+    return (await store.loadJobs([{ tenantId, idempotencyKey }]))[0]?.state;
+  }
+
+  /** A transaction that has done `work` and holds its locks until `release`. */
+  async function hold(work: (inside: Sql) => Promise<unknown>): Promise<{ release(): Promise<void> }> {
+    const client = openClient(database.url, { max: 1 });
+    const held = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<void>();
+    const transaction = client.begin(async (inside) => {
+      await work(inside as unknown as Sql);
+      held.resolve();
+      await end.promise;
+    });
+    await Promise.race([held.promise, transaction]);
+    return {
+      release: async () => {
+        end.resolve();
+        await transaction;
+        await client.end();
+      },
+    };
+  }
+
+  function holdJob(tenantId: string, key: string): Promise<{ release(): Promise<void> }> {
+    return hold(
+      (inside) => inside`
+        select from jobs where tenant_id = ${tenantId} and idempotency_key = ${key} for no key update`,
+    );
+  }
+
+  async function untilBlocked(): Promise<void> {
+    for (;;) {
+      const blocked = await sql`
+        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+      if (blocked.length > 0) return;
+    }
+  }
+
+  it("a claim passes over what another has in hand", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    await startWith(tenantId, ["a1", "a2"]);
+    const holder = await holdJob(tenantId, "a1");
+    expect(await claimKeys(tenantId, 1)).toEqual(["a2"]);
+    await holder.release();
+    expect(await claimKeys(tenantId, 1)).toEqual(["a1"]);
+  });
+
+  it("a job that is in other hands is a conflict for whoever settles it, at once, and its neighbours move", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    const { writer, run } = await startWith(tenantId, ["a1"]);
+    const free = await writer.put(startOf({ tenantId, runId: "free" }));
+    await claimKeys(tenantId, 1);
+    const holder = await holdJob(tenantId, "a1");
+    const settle = assignOf(run, "x", 1, { settledJobs: [{ idempotencyKey: "a1", leaseNo: 1 }] });
+    const outcomes = await writer.commit(settle, assignOf(free, "x", 1));
+    await holder.release();
+    expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(await store.loadRuns([run.state])).toEqual([run]);
+    expect(await writer.commit(settle)).toEqual([COMMITTED]);
+  });
+
+  it("cancels a job that was claimed while the commit waited for it", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    const { writer, run } = await startWith(tenantId, ["a1"]);
+    const claim = await hold((inside) =>
+      claimJobs(inside, "server-1", [{ tenantId, kind: "tool", name: "pay", workerSessionIds: ["session-1"] }]),
+    );
+    const cancelled = writer.commit(endOf(run, null, { cancelJobs: true }));
+    await untilBlocked();
+    await claim.release();
+    expect(await cancelled).toEqual([COMMITTED]);
+    expect(await store.loadJobs([{ tenantId, idempotencyKey: "a1" }])).toMatchObject([
+      { state: "cancelled", leaseNo: 1 },
+    ]);
+  });
+
+  it("holds a job back that was released while the commit waited for it", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    const { writer, run } = await startWith(tenantId, ["a1"]);
+    await claimKeys(tenantId, 1);
+    const release = await hold((inside) =>
+      releaseJobs(inside, [{ tenantId, idempotencyKey: "a1", leaseNo: 1, isLoss: true }], 3),
+    );
+    const paused = writer.commit(stepOf(run, "run.paused", { paused: true }, { holdJobs: true }));
+    await untilBlocked();
+    await release.release();
+    expect(await paused).toEqual([COMMITTED]);
+    await sql`update runs set paused = false where tenant_id = ${tenantId}`;
+    expect(await claimKeys(tenantId, 1)).toEqual([]);
+    expect(await stateOf(tenantId, "a1")).toBe("open");
+  });
+
+  it("a release, a start and an adoption of jobs in other hands wait for them, without holding others", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    await startWith(tenantId, ["a1", "a2", "a3"]);
+    await claimKeys(tenantId, 3);
+    const lease = (idempotencyKey: string) => ({ tenantId, idempotencyKey, leaseNo: 1 });
+    const holder = await hold(
+      (inside) => inside`select from jobs where tenant_id = ${tenantId} and idempotency_key <> 'a2' for no key update`,
+    );
+    const released = store.releaseJobs(
+      ["a1", "a2"].map((key) => ({ ...lease(key), isLoss: true })),
+      3,
+    );
+    const started = store.startJobs([lease("a3")]);
+    const adopted = store.adoptJobs({ tenantId, workerSessionId: "session-1", serverId: "server-2", limit: 10 });
+    // What is free is done and let go meanwhile.
+    await expect.poll(() => stateOf(tenantId, "a2")).toBe("open");
+    const free = await sql`
+      select idempotency_key from jobs where tenant_id = ${tenantId} for update skip locked`;
+    expect(free.map((row) => row.idempotency_key as string)).toEqual(["a2"]);
+    await holder.release();
+    expect(await released).toEqual(["open", "open"]);
+    expect(await started).toEqual([true]);
+    expect((await adopted).map((job) => job.idempotencyKey)).toContain("a3");
+  });
+
+  it("says that the database is away when nobody lets go of a job", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    await startWith(tenantId, ["a1"]);
+    await claimKeys(tenantId, 1);
+    const holder = await holdJob(tenantId, "a1");
+    const started = store.startJobs([{ tenantId, idempotencyKey: "a1", leaseNo: 1 }]);
+    await expect(started).rejects.toBeInstanceOf(StoreUnavailableError);
+    await holder.release();
+    expect(await stateOf(tenantId, "a1")).toBe("leased");
+  });
+
+  it("keeps the last refused result of a job, cut between characters", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    await startWith(tenantId, ["a1"]);
+    const key = { tenantId, idempotencyKey: "a1" };
+    await store.noteRefusedResult(key, { reason: "FIRST", output: "" });
+    await store.noteRefusedResult(key, { reason: "LAST", output: `\0${"ü".repeat(40_000)}` });
+    const [row] = await sql<{ refused_results: number; refused_result: string }[]>`
+      select refused_results, refused_result from jobs where tenant_id = ${tenantId}`;
+    assert(row !== undefined);
+    expect(row.refused_results).toBe(2);
+    // 64 KiB less the byte that would be half a character.
+    expect(JSON.parse(row.refused_result)).toEqual({ reason: "LAST", output: `\0${"ü".repeat(32_767)}` });
+  });
+
+  it("refuses a lease that is not whole", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    await startWith(tenantId, ["a1"]);
+    const half = sql`update jobs set lease_server = 'server-1' where tenant_id = ${tenantId}`;
+    await expect(half).rejects.toThrow("jobs_leased_whole");
+    const stateless = sql`update jobs set state = 'delayed' where tenant_id = ${tenantId}`;
+    await expect(stateless).rejects.toThrow("jobs_delayed_due");
+  });
+
+  it("gives jobs that the release before has made, and lets it cancel them", async () => {
+    const tenantId = `tenant-${++tenants}`;
+    const { writer, run } = await startWith(tenantId, ["new-1"]);
+    let batchNo = writer.batchNo();
+    const commitBefore = async (rows: { jobs?: object[]; cancels?: object[] }) => {
+      batchNo += 1;
+      const text = (section?: object[]) => (section === undefined ? null : JSON.stringify(section));
+      return await sql`
+        select * from commit_batch(
+          ${writer.laneId}::bigint, ${batchNo}::bigint, null, null, null, '{}', null, null, null, null, null, null,
+          ${text(rows.cancels)}::text::json, ${text(rows.jobs)}::text::json, null, null, null
+        )`;
+    };
+    const job = (key: string, place: number) => ({
+      item: 0,
+      tenant_id: tenantId,
+      idempotency_key: key,
+      run_id: "run-1",
+      seq: 1,
+      node_id: "first",
+      kind: "tool",
+      name: "pay",
+      ordinal: place,
+      call_id: "call",
+      payload: '{"a":1}',
+    });
+    expect(await commitBefore({ jobs: ["old-1", "old-2"].map(job) })).toEqual([]);
+    expect(await claimKeys(tenantId, 2)).toEqual(["new-1", "old-1"]);
+    const [head] = await store.loadJobs([{ tenantId, idempotencyKey: "old-1" }]);
+    expect(head).toMatchObject({ state: "leased", leaseNo: 1, attempt: 1, losses: 0, timeoutMs: 900_000 });
+    await commitBefore({ cancels: [{ item: 0, tenant_id: tenantId, run_id: "run-1" }] });
+    expect(await claimKeys(tenantId, 2)).toEqual([]);
+    expect(await stateOf(tenantId, "old-2")).toBe("cancelled");
+    const [lane] = await sql<
+      { last_batch_no: number }[]
+    >`select last_batch_no from lanes where lane_id = ${writer.laneId}`;
+    expect(lane).toEqual({ last_batch_no: batchNo });
+    expect(await store.loadRuns([run.state])).toEqual([run]);
+  });
+});
+
 describe("plans on Postgres", () => {
   const MANY = 1_000;
   let database: TestDatabase;
@@ -385,6 +614,68 @@ describe("plans on Postgres", () => {
     const reads = await readsOf("runs", (inside) => move(inside, last.after));
     expect(reads.full_scans).toBe(0);
     expect(reads.rows_read).toBeLessThan(10);
+  });
+
+  it("jobs are made, claimed, changed, settled and found by an index, also with plans made when there was one", async () => {
+    const tenantId = "working";
+    const writer = await openWriter(store);
+    const queue = { tenantId, kind: "tool", name: "pay" } as const;
+    const claim = (inside: Sql) =>
+      claimJobs(inside, writer.serverId, [{ ...queue, workerSessionIds: ["session-1", "session-1"] }]);
+    let leases: (JobLease & { isLoss: boolean })[] = [];
+    let batchNo = 0;
+    const commitOne = (inside: Sql, transition: Transition) => {
+      const batch = { laneId: writer.laneId, batchNo: ++batchNo, items: [{ type: "transition", transition }] } as const;
+      return commit(inside, batch);
+    };
+    const runs = new Map<string, StoredRun>();
+    const work: [string, (inside: Sql, round: string) => Promise<unknown>][] = [
+      [
+        "made",
+        async (inside, round) => {
+          const start = startOf({ tenantId, runId: round }, { jobs: [jobOf(round, { fairnessKey: round })] });
+          runs.set(round, start.after);
+          await commitOne(inside, start);
+        },
+      ],
+      [
+        "claimed",
+        async (inside) => {
+          leases = (await claim(inside)).map((job) => ({ ...job, isLoss: true }));
+        },
+      ],
+      ["started", (inside) => startJobs(inside, leases.slice(0, 1))],
+      [
+        "adopted",
+        (inside) => adoptJobs(inside, { tenantId, workerSessionId: "session-1", serverId: "server-2", limit: 10 }),
+      ],
+      ["orphaned", (inside) => listOrphanedLeases(inside, 10)],
+      ["released", (inside) => releaseJobs(inside, leases, 3)],
+      [
+        "settled",
+        async (inside, round) => {
+          const [job] = await loadJobs(inside, [{ tenantId, idempotencyKey: round }]);
+          const retry = { attempt: 2, dueTime: PAST };
+          const settledJobs = [{ idempotencyKey: round, leaseNo: job!.leaseNo, retry }];
+          expect(await commitOne(inside, assignOf(runs.get(round)!, "x", 1, { settledJobs }))).toEqual([COMMITTED]);
+        },
+      ],
+      ["due", (inside) => claimDueJobs(inside, 10, 0)],
+    ];
+    // Plans are made here, on one job, and kept by this connection.
+    for (const [what, step] of work) {
+      await step(sql, "first");
+      if (what === "made") await sql`analyze`;
+    }
+    for (let i = 0; i < MANY; i += 200) {
+      const jobs = Array.from({ length: 200 }, (_, k) => jobOf(`key-${i + k}`, { fairnessKey: `f-${k}` }));
+      await commitOne(sql, startOf({ tenantId, runId: `many-${i}` }, { jobs }));
+    }
+    const reads: (Reads & { what: string })[] = [];
+    for (const [what, step] of work) {
+      reads.push({ what, ...(await readsOf("jobs", (inside) => step(inside, "second"))) });
+    }
+    expect(reads.filter((read) => read.full_scans > 0 || read.rows_read > 50)).toEqual([]);
   });
 
   it("timers, orphans, listeners, open waits, events and runs are found by an index among many", async () => {

@@ -13,12 +13,14 @@ import { commit } from "./commit.ts";
 import { attempt, isOutcomeUnknown, storeErrorOf } from "./errors.ts";
 import * as events from "./events.ts";
 import { readFeed } from "./feed.ts";
+import * as jobs from "./jobs.ts";
 import * as lanes from "./lanes.ts";
 import * as mail from "./mail.ts";
 import * as notices from "./notices.ts";
 import * as runs from "./runs.ts";
 import { listStepRecords } from "./step-records.ts";
 import * as waits from "./waits.ts";
+import * as workers from "./workers.ts";
 import * as workflows from "./workflows.ts";
 
 /** Connections for all that is neither a commit nor the lease. */
@@ -148,6 +150,20 @@ function createVerbs(connections: Connections): Omit<Store, "tokenKey" | "close"
     listListeners: (request) => call(() => events.listListeners(sql, request)),
     markWoken: (marks) => call(() => events.markWoken(sql, marks)),
     readWoken: (channel) => call(() => events.readWoken(sql, channel)),
+
+    claimJobs: (serverId, requests) => call(() => jobs.claimJobs(sql, serverId, requests)),
+    releaseJobs: (leases, lossesMax) => call(() => jobs.releaseJobs(sql, leases, lossesMax)),
+    startJobs: (leases) => call(() => jobs.startJobs(sql, leases)),
+    adoptJobs: (request) => call(() => jobs.adoptJobs(sql, request)),
+    listOrphanedLeases: (limit) => call(() => jobs.listOrphanedLeases(sql, limit)),
+    claimDueJobs: (limit, retryAfterMs) => call(() => jobs.claimDueJobs(sql, limit, retryAfterMs)),
+    loadJobs: (keys) => call(() => jobs.loadJobs(sql, keys)),
+    noteRefusedResult: (key, refusal) => call(() => jobs.noteRefusedResult(sql, key, refusal)),
+
+    saveWorker: (worker) => call(() => workers.saveWorker(sql, worker)),
+    removeWorker: (worker) => call(() => workers.removeWorker(sql, worker)),
+    listWorkers: (request) => call(() => workers.listWorkers(sql, request)),
+    listWorkersElsewhere: (serverId, limit) => call(() => workers.listWorkersElsewhere(sql, serverId, limit)),
 
     listMail: (keys) => call(() => mail.listMail(sql, keys)),
     findStrays: (olderThanMs, limit) => call(() => mail.findStrays(sql, olderThanMs, limit)),

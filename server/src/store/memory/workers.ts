@@ -1,0 +1,47 @@
+/** Workers that are connected to servers. */
+import type { StoredWorker } from "../contract.ts";
+import { type MemoryDatabase, rowKey, timeOf } from "./database.ts";
+
+export function saveWorker(database: MemoryDatabase, worker: Omit<StoredWorker, "connectTime">): void {
+  const key = rowKey(worker.tenantId, worker.workerSessionId);
+  const before = database.workers.get(key);
+  // To drain is no new connection.
+  const isSame = worker.draining && before?.serverId === worker.serverId;
+  database.workers.set(key, {
+    ...structuredClone(worker),
+    connectTime: isSame && before !== undefined ? before.connectTime : timeOf(database),
+  });
+}
+
+export function removeWorker(
+  database: MemoryDatabase,
+  { tenantId, workerSessionId, serverId }: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">,
+): void {
+  const key = rowKey(tenantId, workerSessionId);
+  if (database.workers.get(key)?.serverId === serverId) database.workers.delete(key);
+}
+
+export function listWorkers(
+  database: MemoryDatabase,
+  request: { tenantId: string; tool?: string; start?: string; limit: number },
+): StoredWorker[] {
+  const { tenantId, tool, start, limit } = request;
+  return connected(database)
+    .filter((worker) => worker.tenantId === tenantId && (start === undefined || worker.workerSessionId > start))
+    .filter((worker) => tool === undefined || worker.tools.some(({ name }) => name === tool))
+    .slice(0, limit);
+}
+
+export function listWorkersElsewhere(database: MemoryDatabase, serverId: string, limit: number): StoredWorker[] {
+  return connected(database)
+    .filter((worker) => worker.serverId !== serverId)
+    .slice(0, limit);
+}
+
+/** Workers of servers whose lease is open, by tenant and session. */
+function connected(database: MemoryDatabase): StoredWorker[] {
+  return [...database.workers]
+    .filter(([, worker]) => database.servers.get(worker.serverId)?.ended === false)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, worker]) => structuredClone(worker));
+}

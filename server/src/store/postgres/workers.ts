@@ -1,0 +1,88 @@
+/** Workers that are connected to servers. */
+import { parseOwnJson } from "../../core/json.ts";
+import type { Instant } from "../../core/duration.ts";
+import type { StoredWorker } from "../contract.ts";
+import { type Fragment, lockTimeout, type Sql } from "./client.ts";
+
+/** What `registration` holds. */
+type Registration = Pick<StoredWorker, "tools" | "workflows" | "customTypes">;
+
+type WorkerRow = {
+  tenant_id: string;
+  worker_session_id: string;
+  server_id: string;
+  actor_id: string | null;
+  name: string;
+  registration: string;
+  connect_time: Instant;
+  draining: boolean;
+};
+
+function workerColumns(sql: Sql): Fragment {
+  return sql`
+    w.tenant_id, w.worker_session_id, w.server_id, w.actor_id, w.name, w.registration, w.connect_time, w.draining`;
+}
+
+function workerFromRow(row: WorkerRow): StoredWorker {
+  return {
+    tenantId: row.tenant_id,
+    workerSessionId: row.worker_session_id,
+    serverId: row.server_id,
+    ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
+    name: row.name,
+    ...(parseOwnJson(row.registration) as unknown as Registration),
+    connectTime: row.connect_time,
+    draining: row.draining,
+  };
+}
+
+/** Registers a worker, in place of an earlier connection of its session. To drain is no new connection. */
+export async function saveWorker(sql: Sql, worker: Omit<StoredWorker, "connectTime">): Promise<void> {
+  const { tenantId, workerSessionId, serverId, actorId, name, tools, workflows, customTypes, draining } = worker;
+  const registration: Registration = { tools, workflows, customTypes };
+  const toolNames = JSON.stringify(tools.map((tool) => tool.name));
+  await sql`
+    insert into workers as w (tenant_id, worker_session_id, server_id, actor_id, name, tools, registration, draining)
+    select
+      ${tenantId}, ${workerSessionId}, ${serverId}, ${actorId ?? null}::text, ${name},
+      array(select json_array_elements_text(${toolNames}::text::json)), ${JSON.stringify(registration)}, ${draining}::boolean
+    from ${lockTimeout(sql)}
+    on conflict (tenant_id, worker_session_id) do update set
+      server_id = excluded.server_id, actor_id = excluded.actor_id, name = excluded.name, tools = excluded.tools,
+      registration = excluded.registration, draining = excluded.draining,
+      connect_time = case when excluded.draining and w.server_id = excluded.server_id then w.connect_time else now() end`;
+}
+
+/** Takes a worker off the list, unless it has connected to another server since. */
+export async function removeWorker(
+  sql: Sql,
+  { tenantId, workerSessionId, serverId }: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">,
+): Promise<void> {
+  await sql`
+    delete from workers using ${lockTimeout(sql)}
+    where tenant_id = ${tenantId} and worker_session_id = ${workerSessionId} and server_id = ${serverId}`;
+}
+
+/** Workers of one tenant by session id. A worker may have been saved after its server's lease was ended, so leases are looked at. */
+export async function listWorkers(
+  sql: Sql,
+  request: { tenantId: string; tool?: string; start?: string; limit: number },
+): Promise<StoredWorker[]> {
+  const { tenantId, tool, start, limit } = request;
+  const behind = start === undefined ? sql`` : sql`and w.worker_session_id > ${start}`;
+  const having = tool === undefined ? sql`` : sql`and ${tool} = any (w.tools)`;
+  const rows = await sql<WorkerRow[]>`
+    select ${workerColumns(sql)} from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
+    where w.tenant_id = ${tenantId} ${behind} ${having}
+    order by w.worker_session_id limit ${limit}`;
+  return rows.map(workerFromRow);
+}
+
+/** Workers of all tenants that are connected to other servers. */
+export async function listWorkersElsewhere(sql: Sql, serverId: string, limit: number): Promise<StoredWorker[]> {
+  const rows = await sql<WorkerRow[]>`
+    select ${workerColumns(sql)} from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
+    where w.server_id <> ${serverId}
+    order by w.tenant_id, w.worker_session_id limit ${limit}`;
+  return rows.map(workerFromRow);
+}
