@@ -1,5 +1,6 @@
 /**
- * The proto gate: the contract is well formed, breaks no released client, and the committed code is what it generates.
+ * The proto gate: the contract is well formed, breaks no released client, and the committed code is what it generates, in
+ * Python and Go where this machine has them.
  *
  * "Released" is the image `proto/released.binpb`, written by `npm run release:proto` when a version is released. An image, not
  * a git reference, because a shallow clone has neither the tag nor the history. Before the first release there is none and
@@ -9,7 +10,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type ClientLanguage, prepareToolchain } from "./client-languages.ts";
 import { compareTrees } from "./compare-trees.ts";
+import { generateClient, generatedFolder } from "./generate-client.ts";
 
 const releasedImage = "proto/released.binpb";
 
@@ -20,6 +23,28 @@ function buf(...args: string[]): boolean {
 function refuse(reason: string): void {
   console.error(reason);
   process.exitCode = 1;
+}
+
+async function checkClient(language: ClientLanguage, scratch: string): Promise<void> {
+  const toolchain = await prepareToolchain[language]();
+  if ("missing" in toolchain) {
+    console.log(`sdk-${language} is not compared; skipped: ${toolchain.missing}`);
+    return;
+  }
+  if (!generateClient(language, toolchain.env, scratch)) {
+    refuse(`buf generate failed for sdk-${language}.`);
+    return;
+  }
+  const folder = generatedFolder(language);
+  // Python keeps what it compiled beside the code.
+  const differences = compareTrees({ expected: join(scratch, folder), actual: folder }).filter(
+    (line) => !line.includes("__pycache__"),
+  );
+  if (differences.length > 0) {
+    refuse(
+      `${folder} is not what the contract generates; run npm run generate:${language}:\n  ${differences.join("\n  ")}`,
+    );
+  }
 }
 
 if (!buf("lint")) refuse("buf lint refuses the contract.");
@@ -41,6 +66,8 @@ try {
   if (differences.length > 0) {
     refuse(`proto/gen is not what the contract generates; run npm run generate:\n  ${differences.join("\n  ")}`);
   }
+  await checkClient("python", scratch);
+  await checkClient("go", scratch);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

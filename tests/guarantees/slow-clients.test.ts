@@ -24,6 +24,7 @@ function watchingContext(server: TestServer) {
     hub,
     store: server.store,
     settings: { heartbeatMs: 60_000 },
+    workers: { blockedReason: () => undefined },
     isStopping: () => false,
     loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.loadRuns([key]))[0],
   } as unknown as EngineContext;

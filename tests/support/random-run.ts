@@ -7,7 +7,12 @@ import * as fc from "fast-check";
 import { DomainError, type ErrorReason } from "../../server/src/core/errors.ts";
 import type { Scope } from "../../server/src/core/event.ts";
 import { hasEnded, hasNextStep } from "../../server/src/core/run.ts";
-import { createTestRun, createTestWorld, type TestRun } from "./test-world.ts";
+import type { CallFailure } from "../../server/src/core/call-failure.ts";
+import type { HandlerRequest } from "../../server/src/core/decision.ts";
+import type { HandlerOutcome } from "../../server/src/core/run-handler.ts";
+import type { CallEnd } from "../../server/src/core/settle-call.ts";
+import type { Call } from "../../server/src/core/step-record.ts";
+import { callEnd, createTestRun, createTestWorld, type TestRun, type TestStart } from "./test-world.ts";
 import type { Json, JsonObject } from "../../server/src/core/json.ts";
 import type { Wait } from "../../server/src/core/wait.ts";
 import type { NodeDefinition, Workflow, WorkflowDefinition } from "../../server/src/core/workflow.ts";
@@ -50,6 +55,7 @@ const condition = fc.constantFrom(
   "has(vars.r)",
   "error == null",
   "result != null",
+  "has(result.results) && size(result.results) > 0 && result.results[0].success",
   "run.steps < 5",
   "has(vars.list) && size(vars.list) > 2",
   "'not a boolean'",
@@ -122,20 +128,41 @@ const emitEvent: fc.Arbitrary<NodeDefinition> = fc
   })
   .map((emit) => ({ emitEvent: present(emit) }));
 
-const workers: fc.Arbitrary<NodeDefinition> = fc.constantFrom<NodeDefinition[]>(
-  {
-    toolCalls: {
-      calls: [
-        { name: "pay", arguments: { a: "${vars.?a}" } },
-        { name: "mail", callId: "m" },
-      ],
-    },
-  },
-  { toolCalls: { callsFrom: "vars.list" } },
-  { toolCalls: { callsFrom: "[]" } },
-  { custom: { type: "robot.move", payload: "${vars}" } },
-  { handler: {} },
-);
+const toolCalls: fc.Arbitrary<NodeDefinition> = fc
+  .record({
+    calls: fc.constantFrom<NonNullable<NodeDefinition["toolCalls"]>[]>(
+      {
+        calls: [
+          { name: "pay", arguments: { a: "${vars.?a.orValue(null)}" } },
+          { name: "mail", callId: "m" },
+          { name: "mail", arguments: "${{'to': [now]}}" },
+        ],
+      },
+      { calls: [{ name: "pay" }] },
+      { callsFrom: "range(2).map(n, {'name': 'tool', 'arguments': {'n': n}, 'call_id': 'id' + string(n)})" },
+      { callsFrom: "vars.list" },
+      { callsFrom: "[]" },
+    ),
+    requireApproval: fc.boolean(),
+    onFailure: fc.constantFrom(undefined, "TOOL_FAILURE_AS_ERROR"),
+  })
+  .map(({ calls, ...rest }) => ({ toolCalls: { ...calls, ...present(rest) } }));
+
+const workers: fc.Arbitrary<NodeDefinition> = fc
+  .record({
+    kind: fc.oneof(
+      { weight: 3, arbitrary: toolCalls },
+      { weight: 1, arbitrary: fc.constant<NodeDefinition>({ custom: { type: "robot.move", payload: "${vars}" } }) },
+      { weight: 3, arbitrary: fc.constant<NodeDefinition>({ handler: {} }) },
+    ),
+    policy: fc.constantFrom<NodeDefinition["policy"][]>(
+      undefined,
+      undefined,
+      { maxAttempts: 2, initialBackoff: "0s", nonRetryableErrors: ["BAD_INPUT"] },
+      { delivery: "DELIVERY_AT_MOST_ONCE", timeout: "${vars.?b.orValue('9s')}", jitter: "JITTER_NONE" },
+    ),
+  })
+  .map(({ kind, policy }) => ({ ...kind, ...(policy === undefined ? {} : { policy }) }));
 
 const middleKind: fc.Arbitrary<NodeDefinition> = fc.oneof(
   { weight: 6, arbitrary: assign },
@@ -147,7 +174,7 @@ const middleKind: fc.Arbitrary<NodeDefinition> = fc.oneof(
     weight: 1,
     arbitrary: fc.constantFrom("Hello", "${vars.?a.orValue(3)}").map((message) => ({ answerUser: { message } })),
   },
-  { weight: 2, arbitrary: workers },
+  { weight: 6, arbitrary: workers },
 );
 
 const endKind: fc.Arbitrary<NodeDefinition> = fc.oneof(
@@ -219,11 +246,29 @@ export const arbitraryGraph: fc.Arbitrary<WorkflowDefinition> = fc
     };
   });
 
+/** How an attempt ends; which call and attempt it is about is said beside it. `plan` is what a handler gives instead of `output`. */
+type RandomEnd = { output: Json; plan: Json; failure?: CallFailure };
+
 export type Happening =
-  | { type: "settle" | "advance" | "wake" | "cancel" | "pause" | "unpause" | "fail" | "answer_well" | "wrong_wait" }
+  | {
+      type:
+        | "settle"
+        | "advance"
+        | "wake"
+        | "cancel"
+        | "pause"
+        | "unpause"
+        | "fail"
+        | "answer_well"
+        | "answer_last"
+        | "wrong_wait";
+    }
   | { type: "pass"; ms: number }
   | { type: "answer"; payload: Json; actorId?: string; requestId?: string }
+  | { type: "settle_calls"; ends: (RandomEnd & CallPlace)[] }
   | { type: "emit"; name: string; scope: Scope; key: string; payload: Json };
+
+type CallPlace = { ordinal: number; attemptsOff: number; actorId?: string; isAtMostOnce: boolean; random: number };
 
 const answerPayload = fc.constantFrom<Json[]>(
   { answer: "yes" },
@@ -239,10 +284,109 @@ const answerPayload = fc.constantFrom<Json[]>(
   null,
 );
 
+const planEffect = fc.constantFrom<JsonObject[]>(
+  {},
+  {},
+  {},
+  { askUser: { prompt: "Well, ${vars.a}?", choices: ["yes", "no", { n: 1 }], allowFreeText: true, timeout: "10s" } },
+  { ask_user: { prompt: "How many?", answer_schema: { type: "number", maximum: 9 } } },
+  { waitUntil: { after: "10s" } },
+  { waitEvent: { names: ["tick", "order.*"], scope: "global", timeout: "1h" } },
+  { wait_event: { names: ["*"], scope: "SCOPE_RUN", key: "k1" } },
+  { emitEvent: { name: "tick", scope: "GLOBAL", payload: { text: "${now}" } } },
+  { answerUser: { message: "${run}" } },
+  { toolCalls: { calls: [{ name: "pay", arguments: { text: "${now}" }, callId: "one" }, { name: "mail" }] } },
+  { tool_calls: { calls: [{ name: "pay" }], require_approval: true, on_failure: "as_error" } },
+  { custom: { type: "robot.move", payload: { to: [1, "${vars}"] } } },
+);
+
+const planPatch = fc.constantFrom<(Json[] | undefined)[]>(
+  undefined,
+  undefined,
+  [{ op: "set", path: "/a", value: { text: "${now}", n: 1 } }],
+  [
+    { op: "PATCH_OP_KIND_SET", path: "/deep/x", value: null },
+    { op: "APPEND", path: "/log", values: [1, "two"] },
+    { op: "unset", path: "/b" },
+  ],
+  [{ op: "append", path: "/list", values: ["no"] }],
+  [{ op: "set", path: "/list/7", value: 1 }],
+);
+
+/** Step plans, most of them valid. `next_node` is the number of an edge of the handler's node, until `withTarget` puts in its target. */
+const stepPlan: fc.Arbitrary<Json> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc
+      .record({
+        effect: planEffect,
+        patch: planPatch,
+        resultKey: fc.constantFrom(undefined, "r", "deep.x"),
+        next: fc.constantFrom<JsonObject[]>(
+          { nextNode: "0" },
+          { next_node: "1" },
+          { nextNode: "2" },
+          { nextNode: "somewhere" },
+          { completeOutput: { done: ["${vars}"] } },
+          { fail: { code: "BROKEN", message: "${error}" } },
+          {},
+        ),
+      })
+      .map(({ effect, patch, resultKey, next }) => {
+        const isEffect = Object.keys(effect).length > 0;
+        return {
+          ...effect,
+          ...(isEffect && (next.fail ?? next.completeOutput) !== undefined ? {} : next),
+          ...(isEffect && resultKey !== undefined ? { resultKey } : {}),
+          ...(patch === undefined ? {} : { patch }),
+        };
+      }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom<Json[]>(null, "plan", {}, [], { nextNode: "0", effect: {} }, { assign: {} }),
+  },
+);
+
+const callFailure = fc.constantFrom<CallFailure[]>(
+  { code: "TOOL_FAILED", message: "try again" },
+  { code: "TOOL_FAILED", message: "try again", details: { at: [1] } },
+  { code: "BAD_INPUT", message: "no such account" },
+  { code: "BAD_INPUT", message: "never", nonRetryable: true },
+);
+
+const randomEnd: fc.Arbitrary<RandomEnd> = fc
+  .record({
+    output: fc.constantFrom<Json[]>(null, 1, "text", { a: [{ b: 1 }] }, [], { "odd name/~": "é🎉" }),
+    plan: stepPlan,
+    failure: fc.option(callFailure, { nil: undefined, freq: 2 }),
+  })
+  .map((end) => present(end) as RandomEnd);
+
+const callPlace: fc.Arbitrary<CallPlace> = fc
+  .record({
+    ordinal: fc.constantFrom(0, 0, 1, 2),
+    // Of an attempt that is over, or has not begun.
+    attemptsOff: fc.constantFrom(0, 0, 0, 0, 0, -1, 1),
+    actorId: fc.constantFrom(undefined, "worker-1"),
+    isAtMostOnce: fc.constantFrom(false, false, false, true),
+    random: fc.constantFrom(0, 0.25, 0.999),
+  })
+  .map((place) => present(place) as CallPlace);
+
 const happening: fc.Arbitrary<Happening> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc
+      .array(
+        fc.tuple(callPlace, randomEnd).map(([place, end]) => ({ ...place, ...end })),
+        { minLength: 1, maxLength: 4 },
+      )
+      .map((ends): Happening => ({ type: "settle_calls", ends })),
+  },
   { weight: 6, arbitrary: fc.constant<Happening>({ type: "settle" }) },
   { weight: 2, arbitrary: fc.constant<Happening>({ type: "advance" }) },
-  { weight: 6, arbitrary: fc.constant<Happening>({ type: "answer_well" }) },
+  { weight: 6, arbitrary: fc.constantFrom<Happening[]>({ type: "answer_well" }, { type: "answer_last" }) },
   { weight: 4, arbitrary: fc.constant<Happening>({ type: "wake" }) },
   {
     weight: 3,
@@ -272,7 +416,7 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc
-      .constantFrom<Exclude<Happening["type"], "pass" | "answer" | "emit">[]>(
+      .constantFrom<Exclude<Happening["type"], "pass" | "answer" | "emit" | "settle_calls">[]>(
         "cancel",
         "pause",
         "pause",
@@ -303,22 +447,39 @@ export const arbitraryStart = fc
     actorId: fc.constantFrom(undefined, "ada"),
     paused: fc.constantFrom(false, false, false, true),
     startAt: fc.constantFrom(undefined, undefined, "2026-03-01T09:00:10.000000Z"),
+    handlers: fc.array(
+      fc.oneof(
+        { weight: 5, arbitrary: randomEnd },
+        { weight: 2, arbitrary: fc.constantFrom("unserved" as const, "lost" as const) },
+      ),
+      { minLength: 1, maxLength: 4 },
+    ),
   })
-  .map((start) => present(start) as Parameters<typeof createTestRun>[1]);
+  .map(({ handlers, ...start }) => ({ handlers, start: present(start) as TestStart }));
+
+/** How a run starts, and how the handlers that it asks for end, one after the other and then again from the first. */
+export type RandomStart = { start: TestStart; handlers: readonly (RandomEnd | "unserved" | "lost")[] };
 
 /** Plays a run; undefined where the start was refused. Every refusal must be one that its state explains. */
 export function playRun(
   workflow: Workflow,
-  start: Parameters<typeof createTestRun>[1],
+  { start, handlers }: RandomStart,
   happenings: readonly Happening[],
 ): TestRun | undefined {
   const world = createTestWorld();
   // Events from before the start are none of the run's business.
   world.emit({ name: "tick" });
   world.emit({ name: "order.paid", scope: "session", scopeId: "session-1", key: "k1" });
+  let asked = 0;
+  const handler = ({ nodeId }: HandlerRequest): HandlerOutcome => {
+    const end = handlers[asked++ % handlers.length]!;
+    if (typeof end === "string") return { type: end };
+    if (end.failure !== undefined) return { type: "failed", failure: end.failure, random: 0.5 };
+    return { type: "plan", output: withTarget(end.plan, workflow, nodeId), actorId: "worker-1" };
+  };
   let run: TestRun;
   try {
-    run = createTestRun(workflow, { ...start, world });
+    run = createTestRun(workflow, { ...start, world, handler });
   } catch (error) {
     assert(error instanceof DomainError && error.reason === "VARS_INVALID", String(error));
     return undefined;
@@ -333,6 +494,33 @@ export function playRun(
     }
   }
   return run;
+}
+
+/** The plan with the node that the edge of its number leads to; where there is no such edge, the plan leads to no node. */
+function withTarget(plan: Json, workflow: Workflow, nodeId: string): Json {
+  if (plan === null || typeof plan !== "object" || Array.isArray(plan)) return plan;
+  const { nextNode, next_node: alias, ...rest } = plan;
+  const edge = nextNode ?? alias;
+  if (edge === undefined) return plan;
+  return { ...rest, nextNode: workflow.nodes.get(nodeId)!.next[Number(edge)]?.to ?? edge };
+}
+
+/** Settles calls; told once more, whatever counted counts no more. */
+function settleCalls(run: TestRun, randomEnds: Extract<Happening, { type: "settle_calls" }>["ends"]): void {
+  const { state, workflow } = run;
+  const ends = randomEnds.map(({ ordinal, attemptsOff, output, plan, failure, ...place }) => {
+    const call = state.calls[ordinal];
+    const given = call?.kind === "handler" ? withTarget(plan, workflow, state.node) : output;
+    const end = callEnd(state, { ordinal, ...place, ...(failure === undefined ? { output: given } : { failure }) });
+    return { ...end, attempt: end.attempt + attemptsOff };
+  });
+  run.perform({ type: "settle", ends });
+  const isCurrent = (end: CallEnd) => state.calls.some((call) => isEndOf(call, end));
+  assert.deepEqual(run.perform({ type: "settle", ends: ends.filter(isCurrent) }), [], "an attempt ends once");
+}
+
+function isEndOf(call: Call, { idempotencyKey, attempt }: CallEnd): boolean {
+  return call.idempotency_key === idempotencyKey && (call.attempt ?? 1) === attempt;
 }
 
 function happen(run: TestRun, happening: Happening): void {
@@ -350,12 +538,11 @@ function happen(run: TestRun, happening: Happening): void {
       return;
     }
     case "answer_well":
-      run.perform({
-        type: "answer",
-        waitId: state.wait?.wait_id ?? "none",
-        payload: { answer: goodAnswer(state.wait) },
-      });
+    case "answer_last": {
+      const answer = goodAnswer(state.wait, happening.type === "answer_last" ? -1 : 0);
+      run.perform({ type: "answer", waitId: state.wait?.wait_id ?? "none", payload: { answer } });
       return;
+    }
     case "wrong_wait":
       run.perform({ type: "answer", waitId: "another", payload: { answer: 1 } });
       return;
@@ -370,6 +557,9 @@ function happen(run: TestRun, happening: Happening): void {
     case "fail":
       run.perform({ type: "fail", failure: { code: "STORE_REJECTED", message: "no", retryable: false } });
       return;
+    case "settle_calls":
+      settleCalls(run, happening.ends);
+      return;
     case "pass":
       world.pass(happening.ms);
       return;
@@ -381,9 +571,9 @@ function happen(run: TestRun, happening: Happening): void {
   }
 }
 
-/** An answer that most questions take. */
-function goodAnswer(wait: Wait | undefined): Json {
-  if (wait?.choices !== undefined) return wait.choices[0]!;
+/** An answer that most questions take: a choice, by its place, where there are any. */
+function goodAnswer(wait: Wait | undefined, choice: number): Json {
+  if (wait?.choices !== undefined) return wait.choices.at(choice)!;
   return (wait?.answer_schema as { type?: string } | undefined)?.type === "number" ? 7 : "yes";
 }
 
@@ -392,6 +582,7 @@ function refusalsOf({ state }: TestRun, { type }: Happening): readonly ErrorReas
   switch (type) {
     case "answer":
     case "answer_well":
+    case "answer_last":
       if (state.wait === undefined) return ["RUN_NOT_WAITING"];
       return state.wait.reason === "until" ? ["WAIT_NOT_ANSWERABLE"] : ["ANSWER_INVALID"];
     case "wrong_wait":

@@ -61,6 +61,7 @@ export async function connectTestWorker(
   const wake = (): void => {
     for (const waker of wakers) waker();
   };
+  let onEnd = (): void => undefined;
   const link = {
     send(frame: ServerFrame) {
       frames.push(frame);
@@ -69,12 +70,14 @@ export async function connectTestWorker(
     },
     end(error?: Error) {
       ending ??= error === undefined ? {} : { error };
-      connection?.close();
+      onEnd();
       wake();
     },
   };
-  let connection: WorkerConnection | undefined;
-  connection = await server.engine.connectWorker(caller, hello, link);
+  const connection = await server.engine.connectWorker(caller, hello, link);
+  // As a stream that was ended is then closed.
+  onEnd = () => connection.close();
+  if (ending !== undefined) onEnd();
 
   async function until<T>(find: () => T | undefined, what: string): Promise<T> {
     for (;;) {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { apply } from "../../server/src/core/apply.ts";
 import { decide, type Stimulus } from "../../server/src/core/decide.ts";
-import type { Command, Decision } from "../../server/src/core/decision.ts";
+import type { CallSettlement, Command, Decision, HandlerRequest } from "../../server/src/core/decision.ts";
 import { addMs, type Instant, parseInstant } from "../../server/src/core/duration.ts";
 import {
   type Channel,
@@ -21,8 +21,10 @@ import {
 import { channelOf } from "../../server/src/core/event-wait.ts";
 import { canonicalJson, type Json, type JsonObject } from "../../server/src/core/json.ts";
 import { hasEnded, isActive, type RunState } from "../../server/src/core/run.ts";
+import type { HandlerOutcome } from "../../server/src/core/run-handler.ts";
+import type { CallEnd } from "../../server/src/core/settle-call.ts";
 import { type StartStimulus, startRun } from "../../server/src/core/start-run.ts";
-import type { StepRecordDraft } from "../../server/src/core/step-record.ts";
+import type { Call, StepRecordDraft } from "../../server/src/core/step-record.ts";
 import {
   compileWorkflow,
   type NodeDefinition,
@@ -82,6 +84,10 @@ export function createTestWorld(): TestWorld {
   return world;
 }
 
+/** How an attempt of a call ends; without more, the attempt under way of the effect's first call. */
+export type TestEnd = { output: Json } | { failure: Extract<CallEnd["outcome"], { failure: unknown }>["failure"] };
+export type TestCallEnd = TestEnd & { ordinal?: number } & Partial<Omit<CallEnd, "outcome">>;
+
 export type TestRun = {
   readonly workflow: Workflow;
   readonly world: TestWorld;
@@ -93,19 +99,24 @@ export type TestRun = {
   perform(stimulus: WithoutNow<Stimulus>): readonly StepRecordDraft[];
   /** Advances while the run is active. */
   settle(): RunState;
+  /** Settles calls of the effect that the run is at, all in one decision, and goes on. */
+  settleCalls(...ends: TestCallEnd[]): RunState;
   /** Answers the open wait and goes on. */
   answer(payload: Json): RunState;
   /** Wakes the run and goes on. */
   wake(): RunState;
 };
 
-export type TestStart = { world?: TestWorld; vars?: JsonObject } & Partial<
-  Omit<StartStimulus, "type" | "now" | "vars">
->;
+export type TestStart = {
+  world?: TestWorld;
+  vars?: JsonObject;
+  /** Runs the handlers that decisions ask for. Absent: nobody does, so that each becomes a job. */
+  handler?: (request: HandlerRequest) => HandlerOutcome;
+} & Partial<Omit<StartStimulus, "type" | "now" | "vars">>;
 
 /** A run that has been started, and nothing more. */
 export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRun {
-  const { world = createTestWorld(), vars = {}, ...rest } = start;
+  const { world = createTestWorld(), vars = {}, handler = () => ({ type: "unserved" as const }), ...rest } = start;
   const runId = rest.runId ?? "run-1";
   const tenantId = rest.tenantId ?? "acme";
   const scopeIds: Record<Scope, string> = {
@@ -145,13 +156,18 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
     commands,
     perform(stimulus) {
       const before = canonicalJson(state as unknown as Json);
-      const decideNow = (lookup?: EventLookup) =>
-        decide(state, { ...stimulus, now: world.now, ...(lookup === undefined ? {} : { lookup }) }, workflow);
+      const found: { handler?: HandlerOutcome; lookup?: EventLookup } = {};
       try {
-        const first = decideNow();
-        const decision = "lookUp" in first ? decideNow(world.lookUp(first.lookUp)) : first;
-        assert(!("lookUp" in decision), "a decision asks once");
-        return take(decision);
+        for (;;) {
+          const decision = decide(state, { ...stimulus, ...found, now: world.now }, workflow);
+          if ("runHandler" in decision) {
+            assert(found.handler === undefined, "a decision asks for a handler once");
+            found.handler = handler(decision.runHandler);
+          } else if ("lookUp" in decision) {
+            assert(found.lookup === undefined, "a decision asks for events once");
+            found.lookup = world.lookUp(decision.lookUp);
+          } else return take(decision);
+        }
       } catch (error) {
         assert.equal(canonicalJson(state as unknown as Json), before, "a refusal changes nothing");
         throw error;
@@ -165,6 +181,10 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
       }
       return state;
     },
+    settleCalls(...ends) {
+      run.perform({ type: "settle", ends: ends.map((end) => callEnd(state, end)) });
+      return run.settle();
+    },
     answer(payload) {
       run.perform({ type: "answer", waitId: state.wait!.wait_id, payload });
       return run.settle();
@@ -175,6 +195,20 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
     },
   };
   return run;
+}
+
+/** The end as it comes from a worker. */
+export function callEnd(state: RunState, { ordinal = 0, ...end }: TestCallEnd): CallEnd {
+  const call = state.calls[ordinal];
+  const { output, failure, ...rest } = { output: null, failure: undefined, ...end };
+  return {
+    idempotencyKey: call?.idempotency_key ?? "none",
+    attempt: call?.attempt ?? 1,
+    isAtMostOnce: false,
+    random: 0.5,
+    outcome: failure === undefined ? { output } : { failure },
+    ...rest,
+  };
 }
 
 /** Compiles a graph of these nodes; the first one is the entry. */
@@ -210,6 +244,32 @@ function assertTransition(before: RunState, decision: Decision, world: TestWorld
     if (command.type === "expect_channel") assert.equal(command.upTo, world.lastNumber(command.channel));
     if (command.type === "emit")
       assert.deepEqual(channelOf(before, command.event.scope).scopeId, command.event.scopeId);
+    if (command.type === "create_jobs") {
+      const intent = decision.records.find(({ body }) => body.calls !== undefined);
+      const keys = command.jobs.map((job) => [job.seq, job.idempotency_key]);
+      assert.deepEqual(
+        keys,
+        intent?.body.calls?.map((call) => [intent.seq, call.idempotency_key]),
+        "a job for each call",
+      );
+    }
+    if (command.type === "settle_jobs") assertSettlements(before, decision.run, command.settlements);
+  }
+  const isAboutCalls = decision.records.some(({ kind }) => kind.startsWith("call."));
+  const isRetriedAtOnce = decision.commands.some(({ type }) => type === "create_jobs");
+  const isSettled = decision.commands.some(({ type }) => type === "settle_jobs");
+  assert(!isAboutCalls || isSettled || isRetriedAtOnce, "what is recorded of a call reaches its job");
+}
+
+function assertSettlements(before: RunState, after: RunState, settlements: readonly CallSettlement[]): void {
+  assert(settlements.length > 0, "a command has something to say");
+  const lastByKey = new Map(settlements.map((settlement) => [settlement.idempotencyKey, settlement]));
+  for (const { idempotencyKey, retry } of lastByKey.values()) {
+    const isIt = (call: Call) => call.idempotency_key === idempotencyKey;
+    assert(before.calls.find(isIt)?.outcome === undefined && before.calls.some(isIt), "only calls in flight settle");
+    const call = after.calls.find(isIt);
+    if (retry === undefined) assert(call === undefined || call.outcome !== undefined, "a settled call has come back");
+    else assert.deepEqual([call?.attempt, call?.retry_time], [retry.attempt, retry.dueTime], "a retry is in the state");
   }
 }
 
@@ -217,6 +277,10 @@ function assertTransition(before: RunState, decision: Decision, world: TestWorld
 function assertState(state: RunState, before: RunState | undefined, records: readonly StepRecordDraft[]): RunState {
   assert.equal(state.wait !== undefined, state.status === "waiting", "a wait exactly while waiting");
   assert(state.calls.length === 0 || state.status === "running", "calls only while running");
+  const isInFlight = state.calls.some(({ outcome }) => outcome === undefined);
+  assert(state.calls.length === 0 || isInFlight, "calls only until all have come back");
+  const isAtEffect = state.wait !== undefined || state.calls.length > 0;
+  assert(state.sequel === undefined || isAtEffect, "a sequel only beside a wait or calls");
   assert.equal(state.endTime !== undefined, hasEnded(state), "an end time exactly at the end");
   assert(!(hasEnded(state) && state.paused), "a run that has ended is not paused");
   assert(!state.cancelling || !hasEnded(state) || state.status === "cancelled", "what ends a cancelled run ends it so");

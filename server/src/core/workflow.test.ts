@@ -33,6 +33,11 @@ function around(node: NodeDefinition, rest: Partial<WorkflowDefinition> = {}): W
 const ask = { prompt: "Well?" };
 
 describe("a valid graph compiles", () => {
+  test("with a handler of several edges: they are what its step plans may name", () => {
+    const workflow = compileWorkflow(around({ handler: {}, next: [{ to: "end" }, { to: "first" }] }));
+    expect(workflow.nodes.get("it")!.next.map(({ to }) => to)).toEqual(["end", "first"]);
+  });
+
   test.each<[string, NodeDefinition]>([
     ["assign", { assign: { values: { "a.b": "${vars.a}" }, append: { c: 1 }, unset: ["d"] } }],
     [
@@ -95,7 +100,7 @@ describe("each problem is told once, with its path", () => {
     ],
     [
       "edges behind one that always holds",
-      { handler: {}, next: [{ to: "end" }, { to: "first", when: "true" }, { to: "first" }] },
+      { answerUser: { message: "Hi" }, next: [{ to: "end" }, { to: "first", when: "true" }, { to: "first" }] },
       "nodes.it.next[1]",
       /always holds/,
     ],

@@ -290,7 +290,7 @@ async function decideNow(
   const handled: HandlerRun[] = [];
   for (let questions = 0; questions < QUESTIONS_MAX; questions++) {
     // Again at the same time as before: what was looked up may depend on it.
-    const decision = decide(run, { ...stimulus, ...told } as Stimulus, workflow);
+    const decision = decide(run, { ...stimulus, ...told }, workflow);
     if ("lookUp" in decision) {
       told.lookup = await context.lookUpEvent(decision.lookUp);
     } else if ("runHandler" in decision) {

@@ -5,6 +5,7 @@ import {
 } from "@abstractruntime/proto/grpc/health/v1/health_pb";
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
+import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { untilAborted } from "./streams.ts";
 
@@ -15,7 +16,7 @@ export type Serving = {
 };
 
 /** "" is the server as a whole. */
-const SERVICES: readonly string[] = ["", RuntimeService.typeName, LedgerService.typeName];
+const SERVICES: readonly string[] = ["", RuntimeService.typeName, LedgerService.typeName, WorkerService.typeName];
 
 export function createHealth(serving: Serving): ServiceImpl<typeof Health> {
   const currentStatus = () => (serving.isServing() ? Status.SERVING : Status.NOT_SERVING);

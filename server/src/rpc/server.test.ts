@@ -9,6 +9,7 @@ import {
 import { ServerReflection as ReflectionV1Alpha } from "@abstractruntime/proto/grpc/reflection/v1alpha/reflection_pb";
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
+import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type FileDescriptorProto, FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -228,7 +229,7 @@ describe("health", () => {
   test("checks and lists the services", async () => {
     const { url, engine } = await start();
     const health = createClient(Health, createGrpcTransport({ baseUrl: url }));
-    for (const service of ["", RuntimeService.typeName, LedgerService.typeName]) {
+    for (const service of ["", RuntimeService.typeName, LedgerService.typeName, WorkerService.typeName]) {
       expect((await health.check({ service })).status).toBe(Status.SERVING);
     }
     engine.setServing(false);
@@ -237,6 +238,7 @@ describe("health", () => {
       "",
       RuntimeService.typeName,
       LedgerService.typeName,
+      WorkerService.typeName,
     ]);
     await expect(health.check({ service: "nope" })).rejects.toMatchObject({ code: Code.NotFound });
   });
@@ -312,6 +314,7 @@ describe("reflection, with a client that shares no code with the server's", () =
     expect(services?.case === "listServicesResponse" && services.value.service.map(({ name }) => name)).toEqual([
       RuntimeService.typeName,
       LedgerService.typeName,
+      WorkerService.typeName,
       Health.typeName,
       ServerReflection.typeName,
       ReflectionV1Alpha.typeName,

@@ -273,6 +273,16 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(JSON.stringify(loaded.state.vars)).toBe(JSON.stringify(vars));
       });
 
+      it("keeps what a handler's step plan says of the effect that a run is at", async () => {
+        const sequel = { result_path: "/result", to: "second" };
+        const start = startOf({ tenantId: bench.tenant(), runId: "run-1" }, { state: { sequel } });
+        const after = await bench.writer.put(start);
+        expect(after.state.sequel).toEqual(sequel);
+        expect(await load(bench.store, keyOf(after))).toEqual(after);
+        const next = await bench.writer.put(assignOf(after, "x", 1, { state: { sequel: { to: "third" } } }));
+        expect(await load(bench.store, keyOf(after))).toEqual(next);
+      });
+
       it("shares no object with its callers", async () => {
         const vars = { list: [1], inner: { a: 1 } };
         const transition = startOf({ tenantId: bench.tenant(), runId: "run-1", vars });

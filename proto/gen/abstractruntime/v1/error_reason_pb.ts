@@ -457,7 +457,9 @@ export const ErrorReason = {
   /**
    * The token is not one that this service gave to this tenant, or its run is gone.
    *
-   * Only in result_ack. FAILED_PRECONDITION. Retry: no.
+   * Only in result_ack.
+   *
+   * FAILED_PRECONDITION. Retry: no.
    *
    * Example: `{"reason": "JOB_UNKNOWN", "domain": "abstractruntime"}`
    *
@@ -468,7 +470,9 @@ export const ErrorReason = {
   /**
    * The job's lease has ended, and the job was given to another worker, or to the same one again.
    *
-   * Only in result_ack. FAILED_PRECONDITION. Retry: no.
+   * Only in result_ack.
+   *
+   * FAILED_PRECONDITION. Retry: no.
    *
    * Example: `{"reason": "JOB_LEASE_LOST", "domain": "abstractruntime"}`
    *
@@ -479,7 +483,9 @@ export const ErrorReason = {
   /**
    * Another result of the job has counted.
    *
-   * Only in result_ack. FAILED_PRECONDITION. Retry: no.
+   * Only in result_ack.
+   *
+   * FAILED_PRECONDITION. Retry: no.
    *
    * Example: `{"reason": "JOB_SETTLED", "domain": "abstractruntime"}`
    *
@@ -490,7 +496,9 @@ export const ErrorReason = {
   /**
    * The run does not want the job any more: it was cancelled, or has ended.
    *
-   * Only in result_ack. FAILED_PRECONDITION. Retry: no.
+   * Only in result_ack.
+   *
+   * FAILED_PRECONDITION. Retry: no.
    *
    * Example: `{"reason": "JOB_CANCELLED", "domain": "abstractruntime"}`
    *

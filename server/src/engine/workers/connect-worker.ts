@@ -183,7 +183,7 @@ export async function adoptLeases(
   for (const head of unknown) leases.take(tokenOfHead(pool, session, head));
   leases.release(unknown.map((head) => leaseToEnd(head, false)));
   // Handlers without a job row that the worker does not know of are in no lease.
-  for (const job of [...session.held.values()]) {
+  for (const job of session.held.values()) {
     if (job.handlerRun === undefined || heldTokens === undefined || heldTokens.has(job.token)) continue;
     leases.giveBack(session, job);
   }
@@ -218,27 +218,27 @@ function receive(parts: WorkerParts, session: Session, frame: WorkerFrame): void
     case "credit":
       session.credit = Math.min(session.credit + frame.jobs, CREDIT_MAX - session.held.size);
       dispatcher.pump();
-      return;
+      break;
     case "accept":
       leases.accept(session, frame.tokens);
-      return;
+      break;
     case "heartbeat":
       leases.heartbeat(session, frame.tokens);
-      return;
+      break;
     case "result":
       for (const result of frame.results) takeResult(parts, session, result);
-      return;
+      break;
     case "drain":
       drain(parts, session);
-      return;
+      break;
     case "goodbye": {
       const { link } = session;
       leaveSession(parts, session, 0);
       link?.end();
-      return;
+      break;
     }
     case "pong":
-      return;
+      break;
   }
 }
 

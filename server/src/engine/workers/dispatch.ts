@@ -174,7 +174,7 @@ export function createDispatcher(
     isAskedAgain = true;
     if (isClaiming || context.isStopping()) return;
     isClaiming = true;
-    void claimWhileAsked();
+    claimWhileAsked().catch((error: unknown) => context.log.error({ err: error }, "claiming jobs failed"));
   }
 
   async function claimWhileAsked(): Promise<void> {

@@ -62,6 +62,13 @@ export function createLeaseKeeper(
   /** News of the runs whose jobs are here. */
   const watches = new Map<string, { tokens: Set<string>; unwatch: () => void }>();
 
+  /** A database that is away is waited for. */
+  function report(what: string): (error: unknown) => void {
+    return (error) => {
+      if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, what);
+    };
+  }
+
   function watch(job: HeldJob): void {
     const text = runKeyText(job.run);
     const known = watches.get(text);
@@ -71,7 +78,7 @@ export function createLeaseKeeper(
     }
     const unwatch = context.hub.watchRun(job.run, (news) => {
       if (news !== undefined) lookAt(text, news.state);
-      else void reload(text, job.run);
+      else reload(text, job.run).catch(report("looking at a run failed"));
     });
     watches.set(text, { tokens: new Set([job.token]), unwatch });
   }
@@ -87,12 +94,8 @@ export function createLeaseKeeper(
   }
 
   async function reload(text: string, key: RunKey): Promise<void> {
-    try {
-      const run = await context.loadRun(key);
-      lookAt(text, run?.state);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "looking at a run failed");
-    }
+    const run = await context.loadRun(key);
+    lookAt(text, run?.state);
   }
 
   /** Stops the jobs that their run does not want any more, and tells the others whether it is paused. */
@@ -157,7 +160,7 @@ export function createLeaseKeeper(
   }
 
   function release(leases: readonly LeaseToEnd[]): void {
-    if (leases.length > 0) void releaseUntilDone(leases);
+    if (leases.length > 0) releaseUntilDone(leases).catch(report("ending leases failed"));
   }
 
   async function releaseUntilDone(leases: readonly LeaseToEnd[]): Promise<void> {
@@ -176,7 +179,7 @@ export function createLeaseKeeper(
         for (const queue of new Set(open.map((lease) => lease.queue))) onOpen(queue);
         return;
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "ending leases failed");
+        report("ending leases failed")(error);
       }
       await pause(RETRY_PAUSE_MS);
     }
@@ -197,7 +200,7 @@ export function createLeaseKeeper(
         tell(session, { type: "lease_lost", tokens: gone.map(({ token }) => token) });
         return;
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "starting jobs failed");
+        report("starting jobs failed")(error);
       }
       await pause(RETRY_PAUSE_MS);
       if (context.isStopping() || !jobs.some(({ token }) => held.has(token))) return;
@@ -259,7 +262,7 @@ export function createLeaseKeeper(
         if (job.isAtMostOnce) toStart.push(job);
       }
       tell(session, { type: "lease_lost", tokens: lost });
-      if (toStart.length > 0) void start(session, toStart);
+      if (toStart.length > 0) start(session, toStart).catch(report("starting jobs failed"));
     },
     heartbeat(session, tokens) {
       const nowMs = pool.nowMs();

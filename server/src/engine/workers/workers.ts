@@ -126,8 +126,6 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
         }
       }
       elsewhere = found;
-    } catch (error) {
-      reportUnlessAway(error, "looking at the workers of other servers failed");
     } finally {
       isLookingElsewhere = false;
     }
@@ -135,18 +133,14 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
 
   /** Leases of servers that are gone: their workers have a while to come to another server, then the jobs go to others. */
   async function lookAfterOrphans(): Promise<void> {
-    try {
-      const found = await store.listOrphanedLeases(ORPHANS_MAX);
-      const seen = new Set<string>();
-      for (const orphan of found) {
-        const text = `${sessionText(orphan.tenantId, orphan.workerSessionId)}/${orphan.serverId}`;
-        seen.add(text);
-        await lookAfterOrphan(orphan, text);
-      }
-      for (const text of orphans.keys()) if (!seen.has(text)) orphans.delete(text);
-    } catch (error) {
-      reportUnlessAway(error, "looking after the leases of servers that are gone failed");
+    const found = await store.listOrphanedLeases(ORPHANS_MAX);
+    const seen = new Set<string>();
+    for (const orphan of found) {
+      const text = `${sessionText(orphan.tenantId, orphan.workerSessionId)}/${orphan.serverId}`;
+      seen.add(text);
+      await lookAfterOrphan(orphan, text);
     }
+    for (const text of orphans.keys()) if (!seen.has(text)) orphans.delete(text);
   }
 
   async function lookAfterOrphan(orphan: OrphanedLeases, text: string): Promise<void> {
@@ -169,8 +163,11 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     orphans.delete(text);
   }
 
-  function reportUnlessAway(error: unknown, what: string): void {
-    if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, what);
+  /** A database that is away is waited for. */
+  function report(what: string): (error: unknown) => void {
+    return (error) => {
+      if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, what);
+    };
   }
 
   return {
@@ -203,9 +200,10 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     },
     onSurroundings(surroundings) {
       if (surroundings.nextJobTime !== undefined) timers.arm(surroundings.nextJobTime);
-      if (surroundings.hasOrphanedLeases) void lookAfterOrphans();
+      const what = "looking after leases and workers of other servers failed";
+      if (surroundings.hasOrphanedLeases) lookAfterOrphans().catch(report(what));
       else orphans.clear();
-      if (surroundings.others.length > 0) void lookElsewhere();
+      if (surroundings.others.length > 0) lookElsewhere().catch(report(what));
       else elsewhere = new Map();
     },
     onNewLease() {

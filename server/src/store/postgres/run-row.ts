@@ -14,6 +14,7 @@ type StateRest = Pick<
   | "handlingError"
   | "wait"
   | "calls"
+  | "sequel"
   | "steps"
   | "epoch"
   | "cursors"
@@ -31,6 +32,7 @@ export function encodeStateRest(state: RunState): string {
     ...(state.handlingError === undefined ? {} : { handlingError: state.handlingError }),
     ...(state.wait === undefined ? {} : { wait: state.wait }),
     calls: state.calls,
+    ...(state.sequel === undefined ? {} : { sequel: state.sequel }),
     steps: state.steps,
     epoch: state.epoch,
     cursors: state.cursors,
