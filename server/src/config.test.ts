@@ -21,9 +21,11 @@ const DEFAULTS: Config = {
   origins: [],
   dataDir: ".abstractruntime",
   insecure: false,
+  attached: false,
   logLevel: "info",
   lanes: 4,
   preparedStatements: true,
+  workerTiming: { pingMs: 10_000, silenceMs: 30_000, acceptMs: 5_000, reconnectMs: 5_000, orphanMs: 35_000 },
 };
 
 test("the defaults; an empty variable is none", () => {
@@ -49,10 +51,21 @@ describe("accepted", () => {
     ],
     [{ DATABASE_URL: "postgres://u:p@h/d" }, { databaseUrl: "postgres://u:p@h/d" }],
     [{ ABSTRACTRUNTIME_DATABASE_DIRECT_URL: "postgresql://h/d" }, { databaseDirectUrl: "postgresql://h/d" }],
-    [{ ABSTRACTRUNTIME_DATA_DIR: "/x" }, { dataDir: "/x" }],
+    [{ ABSTRACTRUNTIME_DATA_DIR: "/x", ABSTRACTRUNTIME_TEMPORARY: "off" }, { dataDir: "/x" }],
+    [{ ABSTRACTRUNTIME_ATTACHED: "on" }, { attached: true }],
     [{ ABSTRACTRUNTIME_LOG_LEVEL: "warn" }, { logLevel: "warn" }],
     [{ ABSTRACTRUNTIME_LANES: "64" }, { lanes: 64 }],
     [{ ABSTRACTRUNTIME_PREPARED_STATEMENTS: "OFF" }, { preparedStatements: false }],
+    [
+      {
+        ABSTRACTRUNTIME_WORKER_PING_MS: "100",
+        ABSTRACTRUNTIME_WORKER_SILENCE_MS: "101",
+        ABSTRACTRUNTIME_WORKER_ACCEPT_MS: "600000",
+        ABSTRACTRUNTIME_WORKER_RECONNECT_MS: "2000",
+        ABSTRACTRUNTIME_WORKER_ORPHAN_MS: "3000",
+      },
+      { workerTiming: { pingMs: 100, silenceMs: 101, acceptMs: 600_000, reconnectMs: 2_000, orphanMs: 3_000 } },
+    ],
   ])("%o", (environment, expected) => {
     expect(loadConfig(environment)).toEqual({ ...DEFAULTS, ...expected });
   });
@@ -90,6 +103,11 @@ describe("refused, naming the variable", () => {
     ["ABSTRACTRUNTIME_LANES", "65"],
     ["ABSTRACTRUNTIME_LANES", "4.5"],
     ["ABSTRACTRUNTIME_PREPARED_STATEMENTS", "perhaps"],
+    ["ABSTRACTRUNTIME_WORKER_PING_MS", "99"],
+    ["ABSTRACTRUNTIME_WORKER_SILENCE_MS", "10000", "ABSTRACTRUNTIME_WORKER_PING_MS"],
+    ["ABSTRACTRUNTIME_WORKER_ACCEPT_MS", "5s"],
+    ["ABSTRACTRUNTIME_WORKER_RECONNECT_MS", "600001"],
+    ["ABSTRACTRUNTIME_WORKER_ORPHAN_MS", "-1"],
     ["ABSTRACTRUNTIME_TLS_CERT", join(directory, "missing.pem")],
     ["ABSTRACTRUNTIME_TLS_CERT", key],
   ])("%s=%s", (variable, value, says = "") => {

@@ -1,9 +1,10 @@
 /** The server's configuration: environment variables, and options of the command line that replace them. */
 import { readFileSync } from "node:fs";
+import { type EngineSettings, SETTINGS_DEFAULT } from "./engine/context.ts";
 import { hostOf, isLoopbackHost } from "./rpc/access.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
-type LogLevel = (typeof LOG_LEVELS)[number];
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** What the transport needs of it. */
 export type RpcConfig = {
@@ -17,18 +18,26 @@ export type RpcConfig = {
 };
 
 export type Config = RpcConfig & {
-  /** Where the embedded Postgres keeps its data; used if there is no `databaseUrl`. */
-  dataDir: string;
+  /** Where the embedded Postgres keeps its data; used if there is no `databaseUrl`. Absent: in a temporary folder, which the server
+   *  removes when it stops. */
+  dataDir?: string;
   databaseUrl?: string;
   /** For what a pooler does not pass on: migrations and LISTEN. Default: `databaseUrl`. */
   databaseDirectUrl?: string;
   insecure: boolean;
+  /** Whether a program started the server for itself: it is told on stdout where the server listens, and its end, by which stdin
+   *  ends, ends the server. */
+  attached: boolean;
   logLevel: LogLevel;
   /** Ordered streams of commit batches. */
   lanes: number;
   /** Off for poolers that do not keep prepared statements. */
   preparedStatements: boolean;
+  workerTiming: WorkerTiming;
 };
+
+/** How soon workers are missed, in milliseconds; what each means stands at `EngineSettings`. */
+export type WorkerTiming = Pick<EngineSettings, "pingMs" | "silenceMs" | "acceptMs" | "reconnectMs" | "orphanMs">;
 
 /** A setting that cannot be meant. `variable` is the environment variable, even if an option of the command line gave it. */
 export class ConfigError extends Error {
@@ -46,6 +55,10 @@ const DATA_DIR_DEFAULT = ".abstractruntime";
 /** A few: each is one batch in flight, so more of them only means smaller batches. */
 const LANES_DEFAULT = 4;
 const LANES_MAX = 64;
+/** Below this, workers are missed because a process was busy; workers take no shorter silence than this either. */
+const WORKER_TIMING_MS_MIN = 100;
+/** Above this, a job of a lost worker stands still for longer than people wait before they look. */
+const WORKER_TIMING_MS_MAX = 600_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -60,20 +73,31 @@ export function loadConfig(environment: Environment): Config {
   const directVariable = "ABSTRACTRUNTIME_DATABASE_DIRECT_URL";
   const databaseDirectUrl = parseDatabaseUrl(directVariable, read(directVariable));
   const tls = readTls(read("ABSTRACTRUNTIME_TLS_CERT"), read("ABSTRACTRUNTIME_TLS_KEY"));
+  const dataDir = readDataDir(read);
   const preparedVariable = "ABSTRACTRUNTIME_PREPARED_STATEMENTS";
   return {
     listen,
     hosts: parseList(read("ABSTRACTRUNTIME_HOSTS")).map(parseHost),
     origins: parseList(read("ABSTRACTRUNTIME_ORIGINS")).map(parseOrigin),
     ...(tls === undefined ? {} : { tls }),
-    dataDir: read("ABSTRACTRUNTIME_DATA_DIR") ?? DATA_DIR_DEFAULT,
+    ...(dataDir === undefined ? {} : { dataDir }),
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(databaseDirectUrl === undefined ? {} : { databaseDirectUrl }),
     insecure,
+    attached: parseSwitch("ABSTRACTRUNTIME_ATTACHED", read("ABSTRACTRUNTIME_ATTACHED"), false),
     logLevel: parseLogLevel(read("ABSTRACTRUNTIME_LOG_LEVEL") ?? "info"),
     lanes: parseLanes(read("ABSTRACTRUNTIME_LANES")),
     preparedStatements: parseSwitch(preparedVariable, read(preparedVariable), true),
+    workerTiming: readWorkerTiming(read),
   };
+}
+
+function readDataDir(read: (variable: string) => string | undefined): string | undefined {
+  const dataDir = read("ABSTRACTRUNTIME_DATA_DIR");
+  const variable = "ABSTRACTRUNTIME_TEMPORARY";
+  if (!parseSwitch(variable, read(variable), false)) return dataDir ?? DATA_DIR_DEFAULT;
+  if (dataDir === undefined) return undefined;
+  throw new ConfigError(variable, "takes a new folder, so there can be no data directory (ABSTRACTRUNTIME_DATA_DIR)");
 }
 
 function parseListen(text: string): { host: string; port: number } {
@@ -138,6 +162,33 @@ function parseLanes(text: string | undefined): number {
     throw new ConfigError("ABSTRACTRUNTIME_LANES", `${quoted(text)} is not a number from 1 to ${LANES_MAX}`);
   }
   return lanes;
+}
+
+function readWorkerTiming(read: (variable: string) => string | undefined): WorkerTiming {
+  const parse = (variable: string, fallback: number): number => parseMilliseconds(variable, read(variable), fallback);
+  const timing = {
+    pingMs: parse("ABSTRACTRUNTIME_WORKER_PING_MS", SETTINGS_DEFAULT.pingMs),
+    silenceMs: parse("ABSTRACTRUNTIME_WORKER_SILENCE_MS", SETTINGS_DEFAULT.silenceMs),
+    acceptMs: parse("ABSTRACTRUNTIME_WORKER_ACCEPT_MS", SETTINGS_DEFAULT.acceptMs),
+    reconnectMs: parse("ABSTRACTRUNTIME_WORKER_RECONNECT_MS", SETTINGS_DEFAULT.reconnectMs),
+    orphanMs: parse("ABSTRACTRUNTIME_WORKER_ORPHAN_MS", SETTINGS_DEFAULT.orphanMs),
+  };
+  const { pingMs, silenceMs } = timing;
+  if (silenceMs <= pingMs) {
+    const message = `${silenceMs} is not more than ABSTRACTRUNTIME_WORKER_PING_MS (${pingMs}): idle workers would be dropped`;
+    throw new ConfigError("ABSTRACTRUNTIME_WORKER_SILENCE_MS", message);
+  }
+  return timing;
+}
+
+function parseMilliseconds(variable: string, text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
+  const milliseconds = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
+  if (milliseconds < WORKER_TIMING_MS_MIN || milliseconds > WORKER_TIMING_MS_MAX) {
+    const bounds = `${WORKER_TIMING_MS_MIN} to ${WORKER_TIMING_MS_MAX}`;
+    throw new ConfigError(variable, `${quoted(text)} is not a whole number of milliseconds from ${bounds}`);
+  }
+  return milliseconds;
 }
 
 function parseList(text: string | undefined): string[] {

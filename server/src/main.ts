@@ -3,12 +3,19 @@ import { destination, pino } from "pino";
 import { CliError, UsageError } from "./cli/failure.ts";
 import { runCli } from "./cli/program.ts";
 import { type Config, ConfigError, loadConfig } from "./config.ts";
-import { startServer } from "./serve.ts";
+import { type RunningServer, startServer } from "./serve.ts";
 import { DatabaseSetupError } from "./store/postgres/embedded-wait.ts";
 
 /** Well below the 30 s that orchestrators usually give, and above what stopping takes while the database answers. */
 const STOP_MS_MAX = 15_000;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
+/** What an attached server writes to stdout, as one line of JSON, once it listens. */
+export type Announcement = {
+  url: string;
+  /** Where the embedded Postgres keeps its data; absent with a database URL. */
+  dataDir?: string;
+};
 
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
@@ -19,7 +26,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
 });
 
 /**
- * Runs a server until SIGINT or SIGTERM; a second signal ends the process at once.
+ * Runs a server until SIGINT or SIGTERM, or the end of stdin if it is attached; a second signal ends the process at once.
  * @param settings environment variables that replace those of the process
  */
 async function runServer(settings: Readonly<Record<string, string>>): Promise<void> {
@@ -27,17 +34,22 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
   const log = pino({ level: config.logLevel, base: null }, destination({ dest: 2, sync: true }));
   const stopping = new AbortController();
   const told = new Promise<void>((resolve) => {
+    const stop = (by: string) => {
+      log.info({ by }, "stopping");
+      stopping.abort(new Error(`told to stop by ${by}`));
+      resolve();
+    };
     for (const signal of STOP_SIGNALS) {
       process.on(signal, () => {
         if (stopping.signal.aborted) process.exit(130);
-        log.info({ signal }, "stopping");
-        stopping.abort(new Error(`told to stop by ${signal}`));
-        resolve();
+        stop(signal);
       });
     }
+    if (config.attached) onInputEnd(() => !stopping.signal.aborted && stop("the end of stdin"));
   });
   try {
     const server = await startServer(config, log, stopping.signal);
+    if (config.attached) process.stdout.write(`${JSON.stringify(announcementOf(server))}\n`);
     const failure = await Promise.race([told, server.failed]);
     // Whatever hangs, a database that stands still for instance, is not waited for longer than whoever stops us would wait.
     setTimeout(() => {
@@ -52,7 +64,19 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
     if (error instanceof DatabaseSetupError) throw new CliError(error.message);
     log.fatal({ err: error }, "the server failed");
     throw error;
+  } finally {
+    // A pipe that is read, and that nobody ends, would keep the process.
+    if (config.attached) process.stdin.destroy();
   }
+}
+
+/** Whatever comes before the end is not read. */
+function onInputEnd(callback: () => void): void {
+  process.stdin.on("error", callback).on("close", callback).on("end", callback).resume();
+}
+
+function announcementOf({ url, dataDir }: RunningServer): Announcement {
+  return { url, ...(dataDir === undefined ? {} : { dataDir }) };
 }
 
 function readConfig(settings: Readonly<Record<string, string>>): Config {

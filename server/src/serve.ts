@@ -1,4 +1,7 @@
 /** One server: database, store, engine and port, started and stopped in order. */
+import * as fs from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { createEngine } from "./engine/engine.ts";
@@ -15,9 +18,11 @@ const STOP_GRACE_MS = 5_000;
 export type RunningServer = {
   /** Where it listens, for instance http://127.0.0.1:7400. */
   url: string;
+  /** Where the embedded database keeps its data; undefined with another one. */
+  dataDir: string | undefined;
   /** Settles if the server cannot go on without a person; it should be stopped then. */
   failed: Promise<Error>;
-  /** Finishes what is in hand, and stops the embedded database unless another server uses it. */
+  /** Finishes what is in hand, stops the embedded database unless another server uses it, and removes a temporary folder. */
   stop(): Promise<void>;
 };
 
@@ -37,14 +42,14 @@ export async function startServer(config: Config, log: Logger, signal: AbortSign
       prepare: config.preparedStatements,
     });
     undo.push(() => store.close());
-    const engine = createEngine({ store, log, settings: { lanes: config.lanes } });
+    const engine = createEngine({ store, log, settings: { lanes: config.lanes, ...config.workerTiming } });
     await engine.start();
     undo.push(() => engine.stop());
     const rpc = createRpcServer({ engine, config, log });
     const { url } = await rpc.listen();
     undo.push(() => rpc.close(STOP_GRACE_MS));
     log.info({ url }, "listening");
-    return { url, failed: database.failed, stop: () => unwind(undo) };
+    return { url, dataDir: database.dataDir, failed: database.failed, stop: () => unwind(undo) };
   } catch (error) {
     await unwind(undo);
     throw error;
@@ -57,15 +62,32 @@ async function unwind(undo: (() => Promise<void>)[]): Promise<void> {
 
 async function openDatabase(config: Config, log: Logger, signal: AbortSignal) {
   if (config.databaseUrl === undefined) {
-    const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log, signal });
-    const { url, failed } = embedded;
-    return { url, directUrl: url, failed, stop: () => embedded.stop() };
+    const undo: (() => Promise<void>)[] = [];
+    const dataDir = config.dataDir ?? (await makeTemporaryFolder());
+    if (config.dataDir === undefined) undo.push(() => fs.rm(dataDir, { recursive: true, force: true }));
+    try {
+      const embedded = await startEmbeddedPostgres({ dataDir, log, signal });
+      undo.push(() => embedded.stop());
+      const { url, failed } = embedded;
+      return { url, directUrl: url, dataDir: path.resolve(dataDir), failed, stop: () => unwind(undo) };
+    } catch (error) {
+      await unwind(undo);
+      throw error;
+    }
   }
   await waitForDatabase(config.databaseUrl, { log, signal });
   return {
     url: config.databaseUrl,
     directUrl: config.databaseDirectUrl ?? config.databaseUrl,
+    dataDir: undefined,
     failed: new Promise<never>(() => undefined),
     stop: () => Promise.resolve(),
   };
+}
+
+async function makeTemporaryFolder(): Promise<string> {
+  const folder = await fs.mkdtemp(path.join(tmpdir(), "abstractruntime-"));
+  // Postgres runs as another user if this process is root's, and must be able to walk through; what is inside has modes of its own.
+  await fs.chmod(folder, 0o711);
+  return folder;
 }

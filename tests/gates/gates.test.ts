@@ -19,6 +19,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { prepareToolchain } from "../../scripts/client-languages.ts";
 
 const root = join(import.meta.dirname, "../..");
 const copy = mkdtempSync(join(tmpdir(), "abstractruntime-gates-"));
@@ -47,6 +48,11 @@ function copyTree(): void {
     if (name === "@abstractruntime" || name === ".cache") continue;
     symlinkSync(join(root, "node_modules", name), join(copy, "node_modules", name));
   }
+  // What the proto gate installs for the clients of other languages; installed anew it would take each copy 10 s.
+  const clients = join(root, "node_modules/.cache/abstractruntime");
+  mkdirSync(clients, { recursive: true });
+  mkdirSync(join(copy, "node_modules/.cache"));
+  symlinkSync(clients, join(copy, "node_modules/.cache/abstractruntime"));
   for (const name of readdirSync(join(root, "node_modules/@abstractruntime")))
     symlinkSync(`../../${name}`, join(scope, name));
   // The tools read .gitignore only inside a repository.
@@ -274,6 +280,16 @@ describe("dead code", () => {
 });
 
 describe("proto", () => {
+  test.for([
+    ["python", "sdk-python/abstractruntime/v1/run_pb2.py"],
+    ["go", "sdk-go/abstractruntime/v1/run.pb.go"],
+  ] as const)("refuses %s code that the contract does not generate", async ([language, path], { skip }) => {
+    const toolchain = await prepareToolchain[language]();
+    if ("missing" in toolchain) skip(`skipped: ${toolchain.missing}`);
+    edit(path, (code) => code.replace("run_id", "runid"));
+    await expectRefusal("proto", /differs: +v1\/run/, `run npm run generate:${language}`);
+  });
+
   test("refuses a message against the lint rules", async () => {
     write(
       "proto/abstractruntime/v1/probe.proto",

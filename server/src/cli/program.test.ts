@@ -180,6 +180,8 @@ describe("the command line", () => {
       "o",
       "--log-level",
       "warn",
+      "--attached",
+      "--temporary",
     ];
     expect(await cli(argv, { deps: { startServer } })).toEqual({ code: 0, out: "", err: "" });
     expect(await cli(["server"], { deps: { startServer } })).toMatchObject({ code: 0 });
@@ -192,6 +194,8 @@ describe("the command line", () => {
         ABSTRACTRUNTIME_HOSTS: "a,b",
         ABSTRACTRUNTIME_ORIGINS: "o",
         ABSTRACTRUNTIME_LOG_LEVEL: "warn",
+        ABSTRACTRUNTIME_ATTACHED: "true",
+        ABSTRACTRUNTIME_TEMPORARY: "true",
       },
       {},
     ]);

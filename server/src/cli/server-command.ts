@@ -11,10 +11,20 @@ const SETTINGS = [
     "ABSTRACTRUNTIME_DATA_DIR",
     "where the embedded Postgres keeps its data (default: .abstractruntime)",
   ],
+  [
+    "--temporary",
+    "ABSTRACTRUNTIME_TEMPORARY",
+    "keep that data in a new temporary folder, and remove it when the server stops",
+  ],
   ["--database-url <url>", "DATABASE_URL", "a Postgres to use instead of the embedded one"],
   ["--insecure", "ABSTRACTRUNTIME_INSECURE", "listen beyond loopback without credentials and TLS"],
   ["--hosts <list>", "ABSTRACTRUNTIME_HOSTS", "further Host names to answer to, separated by commas"],
   ["--origins <list>", "ABSTRACTRUNTIME_ORIGINS", "origins of web pages that may call, separated by commas"],
+  [
+    "--attached",
+    "ABSTRACTRUNTIME_ATTACHED",
+    'for a program that starts a server for itself: write {"url": …} to stdout once it listens, stop when stdin ends',
+  ],
   ["--log-level <level>", "ABSTRACTRUNTIME_LOG_LEVEL", "what to log: trace, debug, info, warn, error, silent"],
 ] as const;
 

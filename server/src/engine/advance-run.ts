@@ -53,9 +53,12 @@ async function advanceOnce(context: EngineContext, entry: RunEntry): Promise<boo
     return true;
   } catch (error) {
     delete entry.state;
-    // Another server has the run: it goes on there.
-    if (error instanceof OwnedElsewhereError) return true;
-    if (error instanceof DomainError && error.reason === "RUN_UNKNOWN") return true;
+    // Another server has the run, and it goes on there; or it is gone.
+    const isUnknown = error instanceof DomainError && error.reason === "RUN_UNKNOWN";
+    if (error instanceof OwnedElsewhereError || isUnknown) {
+      context.workers.abandonHandler(entry.key);
+      return true;
+    }
     if (error instanceof DomainError && TRANSIENT.has(error.reason)) return false;
     return await failRun(context, entry, error);
   }

@@ -177,7 +177,7 @@ export async function adoptLeases(
       return isOld;
     }
     if (!heldTokens.has(token)) return true;
-    holdAdopted(leases, session, head, token);
+    holdAdopted(pool, leases, session, { head, token });
     return false;
   });
   for (const head of unknown) leases.take(tokenOfHead(pool, session, head));
@@ -194,8 +194,13 @@ function tokenOfHead(pool: WorkerPool, session: Session, head: JobHead): string 
   return leaseToken(pool, head, delivery === "at_most_once");
 }
 
-function holdAdopted(leases: LeaseKeeper, session: Session, head: JobHead, token: string): void {
-  const { tenantId, runId, idempotencyKey, leaseNo, attempt, timeoutMs, heartbeatTimeoutMs, state } = head;
+function holdAdopted(
+  { context }: WorkerPool,
+  leases: LeaseKeeper,
+  session: Session,
+  { head, token }: { head: JobHead; token: string },
+): void {
+  const { tenantId, runId, idempotencyKey, leaseNo, attempt, timeoutMs, heartbeatTimeoutMs, state, leaseTime } = head;
   const queue = queueText(head);
   session.inFlight.set(queue, (session.inFlight.get(queue) ?? 0) + 1);
   leases.hold(session, {
@@ -209,6 +214,7 @@ function holdAdopted(leases: LeaseKeeper, session: Session, head: JobHead, token
     timeoutMs,
     ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
     state: state === "running" ? "running" : "accepted",
+    ...(leaseTime === undefined ? {} : { elapsedMs: (context.clock.nowMicros() - epochMicrosOf(leaseTime)) / 1_000 }),
   });
 }
 

@@ -36,6 +36,8 @@ export type HandlerRuns = {
   taken(handlerRun: HandlerRun): void;
   /** The run was changed: a handler that was asked for before is of no use any more. */
   runMoved(key: RunKey, state: RunState): void;
+  /** The run is nobody's, or another server's. */
+  abandon(key: RunKey): void;
 };
 
 export function createHandlerRuns(options: {
@@ -96,5 +98,6 @@ export function createHandlerRuns(options: {
       const handlerRun = byRun.get(text)?.handlerRun;
       if (handlerRun !== undefined && handlerRun.request.seq <= state.seq) drop(text);
     },
+    abandon: (key) => drop(runKeyText(key)),
   };
 }

@@ -45,7 +45,10 @@ export type LeaseKeeper = {
 };
 
 export type NewHeldJob = Omit<HeldJob, "state" | "acceptBy" | "endBy" | "beatBy" | "isSettling" | "isPaused"> &
-  Partial<Pick<HeldJob, "state">>;
+  Partial<Pick<HeldJob, "state">> & {
+    /** How long ago a job that was accepted elsewhere was leased. */
+    elapsedMs?: number;
+  };
 
 export function createLeaseKeeper(
   pool: WorkerPool,
@@ -100,17 +103,16 @@ export function createLeaseKeeper(
 
   /** Stops the jobs that their run does not want any more, and tells the others whether it is paused. */
   function lookAt(text: string, run: RunState | undefined): void {
+    const attempts = new Map(
+      (run?.calls ?? []).flatMap((call) =>
+        call.outcome === undefined ? [[call.idempotency_key, call.attempt ?? 1] as const] : [],
+      ),
+    );
     for (const token of watches.get(text)?.tokens ?? []) {
       const entry = held.get(token);
       if (entry === undefined || entry.job.isSettling) continue;
       const { session, job } = entry;
-      const isWanted = run?.calls.some(
-        (call) =>
-          call.idempotency_key === job.idempotencyKey &&
-          call.outcome === undefined &&
-          (call.attempt ?? 1) === job.attempt,
-      );
-      if (isWanted !== true) {
+      if (attempts.get(job.idempotencyKey) !== job.attempt) {
         remove(session, job);
         session.link?.send({ type: "cancel", tokens: [token] });
       } else if (run!.paused !== job.isPaused) {
@@ -227,14 +229,14 @@ export function createLeaseKeeper(
   }
 
   return {
-    hold(session, facts) {
+    hold(session, { elapsedMs = 0, ...facts }) {
       const nowMs = pool.nowMs();
       const isAccepted = facts.state !== undefined && facts.state !== "offered";
       const job: HeldJob = {
         state: "offered",
         ...facts,
         acceptBy: nowMs + acceptMs,
-        endBy: isAccepted ? nowMs + facts.timeoutMs : Number.POSITIVE_INFINITY,
+        endBy: isAccepted ? nowMs + Math.max(facts.timeoutMs - elapsedMs, 0) : Number.POSITIVE_INFINITY,
         beatBy: isAccepted ? beatBy(nowMs, facts) : Number.POSITIVE_INFINITY,
         isSettling: false,
         isPaused: false,

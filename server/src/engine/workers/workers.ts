@@ -15,7 +15,7 @@ import {
 } from "../../store/contract.ts";
 import type { BlockedReason, Caller, WorkerConnection, WorkerHello, WorkerLink } from "../api.ts";
 import type { EngineContext } from "../context.ts";
-import { adoptLeases, connectWorker, endSession, type WorkerParts } from "./connect-worker.ts";
+import { adoptLeases, connectWorker, endSession, leaveSession, type WorkerParts } from "./connect-worker.ts";
 import { createDispatcher, type Reservation } from "./dispatch.ts";
 import { createHandlerRuns, type HandlerRun } from "./handler-runs.ts";
 import { createJobTimers } from "./job-timers.ts";
@@ -42,6 +42,8 @@ export type Workers = {
   /** The run as it was when its handler was asked for, if one is under way. */
   rememberedRun(key: RunKey): StoredRun | undefined;
   forgetRun(key: RunKey): void;
+  /** Another server has the run, or nobody: its handler is of no use here. */
+  abandonHandler(key: RunKey): void;
   /** What a handler gave is committed. */
   handlerTaken(handlerRun: HandlerRun): void;
   runMoved(key: RunKey, state: RunState): void;
@@ -105,7 +107,10 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
       if (session.link === undefined) {
         if (nowMs >= session.lostAt) endSession(parts, session);
       } else if (nowMs - session.heardAt >= settings.silenceMs) {
-        session.link.end(new DomainError("WORKER_SILENT", `The worker said nothing for ${settings.silenceMs} ms.`));
+        const { link } = session;
+        // Not when the stream is seen to end: what is written to a peer that takes nothing ends late.
+        leaveSession(parts, session, settings.reconnectMs);
+        link.end(new DomainError("WORKER_SILENT", `The worker said nothing for ${settings.silenceMs} ms.`));
       } else if (nowMs - session.pingedAt >= settings.pingMs) {
         session.pingedAt = nowMs;
         session.pingNo += 1;
@@ -179,6 +184,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
       const handlerRun = handlerRuns.get(key);
       if (handlerRun !== undefined) delete handlerRun.run;
     },
+    abandonHandler: handlerRuns.abandon,
     handlerTaken: handlerRuns.taken,
     runMoved: handlerRuns.runMoved,
     armTimer: timers.arm,

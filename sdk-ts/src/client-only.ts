@@ -1,0 +1,97 @@
+/** `@abstractruntime/sdk/client`: all of the SDK but tools and workers, and nothing of Node where a bundler resolves for browsers. */
+export {
+  type AwaitOptions,
+  Client,
+  type ClientOptions,
+  type ControlOptions,
+  type OutsideEvent,
+  type RespondOptions,
+  type StartOptions,
+} from "./client.ts";
+export type { ConnectedWorker, ConnectedWorkers } from "./connected-workers.ts";
+export type { CallOptions } from "./connection.ts";
+export {
+  type AnswerUserResult,
+  type AskUser,
+  type AskUserResult,
+  call,
+  type Custom,
+  type EmitEvent,
+  type EmitEventResult,
+  type FailureJson,
+  type Scope,
+  type ToolCall,
+  type ToolCallResult,
+  type ToolCalls,
+  type ToolCallsFrom,
+  type ToolCallsResult,
+  type WaitEvent,
+  type WaitEventResult,
+  type WaitUntil,
+  type WaitUntilResult,
+} from "./effects.ts";
+export {
+  ConnectionError,
+  type FieldProblem,
+  type RefusalCode,
+  type RefusalReason,
+  RefusedError,
+  RunCancelledError,
+  RunFailedError,
+} from "./errors.ts";
+export type { HandlerContext, HandlerFunction, HandlerInput } from "./handler.ts";
+export type { Json, JsonObject } from "./json.ts";
+export type { Ledger } from "./ledger.ts";
+export {
+  answerUser,
+  type Assign,
+  askUser,
+  assign,
+  type BuiltNode,
+  complete,
+  custom,
+  type Edge,
+  type EffectPolicy,
+  type EffectSettings,
+  emitEvent,
+  fail,
+  handler,
+  type HandlerNode,
+  type HandlerSettings,
+  type JobSettings,
+  type Next,
+  type Node,
+  type NodeSettings,
+  type PlainNode,
+  toolCalls,
+  waitEvent,
+  waitUntil,
+} from "./node.ts";
+export type { ListOptions } from "./pages.ts";
+export type { PathOf, ValueAt } from "./path.ts";
+export type { BlockedReason, Failure, Notice, NoticeKind, Run, RunReference, RunStatus, RunSummary } from "./run.ts";
+export type { RunFilter, RunOrderName, Runs } from "./runs.ts";
+export { type JsonSchema, jsonSchema, type Schema, type StandardSchema } from "./schema.ts";
+export {
+  ask,
+  callTools,
+  type Changes,
+  completeRun,
+  emit,
+  failRun,
+  type Follow,
+  goTo,
+  type PatchOp,
+  perform,
+  type StepPlan,
+  type StepPlanJson,
+  tell,
+  waitForEvent,
+  waitForTime,
+} from "./step-plan.ts";
+export type { RecordedPatchOp, StepRecord, StepStatus } from "./step-record.ts";
+export type { Wait, WaitReason } from "./wait.ts";
+export type { WaitFilter, Waits } from "./waits.ts";
+export type { Watch } from "./watch.ts";
+export { type Limits, workflow, type Workflow, type WorkflowOptions } from "./workflow.ts";
+export type { RegisteredWorkflow, Workflows } from "./workflows.ts";

@@ -1,0 +1,418 @@
+/** The client: registers workflows; starts, answers, watches and steers their runs. */
+import { ScopeSchema } from "@abstractruntime/proto/event_pb";
+import type { LimitsSchema } from "@abstractruntime/proto/limits_pb";
+import { type EmitEventRequest, RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
+import { WaitReason as WaitReasonNumber, WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
+import { addressesOfEnvironment } from "#transport";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Transport } from "@connectrpc/connect";
+import { v7 as uuidv7 } from "uuid";
+import { type ConnectedWorkers, createConnectedWorkers } from "./connected-workers.ts";
+import { type CallOptions, type Connection, createConnection } from "./connection.ts";
+import { asyncDispose } from "./dispose.ts";
+import { numberOf } from "./enum-names.ts";
+import { RefusedError, RunCancelledError, RunFailedError } from "./errors.ts";
+import { type Json, type JsonObject, jsonObjectOf, jsonOf, valueOfJson } from "./json.ts";
+import { createLedger, type Ledger } from "./ledger.ts";
+import { type Run, runOfMessage, type RunReference } from "./run.ts";
+import { createRuns, runIdOf, type Runs } from "./runs.ts";
+import { durationOf, timestampOf } from "./time.ts";
+import type { WaitReason } from "./wait.ts";
+import { createWaits, type Waits } from "./waits.ts";
+import type { Limits, Workflow } from "./workflow.ts";
+import { createWorkflows, type RegisteredWorkflow, type Workflows } from "./workflows.ts";
+
+export type ClientOptions = {
+  /** Where the servers are, as base URLs; servers are equal, and the next one is asked when one does not answer. Default: the environment
+   *  variable ABSTRACTRUNTIME_URL (separated by commas), else `http://127.0.0.1:7400`. */
+  addresses?: string | readonly string[] | undefined;
+  /** Who the client is: recorded with starts, answers, events and cancels, as claimed. Ids are never erased: no e-mail addresses. */
+  actorId?: string | undefined;
+  /** A transport of one's own, instead of the addresses. */
+  transport?: Transport | undefined;
+  /** How long a call may take with everything that is tried again. Default 30,000 ms. Waiting for a run does not count. */
+  deadlineMs?: number | undefined;
+  /** How long one attempt may take before the next server is asked. Default 10,000 ms. */
+  attemptTimeoutMs?: number | undefined;
+  /** How long a stream may say nothing before it is opened again; servers give a sign of life about every 10 s. Default 30,000 ms. */
+  silenceTimeoutMs?: number | undefined;
+};
+
+export type StartOptions = CallOptions & {
+  /** The id of the run. Default: a UUIDv7. A start with the id and request of an earlier one gives that run. */
+  runId?: string | undefined;
+  /** The group of runs that it belongs to: a conversation, say. */
+  sessionId?: string | undefined;
+  /** Names and values to find the run by; at most 64. */
+  labels?: Readonly<Record<string, string>> | undefined;
+  /** Each limit that is given replaces the workflow's. */
+  limits?: Limits | undefined;
+  /** Whether it starts paused. Default false. */
+  paused?: boolean | undefined;
+  /** When it takes its first step. Default: at once. */
+  startAt?: Date | string | undefined;
+  /** Default: the client's. */
+  actorId?: string | undefined;
+};
+
+export type AwaitOptions = CallOptions & {
+  /** The waits at which to return; the end always returns. None: only the end. Default: `user`, a question to a person. */
+  reasons?: readonly Exclude<WaitReason, "unknown">[] | undefined;
+  /** After which to return the run as it then is. Default: none. */
+  timeoutMs?: number | undefined;
+};
+
+export type RespondOptions = CallOptions & {
+  /** The id of the answer. Default: a UUIDv7. The same answer with the same id again gives the same reply. */
+  requestId?: string | undefined;
+  /** The wait that is answered. Default: the run's open question. */
+  waitId?: string | undefined;
+  /** Who answers. Default: the client's. */
+  actorId?: string | undefined;
+};
+
+export type OutsideEvent = {
+  name: string;
+  /** By which waits select the event: an order id, say. */
+  key?: string | undefined;
+  /** Any JSON. Default null. */
+  payload?: unknown;
+  /** By which the channel recognises the event when it comes again. Default: a UUIDv7. */
+  eventId?: string | undefined;
+  /** Who emits it. Default: the client's. */
+  actorId?: string | undefined;
+} & ( // How far it reaches.
+  | { runId: string; sessionId?: never; workflowId?: never; scope?: "run" }
+  | { sessionId: string; runId?: never; workflowId?: never; scope?: "session" }
+  | { workflowId: string; runId?: never; sessionId?: never; scope?: "workflow" }
+  | { scope: "global"; runId?: never; sessionId?: never; workflowId?: never }
+);
+
+export type ControlOptions = CallOptions & {
+  /** Why, for people who read the ledger; at most 1,024 characters. */
+  reason?: string | undefined;
+  /** Default: the client's. */
+  actorId?: string | undefined;
+};
+
+const DEFAULT_ADDRESS = "http://127.0.0.1:7400";
+/** How long one AwaitRun waits before the next; what lies between usually cuts idle calls later. */
+const AWAIT_ROUND_MS = 50_000;
+
+/**
+ * A client of one or several equal servers. It makes the ids of runs, answers and events itself, so that whatever the contract calls safe is sent
+ * again until the deadline without doing anything twice.
+ *
+ * Every call may throw `RefusedError` (the server's reasons), `ConnectionError` (no server answered in time) and the reason of its
+ * own signal; methods list the refusals that are theirs.
+ *
+ * `await using client = new Client()` closes it at the end of the block.
+ */
+export class Client implements AsyncDisposable {
+  readonly runs: Runs;
+  readonly waits: Waits;
+  readonly workflows: Workflows;
+  readonly ledger: Ledger;
+  readonly workers: ConnectedWorkers;
+  readonly #connection: Connection;
+  readonly #actorId: string;
+  readonly #registered = new WeakMap<Workflow, Promise<RegisteredWorkflow>>();
+
+  /** Connects with the first call.
+   *  @throws {TypeError} an address is no http or https URL */
+  constructor(options: ClientOptions = {}) {
+    this.#actorId = options.actorId ?? "";
+    this.#connection = createConnection({ ...options, addresses: addressesOf(options.addresses) });
+    const context = { connection: this.#connection, actorId: this.#actorId };
+    this.runs = createRuns(context);
+    this.waits = createWaits(context);
+    this.workflows = createWorkflows(context);
+    this.ledger = createLedger(context);
+    this.workers = createConnectedWorkers(context);
+  }
+
+  /** Registers a workflow, once for each client: further calls give the first reply.
+   *  @throws {RefusedError} WORKFLOW_INVALID, with every problem and its path */
+  async register(workflow: Workflow): Promise<RegisteredWorkflow> {
+    const known = this.#registered.get(workflow);
+    if (known !== undefined) return known;
+    const registering = this.workflows.register(workflow);
+    this.#registered.set(workflow, registering);
+    try {
+      return await registering;
+    } catch (error) {
+      this.#registered.delete(workflow);
+      throw error;
+    }
+  }
+
+  /** Starts a run, of exactly the version that `workflow` is (it is registered first), or of the workflow with this id.
+   *  @param options.version with an id. Default: the current one
+   *  @throws {RefusedError} VARS_INVALID, RUN_EXISTS, WORKFLOW_ARCHIVED, WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_INVALID */
+  async start<Vars, Output, StartVars>(
+    workflow: Workflow<Vars, Output, StartVars>,
+    vars: StartVars,
+    options?: StartOptions,
+  ): Promise<Run<Vars, Output>>;
+  async start(workflowId: string, vars?: object, options?: StartOptions & { version?: number }): Promise<Run>;
+  async start(
+    workflow: Workflow | string,
+    vars: unknown = {},
+    options: StartOptions & { version?: number } = {},
+  ): Promise<Run<unknown, unknown>> {
+    // Before anything is sent: these throw for what is no JSON.
+    const { signal, deadlineMs, limits, startAt } = options;
+    const facts = {
+      runId: options.runId ?? uuidv7(),
+      vars: jsonObjectOf(vars, "vars"),
+      sessionId: options.sessionId ?? "",
+      actorId: options.actorId ?? this.#actorId,
+      labels: { ...options.labels },
+      paused: options.paused ?? false,
+      ...(limits === undefined ? {} : { limits: limits satisfies MessageInitShape<typeof LimitsSchema> }),
+      ...(startAt === undefined ? {} : { startAt: timestampOf(startAt, "startAt") }),
+    };
+    const { workflowId, version } =
+      typeof workflow === "string"
+        ? { workflowId: workflow, version: options.version ?? 0 }
+        : await this.register(workflow);
+    const request = { ...facts, workflowId, version };
+    const call = { signal, deadlineMs, retry: true };
+    const reply = await this.#connection.unary(RuntimeService.method.startRun, request, call);
+    return runOfMessage(reply.run);
+  }
+
+  /** Starts a run, and gives it when it has ended or waits for a person. Its `status` says which.
+   *
+   *  ```ts
+   *  const run = await client.run(expense, { amount: 120 });
+   *  if (run.status === "waiting") await client.respond(run, "yes");
+   *  const { paid } = await client.result(run);
+   *  ```
+   *
+   *  Its `reasons` and `timeoutMs` are those of `awaitRun`.
+   *  @throws {RefusedError} as `start` */
+  async run<Vars, Output, StartVars>(
+    workflow: Workflow<Vars, Output, StartVars>,
+    vars: StartVars,
+    options?: StartOptions & AwaitOptions,
+  ): Promise<Run<Vars, Output>>;
+  async run(
+    workflowId: string,
+    vars?: object,
+    options?: StartOptions & AwaitOptions & { version?: number },
+  ): Promise<Run>;
+  async run(
+    workflow: Workflow | string,
+    vars: object = {},
+    options: StartOptions & AwaitOptions & { version?: number } = {},
+  ): Promise<Run<unknown, unknown>> {
+    const run =
+      typeof workflow === "string"
+        ? await this.start(workflow, vars, options)
+        : await this.start(workflow, vars, options);
+    return isAtRest(run, options.reasons ?? ["user"]) ? run : this.#awaitRun(run.runId, options);
+  }
+
+  /** Gives a run when it has ended or waits for a person, or after `timeoutMs` as it then is.
+   *  @throws {RefusedError} RUN_UNKNOWN */
+  async awaitRun<Output = Json>(
+    run: string | RunReference<Output>,
+    options: AwaitOptions = {},
+  ): Promise<Run<JsonObject, Output>> {
+    return this.#awaitRun<JsonObject, Output>(runIdOf(run), options);
+  }
+
+  /** The output of a run, when it has ended. A run that waits for a person is waited for, too.
+   *  @throws {RunFailedError} it ended FAILED
+   *  @throws {RunCancelledError} it was cancelled
+   *  @throws {RefusedError} RUN_UNKNOWN */
+  async result<Output = Json>(run: string | RunReference<Output>, options: CallOptions = {}): Promise<Output> {
+    const ended = await this.#awaitRun<JsonObject, Output>(runIdOf(run), { ...options, reasons: [] });
+    switch (ended.status) {
+      case "completed":
+        return ended.output;
+      case "failed":
+        throw new RunFailedError(ended.runId, ended.error);
+      case "cancelled":
+        throw new RunCancelledError(ended.runId);
+      case "running":
+      case "waiting":
+        throw new Error(`run ${ended.runId} has not ended`);
+    }
+  }
+
+  /** Answers the question that a run asks a person: the payload is `{ answer }`. Gives the run as it is when the answer is taken; it goes on
+   *  from there (`awaitRun`, `result`).
+   *  @param answer any JSON: one of the question's choices, or what its schema takes
+   *  @throws {RefusedError} RUN_NOT_WAITING if it asks nothing, RUN_ENDED, ANSWER_INVALID, WAIT_ALREADY_ANSWERED, RUN_UNKNOWN */
+  async respond<Output = Json>(
+    run: string | RunReference<Output>,
+    answer: unknown,
+    options: RespondOptions = {},
+  ): Promise<Run<JsonObject, Output>> {
+    const { signal, deadlineMs, requestId = uuidv7(), actorId = this.#actorId } = options;
+    const runId = runIdOf(run);
+    const payload = valueOfJson({ answer: jsonOf(answer) });
+    const waitId = options.waitId ?? (await this.#openQuestion(runId, { signal, deadlineMs }));
+    const request = { runId, waitId, payload, requestId, actorId };
+    const call = { signal, deadlineMs, retry: true };
+    const reply = await this.#connection.unary(RuntimeService.method.resumeRun, request, call);
+    return runOfMessage(reply.run);
+  }
+
+  /** Emits an event to one run, the runs of a session or a workflow, or all (`scope: "global"`).
+   *
+   *  `client.emit({ name: "order.paid", workflowId: "order", key: "A-17", payload: { amount: 12 } })`
+   *  @returns its id, and how many waits had taken it so far
+   *  @throws {RefusedError} RUN_UNKNOWN, RUN_ENDED, WORKFLOW_UNKNOWN */
+  async emit(event: OutsideEvent, options: CallOptions = {}): Promise<{ eventId: string; delivered: number }> {
+    const request = {
+      name: event.name,
+      scope: numberOf(ScopeSchema, scopeOf(event)),
+      target: targetOf(event),
+      key: event.key ?? "",
+      payload: valueOfJson(event.payload === undefined ? null : jsonOf(event.payload)),
+      eventId: event.eventId ?? uuidv7(),
+      actorId: event.actorId ?? this.#actorId,
+    };
+    const reply = await this.#connection.unary(RuntimeService.method.emitEvent, request, { ...options, retry: true });
+    return { eventId: reply.eventId, delivered: reply.delivered };
+  }
+
+  /** Cancels a run: its `onCancel` runs, and it ends CANCELLED. One that has ended is given as it is.
+   *  @throws {RefusedError} RUN_UNKNOWN */
+  async cancel<Output = Json>(
+    run: string | RunReference<Output>,
+    { reason = "", actorId = this.#actorId, ...options }: ControlOptions = {},
+  ): Promise<Run<JsonObject, Output>> {
+    const request = { runId: runIdOf(run), reason, actorId };
+    const reply = await this.#connection.unary(RuntimeService.method.cancelRun, request, { ...options, retry: true });
+    return runOfMessage(reply.run);
+  }
+
+  /** Pauses a run: it takes no further step, its timers stand still, events and answers are kept.
+   *  @throws {RefusedError} RUN_UNKNOWN, RUN_ENDED */
+  async pause<Output = Json>(
+    run: string | RunReference<Output>,
+    { reason = "", actorId = this.#actorId, ...options }: ControlOptions = {},
+  ): Promise<Run<JsonObject, Output>> {
+    const request = { runId: runIdOf(run), reason, actorId };
+    const reply = await this.#connection.unary(RuntimeService.method.pauseRun, request, { ...options, retry: true });
+    return runOfMessage(reply.run);
+  }
+
+  /** Lets a paused run go on.
+   *  @throws {RefusedError} RUN_UNKNOWN, RUN_NOT_PAUSED */
+  async unpause<Output = Json>(
+    run: string | RunReference<Output>,
+    { actorId = this.#actorId, ...options }: Omit<ControlOptions, "reason"> = {},
+  ): Promise<Run<JsonObject, Output>> {
+    let mayBeDone = false;
+    const onUnknownOutcome = (): void => {
+      mayBeDone = true;
+    };
+    const request = { runId: runIdOf(run), actorId };
+    try {
+      const call = { ...options, retry: true, onUnknownOutcome };
+      const reply = await this.#connection.unary(RuntimeService.method.unpauseRun, request, call);
+      return runOfMessage(reply.run);
+    } catch (error) {
+      // The contract: after a first try that was lost, RUN_NOT_PAUSED may say that it was done.
+      if (!(mayBeDone && error instanceof RefusedError && error.reason === "RUN_NOT_PAUSED")) throw error;
+      return this.runs.get(run, options);
+    }
+  }
+
+  /** Does now what is due for a run. A paused one takes up to `maxSteps` steps and stays paused. Not sent again by itself: a paused run
+   *  might step twice.
+   *  @param options.maxSteps default 1, at most 1,000
+   *  @throws {RefusedError} RUN_UNKNOWN, RUN_ENDED */
+  async tick<Output = Json>(
+    run: string | RunReference<Output>,
+    { maxSteps = 1, ...options }: CallOptions & { maxSteps?: number } = {},
+  ): Promise<Run<JsonObject, Output>> {
+    const request = { runId: runIdOf(run), maxSteps };
+    const reply = await this.#connection.unary(RuntimeService.method.tickRun, request, { ...options, retry: false });
+    return runOfMessage(reply.run);
+  }
+
+  /** Ends the calls that are under way with a ConnectionError, and the watches without one. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  async [asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  async #openQuestion(runId: string, options: CallOptions): Promise<string> {
+    const run = await this.runs.get(runId, options);
+    if (run.status === "waiting" && run.waiting.reason === "user") return run.waiting.waitId;
+    const hasEnded = run.status !== "running" && run.status !== "waiting";
+    const reason = hasEnded ? "RUN_ENDED" : "RUN_NOT_WAITING";
+    throw new RefusedError(reason, `run ${runId} asks nothing: it is ${run.status}`, {
+      code: "failed_precondition",
+      metadata: { run_id: runId, status: run.status },
+    });
+  }
+
+  async #awaitRun<Vars, Output>(
+    runId: string,
+    { reasons = ["user"], timeoutMs = Infinity, signal, deadlineMs }: AwaitOptions,
+  ): Promise<Run<Vars, Output>> {
+    const endsAt = performance.now() + timeoutMs;
+    const numbers = reasons.map((reason) => numberOf(WaitReasonSchema, reason));
+    // In a request no reason means three of them, so one that the run does not wait for stands for none.
+    let noReason: WaitReasonNumber = WaitReasonNumber.JOB;
+    for (;;) {
+      const waitMs = Math.max(0, Math.min(AWAIT_ROUND_MS, endsAt - performance.now()));
+      const asked: WaitReasonNumber[] = numbers.length === 0 ? [noReason] : numbers;
+      const run = await this.#awaitOnce<Vars, Output>(runId, asked, waitMs, { signal, deadlineMs });
+      if (isAtRest(run, reasons) || performance.now() >= endsAt) return run;
+      const waitsForJob = run.status === "waiting" && run.waiting.reason === "job";
+      noReason = waitsForJob ? WaitReasonNumber.SUBWORKFLOW : WaitReasonNumber.JOB;
+    }
+  }
+
+  async #awaitOnce<Vars, Output>(
+    runId: string,
+    reasons: WaitReasonNumber[],
+    waitMs: number,
+    options: CallOptions,
+  ): Promise<Run<Vars, Output>> {
+    const request = { runId, reasons, timeout: durationOf(waitMs) };
+    const call = { ...options, retry: true, serverWaitMs: waitMs };
+    const reply = await this.#connection.unary(RuntimeService.method.awaitRun, request, call);
+    return runOfMessage(reply.run);
+  }
+}
+
+function isAtRest(run: Run<unknown, unknown>, reasons: readonly WaitReason[]): boolean {
+  if (run.status === "waiting") return reasons.includes(run.waiting.reason);
+  return run.status !== "running";
+}
+
+function scopeOf({ runId, sessionId, workflowId }: OutsideEvent): string {
+  if (runId !== undefined) return "run";
+  if (sessionId !== undefined) return "session";
+  return workflowId === undefined ? "global" : "workflow";
+}
+
+function targetOf({ runId, sessionId, workflowId }: OutsideEvent): EmitEventRequest["target"] {
+  if (runId !== undefined) return { case: "runId", value: runId };
+  if (sessionId !== undefined) return { case: "sessionId", value: sessionId };
+  return workflowId === undefined ? { case: undefined } : { case: "workflowId", value: workflowId };
+}
+
+function addressesOf(given: ClientOptions["addresses"]): string[] {
+  const listed = given ?? (addressesOfEnvironment() || DEFAULT_ADDRESS);
+  const addresses = typeof listed === "string" ? listed.split(",").map((address) => address.trim()) : [...listed];
+  for (const address of addresses) {
+    const protocol = URL.canParse(address) ? new URL(address).protocol : "";
+    if (protocol !== "http:" && protocol !== "https:") {
+      throw new TypeError(`${JSON.stringify(address)} is no http or https URL of a server`);
+    }
+  }
+  return addresses;
+}

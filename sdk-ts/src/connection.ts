@@ -1,0 +1,309 @@
+/**
+ * Calls to one of several servers. Servers are equal, so a call that one of them does not answer goes to the next.
+ *
+ * A call is sent again only if the contract calls its retry safe. Then everything that may pass by itself is tried again until the
+ * deadline: connections that break, servers that stop, databases that are away, contention, overload. Other refusals are thrown at once.
+ */
+import { createAddressTransport } from "#transport";
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { ConnectionError, isRefusal, RefusedError, refusalOf, type RefusalReason } from "./errors.ts";
+
+export type CallOptions = {
+  /** Gives the call up, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** How long the call may take with everything that is tried again, in milliseconds. Default: the client's. */
+  deadlineMs?: number | undefined;
+};
+
+export type UnaryOptions = CallOptions & {
+  /** Whether the contract says `Retry: safe` of this request. */
+  retry: boolean;
+  /** How long the server itself may wait before it answers. Comes on top of the deadline. */
+  serverWaitMs?: number;
+  /** Told when an attempt ended of which nobody knows what it did. */
+  onUnknownOutcome?: () => void;
+};
+
+export type FollowOptions = {
+  signal: AbortSignal;
+  /** Whether the stream has no end of its own, so that an end without an error is one that broke. */
+  endless: boolean;
+};
+
+export type Connection = {
+  /** @throws {RefusedError | ConnectionError} or the signal's reason */
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: UnaryOptions,
+  ): Promise<MessageShape<O>>;
+  /** The messages of a stream, opened again for ever when it breaks, each time with what `request` then gives. Ends when the server ends it
+   *  without an error.
+   *  @throws {RefusedError | ConnectionError} or the signal's reason */
+  follow<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: () => MessageInitShape<I>,
+    options: FollowOptions,
+  ): AsyncGenerator<MessageShape<O>>;
+  /** Whether it was closed. */
+  isClosed(): boolean;
+  /** Ends all calls. */
+  close(): void;
+};
+
+export type ConnectionOptions = {
+  /** Base URLs; at least one. */
+  addresses: readonly string[];
+  /** Used instead of the addresses. */
+  transport?: Transport | undefined;
+  deadlineMs?: number | undefined;
+  attemptTimeoutMs?: number | undefined;
+  silenceTimeoutMs?: number | undefined;
+};
+
+/** Long enough for a server to be restarted or a database to fail over, short enough for a person who looks on. */
+const DEADLINE_MS = 30_000;
+/** A server answers within milliseconds; one that takes this long is away, or its network is. */
+const ATTEMPT_TIMEOUT_MS = 10_000;
+/** Servers give a sign of life about every 10 s. */
+const SILENCE_TIMEOUT_MS = 30_000;
+/** Pauses between attempts double from the first to the longest; the real one is anything up to it, so that clients that failed together do not
+ *  come back together. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
+/** What a server's own delay is stretched by, at most. */
+const DELAY_SPREAD = 0.2;
+
+/** Refusals that pass by themselves. Of these another server may know nothing: */
+const PASSING_HERE: ReadonlySet<RefusalReason> = new Set(["SHUTTING_DOWN", "DATABASE_UNAVAILABLE", "STREAM_TOO_SLOW"]);
+/** And these are about the run or the load: */
+const PASSING: ReadonlySet<RefusalReason> = new Set(["TRANSITION_CONFLICT", "OVERLOADED"]);
+
+/** What a broken connection looks like, if no server says that it is a refusal. */
+const BROKEN: ReadonlySet<Code> = new Set([
+  Code.Unavailable,
+  Code.Aborted,
+  Code.Canceled,
+  Code.DeadlineExceeded,
+  Code.Unknown,
+]);
+/** Codes of node:net for connections that were never made. */
+const NEVER_CONNECTED = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
+/** A chain of causes is a few errors long. */
+const CAUSES_MAX = 8;
+
+type Failure = {
+  /** What to throw if there is no further attempt. */
+  error: RefusedError | ConnectionError;
+  passes: boolean;
+  /** Whether another server may do better. */
+  moves: boolean;
+  /** Whether the request cannot have reached a server. */
+  neverSent: boolean;
+  /** Whether the request may have been carried out all the same. */
+  outcomeUnknown: boolean;
+};
+
+export function createConnection(options: ConnectionOptions): Connection {
+  const { addresses, deadlineMs = DEADLINE_MS, attemptTimeoutMs = ATTEMPT_TIMEOUT_MS } = options;
+  const { silenceTimeoutMs = SILENCE_TIMEOUT_MS } = options;
+  const targets =
+    options.transport === undefined
+      ? addresses.map(createAddressTransport)
+      : [{ transport: options.transport, close: () => undefined }];
+  if (targets.length === 0) throw new TypeError("a client needs at least one address");
+  const closing = new AbortController();
+  let current = 0;
+
+  const leave = (index: number): void => {
+    if (current === index) current = (index + 1) % targets.length;
+  };
+  const transportAt = (index: number): Transport => targets[index]!.transport;
+  const failureOf = (cause: unknown): Failure => classify(cause, addresses);
+  const pauseMs = (failure: Failure, failures: number): number => {
+    const { error } = failure;
+    if (error instanceof RefusedError && error.retryAfterMs !== undefined) {
+      return error.retryAfterMs * (1 + Math.random() * DELAY_SPREAD);
+    }
+    // Every server is asked once before anyone waits.
+    if (failure.moves && failures < targets.length) return 0;
+    const rounds = Math.floor(failures / targets.length);
+    return Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(rounds, 16));
+  };
+
+  return {
+    async unary(method, request, { retry, signal, serverWaitMs = 0, onUnknownOutcome, ...call }) {
+      const endsAt = performance.now() + (call.deadlineMs ?? deadlineMs) + serverWaitMs;
+      const link = linkSignals(signal, closing.signal);
+      try {
+        for (let failures = 1; ; failures++) {
+          link.signal.throwIfAborted();
+          const index = current;
+          const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs + serverWaitMs, endsAt - performance.now()));
+          try {
+            const reply = await transportAt(index).unary(method, link.signal, timeoutMs, undefined, request);
+            return reply.message;
+          } catch (cause) {
+            link.signal.throwIfAborted();
+            const failure = failureOf(cause);
+            if (failure.outcomeUnknown) onUnknownOutcome?.();
+            if (failure.moves) leave(index);
+            // A request that never left is not sent again: it is sent.
+            const isAllowed = retry || (failure.neverSent && failures < targets.length);
+            const pause = pauseMs(failure, failures);
+            if (!failure.passes || !isAllowed || performance.now() + pause >= endsAt) throw failure.error;
+            await elapsed(pause, link.signal);
+          }
+        }
+      } finally {
+        link.unlink();
+      }
+    },
+
+    async *follow(method, request, { signal, endless }) {
+      const link = linkSignals(signal, closing.signal);
+      try {
+        for (let failures = 1; ; failures++) {
+          const index = current;
+          try {
+            for await (const message of attempt(transportAt(index), method, request(), link.signal, silenceTimeoutMs)) {
+              failures = 0;
+              yield message;
+            }
+            link.signal.throwIfAborted();
+            if (!endless) return;
+            throw new ConnectError("the stream was ended", Code.Unavailable);
+          } catch (cause) {
+            link.signal.throwIfAborted();
+            const failure = failureOf(cause);
+            if (!failure.passes) throw failure.error;
+            if (failure.moves) leave(index);
+            await elapsed(pauseMs(failure, Math.max(failures, 1)), link.signal);
+          }
+        }
+      } finally {
+        link.unlink();
+      }
+    },
+
+    isClosed: () => closing.signal.aborted,
+
+    close() {
+      closing.abort(new ConnectionError("the client is closed", addresses));
+      for (const target of targets) target.close();
+    },
+  };
+}
+
+/** One stream, until it ends, or says nothing for too long. Time in which the caller does not ask for more does not count. */
+async function* attempt<I extends DescMessage, O extends DescMessage>(
+  transport: Transport,
+  method: DescMethodServerStreaming<I, O>,
+  request: MessageInitShape<I>,
+  signal: AbortSignal,
+  silenceTimeoutMs: number,
+): AsyncGenerator<MessageShape<O>> {
+  const hangUp = new AbortController();
+  const link = linkSignals(signal, hangUp.signal);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const arm = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => hangUp.abort(), silenceTimeoutMs);
+  };
+  try {
+    arm();
+    const stream = await transport.stream(method, link.signal, undefined, undefined, only(request));
+    for await (const message of stream.message) {
+      clearTimeout(timer);
+      yield message;
+      arm();
+    }
+  } finally {
+    clearTimeout(timer);
+    hangUp.abort();
+    link.unlink();
+  }
+}
+
+async function* only<T>(item: T): AsyncGenerator<T> {
+  yield item;
+}
+
+function classify(cause: unknown, addresses: readonly string[]): Failure {
+  const error = ConnectError.from(cause);
+  if (isRefusal(error)) {
+    const refusal = refusalOf(error);
+    const moves = PASSING_HERE.has(refusal.reason);
+    return {
+      error: refusal,
+      passes: moves || PASSING.has(refusal.reason),
+      moves,
+      neverSent: false,
+      outcomeUnknown: refusal.reason === "DATABASE_UNAVAILABLE",
+    };
+  }
+  if (!isBroken(error)) {
+    return { error: refusalOf(error), passes: false, moves: false, neverSent: false, outcomeUnknown: true };
+  }
+  const neverSent = causesOf(error).some((each) => NEVER_CONNECTED.has(String((each as { code?: unknown }).code)));
+  return {
+    error: new ConnectionError(`no answer from ${addresses.join(", ")}: ${error.rawMessage}`, addresses, {
+      cause: error,
+    }),
+    passes: true,
+    moves: true,
+    neverSent,
+    outcomeUnknown: !neverSent,
+  };
+}
+
+/** A server's own INTERNAL has no cause here; a stream that broke has one, or the words of the transport. */
+function isBroken(error: ConnectError): boolean {
+  if (error.code !== Code.Internal) return BROKEN.has(error.code);
+  return error.cause !== undefined || /^(?:http\/2|protocol error)/.test(error.rawMessage);
+}
+
+function causesOf(error: unknown): object[] {
+  const causes: object[] = [];
+  for (let each = error; each instanceof Error && causes.length < CAUSES_MAX; each = each.cause) causes.push(each);
+  return causes;
+}
+
+type Link = { signal: AbortSignal; unlink(): void };
+
+/** Aborts with the first of the two. Not AbortSignal.any: a client's own signal lives long, and each call would stay with it. */
+function linkSignals(...signals: (AbortSignal | undefined)[]): Link {
+  const controller = new AbortController();
+  const sources = signals.filter((signal) => signal !== undefined);
+  const abort = (): void => controller.abort(sources.find((source) => source.aborted)?.reason);
+  for (const source of sources) source.addEventListener("abort", abort, { once: true });
+  if (sources.some((source) => source.aborted)) abort();
+  return {
+    signal: controller.signal,
+    unlink: () => {
+      for (const source of sources) source.removeEventListener("abort", abort);
+    },
+  };
+}
+
+/** @throws the signal's reason */
+function elapsed(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      if (signal.aborted) reject(signal.reason as Error);
+      else resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end, { once: true });
+    if (signal.aborted) end();
+  });
+}

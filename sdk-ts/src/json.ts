@@ -1,0 +1,110 @@
+/** JSON as callers see it: plain values, never google.protobuf messages. */
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { NullValue, type Value } from "@bufbuild/protobuf/wkt";
+
+export type { JsonObject } from "@bufbuild/protobuf";
+
+/** Any JSON value. */
+export type Json = JsonValue;
+
+/** Levels that are read before a value is taken for one that contains itself: twice what the contract lets pass. */
+const LEVELS_MAX = 64;
+
+/** The JSON of a value: members that are `undefined` are left out, `toJSON` (dates, URLs) is honoured, `-0` is 0.
+ *  @throws {TypeError} for what JSON has no words for: NaN, bigint, functions, symbols, holes in lists, cycles; the message names
+ *  the place as a JSON Pointer */
+export function jsonOf(value: unknown): Json {
+  return readJson(value, { pointer: "", level: 0 });
+}
+
+/** The same for a value that must be an object.
+ *  @throws {TypeError} */
+export function jsonObjectOf(value: unknown, what: string): JsonObject {
+  const json = jsonOf(value);
+  if (isJsonObject(json)) return json;
+  throw new TypeError(`${what} must be a JSON object`);
+}
+
+function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+type Place = { pointer: string; level: number };
+
+function readJson(value: unknown, place: Place): Json {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value;
+    case "number":
+      if (!Number.isFinite(value)) throw notJson(`the number ${value}`, place);
+      return value === 0 ? 0 : value;
+    case "object":
+      return value === null ? null : readContainer(value, place);
+    case "undefined":
+    case "bigint":
+    case "function":
+    case "symbol":
+      throw notJson(`a value of type ${typeof value}`, place);
+  }
+}
+
+function readContainer(value: object, place: Place): Json {
+  if (place.level >= LEVELS_MAX) throw notJson(`more than ${LEVELS_MAX} levels`, place);
+  const within = (key: string | number): Place => ({
+    pointer: `${place.pointer}/${escapeSegment(String(key))}`,
+    level: place.level + 1,
+  });
+  if ("toJSON" in value && typeof value.toJSON === "function") {
+    return readJson((value as { toJSON(): unknown }).toJSON(), { ...place, level: place.level + 1 });
+  }
+  if (Array.isArray(value)) return Array.from(value, (item: unknown, index) => readJson(item, within(index)));
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  return Object.fromEntries(entries.map(([key, member]) => [key, readJson(member, within(key))]));
+}
+
+function notJson(what: string, { pointer }: Place): TypeError {
+  return new TypeError(`${what} is no JSON${pointer === "" ? "" : `: ${pointer}`}`);
+}
+
+/** One name of a JSON Pointer (RFC 6901). */
+export function escapeSegment(segment: string): string {
+  return segment.replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
+/** google.protobuf.Value of a JSON value. */
+export function valueOfJson(json: Json): Value {
+  return { $typeName: "google.protobuf.Value", kind: kindOf(json) };
+}
+
+function kindOf(json: Json): Value["kind"] {
+  if (typeof json === "string") return { case: "stringValue", value: json };
+  if (typeof json === "number") return { case: "numberValue", value: json };
+  if (typeof json === "boolean") return { case: "boolValue", value: json };
+  if (json === null) return { case: "nullValue", value: NullValue.NULL_VALUE };
+  if (Array.isArray(json)) {
+    return { case: "listValue", value: { $typeName: "google.protobuf.ListValue", values: json.map(valueOfJson) } };
+  }
+  const fields = Object.fromEntries(Object.entries(json).map(([key, member]) => [key, valueOfJson(member)]));
+  return { case: "structValue", value: { $typeName: "google.protobuf.Struct", fields } };
+}
+
+/** The JSON of a google.protobuf.Value; null if there is none. */
+export function jsonOfValue(value: Value | undefined): Json {
+  const kind = value?.kind;
+  switch (kind?.case) {
+    case "structValue":
+      return Object.fromEntries(
+        Object.entries(kind.value.fields).map(([key, member]) => [key, jsonOfValue(member)] as const),
+      );
+    case "listValue":
+      return kind.value.values.map(jsonOfValue);
+    case "numberValue":
+    case "stringValue":
+    case "boolValue":
+      return kind.value;
+    case "nullValue":
+    case undefined:
+      return null;
+  }
+}

@@ -1,0 +1,64 @@
+/** Places in vars, as the graph writes them: names separated by dots, such as `order.payment`. */
+import type { Json } from "./json.ts";
+import { escapeSegment } from "./json.ts";
+
+/** The paths into a type of vars, to a depth of five names; any text where the type does not say its names. */
+export type PathOf<T> = PathWithin<T, []>;
+
+type PathWithin<T, Depth extends unknown[]> = Depth["length"] extends 5
+  ? never
+  : unknown extends T
+    ? string
+    : T extends readonly unknown[]
+      ? never
+      : T extends object
+        ? string extends keyof T
+          ? string
+          : {
+              [K in keyof T & string]-?: K | `${K}.${PathWithin<NonNullable<T[K]>, [...Depth, unknown]>}`;
+            }[keyof T & string]
+        : never;
+
+/** What stands at a path: its type without `undefined`, JSON where the type does not say its names. */
+export type ValueAt<T, Path extends string> = unknown extends T
+  ? Json
+  : Path extends keyof T
+    ? Exclude<T[Path], undefined>
+    : Path extends `${infer Name}.${infer Rest}`
+      ? Name extends keyof T
+        ? ValueAt<NonNullable<T[Name]>, Rest>
+        : Json
+      : Json;
+
+/** A type whose lists may be read-only, as literals are. */
+export type Given<T> = T extends readonly (infer Item)[]
+  ? readonly Given<Item>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Given<T[K]> }
+    : T;
+
+/** What one may be: the value, or a template that gives it. Nothing looks into templates at compile time. */
+export type Templated<T> =
+  | `${string}\${${string}`
+  | (T extends readonly (infer Item)[]
+      ? readonly Templated<Item>[]
+      : T extends object
+        ? { readonly [K in keyof T]: Templated<T[K]> }
+        : T);
+
+/** 1 to 32 names of letters, digits, `_` and `-`, by the contract. */
+const PATH = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,31}$/;
+
+/** The JSON Pointer of a dotted path.
+ *  @throws {TypeError} */
+export function pointerOf(path: string): string {
+  if (!PATH.test(path)) {
+    throw new TypeError(
+      `${JSON.stringify(path)} is no path in vars: names of letters, digits, _ and -, separated by dots`,
+    );
+  }
+  return path
+    .split(".")
+    .map((name) => `/${escapeSegment(name)}`)
+    .join("");
+}

@@ -1,0 +1,155 @@
+/** `client.runs`: reads, lists and watches runs. */
+import { NoticeKindSchema } from "@abstractruntime/proto/notice_pb";
+import { RunOrder, RunStatusSchema, type RunFilterSchema, RunView } from "@abstractruntime/proto/run_pb";
+import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
+import { WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { CallOptions } from "./connection.ts";
+import type { ClientContext } from "./context.ts";
+import { numberOf } from "./enum-names.ts";
+import { RefusedError } from "./errors.ts";
+import type { Json, JsonObject } from "./json.ts";
+import { itemsOf, type ListOptions } from "./pages.ts";
+import {
+  type Notice,
+  type NoticeKind,
+  noticeOfMessage,
+  type Run,
+  runOfMessage,
+  type RunReference,
+  type RunStatus,
+  type RunSummary,
+  summaryOfMessage,
+} from "./run.ts";
+import { timestampOf } from "./time.ts";
+import type { WaitReason } from "./wait.ts";
+import { createWatch, type Watch } from "./watch.ts";
+
+/** Which runs. Every member that is given must match. */
+export type RunFilter = {
+  workflowId?: string | undefined;
+  /** Needs `workflowId`. */
+  version?: number | undefined;
+  /** Any of these. */
+  statuses?: readonly RunStatus[] | undefined;
+  sessionId?: string | undefined;
+  /** Who started the run. */
+  actorId?: string | undefined;
+  parentRunId?: string | undefined;
+  rootRunId?: string | undefined;
+  labels?: Readonly<Record<string, string>> | undefined;
+  paused?: boolean | undefined;
+  /** What the run waits for: any of these. */
+  waitingReasons?: readonly Exclude<WaitReason, "unknown">[] | undefined;
+  /** Started at or after. */
+  createTimeAfter?: Date | string | undefined;
+  /** Started before. */
+  createTimeBefore?: Date | string | undefined;
+};
+
+export type RunOrderName = "newest" | "oldest" | "last-changed";
+
+export type Runs = {
+  /** @throws {RefusedError} RUN_UNKNOWN */
+  get<Output = Json>(run: string | RunReference<Output>, options?: CallOptions): Promise<Run<JsonObject, Output>>;
+  /** The runs that match, as they are when their page is read. Default order: the newest first. */
+  list(filter?: RunFilter, options?: ListOptions & { order?: RunOrderName }): AsyncIterable<RunSummary>;
+  /** What happens to the runs that match, from now on, or from a cursor. The reader is told by CURSOR_EXPIRED if what the cursor
+   *  points at is not kept any more.
+   *  @param options.kinds default: all
+   *  @param options.cursor of the last notice seen; `beginning` is everything that is kept */
+  watch(
+    filter?: RunFilter,
+    options?: { kinds?: readonly Exclude<NoticeKind, "unknown">[]; cursor?: string; signal?: AbortSignal },
+  ): Watch<Notice>;
+  /** Deletes a run that has ended, with its ledger. Its id is never used again.
+   *  @throws {RefusedError} RUN_UNKNOWN, RUN_NOT_ENDED */
+  delete(run: string | RunReference, options?: CallOptions): Promise<void>;
+};
+
+const ORDERS: Readonly<Record<RunOrderName, RunOrder>> = {
+  newest: RunOrder.CREATE_TIME_DESC,
+  oldest: RunOrder.CREATE_TIME_ASC,
+  "last-changed": RunOrder.UPDATE_TIME_DESC,
+};
+
+export function createRuns({ connection }: ClientContext): Runs {
+  return {
+    async get<Output>(run: string | RunReference<Output>, options: CallOptions = {}) {
+      const request = { runId: runIdOf(run), view: RunView.FULL };
+      const reply = await connection.unary(RuntimeService.method.getRun, request, { ...options, retry: true });
+      return runOfMessage<JsonObject, Output>(reply.run);
+    },
+
+    list(filter = {}, { order = "newest", pageSize = 0, ...options } = {}) {
+      const request = { filter: filterMessage(filter), order: ORDERS[order], pageSize };
+      return itemsOf(async (pageToken) => {
+        const list = RuntimeService.method.listRuns;
+        const reply = await connection.unary(list, { ...request, pageToken }, { ...options, retry: true });
+        return { items: reply.runs.map(summaryOfMessage), nextPageToken: reply.nextPageToken };
+      });
+    },
+
+    watch(filter = {}, { kinds = [], cursor = "", signal } = {}) {
+      const request = {
+        filter: filterMessage(filter),
+        kinds: kinds.map((kind) => numberOf(NoticeKindSchema, kind)),
+      };
+      let position = cursor;
+      return createWatch<Notice>(
+        async function* notices(leaving, onOpen) {
+          const messages = connection.follow(
+            RuntimeService.method.watchRuns,
+            () => ({ ...request, cursor: position }),
+            { signal: leaving, endless: true },
+          );
+          for await (const message of messages) {
+            position = message.cursor;
+            onOpen();
+            if (message.event.case !== "notice") continue;
+            const notice = noticeOfMessage(message.event.value, message.cursor);
+            if (notice !== undefined) yield notice;
+          }
+        },
+        { signal, isClosed: connection.isClosed },
+      );
+    },
+
+    async delete(run, options = {}) {
+      let mayBeDone = false;
+      const onUnknownOutcome = (): void => {
+        mayBeDone = true;
+      };
+      const request = { runId: runIdOf(run) };
+      try {
+        const call = { ...options, retry: true, onUnknownOutcome };
+        await connection.unary(RuntimeService.method.deleteRun, request, call);
+      } catch (error) {
+        // The contract: after a first try that was lost, RUN_UNKNOWN says that it was done.
+        if (!(mayBeDone && error instanceof RefusedError && error.reason === "RUN_UNKNOWN")) throw error;
+      }
+    },
+  };
+}
+
+export function runIdOf(run: string | RunReference): string {
+  return typeof run === "string" ? run : run.runId;
+}
+
+export function filterMessage(filter: RunFilter): MessageInitShape<typeof RunFilterSchema> {
+  const { statuses = [], waitingReasons = [], createTimeAfter, createTimeBefore, paused } = filter;
+  return {
+    workflowId: filter.workflowId ?? "",
+    version: filter.version ?? 0,
+    statuses: statuses.map((status) => numberOf(RunStatusSchema, status)),
+    sessionId: filter.sessionId ?? "",
+    actorId: filter.actorId ?? "",
+    parentRunId: filter.parentRunId ?? "",
+    rootRunId: filter.rootRunId ?? "",
+    labels: { ...filter.labels },
+    ...(paused === undefined ? {} : { paused }),
+    waitingReasons: waitingReasons.map((reason) => numberOf(WaitReasonSchema, reason)),
+    ...(createTimeAfter === undefined ? {} : { createTimeAfter: timestampOf(createTimeAfter, "createTimeAfter") }),
+    ...(createTimeBefore === undefined ? {} : { createTimeBefore: timestampOf(createTimeBefore, "createTimeBefore") }),
+  };
+}

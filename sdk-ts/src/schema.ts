@@ -1,0 +1,79 @@
+/** Schemas of vars, outputs and answers: what a library such as Zod gives, or plain JSON Schema. */
+import { type Json, type JsonObject, jsonObjectOf } from "./json.ts";
+
+/** A schema of a library that follows the Standard Schema and Standard JSON Schema interfaces, such as Zod 4
+ *  (https://standardschema.dev). */
+export type StandardSchema<Input = unknown, Output = unknown> = {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+    readonly jsonSchema: { readonly input: (options: { readonly target: "draft-2020-12" }) => Record<string, unknown> };
+  };
+};
+
+/** A JSON Schema (2020-12, local `$ref` only), untyped: see `jsonSchema` for one with a type. */
+export type JsonSchema = { readonly [keyword: string]: unknown; readonly "~standard"?: never };
+
+export type Schema = StandardSchema | JsonSchema;
+
+/** The JSON that a schema takes: what it takes before its own transformations. `Otherwise` if it is an untyped JSON Schema. */
+export type JsonOf<S, Otherwise = Json> = S extends StandardSchema
+  ? NonNullable<S["~standard"]["types"]>["input"]
+  : Otherwise;
+
+/** What a run's vars are, from the start on: what a start gives, with defaults filled in. */
+export type VarsOf<S> = S extends StandardSchema
+  ? WithDefaults<NonNullable<S["~standard"]["types"]>["input"], NonNullable<S["~standard"]["types"]>["output"]>
+  : JsonObject;
+
+/** Top-level names that the input may leave out and the output always has are those with a default. */
+type WithDefaults<Input, Output> = Simplified<
+  Pick<Input, Exclude<keyof Input, DefaultedKeys<Input, Output>>> & {
+    [K in DefaultedKeys<Input, Output>]-?: Exclude<Input[K], undefined>;
+  }
+>;
+type DefaultedKeys<Input, Output> = Exclude<keyof Input & keyof Output, OptionalKeys<Output>> & OptionalKeys<Input>;
+type OptionalKeys<T> = { [K in keyof T]-?: undefined extends T[K] ? K : never }[keyof T];
+type Simplified<T> = { [K in keyof T]: T[K] };
+
+/** Gives a JSON Schema the type of what it describes, which nobody checks against it.
+ *
+ *  `vars: jsonSchema<{ amount: number }>({ type: "object", properties: { amount: { type: "number" } }, required: ["amount"] })` */
+export function jsonSchema<T>(schema: { readonly [keyword: string]: unknown }): StandardSchema<T, T> {
+  return { "~standard": { version: 1, vendor: "abstractruntime", jsonSchema: { input: () => ({ ...schema }) } } };
+}
+
+/** The JSON Schema that goes into a graph.
+ *  @param what for messages
+ *  @throws {TypeError} the schema has no JSON Schema: a transformation, a date, or an older release of its library */
+export function toJsonSchema(schema: Schema, what: string): JsonObject {
+  if (!isStandardSchema(schema)) return jsonObjectOf(schema, what);
+  const { jsonSchema: converter, vendor } = schema["~standard"];
+  if ((converter as unknown) === undefined) {
+    throw new TypeError(`${what}: this release of ${vendor} does not give JSON Schemas`);
+  }
+  try {
+    return jsonObjectOf(converter.input({ target: "draft-2020-12" }), what);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new TypeError(`${what} has no JSON Schema: ${message}`, { cause: error });
+  }
+}
+
+function isStandardSchema(schema: Schema): schema is StandardSchema {
+  // Libraries may give schemas that are functions.
+  return (typeof schema === "object" || typeof schema === "function") && "~standard" in schema;
+}
+
+/** The defaults that a schema states for top-level names: the server fills in those, and no deeper ones. */
+export function defaultsOf(schema: JsonObject): JsonObject {
+  const { properties } = schema;
+  if (typeof properties !== "object" || properties === null || Array.isArray(properties)) return {};
+  const defaults: JsonObject = {};
+  for (const [name, property] of Object.entries(properties)) {
+    if (typeof property !== "object" || property === null || Array.isArray(property)) continue;
+    if (property["default"] !== undefined) defaults[name] = property["default"];
+  }
+  return defaults;
+}

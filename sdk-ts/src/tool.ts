@@ -1,0 +1,173 @@
+/** Tools: named functions that workers serve, with the schema of their arguments. */
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+
+import { createArgumentsCheck, type ParsedOf } from "./arguments-check.ts";
+import type { JsonOf, JsonSchema, Schema, StandardSchema } from "./schema.ts";
+
+/** What may be assumed about running a call twice. `at-most-once`: a call that may have run is never run again silently. */
+export type ToolDelivery = "at-least-once" | "at-most-once";
+
+export type ToolDefinition<S extends Schema = Schema> = {
+  /** The name that tool calls say: 1 to 128 characters, none of them a control character. */
+  name: string;
+  /** For people; at most 64 characters. */
+  version?: string;
+  /** What the tool does, for people and models; at most 16 KiB. */
+  description?: string;
+  /** The arguments: a Zod 4 schema (or another Standard Schema that gives its JSON Schema), or a JSON Schema 2020-12 with local
+   *  `$ref` only. Default: any object. At most 64 KiB as JSON text. */
+  input?: S;
+  /** Default `at-least-once`, unless the node's policy says. */
+  delivery?: ToolDelivery;
+  /** How many calls of it one worker runs at once, 1 to 10,000. Default: as many as the worker's concurrency. */
+  concurrency?: number;
+};
+
+/** Why `JobContext.signal` was aborted. */
+export type AbortCause =
+  /** Nobody wants the result any more. */
+  | "CANCELLED"
+  /** The server gave the job to another worker, or may. */
+  | "LEASE_LOST"
+  /** The attempt took longer than the node's policy allows. */
+  | "TIMEOUT"
+  /** The worker ends. */
+  | "SHUTDOWN";
+
+/** The reason of an aborted `JobContext.signal`. */
+export class JobAbortedError extends Error {
+  override readonly name = "JobAbortedError";
+  readonly reason: AbortCause;
+
+  constructor(reason: AbortCause, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/** What a tool, a handler or a custom effect knows about the job that it does. */
+export type JobContext = {
+  /** Makes the work safe to repeat: the same for every attempt of this call, and for no other. Give it to whatever the work
+   *  changes. */
+  readonly idempotencyKey: string;
+  /** The attempt, from 1. */
+  readonly attempt: number;
+  readonly runId: string;
+  readonly workflowId: string;
+  /** The workflow's version. */
+  readonly version: number;
+  readonly nodeId: string;
+  /** The name of the call in the effect's results; empty if the job is no tool call. */
+  readonly callId: string;
+  /** The run's session; empty if it has none. */
+  readonly sessionId: string;
+  /** Aborted when the result is not wanted any more; its reason is a `JobAbortedError`. Hand it to what you wait for. */
+  readonly signal: AbortSignal;
+  /** Whether the run is paused at the moment. The job may go on; its result is taken. */
+  readonly paused: boolean;
+  /** Says that the work goes on. Needed only where the node's policy has a heartbeat timeout; call it as often as you like. */
+  heartbeat(): void;
+};
+
+/** A tool that a worker can serve. `tool()` makes it. */
+export type Tool<Input = unknown, Output = unknown> = {
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  /** The JSON Schema of the arguments; absent: any object. */
+  readonly inputSchema?: JsonObject;
+  readonly delivery?: ToolDelivery;
+  readonly concurrency?: number;
+  /** Checks the arguments and calls the function.
+   *  @throws {ToolError} ARGUMENTS_INVALID if they do not fit; otherwise whatever the function throws */
+  call(args: JsonValue, context: JobContext): Promise<Output>;
+  /** For the compiler only: what goes in and what comes out. */
+  readonly types?: { readonly input: Input; readonly output: Output };
+};
+
+/** A failure of a tool or handler that the workflow sees as data. Anything else that is thrown fails with TOOL_FAILED. */
+export class ToolError extends Error {
+  override readonly name = "ToolError";
+  /** For programs, at most 128 characters. */
+  readonly code: string;
+  /** Whether another attempt cannot help. The node's policy decides about all others. */
+  readonly nonRetryable: boolean;
+  /** What else is known: any JSON up to 64 KiB; what is not is left out. */
+  readonly details?: JsonValue;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { nonRetryable?: boolean; details?: JsonValue; cause?: unknown } = {},
+  ) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.nonRetryable = options.nonRetryable ?? false;
+    if (options.details !== undefined) this.details = options.details;
+  }
+}
+
+/** Bounds of the contract. */
+const NAME_CHARS_MAX = 128;
+const VERSION_CHARS_MAX = 64;
+const DESCRIPTION_BYTES_MAX = 16 * 1024;
+const CONCURRENCY_MAX = 10_000;
+
+/** Defines a tool. The function gets arguments that fit the schema, parsed by it, and gives anything that is JSON; `undefined`
+ *  counts as null. What it throws fails the call; the node's policy decides whether it is tried again.
+ *
+ *  @throws {TypeError} the definition is outside the contract's bounds, or the schema cannot be used */
+export function tool<S extends StandardSchema, Output>(
+  definition: ToolDefinition<S> & { input: S },
+  run: (args: ParsedOf<S>, context: JobContext) => Output | Promise<Output>,
+): Tool<JsonOf<S>, Output>;
+/** The same with a JSON Schema: annotate `args` with the type that the schema describes. */
+export function tool<Args = JsonObject, Output = unknown>(
+  definition: ToolDefinition<JsonSchema>,
+  run: (args: Args, context: JobContext) => Output | Promise<Output>,
+): Tool<Args, Output>;
+export function tool(definition: ToolDefinition, run: (args: never, context: JobContext) => unknown): Tool {
+  const { name, version = "", description = "", delivery, concurrency } = definition;
+  assertDefinition(name, version, description, concurrency);
+  const { schema, parse } = createArgumentsCheck(name, definition.input);
+  return {
+    name,
+    version,
+    description,
+    ...(schema === undefined ? {} : { inputSchema: schema }),
+    ...(delivery === undefined ? {} : { delivery }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+    async call(args, context) {
+      const parsed = await parse(args);
+      if ("problems" in parsed) {
+        const [first] = parsed.problems;
+        const where = first === undefined || first.path === "" ? "" : `${first.path}: `;
+        throw new ToolError("ARGUMENTS_INVALID", `the arguments do not fit: ${where}${first?.message ?? ""}`, {
+          nonRetryable: true,
+          details: { problems: parsed.problems },
+        });
+      }
+      return run(parsed.args as never, context);
+    },
+  };
+}
+
+function assertDefinition(name: string, version: string, description: string, concurrency: number | undefined): void {
+  if (typeof name !== "string" || name === "" || name.length > NAME_CHARS_MAX || /\p{Cc}/u.test(name)) {
+    throw new TypeError(
+      `a tool's name has 1 to ${NAME_CHARS_MAX} characters, none of them a control character: ${JSON.stringify(name)}`,
+    );
+  }
+  if (version.length > VERSION_CHARS_MAX) {
+    throw new TypeError(`the version of tool ${name} has more than ${VERSION_CHARS_MAX} characters`);
+  }
+  if (Buffer.byteLength(description) > DESCRIPTION_BYTES_MAX) {
+    throw new TypeError(`the description of tool ${name} has more than ${DESCRIPTION_BYTES_MAX} bytes`);
+  }
+  if (
+    concurrency !== undefined &&
+    !(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)
+  ) {
+    throw new TypeError(`the concurrency of tool ${name} is not a whole number of 1 to ${CONCURRENCY_MAX}`);
+  }
+}

@@ -1,0 +1,70 @@
+/** What runs wait for, as callers see it. */
+import { ScopeSchema } from "@abstractruntime/proto/event_pb";
+import { type Wait as WaitMessage, WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { Scope } from "./effects.ts";
+import { shortNameOf } from "./enum-names.ts";
+import { type Json, type JsonObject, jsonOfValue } from "./json.ts";
+
+/** `unknown`: of a later release. */
+export type WaitReason = "event" | "until" | "user" | "job" | "subworkflow" | "unknown";
+
+/** An open question or pause of a run, or one that was closed. */
+export type Wait = {
+  readonly waitId: string;
+  readonly runId: string;
+  readonly workflowId: string;
+  /** Absent while the run waits for its start. */
+  readonly nodeId?: string | undefined;
+  readonly sessionId?: string | undefined;
+  /** The run's labels. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly reason: WaitReason;
+  /** The question; empty unless the reason is `user`. */
+  readonly prompt: string;
+  /** What the person should see beside the question. */
+  readonly details?: Json | undefined;
+  /** The answers to choose from. Absent if the answer is free. */
+  readonly choices?: readonly Json[] | undefined;
+  /** Whether, with choices, a string that is none of them is accepted. */
+  readonly allowFreeText: boolean;
+  /** The JSON Schema of the answer; on every wait that a person can answer. */
+  readonly answerSchema?: JsonObject | undefined;
+  /** Who is asked; empty: anyone. */
+  readonly assignees: readonly string[];
+  /** The names of the events that end the wait; empty unless the reason is `event`. */
+  readonly names: readonly string[];
+  readonly scope?: Scope | undefined;
+  readonly key?: string | undefined;
+  /** When the wait ends by itself. */
+  readonly dueTime?: Date | undefined;
+  readonly createTime: Date;
+  /** Absent while it is open. */
+  readonly closeTime?: Date | undefined;
+  readonly answeredBy?: string | undefined;
+};
+
+export function waitOfMessage(wait: WaitMessage): Wait {
+  return {
+    waitId: wait.waitId,
+    runId: wait.runId,
+    workflowId: wait.workflowId,
+    nodeId: wait.nodeId || undefined,
+    sessionId: wait.sessionId || undefined,
+    labels: wait.labels,
+    reason: (shortNameOf(WaitReasonSchema, wait.reason) as WaitReason | undefined) ?? "unknown",
+    prompt: wait.prompt,
+    details: wait.details === undefined ? undefined : jsonOfValue(wait.details),
+    choices: wait.choices === undefined ? undefined : (jsonOfValue(wait.choices) as Json[]),
+    allowFreeText: wait.allowFreeText,
+    answerSchema: wait.answerSchema,
+    assignees: wait.assignees,
+    names: wait.names,
+    scope: shortNameOf(ScopeSchema, wait.scope) as Scope | undefined,
+    key: wait.key || undefined,
+    dueTime: wait.dueTime && timestampDate(wait.dueTime),
+    createTime: wait.createTime === undefined ? new Date(0) : timestampDate(wait.createTime),
+    closeTime: wait.closeTime && timestampDate(wait.closeTime),
+    answeredBy: wait.answeredBy || undefined,
+  };
+}

@@ -1,0 +1,100 @@
+/** What the worker has to say on one connection. No frames wait here but facts, from which a frame is made when the connection
+ *  takes one: however slow it is, they grow no more than the jobs that are held, and each frame carries all that has gathered. */
+import { type WorkRequest, WorkRequestSchema } from "@abstractruntime/proto/worker_service_pb";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+
+import type { ResultStore } from "./worker-results.ts";
+
+export type Outbox = {
+  accept(token: string): void;
+  heartbeat(token: string): void;
+  /** Only the last ping is answered: it shows the same. */
+  pong(number: bigint): void;
+  drain(): void;
+  /** After everything else. */
+  goodbye(): void;
+  /** The server has offered so many jobs. */
+  useCredit(jobs: number): void;
+  /** How many jobs the server may still offer. */
+  readonly credit: number;
+  /** Nothing follows: goodbye was taken. */
+  readonly isFinished: boolean;
+  /** The next frame; undefined if there is nothing to say. */
+  takeFrame(): WorkRequest | undefined;
+};
+
+/** Tokens have up to 1,024 characters, and a frame 3 MiB. */
+const FRAME_TOKENS_MAX = 1_000;
+
+/** @param creditWanted how many more jobs the worker takes, given how many it is still owed */
+export function createOutbox(results: ResultStore, creditWanted: (credit: number) => number): Outbox {
+  const accepts = new Set<string>();
+  const heartbeats = new Set<string>();
+  let pingNumber: bigint | undefined;
+  let credit = 0;
+  let drain: "no" | "wanted" | "said" = "no";
+  let goodbye: "no" | "wanted" | "said" = "no";
+
+  // Accepts stand before results, so that no result is sent of a job that was not accepted.
+  function nextFrame(): MessageInitShape<typeof WorkRequestSchema>["frame"] {
+    if (pingNumber !== undefined) {
+      const number = pingNumber;
+      pingNumber = undefined;
+      return { case: "pong", value: { number } };
+    }
+    if (accepts.size > 0) return { case: "accept", value: { tokens: takeTokens(accepts) } };
+    const batch = results.takeBatch();
+    if (batch.length > 0) return { case: "result", value: { results: batch } };
+    if (heartbeats.size > 0) return { case: "heartbeat", value: { tokens: takeTokens(heartbeats) } };
+    if (drain === "wanted") {
+      drain = "said";
+      return { case: "drain", value: {} };
+    }
+    if (goodbye === "wanted") {
+      goodbye = "said";
+      return { case: "goodbye", value: {} };
+    }
+    const jobs = drain === "no" ? creditWanted(credit) : 0;
+    if (jobs <= 0) return undefined;
+    credit += jobs;
+    return { case: "credit", value: { jobs } };
+  }
+
+  return {
+    accept: (token) => void accepts.add(token),
+    heartbeat: (token) => void heartbeats.add(token),
+    pong: (number) => {
+      pingNumber = number;
+    },
+    drain: () => {
+      if (drain === "no") drain = "wanted";
+    },
+    goodbye: () => {
+      if (goodbye === "no") goodbye = "wanted";
+    },
+    useCredit: (jobs) => {
+      credit = Math.max(0, credit - jobs);
+    },
+    get credit() {
+      return credit;
+    },
+    get isFinished() {
+      return goodbye === "said";
+    },
+    takeFrame() {
+      if (goodbye === "said") return undefined;
+      const frame = nextFrame();
+      return frame === undefined ? undefined : create(WorkRequestSchema, { frame });
+    },
+  };
+}
+
+function takeTokens(tokens: Set<string>): string[] {
+  const taken: string[] = [];
+  for (const token of tokens) {
+    if (taken.length === FRAME_TOKENS_MAX) break;
+    taken.push(token);
+    tokens.delete(token);
+  }
+  return taken;
+}

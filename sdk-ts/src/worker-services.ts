@@ -1,0 +1,153 @@
+/** What a worker serves, and the code behind each job. */
+import { Delivery } from "@abstractruntime/proto/effect_policy_pb";
+import { CustomTypeSchema, HandledWorkflowSchema, ToolSchema } from "@abstractruntime/proto/worker_pb";
+import { type Job, JobKind, type WorkerHelloSchema } from "@abstractruntime/proto/worker_service_pb";
+import { create, type JsonValue, type MessageInitShape } from "@bufbuild/protobuf";
+
+import type { JobWork } from "./job-run.ts";
+import { createJobSlots, type JobSlots } from "./job-slots.ts";
+import { type JobContext, type Tool, type ToolDelivery, ToolError } from "./tool.ts";
+import type { HandlerInput, Workflow } from "./workflow.ts";
+
+/** The code of a custom effect: gets the node's payload, gives any JSON. */
+export type CustomFunction = (payload: JsonValue, context: JobContext) => unknown;
+/** A custom effect that a worker serves: its code, or its code with what `tool()` takes beside it. */
+export type CustomEffect =
+  | CustomFunction
+  | { run: CustomFunction; delivery?: ToolDelivery; /** 1 to 10,000. */ concurrency?: number };
+
+export type ServedThings = {
+  tools: readonly Tool[];
+  workflows: readonly Workflow[];
+  custom: Readonly<Record<string, CustomEffect>>;
+};
+
+export type WorkerServices = {
+  /** The hello's part about them. */
+  readonly hello: Pick<MessageInitShape<typeof WorkerHelloSchema>, "tools" | "workflows" | "customTypes">;
+  /** The code of a job; undefined if the worker does not serve it. */
+  find(job: Job): Service | undefined;
+};
+
+export type Service = {
+  work: JobWork;
+  /** Absent: as many at once as the worker takes. */
+  slots?: JobSlots;
+};
+
+/** How many of each kind one worker may serve, by the contract. */
+const SERVED_MAX = 1_000;
+/** By the contract. */
+const TYPE_CHARS_MAX = 128;
+const CONCURRENCY_MAX = 10_000;
+
+/** @throws {TypeError} two of the same name, too many, a custom type outside the contract's bounds */
+export function createWorkerServices({ tools, workflows, custom }: ServedThings): WorkerServices {
+  const effects = Object.entries(custom).map(([type, effect]) => customEffect(type, effect));
+  const toolServices = indexed("tools", tools, (served) => [
+    served.name,
+    service(served.concurrency, (payload, context) => served.call(readJson(payload), context)),
+  ]);
+  const workflowServices = indexed("workflows", workflows, (served) => [
+    served.workflowId,
+    { work: (payload, context) => callHandler(served, payload, context) },
+  ]);
+  const customServices = indexed("custom effects", effects, ({ type, concurrency, run }) => [
+    type,
+    service(concurrency, async (payload, context) => run(readJson(payload), context)),
+  ]);
+  const byKind: Partial<Record<JobKind, ReadonlyMap<string, Service>>> = {
+    [JobKind.TOOL]: toolServices,
+    [JobKind.HANDLER]: workflowServices,
+    [JobKind.CUSTOM]: customServices,
+  };
+  return {
+    hello: {
+      tools: tools.map(toolToProto),
+      workflows: workflows.map(({ workflowId }) => create(HandledWorkflowSchema, { workflowId })),
+      customTypes: effects.map(({ type, delivery, concurrency }) =>
+        create(CustomTypeSchema, { type, delivery: deliveryToProto(delivery), concurrency: concurrency ?? 0 }),
+      ),
+    },
+    find: ({ kind, name }) => byKind[kind]?.get(name),
+  };
+}
+
+function indexed<Served>(
+  what: string,
+  served: readonly Served[],
+  entryOf: (one: Served) => [string, Service],
+): ReadonlyMap<string, Service> {
+  if (served.length > SERVED_MAX) throw new TypeError(`a worker serves at most ${SERVED_MAX} ${what}`);
+  const services = new Map<string, Service>();
+  for (const one of served) {
+    const [name, found] = entryOf(one);
+    if (services.has(name)) throw new TypeError(`two ${what} have the name ${JSON.stringify(name)}`);
+    services.set(name, found);
+  }
+  return services;
+}
+
+function service(concurrency: number | undefined, work: JobWork): Service {
+  return concurrency === undefined ? { work } : { work, slots: createJobSlots(concurrency) };
+}
+
+function customEffect(type: string, effect: CustomEffect) {
+  if (type === "" || type.length > TYPE_CHARS_MAX || /\p{Cc}/u.test(type)) {
+    throw new TypeError(
+      `a custom effect's type has 1 to ${TYPE_CHARS_MAX} characters, none of them a control character: ${JSON.stringify(type)}`,
+    );
+  }
+  const { run, delivery, concurrency } =
+    typeof effect === "function" ? { run: effect, delivery: undefined, concurrency: undefined } : effect;
+  if (
+    concurrency !== undefined &&
+    !(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)
+  ) {
+    throw new TypeError(`the concurrency of custom effect ${type} is not a whole number of 1 to ${CONCURRENCY_MAX}`);
+  }
+  return { type, run, delivery, concurrency };
+}
+
+function toolToProto({ name, version, description, inputSchema, delivery, concurrency }: Tool) {
+  return create(ToolSchema, {
+    name,
+    version,
+    description,
+    inputSchema: inputSchema === undefined ? new Uint8Array() : Buffer.from(JSON.stringify(inputSchema)),
+    delivery: deliveryToProto(delivery),
+    concurrency: concurrency ?? 0,
+  });
+}
+
+function deliveryToProto(delivery: ToolDelivery | undefined): Delivery {
+  switch (delivery) {
+    case "at-least-once":
+      return Delivery.AT_LEAST_ONCE;
+    case "at-most-once":
+      return Delivery.AT_MOST_ONCE;
+    case undefined:
+      return Delivery.UNSPECIFIED;
+  }
+}
+
+async function callHandler(workflow: Workflow, payload: Uint8Array, context: JobContext): Promise<unknown> {
+  const handler = workflow.handlers.get(context.nodeId);
+  if (handler === undefined) {
+    throw new ToolError("HANDLER_UNKNOWN", `this worker's ${workflow.workflowId} has no handler ${context.nodeId}`, {
+      nonRetryable: true,
+    });
+  }
+  return handler(readJson(payload) as HandlerInput, context);
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+/** @throws {ToolError} PAYLOAD_INVALID */
+function readJson(payload: Uint8Array): JsonValue {
+  try {
+    return JSON.parse(UTF8.decode(payload)) as JsonValue;
+  } catch (error) {
+    throw new ToolError("PAYLOAD_INVALID", "the job's payload is not JSON text", { nonRetryable: true, cause: error });
+  }
+}

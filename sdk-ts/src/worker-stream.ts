@@ -1,0 +1,166 @@
+/** One connection of a worker: one HTTP/2 connection with one stream. Whatever happens to it, it ends; the worker opens the next. */
+import { ErrorInfoSchema } from "@abstractruntime/proto/google/rpc/error_details_pb";
+import {
+  type WorkerHello,
+  WorkerService,
+  type WorkerWelcome,
+  type WorkRequest,
+  WorkRequestSchema,
+  type WorkResponse,
+} from "@abstractruntime/proto/worker_service_pb";
+import { create } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+
+import { openWorkerConnection } from "./worker-connection.ts";
+import type { Outbox } from "./worker-outbox.ts";
+
+/** Why a connection ended. */
+export type StreamEnd = {
+  /** Whether the server had welcomed the worker. */
+  welcomed: boolean;
+  /** The name of an ErrorReason without its prefix; WORKER_SILENT also if this side gave up. Absent if the server said none. */
+  reason?: string;
+  /** Absent if the server ended the stream without an error, or the worker did. */
+  error?: ConnectError;
+};
+
+export type WorkerStream = {
+  /** The outbox has something to say. */
+  wake(): void;
+  /** Gives the connection up. */
+  abandon(): void;
+  /** Never rejects. */
+  readonly ended: Promise<StreamEnd>;
+};
+
+export type StreamOptions = {
+  address: string;
+  hello: WorkerHello;
+  outbox: Outbox;
+  onWelcome(welcome: WorkerWelcome): void;
+  onFrame(frame: WorkResponse["frame"]): void;
+  /** How long the server may take to answer the hello, connecting included. */
+  welcomeTimeoutMs: number;
+  /** How long nothing may come, if the welcome does not say. */
+  silenceTimeoutMs: number;
+};
+
+/** The server sends at most 3 MiB; larger frames are garbage. */
+const FRAME_BYTES_MAX = 16 * 1024 * 1024;
+/** A process that stood still finds its own timers due before it reads what has arrived meanwhile: so long it may take to read. */
+const CATCH_UP_MS = 1_000;
+/** How much later than due a timer says that the process stood still. */
+const STANDSTILL_MS = 500;
+
+export function openWorkerStream(options: StreamOptions): WorkerStream {
+  const { address, hello, outbox, welcomeTimeoutMs } = options;
+  const connection = openWorkerConnection(address);
+  const transport = createGrpcTransport({
+    baseUrl: address,
+    sessionManager: connection,
+    readMaxBytes: FRAME_BYTES_MAX,
+    // Frames are small and many; compressing them costs more than it saves.
+    acceptCompression: [],
+  });
+  const closing = new AbortController();
+  const welcome = Promise.withResolvers<void>();
+  const watchdog = createWatchdog(welcomeTimeoutMs, () => abandon(silentError()));
+  let welcomed = false;
+  let wakeUp: (() => void) | undefined;
+
+  function abandon(error?: ConnectError): void {
+    closing.abort(error);
+    // Not only the call: the connection may be what is broken.
+    connection.destroy();
+  }
+
+  async function* requests(): AsyncGenerator<WorkRequest> {
+    yield create(WorkRequestSchema, { frame: { case: "hello", value: hello } });
+    await welcome.promise;
+    while (!closing.signal.aborted && !outbox.isFinished) {
+      const woken = new Promise<void>((resolve) => {
+        wakeUp = resolve;
+      });
+      // What this turn of the event loop brings goes into the same frames.
+      await new Promise((resolve) => setImmediate(resolve));
+      const frame = outbox.takeFrame();
+      if (frame === undefined) await woken;
+      else yield frame;
+    }
+  }
+
+  async function receive(): Promise<StreamEnd> {
+    try {
+      const client = createClient(WorkerService, transport);
+      for await (const { frame } of client.work(requests(), { signal: closing.signal })) {
+        if (closing.signal.aborted) break;
+        watchdog.reset();
+        if (frame.case === "welcome" && !welcomed) {
+          welcomed = true;
+          watchdog.setTimeoutMs(silenceTimeoutMs(frame.value, options.silenceTimeoutMs));
+          options.onWelcome(frame.value);
+          welcome.resolve();
+        } else if (welcomed) options.onFrame(frame);
+      }
+      return { welcomed };
+    } catch (thrown) {
+      const reason: unknown = closing.signal.reason;
+      const error = reason instanceof ConnectError ? reason : ConnectError.from(thrown);
+      const said = error.findDetails(ErrorInfoSchema)[0]?.reason;
+      return { welcomed, error, ...(said === undefined ? {} : { reason: said }) };
+    } finally {
+      watchdog.stop();
+      abandon();
+      welcome.resolve();
+      wakeUp?.();
+    }
+  }
+
+  return { wake: () => wakeUp?.(), abandon: () => abandon(), ended: receive() };
+}
+
+/** The bounds keep a broken welcome from switching the watchdog off. */
+const SILENCE_MS_MIN = 100;
+const SILENCE_MS_MAX = 10 * 60_000;
+
+function silenceTimeoutMs(welcome: WorkerWelcome, defaultMs: number): number {
+  if (welcome.silenceTimeout === undefined) return defaultMs;
+  return Math.min(Math.max(durationMs(welcome.silenceTimeout), SILENCE_MS_MIN), SILENCE_MS_MAX);
+}
+
+function silentError(): ConnectError {
+  const info = { reason: "WORKER_SILENT", domain: "abstractruntime" };
+  return new ConnectError("nothing came from the server for too long", Code.Unavailable, undefined, [
+    { desc: ErrorInfoSchema, value: info },
+  ]);
+}
+
+/** Calls `onSilence` when `reset` was not called for the timeout, in which the process was awake. */
+function createWatchdog(timeoutMs: number, onSilence: () => void) {
+  let silenceMs = timeoutMs;
+  let timer: NodeJS.Timeout;
+  let dueAt = 0;
+
+  function arm(delayMs: number): void {
+    dueAt = performance.now() + delayMs;
+    timer = setTimeout(() => {
+      if (performance.now() - dueAt > STANDSTILL_MS) arm(CATCH_UP_MS);
+      else onSilence();
+    }, delayMs);
+  }
+
+  arm(silenceMs);
+  return {
+    reset() {
+      clearTimeout(timer);
+      arm(silenceMs);
+    },
+    setTimeoutMs(value: number) {
+      silenceMs = value;
+      this.reset();
+    },
+    stop: () => clearTimeout(timer),
+  };
+}
