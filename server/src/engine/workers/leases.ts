@@ -256,11 +256,16 @@ export function createLeaseKeeper(
       const lost: string[] = [];
       for (const token of tokens) {
         const job = session.held.get(token);
-        if (job === undefined) lost.push(token);
-        if (job?.state !== "offered") continue;
-        job.state = "accepted";
-        job.endBy = nowMs + job.timeoutMs;
-        job.beatBy = beatBy(nowMs, job);
+        if (job === undefined) {
+          lost.push(token);
+          continue;
+        }
+        if (job.state === "offered") {
+          job.state = "accepted";
+          job.endBy = nowMs + job.timeoutMs;
+          job.beatBy = beatBy(nowMs, job);
+        }
+        // Said again after a reconnection: the start may have been lost with the stream. A worker begins a job once.
         if (job.isAtMostOnce) toStart.push(job);
       }
       tell(session, { type: "lease_lost", tokens: lost });

@@ -1,0 +1,73 @@
+/** Modules with tools of one's own. */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import type { Tool } from "@abstractruntime/sdk";
+
+import { UsageError } from "./program.ts";
+
+/** A module that waits for something at its top level should have it by then. */
+const LOAD_MS_MAX = 30_000;
+
+/** Loads the default export, an array of `tool(…)`, of each module.
+ *  @param takenNames the names of tools that are there already
+ *  @throws {UsageError} a module that cannot be loaded, has no such export, or has a name that is taken */
+export async function loadTools(
+  paths: readonly string[],
+  takenNames: readonly string[],
+  loadMsMax = LOAD_MS_MAX,
+): Promise<Tool[]> {
+  const owners = new Map(takenNames.map((name) => [name, "built in"]));
+  const tools: Tool[] = [];
+  for (const path of paths) {
+    for (const found of await loadModule(path, loadMsMax)) {
+      const owner = owners.get(found.name);
+      if (owner !== undefined) {
+        const where = owner === path ? "another tool of the module" : owner === "built in" ? "a built-in tool" : owner;
+        throw new UsageError(`${path}: the name ${JSON.stringify(found.name)} is taken by ${where}`);
+      }
+      owners.set(found.name, path);
+      tools.push(found);
+    }
+  }
+  return tools;
+}
+
+async function loadModule(path: string, loadMsMax: number): Promise<Tool[]> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new UsageError(`${path}: the module did not load within ${loadMsMax / 1_000} s`)),
+    loadMsMax,
+  );
+  let module: { default?: unknown };
+  try {
+    const loading = import(pathToFileURL(resolve(path)).href) as Promise<{ default?: unknown }>;
+    module = await Promise.race([loading, late.promise]);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`${path}: the module cannot be loaded: ${shown(error)}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+  const found = module.default;
+  if (!Array.isArray(found)) {
+    throw new UsageError(`${path}: the module's default export must be an array of tool(…)`);
+  }
+  const stranger = found.findIndex((candidate) => !isTool(candidate));
+  if (stranger >= 0) {
+    throw new UsageError(`${path}: item ${stranger} of the default export was not made by tool(…)`);
+  }
+  return found as Tool[];
+}
+
+/** By its shape: the module may have its own copy of the SDK. */
+function isTool(candidate: unknown): boolean {
+  if (typeof candidate !== "object" || candidate === null) return false;
+  const { name, version, description, call } = candidate as Record<string, unknown>;
+  return [name, version, description].every((text) => typeof text === "string") && typeof call === "function";
+}
+
+/** Where the module broke is in its stack, not in the message. */
+function shown(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
