@@ -70,6 +70,13 @@ describe("accepted", () => {
     expect(loadConfig(environment)).toEqual({ ...DEFAULTS, ...expected });
   });
 
+  test("a temporary folder, which is no data directory of one's own", () => {
+    const { dataDir: _, ...rest } = DEFAULTS;
+    expect(loadConfig({ ABSTRACTRUNTIME_TEMPORARY: "on" })).toEqual(rest);
+    const both = { ABSTRACTRUNTIME_TEMPORARY: "on", ABSTRACTRUNTIME_DATA_DIR: "/x" };
+    expect(() => loadConfig(both)).toThrow(/^ABSTRACTRUNTIME_TEMPORARY: .*ABSTRACTRUNTIME_DATA_DIR/);
+  });
+
   test("TLS, as the texts of the files", () => {
     const { tls } = loadConfig({ ABSTRACTRUNTIME_TLS_CERT: cert, ABSTRACTRUNTIME_TLS_KEY: key });
     expect(tls?.cert).toContain("BEGIN CERTIFICATE");

@@ -3,19 +3,12 @@ import { destination, pino } from "pino";
 import { CliError, UsageError } from "./cli/failure.ts";
 import { runCli } from "./cli/program.ts";
 import { type Config, ConfigError, loadConfig } from "./config.ts";
-import { type RunningServer, startServer } from "./serve.ts";
+import { type Announcement, startServer } from "./serve.ts";
 import { DatabaseSetupError } from "./store/postgres/embedded-wait.ts";
 
 /** Well below the 30 s that orchestrators usually give, and above what stopping takes while the database answers. */
 const STOP_MS_MAX = 15_000;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
-
-/** What an attached server writes to stdout, as one line of JSON, once it listens. */
-export type Announcement = {
-  url: string;
-  /** Where the embedded Postgres keeps its data; absent with a database URL. */
-  dataDir?: string;
-};
 
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
@@ -49,7 +42,7 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
   });
   try {
     const server = await startServer(config, log, stopping.signal);
-    if (config.attached) process.stdout.write(`${JSON.stringify(announcementOf(server))}\n`);
+    if (config.attached) process.stdout.write(announcementOf(server));
     const failure = await Promise.race([told, server.failed]);
     // Whatever hangs, a database that stands still for instance, is not waited for longer than whoever stops us would wait.
     setTimeout(() => {
@@ -75,8 +68,9 @@ function onInputEnd(callback: () => void): void {
   process.stdin.on("error", callback).on("close", callback).on("end", callback).resume();
 }
 
-function announcementOf({ url, dataDir }: RunningServer): Announcement {
-  return { url, ...(dataDir === undefined ? {} : { dataDir }) };
+/** A line of JSON for the program that started the server. */
+function announcementOf({ url, dataDir }: Announcement): string {
+  return `${JSON.stringify({ url, dataDir } satisfies Announcement)}\n`;
 }
 
 function readConfig(settings: Readonly<Record<string, string>>): Config {

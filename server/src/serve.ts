@@ -15,11 +15,15 @@ import { createPostgresStore } from "./store/postgres/store.ts";
 /** How long open requests may take to finish when the server stops. */
 const STOP_GRACE_MS = 5_000;
 
-export type RunningServer = {
-  /** Where it listens, for instance http://127.0.0.1:7400. */
+/** What the program that started an attached server is told. */
+export type Announcement = {
+  /** Where the server listens, for instance http://127.0.0.1:7400. */
   url: string;
-  /** Where the embedded database keeps its data; undefined with another one. */
-  dataDir: string | undefined;
+  /** Where the embedded database keeps its data; absent with another one. */
+  dataDir?: string | undefined;
+};
+
+export type RunningServer = Announcement & {
   /** Settles if the server cannot go on without a person; it should be stopped then. */
   failed: Promise<Error>;
   /** Finishes what is in hand, stops the embedded database unless another server uses it, and removes a temporary folder. */

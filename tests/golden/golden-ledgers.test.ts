@@ -25,6 +25,9 @@ const KINDS: Record<RecordKind, true> = {
   "step.waiting": true,
   "step.completed": true,
   "step.failed": true,
+  "call.completed": true,
+  "call.failed": true,
+  "call.retrying": true,
 };
 
 describe("ledgers that a release has stored", () => {
@@ -36,6 +39,9 @@ describe("ledgers that a release has stored", () => {
     const run = fold(sealed.map(draftFromSealed))!;
     const verification = verifyLedger(showLedger(sealed), showRun(run));
     expect(verification).toMatchObject({ ok: true, problems: [], notes: [], stateChecked: true });
+    // What GetRun does not show.
+    const { calls, sequel } = JSON.parse(JSON.stringify(run)) as typeof run;
+    expect(JSON.parse(JSON.stringify(verification.state))).toMatchObject({ calls, ...(sequel === undefined ? {} : { sequel }) });
   });
 
   test("are all there", () => {
@@ -48,21 +54,33 @@ describe("ledgers that a release has stored", () => {
     const operations = drafts.flatMap(({ body }) => [...(body.patch ?? []), ...(body.result ?? [])]);
     const forms = operations.map((op) => `${op.op}${"of" in op ? ` of ${op.of}${op.at === undefined ? "" : " at"}` : ""}`);
     expect(new Set(forms)).toEqual(
-      new Set(["set", "set of given", "set of given at", "set of result", "append", "unset"]),
+      new Set([
+        "set",
+        "set of given",
+        "set of given at",
+        "set of result",
+        "set of calls",
+        "append",
+        "append of given at",
+        "unset",
+      ]),
     );
     const keys = new Set(drafts.flatMap(({ body }) => Object.keys(body)));
     expect([...keys].toSorted()).toEqual([
+      "call",
       "calls",
       "cursors",
       "deadline_time",
       "effect",
       "error",
+      "handled_by",
       "output",
       "patch",
       "paused",
       "reason",
       "request_id",
       "result",
+      "sequel",
       "start",
       "status",
       "to",

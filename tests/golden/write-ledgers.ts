@@ -8,6 +8,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseInstant } from "../../server/src/core/duration.ts";
 import { NO_PREVIOUS_HASH } from "../../server/src/core/ledger-format.ts";
+import type { HandlerOutcome } from "../../server/src/core/run-handler.ts";
 import { sealRecords } from "../../server/src/engine/seal.ts";
 import { createTestRun, runOf, type TestRun, workflowOf } from "../support/test-world.ts";
 import { GOLDEN_FOLDER, toFile } from "./ledger-file.ts";
@@ -188,6 +189,219 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
       const answerSchema = { type: "object", properties: { n: { type: "number" } }, required: ["n"] };
       const run = runOf({ ask: { askUser: { prompt: "How many?", answerSchema }, resultKey: "reply" } });
       run.perform({ type: "pause" });
+      return run;
+    },
+  },
+  {
+    name: "calls-completed",
+    about:
+      "Parallel calls: back out of order, retried, failed as data, paused between; approved and denied ones; a custom effect.",
+    play() {
+      const run = runOf(
+        {
+          look: {
+            toolCalls: {
+              calls: [
+                { name: "list", arguments: { in: "${vars.folder}" } },
+                { name: "read", callId: "r-1" },
+                { name: "search" },
+              ],
+            },
+            resultKey: "found",
+            next: [{ to: "write", when: "result.results[0].output.size() == 2" }],
+          },
+          write: {
+            toolCalls: {
+              calls: [{ name: "write", arguments: { text: "${vars.found}" }, callId: "w" }],
+              requireApproval: true,
+            },
+            resultKey: "written",
+            next: [{ to: "mail" }],
+          },
+          mail: {
+            toolCalls: { callsFrom: "[{'name': 'mail', 'arguments': {'to': 'ada'}}]", requireApproval: true },
+            resultKey: "mailed",
+            next: [{ to: "move" }],
+          },
+          move: {
+            custom: { type: "robot.move", payload: { to: "${vars.folder}" } },
+            resultKey: "moved",
+            next: [{ to: "end" }],
+          },
+          end: { complete: { output: "${vars.found.results.map(r, r.success)}" } },
+        },
+        { vars: { folder: "/home" }, sessionId: "session-1" },
+      );
+      run.settleCalls({
+        ordinal: 2,
+        failure: { code: "TOOL_FAILED", message: "away", details: { tries: [1] } },
+        actorId: "w-1",
+      });
+      run.world.pass(500);
+      run.settleCalls({ ordinal: 0, output: ["a", "é🎉"], actorId: "w-2" });
+      run.perform({ type: "pause" });
+      run.settleCalls({ ordinal: 2, failure: { code: "BAD_INPUT", message: "no pattern", nonRetryable: true } });
+      run.perform({ type: "unpause" });
+      run.settleCalls({ ordinal: 1, output: null });
+      const approve = { answer: "approve" };
+      run.perform({
+        type: "answer",
+        waitId: run.state.wait!.wait_id,
+        payload: approve,
+        requestId: "request-1",
+        actorId: "ada",
+      });
+      run.settleCalls({ output: { bytes: 7 } });
+      run.answer({ answer: "deny" });
+      run.settleCalls({ failure: { code: "ROBOT_BUSY", message: "busy" } });
+      run.world.pass(1_000);
+      run.settleCalls({ output: { at: [1.5, -0.1] }, actorId: "robot" });
+      return run;
+    },
+  },
+  {
+    name: "handlers-completed",
+    about:
+      "Step plans, at once and by a job: patches, each with what follows in place of the node's edges and result key.",
+    play() {
+      const plans: HandlerOutcome[] = [
+        {
+          type: "plan",
+          actorId: "w-1",
+          output: {
+            patch: [
+              { op: "set", path: "/odd~1name", value: { text: "${now}" } },
+              { op: "APPEND", path: "/log", values: ["one", 2] },
+              { op: "PATCH_OP_KIND_UNSET", path: "/old" },
+            ],
+            next_node: "think",
+          },
+        },
+        {
+          type: "plan",
+          output: {
+            toolCalls: { calls: [{ name: "read" }, { name: "list" }] },
+            resultKey: "read.all",
+            nextNode: "think",
+          },
+        },
+        {
+          type: "plan",
+          output: { ask_user: { prompt: "${vars}?", choices: ["yes", "no"] }, result_key: "reply", next_node: "think" },
+        },
+        { type: "plan", output: { waitEvent: { names: ["tick"], scope: "global" }, nextNode: "think" } },
+        {
+          type: "plan",
+          output: {
+            emitEvent: { name: "tock", payload: [1] },
+            patch: [{ op: "set", path: "/told", value: true }],
+            nextNode: "think",
+          },
+        },
+        { type: "failed", failure: { code: "HANDLER_FAILED", message: "threw" }, random: 0.25 },
+        { type: "lost" },
+      ];
+      const next = [{ to: "think" }, { to: "last" }];
+      const run = runOf(
+        { think: { handler: {}, next }, last: { handler: {}, next: [{ to: "think" }] } },
+        { vars: { old: 1 }, handler: () => plans.shift()! },
+      );
+      run.settleCalls({ ordinal: 1, output: "list" }, { ordinal: 0, output: { text: "read" } });
+      run.answer({ answer: "yes" });
+      run.world.emit({ name: "tick", payload: "now", actorId: "clock" });
+      run.wake();
+      run.world.pass(1_000);
+      run.settleCalls({ failure: { code: "HANDLER_FAILED", message: "threw again" }, actorId: "w-1" });
+      run.settleCalls({
+        output: { custom: { type: "robot.move", payload: {} }, patch: [], nextNode: "last" },
+        actorId: "w-2",
+      });
+      run.settleCalls({ output: "moved" });
+      run.settleCalls({
+        output: { completeOutput: { done: null }, patch: [{ op: "append", path: "/log", values: [3] }] },
+      });
+      return run;
+    },
+  },
+  {
+    name: "calls-failed",
+    about:
+      "A call's failure that fails its node, a denial that does, a plan that is none, the workflow's on_error, a plan that fails the run.",
+    play() {
+      const plans: HandlerOutcome[] = [
+        { type: "plan", output: { nextNode: "nowhere" } },
+        {
+          type: "plan",
+          output: {
+            fail: { code: "GIVEN_UP", message: "enough" },
+            patch: [{ op: "set", path: "/why", value: "${error}" }],
+          },
+        },
+      ];
+      const asError = { onFailure: "TOOL_FAILURE_AS_ERROR" };
+      const run = runOf(
+        {
+          pay: {
+            toolCalls: { calls: [{ name: "pay" }, { name: "mail" }], ...asError },
+            onError: "ask",
+            next: [{ to: "ask" }],
+          },
+          ask: {
+            toolCalls: { calls: [{ name: "pay" }], requireApproval: true, ...asError },
+            onError: "think",
+            next: [{ to: "think" }],
+          },
+          think: { handler: {}, onError: "move", next: [{ to: "move" }] },
+          move: { custom: { type: "robot.move" }, policy: { maxAttempts: 1 }, next: [{ to: "end" }] },
+          rescue: { handler: {}, next: [{ to: "end" }] },
+          end: { complete: {} },
+        },
+        { workflow: { onError: "rescue" }, handler: () => plans.shift()! },
+      );
+      run.settleCalls(
+        { failure: { code: "NO_FUNDS", message: "no funds", nonRetryable: true } },
+        { ordinal: 1, output: 1 },
+      );
+      run.answer({ answer: "deny" });
+      run.settleCalls({ failure: { code: "ROBOT_LOST", message: "lost" }, actorId: "robot" });
+      return run;
+    },
+  },
+  {
+    name: "calls-cancelled",
+    about: "Cancelled with calls in flight, of which one had come back; on_cancel makes a call that fails.",
+    play() {
+      const run = runOf(
+        {
+          pay: { toolCalls: { calls: [{ name: "pay" }, { name: "mail" }] }, next: [{ to: "end" }] },
+          end: { complete: {} },
+          undo: { toolCalls: { calls: [{ name: "refund" }], onFailure: "TOOL_FAILURE_AS_ERROR" } },
+        },
+        { workflow: { onCancel: "undo" } },
+      );
+      run.settleCalls({ output: { id: 7 } });
+      run.perform({ type: "cancel", actorId: "ada" });
+      run.settle();
+      run.settleCalls({ failure: { code: "TOO_LATE", message: "settled", nonRetryable: true } });
+      return run;
+    },
+  },
+  {
+    name: "calls-retrying",
+    about:
+      "The calls of a step plan: one back, one failed, one to be tried again, one under way; what follows is known.",
+    play() {
+      const calls = ["a", "b", "c", "d"].map((name) => ({ name }));
+      const output = { toolCalls: { calls, onFailure: "AS_ERROR" }, resultKey: "all", nextNode: "end" };
+      const run = runOf(
+        { think: { handler: {}, next: [{ to: "end" }] }, end: { complete: {} } },
+        { handler: () => ({ type: "plan", output }) },
+      );
+      run.settleCalls(
+        { ordinal: 3, failure: { code: "TOOL_FAILED", message: "away" }, random: 0.75 },
+        { ordinal: 1, failure: { code: "BAD_INPUT", message: "no", nonRetryable: true } },
+        { ordinal: 0, output: [[]] },
+      );
       return run;
     },
   },

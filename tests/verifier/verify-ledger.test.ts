@@ -361,11 +361,83 @@ const attacks: Attack[] = [
   ["every record is dropped", () => [], /^there are no records/],
 ];
 
+/** A run of two parallel calls, each a record of its own: 3 is a retry of the second, 4 and 5 are their ends. */
+function callingRun(): TestRun {
+  const run = runOf({ it: { toolCalls: { calls: [{ name: "a" }, { name: "b" }] } } });
+  run.settleCalls({ ordinal: 1, failure: { code: "AWAY", message: "no answer" } });
+  run.settleCalls({ output: 1 });
+  run.settleCalls({ ordinal: 1, output: 2 });
+  return run;
+}
+
+/** Changes what a record about a call says, in its header where that shows. */
+function changeHeader(record: Shown, name: string, shown: string, value: unknown): void {
+  reheader(record, (header) => ({ ...header, [name]: value }));
+  record[shown] = value;
+}
+
+/** Gives the index of the first record whose link is to be mended. */
+type CallAttack = [name: string, attack: (records: Shown[]) => number, problem: RegExp];
+
+const callAttacks: CallAttack[] = [
+  [
+    "an end is given to the other call",
+    (records) => {
+      rebody(records[3]!, (body) => ({ ...body, call: { ordinal: 1 } }));
+      return 4;
+    },
+    /^record 4: its idempotency_key is not that of its call/,
+  ],
+  [
+    "a call comes back twice",
+    (records) => {
+      changeHeader(records[4]!, "idempotency_key", "idempotencyKey", records[3]!["idempotencyKey"]);
+      rebody(records[4]!, (body) => ({ ...body, call: { ordinal: 0 } }));
+      return 5;
+    },
+    /^record 5: its call 0 has come back before/,
+  ],
+  [
+    "an end is that of another attempt",
+    (records) => {
+      changeHeader(records[4]!, "attempt", "attempt", 1);
+      return 5;
+    },
+    /^record 5: its attempt is not the one that was under way/,
+  ],
+  [
+    "an end is that of a call that there is not",
+    (records) => {
+      rebody(records[3]!, (body) => ({ ...body, call: { ordinal: 2 } }));
+      return 4;
+    },
+    /^record 4: there is no call 2 that it could be about/,
+  ],
+  [
+    "a call's key is that of another place",
+    (records) => {
+      const calls = [{ ordinal: 0, kind: "tool", name: "a", idempotency_key: "a".repeat(52) }];
+      rebody(records[1]!, (body) => ({ ...body, calls }));
+      return 2;
+    },
+    /^record 2: the key of its call 0 is not that of its place/,
+  ],
+];
+
 describe("attacks", () => {
   test.each(attacks)("%s", (_name, attack, problem) => {
     const records = show(sampleRun());
     const attacked = attack(records, show(sampleRun("run-2"))) ?? records;
     const verification = verifyLedger(attacked);
+    expect(verification.ok).toBe(false);
+    expect(verification.problems).toContainEqual(expect.stringMatching(problem));
+  });
+
+  test.each(callAttacks)("%s, properly linked", (_name, attack, problem) => {
+    const records = show(callingRun());
+    expect(verifyLedger(records)).toMatchObject({ ok: true, stateChecked: true });
+    relink(records, attack(records));
+    const verification = verifyLedger(records);
     expect(verification.ok).toBe(false);
     expect(verification.problems).toContainEqual(expect.stringMatching(problem));
   });
@@ -442,6 +514,16 @@ describe("what later releases and erasure leave behind", () => {
     expect(verification.notes).toEqual(['record 2: the operation "rename" is not known']);
   });
 
+  test("an unknown source passes, but the state behind it is not known", () => {
+    const run = sampleRun();
+    const records = show(run);
+    rebody(records[1]!, (body) => ({ ...body, patch: [{ op: "set", path: "/amount", of: "dreams" }] }));
+    relink(records, 2);
+    const verification = verifyLedger(records, showRun(run.state));
+    expect(verification).toMatchObject({ ok: true, stateChecked: false });
+    expect(verification.notes).toEqual(['record 2: the source "dreams" is not known']);
+  });
+
   test("an unknown kind passes, but the state behind it is not known", () => {
     const run = sampleRun();
     const records = show(run);
@@ -471,9 +553,11 @@ test("promise 9: random ledgers verify, and fold to core's states", () => {
       expect(verification.problems).toEqual([]);
       expect(verification).toMatchObject({ notes: [], stateChecked: true });
       // What GetRun does not show.
-      const { calls, cursors, cancelling, deadlineTime, epoch, wait } = run.state;
-      expect(plain(verification.state)).toMatchObject(plain({ calls, cursors, cancelling, epoch }));
+      const { calls, cursors, cancelling, deadlineTime, epoch, wait, sequel } = run.state;
+      expect(plain(verification.state)).toMatchObject(plain({ cursors, cancelling, epoch }));
+      expect(plain(verification.state?.calls)).toEqual(plain(calls));
       expect(plain(verification.state?.wait)).toEqual(plain(wait));
+      expect(plain(verification.state?.sequel)).toEqual(plain(sequel));
       expect(verification.state?.deadlineTime).toBe(deadlineTime);
       compared += 1;
     }),

@@ -63,7 +63,7 @@ export function verifyLedger(stepRecords: unknown, run?: unknown): Verification 
       checkOrder(header, chain, report);
       if (!isKnown || parts.body === undefined || parts.givenErased) canFold = false;
       if (!canFold) continue;
-      checkIds(header, parts.body!, report);
+      checkIds(header, parts.body!, state?.calls ?? [], report);
       state = apply(state, header, parts.body!, parts.given);
     } catch (error) {
       if (error instanceof UnknownOperation) notes.push(`${at}: ${error.message}`);
@@ -115,6 +115,9 @@ const KINDS = new Set([
   "step.waiting",
   "step.completed",
   "step.failed",
+  "call.completed",
+  "call.failed",
+  "call.retrying",
 ]);
 
 /** What the record shows beside its proof, and the header's key for it. */
@@ -206,13 +209,27 @@ function checkParts(proof: ShownProof, header: Header, report: Report): Parts {
   return parts;
 }
 
-/** Ids that anybody can compute again: an effect's key and a wait's id come from where they stand. */
-function checkIds(header: Header, body: JsonObject, report: Report): void {
+/**
+ * Ids that anybody can compute again: an effect's key and a wait's id come from where they stand. What is about a call has
+ * the key of the call.
+ * @param inFlight the calls of the state before the record
+ */
+function checkIds(header: Header, body: JsonObject, inFlight: readonly JsonObject[], report: Report): void {
   const place = [header["tenant_id"], header["run_id"], header["epoch"] ?? 0] as (string | number)[];
   const seq = header["seq"] as number;
   const nodeId = header["node_id"] as string;
   const keyOf = (ordinal: number) => base32(digestParts([...place, nodeId, seq, ordinal]));
-  if (header["idempotency_key"] !== undefined && header["idempotency_key"] !== keyOf(0)) {
+  const key = header["idempotency_key"];
+  const change = body["call"] as JsonObject | undefined;
+  if (change !== undefined) {
+    const call = inFlight.find((one) => one["ordinal"] === change["ordinal"]);
+    if (call === undefined) report(`there is no call ${text(change["ordinal"])} that it could be about`);
+    else {
+      if (call["outcome"] !== undefined) report(`its call ${text(change["ordinal"])} has come back before`);
+      if (key !== call["idempotency_key"]) report("its idempotency_key is not that of its call");
+      if (header["attempt"] !== (call["attempt"] ?? 1)) report("its attempt is not the one that was under way");
+    }
+  } else if (key !== undefined && key !== keyOf(0) && !inFlight.some((call) => call["idempotency_key"] === key)) {
     report("its idempotency_key is not that of its place");
   }
   for (const [ordinal, call] of ((body["calls"] ?? []) as JsonObject[]).entries()) {
@@ -236,7 +253,8 @@ export type FoldedState = {
   epoch: number;
   cancelling: boolean;
   wait?: JsonObject | undefined;
-  calls: Json[];
+  calls: JsonObject[];
+  sequel?: JsonObject | undefined;
   cursors: JsonObject[];
   deadlineTime?: Json | undefined;
   output?: Json | undefined;
@@ -281,13 +299,21 @@ function apply(
     };
   }
   const state: FoldedState = { ...before, epoch, updateTime: time };
-  const result = body["result"] === undefined ? undefined : patched(null, body["result"] as Operation[], { given });
+  const calls = callResults(before.calls);
+  const result =
+    body["result"] === undefined ? undefined : patched(null, body["result"] as Operation[], { given, calls });
   state.vars = patched(before.vars, body["patch"] as Operation[] | undefined, { given, result });
   const ends = ENDS.has(kind);
   if (kind === "step.completed" || kind === "step.failed" || (ends && body["status"] !== undefined)) state.steps += 1;
-  if (kind !== "run.paused" && kind !== "run.unpaused") {
+  const change = body["call"] as JsonObject | undefined;
+  if (change !== undefined) {
+    state.calls = before.calls.map((call) =>
+      call["ordinal"] === change["ordinal"] ? callAfter(call, kind, body, given) : call,
+    );
+  } else if (kind !== "run.paused" && kind !== "run.unpaused") {
     state.wait = wait;
-    state.calls = (body["calls"] ?? []) as Json[];
+    state.calls = (body["calls"] ?? []) as JsonObject[];
+    state.sequel = body["sequel"] as JsonObject | undefined;
   }
   state.status = ends ? kind.slice("run.".length) : state.wait === undefined ? "running" : "waiting";
   if (ends) {
@@ -296,7 +322,7 @@ function apply(
   } else if (body["paused"] !== undefined) state.paused = body["paused"] === true;
   if (kind === "run.cancel_requested") state.cancelling = true;
   if (body["to"] !== undefined) state.node = body["to"] as string;
-  if (body["error"] !== undefined) state.error = body["error"];
+  if (body["error"] !== undefined && change === undefined) state.error = body["error"];
   if (body["deadline_time"] !== undefined) state.deadlineTime = body["deadline_time"];
   const output = body["output"] as JsonObject | undefined;
   if (output !== undefined) state.output = output["of"] === "result" ? result : output["value"];
@@ -307,11 +333,43 @@ function apply(
   return state;
 }
 
-type Operation = { op: string; path: string; value?: Json; values?: Json[]; of?: "given" | "result"; at?: string };
-/** An operation of a later release: what it does is not known, but that is no fault of the ledger. */
+/** A call after a record about it: it has come back, or waits for its next attempt. */
+function callAfter(call: JsonObject, kind: string, body: JsonObject, given: Json | undefined): JsonObject {
+  const { retry_time: _retryTime, ...rest } = call;
+  switch (kind) {
+    case "call.completed":
+      return { ...rest, outcome: { output: given! } };
+    case "call.failed":
+      return { ...rest, outcome: { error: body["error"]! } };
+    default: {
+      const { next_attempt: attempt, retry_time: retryTime } = body["call"] as JsonObject;
+      return { ...rest, attempt: attempt!, retry_time: retryTime! };
+    }
+  }
+}
+
+/** What the calls of an effect gave, in their order: the source `calls` of patches. */
+function callResults(calls: readonly JsonObject[]): Json {
+  return calls.map((call) => {
+    const outcome = call["outcome"] as JsonObject | undefined;
+    const output = outcome?.["output"];
+    return {
+      call_id: call["call_id"] ?? null,
+      name: call["name"]!,
+      success: output !== undefined,
+      output: output ?? null,
+      error: outcome?.["error"] ?? null,
+    };
+  });
+}
+
+type Operation = { op: string; path: string; value?: Json; values?: Json[]; of?: keyof Sources; at?: string };
+/** An operation, or a source, of a later release: what it does is not known, but that is no fault of the ledger. */
 class UnknownOperation extends Error {}
 
-type Sources = { given?: Json | undefined; result?: Json | undefined };
+/** What operations with `of` take from. */
+type Sources = { given?: Json | undefined; result?: Json | undefined; calls?: Json | undefined };
+const SOURCES = new Set(["given", "result", "calls"]);
 
 /** A copy of `root` with the operations done to it, one after the other. */
 function patched(root: Json, operations: readonly Operation[] | undefined, sources: Sources): Json {
@@ -385,6 +443,7 @@ function existing(list: readonly Json[], step: string): number {
 }
 
 function partOf(sources: Sources, { of, at }: Operation): Json {
+  if (!SOURCES.has(of!)) throw new UnknownOperation(`the source ${text(of)} is not known`);
   let value = sources[of!];
   for (const step of pointerSteps(at ?? "")) {
     value = Array.isArray(value) ? value[existing(value, step)] : isObject(value) ? value[step] : undefined;

@@ -29,7 +29,9 @@ export type HandlerRun = {
 export type HandlerRuns = {
   /** The handler's run for a decision; begun unless it is under way. */
   begin(request: HandlerRequest, run?: StoredRun): HandlerRun;
-  get(key: RunKey): HandlerRun | undefined;
+  /** The run as it was when its handler was asked for. */
+  rememberedRun(key: RunKey): StoredRun | undefined;
+  forgetRun(key: RunKey): void;
   /** Notes what came of it, and has the run go on. */
   finish(handlerRun: HandlerRun, outcome: HandlerOutcome): void;
   /** The outcome is committed. */
@@ -40,6 +42,8 @@ export type HandlerRuns = {
   abandon(key: RunKey): void;
 };
 
+type Entry = { handlerRun: HandlerRun; resolve: () => void };
+
 export function createHandlerRuns(options: {
   /** Looks for a worker. */
   onBegin: (handlerRun: HandlerRun) => void;
@@ -47,12 +51,27 @@ export function createHandlerRuns(options: {
   /** Nobody wants the outcome any more. */
   onDropped: (handlerRun: HandlerRun) => void;
 }): HandlerRuns {
-  const byRun = new Map<string, { handlerRun: HandlerRun; resolve: () => void }>();
+  /** By run, then by idempotency key: a run that runs ahead has several, of which the last is not done. */
+  const byRun = new Map<string, Map<string, Entry>>();
 
-  function drop(text: string): void {
-    const entry = byRun.get(text);
-    if (entry === undefined) return;
-    byRun.delete(text);
+  function entriesOf(key: RunKey): ReadonlyMap<string, Entry> {
+    return byRun.get(runKeyText(key)) ?? new Map<string, Entry>();
+  }
+
+  function entryOf(handlerRun: HandlerRun): Entry | undefined {
+    const entry = entriesOf(handlerRun.request).get(handlerRun.request.idempotencyKey);
+    return entry?.handlerRun === handlerRun ? entry : undefined;
+  }
+
+  function remove({ handlerRun }: Entry): void {
+    const text = runKeyText(handlerRun.request);
+    const entries = byRun.get(text);
+    entries?.delete(handlerRun.request.idempotencyKey);
+    if (entries?.size === 0) byRun.delete(text);
+  }
+
+  function drop(entry: Entry): void {
+    remove(entry);
     entry.resolve();
     entry.handlerRun.onTaken?.(false);
     options.onDropped(entry.handlerRun);
@@ -60,44 +79,45 @@ export function createHandlerRuns(options: {
 
   return {
     begin(request, run) {
-      const text = runKeyText(request);
-      const known = byRun.get(text)?.handlerRun;
-      if (known !== undefined && known.request.idempotencyKey === request.idempotencyKey) {
+      const known = entriesOf(request).get(request.idempotencyKey)?.handlerRun;
+      if (known !== undefined) {
         if (run !== undefined) known.run = run;
         return known;
       }
-      drop(text);
       const { promise, resolve } = Promise.withResolvers<void>();
       const queue = queueText({ tenantId: request.tenantId, kind: "handler", name: request.workflowId });
-      const handlerRun: HandlerRun = {
-        request,
-        queue,
-        done: promise,
-        ...(run === undefined ? {} : { run }),
-      };
-      byRun.set(text, { handlerRun, resolve });
+      const handlerRun: HandlerRun = { request, queue, done: promise, ...(run === undefined ? {} : { run }) };
+      const text = runKeyText(request);
+      const entries = byRun.get(text) ?? new Map<string, Entry>();
+      byRun.set(text, entries.set(request.idempotencyKey, { handlerRun, resolve }));
       options.onBegin(handlerRun);
       return handlerRun;
     },
-    get: (key) => byRun.get(runKeyText(key))?.handlerRun,
+    rememberedRun(key) {
+      for (const { handlerRun } of entriesOf(key).values()) if (handlerRun.run !== undefined) return handlerRun.run;
+      return undefined;
+    },
+    forgetRun(key) {
+      for (const { handlerRun } of entriesOf(key).values()) delete handlerRun.run;
+    },
     finish(handlerRun, outcome) {
-      const entry = byRun.get(runKeyText(handlerRun.request));
-      if (entry?.handlerRun !== handlerRun || handlerRun.outcome !== undefined) return;
+      const entry = entryOf(handlerRun);
+      if (entry === undefined || handlerRun.outcome !== undefined) return;
       handlerRun.outcome = outcome;
       entry.resolve();
       options.onDone(handlerRun.request);
     },
     taken(handlerRun) {
-      const text = runKeyText(handlerRun.request);
-      if (byRun.get(text)?.handlerRun !== handlerRun) return;
-      byRun.delete(text);
+      const entry = entryOf(handlerRun);
+      if (entry === undefined) return;
+      remove(entry);
       handlerRun.onTaken?.(true);
     },
     runMoved(key, state) {
-      const text = runKeyText(key);
-      const handlerRun = byRun.get(text)?.handlerRun;
-      if (handlerRun !== undefined && handlerRun.request.seq <= state.seq) drop(text);
+      for (const entry of entriesOf(key).values()) if (entry.handlerRun.request.seq <= state.seq) drop(entry);
     },
-    abandon: (key) => drop(runKeyText(key)),
+    abandon(key) {
+      for (const entry of entriesOf(key).values()) drop(entry);
+    },
   };
 }

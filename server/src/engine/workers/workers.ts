@@ -179,11 +179,8 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     connect: (caller, hello, link) => connectWorker(parts, caller, hello, link),
     reserve: dispatcher.reserve,
     runHandler: handlerRuns.begin,
-    rememberedRun: (key) => handlerRuns.get(key)?.run,
-    forgetRun(key) {
-      const handlerRun = handlerRuns.get(key);
-      if (handlerRun !== undefined) delete handlerRun.run;
-    },
+    rememberedRun: handlerRuns.rememberedRun,
+    forgetRun: handlerRuns.forgetRun,
     abandonHandler: handlerRuns.abandon,
     handlerTaken: handlerRuns.taken,
     runMoved: handlerRuns.runMoved,

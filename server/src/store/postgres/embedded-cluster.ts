@@ -5,7 +5,7 @@ import * as fs from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-import { processExists } from "./embedded-processes.ts";
+import { type ClusterMarks, postmasterState, processExists } from "./embedded-processes.ts";
 import { type DatabaseLog, DatabaseSetupError } from "./embedded-wait.ts";
 
 /**
@@ -91,15 +91,34 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
       );
     }
     const password = (await fs.readFile(path.join(folder, "password"), "utf8")).trim();
-    const { dev, ino, uid } = await fs.stat(dataFolder, { bigint: true });
-    if (!isRoot && process.getuid !== undefined && Number(uid) !== process.getuid()) {
+    const { uid } = await fs.stat(dataFolder);
+    if (!isRoot && process.getuid !== undefined && uid !== process.getuid()) {
       throw new DatabaseSetupError("DATA_DIR_UNUSABLE", `${dataFolder} belongs to another user (uid ${uid})`);
     }
-    // Device and inode: a copied folder is another database, a moved one is the same, and nothing has to be stored.
-    return { ...site, password, name: `abstractruntime-${dev.toString(36)}-${ino.toString(36)}` };
+    return { ...site, password, name: await clusterNameOf(dataFolder) };
   } catch (error) {
     if (error instanceof DatabaseSetupError) throw error;
     throw unusable(folder, error, "holds no database this user can read");
+  }
+}
+
+/** By device and inode: a copied folder is another database, a moved one is the same, and nothing has to be stored. */
+async function clusterNameOf(dataFolder: string): Promise<string> {
+  const { dev, ino } = await fs.stat(dataFolder, { bigint: true });
+  return `abstractruntime-${dev.toString(36)}-${ino.toString(36)}`;
+}
+
+/** The postmaster that runs on the database of a data directory, if one does, and what its processes are known by. */
+export async function findPostmaster(dataDir: string): Promise<{ pid: number; marks: ClusterMarks } | undefined> {
+  try {
+    const dataFolder = path.join(await fs.realpath(dataDir), "postgres", "data");
+    const marks = { dataFolder, name: await clusterNameOf(dataFolder) };
+    const pid = Number.parseInt(await fs.readFile(path.join(dataFolder, "postmaster.pid"), "utf8"), 10);
+    return pid > 0 && postmasterState(pid, marks) === "running" ? { pid, marks } : undefined;
+  } catch (error) {
+    // No folder, no database, or one that has ended.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
 }
 

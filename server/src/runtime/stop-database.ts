@@ -1,0 +1,26 @@
+/** Ends an embedded database whose server could not: it was killed, or gave up. */
+import * as fs from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { findPostmaster } from "../store/postgres/embedded-cluster.ts";
+import { postmasterState, signalProcess } from "../store/postgres/embedded-processes.ts";
+
+const POLL_MS = 20;
+/** At once is tens of milliseconds; a machine that is out of memory or disk may need seconds. */
+const STOP_MS_MAX = 10_000;
+
+/**
+ * Stops the database of a data directory at once, without a checkpoint: its next start replays what was committed. Another server
+ * on the same directory starts it again.
+ * @param options.removeFolder removes the data directory too
+ */
+export async function stopDatabase(dataDir: string, { removeFolder }: { removeFolder: boolean }): Promise<void> {
+  const postmaster = await findPostmaster(dataDir);
+  if (postmaster !== undefined) {
+    const { pid, marks } = postmaster;
+    signalProcess(pid, "SIGQUIT");
+    const until = performance.now() + STOP_MS_MAX;
+    while (postmasterState(pid, marks) === "running" && performance.now() < until) await pause(POLL_MS);
+  }
+  if (removeFolder) await fs.rm(dataDir, { recursive: true, force: true });
+}
