@@ -42,7 +42,7 @@ type StepPlan struct {
 	Effect isStepPlan_Effect `protobuf_oneof:"effect"`
 	// Where in vars the effect's result is written, as in Node.result_key.
 	//
-	// If empty, nowhere. At most 256 characters. Only with an effect.
+	// If empty, where the handler node's own result_key says. At most 256 characters. Only with an effect.
 	ResultKey string `protobuf:"bytes,20,opt,name=result_key,json=resultKey,proto3" json:"result_key,omitempty"`
 	// What follows. None, with an effect: the run is completed with the effect's result. None, without one: the plan is refused.
 	//

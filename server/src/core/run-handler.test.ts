@@ -239,10 +239,16 @@ describe("a plan with an effect", () => {
   });
 
   test.each(effects)("%s: without more, its result completes the run", (_what, effect, finish, result) => {
-    const run = planned(effect, { node: { resultKey: "r" } });
+    const run = planned(effect);
     finish(run);
     expect(run.state).toMatchObject({ status: "completed", output: result, node: "it", steps: 1 });
     expect(run.state.vars).toEqual({});
+  });
+
+  test.each(effects)("%s: its result is written where the node says, if the plan does not", (_what, effect, finish) => {
+    const run = planned(effect, { node: { resultKey: "r" } });
+    finish(run);
+    expect(run.state.vars).toEqual({ r: run.state.output });
   });
 
   test.each(effects)("%s: the same where a worker ran the handler as a job", (_what, effect, finish, result) => {

@@ -124,7 +124,13 @@ export function takePlan(
     case "effect": {
       const { effect } = plan;
       const isError = effect.type === "tool_calls" && effect.failureIsError;
-      const settling = nodeWithSequel(node, { ...plan.sequel, ...(isError ? { failure_is_error: true } : {}) });
+      const sequel = {
+        // What the plan says of it comes first.
+        ...(node.resultPointer === undefined ? {} : { result_path: node.resultPointer }),
+        ...plan.sequel,
+        ...(isError ? { failure_is_error: true as const } : {}),
+      };
+      const settling = nodeWithSequel(node, sequel);
       return executeEffect(effect, { draft, workflow, node: settling, names, lookup, plan: facts });
     }
     case "node":

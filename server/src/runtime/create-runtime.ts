@@ -69,7 +69,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     await untilHealthy(url, AbortSignal.any([late, server.ended]));
     const client = new Client({ addresses: url });
     const close = async () => {
-      await client.close();
+      client.close();
       await stop();
     };
     return { url, client, stop: close, [Symbol.asyncDispose]: close };

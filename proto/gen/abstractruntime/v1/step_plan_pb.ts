@@ -96,7 +96,7 @@ export type StepPlan = Message<"abstractruntime.v1.StepPlan"> & {
   /**
    * Where in vars the effect's result is written, as in Node.result_key.
    *
-   * If empty, nowhere. At most 256 characters. Only with an effect.
+   * If empty, where the handler node's own result_key says. At most 256 characters. Only with an effect.
    *
    * @generated from field: string result_key = 20;
    */

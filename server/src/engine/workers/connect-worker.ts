@@ -14,6 +14,7 @@ import type {
   Caller,
   JobResult,
   JobResultAck,
+  ServerFrame,
   WorkerConnection,
   WorkerFrame,
   WorkerHello,
@@ -51,13 +52,14 @@ export async function connectWorker(
   parts: WorkerParts,
   caller: Caller,
   hello: WorkerHello,
-  link: WorkerLink,
+  wire: WorkerLink,
 ): Promise<WorkerConnection> {
-  const { pool, dispatcher, serverId } = parts;
+  const { pool, dispatcher, leases, serverId } = parts;
   const { context } = pool;
   await checkHello(hello);
   const { tenantId } = caller;
   const text = sessionText(tenantId, hello.workerSessionId);
+  const link = welcomeFirst(wire);
   const session = openSession(pool, tenantId, hello, link);
   let isClosed = false;
 
@@ -93,9 +95,28 @@ export async function connectWorker(
   }
   if (pool.sessions.get(text) !== session || session.link !== link) throw sessionReplaced(hello.workerSessionId);
   const { pingMs, silenceMs, acceptMs } = context.settings;
-  link.send({ type: "welcome", serverId: serverId(), pingMs, silenceMs, acceptMs });
+  link.welcome({ type: "welcome", serverId: serverId(), pingMs, silenceMs, acceptMs });
+  // It has accepted them, whether or not its frame arrived; and what it lost meanwhile it is told.
+  leases.accept(session, hello.heldTokens);
   dispatcher.noteSession(session);
   return connection;
+}
+
+/** What is said to a session while it is being set up follows its welcome. */
+function welcomeFirst(wire: WorkerLink): WorkerLink & { welcome(frame: ServerFrame): void } {
+  const early: ServerFrame[] = [];
+  let isWelcome = false;
+  return {
+    ...wire,
+    send(frame) {
+      if (isWelcome) wire.send(frame);
+      else early.push(frame);
+    },
+    welcome(frame) {
+      isWelcome = true;
+      for (const each of [frame, ...early.splice(0)]) wire.send(each);
+    },
+  };
 }
 
 function openSession(pool: WorkerPool, tenantId: string, hello: WorkerHello, link: WorkerLink): Session {
@@ -330,8 +351,8 @@ function readOutcome({ outcome }: JobResult): CallEnd["outcome"] {
     return {
       failure: {
         ...rest,
-        code: code === "" ? "TOOL_FAILED" : code.slice(0, CODE_LENGTH_MAX),
-        message: message.slice(0, MESSAGE_LENGTH_MAX),
+        code: code === "" ? "TOOL_FAILED" : cut(code, CODE_LENGTH_MAX),
+        message: cut(message, MESSAGE_LENGTH_MAX),
       },
     };
   }
@@ -343,6 +364,11 @@ function readOutcome({ outcome }: JobResult): CallEnd["outcome"] {
       failure: { code: "RESULT_INVALID", message: `The result is no payload: ${error.message}`, nonRetryable: true },
     };
   }
+}
+
+/** No half of a character is left at the end: it could not be stored. */
+function cut(text: string, lengthMax: number): string {
+  return text.length <= lengthMax ? text : text.slice(0, lengthMax).replace(/[\uD800-\uDBFF]$/, "");
 }
 
 /** Knows a result again that is sent twice. */
