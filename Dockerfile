@@ -4,6 +4,7 @@ FROM node:24-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY proto/package.json proto/
+COPY sdk-ts/package.json sdk-ts/
 COPY server/package.json server/
 # Optional packages are the embedded Postgres's binaries, which a server with DATABASE_URL never starts.
 RUN npm ci --omit=dev --omit=optional --no-audit --no-fund
@@ -19,6 +20,7 @@ COPY --from=packages /app/node_modules node_modules
 COPY package.json LICENSE ./
 COPY proto/package.json proto/
 COPY proto/gen proto/gen
+COPY sdk-ts sdk-ts
 COPY server server
 USER node
 EXPOSE 7400

@@ -9,4 +9,4 @@ if (major < neededMajor) {
   );
   process.exit(1);
 }
-await import("../src/main.ts");
+await import("#main");

@@ -145,6 +145,8 @@ export type ServerFrame =
 /** The way to a worker. Frames are sent in their order, at the worker's pace. */
 export type WorkerLink = {
   send(frame: ServerFrame): void;
+  /** Whether so much waits to be sent that nothing more is to be offered. Absent: never. */
+  isFull?(): boolean;
   /** Ends the stream, with a refusal or in peace. The connection is told of its end as of any other. */
   end(reason?: DomainError): void;
 };

@@ -1,6 +1,7 @@
 /**
- * Frames on their way to a worker: those that lie next to each other and can be one are sent as one, up to a size. What it holds is
- * bounded by the worker's credit and by what it sent itself; a reader that takes nothing is ended by the writing of the reply.
+ * Frames on their way to a worker: those that lie next to each other and can be one are sent as one, up to a size. The engine offers
+ * nothing more while it is full; the other frames are small, and bounded by the worker's credit and by what it sent itself. A reader
+ * that takes nothing is ended by the writing of the reply.
  */
 import type { ServerFrame } from "../engine/api.ts";
 
@@ -9,8 +10,13 @@ const ENTRIES_MAX = 1_000;
 /** Characters of payloads in one frame of offers; a payload may have a million itself. */
 const OFFER_CHARS_MAX = 512 * 1024;
 
+/** Characters of payloads that may wait to be sent before nothing more is offered: some of the largest jobs. */
+const WAITING_CHARS_MAX = 4 * 1024 * 1024;
+
 export type FrameQueue = {
   push(frame: ServerFrame): void;
+  /** Whether so much waits that nothing more is to be offered. */
+  isFull(): boolean;
   /** No more frames come: what is there is still sent, then the stream ends, with an error if there is one. */
   end(error?: Error): void;
   frames(): AsyncGenerator<ServerFrame>;
@@ -18,6 +24,7 @@ export type FrameQueue = {
 
 export function createFrameQueue(): FrameQueue {
   const queue: ServerFrame[] = [];
+  let waitingChars = 0;
   let wake: (() => void) | undefined;
   let ending: { error: Error | undefined } | undefined;
 
@@ -34,6 +41,7 @@ export function createFrameQueue(): FrameQueue {
       taken += 1;
     }
     queue.splice(0, taken);
+    waitingChars -= sizeOf(frame);
     return frame;
   }
 
@@ -41,8 +49,10 @@ export function createFrameQueue(): FrameQueue {
     push(frame) {
       if (ending !== undefined) return;
       queue.push(frame);
+      waitingChars += sizeOf(frame);
       wake?.();
     },
+    isFull: () => waitingChars >= WAITING_CHARS_MAX,
     end(error) {
       ending ??= { error };
       wake?.();

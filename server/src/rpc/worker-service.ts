@@ -1,6 +1,7 @@
 /** WorkerService: a worker's stream, decoded, handed to the engine, and answered frame by frame. */
 import type { WorkerService, WorkRequest, WorkResponse } from "@abstractruntime/proto/worker_service_pb";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { DomainError } from "../core/errors.ts";
 import type { Engine, WorkerConnection } from "../engine/api.ts";
 import { callerOf } from "./auth.ts";
 import { createFrameQueue } from "./frame-queue.ts";
@@ -8,9 +9,16 @@ import { optionalField } from "./optional-field.ts";
 import { untilAborted } from "./streams.ts";
 import { frameFromProto, frameInvalid, frameToProto, helloFromProto, workerToProto } from "./worker-conversion.ts";
 
-export function createWorkerService(engine: Engine): ServiceImpl<typeof WorkerService> {
+/** How long a stream may take to say hello: as long as a worker may be silent later. */
+const HELLO_TIMEOUT_MS = 30_000;
+
+/** @param timing for tests, which would have to wait */
+export function createWorkerService(
+  engine: Engine,
+  { helloTimeoutMs = HELLO_TIMEOUT_MS }: { helloTimeoutMs?: number } = {},
+): ServiceImpl<typeof WorkerService> {
   return {
-    work: (requests, context) => work(engine, requests, context),
+    work: (requests, context) => work(engine, requests, context, helloTimeoutMs),
 
     async listWorkers({ tool, pageSize, pageToken }, context) {
       const request = { pageSize, pageToken, ...optionalField("tool", tool) };
@@ -24,20 +32,41 @@ async function* work(
   engine: Engine,
   requests: AsyncIterable<WorkRequest>,
   context: HandlerContext,
+  helloTimeoutMs: number,
 ): AsyncGenerator<WorkResponse> {
   const frames = requests[Symbol.asyncIterator]();
-  const first = await frames.next();
+  const first = await firstFrame(frames, helloTimeoutMs);
   if (first.done === true) return;
   const { frame } = first.value;
   if (frame.case !== "hello") throw frameInvalid("frame", "the first frame is hello");
   const queue = createFrameQueue();
-  const link = { send: queue.push, end: queue.end };
+  const link = { send: queue.push, end: queue.end, isFull: queue.isFull };
   const connection = await engine.connectWorker(callerOf(context), helloFromProto(frame.value), link);
   try {
     void readFrames(frames, connection).then(queue.end, queue.end);
     for await (const frame of untilAborted(queue.frames(), context.signal)) yield frameToProto(frame);
   } finally {
     connection.close();
+  }
+}
+
+/** @throws {DomainError} WORKER_SILENT */
+async function firstFrame(
+  frames: AsyncIterator<WorkRequest>,
+  timeoutMs: number,
+): Promise<IteratorResult<WorkRequest, unknown>> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const silent = new DomainError("WORKER_SILENT", `The worker did not say hello for ${timeoutMs} ms.`);
+    timer = setTimeout(() => reject(silent), timeoutMs);
+  });
+  const first = frames.next();
+  // What comes after the timeout is nobody's.
+  first.catch(() => undefined);
+  try {
+    return await Promise.race([first, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -59,7 +59,7 @@ export async function connectWorker(
   await checkHello(hello);
   const { tenantId } = caller;
   const text = sessionText(tenantId, hello.workerSessionId);
-  const link = welcomeFirst(wire);
+  const link = openLink(wire);
   const session = openSession(pool, tenantId, hello, link);
   let isClosed = false;
 
@@ -68,6 +68,7 @@ export async function connectWorker(
       if (isClosed || session.link !== link) return;
       session.heardAt = pool.nowMs();
       receive(parts, session, frame);
+      if (link.hasRoomAgain()) dispatcher.pump();
     },
     close() {
       if (isClosed) return;
@@ -102,19 +103,37 @@ export async function connectWorker(
   return connection;
 }
 
-/** What is said to a session while it is being set up follows its welcome. */
-function welcomeFirst(wire: WorkerLink): WorkerLink & { welcome(frame: ServerFrame): void } {
+type SessionLink = WorkerLink & {
+  welcome(frame: ServerFrame): void;
+  /** Whether the link was full, and is not any more; asked with every frame that comes: who sends one has read something. */
+  hasRoomAgain(): boolean;
+};
+
+/** A link whose first frame is the welcome: what is said while the session is being set up follows it. */
+function openLink(wire: WorkerLink): SessionLink {
   const early: ServerFrame[] = [];
   let isWelcome = false;
+  let wasFull = false;
+  const isFull = (): boolean => wire.isFull?.() === true;
   return {
-    ...wire,
     send(frame) {
-      if (isWelcome) wire.send(frame);
-      else early.push(frame);
+      if (!isWelcome) {
+        early.push(frame);
+        return;
+      }
+      wire.send(frame);
+      wasFull ||= isFull();
     },
+    end: (reason) => wire.end(reason),
+    isFull,
     welcome(frame) {
       isWelcome = true;
       for (const each of [frame, ...early.splice(0)]) wire.send(each);
+    },
+    hasRoomAgain() {
+      if (!wasFull || isFull()) return false;
+      wasFull = false;
+      return true;
     },
   };
 }

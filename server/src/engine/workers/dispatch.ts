@@ -15,6 +15,7 @@ import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
 import type { LeaseKeeper } from "./leases.ts";
 import { isServedHere, leaseToken, nextOfferNo, tokenOf, type WorkerPool } from "./pool.ts";
 import {
+  hasRoom,
   type HeldJob,
   mayTake,
   queueFromText,
@@ -233,7 +234,7 @@ export function createDispatcher(
     const groups = new Map<string, Session[]>();
     for (const session of pool.sessions.values()) {
       const served = session.serves.get(queue);
-      if (served === undefined || session.link === undefined || session.isDraining || session.credit <= 0) continue;
+      if (served === undefined || !hasRoom(session)) continue;
       const text = served.versions === undefined ? "" : JSON.stringify(served.versions.toSorted((a, b) => a - b));
       const group = groups.get(text);
       if (group === undefined) groups.set(text, [session]);

@@ -90,9 +90,14 @@ function serviceOf(delivery: Delivery | undefined, concurrency: number): Pick<Se
   return { ...(delivery === undefined ? {} : { delivery }), ...(concurrency === 0 ? {} : { concurrency }) };
 }
 
+/** Whether the session may be given jobs at all now. */
+export function hasRoom({ link, isDraining, credit }: Session): boolean {
+  return link !== undefined && !isDraining && credit > 0 && link.isFull?.() !== true;
+}
+
 /** Whether the session may be given a job of the queue now, of this version where one is given. */
 export function mayTake(session: Session, queue: string, version?: number): boolean {
-  if (session.link === undefined || session.isDraining || session.credit <= 0) return false;
+  if (!hasRoom(session)) return false;
   const served = session.serves.get(queue);
   if (served === undefined || (version !== undefined && !servesVersion(served, version))) return false;
   return served.concurrency === undefined || (session.inFlight.get(queue) ?? 0) < served.concurrency;

@@ -81,26 +81,28 @@ async function settleUntilDone(context: EngineContext, run: RunKey, ends: readon
 }
 
 async function settleEnds(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<void> {
-  let live = ends;
-  const leases = new Map(ends.map((end) => [end.end.idempotencyKey, end]));
-  const counted = new Set<string>();
+  let live = firstOfEachJob(ends);
+  const counted = new Set<JobEnd>();
   try {
+    // Which of two for one job may count, the job's row says.
+    if (live.size < ends.length) live = firstOfEachJob(await stillLeased(context, run, ends));
     const { plan } = await context.runs.exclusiveAlways(run, (entry) =>
       perform(
         context,
         entry,
-        (now) => (live.length === 0 ? undefined : { type: "settle", now, ends: live.map(({ end }) => end) }),
+        (now) =>
+          live.size === 0 ? undefined : { type: "settle", now, ends: [...live.values()].map(({ end }) => end) },
         {
-          leaseOf: (idempotencyKey) => leases.get(idempotencyKey)!,
+          leaseOf: (idempotencyKey) => live.get(idempotencyKey)!,
           onConflict: async () => {
-            live = await stillLeased(context, run, ends);
+            live = firstOfEachJob(await stillLeased(context, run, ends));
           },
         },
       ),
     );
     for (const command of plan?.commands ?? []) {
       if (command.type !== "settle_jobs") continue;
-      for (const { idempotencyKey } of command.settlements) counted.add(idempotencyKey);
+      for (const { idempotencyKey } of command.settlements) counted.add(live.get(idempotencyKey)!);
     }
   } catch (error) {
     const isGone =
@@ -112,11 +114,26 @@ async function settleEnds(context: EngineContext, run: RunKey, ends: readonly Jo
   await tell(context, run, ends, counted);
 }
 
-/** Tells everybody what became of their end: of two for one job, the first counted. */
-async function tell(context: EngineContext, run: RunKey, ends: readonly JobEnd[], counted: Set<string>): Promise<void> {
+/** Of two ends under one lease the first counts: what is recorded and what the job's row says of it are then the same one's. */
+function firstOfEachJob(ends: readonly JobEnd[]): Map<string, JobEnd> {
+  const first = new Map<string, JobEnd>();
+  for (const end of ends) {
+    const { idempotencyKey } = end.end;
+    if (!first.has(idempotencyKey)) first.set(idempotencyKey, end);
+  }
+  return first;
+}
+
+/** Tells everybody what became of their end. */
+async function tell(
+  context: EngineContext,
+  run: RunKey,
+  ends: readonly JobEnd[],
+  counted: ReadonlySet<JobEnd>,
+): Promise<void> {
   const others: JobEnd[] = [];
   for (const end of ends) {
-    if (counted.delete(end.end.idempotencyKey)) end.onSettled({ status: "accepted" });
+    if (counted.has(end)) end.onSettled({ status: "accepted" });
     else others.push(end);
   }
   if (others.length === 0) return;
