@@ -28,9 +28,11 @@ export type ProgramDeps = Pick<CliDeps, "stdout" | "stderr" | "stdin" | "env" | 
  *  The server command resolves when `startServer` does. */
 export async function runCli(argv: readonly string[], deps: ProgramDeps): Promise<number> {
   const context = createContext(deps);
-  // Without listeners a closed pipe would end the process with a stack trace; the failed write is reported below.
-  deps.stdout.on("error", ignore);
-  deps.stderr.on("error", ignore);
+  // Without listeners a closed pipe would end the process with a stack trace; the failed write is reported below. They stay: what
+  // was written last may fail when the command is over.
+  for (const stream of [deps.stdout, deps.stderr]) {
+    if (!stream.listeners("error").includes(ignore)) stream.on("error", ignore);
+  }
   try {
     await createProgram(context, deps.version).parseAsync(argv, { from: "user" });
     return context.exitCode;
@@ -40,9 +42,6 @@ export async function runCli(argv: readonly string[], deps: ProgramDeps): Promis
     const { message, exitCode } = describeFailure(error, context.server);
     if (message !== "") await context.terminal.note(message).catch(ignore);
     return exitCode;
-  } finally {
-    deps.stdout.removeListener("error", ignore);
-    deps.stderr.removeListener("error", ignore);
   }
 }
 
