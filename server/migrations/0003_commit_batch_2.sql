@@ -505,7 +505,8 @@ BEGIN
 END
 $$;--> statement-breakpoint
 
--- Changes leases that still hold; called by store/postgres/jobs.ts. 'release': the job comes back to its queue; 'start': it may have
+-- Changes leases that still hold; called by store/postgres/jobs.ts. 'release': the job comes back to its queue, if p_server_id is null
+-- or has it; 'start': it may have
 -- begun; 'adopt': p_server_id has it. Outcomes are 'done'; 'gone': the lease does not hold; 'busy': another transaction has the job,
 -- ask again; and of releases 'running' and 'exhausted', which change nothing.
 CREATE FUNCTION change_leases(p_change text, p_leases json, p_losses_max int, p_server_id text)
@@ -529,13 +530,14 @@ BEGIN
       a.place, a.is_loss, j.row_place,
       CASE
         WHEN j.lease_no <> a.lease_no OR j.state NOT IN ('leased', 'running') THEN 'gone'
+        WHEN p_change = 'release' AND j.lease_server <> p_server_id THEN 'gone'
         WHEN p_change <> 'release' THEN 'done'
         WHEN j.state = 'running' THEN 'running'
         WHEN a.is_loss AND j.losses >= p_losses_max THEN 'exhausted'
         ELSE 'done'
       END AS outcome
     FROM asked a CROSS JOIN LATERAL (
-      SELECT j.ctid AS row_place, j.lease_no, j.state, j.losses FROM jobs j
+      SELECT j.ctid AS row_place, j.lease_no, j.lease_server, j.state, j.losses FROM jobs j
       WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.idempotency_key
       FOR NO KEY UPDATE SKIP LOCKED
     ) AS j

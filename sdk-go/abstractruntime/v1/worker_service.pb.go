@@ -902,7 +902,7 @@ type isJobResult_Outcome interface {
 type JobResult_Output struct {
 	// JSON text: what the tool or the custom effect gave, or the handler's StepPlan in its proto JSON form.
 	//
-	// At most 1 MiB. What is larger, or is no I-JSON, or no StepPlan, fails the job with RESULT_INVALID.
+	// At most 1 MiB. What is larger, or is no I-JSON (U+0000 in a string, say), or no StepPlan, fails the job with RESULT_INVALID.
 	Output []byte `protobuf:"bytes,2,opt,name=output,proto3,oneof"`
 }
 
@@ -924,7 +924,7 @@ type JobFailure struct {
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// What failed, for people.
 	//
-	// What is longer than 64 KiB is cut.
+	// What is longer than 16,384 characters is cut, and U+0000 is left out.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Whether another attempt cannot help. The node's policy decides about all others.
 	NonRetryable bool `protobuf:"varint,3,opt,name=non_retryable,json=nonRetryable,proto3" json:"non_retryable,omitempty"`

@@ -11,7 +11,7 @@ export type Failure = {
   details?: Json;
 };
 
-/** The codes that the runtime itself gives. A `fail` node and tools add their own. */
+/** The codes that core itself gives. `fail` nodes, tools and the engine, of jobs that come to no result, add their own. */
 export type FailureCode =
   | "EVALUATION_FAILED"
   | "EXPRESSION_LIMIT"

@@ -92,6 +92,10 @@ export function createEngine(options: {
     onMail: (key) => context.deliverMail(key),
     onJobs: (queue) => context.workers.hearJobs(queue),
     onMore: () => hub.publishToAll(),
+    onListening() {
+      hub.publishToAll();
+      workers.lookAgain();
+    },
   });
   const context: EngineContext = {
     get workers() {

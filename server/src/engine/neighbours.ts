@@ -33,8 +33,10 @@ export function createNeighbours(options: {
   onJobs: (queue: string) => void;
   /** More changed than a notice holds. */
   onMore: () => void;
+  /** From now on others are heard: what they said before is not known. */
+  onListening: () => void;
 }): Neighbours {
-  const { store, log, name, hasOthers, onRun, onMail, onJobs, onMore } = options;
+  const { store, log, name, hasOthers, onRun, onMail, onJobs, onMore, onListening } = options;
   let runs = new Set<string>();
   let mail = new Set<string>();
   let jobs = new Set<string>();
@@ -75,6 +77,7 @@ export function createNeighbours(options: {
     while (!isStopped && unlisten === undefined) {
       try {
         unlisten = await store.listen(hear);
+        onListening();
       } catch (error) {
         if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "listening to other servers failed");
         await pause(RELISTEN_MS);

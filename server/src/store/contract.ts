@@ -458,11 +458,13 @@ export interface Store {
   /**
    * Ends leases. "open": the job is in its queue again, at its old place, with one loss more unless it was never accepted; "exhausted":
    * that would have been more than `lossesMax` losses, and nothing was changed; "running": it is delivered at most once and may have
-   * begun, and nothing was changed; "gone": the lease had ended already. In the order of the leases.
+   * begun, and nothing was changed; "gone": the lease had ended already, or is another server's. In the order of the leases.
+   * @param serverId only leases of this server: a worker session that has moved to another one has taken its leases along. Absent: all
    */
   releaseJobs(
     leases: readonly (JobLease & { isLoss: boolean })[],
     lossesMax: number,
+    serverId?: string,
   ): Promise<("open" | "exhausted" | "running" | "gone")[]>;
   /** Commits that jobs delivered at most once may begin: leased ones become running. Says for each whether the lease holds. */
   startJobs(leases: readonly JobLease[]): Promise<boolean[]>;

@@ -509,7 +509,7 @@ export const ErrorReason = {
   /**
    * Another stream has said hello with the same worker_session_id, and replaces this one.
    *
-   * A worker that is alive makes a new session id and connects again; what it holds stays its own.
+   * A worker that is alive makes a new session id and connects again. What it held belongs to the stream that replaced it.
    *
    * ABORTED. Retry: yes, with a new session id.
    *

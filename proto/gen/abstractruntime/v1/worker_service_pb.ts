@@ -377,7 +377,7 @@ export type JobResult = Message<"abstractruntime.v1.JobResult"> & {
     /**
      * JSON text: what the tool or the custom effect gave, or the handler's StepPlan in its proto JSON form.
      *
-     * At most 1 MiB. What is larger, or is no I-JSON, or no StepPlan, fails the job with RESULT_INVALID.
+     * At most 1 MiB. What is larger, or is no I-JSON (U+0000 in a string, say), or no StepPlan, fails the job with RESULT_INVALID.
      *
      * @generated from field: bytes output = 2;
      */
@@ -419,7 +419,7 @@ export type JobFailure = Message<"abstractruntime.v1.JobFailure"> & {
   /**
    * What failed, for people.
    *
-   * What is longer than 64 KiB is cut.
+   * What is longer than 16,384 characters is cut, and U+0000 is left out.
    *
    * @generated from field: string message = 2;
    */

@@ -68,6 +68,10 @@ export async function connectWorker(
       if (isClosed || session.link !== link) return;
       session.heardAt = pool.nowMs();
       receive(parts, session, frame);
+      if (session.isQuiet) {
+        session.isQuiet = false;
+        dispatcher.noteSession(session);
+      }
       if (link.hasRoomAgain()) dispatcher.pump();
     },
     close() {
@@ -149,6 +153,7 @@ function openSession(pool: WorkerPool, tenantId: string, hello: WorkerHello, lin
     link,
     credit: 0,
     isDraining: false,
+    isQuiet: false,
     heardAt: nowMs,
     pingedAt: nowMs,
     pingNo: 0,

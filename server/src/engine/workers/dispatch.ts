@@ -26,8 +26,9 @@ import {
   takeCredit,
 } from "./session.ts";
 
-/** Jobs claimed at once: each may have a payload of 1 MiB. */
+/** Jobs claimed at once, and characters of payloads that a claim should bring: each may have a million, and then fewer are claimed. */
 const CLAIM_MAX = 200;
+const CLAIM_CHARS_MAX = 8 * 1024 * 1024;
 /** Pause before jobs are claimed again after the database refused. */
 const CLAIM_RETRY_MS = 500;
 /** How long a handler waits for a worker here that serves it but has no time, before others may take it as a job. */
@@ -69,6 +70,7 @@ export function createDispatcher(
   let isClaiming = false;
   let isAskedAgain = false;
   let lastServed = 0;
+  let claimMax = CLAIM_MAX;
 
   /** A session that may take a job of the queue; in turn, so that one worker does not get everything. */
   function findSession(queue: string, version?: number): Session | undefined {
@@ -118,7 +120,8 @@ export function createDispatcher(
     return job.kind === "handler" ? handlerPayload(namesOf(run, context.clock.next(run.updateTime))) : job.payload;
   }
 
-  function offer(session: Session, queue: string, job: LeasedJob, payload: Json): void {
+  /** @returns the characters of the payload */
+  function offer(session: Session, queue: string, job: LeasedJob, payload: Json): number {
     const delivery = job.delivery ?? session.serves.get(queue)?.delivery ?? "at_least_once";
     const isAtMostOnce = delivery === "at_most_once";
     const token = leaseToken(pool, job, isAtMostOnce);
@@ -135,11 +138,12 @@ export function createDispatcher(
       ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
     });
     const { workflowId, version, nodeId, sessionId, callId } = job;
+    const text = JSON.stringify(payload);
     send(session, held, {
       token,
       kind,
       name,
-      payload: JSON.stringify(payload),
+      payload: text,
       runId,
       workflowId,
       version,
@@ -153,6 +157,7 @@ export function createDispatcher(
       ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
       delivery,
     });
+    return text.length;
   }
 
   function send(session: Session, held: HeldJob, job: OfferedJob): void {
@@ -207,11 +212,11 @@ export function createDispatcher(
         };
         let isMore = true;
         // A share for each queue, so that a long one does not take all credit of a worker that serves many.
-        const share = Math.max(1, Math.ceil(CLAIM_MAX / backlog.size));
-        while (isMore && entry.sessions.length < share && total < CLAIM_MAX) {
+        const share = Math.max(1, Math.ceil(claimMax / backlog.size));
+        while (isMore && entry.sessions.length < share && total < claimMax) {
           isMore = false;
           for (const session of sessions) {
-            if (!mayTake(session, queue) || total >= CLAIM_MAX || entry.sessions.length >= share) continue;
+            if (!mayTake(session, queue) || total >= claimMax || entry.sessions.length >= share) continue;
             if (!servesVersions(session, queue, entry.versions)) continue;
             takeCredit(session, queue);
             entry.sessions.push(session);
@@ -267,12 +272,15 @@ export function createDispatcher(
       await pause(CLAIM_RETRY_MS);
       return true;
     }
+    let chars = 0;
     for (const job of claimed) {
       const queue = queueText(job);
       const sessions = wanted.find((one) => one.queue === queue && one.sessions.some(isOf(job)))?.sessions;
       const [session] = sessions?.splice(sessions.findIndex(isOf(job)), 1) ?? [];
-      if (session !== undefined) await offerClaimed(session, queue, job);
+      if (session !== undefined) chars += await offerClaimed(session, queue, job);
     }
+    const fitting = chars <= CLAIM_CHARS_MAX ? claimMax * 2 : Math.floor((claimed.length * CLAIM_CHARS_MAX) / chars);
+    claimMax = Math.min(Math.max(fitting, 1), CLAIM_MAX);
     // A queue that gave as much as was wanted may have more; one that gave less is empty, unless it was filled meanwhile.
     const full = new Set(wanted.filter(({ sessions }) => sessions.length === 0).map(({ queue }) => queue));
     for (const { queue, sessions } of wanted) {
@@ -286,20 +294,17 @@ export function createDispatcher(
     return (session) => session.workerSessionId === workerSessionId;
   }
 
-  async function offerClaimed(session: Session, queue: string, job: LeasedJob): Promise<void> {
-    if (job.kind !== "handler") {
-      offer(session, queue, job, job.payload);
-      return;
-    }
+  /** @returns the characters of the payload */
+  async function offerClaimed(session: Session, queue: string, job: LeasedJob): Promise<number> {
+    if (job.kind !== "handler") return offer(session, queue, job, job.payload);
     const run = await context.loadRun(job).catch(() => undefined);
     const isWanted = run?.state.calls.some(
       (call) => call.idempotency_key === job.idempotencyKey && call.outcome === undefined,
     );
-    if (run !== undefined && isWanted === true) offer(session, queue, job, payloadOf(job, run.state));
-    else {
-      returnCredit(session, queue);
-      leases.release([{ ...job, queue, isLoss: false }]);
-    }
+    if (run !== undefined && isWanted === true) return offer(session, queue, job, payloadOf(job, run.state));
+    returnCredit(session, queue);
+    leases.release([{ ...job, queue, isLoss: false }]);
+    return 0;
   }
 
   function dispatchHandler(handlerRun: HandlerRun): void {

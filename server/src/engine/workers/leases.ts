@@ -55,6 +55,7 @@ export function createLeaseKeeper(
   parts: {
     settler: JobSettler;
     handlerRuns: () => HandlerRuns;
+    serverId: () => string;
     /** Jobs are in this queue again. */
     onOpen: (queue: string) => void;
   },
@@ -168,7 +169,7 @@ export function createLeaseKeeper(
   async function releaseUntilDone(leases: readonly LeaseToEnd[]): Promise<void> {
     while (!context.isStopping()) {
       try {
-        const outcomes = await context.store.releaseJobs(leases, context.settings.leaseLossesMax);
+        const outcomes = await context.store.releaseJobs(leases, context.settings.leaseLossesMax, parts.serverId());
         for (const [index, lease] of leases.entries()) {
           if (outcomes[index] === "exhausted") {
             const message = `The job has lost its worker more than ${context.settings.leaseLossesMax} times.`;
@@ -216,6 +217,8 @@ export function createLeaseKeeper(
   function sweepJob(session: Session, job: HeldJob, nowMs: number): LeaseToEnd[] {
     if (job.state === "offered") {
       if (nowMs < job.acceptBy) return [];
+      // Else the job would come back to it, and wait as long again, and so would all that follows.
+      session.isQuiet = true;
       session.link?.send({ type: "lease_lost", tokens: [job.token] });
       return lose(session, job);
     }

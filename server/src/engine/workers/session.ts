@@ -40,6 +40,8 @@ export type Session = {
   link?: WorkerLink;
   credit: number;
   isDraining: boolean;
+  /** It has let an offer lapse and said nothing since: frozen, perhaps, or behind a dead network. */
+  isQuiet: boolean;
   readonly held: Map<string, HeldJob>;
   /** Jobs of each queue that it has, or that are being leased to it. */
   readonly inFlight: Map<string, number>;
@@ -91,8 +93,8 @@ function serviceOf(delivery: Delivery | undefined, concurrency: number): Pick<Se
 }
 
 /** Whether the session may be given jobs at all now. */
-export function hasRoom({ link, isDraining, credit }: Session): boolean {
-  return link !== undefined && !isDraining && credit > 0 && link.isFull?.() !== true;
+export function hasRoom({ link, isDraining, isQuiet, credit }: Session): boolean {
+  return link !== undefined && !isDraining && !isQuiet && credit > 0 && link.isFull?.() !== true;
 }
 
 /** Whether the session may be given a job of the queue now, of this version where one is given. */

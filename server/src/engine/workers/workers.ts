@@ -56,6 +56,8 @@ export type Workers = {
   onSurroundings(surroundings: Surroundings): void;
   /** This server has a new lease: what its workers hold goes on under it. */
   onNewLease(): void;
+  /** Something may wait in any queue: word of it may have been missed. */
+  lookAgain(): void;
   /** Looks for what a lost notice or reply has left behind. */
   sweepStrays(): Promise<void>;
   start(): void;
@@ -83,6 +85,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
   const leases = createLeaseKeeper(pool, {
     settler,
     handlerRuns: () => handlerRuns,
+    serverId,
     onOpen: (queue) => dispatcher.noteJobs(queue),
   });
   const handlerRuns = createHandlerRuns({
@@ -117,6 +120,10 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
         session.link.send({ type: "ping", number: session.pingNo });
       }
     }
+  }
+
+  function lookAgain(): void {
+    for (const session of pool.sessions.values()) if (session.link !== undefined) dispatcher.noteSession(session);
   }
 
   async function lookElsewhere(): Promise<void> {
@@ -216,8 +223,9 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
         session.link.end(new DomainError("SHUTTING_DOWN", "The server has a new lease; connect again."));
       }
     },
+    lookAgain,
     async sweepStrays() {
-      for (const session of pool.sessions.values()) if (session.link !== undefined) dispatcher.noteSession(session);
+      lookAgain();
       if (!pool.isDoubtful) return;
       pool.isDoubtful = false;
       for (const session of pool.sessions.values()) {

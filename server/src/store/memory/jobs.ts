@@ -278,11 +278,13 @@ export function releaseJobs(
   database: MemoryDatabase,
   leases: readonly (JobLease & { isLoss: boolean })[],
   lossesMax: number,
+  serverId?: string,
 ): ("open" | "exhausted" | "running" | "gone")[] {
   const now = timeOf(database);
   return leases.map((lease) => {
     const row = findJob(database, lease);
     if (row === undefined || !isLeased(row) || row.leaseNo !== lease.leaseNo) return "gone";
+    if (serverId !== undefined && row.lease?.serverId !== serverId) return "gone";
     if (row.state === "running") return "running";
     if (lease.isLoss && row.losses >= lossesMax) return "exhausted";
     if (lease.isLoss) row.losses += 1;

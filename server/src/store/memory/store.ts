@@ -109,7 +109,8 @@ export async function createMemoryStore(database: MemoryDatabase): Promise<Store
     readWoken: (channel) => perform("readWoken", () => readWoken(database, channel)),
 
     claimJobs: (serverId, requests) => perform("claimJobs", () => jobs.claimJobs(database, serverId, requests)),
-    releaseJobs: (leases, lossesMax) => perform("releaseJobs", () => jobs.releaseJobs(database, leases, lossesMax)),
+    releaseJobs: (leases, lossesMax, serverId) =>
+      perform("releaseJobs", () => jobs.releaseJobs(database, leases, lossesMax, serverId)),
     startJobs: (leases) => perform("startJobs", () => jobs.startJobs(database, leases)),
     adoptJobs: (request) => perform("adoptJobs", () => jobs.adoptJobs(database, request)),
     listOrphanedLeases: (limit) => perform("listOrphanedLeases", () => jobs.listOrphanedLeases(database, limit)),

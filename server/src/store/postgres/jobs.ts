@@ -178,8 +178,10 @@ export async function releaseJobs(
   sql: Sql,
   leases: readonly (JobLease & { isLoss: boolean })[],
   lossesMax: number,
+  serverId?: string,
 ): Promise<("open" | "exhausted" | "running" | "gone")[]> {
-  const outcomes = await changeLeases(sql, "release", leases, { lossesMax });
+  const facts = { lossesMax, ...(serverId === undefined ? {} : { serverId }) };
+  const outcomes = await changeLeases(sql, "release", leases, facts);
   return outcomes.map((outcome) => (outcome === "done" ? "open" : outcome));
 }
 

@@ -152,7 +152,7 @@ function createVerbs(connections: Connections): Omit<Store, "tokenKey" | "close"
     readWoken: (channel) => call(() => events.readWoken(sql, channel)),
 
     claimJobs: (serverId, requests) => call(() => jobs.claimJobs(sql, serverId, requests)),
-    releaseJobs: (leases, lossesMax) => call(() => jobs.releaseJobs(sql, leases, lossesMax)),
+    releaseJobs: (leases, lossesMax, serverId) => call(() => jobs.releaseJobs(sql, leases, lossesMax, serverId)),
     startJobs: (leases) => call(() => jobs.startJobs(sql, leases)),
     adoptJobs: (request) => call(() => jobs.adoptJobs(sql, request)),
     listOrphanedLeases: (limit) => call(() => jobs.listOrphanedLeases(sql, limit)),

@@ -1,0 +1,30 @@
+/** The baseline of a round: what `programs/baseline.ts` measures, in a database of its own in the same Postgres. */
+import { startProgram } from "./program-process.ts";
+import type { BaselineArgument, BaselineReply } from "./programs/baseline.ts";
+import type { World } from "./world.ts";
+
+export type Baseline = BaselineReply & { connections: number };
+
+export async function measureBaseline(world: World, connections: number): Promise<Baseline> {
+  const { postgres, extent } = world;
+  const database = await postgres.createDatabase("bench_baseline");
+  try {
+    const argument: BaselineArgument = {
+      url: database.url,
+      connections,
+      warmUpMs: extent.baselineWarmUpMs,
+      measureMs: extent.baselineMs,
+    };
+    // Never profiled: it is what the profiled are compared with.
+    const program = await startProgram(
+      { ...world, profiles: undefined },
+      { name: "baseline", program: "baseline", argument },
+    );
+    await postgres.checkpoint();
+    const reply = await program.ask<BaselineReply>("measure");
+    await program.stop();
+    return { ...reply, connections };
+  } finally {
+    await database.drop();
+  }
+}

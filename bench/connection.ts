@@ -1,0 +1,23 @@
+/** gRPC to a server, without what the SDK adds: a load generator should cost as little as it can. */
+import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
+import type { Workflow } from "@abstractruntime/sdk";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+
+export type Connection = { runtime: Client<typeof RuntimeService>; close(): void };
+
+export function connect(url: string): Connection {
+  const sessionManager = new Http2SessionManager(url);
+  const transport = createGrpcTransport({ baseUrl: url, sessionManager, acceptCompression: [] });
+  return { runtime: createClient(RuntimeService, transport), close: () => sessionManager.abort() };
+}
+
+/** Registers a workflow and gives what starts name. */
+export async function register(
+  { runtime }: Connection,
+  { definition }: Workflow,
+): Promise<{ workflowId: string; version: number }> {
+  const { workflow } = await runtime.registerWorkflow({ workflow: definition });
+  if (workflow === undefined) throw new Error("the reply holds no workflow");
+  return { workflowId: workflow.workflowId, version: workflow.version };
+}

@@ -1,0 +1,87 @@
+/** `npm run bench`: measures the rows of section 9 of the design. README.md says what they are. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { describeMachine } from "./machine.ts";
+import { measureAll } from "./measure.ts";
+import { NotDurableError } from "./postgres.ts";
+import { intoMarkdown, toJson, toText } from "./report.ts";
+import type { Scenario } from "./scenario.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import { openWorld } from "./world.ts";
+
+const USAGE = `npm run bench [-- options]
+
+  --quick          one short round: whether everything works, not numbers to quote
+  --only NAME      only this row; may be given more than once
+  --json           the results as one object, on the last line
+  --profile        CPU profiles of server, worker and load generator into bench/profiles/
+  --write          the results into bench/RESULTS.md
+  --database-url   a Postgres to measure on instead of an embedded one: a superuser, in the database postgres
+
+Rows: ${SCENARIOS.map(({ name }) => name).join(", ")}`;
+const RESULTS = join(import.meta.dirname, "RESULTS.md");
+
+class UsageError extends Error {}
+
+process.exitCode = await main().catch((error: unknown) => {
+  if (!(error instanceof UsageError) && !(error instanceof NotDurableError)) throw error;
+  console.error(error.message);
+  return error instanceof UsageError ? 2 : 1;
+});
+
+async function main(): Promise<number> {
+  const options = readOptions();
+  if (options.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (options.write && (options.quick || options.only !== undefined)) {
+    throw new UsageError("--write is for whole and full measurements: without --quick and --only");
+  }
+  const scenarios = chosen(options.only);
+  const { quick: isQuick, profile: isProfiled } = options;
+  const world = await openWorld({ isQuick, isProfiled, databaseUrl: options["database-url"] });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  }
+  try {
+    const results = await measureAll(world, scenarios, (text) => console.error(text));
+    console.log(toText(results));
+    if (options.write) {
+      const markdown = existsSync(RESULTS) ? readFileSync(RESULTS, "utf8") : "# Results\n";
+      writeFileSync(RESULTS, intoMarkdown(markdown, results, describeMachine(world.postgres.version)));
+    }
+    if (options.json) console.log(toJson(results));
+  } finally {
+    await world.close();
+  }
+  return 0;
+}
+
+function readOptions() {
+  const flag = { type: "boolean", default: false } as const;
+  try {
+    const { values } = parseArgs({
+      options: {
+        quick: flag,
+        only: { type: "string", multiple: true },
+        json: flag,
+        profile: flag,
+        write: flag,
+        "database-url": { type: "string" },
+        help: flag,
+      },
+    });
+    return values;
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message}\n\n${USAGE}`);
+  }
+}
+
+function chosen(names: readonly string[] | undefined): readonly Scenario[] {
+  if (names === undefined) return SCENARIOS;
+  const unknown = names.find((name) => !SCENARIOS.some((scenario) => scenario.name === name));
+  if (unknown !== undefined) throw new UsageError(`there is no row ${unknown}\n\n${USAGE}`);
+  return SCENARIOS.filter(({ name }) => names.includes(name));
+}

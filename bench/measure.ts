@@ -1,0 +1,99 @@
+/** Measures scenarios in rounds, each scenario right after its baseline, and gives the median of each number. */
+import { type Baseline, measureBaseline } from "./baseline.ts";
+import type { Cost } from "./cost.ts";
+import type { Measured, Scenario } from "./scenario.ts";
+import { median } from "./statistics.ts";
+import type { World } from "./world.ts";
+
+export type Row = {
+  scenario: Scenario;
+  median: Measured;
+  /** Of its own baseline; absent: it has none. */
+  baselinePerSecond?: number;
+  isMet: boolean;
+};
+
+export type Results = {
+  rows: Row[];
+  /** The machine's own rate over 8 connections. */
+  baselineCommitsPerSecond: number;
+};
+
+/** Of the baseline that the budgets of section 9 of the design are in. */
+const BASELINE_CONNECTIONS = 8;
+
+export async function measureAll(
+  world: World,
+  scenarios: readonly Scenario[],
+  onProgress: (text: string) => void,
+): Promise<Results> {
+  const measured = new Map<Scenario, { rounds: Measured[]; baselines: Baseline[] }>();
+  for (const scenario of scenarios) measured.set(scenario, { rounds: [], baselines: [] });
+  const { rounds: roundCount } = world.extent;
+  for (let round = 1; round <= roundCount; round++) {
+    for (const [scenario, { rounds, baselines }] of measured) {
+      const { name, baselineConnections } = scenario;
+      onProgress(`round ${round} of ${roundCount}: ${name}`);
+      const baseline = baselineConnections === 0 ? undefined : await measureBaseline(world, baselineConnections);
+      if (baseline !== undefined) baselines.push(baseline);
+      rounds.push(await scenario.measure(world, baseline));
+    }
+  }
+  const rows = [...measured].map(([scenario, { rounds, baselines }]): Row => {
+    const middle = medianOf(rounds);
+    const baselinePerSecond = baselines.length === 0 ? undefined : median(baselines.map(({ perSecond }) => perSecond));
+    return {
+      scenario,
+      median: middle,
+      ...(baselinePerSecond === undefined ? {} : { baselinePerSecond }),
+      isMet: scenario.isMet(middle, baselinePerSecond),
+    };
+  });
+  return {
+    rows,
+    baselineCommitsPerSecond: await baselineOf(
+      world,
+      [...measured.values()].flatMap((one) => one.baselines),
+    ),
+  };
+}
+
+/** The median of all baselines over 8 connections; one is measured where no scenario needed it. */
+async function baselineOf(world: World, baselines: readonly Baseline[]): Promise<number> {
+  const wanted = baselines.filter(({ connections }) => connections === BASELINE_CONNECTIONS);
+  if (wanted.length === 0) wanted.push(await measureBaseline(world, BASELINE_CONNECTIONS));
+  return median(wanted.map(({ perSecond }) => perSecond));
+}
+
+/** Number by number, so that each stands for itself. */
+function medianOf(rounds: readonly Measured[]): Measured {
+  const of = (pick: (one: Measured) => number | null): number | null => {
+    const values = rounds.flatMap((one) => pick(one) ?? []);
+    return values.length === 0 ? null : median(values);
+  };
+  const names = Object.keys(rounds[0]?.details ?? {});
+  return {
+    perSecond: of((one) => one.perSecond),
+    ratio: of((one) => one.ratio),
+    p50Ms: of((one) => one.p50Ms),
+    p99Ms: of((one) => one.p99Ms),
+    cost: costOf(rounds.flatMap(({ cost }) => cost ?? [])),
+    details: Object.fromEntries(names.map((name) => [name, of((one) => one.details[name] ?? null) ?? 0])),
+  };
+}
+
+function costOf(costs: readonly Cost[]): Cost | null {
+  if (costs.length === 0) return null;
+  const of = (pick: (one: Cost) => number): number => median(costs.map(pick));
+  const cpuUsPerStep: Cost["cpuUsPerStep"] = {};
+  for (const role of ["server", "worker", "load", "postgres"] as const) {
+    const values = costs.flatMap((one) => one.cpuUsPerStep[role] ?? []);
+    if (values.length > 0) cpuUsPerStep[role] = median(values);
+  }
+  return {
+    commitsPerStep: of((one) => one.commitsPerStep),
+    transactionsPerStep: of((one) => one.transactionsPerStep),
+    walBytesPerStep: of((one) => one.walBytesPerStep),
+    cpuUsPerStep,
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * Keeps so many runs of a workflow going: as one ends, another is started.
+ *
+ * That a run has ended is told by one WatchRuns stream over all runs: a message for each run, where AwaitRun would be a request
+ * for each. What ends in one turn of the event loop is replaced by one StartRuns request.
+ */
+import { NoticeKind } from "@abstractruntime/proto/notice_pb";
+import { machineMs } from "../clock.ts";
+import { connect, register } from "../connection.ts";
+import { percentile } from "../statistics.ts";
+import { createWorkflows, type WorkflowName } from "../workflows.ts";
+import { answerRequests, programArgument } from "./program.ts";
+
+export type ManyRunsArgument = { url: string; workflow: WorkflowName; runs: number };
+export type ManyRunsReply = { runs: number; seconds: number; p50Ms: number; p99Ms: number };
+
+/** By the contract. */
+const STARTS_MAX = 500;
+
+const { url, workflow, runs } = programArgument() as ManyRunsArgument;
+const connection = connect(url);
+const { runtime } = connection;
+const { workflowId, version } = await register(connection, createWorkflows()[workflow]);
+
+/** When each run that goes on was started. */
+const startedAt = new Map<string, number>();
+let lastRun = 0;
+let wanted = 0;
+let isEnding = false;
+let measuring: { beginMs: number; latencies: number[] } | undefined;
+const failed = Promise.withResolvers<never>();
+failed.promise.catch(() => undefined);
+const allEnded = Promise.withResolvers<void>();
+
+function startOne(): void {
+  wanted += 1;
+  if (wanted === 1) setImmediate(() => void startWanted().catch(failed.reject));
+}
+
+async function startWanted(): Promise<void> {
+  const count = Math.min(wanted, STARTS_MAX);
+  wanted = 0;
+  const requests = Array.from({ length: count }, () => {
+    lastRun += 1;
+    return { runId: `run-${lastRun}`, workflowId, version, vars: { order: lastRun } };
+  });
+  const nowMs = machineMs();
+  for (const { runId } of requests) startedAt.set(runId, nowMs);
+  const { results } = await runtime.startRuns({ requests });
+  for (const { result } of results)
+    if (result.case !== "run") throw new Error(`a start was refused: ${result.value?.message}`);
+}
+
+function onEnd(runId: string, kind: NoticeKind): void {
+  const started = startedAt.get(runId);
+  if (started === undefined) return;
+  if (kind !== NoticeKind.COMPLETED) throw new Error(`run ${runId} did not complete; notice kind ${kind}`);
+  startedAt.delete(runId);
+  // Every run that ends counts, also one that began in the warm-up: as many go on at the end of the measurement.
+  measuring?.latencies.push(machineMs() - started);
+  if (!isEnding) startOne();
+  else if (startedAt.size === 0) allEnded.resolve();
+}
+
+async function followEnds(onOpen: () => void): Promise<void> {
+  const kinds = [NoticeKind.COMPLETED, NoticeKind.FAILED, NoticeKind.CANCELLED];
+  for await (const { event } of runtime.watchRuns({ filter: { workflowId }, kinds })) {
+    // The first message says where the stream begins: what starts from now on is on it.
+    onOpen();
+    if (event.case === "notice") onEnd(event.value.run?.runId ?? "", event.value.kind);
+  }
+  throw new Error("the stream of notices ended");
+}
+
+const opened = Promise.withResolvers<void>();
+followEnds(opened.resolve).catch(failed.reject);
+await Promise.race([opened.promise, failed.promise]);
+
+answerRequests({
+  start() {
+    for (let index = 0; index < runs; index++) startOne();
+  },
+  begin() {
+    measuring = { beginMs: machineMs(), latencies: [] };
+  },
+  /** What was measured since `begin`; then no more runs are started. */
+  end(): Promise<ManyRunsReply> {
+    if (measuring === undefined) throw new Error("nothing was begun");
+    const { beginMs, latencies } = measuring;
+    measuring = undefined;
+    isEnding = true;
+    const reply = {
+      runs: latencies.length,
+      seconds: (machineMs() - beginMs) / 1_000,
+      p50Ms: percentile(latencies, 0.5),
+      p99Ms: percentile(latencies, 0.99),
+    };
+    // Of a failure nobody was told yet.
+    return Promise.race([failed.promise, Promise.resolve(reply)]);
+  },
+  /** Resolves when every run that was started has completed. */
+  drain: () => Promise.race([failed.promise, allEnded.promise]),
+});

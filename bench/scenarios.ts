@@ -1,0 +1,27 @@
+/** Every row of the benchmark, in the order in which they are measured and shown. */
+import type { Scenario } from "./scenario.ts";
+import { declarative200 } from "./scenarios/declarative-200.ts";
+import { handler200, handler200Ahead, handler50 } from "./scenarios/handlers.ts";
+import { resumeLatency } from "./scenarios/resume-latency.ts";
+import { serverStart } from "./scenarios/server-start.ts";
+import { serverTakeover } from "./scenarios/server-takeover.ts";
+import { singleRun } from "./scenarios/single-run.ts";
+import { tools200 } from "./scenarios/tools-200.ts";
+import { waitingRuns } from "./scenarios/waiting-runs.ts";
+import { workerClosed, workerGoodbye, workerSilent } from "./scenarios/worker-loss.ts";
+
+export const SCENARIOS: readonly Scenario[] = [
+  handler50,
+  handler200,
+  handler200Ahead,
+  declarative200,
+  tools200,
+  singleRun,
+  resumeLatency,
+  waitingRuns,
+  serverTakeover,
+  workerSilent,
+  workerClosed,
+  workerGoodbye,
+  serverStart,
+];

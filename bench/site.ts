@@ -1,0 +1,52 @@
+/** A server on a database of its own, with what works for it: what most scenarios begin with. */
+import { watchCost, type Cost, type Role } from "./cost.ts";
+import { type ProgramProcess, startProgram } from "./program-process.ts";
+import type { WorkerArgument } from "./programs/worker.ts";
+import { type ServerProcess, startServer } from "./server-process.ts";
+import type { BenchDatabase } from "./postgres.ts";
+import type { World } from "./world.ts";
+
+export type Site = {
+  readonly database: BenchDatabase;
+  readonly server: ServerProcess;
+  /** Starts a worker of the benchmark at the server. */
+  startWorker(name?: string): Promise<ProgramProcess>;
+  /** Starts a load generator. */
+  startLoad(program: string, argument: object): Promise<ProgramProcess>;
+  /** Watches what the server and these cost; as `watchCost`. */
+  watchCost(
+    pids: Partial<Record<Exclude<Role, "postgres" | "server">, number>>,
+  ): Promise<(steps: number) => Promise<Cost>>;
+};
+
+/** Opens a site for `work`, and takes it down after it. Processes are ended in the order in which they depend on each other.
+ *  @param name names its database, its logs and its profiles */
+export async function withSite<T>(
+  world: World,
+  name: string,
+  work: (site: Site) => Promise<T>,
+  options: { isInspected?: boolean } = {},
+): Promise<T> {
+  const database = await world.postgres.createDatabase(`bench_${name.replaceAll("-", "_")}`);
+  const programs: ProgramProcess[] = [];
+  const start = async (role: string, program: string, argument: object): Promise<ProgramProcess> => {
+    const started = await startProgram(world, { name: `${name}-${role}`, program, argument });
+    programs.push(started);
+    return started;
+  };
+  const server = await startServer(world, { name: `${name}-server`, database, ...options });
+  try {
+    return await work({
+      database,
+      server,
+      startWorker: (role = "worker") => start(role, "worker", { url: server.url } satisfies WorkerArgument),
+      startLoad: (program, argument) => start("load", program, argument),
+      watchCost: (pids) =>
+        watchCost({ postgres: world.postgres, database: database.name, pids: { server: server.pid, ...pids } }),
+    });
+  } finally {
+    for (const program of programs.toReversed()) await program.stop();
+    await server.stop();
+    await database.drop();
+  }
+}

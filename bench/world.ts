@@ -1,0 +1,85 @@
+/** What the scenarios of one invocation share: the database, a folder, how long to measure, and whatever has to be undone. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BenchPostgres, openPostgres } from "./postgres.ts";
+
+/** How long things are done, in milliseconds unless the name says otherwise. */
+export type Extent = {
+  rounds: number;
+  baselineWarmUpMs: number;
+  baselineMs: number;
+  warmUpMs: number;
+  measureMs: number;
+  /** Answers whose latency is taken. */
+  answers: number;
+  waitingRuns: number;
+  idleMs: number;
+};
+
+const FULL: Extent = {
+  rounds: 3,
+  baselineWarmUpMs: 1_000,
+  baselineMs: 4_000,
+  warmUpMs: 5_000,
+  measureMs: 10_000,
+  answers: 1_000,
+  waitingRuns: 100_000,
+  idleMs: 30_000,
+};
+/** Long enough to see that everything works, too short to be quoted. */
+const QUICK: Extent = {
+  rounds: 1,
+  baselineWarmUpMs: 300,
+  baselineMs: 1_000,
+  warmUpMs: 1_500,
+  measureMs: 3_000,
+  answers: 100,
+  waitingRuns: 10_000,
+  idleMs: 10_000,
+};
+
+export type World = {
+  readonly postgres: BenchPostgres;
+  /** Logs, and data of servers that bring their own database. Removed in the end. */
+  readonly folder: string;
+  readonly extent: Extent;
+  /** Where CPU profiles are written; undefined: none are. */
+  readonly profiles: string | undefined;
+  /** Ends what a scenario has left, and the database. */
+  close(): Promise<void>;
+  /** Has something done when the world ends, in reverse order. */
+  atEnd(undo: () => Promise<void> | void): void;
+};
+
+export async function openWorld(options: {
+  isQuick: boolean;
+  isProfiled: boolean;
+  databaseUrl?: string | undefined;
+}): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), "abstractruntime-bench-"));
+  // Postgres runs as another user if this process is root's, and must be able to walk through.
+  chmodSync(folder, 0o711);
+  const undo: (() => Promise<void> | void)[] = [() => rmSync(folder, { recursive: true, force: true })];
+  let closed: Promise<void> | undefined;
+  const unwind = async (): Promise<void> => {
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+  };
+  try {
+    const postgres = await openPostgres(folder, options.databaseUrl);
+    undo.push(() => postgres.close());
+    const profiles = join(import.meta.dirname, "profiles");
+    if (options.isProfiled) mkdirSync(profiles, { recursive: true });
+    return {
+      postgres,
+      folder,
+      extent: options.isQuick ? QUICK : FULL,
+      profiles: options.isProfiled ? profiles : undefined,
+      atEnd: (step) => void undo.push(step),
+      close: () => (closed ??= unwind()),
+    };
+  } catch (error) {
+    await unwind();
+    throw error;
+  }
+}
