@@ -15,7 +15,13 @@ function calling(names: readonly string[], rest: Partial<NodeDefinition> = {}) {
 }
 
 describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
-  const servers = useTwoServers(kind, { lookAroundMs: 50, acceptMs: 400, reconnectMs: 300, silenceMs: 2_000, pingMs: 500 });
+  const servers = useTwoServers(kind, {
+    lookAroundMs: 50,
+    acceptMs: 400,
+    reconnectMs: 300,
+    silenceMs: 2_000,
+    pingMs: 500,
+  });
 
   test("calls run side by side, and their results stand in the order of the calls", async () => {
     const { a } = servers;

@@ -7,7 +7,7 @@
  */
 import type { CallFailure } from "../../core/call-failure.ts";
 import type { RunState } from "../../core/run.ts";
-import { type JobHead, type JobLease, type RunKey, StoreUnavailableError } from "../../store/contract.ts";
+import { type JobHead, type RunKey, StoreUnavailableError } from "../../store/contract.ts";
 import type { ServerFrame } from "../api.ts";
 import { pause } from "../pause.ts";
 import { runKeyText } from "../run-table.ts";
@@ -323,8 +323,4 @@ function beatBy(nowMs: number, { heartbeatTimeoutMs }: Pick<HeldJob, "heartbeatT
 /** A lease of the database as one to end. */
 export function leaseToEnd(head: JobHead, isLoss: boolean): LeaseToEnd {
   return { ...head, queue: queueText(head), isLoss };
-}
-
-export function leaseOf({ tenantId, idempotencyKey, leaseNo }: JobHead): JobLease {
-  return { tenantId, idempotencyKey, leaseNo };
 }

@@ -252,8 +252,11 @@ class Supervisor implements EmbeddedPostgres {
       if (performance.now() >= until) return false;
       await pause(POLL_MS);
     }
-    // Collect our own child before we say that it is gone.
-    if (this.#child?.pid === pid) await this.#child.ended;
+    // Collect our own child before we say that it is gone. It does not hold this process, which must last until then.
+    if (this.#child?.pid === pid) {
+      this.#child.process.ref();
+      await this.#child.ended;
+    }
     return true;
   }
 
