@@ -66,6 +66,20 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     worker.cut();
   });
 
+  test("every queue of a worker that comes is looked at, however many it serves", async () => {
+    const { a } = servers;
+    const caller = freshCaller();
+    const toolNames = Array.from({ length: 40 }, (_, index) => `tool-${index}`);
+    const run = await startRun(a, caller, calling(toolNames.slice(-1)));
+    const worker = await connectTestWorker(a, caller, { toolNames });
+    worker.credit(10);
+    const job = await worker.nextJob();
+    worker.accept(job);
+    await worker.complete(job, 1);
+    expect((await untilEnded(a, caller, run.state.runId)).state.status).toBe("completed");
+    worker.cut();
+  });
+
   test("no job is offered without credit", async () => {
     const { a } = servers;
     const caller = freshCaller();

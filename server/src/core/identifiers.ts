@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /** Ids of the contract: what may name a run, node, workflow, session, actor, wait, event or label. */
 export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -25,12 +25,12 @@ export function base32(bytes: Uint8Array): string {
 
 /** Hashes the parts so that no two different lists give the same bytes: each part is preceded by its length. */
 function digestParts(parts: readonly (string | number)[]): Buffer {
-  const hash = createHash("sha256");
+  let text = "";
   for (const part of parts) {
-    const text = String(part);
-    hash.update(`${Buffer.byteLength(text)}:`).update(text);
+    const piece = String(part);
+    text += `${Buffer.byteLength(piece)}:${piece}`;
   }
-  return hash.digest();
+  return hash("sha256", text, "buffer");
 }
 
 /** What an idempotency key is made of; see promise 4 in DESIGN.md. */

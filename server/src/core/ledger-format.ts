@@ -1,10 +1,10 @@
 /** The bytes of the ledger: docs/ledger-format.md in code. Fixed from the first release. */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { parseOwnJson } from "./json.ts";
 import type { Instant } from "./duration.ts";
 import type { RecordBody, RecordKind, StepRecordDraft } from "./step-record.ts";
 
-const RECORD_DOMAIN = Buffer.from("abstractruntime/step-record/v1\0");
+const RECORD_DOMAIN = "abstractruntime/step-record/v1\0";
 const PART_DOMAIN = Buffer.from("abstractruntime/part/v1\0");
 
 /** `prev` of a ledger's first record. */
@@ -31,7 +31,8 @@ export function partDigest(salt: Uint8Array, bytes: string | Uint8Array): string
 
 /** Lower-case hex of the hash of a header's exact text. */
 export function recordHash(header: string): string {
-  return createHash("sha256").update(RECORD_DOMAIN).update(header).digest("hex");
+  // In one go: with an object for each hash it takes more than twice as long.
+  return hash("sha256", RECORD_DOMAIN + header, "hex");
 }
 
 /** Writes the header's text: keys in the order of the format, absent when empty. */

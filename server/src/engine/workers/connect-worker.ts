@@ -22,7 +22,7 @@ import type {
 } from "../api.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import type { HandlerRuns } from "./handler-runs.ts";
-import { readJobToken } from "./job-token.ts";
+import { isHandlerToken, readJobToken } from "./job-token.ts";
 import { type LeaseKeeper, leaseToEnd } from "./leases.ts";
 import { leaseToken, sessionText, type WorkerPool } from "./pool.ts";
 import { CREDIT_MAX, type HeldJob, queueText, servedQueues, type Session } from "./session.ts";
@@ -310,23 +310,23 @@ function takeResult({ pool, leases, handlerRuns, settler }: WorkerParts, session
   const acknowledge = (ack: Omit<JobResultAck, "token">): void => {
     session.link?.send({ type: "result_ack", acks: [{ token: result.token, ...ack }] });
   };
+  const { actorId } = session.hello;
+  const actor = actorId === undefined ? {} : { actorId };
+  if (isHandlerToken(result.token)) {
+    const held = pool.held.get(result.token);
+    // Another tenant's is as unknown as one that is gone.
+    if (held?.session.tenantId !== session.tenantId || leases.take(result.token) === undefined) {
+      acknowledge({ status: "refused", reason: "JOB_LEASE_LOST" });
+    } else finishHandler(handlerRuns, held.job, { outcome: readOutcome(result), actor, acknowledge });
+    return;
+  }
   const token = readJobToken(context.store.tokenKey, session.tenantId, result.token);
   if (token === undefined) {
     acknowledge({ status: "refused", reason: "JOB_UNKNOWN" });
     return;
   }
+  leases.take(result.token);
   const outcome = readOutcome(result);
-  const { actorId } = session.hello;
-  const actor = actorId === undefined ? {} : { actorId };
-  const held = leases.take(result.token);
-  if (token.leaseNo === 0) {
-    if (held?.handlerRun === undefined) {
-      acknowledge({ status: "refused", reason: "JOB_LEASE_LOST" });
-      return;
-    }
-    finishHandler(handlerRuns, held, { outcome, actor, acknowledge });
-    return;
-  }
   const { tenantId, runId, idempotencyKey, attempt, leaseNo, isAtMostOnce } = token;
   const end: CallEnd = { idempotencyKey, attempt, isAtMostOnce, outcome, random: Math.random(), ...actor };
   settler.settle(

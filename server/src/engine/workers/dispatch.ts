@@ -13,7 +13,8 @@ import { pause } from "../pause.ts";
 import { createFairQueue, type FairQueue } from "./fair-queue.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
 import type { LeaseKeeper } from "./leases.ts";
-import { isServedHere, leaseToken, nextOfferNo, tokenOf, type WorkerPool } from "./pool.ts";
+import { newHandlerToken } from "./job-token.ts";
+import { isServedHere, leaseToken, type WorkerPool } from "./pool.ts";
 import {
   hasRoom,
   type HeldJob,
@@ -287,7 +288,8 @@ export function createDispatcher(
       for (const session of sessions) returnCredit(session, queue);
       if (!full.has(queue) && !notedSince.has(queue)) backlog.delete(queue);
     }
-    return full.size > 0;
+    // Credit that came back may be for queues that were not asked, because there was none left for them.
+    return full.size > 0 || wanted.some(({ sessions }) => sessions.length > 0);
   }
 
   function isOf({ workerSessionId }: LeasedJob): (session: Session) => boolean {
@@ -358,8 +360,7 @@ export function createDispatcher(
   function offerHandler(session: Session, handlerRun: HandlerRun): void {
     const { request, queue } = handlerRun;
     const { tenantId, runId, idempotencyKey, timeoutMs, heartbeatTimeoutMs } = request;
-    const lease = { tenantId, runId, idempotencyKey, attempt: 1, leaseNo: 0, isAtMostOnce: false };
-    const token = tokenOf(pool, { ...lease, offerNo: nextOfferNo() });
+    const token = newHandlerToken();
     const held = leases.hold(session, {
       token,
       run: { tenantId, runId },

@@ -1,11 +1,8 @@
 /** What the parts of the worker side share: the sessions of this server, its clock for their liveness, and its settings. */
 import type { JobHead } from "../../store/contract.ts";
 import type { EngineContext } from "../context.ts";
-import { type JobToken, writeJobToken } from "./job-token.ts";
+import { writeJobToken } from "./job-token.ts";
 import { type HeldJob, type Session, servesVersion } from "./session.ts";
-
-/** Tells apart the offers of this process that have no lease number. */
-let lastOfferNo = 0;
 
 export type WorkerPool = {
   readonly context: EngineContext;
@@ -33,17 +30,9 @@ export function isServedHere(pool: WorkerPool, queue: string, version?: number):
   return false;
 }
 
-export function nextOfferNo(): number {
-  lastOfferNo += 1;
-  return lastOfferNo;
-}
-
-export function tokenOf(pool: WorkerPool, token: JobToken): string {
-  return writeJobToken(pool.context.store.tokenKey, token);
-}
-
 /** The token of a job's lease: the same at every server. */
 export function leaseToken(pool: WorkerPool, job: JobHead, isAtMostOnce: boolean): string {
   const { tenantId, runId, idempotencyKey, attempt, leaseNo } = job;
-  return tokenOf(pool, { tenantId, runId, idempotencyKey, attempt, leaseNo, offerNo: 0, isAtMostOnce });
+  const { tokenKey } = pool.context.store;
+  return writeJobToken(tokenKey, { tenantId, runId, idempotencyKey, attempt, leaseNo, isAtMostOnce });
 }
