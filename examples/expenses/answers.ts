@@ -5,9 +5,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Wait, WaitReason } from "@abstractruntime/proto/wait_pb";
 import { Code, ConnectError } from "@connectrpc/connect";
 
+import type { RuntimeClient } from "../support/connection.ts";
+import { toValue, valueOf } from "../support/values.ts";
 import type { Chance } from "./chance.ts";
-import type { RuntimeClient } from "./connection.ts";
-import { toValue, valueOf } from "./values.ts";
 
 /** An answer that the server acknowledged. */
 export type Acknowledged = { runId: string; waitId: string; requestId: string; answer: string };

@@ -1,10 +1,10 @@
 /** Kills the server and its database in the middle of the work, and starts them again. */
 import { setTimeout as sleep } from "node:timers/promises";
 
+import type { ServerProcess } from "../support/server-process.ts";
+import type { Timeline } from "../support/timeline.ts";
 import type { Chance } from "./chance.ts";
 import type { Feed } from "./feed.ts";
-import type { ServerProcess } from "./server-process.ts";
-import type { Timeline } from "./timeline.ts";
 
 /** From when until when there was no server. */
 export type Crash = { time: Date; recoveryTime: Date };

@@ -1,9 +1,9 @@
 /**
  * Hundreds of expenses go through a workflow while its server and database are killed.
  *
- *   npm run demo                         answer the questions at the terminal
- *   npm run demo -- --yes                have them answered
- *   npm run demo -- --yes my.csv         with another file
+ *   npm run demo:expenses                    answer the questions at the terminal
+ *   npm run demo:expenses -- --yes           have them answered
+ *   npm run demo:expenses -- --yes my.csv    with another file
  *
  * What it does is in scenario.ts; here are the command line, the signals and the exit code.
  */
@@ -13,14 +13,16 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
+import { showChecks } from "../support/checks.ts";
+import { EXIT, listenForEnd, UsageError } from "../support/interruption.ts";
+import { createScreen } from "../support/screen.ts";
+import { createServerProcess } from "../support/server-process.ts";
+import { createTimeline } from "../support/timeline.ts";
 import { type Expense, ExpenseFileError, readExpenses } from "./expense-file.ts";
-import { showChecks, showStory, showSummary, showTimeline, summarise } from "./report.ts";
+import { showStory, showSummary, showTimeline, summarise } from "./report.ts";
 import { playScenario } from "./scenario.ts";
-import { createScreen } from "./screen.ts";
-import { createServerProcess } from "./server-process.ts";
-import { createTimeline } from "./timeline.ts";
 
-const HELP = `Usage: npm run demo -- [FILE.csv] [options]
+const HELP = `Usage: npm run demo:expenses -- [FILE.csv] [options]
 
 Runs one workflow per row of a CSV of expenses, on a server that is killed twice on the way.
 
@@ -37,9 +39,6 @@ Options:
 
 Exit code: 0 if every row came to its end exactly once and every ledger verifies, 1 if not, 2 if the command line or the
 file cannot be used.`;
-
-const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 async function main(args: string[]): Promise<number> {
   let options: Options;
@@ -68,8 +67,6 @@ type Options = {
   dataDir: string | undefined;
   seed: string;
 };
-
-class UsageError extends Error {}
 
 function readOptions(args: string[]): Options {
   let parsed: ReturnType<typeof parse>;
@@ -120,21 +117,11 @@ async function runDemo(options: Options, expenses: readonly Expense[]): Promise<
   await mkdir(dataDir, { recursive: true });
   const server = await createServerProcess({ dataDir, logFile: join(base, "server.log") });
 
-  const interrupted = new AbortController();
-  let cleaned = false;
-  const cleanUp = () => {
-    if (cleaned) return;
-    cleaned = true;
+  const interruption = listenForEnd(() => {
     server.kill();
     if (!options.keep) rmSync(base, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-  };
-  // However this process ends, as long as it can still do something, it leaves nothing behind.
-  process.on("exit", cleanUp);
-  const interrupt = (signal: NodeJS.Signals) => {
-    if (interrupted.signal.aborted) process.exit(EXIT.interrupted);
-    interrupted.abort(new Error(`ended by ${signal}`));
-  };
-  for (const signal of SIGNALS) process.on(signal, interrupt);
+  });
+  const { signal } = interruption;
 
   screen.line(`${expenses.length} expenses, a run for each; the server and its database are killed twice on the way.`);
   screen.line(
@@ -149,7 +136,7 @@ async function runDemo(options: Options, expenses: readonly Expense[]): Promise<
       timeline,
       screen,
       terminal,
-      signal: interrupted.signal,
+      signal,
     });
     showTimeline(screen, timeline);
     showStory(screen, runs, crashes, timeline);
@@ -158,8 +145,8 @@ async function runDemo(options: Options, expenses: readonly Expense[]): Promise<
     if (options.json) process.stdout.write(`${JSON.stringify(summarise(runs, crashes))}\n`);
     return allHold ? EXIT.ok : EXIT.failed;
   } catch (error) {
-    if (interrupted.signal.aborted) {
-      screen.line((interrupted.signal.reason as Error).message);
+    if (signal.aborted) {
+      screen.line((signal.reason as Error).message);
       return EXIT.interrupted;
     }
     showTimeline(screen, timeline);
@@ -168,8 +155,7 @@ async function runDemo(options: Options, expenses: readonly Expense[]): Promise<
     return EXIT.failed;
   } finally {
     await server.stop();
-    cleanUp();
-    for (const signal of SIGNALS) process.off(signal, interrupt);
+    interruption.finish();
     if (options.keep) screen.line(`\nkept: npx abstractruntime server --data-dir ${dataDir}`);
   }
 }

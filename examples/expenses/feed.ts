@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { NoticeKind, type Notice } from "@abstractruntime/proto/notice_pb";
 import type { Run } from "@abstractruntime/proto/run_pb";
 
-import { isLost, type RuntimeClient } from "./connection.ts";
+import { isLost, type RuntimeClient } from "../support/connection.ts";
 
 /** A restart takes a second or two; nobody should wait much longer than that for the first notice. */
 const REOPEN_MS = 100;

@@ -3,9 +3,10 @@ import type { Interface } from "node:readline/promises";
 
 import { type Wait, WaitReason } from "@abstractruntime/proto/wait_pb";
 
+import type { RuntimeClient } from "../support/connection.ts";
+import { oneLine, type Screen } from "../support/screen.ts";
+import { readLine } from "../support/terminal.ts";
 import { type Answerer, choicesOf, questionOf } from "./answers.ts";
-import type { RuntimeClient } from "./connection.ts";
-import { oneLine, type Screen } from "./screen.ts";
 
 const PAGE_SIZE = 50;
 const ANSWER_THE_REST = "a";
@@ -65,16 +66,4 @@ async function readAnswer(
     if (choice !== undefined) return choice;
     screen.line(`  type a number from 1 to ${choices.length}, or ${ANSWER_THE_REST}`);
   }
-}
-
-/** One line, or undefined at the end of the input. */
-function readLine(lines: Interface, signal: AbortSignal): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
-    const ended = () => resolve(undefined);
-    lines.once("close", ended);
-    lines
-      .question("> ", { signal })
-      .then((line) => resolve(line.trim()), reject)
-      .finally(() => lines.off("close", ended));
-  });
 }

@@ -1,16 +1,14 @@
 /** Reads every run's ledger back and holds it against what the demo knows: its rows, its acknowledged answers and events. */
-import { type Run, RunSchema, RunStatus, RunStatusSchema } from "@abstractruntime/proto/run_pb";
-import { type StepRecord, StepRecordSchema } from "@abstractruntime/proto/step_record_pb";
+import { type Run, RunStatus, RunStatusSchema } from "@abstractruntime/proto/run_pb";
+import type { StepRecord } from "@abstractruntime/proto/step_record_pb";
 import { WaitReason } from "@abstractruntime/proto/wait_pb";
-import { toJson } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 
-import { verifyLedger } from "../../tests/verifier/verify-ledger.ts";
+import type { Connection } from "../support/connection.ts";
+import { readVerified } from "../support/ledger-check.ts";
+import { valueOf } from "../support/values.ts";
 import type { Acknowledged } from "./answers.ts";
-import type { Connection } from "./connection.ts";
 import type { Expense } from "./expense-file.ts";
 import type { Decision } from "./manager.ts";
-import { valueOf } from "./values.ts";
 
 /** What expense.yaml ends with. */
 export type Outcome = {
@@ -40,7 +38,6 @@ export type CheckName = "end" | "answer" | "event" | "chain";
 
 export type Started = { runId: string; expense: Expense };
 
-const PAGE_SIZE = 1_000;
 /** Enough to keep the server busy while the last ledger is verified. */
 const IN_FLIGHT = 8;
 const ENDS = new Set(["run.completed", "run.failed", "run.cancelled"]);
@@ -76,16 +73,13 @@ async function checkRun(
     decisions: ReadonlyMap<string, Decision>;
   },
 ): Promise<CheckedRun> {
-  // The run before its records: the other way round it could be ahead of them.
-  const run = await findRun(known.connection, runId);
-  if (run === undefined) {
+  const verified = await readVerified(known.connection, runId);
+  if (verified === undefined) {
     const problems = { end: ["is not there"], answer: [], event: [], chain: ["has no ledger"] };
     return { runId, expense, records: [], outcome: undefined, asked: false, completed: false, problems };
   }
-  const records = await readLedger(known.connection, runId);
+  const { run, records } = verified;
   const outcome = run.output === undefined ? undefined : (valueOf(run.output) as Outcome);
-  const shown = records.map((record) => toJson(StepRecordSchema, record));
-  const chain = verifyLedger(shown, toJson(RunSchema, run));
   const end = endProblems(run, records, outcome, expense);
   return {
     runId,
@@ -98,29 +92,9 @@ async function checkRun(
       end,
       answer: answerProblems(records, known.answers.get(runId)),
       event: eventProblems(records, known.decisions.get(runId)),
-      chain: chain.ok && chain.stateChecked ? [] : [...chain.problems, ...chain.notes],
+      chain: verified.problems,
     },
   };
-}
-
-async function findRun({ runtime }: Connection, runId: string): Promise<Run | undefined> {
-  try {
-    return (await runtime.getRun({ runId })).run;
-  } catch (error) {
-    if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
-    throw error;
-  }
-}
-
-async function readLedger({ ledger }: Connection, runId: string): Promise<StepRecord[]> {
-  const records: StepRecord[] = [];
-  let pageToken = "";
-  do {
-    const page = await ledger.listStepRecords({ runId, includeProof: true, pageSize: PAGE_SIZE, pageToken });
-    records.push(...page.stepRecords);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== "");
-  return records;
 }
 
 function endProblems(

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Scope } from "@abstractruntime/proto/event_pb";
 import { type Wait, WaitReason } from "@abstractruntime/proto/wait_pb";
 
+import type { RuntimeClient } from "../support/connection.ts";
+import { toValue } from "../support/values.ts";
 import type { Chance } from "./chance.ts";
-import type { RuntimeClient } from "./connection.ts";
-import { toValue } from "./values.ts";
 
 /** An event that the server acknowledged. */
 export type Decision = {

@@ -1,10 +1,10 @@
-/** What the demo says at its end: the timeline, one run's story, the summary, the checks, and one line of JSON. */
+/** What the demo says at its end: the timeline, one run's story, the summary, and one line of JSON. */
+import { oneLine, type Screen, tableLines } from "../support/screen.ts";
+import { showMark, type Timeline } from "../support/timeline.ts";
 import type { Crash } from "./crashes.ts";
 import type { Expense } from "./expense-file.ts";
 import type { CheckedRun, CheckName, Outcome } from "./ledgers.ts";
-import { oneLine, type Screen, tableLines } from "./screen.ts";
 import { mostEventful, storyOf } from "./story.ts";
-import { secondsBetween, type Timeline } from "./timeline.ts";
 
 /** The last line of `--json`. */
 export type Summary = {
@@ -21,14 +21,8 @@ export type Summary = {
   chain: string;
 };
 
-/** One thing that had to hold. */
-export type Check = { name: string; problems: readonly string[] };
-
 /** Behind the time and a gap. */
 const TEXT_COLUMN = 11;
-
-/** Nobody reads the same complaint about 300 runs. */
-const PROBLEMS_SHOWN_MAX = 5;
 
 export function summarise(runs: readonly CheckedRun[], crashes: readonly Crash[]): Summary {
   const broken = runs.find(({ problems }) => problems.chain.length > 0);
@@ -49,11 +43,8 @@ export function problemsOf(runs: readonly CheckedRun[], check: CheckName): strin
 
 export function showTimeline(screen: Screen, timeline: Timeline): void {
   if (timeline.marks.length === 0) return;
-  title(screen, "Timeline");
-  for (const { time, text, kind } of timeline.marks) {
-    const line = `${secondsBetween(timeline.startTime, time)}   ${text.replaceAll("\n", `\n${" ".repeat(TEXT_COLUMN)}`)}`;
-    screen.line(kind === "crash" ? screen.style("red", line) : kind === "good" ? screen.style("green", line) : line);
-  }
+  screen.title("Timeline");
+  for (const mark of timeline.marks) showMark(screen, mark, timeline.startTime);
 }
 
 export function showStory(
@@ -64,7 +55,7 @@ export function showStory(
 ): void {
   const run = mostEventful(runs, crashes);
   if (run === undefined) return;
-  title(screen, `One of them, told by its ledger: ${describeExpense(run.expense)}`);
+  screen.title(`One of them, told by its ledger: ${describeExpense(run.expense)}`);
   for (const { at, text, crash } of storyOf(run, crashes, timeline.startTime)) {
     const line = `${at}   ${oneLine(text)}`;
     screen.line(crash ? screen.style("red", line) : line);
@@ -82,7 +73,7 @@ const OUTCOMES: readonly Outcome["outcome"][] = ["approved", "reduced", "refused
 const DECIDERS: readonly Outcome["by"][] = ["rule", "person", "manager"];
 
 export function showSummary(screen: Screen, runs: readonly CheckedRun[]): void {
-  title(screen, "Summary");
+  screen.title("Summary");
   const ended = runs.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome]));
   const rows = OUTCOMES.flatMap((outcome) =>
     DECIDERS.flatMap((by) => {
@@ -107,22 +98,4 @@ function totals(outcomes: readonly Outcome[]): string[] {
     sum(({ amount_eur: amount }) => amount).toFixed(2),
     String(sum(({ reminders }) => reminders)),
   ];
-}
-
-/** Says of each check whether it holds. Returns whether all do. */
-export function showChecks(screen: Screen, checks: readonly Check[]): boolean {
-  title(screen, "Checks");
-  for (const { name, problems } of checks) {
-    const holds = problems.length === 0;
-    screen.line(`${holds ? screen.style("green", "ok    ") : screen.style("red", "FAILED")}   ${name}`);
-    for (const problem of problems.slice(0, PROBLEMS_SHOWN_MAX)) screen.line(`         ${oneLine(problem)}`);
-    const more = problems.length - PROBLEMS_SHOWN_MAX;
-    if (more > 0) screen.line(`         and ${more} more`);
-  }
-  return checks.every(({ problems }) => problems.length === 0);
-}
-
-function title(screen: Screen, text: string): void {
-  screen.line();
-  screen.line(screen.style("bold", text));
 }

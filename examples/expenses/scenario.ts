@@ -1,33 +1,32 @@
 /** The demo from the first start to the last check, with what belongs in between. */
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { join, resolve } from "node:path";
-import { createInterface } from "node:readline/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 
 import { NoticeKind } from "@abstractruntime/proto/notice_pb";
 import type { Run } from "@abstractruntime/proto/run_pb";
 import { WaitReason } from "@abstractruntime/proto/wait_pb";
 import type { JsonObject } from "@bufbuild/protobuf";
 
+import type { Check } from "../support/checks.ts";
+import { connect, type Connection } from "../support/connection.ts";
+import { registerGraph } from "../support/register-graph.ts";
+import type { Screen } from "../support/screen.ts";
+import type { ServerProcess } from "../support/server-process.ts";
+import { openTerminal } from "../support/terminal.ts";
+import type { Timeline } from "../support/timeline.ts";
 import { createAnswerer, createAutomaticPerson, questionOf } from "./answers.ts";
 import { createChance } from "./chance.ts";
-import { connect, type Connection } from "./connection.ts";
 import { crashInTheMiddle, type Crash } from "./crashes.ts";
 import type { Expense } from "./expense-file.ts";
 import { createFeed, type Feed } from "./feed.ts";
 import { answerAtTerminal } from "./inbox.ts";
 import { type CheckedRun, checkRuns, type Started } from "./ledgers.ts";
 import { createManager, type Manager } from "./manager.ts";
-import { type Check, problemsOf } from "./report.ts";
-import type { Screen } from "./screen.ts";
-import type { ServerProcess } from "./server-process.ts";
-import type { Timeline } from "./timeline.ts";
+import { problemsOf } from "./report.ts";
 
 const WORKFLOW_ID = "expense";
 const GRAPH = join(import.meta.dirname, "expense.yaml");
-const CLI = resolve(import.meta.dirname, "../../server/src/main.ts");
 
 /** The rows come in over some seconds, so that there is a middle in which to kill. */
 const BATCHES = 20;
@@ -73,7 +72,7 @@ export async function playScenario(options: ScenarioOptions): Promise<Scenario> 
   timeline.mark(
     `a server with its own Postgres answers after ${(readyMs / 1000).toFixed(1)} s (pids ${serverPid}, ${databasePid})`,
   );
-  timeline.mark(`registered ${await registerWorkflow(server.url, signal)}`);
+  timeline.mark(`registered ${await registerGraph(server.url, GRAPH, signal)}`);
 
   const connection = connect(server.url, signal);
   try {
@@ -162,9 +161,7 @@ async function playRuns(
   const allEnded = () => feed.ended.size === started.length;
 
   async function sitAtTerminal(): Promise<void> {
-    const lines = createInterface({ input: process.stdin, output: options.terminal });
-    // The terminal gives Ctrl-C to whoever reads its lines.
-    lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+    const lines = openTerminal(options.terminal);
     const changed = () => {
       const seen = feed.notices();
       return feed.until(() => feed.notices() > seen);
@@ -248,16 +245,6 @@ async function startRuns(
 /** Letters that an id may have, from the row's own id, for people; the number alone makes it unique. */
 function runIdOf(sessionId: string, row: number, { id }: Expense): string {
   return `${sessionId}.${row}.${id.replaceAll(/[^A-Za-z0-9_-]+/g, "-").slice(0, 60)}`;
-}
-
-/** By the command line, as a user would: it reads YAML, and its complaints name line and column. */
-async function registerWorkflow(url: string, signal: AbortSignal): Promise<string> {
-  const args = [CLI, "workflow", "register", GRAPH, "--server", url, "--json"];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { signal });
-  const { workflows } = JSON.parse(stdout) as { workflows: { workflowId: string; version: number; nodes: object }[] };
-  const [workflow] = workflows;
-  if (workflow === undefined) throw new Error("the graph was not registered");
-  return `${workflow.workflowId} version ${workflow.version}, ${Object.keys(workflow.nodes).length} nodes`;
 }
 
 function listChecks(runs: readonly CheckedRun[], played: Played & { resent: number }): Check[] {

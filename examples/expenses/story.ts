@@ -3,10 +3,10 @@ import type { StepRecord } from "@abstractruntime/proto/step_record_pb";
 import { WaitReason } from "@abstractruntime/proto/wait_pb";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 
+import { secondsBetween } from "../support/timeline.ts";
+import { valueOf } from "../support/values.ts";
 import type { Crash } from "./crashes.ts";
 import type { CheckedRun } from "./ledgers.ts";
-import { secondsBetween } from "./timeline.ts";
-import { valueOf } from "./values.ts";
 
 export type StoryLine = { at: string; text: string; crash: boolean };
 

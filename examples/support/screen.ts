@@ -5,6 +5,8 @@ export type Style = "bold" | "dim" | "red" | "green" | "yellow";
 
 export type Screen = {
   line: (text?: string) => void;
+  /** The title of what follows. */
+  title: (text: string) => void;
   /** Shows a line that the next one replaces: on a terminal only, and not more often than one can read. */
   status: (text: () => string) => void;
   style: (style: Style, text: string) => string;
@@ -23,10 +25,16 @@ export function createScreen(stream: NodeJS.WriteStream, quiet = false): Screen 
     if (shown) stream.write("\r\u001b[K");
     shown = false;
   };
+  const style: Screen["style"] = (name, text) => (coloured ? styleText(name, text, { validateStream: false }) : text);
+  const line = (text = "") => {
+    clear();
+    stream.write(`${text}\n`);
+  };
   return {
-    line(text = "") {
-      clear();
-      stream.write(`${text}\n`);
+    line,
+    title(text) {
+      line();
+      line(style("bold", text));
     },
     status(text) {
       if (!isTerminal || quiet || performance.now() - shownAt < STATUS_MS) return;
@@ -35,7 +43,7 @@ export function createScreen(stream: NodeJS.WriteStream, quiet = false): Screen 
       shown = true;
       shownAt = performance.now();
     },
-    style: (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text),
+    style,
   };
 }
 

@@ -1,4 +1,5 @@
 /** What happened when. */
+import type { Screen } from "./screen.ts";
 
 /** `text` may have further lines. */
 export type Mark = { time: Date; text: string; kind: "plain" | "crash" | "good" };
@@ -11,11 +12,19 @@ export type Timeline = {
   markFirst: (name: string, text: string) => void;
 };
 
-export function createTimeline(): Timeline {
+/** Behind the time and a gap. */
+const TEXT_COLUMN = 11;
+
+/** @param onMark is told each mark when it is made */
+export function createTimeline(onMark: (mark: Mark, startTime: Date) => void = () => undefined): Timeline {
   const startTime = new Date();
   const marks: Mark[] = [];
   const seen = new Set<string>();
-  const mark: Timeline["mark"] = (text, kind = "plain") => marks.push({ time: new Date(), text, kind });
+  const mark: Timeline["mark"] = (text, kind = "plain") => {
+    const made: Mark = { time: new Date(), text, kind };
+    marks.push(made);
+    onMark(made, startTime);
+  };
   return {
     startTime,
     marks,
@@ -31,4 +40,10 @@ export function createTimeline(): Timeline {
 /** Seconds between two instants, as ` 12.34 s`. */
 export function secondsBetween(from: Date, to: Date): string {
   return `${((to.getTime() - from.getTime()) / 1000).toFixed(2).padStart(6)} s`;
+}
+
+/** A mark as a line, with its time since the start. */
+export function showMark(screen: Screen, { time, text, kind }: Mark, startTime: Date): void {
+  const line = `${secondsBetween(startTime, time)}   ${text.replaceAll("\n", `\n${" ".repeat(TEXT_COLUMN)}`)}`;
+  screen.line(kind === "crash" ? screen.style("red", line) : kind === "good" ? screen.style("green", line) : line);
 }

@@ -1,0 +1,165 @@
+/** Holds the run's ledger against what the demo saw, what its tools wrote, and the report on the disk. */
+import { readFile } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
+
+import { RunStatus, RunStatusSchema } from "@abstractruntime/proto/run_pb";
+
+import type { Check } from "../support/checks.ts";
+import type { VerifiedRun } from "../support/ledger-check.ts";
+import { valueOf } from "../support/values.ts";
+import { type Call, callsInFlight } from "./calls.ts";
+import type { Kill } from "./crashes.ts";
+import { countMarks, type SearchResult } from "./marks.ts";
+import { outlineText } from "./outline.ts";
+import type { Told } from "./scenario.ts";
+import { counted, draftSection, type SectionFacts } from "./sections.ts";
+import { type FileList, surveyFiles } from "./survey.ts";
+
+/** What report.yaml ends with. */
+type Output = { written: boolean; report: { path: string; size: number } | null };
+
+export async function listChecks(known: {
+  verified: VerifiedRun;
+  told: Told;
+  callsLog: string;
+}): Promise<{ checks: Check[]; reportFile: string | undefined }> {
+  const { verified, told, callsLog } = known;
+  const { run, records, problems } = verified;
+  const output = run.output === undefined ? undefined : (valueOf(run.output) as Output);
+  const reportFile = output?.report?.path;
+  const calls = told.steps.flatMap((step) => step.calls);
+  const recomputed = calls.filter(({ tool }) => COMPUTE.has(tool));
+  const began = await readCallsLog(callsLog);
+  const again = [...began.values()].filter((times) => times.length > 1).length;
+  const ended = RunStatusSchema.value[run.status]?.name.replace("RUN_STATUS_", "").toLowerCase();
+  const failure = run.error === undefined ? "" : `: ${run.error.code}, ${run.error.message}`;
+  const checks: Check[] = [
+    {
+      name: "the run came to its end",
+      problems: run.status === RunStatus.COMPLETED ? [] : [`it is ${ended}${failure}`],
+    },
+    {
+      name: `the tool worker, and the server with its database, were killed while ${inFlightOf(told).join(" and ")} calls were in flight`,
+      problems: killProblems(told),
+    },
+    { name: `the ledger's ${records.length} records are gapless, chained, and fold to the run's state`, problems },
+    {
+      name: "the watch told each of them once, in order, across the server's death",
+      problems: isDeepStrictEqual(
+        told.records.map(({ hash }) => hash),
+        records.map(({ hash }) => hash),
+      )
+        ? []
+        : [`it told ${told.records.length} records: ${told.records.map(({ seq }) => seq).join(", ")}`],
+    },
+    { name: `each of ${calls.length} calls has exactly one end`, problems: [...told.strays, ...endProblems(calls)] },
+    {
+      name: `${counted(again, "call", "calls")} ran again because their worker had died; none did after its end was recorded`,
+      problems: againProblems(calls, began),
+    },
+    {
+      name: `each of ${recomputed.length} results of the demo's own tools is what its recorded arguments give`,
+      problems: recomputed.flatMap(recomputeProblems),
+    },
+    {
+      name:
+        reportFile === undefined
+          ? "nobody wanted the report, and none was written"
+          : "the report is, byte for byte, what was drafted, shown to the person, and told to be written",
+      problems: await reportProblems(told, output),
+    },
+  ];
+  return { checks, reportFile };
+}
+
+function inFlightAt({ steps }: Told, { time }: Kill): Call[] {
+  const step = steps.findLast((candidate) => candidate.time <= time);
+  return step === undefined ? [] : callsInFlight(step, time);
+}
+
+function inFlightOf(told: Told): number[] {
+  return told.kills.map((kill) => inFlightAt(told, kill).length);
+}
+
+function killProblems(told: Told): string[] {
+  const missed = told.kills.filter((kill) => inFlightAt(told, kill).length === 0);
+  return [
+    ...missed.map(({ victim }) => `no call was in flight when the ${victim} was killed`),
+    ...(["worker", "server"] as const)
+      .filter((victim) => told.kills.filter((kill) => kill.victim === victim).length !== 1)
+      .map((victim) => `the ${victim} was not killed once`),
+  ];
+}
+
+function endProblems(calls: readonly Call[]): string[] {
+  const keys = new Set<string>();
+  return calls.flatMap(({ tool, callId, ends }) => {
+    const [end] = ends;
+    if (end === undefined || ends.length > 1) return [`${tool} ${callId} has ${ends.length} ends`];
+    if (end.key === "" || keys.has(end.key)) return [`${tool} ${callId} has no idempotency key of its own`];
+    keys.add(end.key);
+    return [];
+  });
+}
+
+/** When each call began to run, by its idempotency key. */
+async function readCallsLog(file: string): Promise<Map<string, Date[]>> {
+  const began = new Map<string, Date[]>();
+  const text = await readFile(file, "utf8").catch(() => "");
+  for (const line of text.split("\n").filter((line) => line !== "")) {
+    const { time, key } = JSON.parse(line) as { time: string; key: string };
+    began.set(key, [...(began.get(key) ?? []), new Date(time)]);
+  }
+  return began;
+}
+
+function againProblems(calls: readonly Call[], began: ReadonlyMap<string, readonly Date[]>): string[] {
+  const own = calls.filter(({ tool }) => COMPUTE.has(tool));
+  return own.flatMap(({ tool, callId, ends }) => {
+    const [end] = ends;
+    const times = began.get(end?.key ?? "") ?? [];
+    if (times.length === 0) return [`${tool} ${callId} has an end, and never ran`];
+    return times.some((time) => end !== undefined && time.getTime() > end.time.getTime() + CLOCKS_APART_MS_MAX)
+      ? [`${tool} ${callId} ran again after its end`]
+      : [];
+  });
+}
+
+/** Records have the database's time, the log that of the worker: on one machine they differ by some hundredths of a second.
+ *  What is given to another worker again comes later than that. */
+const CLOCKS_APART_MS_MAX = 500;
+
+/** The demo's tools that only compute. */
+const COMPUTE: ReadonlyMap<string, (args: never) => unknown> = new Map<string, (args: never) => unknown>([
+  [
+    "survey_files",
+    (args: { list: FileList; files_max: number; bytes_per_file: number }) =>
+      surveyFiles(args.list, { filesMax: args.files_max, bytesPerFile: args.bytes_per_file }),
+  ],
+  ["count_marks", ({ search }: { search: SearchResult | null }) => countMarks(search)],
+  ["outline_text", outlineText],
+  ["draft_section", (facts: SectionFacts) => ({ text: draftSection(facts) })],
+]);
+
+function recomputeProblems({ tool, callId, arguments: args, ends }: Call): string[] {
+  const recorded = ends[0]?.result;
+  return isDeepStrictEqual(COMPUTE.get(tool)?.(args as never), recorded)
+    ? []
+    : [`${tool} ${callId} gave something else: ${JSON.stringify(recorded ?? ends[0]?.error)}`];
+}
+
+async function reportProblems({ records, steps }: Told, output: Output | undefined): Promise<string[]> {
+  const draft = steps.find(({ nodeId }) => nodeId === "draft");
+  const write = steps.find(({ nodeId }) => nodeId === "write");
+  if (!output?.report) return write === undefined ? [] : ["it was written"];
+  const drafted = (draft?.calls ?? []).map(({ ends }) => (ends[0]?.result as { text: string } | undefined)?.text);
+  const shown = records.find(({ wait }) => wait?.reason === "user")?.wait?.details as { report: string } | undefined;
+  const told = write?.calls[0]?.arguments["content"];
+  const file = await readFile(output.report.path, "utf8").catch((error: unknown) => String(error));
+  const problems: string[] = [];
+  if (file !== told) problems.push(`${output.report.path} is not what was told to be written`);
+  if (shown?.report !== told) problems.push("the person was shown something else");
+  if (typeof told !== "string" || !told.endsWith(`\n\n${drafted.join("\n")}`))
+    problems.push("it is not what was drafted");
+  return problems;
+}
