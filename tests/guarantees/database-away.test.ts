@@ -16,22 +16,22 @@ import {
   untilEnded,
   within,
 } from "../support/engine.ts";
-import { type CutProxy, openCutProxy } from "./cut-proxy.ts";
+import { openTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { askingGraph, countingGraph, graph, listeningGraph } from "./graphs.ts";
 
 describe("a database that is away", () => {
   let database: SharedDatabase;
-  let proxy: CutProxy;
+  let proxy: TcpProxy;
   let server: TestServer;
 
   beforeAll(async () => {
     database = await openSharedDatabase("postgres");
-    proxy = await openCutProxy(database.url);
+    proxy = await openTcpProxy(database.url);
     const throughProxy = { ...database, openStore: () => createPostgresStore({ url: proxy.url, poolSize: 4 }) };
     server = await startTestServer(throughProxy, { lookAroundMs: 100, strayMs: 200 });
   });
   afterAll(async () => {
-    await proxy.heal();
+    await proxy.accept();
     await server.stop();
     await proxy.close();
     await database.close();
@@ -67,7 +67,7 @@ describe("a database that is away", () => {
     const told = await Promise.all(ask.map((one) => within(refusalOf(one()), "no answer while the database is away")));
     expect(told).toEqual(ask.map(() => "DATABASE_UNAVAILABLE"));
     await until(() => !server.engine.isServing());
-    await proxy.heal();
+    await proxy.accept();
     await until(() => server.engine.isServing());
     // The same requests again; whether the first ones were committed after all makes no difference.
     expect((await answer(server, caller, run, "yes", "request-1")).state.status).toBe("completed");
