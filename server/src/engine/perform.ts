@@ -2,7 +2,7 @@
  * How every change of a run is made: load, decide in core, commit, notify. A conflict means that somebody else was first:
  * load and decide again, so that exactly one of two racing stimuli wins and the other is told.
  */
-import type { Decision, JobDraft } from "../core/decision.ts";
+import type { Command, Decision, JobDraft } from "../core/decision.ts";
 import { decide, type Stimulus } from "../core/decide.ts";
 import type { EventLookup } from "../core/event.ts";
 import type { HandlerOutcome } from "../core/run-handler.ts";
@@ -177,6 +177,7 @@ function settle(context: EngineContext, entry: RunEntry, run: StoredRun, plan: P
   context.workers.runMoved(key, run.state);
   context.hub.publish(key, run);
   context.tellOthers({ run: key });
+  if (plan?.records.some(({ kind }) => kind === "run.unpaused") === true) context.workers.noteCalls(run.state);
   for (const command of plan?.commands ?? []) {
     if (command.type === "emit") context.wakeListenersSoon(command.event);
     else if (command.type === "settle_jobs") {
@@ -240,7 +241,7 @@ async function extendPlan(
   let bytes = sizeOf(plan);
   const isFull = () =>
     plan.records.length >= RUN_AHEAD_STEPS_MAX || bytes >= RUN_AHEAD_BYTES_MAX || performance.now() >= endAt;
-  while (isActive(plan.after) && plan.commands.every(({ type }) => type === "answered") && !isFull()) {
+  while (isActive(plan.after) && plan.commands.every(endsAnEffect) && !isFull()) {
     // Who waits for the reply of a start or an answer does not wait for a handler too.
     const wait = options.waitsForHandlers === true ? { waitUntilMs: endAt } : {};
     const decided = await decideNow(context, plan.after, workflow, nextStep, wait);
@@ -256,6 +257,11 @@ async function extendPlan(
 function nextStep(now: Instant, run: RunState): Stimulus {
   const isOver = run.deadlineTime !== undefined && run.deadlineTime <= now;
   return { type: isOver ? "wake" : "advance", now };
+}
+
+/** What came of an effect is committed with the steps that follow, up to the next effect. */
+function endsAnEffect({ type }: Command): boolean {
+  return type === "answered" || type === "settle_jobs";
 }
 
 /** The next step of a run that is active. */
