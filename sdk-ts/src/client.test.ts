@@ -325,8 +325,25 @@ describe("several addresses", () => {
     await expect(call).rejects.toThrow("enough");
   });
 
+  test("none answers: a start gives up as it is told, also while it registers", async () => {
+    const client = open({ addresses: await closedAddress(), deadlineMs: 60_000 });
+    const leaving = new AbortController();
+    const call = client.run(expense, { amount: 5 }, { signal: leaving.signal });
+    leaving.abort(new Error("enough"));
+    await expect(call).rejects.toThrow("enough");
+    await expect(client.run(expense, { amount: 5 }, { deadlineMs: 100 })).rejects.toThrow(ConnectionError);
+  });
+
+  test("a deadline shorter than an attempt is told to the server as it takes it", async () => {
+    const client = open();
+    const run = await client.run(patient, {}, { reasons: ["event"], deadlineMs: 9_999 });
+    expect(await client.awaitRun(run, { timeoutMs: 1.5 })).toMatchObject({ status: "waiting" });
+    expect(await client.runs.get(run, { deadlineMs: 9_999.5 })).toMatchObject({ status: "waiting" });
+  });
+
   test("must be URLs", () => {
     expect(() => new Client({ addresses: "localhost:7400" })).toThrow(/no http or https URL/);
+    expect(() => new Client({ addresses: "http://127.0.0.1:1, " })).not.toThrow();
     expect(() => new Client({ addresses: [] })).toThrow(/at least one address/);
   });
 });

@@ -3,10 +3,10 @@ import { ScopeSchema } from "@abstractruntime/proto/event_pb";
 import type { LimitsSchema } from "@abstractruntime/proto/limits_pb";
 import { type EmitEventRequest, RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import { WaitReason as WaitReasonNumber, WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
-import { addressesOfEnvironment } from "#transport";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
+import { readAddresses } from "./addresses.ts";
 import { type ConnectedWorkers, createConnectedWorkers } from "./connected-workers.ts";
 import { type CallOptions, type Connection, createConnection } from "./connection.ts";
 import { asyncDispose } from "./dispose.ts";
@@ -95,7 +95,6 @@ export type ControlOptions = CallOptions & {
   actorId?: string | undefined;
 };
 
-const DEFAULT_ADDRESS = "http://127.0.0.1:7400";
 /** How long one AwaitRun waits before the next; what lies between usually cuts idle calls later. */
 const AWAIT_ROUND_MS = 50_000;
 
@@ -116,13 +115,14 @@ export class Client implements AsyncDisposable {
   readonly workers: ConnectedWorkers;
   readonly #connection: Connection;
   readonly #actorId: string;
-  readonly #registered = new WeakMap<Workflow, Promise<RegisteredWorkflow>>();
+  readonly #registered = new WeakMap<Workflow, RegisteredWorkflow>();
+  readonly #registering = new WeakMap<Workflow, Promise<RegisteredWorkflow>>();
 
   /** Connects with the first call.
-   *  @throws {TypeError} an address is no http or https URL */
+   *  @throws {TypeError} there is no address, or one is no http or https URL */
   constructor(options: ClientOptions = {}) {
     this.#actorId = options.actorId ?? "";
-    this.#connection = createConnection({ ...options, addresses: addressesOf(options.addresses) });
+    this.#connection = createConnection({ ...options, addresses: readAddresses(options.addresses) });
     const context = { connection: this.#connection, actorId: this.#actorId };
     this.runs = createRuns(context);
     this.waits = createWaits(context);
@@ -133,16 +133,21 @@ export class Client implements AsyncDisposable {
 
   /** Registers a workflow, once for each client: further calls give the first reply.
    *  @throws {RefusedError} WORKFLOW_INVALID, with every problem and its path */
-  async register(workflow: Workflow): Promise<RegisteredWorkflow> {
+  async register(workflow: Workflow, options: CallOptions = {}): Promise<RegisteredWorkflow> {
     const known = this.#registered.get(workflow);
     if (known !== undefined) return known;
-    const registering = this.workflows.register(workflow);
-    this.#registered.set(workflow, registering);
+    const { signal, deadlineMs } = options;
+    // One request for all who ask meanwhile, but not for those with limits of their own.
+    const isShared = signal === undefined && deadlineMs === undefined;
+    const shared = isShared ? this.#registering.get(workflow) : undefined;
+    const registering = shared ?? this.workflows.register(workflow, { signal, deadlineMs });
+    if (isShared) this.#registering.set(workflow, registering);
     try {
-      return await registering;
-    } catch (error) {
-      this.#registered.delete(workflow);
-      throw error;
+      const registered = await registering;
+      this.#registered.set(workflow, registered);
+      return registered;
+    } finally {
+      if (isShared) this.#registering.delete(workflow);
     }
   }
 
@@ -175,7 +180,7 @@ export class Client implements AsyncDisposable {
     const { workflowId, version } =
       typeof workflow === "string"
         ? { workflowId: workflow, version: options.version ?? 0 }
-        : await this.register(workflow);
+        : await this.register(workflow, { signal, deadlineMs });
     const request = { ...facts, workflowId, version };
     const call = { signal, deadlineMs, retry: true };
     const reply = await this.#connection.unary(RuntimeService.method.startRun, request, call);
@@ -403,16 +408,4 @@ function targetOf({ runId, sessionId, workflowId }: OutsideEvent): EmitEventRequ
   if (runId !== undefined) return { case: "runId", value: runId };
   if (sessionId !== undefined) return { case: "sessionId", value: sessionId };
   return workflowId === undefined ? { case: undefined } : { case: "workflowId", value: workflowId };
-}
-
-function addressesOf(given: ClientOptions["addresses"]): string[] {
-  const listed = given ?? (addressesOfEnvironment() || DEFAULT_ADDRESS);
-  const addresses = typeof listed === "string" ? listed.split(",").map((address) => address.trim()) : [...listed];
-  for (const address of addresses) {
-    const protocol = URL.canParse(address) ? new URL(address).protocol : "";
-    if (protocol !== "http:" && protocol !== "https:") {
-      throw new TypeError(`${JSON.stringify(address)} is no http or https URL of a server`);
-    }
-  }
-  return addresses;
 }

@@ -146,7 +146,11 @@ export function createConnection(options: ConnectionOptions): Connection {
         for (let failures = 1; ; failures++) {
           link.signal.throwIfAborted();
           const index = current;
-          const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs + serverWaitMs, endsAt - performance.now()));
+          // Whole: the protocol takes no fractions of a millisecond.
+          const timeoutMs = Math.max(
+            1,
+            Math.ceil(Math.min(attemptTimeoutMs + serverWaitMs, endsAt - performance.now())),
+          );
           try {
             const reply = await transportAt(index).unary(method, link.signal, timeoutMs, undefined, request);
             return reply.message;

@@ -7,6 +7,8 @@ import {
 } from "@abstractruntime/proto/worker_service_pb";
 import { create } from "@bufbuild/protobuf";
 
+import { foreignKindOf } from "./json.ts";
+
 /** Longest output as JSON text, UTF-8 bytes, by the contract. */
 const OUTPUT_BYTES_MAX = 1024 * 1024;
 /** Longest `details` of a failure; longer ones are left out, by the contract. */
@@ -126,11 +128,9 @@ function assertJsonValue(value: unknown): void {
   if (typeof value === "bigint" || typeof value === "function" || typeof value === "symbol") {
     throw new NotJsonError(`a ${typeof value} is no JSON value`);
   }
-  // JSON.stringify would make {} of them, or an object with a member for each byte.
-  if (value instanceof Map || value instanceof Set || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
-    throw new NotJsonError(`a ${value.constructor.name} is no JSON value`);
-  }
-  if (value instanceof Promise) throw new NotJsonError("a Promise is no JSON value; await it");
+  const foreign = typeof value === "object" && value !== null ? foreignKindOf(value) : undefined;
+  if (foreign !== undefined)
+    throw new NotJsonError(`a ${foreign} is no JSON value${foreign === "Promise" ? "; await it" : ""}`);
 }
 
 /** I-JSON (RFC 7493) has no lone surrogates, and the database no U+0000. */

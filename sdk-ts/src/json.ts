@@ -11,8 +11,8 @@ export type Json = JsonValue;
 const LEVELS_MAX = 64;
 
 /** The JSON of a value: members that are `undefined` are left out, `toJSON` (dates, URLs) is honoured, `-0` is 0.
- *  @throws {TypeError} for what JSON has no words for: NaN, bigint, functions, symbols, holes in lists, cycles; the message names
- *  the place as a JSON Pointer */
+ *  @throws {TypeError} for what JSON has no words for: NaN, bigint, functions, symbols, holes in lists, cycles, maps, sets, bytes,
+ *  promises, lone surrogates; the message names the place as a JSON Pointer */
 export function jsonOf(value: unknown): Json {
   return readJson(value, { pointer: "", level: 0 });
 }
@@ -34,6 +34,8 @@ type Place = { pointer: string; level: number };
 function readJson(value: unknown, place: Place): Json {
   switch (typeof value) {
     case "string":
+      assertWellFormed(value, place);
+      return value;
     case "boolean":
       return value;
     case "number":
@@ -58,9 +60,28 @@ function readContainer(value: object, place: Place): Json {
   if ("toJSON" in value && typeof value.toJSON === "function") {
     return readJson((value as { toJSON(): unknown }).toJSON(), { ...place, level: place.level + 1 });
   }
+  const foreign = foreignKindOf(value);
+  if (foreign !== undefined) throw notJson(`a ${foreign}`, place);
   if (Array.isArray(value)) return Array.from(value, (item: unknown, index) => readJson(item, within(index)));
   const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  for (const [key] of entries) assertWellFormed(key, within(key));
   return Object.fromEntries(entries.map(([key, member]) => [key, readJson(member, within(key))]));
+}
+
+/** What JSON.stringify would make `{}` of, or an object with a member for each byte: its name. undefined for other objects. */
+export function foreignKindOf(value: object): string | undefined {
+  const isForeign =
+    value instanceof Map ||
+    value instanceof Set ||
+    value instanceof Promise ||
+    value instanceof ArrayBuffer ||
+    ArrayBuffer.isView(value);
+  return isForeign ? value.constructor.name : undefined;
+}
+
+/** I-JSON (RFC 7493); in a message they would become U+FFFD. */
+function assertWellFormed(text: string, place: Place): void {
+  if (!text.isWellFormed()) throw notJson("a string with a lone surrogate", place);
 }
 
 function notJson(what: string, { pointer }: Place): TypeError {

@@ -1,4 +1,4 @@
-/** Where a worker says what happens to it. Loggers such as pino's and winston's child loggers of that form fit. */
+/** Where a worker says what happens to it. A logger of pino fits. */
 export type WorkerLog = {
   [Level in "debug" | "info" | "warn" | "error"]: (fields: Record<string, unknown>, message: string) => void;
 };

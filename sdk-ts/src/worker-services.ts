@@ -1,8 +1,8 @@
 /** What a worker serves, and the code behind each job. */
 import { Delivery } from "@abstractruntime/proto/effect_policy_pb";
 import { CustomTypeSchema, HandledWorkflowSchema, ToolSchema } from "@abstractruntime/proto/worker_pb";
-import { type Job, JobKind, type WorkerHelloSchema } from "@abstractruntime/proto/worker_service_pb";
-import { create, type JsonValue, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Job, JobKind, type WorkerHello, WorkerHelloSchema } from "@abstractruntime/proto/worker_service_pb";
+import { create, type JsonValue, toBinary } from "@bufbuild/protobuf";
 
 import type { JobWork } from "./job-run.ts";
 import { createJobSlots, type JobSlots } from "./job-slots.ts";
@@ -24,7 +24,7 @@ export type ServedThings = {
 
 export type WorkerServices = {
   /** The hello's part about them. */
-  readonly hello: Pick<MessageInitShape<typeof WorkerHelloSchema>, "tools" | "workflows" | "customTypes">;
+  readonly hello: Pick<WorkerHello, "tools" | "workflows" | "customTypes">;
   /** The code of a job; undefined if the worker does not serve it. */
   find(job: Job): Service | undefined;
 };
@@ -35,13 +35,15 @@ export type Service = {
   slots?: JobSlots;
 };
 
+/** A frame has at most 3 MiB, and a hello also names up to 10,000 jobs, by tokens of some 150 bytes. */
+const HELLO_BYTES_MAX = 1024 * 1024;
 /** How many of each kind one worker may serve, by the contract. */
 const SERVED_MAX = 1_000;
 /** By the contract. */
 const TYPE_CHARS_MAX = 128;
 const CONCURRENCY_MAX = 10_000;
 
-/** @throws {TypeError} two of the same name, too many, a custom type outside the contract's bounds */
+/** @throws {TypeError} two of the same name, too many, schemas that are too large together, a custom type outside the contract's bounds */
 export function createWorkerServices({ tools, workflows, custom }: ServedThings): WorkerServices {
   const effects = Object.entries(custom).map(([type, effect]) => customEffect(type, effect));
   const toolServices = indexed("tools", tools, (served) => [
@@ -61,14 +63,18 @@ export function createWorkerServices({ tools, workflows, custom }: ServedThings)
     [JobKind.HANDLER]: workflowServices,
     [JobKind.CUSTOM]: customServices,
   };
+  const hello = create(WorkerHelloSchema, {
+    tools: tools.map(toolToProto),
+    workflows: workflows.map(({ workflowId }) => create(HandledWorkflowSchema, { workflowId })),
+    customTypes: effects.map(({ type, delivery, concurrency }) =>
+      create(CustomTypeSchema, { type, delivery: deliveryToProto(delivery), concurrency: concurrency ?? 0 }),
+    ),
+  });
+  if (toBinary(WorkerHelloSchema, hello).length > HELLO_BYTES_MAX) {
+    throw new TypeError(`what a worker serves has at most ${HELLO_BYTES_MAX} bytes of names, descriptions and schemas`);
+  }
   return {
-    hello: {
-      tools: tools.map(toolToProto),
-      workflows: workflows.map(({ workflowId }) => create(HandledWorkflowSchema, { workflowId })),
-      customTypes: effects.map(({ type, delivery, concurrency }) =>
-        create(CustomTypeSchema, { type, delivery: deliveryToProto(delivery), concurrency: concurrency ?? 0 }),
-      ),
-    },
+    hello,
     find: ({ kind, name }) => byKind[kind]?.get(name),
   };
 }

@@ -41,6 +41,8 @@ export type StreamOptions = {
   outbox: Outbox;
   onWelcome(welcome: WorkerWelcome): void;
   onFrame(frame: WorkResponse["frame"]): void;
+  /** The connection has taken the frame. */
+  onSent(frame: WorkRequest["frame"]): void;
   /** How long the server may take to answer the hello, connecting included. */
   welcomeTimeoutMs: number;
   /** How long nothing may come, if the welcome does not say. */
@@ -87,7 +89,10 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
       await new Promise((resolve) => setImmediate(resolve));
       const frame = outbox.takeFrame();
       if (frame === undefined) await woken;
-      else yield frame;
+      else {
+        yield frame;
+        options.onSent(frame.frame);
+      }
     }
   }
 

@@ -4,6 +4,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { Worker as Thread } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 
@@ -144,14 +145,19 @@ describe("the first connection", () => {
 
   it("refuses options outside their bounds", () => {
     const twice = [echo, tool({ name: "echo" }, () => 1)];
+    const wide = { type: "object", description: "x".repeat(60_000) };
     for (const [options, message] of [
       [{ tools: twice }, /two tools have the name "echo"/],
       [{ tools: Array.from({ length: 1_001 }, (_, i) => tool({ name: `t${i}` }, () => 1)) }, /at most 1000 tools/],
+      [
+        { tools: Array.from({ length: 30 }, (_, i) => tool({ name: `t${i}`, input: wide }, () => 1)) },
+        /at most 1048576 bytes/,
+      ],
       [{ custom: { "": () => 1 } }, /1 to 128 characters/],
       [{ custom: { a: { run: () => 1, concurrency: -1 } } }, /1 to 10000/],
       [{ concurrency: 0 }, /1 to 5000/],
-      [{ server: "127.0.0.1:7400" }, /not the address of a server/],
-      [{ server: [] }, /needs the address/],
+      [{ server: "127.0.0.1:7400" }, /no http or https URL of a server/],
+      [{ server: [] }, /at least one address/],
       [{ name: "x".repeat(257) }, /256/],
     ] satisfies [WorkerOptions, RegExp][]) {
       expect(() => new Worker(options)).toThrow(message);
@@ -232,6 +238,29 @@ describe("the first connection", () => {
 });
 
 describe("jobs", () => {
+  it("are accepted before their code can hold up the event loop", async () => {
+    const server = await startServer();
+    const gate = new Int32Array(new SharedArrayBuffer(4));
+    const source = `
+      const { workerData } = await import("node:worker_threads");
+      const { Worker } = await import(${JSON.stringify(new URL("worker.ts", import.meta.url).href)});
+      const { tool } = await import(${JSON.stringify(new URL("tool.ts", import.meta.url).href)});
+      const block = tool({ name: "block" }, () => void Atomics.wait(workerData.gate, 0, 0));
+      await new Worker({ server: workerData.url, tools: [block], log: false }).start();`;
+    const thread = new Thread(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
+      workerData: { gate, url: server.url },
+    });
+    cleanups.push(() => thread.terminate());
+    const stream = await server.nextStream();
+    stream.welcome();
+    stream.offer(fakeJob("a", { name: "block" }));
+    // Would not come if the code had begun before: it ends only below.
+    expect(await stream.take("accept")).toMatchObject({ tokens: ["a"] });
+    Atomics.store(gate, 0, 1);
+    Atomics.notify(gate, 0);
+    expect(await stream.takeResults(1)).toEqual([{ token: "a", output: null }]);
+  });
+
   it("are accepted, run, and their results sent", async () => {
     const { stream, worker } = await connect();
     stream.offer(fakeJob("a", { args: { n: 1 } }), fakeJob("b", { args: { n: 2 } }));

@@ -19,6 +19,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { v4 as uuidv4 } from "uuid";
 
+import { readAddresses } from "./addresses.ts";
 import { type HeldJob, holdJob } from "./job-run.ts";
 import type { AbortCause, Tool } from "./tool.ts";
 import { NO_LOG, STDERR_LOG, type WorkerLog } from "./worker-log.ts";
@@ -74,13 +75,14 @@ export type WorkerStats = {
   connections: number;
 };
 
-const DEFAULT_SERVER = "http://127.0.0.1:7400";
 const DEFAULT_CONCURRENCY = 100;
 /** A hello names at most 10,000 jobs: those that run, and as many results. */
 const CONCURRENCY_MAX = 5_000;
 const HELD_MAX = 10_000;
 /** Results that a slow server has not taken: beyond this no more jobs are asked for. */
 const RESULT_BYTES_MAX = 64 * 1024 * 1024;
+/** After so long the event loop has its turn before the next job begins. */
+const TURN_MS = 10;
 /** By the contract. */
 const NAME_CHARS_MAX = 256;
 /** Below the 30 s that orchestrators usually give. */
@@ -262,6 +264,9 @@ export class Worker {
       silenceTimeoutMs: this.timing.silenceTimeoutMs,
       onWelcome: ({ serverId }) => this.onWelcome(address, serverId),
       onFrame: (frame) => this.onFrame(frame),
+      onSent: (frame) => {
+        if (frame.case === "accept") this.beginAccepted(frame.value.tokens).catch(() => {});
+      },
     });
     this.outbox = outbox;
     this.stream = stream;
@@ -325,8 +330,11 @@ export class Worker {
 
   private hello(): WorkerHello {
     const { actorId = "", name = "" } = this.options;
+    const { tools, workflows, customTypes } = this.services.hello;
     return create(WorkerHelloSchema, {
-      ...this.services.hello,
+      tools,
+      workflows,
+      customTypes,
       workerSessionId: this.sessionId,
       actorId,
       name,
@@ -400,8 +408,21 @@ export class Worker {
     });
     this.jobs.set(job.token, { held, service });
     this.outbox?.accept(job.token);
-    // Only when the server has recorded that it runs; then it is never run again silently.
-    if (job.delivery !== Delivery.AT_MOST_ONCE) this.begin(job.token);
+  }
+
+  /** Begins jobs whose accept has left: code that holds up the event loop would hold up the accept as well, and a job that is not accepted
+   *  within seconds goes to another worker. AT_MOST_ONCE waits for `start`: then the server has recorded that it runs, and it is
+   *  never run again silently. Never rejects. */
+  private async beginAccepted(tokens: readonly string[]): Promise<void> {
+    let turnEndsAt = performance.now() + TURN_MS;
+    for (const token of tokens) {
+      if (this.jobs.get(token)?.held.job.delivery === Delivery.AT_MOST_ONCE) continue;
+      this.begin(token);
+      if (performance.now() < turnEndsAt) continue;
+      // Pings are answered between the two.
+      await new Promise((resolve) => setImmediate(resolve));
+      turnEndsAt = performance.now() + TURN_MS;
+    }
   }
 
   private begin(token: string): void {
@@ -487,21 +508,6 @@ export class Worker {
       this.log.error({ error: String(error) }, "onStateChange failed");
     }
   }
-}
-
-/** @throws {TypeError} no URL of http or https */
-function readAddresses(server: string | readonly string[] | undefined): readonly string[] {
-  const given = server ?? process.env["ABSTRACTRUNTIME_URL"] ?? DEFAULT_SERVER;
-  const addresses = (typeof given === "string" ? given.split(",") : given)
-    .map((address) => address.trim())
-    .filter((address) => address !== "");
-  if (addresses.length === 0) throw new TypeError("a worker needs the address of a server");
-  for (const address of addresses) {
-    if (!URL.canParse(address) || !/^https?:$/.test(new URL(address).protocol)) {
-      throw new TypeError(`not the address of a server, such as ${DEFAULT_SERVER}: ${address}`);
-    }
-  }
-  return addresses;
 }
 
 function readConcurrency(concurrency = DEFAULT_CONCURRENCY): number {

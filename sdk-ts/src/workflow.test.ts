@@ -314,5 +314,8 @@ describe("what the compiler cannot see", () => {
     expect(() => goTo("x", { set: { a: Number.NaN } })).toThrow(/the number NaN is no JSON/);
     expect(() => completeRun({ list: [undefined] })).toThrow(/undefined is no JSON: \/list\/0/);
     expect(() => complete({ big: 1n })).toThrow(/bigint is no JSON: \/big/);
+    expect(() => complete({ seen: [new Set([1])] })).toThrow(/a Set is no JSON: \/seen\/0/);
+    expect(() => complete({ text: "\uD800" })).toThrow(/lone surrogate is no JSON: \/text/);
+    expect(() => complete({ "\uD800": 1 })).toThrow(/lone surrogate is no JSON/);
   });
 });

@@ -55,6 +55,7 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
   } catch (error) {
     if (stopping.signal.aborted) return;
     if (error instanceof DatabaseSetupError) throw new CliError(error.message);
+    if (isListenFailure(error)) throw new CliError(listenProblem(error));
     log.fatal({ err: error }, "the server failed");
     throw error;
   } finally {
@@ -66,6 +67,16 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
 /** Whatever comes before the end is not read. */
 function onInputEnd(callback: () => void): void {
   process.stdin.on("error", callback).on("close", callback).on("end", callback).resume();
+}
+
+function isListenFailure(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && error.syscall === "listen";
+}
+
+/** The address is taken, usually by another server, or is not this machine's. */
+function listenProblem({ code, message }: NodeJS.ErrnoException): string {
+  const hint = code === "EADDRINUSE" ? "\nAnother server may be running already; --listen names another address." : "";
+  return `cannot listen: ${message}${hint}`;
 }
 
 /** A line of JSON for the program that started the server. */

@@ -191,6 +191,12 @@ describe("a link that is put in place of a folder meanwhile", () => {
 });
 
 describe("list_files", () => {
+  it.runIf(process.platform === "linux")("tells that a name that is no UTF-8 is left out", async () => {
+    file("a.txt");
+    writeFileSync(Buffer.concat([Buffer.from(join(root, "b")), Buffer.from([0xff])]), "");
+    expect(await list({})).toMatchObject({ entries: [{ path: "a.txt" }], truncated: true });
+  });
+
   it("lists what is below a folder, in order, without what nobody asks for", async () => {
     file("b.txt", "12345");
     file("a/c.txt");
@@ -347,7 +353,9 @@ describe("search_text", () => {
   });
 
   it("lets other jobs have their turn, and heeds an abort", async () => {
-    file("long.txt", `${"a".repeat(200)}\n`.repeat(20_000));
+    // Several times what a turn lasts, however fast the machine.
+    const text = `${"a".repeat(200)}\n`.repeat(20_000);
+    for (let index = 0; index < 12; index++) file(`long-${index}.txt`, text);
     const cancelled = new AbortController();
     const searching = search({ pattern: "(?:a?){50}b" }, cancelled.signal);
     setTimeout(() => cancelled.abort(new Error("cancelled")), 5);

@@ -32,8 +32,11 @@ export async function walkFolder(folder: Folder, { onFile, signal }: WalkOptions
     if (++folders > FOLDERS_MAX) return false;
     for (const name of await namesIn(current)) {
       const stats = await lstat(current.systemPath(name)).catch(() => undefined);
-      // Gone meanwhile.
-      if (stats === undefined) continue;
+      if (stats === undefined) {
+        // Gone meanwhile, or its name is no UTF-8 and cannot be said here.
+        if (name.includes("\uFFFD")) isWhole = false;
+        continue;
+      }
       if (stats.isDirectory()) {
         if (SKIPPED_FOLDERS.has(name)) continue;
         if (!(await walkInto(current, name, depth))) return false;

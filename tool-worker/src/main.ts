@@ -64,7 +64,14 @@ async function createWorker(settings: Settings, log: Logger): Promise<Worker> {
   const tools = [...builtin, ...(await loadTools(settings.toolModules, taken))];
   log.info({ root: root.path, tools: tools.map(({ name }) => name), servers: settings.servers }, "serving");
   const { servers, concurrency, name, actorId } = settings;
-  return new Worker({ server: servers, tools, concurrency, name, log, ...(actorId === undefined ? {} : { actorId }) });
+  const options = { server: servers, tools, concurrency, name, log, ...(actorId === undefined ? {} : { actorId }) };
+  try {
+    return new Worker(options);
+  } catch (error) {
+    // The command line is checked: these are too many tools, or too large ones.
+    if (error instanceof TypeError) throw new UsageError(`--tools: ${error.message}`, { cause: error });
+    throw error;
+  }
 }
 
 /** What a tool leaves behind, a promise that nobody looks at or a timer that throws, is not the end of other tools' jobs. */

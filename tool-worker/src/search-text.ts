@@ -121,6 +121,7 @@ function createSearch(pattern: RE2JS, signal: AbortSignal): Search {
 
   return {
     async onFile({ folder, name, path, type, size }) {
+      signal.throwIfAborted();
       if (type !== "file") return true;
       if (size > FILE_BYTES_MAX) {
         isCut = true;

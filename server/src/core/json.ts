@@ -312,6 +312,26 @@ class JsonReader {
  *  Objects must be plain: no prototype or Object's, no symbols, no undefined members.
  *  @throws {DomainError} as `parseJson` */
 export function assertJson(value: unknown, bounds: JsonBounds = {}): asserts value is Json {
+  measureJson(value, bounds);
+}
+
+/** What is counted of a value: bytes of its text, and about those of its google.protobuf.Value. */
+export type JsonSize = { bytes: number; wireBytes: number };
+
+/** The size of a list of values that were measured. @throws {DomainError} PAYLOAD_TOO_LARGE */
+export function assertListFits(sizes: readonly JsonSize[]): void {
+  let bytes = 1 + Math.max(sizes.length, 1);
+  let wireBytes = 2 * WIRE_OVERHEAD;
+  for (const size of sizes) {
+    bytes += size.bytes;
+    wireBytes += size.wireBytes;
+  }
+  if (bytes > JSON_BYTES_MAX) throw tooLarge(JSON_BYTES_MAX);
+  if (wireBytes > JSON_BYTES_MAX * WIRE_FACTOR_MAX) throw tooLarge(JSON_BYTES_MAX * WIRE_FACTOR_MAX, "in protobuf");
+}
+
+/** Checks a value as `assertJson` does, and gives its size. @throws {DomainError} as assertJson */
+export function measureJson(value: unknown, bounds: JsonBounds = {}): JsonSize {
   const depthMax = bounds.depthMax ?? JSON_DEPTH_MAX;
   const bytesMax = bounds.bytesMax ?? JSON_BYTES_MAX;
   const path: (string | number)[] = [];
@@ -384,6 +404,7 @@ export function assertJson(value: unknown, bounds: JsonBounds = {}): asserts val
     }
   };
   check(value, 0);
+  return { bytes, wireBytes };
 }
 
 /** The RFC 8785 text of a value: one text for equal values, so that it can be hashed. */

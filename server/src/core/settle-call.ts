@@ -4,13 +4,14 @@ import { type CallFailure, failureOf, mayRetry } from "./call-failure.ts";
 import { type CallSettlement, type Decision, DecisionBuilder, type LookUpNeeded } from "./decision.ts";
 import { addMs, type Instant } from "./duration.ts";
 import { backoffMs } from "./effect-policy.ts";
+import { DomainError } from "./errors.ts";
 import type { EventLookup, EventQuery } from "./event.ts";
 import type { Failure } from "./failure.ts";
-import { canonicalJson, type Json, JSON_DEPTH_MAX } from "./json.ts";
+import { assertListFits, canonicalJson, type Json, JSON_DEPTH_MAX, type JsonSize, measureJson } from "./json.ts";
 import { namesOf } from "./names.ts";
 import type { RunState } from "./run.ts";
 import { takePlan } from "./run-handler.ts";
-import { assertFits, completeStep, failStep, orFail, settlingNode } from "./settle-step.ts";
+import { completeStep, failStep, orFail, settlingNode } from "./settle-step.ts";
 import { failureIsError } from "./start-calls.ts";
 import type { Call, CallOutcome } from "./step-record.ts";
 import type { Workflow, WorkflowNode } from "./workflow.ts";
@@ -107,10 +108,30 @@ function settleCall(
 /** The results of an effect are one payload: says so where `outcome` would make it too large. */
 function excessOf(calls: readonly Call[], call: Call, outcome: CallOutcome): string | undefined {
   if (calls.length === 1) return undefined;
-  const results = callResults(calls.map((one) => (one === call ? { ...one, outcome } : one)));
-  // A list of objects around the outputs, which are bounded themselves.
-  const fits = orFail(() => assertFits("results", results, JSON_DEPTH_MAX + 2));
-  return "value" in fits ? undefined : fits.failure.message;
+  try {
+    assertListFits(calls.map((one) => (one === call ? measureResult({ ...one, outcome }) : resultSize(one))));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error;
+    return `The results would have ${error.message}.`;
+  }
+}
+
+/** Sizes of the results of calls: with each of a thousand that come back, only its own is new. */
+const resultSizes = new WeakMap<Call, JsonSize>();
+
+function resultSize(call: Call): JsonSize {
+  const known = resultSizes.get(call);
+  if (known !== undefined) return known;
+  const size = measureResult(call);
+  resultSizes.set(call, size);
+  return size;
+}
+
+function measureResult(call: Call): JsonSize {
+  const [result] = callResults([call]) as Json[];
+  // An object around the output, which is bounded itself.
+  return measureJson(result, { depthMax: JSON_DEPTH_MAX + 1 });
 }
 
 /** A failure is part of the results too; one that does not fit keeps its code. */

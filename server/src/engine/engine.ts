@@ -71,6 +71,7 @@ export function createEngine(options: {
   const hub = createNoticeHub();
   const advancing: AdvanceQueue = new Set();
   let isStopping = false;
+  let isAlone = true;
   let lastProgress = "";
   let strayTimer: NodeJS.Timeout | undefined;
   let pollTimer: NodeJS.Timeout | undefined;
@@ -91,7 +92,10 @@ export function createEngine(options: {
     onRun: (key) => hub.publish(key, undefined),
     onMail: (key) => context.deliverMail(key),
     onJobs: (queue) => context.workers.hearJobs(queue),
-    onMore: () => hub.publishToAll(),
+    onMore(hasJobs) {
+      hub.publishToAll();
+      if (hasJobs) workers.lookAgain();
+    },
     onListening() {
       hub.publishToAll();
       workers.lookAgain();
@@ -142,6 +146,9 @@ export function createEngine(options: {
     clock.observe(surroundings.now);
     if (surroundings.nextWakeTime !== undefined) timers.arm(surroundings.nextWakeTime);
     workers.onSurroundings(surroundings);
+    // Nobody was told of what happened since they came.
+    if (isAlone && lease.hasOthers()) neighbours.tellToLook();
+    isAlone = !lease.hasOthers();
     if (surroundings.hasOrphans && !isStopping) claiming ??= claimRuns().finally(() => (claiming = undefined));
   }
 

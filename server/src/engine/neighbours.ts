@@ -15,12 +15,22 @@ const RELISTEN_MS = 1_000;
 
 export type Neighbours = {
   tell(news: { run?: RunKey; mail?: RunKey; jobs?: string }): void;
+  /** Has them look for everything themselves. */
+  tellToLook(): void;
   /** Begins to listen, and tries again for ever while it cannot. */
   start(): void;
   stop(): Promise<void>;
 };
 
-type Payload = { from: string; runs: string[]; mail: string[]; jobs?: string[]; more?: boolean };
+type Payload = {
+  from: string;
+  runs: string[];
+  mail: string[];
+  jobs?: string[];
+  /** Something is left out; `moreJobs`: queues too. */
+  more?: boolean;
+  moreJobs?: boolean;
+};
 
 export function createNeighbours(options: {
   store: Store;
@@ -31,8 +41,8 @@ export function createNeighbours(options: {
   onRun: (key: RunKey) => void;
   onMail: (key: RunKey) => void;
   onJobs: (queue: string) => void;
-  /** More changed than a notice holds. */
-  onMore: () => void;
+  /** More changed than a notice holds. `hasJobs`: queues with jobs are among it. */
+  onMore: (hasJobs: boolean) => void;
   /** From now on others are heard: what they said before is not known. */
   onListening: () => void;
 }): Neighbours {
@@ -51,7 +61,11 @@ export function createNeighbours(options: {
     mail = new Set();
     jobs = new Set();
     let text = JSON.stringify(payload);
-    if (text.length > PAYLOAD_BYTES_MAX) text = JSON.stringify({ from: name, runs: [], mail: [], more: true });
+    // Queues come first: they are few for many runs, and a server that hears of none may keep its workers idle.
+    if (text.length > PAYLOAD_BYTES_MAX) text = JSON.stringify({ ...payload, runs: [], mail: [], more: true });
+    if (text.length > PAYLOAD_BYTES_MAX) {
+      text = JSON.stringify({ from: name, runs: [], mail: [], more: true, moreJobs: true });
+    }
     try {
       await store.notify(text);
     } catch (error) {
@@ -67,7 +81,7 @@ export function createNeighbours(options: {
       return;
     }
     if (payload.from === name) return;
-    if (payload.more) onMore();
+    if (payload.more) onMore(payload.moreJobs === true);
     for (const key of payload.runs) onRun(keyFrom(key));
     for (const key of payload.mail) onMail(keyFrom(key));
     for (const queue of payload.jobs ?? []) onJobs(queue);
@@ -92,6 +106,12 @@ export function createNeighbours(options: {
       if (mailed !== undefined) mail.add(runKeyText(mailed));
       if (queue !== undefined) jobs.add(queue);
       timer ??= setTimeout(() => void send(), GATHER_MS);
+    },
+    tellToLook() {
+      const payload: Payload = { from: name, runs: [], mail: [], more: true, moreJobs: true };
+      store.notify(JSON.stringify(payload)).catch((error: unknown) => {
+        if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
+      });
     },
     start: () => void listen(),
     async stop() {

@@ -1,7 +1,7 @@
 /**
  * Frames on their way to a worker: those that lie next to each other and can be one are sent as one, up to a size. The engine offers
- * nothing more while it is full; the other frames are small, and bounded by the worker's credit and by what it sent itself. A reader
- * that takes nothing is ended by the writing of the reply.
+ * nothing more while it is full; most of the others answer what the worker sent, from which nothing more is read while they are many.
+ * A reader that takes nothing is ended by the writing of the reply.
  */
 import type { ServerFrame } from "../engine/api.ts";
 
@@ -13,10 +13,17 @@ const OFFER_CHARS_MAX = 512 * 1024;
 /** Characters of payloads that may wait to be sent before nothing more is offered: some of the largest jobs. */
 const WAITING_CHARS_MAX = 4 * 1024 * 1024;
 
+/** Characters of all other frames that may wait before nothing more is read; more than a worker's whole credit has acknowledgements. */
+const REPLY_CHARS_MAX = 8 * 1024 * 1024;
+/** What an entry takes in memory beside its token, about. */
+const ENTRY_CHARS = 200;
+
 export type FrameQueue = {
   push(frame: ServerFrame): void;
   /** Whether so much waits that nothing more is to be offered. */
   isFull(): boolean;
+  /** Resolves when the worker has taken so much that more may be read from it, or the stream has ended. */
+  roomForReplies(): Promise<void>;
   /** No more frames come: what is there is still sent, then the stream ends, with an error if there is one. */
   end(error?: Error): void;
   frames(): AsyncGenerator<ServerFrame>;
@@ -25,6 +32,8 @@ export type FrameQueue = {
 export function createFrameQueue(): FrameQueue {
   const queue: ServerFrame[] = [];
   let waitingChars = 0;
+  let replyChars = 0;
+  const roomCallbacks: (() => void)[] = [];
   let wake: (() => void) | undefined;
   let ending: { error: Error | undefined } | undefined;
 
@@ -42,7 +51,17 @@ export function createFrameQueue(): FrameQueue {
     }
     queue.splice(0, taken);
     waitingChars -= sizeOf(frame);
+    replyChars -= replySizeOf(frame);
+    tellRoom();
     return frame;
+  }
+
+  function hasRoomForReplies(): boolean {
+    return replyChars < REPLY_CHARS_MAX || ending !== undefined;
+  }
+
+  function tellRoom(): void {
+    if (hasRoomForReplies()) for (const callback of roomCallbacks.splice(0)) callback();
   }
 
   return {
@@ -50,11 +69,15 @@ export function createFrameQueue(): FrameQueue {
       if (ending !== undefined) return;
       queue.push(frame);
       waitingChars += sizeOf(frame);
+      replyChars += replySizeOf(frame);
       wake?.();
     },
     isFull: () => waitingChars >= WAITING_CHARS_MAX,
+    roomForReplies: () =>
+      hasRoomForReplies() ? Promise.resolve() : new Promise((resolve) => roomCallbacks.push(resolve)),
     end(error) {
       ending ??= { error };
+      tellRoom();
       wake?.();
     },
     async *frames() {
@@ -75,10 +98,18 @@ export function createFrameQueue(): FrameQueue {
   };
 }
 
-/** Only offers are large. */
+/** Characters of what is offered. */
 function sizeOf(frame: ServerFrame): number {
   if (frame.type !== "offer") return 0;
   return frame.jobs.reduce((sum, { payload }) => sum + payload.length, 0);
+}
+
+/** Characters of what is not. */
+function replySizeOf(frame: ServerFrame): number {
+  if (frame.type === "offer") return 0;
+  if (frame.type === "result_ack") return frame.acks.reduce((sum, { token }) => sum + token.length + ENTRY_CHARS, 0);
+  if ("tokens" in frame) return frame.tokens.reduce((sum, token) => sum + token.length + ENTRY_CHARS, 0);
+  return ENTRY_CHARS;
 }
 
 function join(frame: ServerFrame, next: ServerFrame): ServerFrame | undefined {

@@ -4,7 +4,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { DomainError } from "../core/errors.ts";
 import type { Engine, WorkerConnection } from "../engine/api.ts";
 import { callerOf } from "./auth.ts";
-import { createFrameQueue } from "./frame-queue.ts";
+import { createFrameQueue, type FrameQueue } from "./frame-queue.ts";
 import { optionalField } from "./optional-field.ts";
 import { untilAborted } from "./streams.ts";
 import { frameFromProto, frameInvalid, frameToProto, helloFromProto, workerToProto } from "./worker-conversion.ts";
@@ -43,7 +43,7 @@ async function* work(
   const link = { send: queue.push, end: queue.end, isFull: queue.isFull };
   const connection = await engine.connectWorker(callerOf(context), helloFromProto(frame.value), link);
   try {
-    void readFrames(frames, connection).then(queue.end, queue.end);
+    void readFrames(frames, connection, queue).then(queue.end, queue.end);
     for await (const frame of untilAborted(queue.frames(), context.signal)) yield frameToProto(frame);
   } finally {
     connection.close();
@@ -71,9 +71,14 @@ async function firstFrame(
 }
 
 /** Reads until the worker ends its side. @throws what is wrong with a frame */
-async function readFrames(frames: AsyncIterator<WorkRequest>, connection: WorkerConnection): Promise<undefined> {
+async function readFrames(
+  frames: AsyncIterator<WorkRequest>,
+  connection: WorkerConnection,
+  queue: FrameQueue,
+): Promise<undefined> {
   for (let next = await frames.next(); next.done !== true; next = await frames.next()) {
     connection.receive(frameFromProto(next.value));
+    await queue.roomForReplies();
   }
   return undefined;
 }

@@ -81,6 +81,12 @@ describe("createRuntime", { timeout: TIMEOUT_MS }, () => {
   test("rejects with the end of the log if the server does not start", async () => {
     await expect(createRuntime({ listen: "0.0.0.0:0" })).rejects.toThrow(/did not start:\n[^]*--insecure/);
     expect(await fs.readdir(temporary)).toEqual([]);
+    await using rt = await createRuntime();
+    const { host } = new URL(rt.url);
+    await expect(createRuntime({ listen: host })).rejects.toThrow(/did not start:\ncannot listen: .*EADDRINUSE/);
+    const dataDir = path.join(temporary, "file");
+    await fs.writeFile(dataDir, "");
+    await expect(createRuntime({ dataDir })).rejects.toThrow(/did not start:\n.*file/);
   });
 
   test("rejects if the server is not healthy in time, and ends it", async () => {

@@ -19,7 +19,7 @@ export type RuntimeOptions = {
   dataDir?: string | undefined;
   /** A Postgres to use instead of the embedded one. */
   databaseUrl?: string | undefined;
-  /** Where to listen. Default `127.0.0.1:0`, a free port that nothing but this machine reaches. */
+  /** Where to listen, on loopback only. Default `127.0.0.1:0`, a free port. */
   listen?: string | undefined;
   /** What the server logs; its log goes to this program's stderr. Default `warn`. */
   logLevel?: LogLevel | undefined;

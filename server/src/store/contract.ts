@@ -148,6 +148,8 @@ export type JobHead = JobKey & {
   /** 0: never leased. */
   leaseNo: number;
   workerSessionId?: string;
+  /** The server that keeps the lease, at which its worker was connected last. */
+  leaseServerId?: string;
   /** When the lease began; database time. */
   leaseTime?: Instant;
   /** Leases that ended without a result. */

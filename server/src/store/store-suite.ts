@@ -1391,6 +1391,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           state: "leased",
           leaseNo: 1,
           workerSessionId: "session-1",
+          leaseServerId: writer.serverId,
           losses: 1,
           attempt: 2,
           ordinal: 3,

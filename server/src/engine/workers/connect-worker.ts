@@ -61,6 +61,11 @@ export async function connectWorker(
   const text = sessionText(tenantId, hello.workerSessionId);
   const link = openLink(wire);
   const session = openSession(pool, tenantId, hello, link);
+  // Its word that it has them; until it was here it could not give it.
+  leases.heartbeat(
+    session,
+    hello.heldTokens.filter((token) => session.held.has(token)),
+  );
   let isClosed = false;
 
   const connection: WorkerConnection = {
@@ -215,15 +220,17 @@ export async function adoptLeases(
       // It stays if the worker says that it has it, or was not asked.
       return heldTokens !== undefined && !heldTokens.has(token);
     }
-    if (heldTokens === undefined) {
-      // What was leased, or whose result came, a moment ago is in other hands here; it is looked at again later.
-      const isOld = head.leaseTime !== undefined && epochMicrosOf(head.leaseTime) < youngestMicros;
-      pool.isDoubtful ||= !isOld;
-      return isOld;
+    if (heldTokens?.has(token) === true) {
+      holdAdopted(pool, leases, session, { head, token });
+      return false;
     }
-    if (!heldTokens.has(token)) return true;
-    holdAdopted(pool, leases, session, { head, token });
-    return false;
+    // Its result decides what becomes of it, whether or not its worker still knows of it.
+    if (pool.settling.has(token)) return false;
+    if (heldTokens !== undefined) return true;
+    // What was leased a moment ago is in other hands here; it is looked at again later.
+    const isOld = head.leaseTime !== undefined && epochMicrosOf(head.leaseTime) < youngestMicros;
+    pool.isDoubtful ||= !isOld;
+    return isOld;
   });
   for (const head of unknown) leases.take(tokenOfHead(pool, session, head));
   leases.release(unknown.map((head) => leaseToEnd(head, false)));
@@ -326,6 +333,7 @@ function takeResult({ pool, leases, handlerRuns, settler }: WorkerParts, session
     return;
   }
   leases.take(result.token);
+  pool.settling.add(result.token);
   const outcome = readOutcome(result);
   const { tenantId, runId, idempotencyKey, attempt, leaseNo, isAtMostOnce } = token;
   const end: CallEnd = { idempotencyKey, attempt, isAtMostOnce, outcome, random: Math.random(), ...actor };
@@ -336,6 +344,7 @@ function takeResult({ pool, leases, handlerRuns, settler }: WorkerParts, session
       leaseNo,
       digest: digestOf(result),
       onSettled(settled) {
+        pool.settling.delete(result.token);
         acknowledge(settled);
         if (settled.status !== "refused") return;
         const { reason } = settled;

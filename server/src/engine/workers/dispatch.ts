@@ -8,7 +8,7 @@ import { handlerPayload } from "../../core/run-handler.ts";
 import type { RunState } from "../../core/run.ts";
 import type { Json } from "../../core/json.ts";
 import { type JobRequest, type LeasedJob, type NewJob, StoreUnavailableError } from "../../store/contract.ts";
-import type { OfferedJob } from "../api.ts";
+import type { OfferedJob, WorkerLink } from "../api.ts";
 import { pause } from "../pause.ts";
 import { createFairQueue, type FairQueue } from "./fair-queue.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
@@ -66,6 +66,8 @@ export function createDispatcher(
   const backlog = new Set<string>();
   /** Queues in which something came to wait after the last claim of them began. */
   const notedSince = new Set<string>();
+  /** Queues that were found empty of some versions, as `versionsText` has them: jobs of others may wait for a worker with time. */
+  const askedVersions = new Map<string, ReadonlySet<string>>();
   const waitingHandlers = new Map<string, FairQueue<HandlerRun>>();
   const handlerTimers = new Map<HandlerRun, NodeJS.Timeout>();
   let isClaiming = false;
@@ -87,7 +89,7 @@ export function createDispatcher(
   }
 
   function reserve(drafts: readonly JobDraft[], run: RunState): Reservation {
-    const taken: { session: Session; queue: string; job: NewJob }[] = [];
+    const taken: { session: Session; link: WorkerLink | undefined; queue: string; job: NewJob }[] = [];
     const left = new Set<string>();
     const jobs = drafts.map((draft): NewJob => {
       const queue = queueText({ tenantId: run.tenantId, kind: draft.kind, name: draft.name });
@@ -99,7 +101,7 @@ export function createDispatcher(
       }
       takeCredit(session, queue);
       const job = { ...draft, lease: { serverId: serverId(), workerSessionId: session.workerSessionId } };
-      taken.push({ session, queue, job });
+      taken.push({ session, link: session.link, queue, job });
       return job;
     });
     return {
@@ -110,7 +112,7 @@ export function createDispatcher(
       },
       cancel() {
         pool.isDoubtful ||= taken.length > 0;
-        for (const { session, queue } of taken) returnCredit(session, queue);
+        for (const { session, link, queue } of taken) returnCredit(session, queue, link);
         if (taken.length > 0) pump();
       },
     };
@@ -169,12 +171,25 @@ export function createDispatcher(
 
   function noteJobs(queue: string, isHeard = false): void {
     if (isServedHere(pool, queue)) {
-      backlog.add(queue);
-      notedSince.add(queue);
+      noteQueue(queue);
       pump();
     }
     // Somebody else may have the worker that this server lacks, or time where this one's workers have none.
-    if (!isHeard && findSession(queue) === undefined) context.tellOthers({ jobs: queue });
+    if (!isHeard && !isTakenHere(queue)) context.tellOthers({ jobs: queue });
+  }
+
+  function noteQueue(queue: string): void {
+    backlog.add(queue);
+    notedSince.add(queue);
+    askedVersions.delete(queue);
+  }
+
+  /** Whether a session of this server may take a job of the queue now, of whatever version. */
+  function isTakenHere(queue: string): boolean {
+    for (const session of pool.sessions.values()) {
+      if (mayTake(session, queue) && session.serves.get(queue)?.versions === undefined) return true;
+    }
+    return false;
   }
 
   function pump(): void {
@@ -203,8 +218,18 @@ export function createDispatcher(
   function wantedJobs(): Wanted[] {
     const wanted: Wanted[] = [];
     let total = 0;
+    for (const [queue, asked] of askedVersions) {
+      if ([...sessionsByVersions(queue).keys()].some((versions) => !asked.has(versions))) backlog.add(queue);
+      else if (!isKnown(queue)) askedVersions.delete(queue);
+    }
     // The queue that was looked at first comes last the next time: none starves the others of its workers' credit.
     for (const queue of backlog) {
+      if (!isKnown(queue)) {
+        // Whoever comes to serve it has it looked at again.
+        backlog.delete(queue);
+        notedSince.delete(queue);
+        continue;
+      }
       for (const [versions, sessions] of sessionsByVersions(queue)) {
         const entry: Wanted = {
           queue,
@@ -235,18 +260,28 @@ export function createDispatcher(
     return wanted;
   }
 
+  function isKnown(queue: string): boolean {
+    for (const session of pool.sessions.values()) if (session.serves.has(queue)) return true;
+    return false;
+  }
+
   /** Sessions that may take jobs of the queue, grouped by which versions they serve; "" are all. */
   function sessionsByVersions(queue: string): Map<string, Session[]> {
     const groups = new Map<string, Session[]>();
     for (const session of pool.sessions.values()) {
       const served = session.serves.get(queue);
       if (served === undefined || !hasRoom(session)) continue;
-      const text = served.versions === undefined ? "" : JSON.stringify(served.versions.toSorted((a, b) => a - b));
+      const text = versionsText(served.versions);
       const group = groups.get(text);
       if (group === undefined) groups.set(text, [session]);
       else group.push(session);
     }
     return groups;
+  }
+
+  /** Versions as text that is the same for the same ones; "" are all. */
+  function versionsText(versions: readonly number[] | undefined): string {
+    return versions === undefined ? "" : JSON.stringify(versions.toSorted((a, b) => a - b));
   }
 
   function servesVersions(session: Session, queue: string, versions: readonly number[] | undefined): boolean {
@@ -263,11 +298,16 @@ export function createDispatcher(
       workerSessionIds: sessions.map(({ workerSessionId }) => workerSessionId),
     }));
     for (const { queue } of wanted) notedSince.delete(queue);
+    const links = new Map(
+      wanted.flatMap(({ sessions }) => sessions.map((session) => [session, session.link] as const)),
+    );
     let claimed: LeasedJob[];
     try {
       claimed = await context.store.claimJobs(serverId(), requests);
     } catch (error) {
-      for (const { queue, sessions } of wanted) for (const session of sessions) returnCredit(session, queue);
+      for (const { queue, sessions } of wanted) {
+        for (const session of sessions) returnCredit(session, queue, links.get(session));
+      }
       pool.isDoubtful = true;
       if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "claiming jobs failed");
       await pause(CLAIM_RETRY_MS);
@@ -278,15 +318,19 @@ export function createDispatcher(
       const queue = queueText(job);
       const sessions = wanted.find((one) => one.queue === queue && one.sessions.some(isOf(job)))?.sessions;
       const [session] = sessions?.splice(sessions.findIndex(isOf(job)), 1) ?? [];
-      if (session !== undefined) chars += await offerClaimed(session, queue, job);
+      if (session !== undefined) chars += await offerClaimed(session, queue, job, links.get(session));
     }
     const fitting = chars <= CLAIM_CHARS_MAX ? claimMax * 2 : Math.floor((claimed.length * CLAIM_CHARS_MAX) / chars);
     claimMax = Math.min(Math.max(fitting, 1), CLAIM_MAX);
     // A queue that gave as much as was wanted may have more; one that gave less is empty, unless it was filled meanwhile.
     const full = new Set(wanted.filter(({ sessions }) => sessions.length === 0).map(({ queue }) => queue));
     for (const { queue, sessions } of wanted) {
-      for (const session of sessions) returnCredit(session, queue);
-      if (!full.has(queue) && !notedSince.has(queue)) backlog.delete(queue);
+      for (const session of sessions) returnCredit(session, queue, links.get(session));
+      if (full.has(queue) || notedSince.has(queue)) continue;
+      backlog.delete(queue);
+      const asked = wanted.filter((one) => one.queue === queue).map(({ versions }) => versionsText(versions));
+      if (asked.includes("")) askedVersions.delete(queue);
+      else askedVersions.set(queue, new Set([...(askedVersions.get(queue) ?? []), ...asked]));
     }
     // Credit that came back may be for queues that were not asked, because there was none left for them.
     return full.size > 0 || wanted.some(({ sessions }) => sessions.length > 0);
@@ -297,14 +341,19 @@ export function createDispatcher(
   }
 
   /** @returns the characters of the payload */
-  async function offerClaimed(session: Session, queue: string, job: LeasedJob): Promise<number> {
+  async function offerClaimed(
+    session: Session,
+    queue: string,
+    job: LeasedJob,
+    link: WorkerLink | undefined,
+  ): Promise<number> {
     if (job.kind !== "handler") return offer(session, queue, job, job.payload);
     const run = await context.loadRun(job).catch(() => undefined);
     const isWanted = run?.state.calls.some(
       (call) => call.idempotency_key === job.idempotencyKey && call.outcome === undefined,
     );
     if (run !== undefined && isWanted === true) return offer(session, queue, job, payloadOf(job, run.state));
-    returnCredit(session, queue);
+    returnCredit(session, queue, link);
     leases.release([{ ...job, queue, isLoss: false }]);
     return 0;
   }
@@ -380,10 +429,7 @@ export function createDispatcher(
     noteJobs,
     pump,
     noteSession(session) {
-      for (const queue of session.serves.keys()) {
-        backlog.add(queue);
-        notedSince.add(queue);
-      }
+      for (const queue of session.serves.keys()) noteQueue(queue);
       pump();
     },
     dispatchHandler,

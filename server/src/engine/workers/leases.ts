@@ -58,10 +58,12 @@ export function createLeaseKeeper(
     serverId: () => string;
     /** Jobs are in this queue again. */
     onOpen: (queue: string) => void;
+    /** A worker that has as many jobs of a queue as it may have at once has one less. */
+    onRoom: () => void;
   },
 ): LeaseKeeper {
   const { context, held } = pool;
-  const { settler, onOpen } = parts;
+  const { settler, onOpen, onRoom } = parts;
   const { acceptMs } = context.settings;
   /** News of the runs whose jobs are here. */
   const watches = new Map<string, { tokens: Set<string>; unwatch: () => void }>();
@@ -123,11 +125,20 @@ export function createLeaseKeeper(
     }
   }
 
+  let isRoomTold = false;
+
   function remove(session: Session, job: HeldJob): void {
     held.delete(job.token);
     session.held.delete(job.token);
     leaveQueue(session, job.queue);
     if (job.handlerRun === undefined) unwatch(job);
+    // Its worker need not grant anything for the next one to be given to it; told once for all of a frame.
+    if (isRoomTold || session.serves.get(job.queue)?.concurrency === undefined) return;
+    isRoomTold = true;
+    queueMicrotask(() => {
+      isRoomTold = false;
+      onRoom();
+    });
   }
 
   function toEnd(job: HeldJob, isLoss: boolean): LeaseToEnd {
@@ -154,6 +165,25 @@ export function createLeaseKeeper(
     }
     const outcome = { failure: job.state === "running" ? outcomeUnknown(failure.message) : failure };
     settleInPlace({ ...toEnd(job, true) }, outcome, job.isAtMostOnce);
+  }
+
+  /** Fails the attempt of a worker that says nothing of it, unless it may say so at another server, to which it has moved unseen. */
+  async function failSilent(session: Session, job: HeldJob, failure: CallFailure): Promise<void> {
+    if (job.lease === undefined) {
+      fail(session, job, failure);
+      return;
+    }
+    job.beatBy = Number.POSITIVE_INFINITY;
+    try {
+      const [head] = await context.store.loadJobs([job.lease]);
+      const isHeardOf = job.beatBy !== Number.POSITIVE_INFINITY;
+      if (!held.has(job.token) || isHeardOf) return;
+      if (head?.leaseNo === job.lease.leaseNo && head.leaseServerId === parts.serverId()) fail(session, job, failure);
+      else remove(session, job);
+    } catch (error) {
+      job.beatBy = pool.nowMs();
+      throw error;
+    }
   }
 
   function settleInPlace(lease: LeaseToEnd, outcome: { failure: CallFailure }, isAtMostOnce: boolean): void {
@@ -224,9 +254,10 @@ export function createLeaseKeeper(
     }
     if (nowMs >= job.endBy) {
       fail(session, job, { code: "TIMEOUT", message: `The attempt took longer than ${job.timeoutMs} ms.` });
-    } else if (nowMs >= job.beatBy) {
+    } else if (nowMs >= job.beatBy && session.link !== undefined) {
+      // Who is not connected cannot say anything here; it has its own time to come back.
       const message = `The worker said nothing about the attempt for ${job.heartbeatTimeoutMs} ms.`;
-      fail(session, job, { code: "HEARTBEAT_TIMEOUT", message });
+      failSilent(session, job, { code: "HEARTBEAT_TIMEOUT", message }).catch(report("looking at a silent job failed"));
     }
     return [];
   }

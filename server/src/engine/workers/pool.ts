@@ -10,6 +10,8 @@ export type WorkerPool = {
   readonly sessions: Map<string, Session>;
   /** Every job that a session of this server has, by its token. */
   readonly held: Map<string, { session: Session; job: HeldJob }>;
+  /** Tokens whose results have come and are being committed. */
+  readonly settling: Set<string>;
   /** Replies were lost: there may be leases of this server that nobody here knows of. */
   isDoubtful: boolean;
   /** Milliseconds in which this server was at work: time in which it stood still counts for nobody. */

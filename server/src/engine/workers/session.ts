@@ -115,9 +115,9 @@ export function takeCredit(session: Session, queue: string): void {
   session.inFlight.set(queue, (session.inFlight.get(queue) ?? 0) + 1);
 }
 
-/** Gives a credit back that no job was offered for. */
-export function returnCredit(session: Session, queue: string): void {
-  session.credit = Math.min(session.credit + 1, CREDIT_MAX);
+/** Gives a credit back that no job was offered for. What an earlier connection granted ended with it: `link` is the one of that time. */
+export function returnCredit(session: Session, queue: string, link: WorkerLink | undefined): void {
+  if (session.link === link) session.credit = Math.min(session.credit + 1, CREDIT_MAX);
   leaveQueue(session, queue);
 }
 

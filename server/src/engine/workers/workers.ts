@@ -49,6 +49,8 @@ export type Workers = {
   runMoved(key: RunKey, state: RunState): void;
   /** Notes that a job is due at a time. */
   armTimer(dueTime: Instant): void;
+  /** The jobs of a run that was paused are back in their queues. */
+  noteCalls(run: RunState): void;
   /** Another server says that something waits in this queue. */
   hearJobs(queue: string): void;
   /** Why a run does not move, if its jobs are why. */
@@ -78,6 +80,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     context,
     sessions: new Map(),
     held: new Map(),
+    settling: new Set(),
     isDoubtful: false,
     nowMs: () => workedMs + Math.min(performance.now() - sweptAt, sweepMs * STALLED_INTERVALS),
   };
@@ -87,6 +90,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     handlerRuns: () => handlerRuns,
     serverId,
     onOpen: (queue) => dispatcher.noteJobs(queue),
+    onRoom: () => dispatcher.pump(),
   });
   const handlerRuns = createHandlerRuns({
     onBegin: (handlerRun) => dispatcher.dispatchHandler(handlerRun),
@@ -192,6 +196,14 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     handlerTaken: handlerRuns.taken,
     runMoved: handlerRuns.runMoved,
     armTimer: timers.arm,
+    noteCalls({ tenantId, calls }) {
+      const queues = new Set<string>();
+      for (const { kind, name, outcome, retry_time: retryTime } of calls) {
+        if (outcome === undefined) queues.add(queueText({ tenantId, kind, name }));
+        if (outcome === undefined && retryTime !== undefined) timers.arm(retryTime);
+      }
+      for (const queue of queues) dispatcher.noteJobs(queue);
+    },
     hearJobs: (queue) => dispatcher.noteJobs(queue, true),
     blockedReason(run) {
       if (run.status !== "running") return undefined;

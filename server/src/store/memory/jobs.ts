@@ -52,7 +52,13 @@ function headOf(row: JobRow): JobHead {
     name: row.name,
     state: row.state,
     leaseNo: row.leaseNo,
-    ...(row.lease === undefined ? {} : { workerSessionId: row.lease.workerSessionId, leaseTime: row.lease.time }),
+    ...(row.lease === undefined
+      ? {}
+      : {
+          workerSessionId: row.lease.workerSessionId,
+          leaseServerId: row.lease.serverId,
+          leaseTime: row.lease.time,
+        }),
     losses: row.losses,
     attempt: row.attempt,
     ordinal: row.ordinal,

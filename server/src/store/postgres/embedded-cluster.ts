@@ -117,7 +117,8 @@ export async function findPostmaster(dataDir: string): Promise<{ pid: number; ma
     return pid > 0 && postmasterState(pid, marks) === "running" ? { pid, marks } : undefined;
   } catch (error) {
     // No folder, no database, or one that has ended.
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw error;
   }
 }

@@ -21,6 +21,7 @@ type HeadRow = {
   state: JobHead["state"];
   lease_no: number;
   worker_session: string | null;
+  lease_server: string | null;
   lease_time: Instant | null;
   losses: number;
   attempt: number;
@@ -35,8 +36,8 @@ type HeadRow = {
 /** What `headFromRow` reads of a job `j`. */
 function headColumns(sql: Sql): Fragment {
   return sql`
-    j.tenant_id, j.idempotency_key, j.run_id, j.kind, j.name, j.state, j.lease_no, j.worker_session, j.lease_time, j.losses,
-    j.attempt, j.ordinal, j.settled_lease_no, j.settled_digest, j.timeout_ms, j.heartbeat_timeout_ms, j.delivery`;
+    j.tenant_id, j.idempotency_key, j.run_id, j.kind, j.name, j.state, j.lease_no, j.worker_session, j.lease_server, j.lease_time,
+    j.losses, j.attempt, j.ordinal, j.settled_lease_no, j.settled_digest, j.timeout_ms, j.heartbeat_timeout_ms, j.delivery`;
 }
 
 function headFromRow(row: HeadRow): JobHead {
@@ -49,6 +50,7 @@ function headFromRow(row: HeadRow): JobHead {
     state: row.state,
     leaseNo: row.lease_no,
     ...(row.worker_session === null ? {} : { workerSessionId: row.worker_session }),
+    ...(row.lease_server === null ? {} : { leaseServerId: row.lease_server }),
     ...(row.lease_time === null ? {} : { leaseTime: row.lease_time }),
     losses: row.losses,
     attempt: row.attempt,
