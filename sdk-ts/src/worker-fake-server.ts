@@ -27,7 +27,7 @@ type RequestValue<Case extends RequestCase> = Extract<RequestFrame, { case: Case
 export type FakeStream = {
   readonly hello: WorkerHello;
   send(frame: Frame): void;
-  welcome(options?: { silenceTimeoutMs?: number }): void;
+  welcome(options?: { silenceTimeoutMs?: number; acceptTimeoutMs?: number }): void;
   offer(...jobs: MessageInitShape<typeof JobSchema>[]): void;
   /** The first frame of this kind that was not taken yet; waits for it. Others stay. */
   take<Case extends RequestCase>(kind: Case): Promise<RequestValue<Case>>;
@@ -133,9 +133,9 @@ function openStream(
     received,
     left: read(),
     send: (frame) => outgoing.put(frame),
-    welcome({ silenceTimeoutMs = 30_000 } = {}) {
-      const silenceTimeout = durationFromMs(silenceTimeoutMs);
-      stream.send({ case: "welcome", value: { serverId: "fake", silenceTimeout } });
+    welcome({ silenceTimeoutMs = 30_000, acceptTimeoutMs = 5_000 } = {}) {
+      const [silenceTimeout, acceptTimeout] = [durationFromMs(silenceTimeoutMs), durationFromMs(acceptTimeoutMs)];
+      stream.send({ case: "welcome", value: { serverId: "fake", silenceTimeout, acceptTimeout } });
     },
     offer(...jobs) {
       stream.send({ case: "offer", value: { jobs } });

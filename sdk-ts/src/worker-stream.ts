@@ -69,6 +69,9 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
   const closing = new AbortController();
   const welcome = Promise.withResolvers<void>();
   const watchdog = createWatchdog(welcomeTimeoutMs, () => abandon(silentError()));
+  const standstill = createStandstillWatch(() =>
+    abandon(new ConnectError("the process stood still", Code.Unavailable)),
+  );
   let welcomed = false;
   let wakeUp: (() => void) | undefined;
 
@@ -105,6 +108,7 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
         if (frame.case === "welcome" && !welcomed) {
           welcomed = true;
           watchdog.setTimeoutMs(silenceTimeoutMs(frame.value, options.silenceTimeoutMs));
+          standstill.start(acceptTimeoutMs(frame.value));
           options.onWelcome(frame.value);
           welcome.resolve();
         } else if (welcomed) options.onFrame(frame);
@@ -117,6 +121,7 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
       return { welcomed, error, ...(said === undefined ? {} : { reason: said }) };
     } finally {
       watchdog.stop();
+      standstill.stop();
       abandon();
       welcome.resolve();
       wakeUp?.();
@@ -133,6 +138,36 @@ const SILENCE_MS_MAX = 10 * 60_000;
 function silenceTimeoutMs(welcome: WorkerWelcome, defaultMs: number): number {
   if (welcome.silenceTimeout === undefined) return defaultMs;
   return Math.min(Math.max(durationMs(welcome.silenceTimeout), SILENCE_MS_MIN), SILENCE_MS_MAX);
+}
+
+const ACCEPT_MS_DEFAULT = 5_000;
+
+function acceptTimeoutMs({ acceptTimeout }: WorkerWelcome): number {
+  return Math.max(acceptTimeout === undefined ? ACCEPT_MS_DEFAULT : durationMs(acceptTimeout), SILENCE_MS_MIN);
+}
+
+/** Looks so often within the time that an offer stands. */
+const STANDSTILL_LOOKS = 10;
+
+/**
+ * Calls `onStandstill` when the process stood still about as long as an offer stands: offers that wait to be read may be others'
+ * by now, and to begin one would do its work twice. Timers are due before what has arrived is read, so none is.
+ */
+function createStandstillWatch(onStandstill: () => void) {
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    start(offerMs: number) {
+      const lookMs = offerMs / STANDSTILL_LOOKS;
+      let lookedAt = performance.now();
+      timer = setInterval(() => {
+        const now = performance.now();
+        const stoodMs = now - lookedAt - lookMs;
+        lookedAt = now;
+        if (stoodMs >= offerMs - 2 * lookMs) onStandstill();
+      }, lookMs);
+    },
+    stop: () => clearInterval(timer),
+  };
 }
 
 function silentError(): ConnectError {

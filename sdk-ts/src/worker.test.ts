@@ -586,6 +586,23 @@ describe("a connection that breaks", () => {
     expect(worker.stats().connections).toBe(1);
   });
 
+  it("begins nothing that was offered while it stood still for as long as an offer stands", async () => {
+    let runs = 0;
+    const definition = tool({ name: "open" }, () => (runs += 1));
+    const { server, stream } = await connect({ tools: [definition] }, { acceptTimeoutMs: 300 });
+    await settle(stream);
+    stream.offer(fakeJob("stale", { name: "open" }));
+    // The offer lies in the socket: this turn of the event loop lasts.
+    const until = performance.now() + 600;
+    while (performance.now() < until);
+    const second = await server.nextStream();
+    expect(second.hello.heldTokens).toEqual([]);
+    second.welcome();
+    second.offer(fakeJob("fresh", { name: "open" }));
+    expect(await second.takeResults(1)).toEqual([{ token: "fresh", output: 1 }]);
+    expect(runs).toBe(1);
+  });
+
   it("goes on under a new session when another worker took its place", async () => {
     const { definition, nextCall } = openTool();
     const { server, stream } = await connect({ tools: [definition] });

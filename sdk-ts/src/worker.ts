@@ -283,6 +283,8 @@ export class Worker {
   private onWelcome(address: string, serverId: string): void {
     this.connections += 1;
     this.connectedNow = true;
+    // What changed while there was no connection is told anew; until then a job counts as going on.
+    for (const { held } of this.jobs.values()) held.setPaused(false);
     this.log.info({ address, serverId, sessionId: this.sessionId }, "connected");
     if (this.stateNow === "connecting") this.setState("connected");
     this.firstWelcome.resolve();

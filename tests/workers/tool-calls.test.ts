@@ -1,5 +1,6 @@
 /** Tool calls through workers: leases, results, retries, and what happens when workers and servers go away. */
 import { describe, expect, test } from "vitest";
+import type { Json } from "../../server/src/core/json.ts";
 import type { NodeDefinition } from "../../server/src/core/workflow.ts";
 import { freshCaller, freshId, ledgerProblems, startRun, STORE_KINDS, untilEnded } from "../support/engine.ts";
 import { connectTestWorker } from "../support/test-worker.ts";
@@ -241,6 +242,45 @@ describe.each(STORE_KINDS)("handlers on %s", (kind) => {
     expect(await worker.complete(job, { next_node: "done" })).toMatchObject({ status: "accepted" });
     expect((await untilEnded(a, caller, run.state.runId)).state).toMatchObject({ status: "completed", output: 7 });
     worker.cut();
+  });
+
+  test("a handler that ran ahead of a result that does not count is of no use", async () => {
+    const { a } = servers;
+    const caller = freshCaller();
+    const definition = graph({
+      find: { toolCalls: { calls: [{ name: "find", arguments: {} }] }, resultKey: "found", next: [{ to: "judge" }] },
+      judge: { handler: {}, next: [{ to: "done" }] },
+      done: { complete: { output: "${vars.judged}" } },
+    });
+    const workflows = [{ workflowId: definition.workflowId, versions: [] }];
+    const handlers = await connectTestWorker(a, caller, { workflows });
+    handlers.credit(10);
+    const first = await connectTestWorker(a, caller, { toolNames: ["find"] });
+    first.credit(1);
+    const run = await startRun(a, caller, definition);
+    const lost = await first.nextJob();
+    first.accept(lost);
+    first.cut();
+    const second = await connectTestWorker(a, caller, { toolNames: ["find"] });
+    second.credit(1);
+    const job = await second.nextJob();
+    second.accept(job);
+    // It comes too late, but the handler behind it is asked for before that is known.
+    expect(await second.complete(lost, "late")).toMatchObject({ status: "refused", reason: "JOB_LEASE_LOST" });
+    expect(await second.complete(job, "in time")).toMatchObject({ status: "accepted" });
+    for (;;) {
+      const handler = await handlers.nextJob();
+      handlers.accept(handler);
+      const { vars } = JSON.parse(handler.payload) as { vars: { found: { results: { output: Json }[] } } };
+      const judged = vars.found.results[0]!.output;
+      const ack = await handlers.complete(handler, {
+        patch: [{ op: "set", path: "/judged", value: judged }],
+        nextNode: "done",
+      });
+      if (ack.status === "accepted") break;
+    }
+    expect((await untilEnded(a, caller, run.state.runId)).state.output).toBe("in time");
+    for (const worker of [second, handlers]) worker.cut();
   });
 
   test("a handler whose worker is lost is run again", async () => {

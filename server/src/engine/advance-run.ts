@@ -56,7 +56,7 @@ async function advanceOnce(context: EngineContext, entry: RunEntry): Promise<boo
     // Another server has the run, and it goes on there; or it is gone.
     const isUnknown = error instanceof DomainError && error.reason === "RUN_UNKNOWN";
     if (error instanceof OwnedElsewhereError || isUnknown) {
-      context.workers.abandonHandler(entry.key);
+      context.workers.abandonHandlers(entry.key, 0);
       return true;
     }
     if (error instanceof DomainError && TRANSIENT.has(error.reason)) return false;

@@ -164,7 +164,11 @@ async function commit(
     if (isCommitted) reservation?.commit();
     return { run: transition.after, outcome };
   } finally {
-    if (!isCommitted) reservation?.cancel();
+    if (!isCommitted) {
+      reservation?.cancel();
+      // The next step after what is stored is the same whoever decides it; what was decided ahead of that is not.
+      context.workers.abandonHandlers(key, (before?.state.seq ?? 0) + 1);
+    }
   }
 }
 

@@ -185,7 +185,13 @@ export type JobRequest = JobQueue & {
 };
 
 /** Leases that a server which is gone has left behind. */
-export type OrphanedLeases = { tenantId: string; workerSessionId: string; serverId: string };
+export type OrphanedLeases = {
+  tenantId: string;
+  workerSessionId: string;
+  serverId: string;
+  /** How long ago the server's lease ended, by the database's clock. */
+  goneMs: number;
+};
 
 /** A worker that is connected to a server. */
 export type StoredWorker = {
@@ -199,6 +205,11 @@ export type StoredWorker = {
   customTypes: readonly { type: string; delivery?: JobDelivery; concurrency: number }[];
   connectTime: Instant;
   draining: boolean;
+};
+
+/** What a worker serves, without what its tools look like. */
+export type WorkerServices = Pick<StoredWorker, "tenantId" | "workerSessionId" | "workflows" | "customTypes"> & {
+  toolNames: readonly string[];
 };
 
 export type StoredTool = {
@@ -501,8 +512,8 @@ export interface Store {
   removeWorker(worker: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">): Promise<void>;
   /** Workers of servers that have not ended, by session id. */
   listWorkers(request: { tenantId: string; tool?: string; start?: string; limit: number }): Promise<StoredWorker[]>;
-  /** Workers, of all tenants, that are connected to other servers that have not ended. */
-  listWorkersElsewhere(serverId: string, limit: number): Promise<StoredWorker[]>;
+  /** What workers serve, of all tenants, that are connected to other servers that have not ended, and that take jobs. */
+  listWorkersElsewhere(serverId: string, limit: number): Promise<WorkerServices[]>;
 
   // Mail and what was left behind.
 

@@ -2001,10 +2001,14 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await store.endServer(doomed.serverId);
         expect((await store.lookAround(writer.serverId)).hasOrphanedLeases).toBe(true);
         const orphans = await store.listOrphanedLeases(10);
+        const goneMs = expect.any(Number) as number;
         expect(orphans.toSorted((a, b) => (a.workerSessionId < b.workerSessionId ? -1 : 1))).toEqual([
-          { tenantId, workerSessionId: "s-1", serverId: "doomed" },
-          { tenantId, workerSessionId: "s-2", serverId: "doomed" },
+          { tenantId, workerSessionId: "s-1", serverId: "doomed", goneMs },
+          { tenantId, workerSessionId: "s-2", serverId: "doomed", goneMs },
         ]);
+        // By the database's clock, which only goes on.
+        expect(orphans[0]!.goneMs).toBeGreaterThanOrEqual(0);
+        expect(orphans[0]!.goneMs).toBeLessThan(60_000);
         expect(await store.listOrphanedLeases(1)).toHaveLength(1);
         const adopted = await store.adoptJobs({
           tenantId,
@@ -2014,7 +2018,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           limit: 10,
         });
         expect(adopted.map((job) => job.idempotencyKey)).toEqual(["a1", "a3"]);
-        expect(await store.listOrphanedLeases(10)).toEqual([{ tenantId, workerSessionId: "s-1", serverId: "doomed" }]);
+        expect(await store.listOrphanedLeases(10)).toEqual([
+          { tenantId, workerSessionId: "s-1", serverId: "doomed", goneMs },
+        ]);
         await store.releaseJobs([{ ...leaseIn(tenantId, "a2", 1), isLoss: true }], 3);
         expect(await store.listOrphanedLeases(10)).toEqual([]);
         expect((await store.lookAround(writer.serverId)).hasOrphanedLeases).toBe(false);

@@ -108,6 +108,7 @@ export async function connectWorker(
   link.welcome({ type: "welcome", serverId: serverId(), pingMs, silenceMs, acceptMs });
   // It has accepted them, whether or not its frame arrived; and what it lost meanwhile it is told.
   leases.accept(session, hello.heldTokens);
+  leases.lookAtAll(session);
   dispatcher.noteSession(session);
   return connection;
 }

@@ -38,8 +38,11 @@ export type HandlerRuns = {
   taken(handlerRun: HandlerRun): void;
   /** The run was changed: a handler that was asked for before is of no use any more. */
   runMoved(key: RunKey, state: RunState): void;
-  /** The run is nobody's, or another server's. */
-  abandon(key: RunKey): void;
+  /**
+   * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is decided next may
+   * be something else, with the same seq and so the same key. 0: the run is nobody's, or another server's.
+   */
+  abandon(key: RunKey, afterSeq: number): void;
 };
 
 type Entry = { handlerRun: HandlerRun; resolve: () => void };
@@ -116,8 +119,8 @@ export function createHandlerRuns(options: {
     runMoved(key, state) {
       for (const entry of entriesOf(key).values()) if (entry.handlerRun.request.seq <= state.seq) drop(entry);
     },
-    abandon(key) {
-      for (const entry of entriesOf(key).values()) drop(entry);
+    abandon(key, afterSeq) {
+      for (const entry of entriesOf(key).values()) if (entry.handlerRun.request.seq > afterSeq) drop(entry);
     },
   };
 }

@@ -32,6 +32,8 @@ export type LeaseKeeper = {
   giveBack(session: Session, job: HeldJob): void;
   accept(session: Session, tokens: readonly string[]): void;
   heartbeat(session: Session, tokens: readonly string[]): void;
+  /** Looks at the runs of all that a session has: it has come back, and is told anew whether they are paused or gone. */
+  lookAtAll(session: Session): void;
   /** The result of a job has come: nothing else happens to it here. */
   take(token: string): HeldJob | undefined;
   /** Ends leases in the background, for as long as it takes. */
@@ -314,6 +316,14 @@ export function createLeaseKeeper(
         else if (job.state !== "offered") job.beatBy = beatBy(nowMs, job);
       }
       tell(session, { type: "lease_lost", tokens: lost });
+    },
+    lookAtAll(session) {
+      const runs = new Map<string, RunKey>();
+      for (const job of session.held.values()) {
+        job.isPaused = false;
+        if (job.handlerRun === undefined) runs.set(runKeyText(job.run), job.run);
+      }
+      for (const [text, run] of runs) reload(text, run).catch(report("looking at a run failed"));
     },
     take(token) {
       const entry = held.get(token);

@@ -72,7 +72,12 @@ export function queueFromText(text: string): JobQueue {
   return { tenantId, kind: kind as JobQueue["kind"], name: name.join("/") };
 }
 
-export function servedQueues(tenantId: string, hello: WorkerHello): Map<string, ServedQueue> {
+export function servedQueues(
+  tenantId: string,
+  hello: Pick<WorkerHello, "workflows" | "customTypes"> & {
+    tools: readonly Pick<WorkerHello["tools"][number], "name" | "delivery" | "concurrency">[];
+  },
+): Map<string, ServedQueue> {
   const served = new Map<string, ServedQueue>();
   const add = (entry: ServedQueue) => served.set(queueText(entry.queue), entry);
   for (const { name, delivery, concurrency } of hello.tools) {

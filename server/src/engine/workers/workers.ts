@@ -25,6 +25,10 @@ import { queueText, servedQueues, servesVersion, type ServedQueue } from "./sess
 import { createJobSettler } from "./settle-jobs.ts";
 
 const ORPHANS_MAX = 1_000;
+/** The part of the time that workers have to come back in which this server itself must have been there: a quarter. */
+const OBSERVED_SHARE = 4;
+/** How often the workers of other servers are read: what they serve only shows why a run does not move. */
+const ELSEWHERE_MS = 5_000;
 /** Workers of other servers that are known here, to tell a job without a worker from one that waits for its turn. */
 const ELSEWHERE_MAX = 1_000;
 /** Leases of one session that are taken over at once. */
@@ -42,8 +46,8 @@ export type Workers = {
   /** The run as it was when its handler was asked for, if one is under way. */
   rememberedRun(key: RunKey): StoredRun | undefined;
   forgetRun(key: RunKey): void;
-  /** Another server has the run, or nobody: its handler is of no use here. */
-  abandonHandler(key: RunKey): void;
+  /** Handlers of a run for steps behind `afterSeq` are of no use: the steps before them were not committed, or not here. */
+  abandonHandlers(key: RunKey, afterSeq: number): void;
   /** What a handler gave is committed. */
   handlerTaken(handlerRun: HandlerRun): void;
   runMoved(key: RunKey, state: RunState): void;
@@ -74,6 +78,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
   let sweepTimer: NodeJS.Timeout | undefined;
   let elsewhere: Map<string, ServedQueue[]> = new Map();
   let isLookingElsewhere = false;
+  let lookedElsewhereAt = Number.NEGATIVE_INFINITY;
   const orphans = new Map<string, { quietMs: number; seenAt: number }>();
 
   const pool: WorkerPool = {
@@ -131,13 +136,14 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
   }
 
   async function lookElsewhere(): Promise<void> {
-    if (isLookingElsewhere) return;
+    if (isLookingElsewhere || performance.now() - lookedElsewhereAt < ELSEWHERE_MS) return;
+    lookedElsewhereAt = performance.now();
     isLookingElsewhere = true;
     try {
       const found = new Map<string, ServedQueue[]>();
       for (const worker of await store.listWorkersElsewhere(serverId(), ELSEWHERE_MAX)) {
-        if (worker.draining) continue;
-        for (const [queue, served] of servedQueues(worker.tenantId, { ...worker, heldTokens: [] })) {
+        const tools = worker.toolNames.map((name) => ({ name, concurrency: 0 }));
+        for (const [queue, served] of servedQueues(worker.tenantId, { ...worker, tools })) {
           found.set(queue, [...(found.get(queue) ?? []), served]);
         }
       }
@@ -172,7 +178,8 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     const elapsedMs = known === undefined ? 0 : Math.min(nowMs - known.seenAt, settings.lookAroundMs * 3);
     const quietMs = (known?.quietMs ?? 0) + elapsedMs;
     orphans.set(text, { quietMs, seenAt: nowMs });
-    if (quietMs < settings.orphanMs) return;
+    // Since the lease ended, and while this server was there to be connected to: servers that come and go count together.
+    if (orphan.goneMs < settings.orphanMs || quietMs < settings.orphanMs / OBSERVED_SHARE) return;
     const request = { tenantId, workerSessionId, serverId: serverId(), fromServerId: orphan.serverId };
     const heads = await store.adoptJobs({ ...request, limit: ADOPT_MAX });
     leases.release(heads.map((head) => leaseToEnd(head, true)));
@@ -192,7 +199,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     runHandler: handlerRuns.begin,
     rememberedRun: handlerRuns.rememberedRun,
     forgetRun: handlerRuns.forgetRun,
-    abandonHandler: handlerRuns.abandon,
+    abandonHandlers: handlerRuns.abandon,
     handlerTaken: handlerRuns.taken,
     runMoved: handlerRuns.runMoved,
     armTimer: timers.arm,

@@ -96,7 +96,7 @@ export type ChannelRow = {
 
 export type MailRow = Mail & { createTime: Instant };
 
-export type ServerRow = { serverId: string; process: string; renewals: number; ended: boolean };
+export type ServerRow = { serverId: string; process: string; renewals: number; ended: boolean; endedMicros?: number };
 
 export type LaneRow = {
   laneId: number;

@@ -338,7 +338,9 @@ export function listOrphanedLeases(database: MemoryDatabase, limit: number): Orp
   const found = new Map<string, OrphanedLeases>();
   for (const { tenantId, lease } of database.jobs.values().filter((row) => isOrphaned(database, row))) {
     const { serverId, workerSessionId } = lease!;
-    found.set(JSON.stringify([serverId, tenantId, workerSessionId]), { tenantId, workerSessionId, serverId });
+    const endedMicros = database.servers.get(serverId)?.endedMicros ?? 0;
+    const goneMs = (database.nowMicros() - endedMicros) / 1_000;
+    found.set(JSON.stringify([serverId, tenantId, workerSessionId]), { tenantId, workerSessionId, serverId, goneMs });
   }
   return [...found.values()].slice(0, limit);
 }

@@ -46,7 +46,10 @@ export function lookAround(database: MemoryDatabase, serverId: string): Surround
 /** Commits are atomic here, so no batch is ever in flight. */
 export function endServer(database: MemoryDatabase, serverId: string): void {
   const server = database.servers.get(serverId);
-  if (server !== undefined) server.ended = true;
+  if (server !== undefined) {
+    server.endedMicros ??= database.nowMicros();
+    server.ended = true;
+  }
   for (const [key, worker] of database.workers) if (worker.serverId === serverId) database.workers.delete(key);
 }
 

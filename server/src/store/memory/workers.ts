@@ -1,5 +1,5 @@
 /** Workers that are connected to servers. */
-import type { StoredWorker } from "../contract.ts";
+import type { StoredWorker, WorkerServices } from "../contract.ts";
 import { type MemoryDatabase, rowKey, timeOf } from "./database.ts";
 
 export function saveWorker(database: MemoryDatabase, worker: Omit<StoredWorker, "connectTime">): void {
@@ -32,10 +32,17 @@ export function listWorkers(
     .slice(0, limit);
 }
 
-export function listWorkersElsewhere(database: MemoryDatabase, serverId: string, limit: number): StoredWorker[] {
+export function listWorkersElsewhere(database: MemoryDatabase, serverId: string, limit: number): WorkerServices[] {
   return connected(database)
-    .filter((worker) => worker.serverId !== serverId)
-    .slice(0, limit);
+    .filter((worker) => worker.serverId !== serverId && !worker.draining)
+    .slice(0, limit)
+    .map(({ tenantId, workerSessionId, tools, workflows, customTypes }) => ({
+      tenantId,
+      workerSessionId,
+      toolNames: tools.map(({ name }) => name),
+      workflows,
+      customTypes,
+    }));
 }
 
 /** Workers of servers whose lease is open, by tenant and session. */

@@ -243,14 +243,18 @@ export function orphanHolders(sql: Sql): Fragment {
 }
 
 export async function listOrphanedLeases(sql: Sql, limit: number): Promise<OrphanedLeases[]> {
-  const rows = await sql<{ tenant_id: string; worker_session: string; lease_server: string }[]>`
-    select distinct lease_server, tenant_id, worker_session from jobs
-    where lease_server in (${orphanHolders(sql)})
-    order by lease_server, tenant_id, worker_session limit ${limit}`;
+  const rows = await sql<{ tenant_id: string; worker_session: string; lease_server: string; gone_ms: number | null }[]>`
+    select orphan.*, (extract(epoch from clock_timestamp() - s.ended_at) * 1000)::float8 as gone_ms
+    from (
+      select distinct lease_server, tenant_id, worker_session from jobs
+      where lease_server in (${orphanHolders(sql)})
+      order by lease_server, tenant_id, worker_session limit ${limit}
+    ) as orphan left join servers s on s.server_id = orphan.lease_server`;
   return rows.map((row) => ({
     tenantId: row.tenant_id,
     workerSessionId: row.worker_session,
     serverId: row.lease_server,
+    goneMs: row.gone_ms ?? Number.MAX_SAFE_INTEGER,
   }));
 }
 

@@ -1,7 +1,7 @@
 /** Workers that are connected to servers. */
 import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
-import type { StoredWorker } from "../contract.ts";
+import type { StoredWorker, WorkerServices } from "../contract.ts";
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";
 
 /** What `registration` holds. */
@@ -78,11 +78,28 @@ export async function listWorkers(
   return rows.map(workerFromRow);
 }
 
-/** Workers of all tenants that are connected to other servers. */
-export async function listWorkersElsewhere(sql: Sql, serverId: string, limit: number): Promise<StoredWorker[]> {
-  const rows = await sql<WorkerRow[]>`
-    select ${workerColumns(sql)} from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
-    where w.server_id <> ${serverId}
+type ServicesRow = {
+  tenant_id: string;
+  worker_session_id: string;
+  tool_names: string[];
+  workflows: WorkerServices["workflows"];
+  custom_types: WorkerServices["customTypes"];
+};
+
+/** What the workers of all tenants serve that are connected to other servers. Schemas stay where they are: they may be large. */
+export async function listWorkersElsewhere(sql: Sql, serverId: string, limit: number): Promise<WorkerServices[]> {
+  const rows = await sql<ServicesRow[]>`
+    select
+      w.tenant_id, w.worker_session_id, to_json(w.tools) as tool_names, w.registration::json -> 'workflows' as workflows,
+      w.registration::json -> 'customTypes' as custom_types
+    from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
+    where w.server_id <> ${serverId} and not w.draining
     order by w.tenant_id, w.worker_session_id limit ${limit}`;
-  return rows.map(workerFromRow);
+  return rows.map((row) => ({
+    tenantId: row.tenant_id,
+    workerSessionId: row.worker_session_id,
+    toolNames: row.tool_names,
+    workflows: row.workflows,
+    customTypes: row.custom_types,
+  }));
 }
