@@ -11,6 +11,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -53,8 +54,9 @@ function copyTree(): void {
   mkdirSync(clients, { recursive: true });
   mkdirSync(join(copy, "node_modules/.cache"));
   symlinkSync(clients, join(copy, "node_modules/.cache/abstractruntime"));
+  // npm's links are relative, so the same ones lead into the copy.
   for (const name of readdirSync(join(root, "node_modules/@abstractruntime")))
-    symlinkSync(`../../${name}`, join(scope, name));
+    symlinkSync(readlinkSync(join(root, "node_modules/@abstractruntime", name)), join(scope, name));
   // The tools read .gitignore only inside a repository.
   execFileSync("git", ["init", "--quiet"], { cwd: copy });
 }
