@@ -1,4 +1,4 @@
-/** README.md's programs that need no worker, run as they stand there. */
+/** README.md's programs, run as they stand there. */
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -10,8 +10,11 @@ import { useServer } from "../../tests/conformance/server.ts";
 const server = useServer();
 const PACKAGE = new URL("../", import.meta.url);
 
-test("A run that asks a person", async () => {
-  const program = await programOf("A run that asks a person");
+test.each([
+  ["A run that asks a person", "Pay 120?\n{ paid: true }\n"],
+  ["Code of your own: handlers and tools", "{ long: true }\n"],
+])("%s", async (heading, output) => {
+  const program = await programOf(heading);
   // Within the package, so that its own name and its dependencies are found.
   const folder = await mkdtemp(path.join(fileURLToPath(PACKAGE), ".readme-"));
   try {
@@ -19,7 +22,7 @@ test("A run that asks a person", async () => {
     await writeFile(file, program);
     const env = { ...process.env, ABSTRACTRUNTIME_URL: server.url };
     const { stdout } = await promisify(execFile)(process.execPath, [file], { env, timeout: 20_000 });
-    expect(stdout).toBe("Pay 120?\n{ paid: true }\n");
+    expect(stdout).toBe(output);
   } finally {
     await rm(folder, { recursive: true });
   }
