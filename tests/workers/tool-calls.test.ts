@@ -163,6 +163,38 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     back.cut();
   });
 
+  test("a result counts though its server has not heard that another one changed the run", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const first = await connectTestWorker(a, caller, { toolNames: ["t"] });
+    first.credit(1);
+    const call = { toolCalls: { calls: [{ name: "t", arguments: {} }] } };
+    const run = await startRun(
+      a,
+      caller,
+      graph({
+        one: { ...call, next: [{ to: "two" }] },
+        two: { ...call, resultKey: "found", next: [{ to: "done" }] },
+        done,
+      }),
+    );
+    const one = await first.nextJob();
+    first.accept(one);
+    // Whoever brings it, the token authorises it; what b has to say of it does not come.
+    const silence = b.hold("notify", "before");
+    const bringer = await connectTestWorker(b, caller, {});
+    expect(await bringer.complete(one, 1)).toMatchObject({ status: "accepted" });
+    await silence.reached;
+    const second = await connectTestWorker(a, caller, { toolNames: ["t"] });
+    second.credit(1);
+    const two = await second.nextJob();
+    second.accept(two);
+    expect(await second.complete(two, 2)).toMatchObject({ status: "accepted" });
+    expect((await untilEnded(a, caller, run.state.runId)).state.output).toMatchObject({ results: [{ output: 2 }] });
+    silence.release();
+    for (const worker of [first, bringer, second]) worker.cut();
+  });
+
   test("a cancelled run takes its jobs back", async () => {
     const { a, b } = servers;
     const caller = freshCaller();

@@ -62,14 +62,20 @@ export async function perform(
     consumedMail?: readonly number[];
     /** Of ends of jobs. */
     leaseOf?: LeaseOf;
+    /** The run as somebody remembers it; the commit is refused if it has changed since. */
+    remembered?: StoredRun | undefined;
     /** Called before the stimulus is decided again because somebody else was first. */
     onConflict?: () => Promise<void>;
   } = {},
 ): Promise<Performed> {
   const { key } = entry;
+  let told = options.remembered;
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
-    const remembered = entry.state ?? context.workers.rememberedRun(key);
+    const remembered = entry.state ?? context.workers.rememberedRun(key) ?? told;
     const before = remembered ?? (await context.loadRun(key));
+    const isTold = remembered !== undefined && remembered === told;
+    // After a conflict it is read.
+    told = undefined;
     if (before === undefined) throw runUnknown(key.runId);
     if (before.format > RUN_FORMAT) throw newerFormat(key.runId);
     if (before.ownerLane !== undefined && !context.isOwnLane(before.ownerLane)) {
@@ -83,7 +89,11 @@ export async function perform(
     if (made !== undefined && "awaiting" in made) return { run: before, awaiting: made.awaiting };
     const plan = made;
     const consumedMail = options.consumedMail ?? [];
-    if (plan === undefined && consumedMail.length === 0) return { run: before };
+    if (plan === undefined && consumedMail.length === 0) {
+      // What is told may be old, and only a commit would show it.
+      if (isTold) continue;
+      return { run: before };
+    }
     // Until its outcome is known, what this server remembers of the run may be wrong.
     delete entry.state;
     const { run, outcome } = await commit(context, key, {

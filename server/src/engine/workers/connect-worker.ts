@@ -333,16 +333,18 @@ function takeResult({ pool, leases, handlerRuns, settler }: WorkerParts, session
     acknowledge({ status: "refused", reason: "JOB_UNKNOWN" });
     return;
   }
+  const { tenantId, runId, idempotencyKey, attempt, leaseNo, isAtMostOnce } = token;
+  const run = leases.runOf({ tenantId, runId });
   leases.take(result.token);
   pool.settling.add(result.token);
   const outcome = readOutcome(result);
-  const { tenantId, runId, idempotencyKey, attempt, leaseNo, isAtMostOnce } = token;
   const end: CallEnd = { idempotencyKey, attempt, isAtMostOnce, outcome, random: Math.random(), ...actor };
   settler.settle(
     { tenantId, runId },
     {
       end,
       leaseNo,
+      run,
       digest: digestOf(result),
       onSettled(settled) {
         pool.settling.delete(result.token);

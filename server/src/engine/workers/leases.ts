@@ -7,7 +7,7 @@
  */
 import type { CallFailure } from "../../core/call-failure.ts";
 import type { RunState } from "../../core/run.ts";
-import { type JobHead, type RunKey, StoreUnavailableError } from "../../store/contract.ts";
+import { type JobHead, type RunKey, type StoredRun, StoreUnavailableError } from "../../store/contract.ts";
 import type { ServerFrame } from "../api.ts";
 import { pause } from "../pause.ts";
 import { runKeyText } from "../run-table.ts";
@@ -34,6 +34,8 @@ export type LeaseKeeper = {
   heartbeat(session: Session, tokens: readonly string[]): void;
   /** Looks at the runs of all that a session has: it has come back, and is told anew whether they are paused or gone. */
   lookAtAll(session: Session): void;
+  /** A run whose jobs are here, as this server last committed it; undefined where it did not, or another server said that it did. */
+  runOf(key: RunKey): StoredRun | undefined;
   /** The result of a job has come: nothing else happens to it here. */
   take(token: string): HeldJob | undefined;
   /** Ends leases in the background, for as long as it takes. */
@@ -68,7 +70,7 @@ export function createLeaseKeeper(
   const { settler, onOpen, onRoom } = parts;
   const { acceptMs } = context.settings;
   /** News of the runs whose jobs are here. */
-  const watches = new Map<string, { tokens: Set<string>; unwatch: () => void }>();
+  const watches = new Map<string, { tokens: Set<string>; unwatch: () => void; run?: StoredRun }>();
 
   /** A database that is away is waited for. */
   function report(what: string): (error: unknown) => void {
@@ -85,8 +87,14 @@ export function createLeaseKeeper(
       return;
     }
     const unwatch = context.hub.watchRun(job.run, (news) => {
-      if (news !== undefined) lookAt(text, news.state);
-      else reload(text, job.run).catch(report("looking at a run failed"));
+      const entry = watches.get(text);
+      if (news !== undefined) {
+        if (entry !== undefined) entry.run = news;
+        lookAt(text, news.state);
+        return;
+      }
+      delete entry?.run;
+      reload(text, job.run).catch(report("looking at a run failed"));
     });
     watches.set(text, { tokens: new Set([job.token]), unwatch });
   }
@@ -317,6 +325,7 @@ export function createLeaseKeeper(
       }
       tell(session, { type: "lease_lost", tokens: lost });
     },
+    runOf: (key) => watches.get(runKeyText(key))?.run,
     lookAtAll(session) {
       const runs = new Map<string, RunKey>();
       for (const job of session.held.values()) {

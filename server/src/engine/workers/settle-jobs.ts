@@ -4,7 +4,7 @@
  */
 import type { CallEnd } from "../../core/settle-call.ts";
 import { DomainError, type ErrorReason } from "../../core/errors.ts";
-import type { JobHead, JobKey, RunKey } from "../../store/contract.ts";
+import type { JobHead, JobKey, RunKey, StoredRun } from "../../store/contract.ts";
 import { failRun } from "../advance-run.ts";
 import type { EngineContext } from "../context.ts";
 import { pause } from "../pause.ts";
@@ -26,6 +26,8 @@ export type EndStatus = { status: "accepted" | "duplicate" } | { status: "refuse
 export type JobEnd = {
   end: CallEnd;
   leaseNo: number;
+  /** The run as it was when the result came, if this server committed it last: it need not be read then. */
+  run?: StoredRun | undefined;
   /** Of the result as a worker sent it. */
   digest?: string;
   /** The job waited for a worker too long: it counts only while it still does. */
@@ -42,9 +44,11 @@ export function createJobSettler(context: EngineContext): JobSettler {
   async function settleGathered(run: RunKey, text: string): Promise<void> {
     // One turn later, so that what arrives in one frame is settled together.
     await new Promise((resolve) => setImmediate(resolve));
+    let last: StoredRun | undefined;
     for (let ends = gathered.get(text); ends !== undefined && ends.length > 0; ends = gathered.get(text)) {
       gathered.set(text, []);
-      await settleUntilDone(context, run, ends);
+      const remembered = latestOf([last, ...ends.map((end) => end.run)]);
+      last = await settleUntilDone(context, run, ends, remembered);
     }
     gathered.delete(text);
   }
@@ -66,11 +70,22 @@ export function createJobSettler(context: EngineContext): JobSettler {
   };
 }
 
-async function settleUntilDone(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<void> {
+function latestOf(runs: readonly (StoredRun | undefined)[]): StoredRun | undefined {
+  let latest: StoredRun | undefined;
+  for (const run of runs) if (run !== undefined && run.state.seq > (latest?.state.seq ?? 0)) latest = run;
+  return latest;
+}
+
+/** @returns the run as it is then, where that is known */
+async function settleUntilDone(
+  context: EngineContext,
+  run: RunKey,
+  ends: readonly JobEnd[],
+  remembered: StoredRun | undefined,
+): Promise<StoredRun | undefined> {
   for (let attempt = 0; !context.isStopping(); attempt++) {
     try {
-      await settleEnds(context, run, ends);
-      return;
+      return await settleEnds(context, run, ends, attempt === 0 ? remembered : undefined);
     } catch (error) {
       if (!(error instanceof DomainError) || !TRANSIENT.has(error.reason)) {
         context.log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
@@ -78,15 +93,22 @@ async function settleUntilDone(context: EngineContext, run: RunKey, ends: readon
     }
     await pause(RETRY_PAUSES_MS[Math.min(attempt, RETRY_PAUSES_MS.length - 1)]!);
   }
+  return undefined;
 }
 
-async function settleEnds(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<void> {
+async function settleEnds(
+  context: EngineContext,
+  run: RunKey,
+  ends: readonly JobEnd[],
+  remembered: StoredRun | undefined,
+): Promise<StoredRun | undefined> {
+  let after: StoredRun | undefined;
   let live = firstOfEachJob(ends);
   const counted = new Set<JobEnd>();
   try {
     // Which of two for one job may count, the job's row says.
     if (live.size < ends.length) live = firstOfEachJob(await stillLeased(context, run, ends));
-    const { plan } = await context.runs.exclusiveAlways(run, (entry) =>
+    const { run: settled, plan } = await context.runs.exclusiveAlways(run, (entry) =>
       perform(
         context,
         entry,
@@ -94,12 +116,14 @@ async function settleEnds(context: EngineContext, run: RunKey, ends: readonly Jo
           live.size === 0 ? undefined : { type: "settle", now, ends: [...live.values()].map(({ end }) => end) },
         {
           leaseOf: (idempotencyKey) => live.get(idempotencyKey)!,
+          remembered,
           onConflict: async () => {
             live = firstOfEachJob(await stillLeased(context, run, ends));
           },
         },
       ),
     );
+    after = settled;
     for (const command of plan?.commands ?? []) {
       if (command.type !== "settle_jobs") continue;
       for (const { idempotencyKey } of command.settlements) counted.add(live.get(idempotencyKey)!);
@@ -112,6 +136,7 @@ async function settleEnds(context: EngineContext, run: RunKey, ends: readonly Jo
     if (!isGone && !(await context.runs.exclusiveAlways(run, (entry) => failRun(context, entry, error)))) throw error;
   }
   await tell(context, run, ends, counted);
+  return after;
 }
 
 /** Of two ends under one lease the first counts: what is recorded and what the job's row says of it are then the same one's. */
