@@ -2,7 +2,15 @@
 import { describe, expect, test } from "vitest";
 import type { Json } from "../../server/src/core/json.ts";
 import type { NodeDefinition } from "../../server/src/core/workflow.ts";
-import { freshCaller, freshId, ledgerProblems, startRun, STORE_KINDS, untilEnded } from "../support/engine.ts";
+import {
+  freshCaller,
+  freshId,
+  ledgerProblems,
+  startRun,
+  startTestServer,
+  STORE_KINDS,
+  untilEnded,
+} from "../support/engine.ts";
 import { connectTestWorker } from "../support/test-worker.ts";
 import { graph } from "../guarantees/graphs.ts";
 import { useTwoServers } from "../guarantees/servers.ts";
@@ -207,6 +215,24 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     expect(await worker.frame("cancel")).toEqual({ type: "cancel", tokens: [job.token] });
     expect(await worker.complete(job, 1)).toMatchObject({ status: "refused", reason: "JOB_CANCELLED" });
     worker.cut();
+  });
+
+  test("a cancel that nobody told of is found by the sweep", async () => {
+    const { database, a } = servers;
+    const other = await startTestServer(database, { lookAroundMs: 50, strayMs: 100 });
+    const caller = freshCaller();
+    const worker = await connectTestWorker(other, caller, { toolNames: ["t"] });
+    worker.credit(1);
+    const run = await startRun(other, caller, calling(["t"]));
+    const job = await worker.nextJob();
+    worker.accept(job);
+    const silence = a.hold("notify", "before");
+    await a.engine.cancelRun(caller, { runId: run.state.runId });
+    await silence.reached;
+    expect(await worker.frame("cancel")).toEqual({ type: "cancel", tokens: [job.token] });
+    silence.release();
+    worker.cut();
+    await other.stop();
   });
 
   test("two servers: the jobs of both are served by a worker that is connected to one", async () => {

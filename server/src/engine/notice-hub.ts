@@ -8,36 +8,46 @@ export type RunNews = StoredRun | undefined;
 export type NoticeHub = {
   /** Calls back on news of one run, until the returned function is called. */
   watchRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
+  /** The same, but for news of this very run only: for who watches so many that they must not all look at once. */
+  watchNamedRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
   /** Calls back whenever the feed over all runs may have grown. */
   watchFeed(onNews: () => void): () => void;
   publish(key: RunKey, news: RunNews): void;
-  /** Has every watcher look for itself: something may have been missed. */
+  /** Has every watcher look for itself, but for those of named runs: something may have been missed. */
   publishToAll(): void;
   readonly watchers: number;
 };
 
 export function createNoticeHub(): NoticeHub {
-  const byRun = new Map<string, Set<(news: RunNews) => void>>();
+  type Callbacks = Map<string, Set<(news: RunNews) => void>>;
+  const byRun: Callbacks = new Map();
+  const byNamedRun: Callbacks = new Map();
   const feed = new Set<() => void>();
+
+  function watchIn(watched: Callbacks, key: RunKey, onNews: (news: RunNews) => void): () => void {
+    const text = runKeyText(key);
+    const callbacks = watched.get(text) ?? new Set();
+    watched.set(text, callbacks.add(onNews));
+    return () => {
+      callbacks.delete(onNews);
+      if (callbacks.size === 0 && watched.get(text) === callbacks) watched.delete(text);
+    };
+  }
+
   return {
     get watchers() {
       return byRun.size + feed.size;
     },
-    watchRun(key, onNews) {
-      const text = runKeyText(key);
-      const callbacks = byRun.get(text) ?? new Set();
-      byRun.set(text, callbacks.add(onNews));
-      return () => {
-        callbacks.delete(onNews);
-        if (callbacks.size === 0 && byRun.get(text) === callbacks) byRun.delete(text);
-      };
-    },
+    watchRun: (key, onNews) => watchIn(byRun, key, onNews),
+    watchNamedRun: (key, onNews) => watchIn(byNamedRun, key, onNews),
     watchFeed(onNews) {
       feed.add(onNews);
       return () => feed.delete(onNews);
     },
     publish(key, news) {
-      for (const onNews of byRun.get(runKeyText(key)) ?? []) onNews(news);
+      const text = runKeyText(key);
+      for (const onNews of byRun.get(text) ?? []) onNews(news);
+      for (const onNews of byNamedRun.get(text) ?? []) onNews(news);
       for (const onNews of feed) onNews();
     },
     publishToAll() {

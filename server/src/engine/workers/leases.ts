@@ -17,6 +17,8 @@ import { type HeldJob, leaveQueue, queueText, type Session } from "./session.ts"
 import type { JobSettler } from "./settle-jobs.ts";
 
 const RETRY_PAUSE_MS = 500;
+/** Leases looked at in one statement. */
+const RECONCILE_MAX = 500;
 
 /** A lease that is to end without a result. */
 export type LeaseToEnd = Pick<JobHead, "tenantId" | "runId" | "idempotencyKey" | "leaseNo" | "attempt"> & {
@@ -46,6 +48,8 @@ export type LeaseKeeper = {
   cancelHandler(token: string): void;
   /** Looks at every deadline. */
   sweep(): void;
+  /** Finds leases that have ended unheard, because word of another server was lost. Reads a row for each, without payloads. */
+  reconcile(): Promise<void>;
 };
 
 export type NewHeldJob = Omit<HeldJob, "state" | "acceptBy" | "endBy" | "beatBy" | "isSettling" | "isPaused"> &
@@ -86,7 +90,8 @@ export function createLeaseKeeper(
       known.tokens.add(job.token);
       return;
     }
-    const unwatch = context.hub.watchRun(job.run, (news) => {
+    // Word of another server may be lost; `reconcile` finds what it was about.
+    const unwatch = context.hub.watchNamedRun(job.run, (news) => {
       const entry = watches.get(text);
       if (news !== undefined) {
         if (entry !== undefined) entry.run = news;
@@ -351,6 +356,18 @@ export function createLeaseKeeper(
       remove(entry.session, entry.job);
       entry.session.link?.send({ type: "cancel", tokens: [token] });
     },
+    async reconcile() {
+      const jobs = [...held.values()].filter(({ job }) => job.lease !== undefined);
+      for (let from = 0; from < jobs.length; from += RECONCILE_MAX) {
+        const some = jobs.slice(from, from + RECONCILE_MAX);
+        const heads = await context.store.loadJobs(some.map(({ job }) => job.lease!));
+        for (const [index, { session, job }] of some.entries()) {
+          if (held.get(job.token)?.job !== job || job.isSettling || keepsLease(job, heads[index])) continue;
+          remove(session, job);
+          session.link?.send({ type: "cancel", tokens: [job.token] });
+        }
+      }
+    },
     sweep() {
       const nowMs = pool.nowMs();
       const ended: LeaseToEnd[] = [];
@@ -368,6 +385,11 @@ function outcomeUnknown(why: string): CallFailure {
 
 function beatBy(nowMs: number, { heartbeatTimeoutMs }: Pick<HeldJob, "heartbeatTimeoutMs">): number {
   return heartbeatTimeoutMs === undefined ? Number.POSITIVE_INFINITY : nowMs + heartbeatTimeoutMs;
+}
+
+/** Whether the job is still under the lease that it is held under; at which server its worker is now does not matter. */
+function keepsLease({ lease }: HeldJob, head: JobHead | undefined): boolean {
+  return (head?.state === "leased" || head?.state === "running") && head.leaseNo === lease!.leaseNo;
 }
 
 /** A lease of the database as one to end. */

@@ -245,6 +245,8 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     lookAgain,
     async sweepStrays() {
       lookAgain();
+      // Alone, this server hears of everything in its own process.
+      if (context.hasOthers()) await leases.reconcile();
       if (!pool.isDoubtful) return;
       pool.isDoubtful = false;
       for (const session of pool.sessions.values()) {
