@@ -2,7 +2,7 @@
 import type { DecisionBuilder } from "./decision.ts";
 import { NodeFailure } from "./failure.ts";
 import { idempotencyKey, waitIdOf } from "./identifiers.ts";
-import { canonicalJson } from "./json.ts";
+import { plainText } from "./json.ts";
 import type { Names } from "./names.ts";
 import { applyPatch } from "./pointer.ts";
 import { assertFits, type StepOutcome } from "./settle-step.ts";
@@ -74,8 +74,7 @@ export function planBody(
 
 /** Text that people read: a string as it is, any other value as JSON. */
 export function textOf(template: TemplateValue, names: Names, what: string): string {
-  const value = template.evaluate(names);
-  const text = typeof value === "string" ? value : canonicalJson(value);
+  const text = plainText(template.evaluate(names));
   if (Buffer.byteLength(text) > TEXT_BYTES_MAX) {
     throw new NodeFailure("EVALUATION_FAILED", `The ${what} is longer than ${TEXT_BYTES_MAX} bytes.`);
   }

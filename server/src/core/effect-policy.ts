@@ -1,8 +1,8 @@
 /** How the jobs of a node are run: time limits, attempts, and the pauses between them (CONTRACT.md, rule 13). */
 import type { Delivery } from "./decision.ts";
 import { DURATION_MS_MAX, parseDurationMs } from "./duration.ts";
-import { NodeFailure } from "./failure.ts";
-import { canonicalJson } from "./json.ts";
+import { orEvaluationFailure } from "./failure.ts";
+import { plainText } from "./json.ts";
 import type { Names } from "./names.ts";
 import type { Call } from "./step-record.ts";
 import type { TemplateValue } from "./template.ts";
@@ -64,10 +64,6 @@ export function backoffMs(policy: EffectPolicy, attempt: number, random: number,
 
 function durationMs(template: TemplateValue | undefined, what: string, names: Names): number | undefined {
   if (template === undefined) return undefined;
-  const value = template.evaluate(names);
-  try {
-    return parseDurationMs(typeof value === "string" ? value : canonicalJson(value));
-  } catch (error) {
-    throw new NodeFailure("EVALUATION_FAILED", `${what}: ${(error as Error).message}`);
-  }
+  const text = plainText(template.evaluate(names));
+  return orEvaluationFailure(what, () => parseDurationMs(text));
 }

@@ -4,8 +4,8 @@ import type { DecisionBuilder } from "./decision.ts";
 import { addMs, type Instant, parseDurationMs, parseInstant } from "./duration.ts";
 import type { EventLookup, EventQuery } from "./event.ts";
 import { channelOf, consumeEvent, eventQuery } from "./event-wait.ts";
-import { NodeFailure } from "./failure.ts";
-import { canonicalJson, type Json, type JsonObject } from "./json.ts";
+import { NodeFailure, orEvaluationFailure } from "./failure.ts";
+import { type Json, type JsonObject, plainText } from "./json.ts";
 import type { Names } from "./names.ts";
 import { completeStep, valueResult } from "./settle-step.ts";
 import { beginCalls } from "./start-calls.ts";
@@ -122,22 +122,13 @@ export function schemaOfChoices(choices: Json[] | undefined, allowFreeText: bool
 
 function dueTimeOf(now: Instant, kind: Extract<NodeKind, { type: "wait_until" }>, names: Names): Instant {
   if (kind.after !== undefined) return afterDuration(now, kind.after, names);
-  const at = kind.at!.evaluate(names);
-  return orEvaluationFailure("at", () => parseInstant(typeof at === "string" ? at : canonicalJson(at)));
+  const at = plainText(kind.at!.evaluate(names));
+  return orEvaluationFailure("at", () => parseInstant(at));
 }
 
 function afterDuration(now: Instant, duration: TemplateValue, names: Names): Instant {
-  const value = duration.evaluate(names);
-  const text = typeof value === "string" ? value : canonicalJson(value);
+  const text = plainText(duration.evaluate(names));
   return orEvaluationFailure("duration", () => addMs(now, parseDurationMs(text)));
-}
-
-function orEvaluationFailure<T>(what: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw new NodeFailure("EVALUATION_FAILED", `${what}: ${(error as Error).message}`);
-  }
 }
 
 function waitForEvent(kind: Extract<NodeKind, { type: "wait_event" }>, context: EffectContext): EventQuery | undefined {

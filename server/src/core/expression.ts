@@ -17,7 +17,7 @@ import {
   parseInstant,
 } from "./duration.ts";
 import { DomainError } from "./errors.ts";
-import { assertJson, canonicalJson, JSON_DEPTH_MAX, type Json, type JsonObject, parseJson } from "./json.ts";
+import { assertJson, canonicalJson, JSON_DEPTH_MAX, type Json, type JsonObject, parseJson, plainText } from "./json.ts";
 
 /** Longest source of one expression, UTF-16 units: a rule people can read. Bounds what the parser does. */
 export const EXPRESSION_CHARS_MAX = 8 * 1024;
@@ -1591,8 +1591,7 @@ function formatOne(verb: string, precision: string | undefined, value: Value): s
 
 /** A value inside text: a string as it is, all else as JSON text. */
 function textOf(value: Value): string {
-  const json = resultToJson(value);
-  return typeof json === "string" ? json : canonicalJson(json);
+  return plainText(resultToJson(value));
 }
 
 // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

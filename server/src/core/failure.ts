@@ -33,3 +33,12 @@ export class NodeFailure extends Error {
     this.failure = { code, message, retryable: false, ...(details === undefined ? {} : { details }) };
   }
 }
+
+/** Runs `work` on an evaluated value; what it throws fails the node. @param what the value is */
+export function orEvaluationFailure<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new NodeFailure("EVALUATION_FAILED", `${what}: ${(error as Error).message}`);
+  }
+}

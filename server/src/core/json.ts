@@ -418,6 +418,11 @@ export function canonicalJson(value: Json): string {
   }
 }
 
+/** A value inside text: a string as it is, all else as its canonical JSON. */
+export function plainText(value: Json): string {
+  return typeof value === "string" ? value : canonicalJson(value);
+}
+
 const NOT_SORTABLE = new Error("JavaScript would reorder a member");
 
 /** A copy whose members JSON.stringify writes in the order of UTF-16 code units, which is that of RFC 8785 and of sort().

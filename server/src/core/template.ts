@@ -9,7 +9,7 @@ import {
   ExpressionError,
   type ExpressionNames,
 } from "./expression.ts";
-import { assertJson, canonicalJson, JSON_BYTES_MAX, type Json, type JsonObject } from "./json.ts";
+import { assertJson, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json.ts";
 
 /** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */
 const TEMPLATE_EXPRESSIONS_MAX = 64;
@@ -71,7 +71,7 @@ export function evaluateTemplate(template: Template, names: ExpressionNames, bud
     if (typeof part === "string") text += part;
     else {
       const value = evaluate(part, names, budget);
-      text += typeof value === "string" ? value : canonicalJson(value);
+      text += plainText(value);
     }
     // In UTF-16 units, of which none is more than three bytes; the exact bound is that of the payload this goes into.
     if (text.length > JSON_BYTES_MAX) {
