@@ -25,11 +25,9 @@ import type { HandlerRuns } from "./handler-runs.ts";
 import { isHandlerToken, readJobToken } from "./job-token.ts";
 import { type LeaseKeeper, leaseToEnd } from "./leases.ts";
 import { leaseToken, sessionText, type WorkerPool } from "./pool.ts";
-import { CREDIT_MAX, type HeldJob, queueText, servedQueues, type Session } from "./session.ts";
+import { CREDIT_MAX, deliveryBy, type HeldJob, joinQueue, queueText, servedQueues, type Session } from "./session.ts";
 import type { JobSettler } from "./settle-jobs.ts";
 
-/** Leases of one session that are taken over at once; as many as a worker may have. */
-const ADOPT_MAX = CREDIT_MAX;
 /** Schemas of a hello that are compiled without a pause: one takes a millisecond or more. */
 const SCHEMAS_PER_TURN = 5;
 /** How long a lease that nobody here knows of is left alone: longer than any statement about it takes. */
@@ -54,7 +52,7 @@ export async function connectWorker(
   hello: WorkerHello,
   wire: WorkerLink,
 ): Promise<WorkerConnection> {
-  const { pool, dispatcher, leases, serverId } = parts;
+  const { pool, dispatcher, leases } = parts;
   const { context } = pool;
   await checkHello(hello);
   const { tenantId } = caller;
@@ -86,18 +84,7 @@ export async function connectWorker(
     },
   };
   try {
-    const { tools, workflows, customTypes, name, actorId, workerSessionId } = hello;
-    await context.store.saveWorker({
-      tenantId,
-      workerSessionId,
-      serverId: serverId(),
-      name,
-      tools,
-      workflows,
-      customTypes,
-      draining: false,
-      ...(actorId === undefined ? {} : { actorId }),
-    });
+    await saveWorker(parts, session);
     await adoptLeases(parts, session, new Set(hello.heldTokens));
   } catch (error) {
     connection.close();
@@ -105,7 +92,7 @@ export async function connectWorker(
   }
   if (pool.sessions.get(text) !== session || session.link !== link) throw sessionReplaced(hello.workerSessionId);
   const { pingMs, silenceMs, acceptMs } = context.settings;
-  link.welcome({ type: "welcome", serverId: serverId(), pingMs, silenceMs, acceptMs });
+  link.welcome({ type: "welcome", serverId: parts.serverId(), pingMs, silenceMs, acceptMs });
   // It has accepted them, whether or not its frame arrived; and what it lost meanwhile it is told.
   leases.accept(session, hello.heldTokens);
   leases.lookAtAll(session);
@@ -208,12 +195,9 @@ export async function adoptLeases(
 ): Promise<void> {
   const { pool, leases, serverId } = parts;
   const { tenantId, workerSessionId } = session;
-  const heads = await pool.context.store.adoptJobs({
-    tenantId,
-    workerSessionId,
-    serverId: serverId(),
-    limit: ADOPT_MAX,
-  });
+  // As many as a worker may have.
+  const request = { tenantId, workerSessionId, serverId: serverId(), limit: CREDIT_MAX };
+  const heads = await pool.context.store.adoptJobs(request);
   const youngestMicros = pool.context.clock.nowMicros() - SETTLING_MS * 1_000;
   const unknown = heads.filter((head) => {
     const token = tokenOfHead(pool, session, head);
@@ -243,8 +227,7 @@ export async function adoptLeases(
 }
 
 function tokenOfHead(pool: WorkerPool, session: Session, head: JobHead): string {
-  const delivery = head.delivery ?? session.serves.get(queueText(head))?.delivery;
-  return leaseToken(pool, head, delivery === "at_most_once");
+  return leaseToken(pool, head, deliveryBy(session, head) === "at_most_once");
 }
 
 function holdAdopted(
@@ -255,14 +238,14 @@ function holdAdopted(
 ): void {
   const { tenantId, runId, idempotencyKey, leaseNo, attempt, timeoutMs, heartbeatTimeoutMs, state, leaseTime } = head;
   const queue = queueText(head);
-  session.inFlight.set(queue, (session.inFlight.get(queue) ?? 0) + 1);
+  joinQueue(session, queue);
   leases.hold(session, {
     token,
     run: { tenantId, runId },
     queue,
     idempotencyKey,
     attempt,
-    isAtMostOnce: (head.delivery ?? session.serves.get(queue)?.delivery) === "at_most_once",
+    isAtMostOnce: deliveryBy(session, head) === "at_most_once",
     lease: { tenantId, idempotencyKey, leaseNo },
     timeoutMs,
     ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
@@ -301,14 +284,27 @@ function receive(parts: WorkerParts, session: Session, frame: WorkerFrame): void
   }
 }
 
-function drain({ pool, serverId }: WorkerParts, session: Session): void {
+function drain(parts: WorkerParts, session: Session): void {
   session.isDraining = true;
-  const { tenantId, workerSessionId, hello } = session;
+  saveWorker(parts, session).catch((error: unknown) => {
+    if (!(error instanceof DomainError)) parts.pool.context.log.error({ err: error }, "noting a drain failed");
+  });
+}
+
+/** Puts the worker on the list of those that are connected, or notes that it drains. */
+async function saveWorker({ pool, serverId }: WorkerParts, session: Session): Promise<void> {
+  const { tenantId, workerSessionId, hello, isDraining } = session;
   const { tools, workflows, customTypes, name, actorId } = hello;
-  const worker = { tenantId, workerSessionId, serverId: serverId(), name, tools, workflows, customTypes };
-  const saving = { ...worker, draining: true, ...(actorId === undefined ? {} : { actorId }) };
-  pool.context.store.saveWorker(saving).catch((error: unknown) => {
-    if (!(error instanceof DomainError)) pool.context.log.error({ err: error }, "noting a drain failed");
+  await pool.context.store.saveWorker({
+    tenantId,
+    workerSessionId,
+    serverId: serverId(),
+    name,
+    tools,
+    workflows,
+    customTypes,
+    draining: isDraining,
+    ...(actorId === undefined ? {} : { actorId }),
   });
 }
 

@@ -7,15 +7,17 @@ import { namesOf } from "../../core/names.ts";
 import { handlerPayload } from "../../core/run-handler.ts";
 import type { RunState } from "../../core/run.ts";
 import type { Json } from "../../core/json.ts";
-import { type JobRequest, type LeasedJob, type NewJob, StoreUnavailableError } from "../../store/contract.ts";
+import type { JobRequest, LeasedJob, NewJob } from "../../store/contract.ts";
 import type { OfferedJob, WorkerLink } from "../api.ts";
 import { pause } from "../pause.ts";
+import { reportFailure } from "../report-failure.ts";
 import { createFairQueue, type FairQueue } from "./fair-queue.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
 import type { LeaseKeeper } from "./leases.ts";
 import { newHandlerToken } from "./job-token.ts";
 import { isServedHere, leaseToken, type WorkerPool } from "./pool.ts";
 import {
+  deliveryBy,
   hasRoom,
   type HeldJob,
   mayTake,
@@ -125,7 +127,7 @@ export function createDispatcher(
 
   /** @returns the characters of the payload */
   function offer(session: Session, queue: string, job: LeasedJob, payload: Json): number {
-    const delivery = job.delivery ?? session.serves.get(queue)?.delivery ?? "at_least_once";
+    const delivery = deliveryBy(session, job);
     const isAtMostOnce = delivery === "at_most_once";
     const token = leaseToken(pool, job, isAtMostOnce);
     const { tenantId, runId, idempotencyKey, leaseNo, attempt, timeoutMs, heartbeatTimeoutMs, kind, name } = job;
@@ -309,7 +311,7 @@ export function createDispatcher(
         for (const session of sessions) returnCredit(session, queue, links.get(session));
       }
       pool.isDoubtful = true;
-      if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "claiming jobs failed");
+      reportFailure(context.log, "claiming jobs failed")(error);
       await pause(CLAIM_RETRY_MS);
       return true;
     }

@@ -7,9 +7,10 @@
  */
 import type { CallFailure } from "../../core/call-failure.ts";
 import type { RunState } from "../../core/run.ts";
-import { type JobHead, type RunKey, type StoredRun, StoreUnavailableError } from "../../store/contract.ts";
+import type { JobHead, RunKey, StoredRun } from "../../store/contract.ts";
 import type { ServerFrame } from "../api.ts";
 import { pause } from "../pause.ts";
+import { reportFailure } from "../report-failure.ts";
 import { runKeyText } from "../run-table.ts";
 import type { HandlerRuns } from "./handler-runs.ts";
 import type { WorkerPool } from "./pool.ts";
@@ -76,13 +77,6 @@ export function createLeaseKeeper(
   /** News of the runs whose jobs are here. */
   const watches = new Map<string, { tokens: Set<string>; unwatch: () => void; run?: StoredRun }>();
 
-  /** A database that is away is waited for. */
-  function report(what: string): (error: unknown) => void {
-    return (error) => {
-      if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, what);
-    };
-  }
-
   function watch(job: HeldJob): void {
     const text = runKeyText(job.run);
     const known = watches.get(text);
@@ -99,7 +93,7 @@ export function createLeaseKeeper(
         return;
       }
       delete entry?.run;
-      reload(text, job.run).catch(report("looking at a run failed"));
+      reload(text, job.run).catch(reportFailure(context.log, "looking at a run failed"));
     });
     watches.set(text, { tokens: new Set([job.token]), unwatch });
   }
@@ -179,7 +173,7 @@ export function createLeaseKeeper(
       return;
     }
     const outcome = { failure: job.state === "running" ? outcomeUnknown(failure.message) : failure };
-    settleInPlace({ ...toEnd(job, true) }, outcome, job.isAtMostOnce);
+    settleInPlace(toEnd(job, true), outcome, job.isAtMostOnce);
   }
 
   /** Fails the attempt of a worker that says nothing of it, unless it may say so at another server, to which it has moved unseen. */
@@ -208,7 +202,7 @@ export function createLeaseKeeper(
   }
 
   function release(leases: readonly LeaseToEnd[]): void {
-    if (leases.length > 0) releaseUntilDone(leases).catch(report("ending leases failed"));
+    if (leases.length > 0) releaseUntilDone(leases).catch(reportFailure(context.log, "ending leases failed"));
   }
 
   async function releaseUntilDone(leases: readonly LeaseToEnd[]): Promise<void> {
@@ -227,7 +221,7 @@ export function createLeaseKeeper(
         for (const queue of new Set(open.map((lease) => lease.queue))) onOpen(queue);
         return;
       } catch (error) {
-        report("ending leases failed")(error);
+        reportFailure(context.log, "ending leases failed")(error);
       }
       await pause(RETRY_PAUSE_MS);
     }
@@ -248,7 +242,7 @@ export function createLeaseKeeper(
         tell(session, { type: "lease_lost", tokens: gone.map(({ token }) => token) });
         return;
       } catch (error) {
-        report("starting jobs failed")(error);
+        reportFailure(context.log, "starting jobs failed")(error);
       }
       await pause(RETRY_PAUSE_MS);
       if (context.isStopping() || !jobs.some(({ token }) => held.has(token))) return;
@@ -272,7 +266,9 @@ export function createLeaseKeeper(
     } else if (nowMs >= job.beatBy && session.link !== undefined) {
       // Who is not connected cannot say anything here; it has its own time to come back.
       const message = `The worker said nothing about the attempt for ${job.heartbeatTimeoutMs} ms.`;
-      failSilent(session, job, { code: "HEARTBEAT_TIMEOUT", message }).catch(report("looking at a silent job failed"));
+      failSilent(session, job, { code: "HEARTBEAT_TIMEOUT", message }).catch(
+        reportFailure(context.log, "looking at a silent job failed"),
+      );
     }
     return [];
   }
@@ -318,7 +314,7 @@ export function createLeaseKeeper(
         if (job.isAtMostOnce) toStart.push(job);
       }
       tell(session, { type: "lease_lost", tokens: lost });
-      if (toStart.length > 0) start(session, toStart).catch(report("starting jobs failed"));
+      if (toStart.length > 0) start(session, toStart).catch(reportFailure(context.log, "starting jobs failed"));
     },
     heartbeat(session, tokens) {
       const nowMs = pool.nowMs();
@@ -337,7 +333,7 @@ export function createLeaseKeeper(
         job.isPaused = false;
         if (job.handlerRun === undefined) runs.set(runKeyText(job.run), job.run);
       }
-      for (const [text, run] of runs) reload(text, run).catch(report("looking at a run failed"));
+      for (const [text, run] of runs) reload(text, run).catch(reportFailure(context.log, "looking at a run failed"));
     },
     take(token) {
       const entry = held.get(token);

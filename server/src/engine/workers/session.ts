@@ -114,16 +114,26 @@ export function servesVersion({ versions }: ServedQueue, version: number): boole
   return versions === undefined || versions.includes(version);
 }
 
+/** How a job is delivered to the session: as its node says, else as its worker does. */
+export function deliveryBy(session: Session, job: JobQueue & { delivery?: Delivery }): Delivery {
+  return job.delivery ?? session.serves.get(queueText(job))?.delivery ?? "at_least_once";
+}
+
 /** Takes one credit for a job of the queue, before it is known whether there is one. */
 export function takeCredit(session: Session, queue: string): void {
   session.credit -= 1;
-  session.inFlight.set(queue, (session.inFlight.get(queue) ?? 0) + 1);
+  joinQueue(session, queue);
 }
 
 /** Gives a credit back that no job was offered for. What an earlier connection granted ended with it: `link` is the one of that time. */
 export function returnCredit(session: Session, queue: string, link: WorkerLink | undefined): void {
   if (session.link === link) session.credit = Math.min(session.credit + 1, CREDIT_MAX);
   leaveQueue(session, queue);
+}
+
+/** The session has a job of the queue. */
+export function joinQueue(session: Session, queue: string): void {
+  session.inFlight.set(queue, (session.inFlight.get(queue) ?? 0) + 1);
 }
 
 /** A job of the queue has left the session. Its credit does not come back by itself: the worker grants it. */

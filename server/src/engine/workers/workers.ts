@@ -6,22 +6,17 @@ import type { HandlerRequest, JobDraft } from "../../core/decision.ts";
 import { epochMicrosOf, type Instant } from "../../core/duration.ts";
 import { DomainError } from "../../core/errors.ts";
 import type { RunState } from "../../core/run.ts";
-import {
-  type OrphanedLeases,
-  type RunKey,
-  type StoredRun,
-  StoreUnavailableError,
-  type Surroundings,
-} from "../../store/contract.ts";
+import type { OrphanedLeases, RunKey, StoredRun, Surroundings } from "../../store/contract.ts";
 import type { BlockedReason, Caller, WorkerConnection, WorkerHello, WorkerLink } from "../api.ts";
 import type { EngineContext } from "../context.ts";
+import { reportFailure } from "../report-failure.ts";
 import { adoptLeases, connectWorker, endSession, leaveSession, type WorkerParts } from "./connect-worker.ts";
 import { createDispatcher, type Reservation } from "./dispatch.ts";
 import { createHandlerRuns, type HandlerRun } from "./handler-runs.ts";
 import { createJobTimers } from "./job-timers.ts";
 import { createLeaseKeeper, leaseToEnd } from "./leases.ts";
 import { isServedHere, sessionText, type WorkerPool } from "./pool.ts";
-import { queueText, servedQueues, servesVersion, type ServedQueue } from "./session.ts";
+import { CREDIT_MAX, queueText, servedQueues, servesVersion, type ServedQueue } from "./session.ts";
 import { createJobSettler } from "./settle-jobs.ts";
 
 const ORPHANS_MAX = 1_000;
@@ -31,8 +26,6 @@ const OBSERVED_SHARE = 4;
 const ELSEWHERE_MS = 5_000;
 /** Workers of other servers that are known here, to tell a job without a worker from one that waits for its turn. */
 const ELSEWHERE_MAX = 1_000;
-/** Leases of one session that are taken over at once. */
-const ADOPT_MAX = 10_000;
 /** A sweep that comes later than this many intervals: the process stood still, which counts for nobody. */
 const STALLED_INTERVALS = 4;
 const SWEEPS_PER_ACCEPT = 20;
@@ -71,7 +64,7 @@ export type Workers = {
 };
 
 export function createWorkers(context: EngineContext, serverId: () => string): Workers {
-  const { settings, store, log } = context;
+  const { settings, store } = context;
   const sweepMs = Math.max(1, Math.ceil(settings.acceptMs / SWEEPS_PER_ACCEPT));
   let workedMs = 0;
   let sweptAt = performance.now();
@@ -181,16 +174,9 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     // Since the lease ended, and while this server was there to be connected to: servers that come and go count together.
     if (orphan.goneMs < settings.orphanMs || quietMs < settings.orphanMs / OBSERVED_SHARE) return;
     const request = { tenantId, workerSessionId, serverId: serverId(), fromServerId: orphan.serverId };
-    const heads = await store.adoptJobs({ ...request, limit: ADOPT_MAX });
+    const heads = await store.adoptJobs({ ...request, limit: CREDIT_MAX });
     leases.release(heads.map((head) => leaseToEnd(head, true)));
     orphans.delete(text);
-  }
-
-  /** A database that is away is waited for. */
-  function report(what: string): (error: unknown) => void {
-    return (error) => {
-      if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, what);
-    };
   }
 
   return {
@@ -230,9 +216,9 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     onSurroundings(surroundings) {
       if (surroundings.nextJobTime !== undefined) timers.arm(surroundings.nextJobTime);
       const what = "looking after leases and workers of other servers failed";
-      if (surroundings.hasOrphanedLeases) lookAfterOrphans().catch(report(what));
+      if (surroundings.hasOrphanedLeases) lookAfterOrphans().catch(reportFailure(context.log, what));
       else orphans.clear();
-      if (surroundings.others.length > 0) lookElsewhere().catch(report(what));
+      if (surroundings.others.length > 0) lookElsewhere().catch(reportFailure(context.log, what));
       else elsewhere = new Map();
     },
     onNewLease() {

@@ -1,0 +1,71 @@
+/**
+ * Wakes when something is due: the next due time is known in memory, so an idle server sleeps until then. What is due is claimed in
+ * batches, until there is no more.
+ */
+import { epochMicrosOf, type Instant } from "../core/duration.ts";
+import type { EngineContext } from "./context.ts";
+import { reportFailure } from "./report-failure.ts";
+
+/** setTimeout takes 32 bits; looking again once a day costs nothing. */
+const SLEEP_MS_MAX = 24 * 3_600_000;
+const UNAVAILABLE_PAUSE_MS = 500;
+
+export type DueTimer = {
+  /** Notes that something is due at this time. */
+  arm(dueTime: Instant): void;
+  stop(): Promise<void>;
+};
+
+/** What a claim says of the rest: when the next is due, and whether more is due already. */
+export type ClaimRest = { nextTime: Instant | undefined; isMore: boolean };
+
+/** @param what is claimed, for the log */
+export function createDueTimer(context: EngineContext, what: string, claim: () => Promise<ClaimRest>): DueTimer {
+  let dueMicros = Number.POSITIVE_INFINITY;
+  let timer: NodeJS.Timeout | undefined;
+  let firing: Promise<void> | undefined;
+  let isStopped = false;
+
+  function schedule(): void {
+    clearTimeout(timer);
+    if (isStopped || firing !== undefined || dueMicros === Number.POSITIVE_INFINITY) return;
+    const inMs = Math.ceil((dueMicros - context.clock.nowMicros()) / 1000);
+    timer = setTimeout(fire, Math.min(Math.max(inMs, 0), SLEEP_MS_MAX));
+  }
+
+  function fire(): void {
+    if (isStopped || firing !== undefined) return;
+    firing = claimAll().finally(() => {
+      firing = undefined;
+      schedule();
+    });
+  }
+
+  async function claimAll(): Promise<void> {
+    dueMicros = Number.POSITIVE_INFINITY;
+    try {
+      for (;;) {
+        const { nextTime, isMore } = await claim();
+        if (nextTime !== undefined) dueMicros = Math.min(dueMicros, epochMicrosOf(nextTime));
+        if (!isMore || isStopped) return;
+      }
+    } catch (error) {
+      reportFailure(context.log, `claiming ${what} failed`)(error);
+      dueMicros = context.clock.nowMicros() + UNAVAILABLE_PAUSE_MS * 1000;
+    }
+  }
+
+  return {
+    arm(dueTime) {
+      const micros = epochMicrosOf(dueTime);
+      if (micros >= dueMicros) return;
+      dueMicros = micros;
+      schedule();
+    },
+    async stop() {
+      isStopped = true;
+      clearTimeout(timer);
+      await firing;
+    },
+  };
+}
