@@ -39,6 +39,8 @@ describe("npm run bench", () => {
           p99Ms: number,
           commitsPerStep: number,
           walBytesPerStep: number,
+          isMet: expect.any(Boolean) as boolean,
+          details: expect.any(Object) as object,
         },
       ],
     });
