@@ -34,7 +34,7 @@ export async function measureAll(
     for (const [scenario, { rounds, baselines }] of measured) {
       const { name, baselineConnections, isMeasuredOnce = false } = scenario;
       if (isMeasuredOnce && round > 1) continue;
-      onProgress(`round ${round} of ${roundCount}: ${name}`);
+      onProgress(`round ${round} of ${isMeasuredOnce ? 1 : roundCount}: ${name}`);
       const baseline = baselineConnections === 0 ? undefined : await measureBaseline(world, baselineConnections);
       if (baseline !== undefined) baselines.push(baseline);
       rounds.push(await scenario.measure(world, baseline));
