@@ -63,7 +63,7 @@ const QUICK: Extent = {
   idleMs: 10_000,
   ledgerRecords: 500,
   ledgerSlices: 6,
-  varsSlices: 2,
+  varsSlices: 1,
   pastRuns: 10_000,
   historySlices: 2,
   historySliceMs: 2_000,
