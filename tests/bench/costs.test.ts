@@ -3,7 +3,12 @@ import { describe, expect, test } from "vitest";
 import { isFlat, ratiosOf, type Slice } from "../../bench/compared.ts";
 import { documentsOf } from "../../bench/documents.ts";
 import { growthOf, type SoakSample } from "../../bench/growth.ts";
+import type { Row } from "../../bench/measure.ts";
+import { intoMarkdown } from "../../bench/report.ts";
+import type { Scenario } from "../../bench/scenario.ts";
+import { LASTING_SCENARIOS, SCENARIOS } from "../../bench/scenarios.ts";
 import { withSection } from "../../bench/sections.ts";
+import type { Table } from "../../bench/table.ts";
 
 describe("two sides of a comparison", () => {
   const slice = (seconds: number, cpuUs: number, walBytes: number): Slice => ({
@@ -92,7 +97,7 @@ describe("growth in a soak", () => {
     ["heapMiB", ({ seconds, heapMiB }) => ({ heapMiB: heapMiB === null ? null : heapMiB + seconds / 30 })],
     ["serverMiB", ({ seconds }) => ({ serverMiB: 200 + seconds / 6 })],
     ["workerMiB", ({ seconds }) => ({ workerMiB: 150 + seconds / 6 })],
-    ["p50Ms", ({ seconds }) => ({ p50Ms: 20 + seconds / 60 })],
+    ["p50Ms", ({ seconds }) => ({ p50Ms: 20 + seconds / 30 })],
     ["p99Ms", ({ seconds }) => ({ p99Ms: 50 + seconds / 6 })],
     ["cpuUs", ({ seconds }) => ({ cpuUs: 200 + seconds / 6 })],
     ["deadShare", ({ seconds }) => ({ deadShare: 0.03 + seconds / 6_000 })],
@@ -125,6 +130,28 @@ describe("sections of RESULTS.md", () => {
     const added = withSection(before, "soak", ["a", "b"]);
     expect(added).toBe(`${before}\n<!-- soak:begin -->\n\na\nb\n\n<!-- soak:end -->\n`);
     expect(withSection(added, "soak", ["a", "b"])).toBe(added);
+  });
+});
+
+describe("the report", () => {
+  const measured = { perSecond: 1_000, ratio: 1, p50Ms: 1, p99Ms: 2, cost: null, details: {} };
+  const row = (scenario: Scenario, tables?: Table[]): Row => ({
+    scenario,
+    median: { ...measured, ...(tables === undefined ? {} : { tables }) },
+    isMet: true,
+  });
+  const machine = [{ name: "CPU", value: "a fast one" }];
+
+  test("has a section for the plain rows and one for each other, and writes just what was measured", () => {
+    const baselineCommitsPerSecond = 1_400;
+    const [plain, lasting] = [SCENARIOS[0]!, LASTING_SCENARIOS[0]!];
+    const first = intoMarkdown("# Results\n", { rows: [row(plain)], baselineCommitsPerSecond }, machine);
+    expect(first).toContain("<!-- rows:begin -->\n\n## Rows\n\n- CPU: a fast one\n");
+    const table = { head: ["side", "steps/s"], rows: [["10 records", "1000"]] };
+    const both = intoMarkdown(first, { rows: [row(lasting, [table])], baselineCommitsPerSecond }, machine);
+    expect(both.startsWith(first)).toBe(true);
+    expect(both).toContain("<!-- cost-ledger:begin -->\n\n## `cost-ledger`\n");
+    expect(both).toContain("\n| side | steps/s |\n| --- | --- |\n| 10 records | 1000 |\n\n<!-- cost-ledger:end -->\n");
   });
 });
 
