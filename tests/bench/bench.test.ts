@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, inject, test } from "vitest";
-import { SCENARIOS } from "../../bench/scenarios.ts";
+import { LASTING_SCENARIOS, SCENARIOS } from "../../bench/scenarios.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../bench/main.ts");
 /** It starts a Postgres, a server, a worker and load generators. */
@@ -22,6 +22,17 @@ describe("npm run bench", () => {
     rows.push("resume-latency", "waiting-runs", "server-takeover");
     rows.push("worker-silent", "worker-closed", "worker-goodbye", "server-start");
     expect(SCENARIOS.map(({ name }) => name)).toEqual(rows);
+  });
+
+  test("measures long rows only where they are named", () => {
+    expect(LASTING_SCENARIOS.map(({ name }) => name)).toEqual(["cost-ledger", "cost-history", "cost-vars", "soak"]);
+    expect(SCENARIOS.filter((scenario) => LASTING_SCENARIOS.includes(scenario))).toEqual([]);
+  });
+
+  test("writes no part of what belongs together", async () => {
+    const { stderr, code } = await runBench("--write", "--only", "handler-50", "--only", "soak");
+    expect(code).toBe(2);
+    expect(stderr).toContain("--write is for full measurements");
   });
 
   test("prints one object on its last line", { timeout: RUN_MS_MAX }, async () => {
