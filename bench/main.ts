@@ -1,4 +1,4 @@
-/** `npm run bench`: measures the rows of section 9 of the design. README.md says what they are. */
+/** `npm run bench`: measures the rows of section 9 of the design, or those that are named. README.md says what they are. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -7,7 +7,7 @@ import { measureAll } from "./measure.ts";
 import { NotDurableError } from "./postgres.ts";
 import { intoMarkdown, toJson, toText } from "./report.ts";
 import type { Scenario } from "./scenario.ts";
-import { SCENARIOS } from "./scenarios.ts";
+import { LASTING_SCENARIOS, SCENARIOS } from "./scenarios.ts";
 import { openWorld } from "./world.ts";
 
 const USAGE = `npm run bench [-- options]
@@ -19,7 +19,8 @@ const USAGE = `npm run bench [-- options]
   --write          the results into bench/RESULTS.md
   --database-url   a Postgres to measure on instead of an embedded one: a superuser, in the database postgres
 
-Rows: ${SCENARIOS.map(({ name }) => name).join(", ")}`;
+Rows: ${namesOf(SCENARIOS)}
+Only where they are named: ${namesOf(LASTING_SCENARIOS)}`;
 const RESULTS = join(import.meta.dirname, "RESULTS.md");
 
 class UsageError extends Error {}
@@ -36,10 +37,12 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  if (options.write && (options.quick || options.only !== undefined)) {
-    throw new UsageError("--write is for whole and full measurements: without --quick and --only");
-  }
   const scenarios = chosen(options.only);
+  const isPart = scenarios.some((scenario) => SCENARIOS.includes(scenario)) && options.only !== undefined;
+  if (options.write && (options.quick || isPart)) {
+    const lasting = namesOf(LASTING_SCENARIOS);
+    throw new UsageError(`--write is for full measurements: without --quick, and with --only just of ${lasting}`);
+  }
   const { quick: isQuick, profile: isProfiled } = options;
   const world = await openWorld({ isQuick, isProfiled, databaseUrl: options["database-url"] });
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -79,9 +82,14 @@ function readOptions() {
   }
 }
 
+function namesOf(scenarios: readonly Scenario[]): string {
+  return scenarios.map(({ name }) => name).join(", ");
+}
+
 function chosen(names: readonly string[] | undefined): readonly Scenario[] {
   if (names === undefined) return SCENARIOS;
-  const unknown = names.find((name) => !SCENARIOS.some((scenario) => scenario.name === name));
+  const all = [...SCENARIOS, ...LASTING_SCENARIOS];
+  const unknown = names.find((name) => !all.some((scenario) => scenario.name === name));
   if (unknown !== undefined) throw new UsageError(`there is no row ${unknown}\n\n${USAGE}`);
-  return SCENARIOS.filter(({ name }) => names.includes(name));
+  return all.filter(({ name }) => names.includes(name));
 }

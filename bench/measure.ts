@@ -32,8 +32,9 @@ export async function measureAll(
   const { rounds: roundCount } = world.extent;
   for (let round = 1; round <= roundCount; round++) {
     for (const [scenario, { rounds, baselines }] of measured) {
-      const { name, baselineConnections } = scenario;
-      onProgress(`round ${round} of ${roundCount}: ${name}`);
+      const { name, baselineConnections, isMeasuredOnce = false } = scenario;
+      if (isMeasuredOnce && round > 1) continue;
+      onProgress(`round ${round} of ${isMeasuredOnce ? 1 : roundCount}: ${name}`);
       const baseline = baselineConnections === 0 ? undefined : await measureBaseline(world, baselineConnections);
       if (baseline !== undefined) baselines.push(baseline);
       rounds.push(await scenario.measure(world, baseline));
@@ -72,6 +73,7 @@ function medianOf(rounds: readonly Measured[]): Measured {
     return values.length === 0 ? null : median(values);
   };
   const names = Object.keys(rounds[0]?.details ?? {});
+  const tables = rounds.at(-1)?.tables;
   return {
     perSecond: of((one) => one.perSecond),
     ratio: of((one) => one.ratio),
@@ -79,6 +81,7 @@ function medianOf(rounds: readonly Measured[]): Measured {
     p99Ms: of((one) => one.p99Ms),
     cost: costOf(rounds.flatMap(({ cost }) => cost ?? [])),
     details: Object.fromEntries(names.map((name) => [name, of((one) => one.details[name] ?? null) ?? 0])),
+    ...(tables === undefined ? {} : { tables }),
   };
 }
 

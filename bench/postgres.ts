@@ -30,7 +30,15 @@ export type BenchPostgres = {
   close(): Promise<void>;
 };
 
-export type BenchDatabase = { name: string; url: string; drop(): Promise<void> };
+export type BenchDatabase = {
+  name: string;
+  url: string;
+  /** Cleans up and analyses, as it would by itself in time. */
+  vacuum(): Promise<void>;
+  /** Does something in the database itself, as its owner. */
+  withSql<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T>;
+  drop(): Promise<void>;
+};
 
 /** Says what keeps a Postgres from being durable. */
 export class NotDurableError extends Error {
@@ -106,7 +114,16 @@ async function createDatabase(sql: postgres.Sql, name: string, roleUrl: string):
   await drop();
   const owner = decodeURIComponent(new URL(roleUrl).username);
   await sql`create database ${sql(name)} owner ${sql(owner)}`;
-  return { name, url: Object.assign(new URL(roleUrl), { pathname: `/${name}` }).href, drop };
+  const { href: url } = Object.assign(new URL(roleUrl), { pathname: `/${name}` });
+  const withSql: BenchDatabase["withSql"] = async (work) => {
+    const inside = postgres(url, { max: 1, onnotice: () => {} });
+    try {
+      return await work(inside);
+    } finally {
+      await inside.end();
+    }
+  };
+  return { name, url, withSql, vacuum: () => withSql(async (inside) => void (await inside`vacuum analyze`)), drop };
 }
 
 async function readCounters(sql: postgres.Sql, database: string): Promise<Counters> {

@@ -1,14 +1,15 @@
 /** The results as a table for the terminal, as JSON, and as a part of RESULTS.md. */
 import type { Machine } from "./machine.ts";
 import type { Results, Row } from "./measure.ts";
+import { alignedLines, markdownLines, short } from "./table.ts";
+import { withSection } from "./sections.ts";
+import { SCENARIOS } from "./scenarios.ts";
 
 const HEAD = ["", "per s", "ratio", "p50 ms", "p99 ms", "commits", "WAL B", "CPU us", "budget", "met"];
 const CPU_NAMES = { server: "srv", worker: "wrk", load: "load", postgres: "pg" } as const;
-const BEGIN = "<!-- npm run bench: begin -->";
-const END = "<!-- npm run bench: end -->";
 
 export function toJson({ rows, baselineCommitsPerSecond }: Results): string {
-  const scenarios = rows.map(({ scenario, median }) => ({
+  const scenarios = rows.map(({ scenario, median, isMet }) => ({
     name: scenario.name,
     perSecond: rounded(median.perSecond),
     ratio: rounded(median.ratio),
@@ -16,51 +17,58 @@ export function toJson({ rows, baselineCommitsPerSecond }: Results): string {
     p99Ms: rounded(median.p99Ms),
     commitsPerStep: rounded(median.cost?.commitsPerStep),
     walBytesPerStep: rounded(median.cost?.walBytesPerStep),
+    isMet,
+    details: Object.fromEntries(Object.entries(median.details).map(([name, value]) => [name, rounded(value)])),
+    ...(median.tables === undefined ? {} : { tables: median.tables }),
   }));
   return JSON.stringify({ baselineCommitsPerSecond: rounded(baselineCommitsPerSecond), scenarios });
 }
 
-/** A table of aligned columns, and a line for each row that has details. */
+/** A table of aligned columns, a line for each row that has details, and the tables that rows have. */
 export function toText(results: Results): string {
-  const cells = [HEAD, ...results.rows.map(cellsOf)];
-  const widths = HEAD.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   // Names and budgets are words; the rest are numbers.
-  const isText = (column: number): boolean => column === 0 || column >= 7;
-  const lines = cells.map((row) =>
-    row
-      .map((cell, column) => (isText(column) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-      .join("  ")
-      .trimEnd(),
+  const table = { head: HEAD, rows: results.rows.map(cellsOf) };
+  const tables = results.rows.flatMap(({ scenario, median }) =>
+    (median.tables ?? []).flatMap((one) => ["", scenario.name, ...alignedLines(one, (column) => column === 0)]),
   );
   return [
     `baseline: ${short(results.baselineCommitsPerSecond)} commits/s over 8 connections`,
-    ...lines,
+    ...alignedLines(table, (column) => column === 0 || column >= 7),
     ...notesOf(results),
+    ...tables,
   ].join("\n");
 }
 
-/** Puts the results into the text of RESULTS.md, in place of those that it holds. */
+/** Puts the results into the text of RESULTS.md, in place of those that it holds: the rows of section 9 of the design as one section,
+ *  every other row as one of its own. */
 export function intoMarkdown(markdown: string, results: Results, machine: Machine): string {
-  const [head, ...rows] = [HEAD, ...results.rows.map(cellsOf)].map((row) => `| ${row.join(" | ")} |`);
-  const part = [
-    BEGIN,
-    "",
+  const { baselineCommitsPerSecond } = results;
+  const isPlain = ({ scenario }: Row): boolean => SCENARIOS.includes(scenario);
+  const plain = results.rows.filter(isPlain);
+  const sections = [
+    ...(plain.length === 0 ? [] : [{ name: "rows", title: "Rows", rows: plain }]),
+    ...results.rows
+      .filter((row) => !isPlain(row))
+      .map((row) => ({ name: row.scenario.name, title: `\`${row.scenario.name}\``, rows: [row] })),
+  ];
+  return sections.reduce((text, { name, title, rows }) => {
+    const lines = [`## ${title}`, "", ...sectionLines({ rows, baselineCommitsPerSecond }, machine)];
+    return withSection(text, name, lines);
+  }, markdown);
+}
+
+function sectionLines(results: Results, machine: Machine): string[] {
+  return [
     ...machine.map(({ name, value }) => `- ${name}: ${value}`),
     `- Baseline: ${short(results.baselineCommitsPerSecond)} commits/s over 8 connections`,
     "",
     "Commits, WAL and CPU time are per step. What the columns mean stands in [README.md](README.md).",
     "",
-    head,
-    `|${" --- |".repeat(HEAD.length)}`,
-    ...rows,
+    ...markdownLines({ head: HEAD, rows: results.rows.map(cellsOf) }),
     "",
     ...notesOf(results).map((note) => `- ${note}`),
-    "",
-    END,
-  ].join("\n");
-  const [before, rest] = markdown.split(BEGIN);
-  const after = rest?.split(END)[1];
-  return after === undefined ? `${markdown.trimEnd()}\n\n${part}\n` : `${before}${part}${after}`;
+    ...results.rows.flatMap(({ median }) => (median.tables ?? []).flatMap((one) => ["", ...markdownLines(one)])),
+  ];
 }
 
 function cellsOf({ scenario, median, isMet }: Row): string[] {
@@ -90,12 +98,6 @@ function notesOf({ rows }: Results): string[] {
     if (scenario.latencyOf !== "") facts.push(`p50 and p99 are from ${scenario.latencyOf}`);
     return facts.length === 0 ? [] : [`${scenario.name}: ${facts.join(", ")}`];
   });
-}
-
-/** Three digits say all that three rounds know. */
-function short(value: number | null | undefined): string {
-  if (value === null || value === undefined) return "";
-  return String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 }
 
 function rounded(value: number | null | undefined): number | null {

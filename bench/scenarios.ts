@@ -1,15 +1,20 @@
-/** Every row of the benchmark, in the order in which they are measured and shown. */
+/** The rows of the benchmark, in the order in which they are measured and shown. */
 import type { Scenario } from "./scenario.ts";
+import { costHistory } from "./scenarios/cost-history.ts";
+import { costLedger } from "./scenarios/cost-ledger.ts";
+import { costVars } from "./scenarios/cost-vars.ts";
 import { declarative200 } from "./scenarios/declarative-200.ts";
 import { handler200, handler200Ahead, handler50 } from "./scenarios/handlers.ts";
 import { resumeLatency } from "./scenarios/resume-latency.ts";
 import { serverStart } from "./scenarios/server-start.ts";
 import { serverTakeover } from "./scenarios/server-takeover.ts";
 import { singleRun } from "./scenarios/single-run.ts";
+import { soak } from "./scenarios/soak.ts";
 import { tools200 } from "./scenarios/tools-200.ts";
 import { waitingRuns } from "./scenarios/waiting-runs.ts";
 import { workerClosed, workerGoodbye, workerSilent } from "./scenarios/worker-loss.ts";
 
+/** Section 9 of the design: what is measured where no row is named. */
 export const SCENARIOS: readonly Scenario[] = [
   handler50,
   handler200,
@@ -25,3 +30,6 @@ export const SCENARIOS: readonly Scenario[] = [
   workerGoodbye,
   serverStart,
 ];
+
+/** Whether costs stay as they are: long, and measured only where they are named. */
+export const LASTING_SCENARIOS: readonly Scenario[] = [costLedger, costHistory, costVars, soak];

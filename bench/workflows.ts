@@ -17,12 +17,19 @@ import {
 } from "@abstractruntime/sdk";
 import { setTimeout as sleep } from "node:timers/promises";
 import { machineMs } from "./clock.ts";
+import { createGate, type Gate } from "./gate.ts";
 
 /** Nodes of every run whose steps are counted, and steps of it: each node is executed once. */
 export const STEPS_PER_RUN = 10;
 
 /** A tick is slow, so that the machine is idle but for the take-over. */
 const TICK_MS = 50;
+
+/** Steps between two turns of a handler of `loopingByGraph`, that of the handler included. */
+export const GRAPH_STEPS_PER_TURN = 10;
+
+/** Longer than a handler is ever held. */
+const HELD_TIMEOUT = "1h";
 
 const stepIds = Array.from({ length: STEPS_PER_RUN }, (_, index) => `step-${index + 1}`);
 
@@ -118,11 +125,49 @@ function ticking(witness: Witness): Workflow {
   );
 }
 
+/** Vars of a looping run. */
+export type LoopVars = { group: string; documents?: object[] };
+
+/** One handler, again and again, as often as the gate lets it; each turn is a step. @param isWriting it writes a number into vars */
+function looping(workflowId: string, gate: Gate, isWriting: boolean): Workflow {
+  let turns = 0;
+  return workflow(
+    workflowId,
+    { commitEveryStep: true },
+    {
+      turn: handler({ next: ["turn"], policy: { timeout: HELD_TIMEOUT } }, async ({ vars }, { runId }) => {
+        const goesOn = await gate.pass((vars as LoopVars).group, runId);
+        turns += 1;
+        if (!goesOn) return completeRun(null);
+        return isWriting ? goTo("turn", { set: { count: turns } }) : goTo("turn");
+      }),
+    },
+  ) as Workflow;
+}
+
+/** The same with steps of the graph alone between two turns of the handler, each of which writes a number into vars. */
+function loopingByGraph(gate: Gate): Workflow {
+  return workflow(
+    "bench-looping-by-graph",
+    { commitEveryStep: true },
+    {
+      turn: handler({ next: ["count"], policy: { timeout: HELD_TIMEOUT } }, async ({ vars }, { runId }) => {
+        const goesOn = await gate.pass((vars as LoopVars).group, runId);
+        return goesOn ? goTo("count", { set: { count: 1 } }) : completeRun(null);
+      }),
+      count: assign(
+        { values: { count: "${vars.count + 1}" } },
+        { next: [{ to: "count", when: `vars.count < ${GRAPH_STEPS_PER_TURN}` }, { to: "turn" }] },
+      ),
+    },
+  ) as Workflow;
+}
+
 const nobody: Witness = { see: () => undefined };
 
 export type WorkflowName = keyof ReturnType<typeof createWorkflows>;
 
-export function createWorkflows(witness: Witness = nobody) {
+export function createWorkflows(witness: Witness = nobody, gate: Gate = createGate()) {
   return {
     handlers: handlerChain("bench-handlers", true),
     handlersAhead: handlerChain("bench-handlers-ahead", false),
@@ -133,6 +178,9 @@ export function createWorkflows(witness: Witness = nobody) {
     waiting: waiting as Workflow,
     held: held as Workflow,
     ticking: ticking(witness),
+    looping: looping("bench-looping", gate, true),
+    loopingIdly: looping("bench-looping-idly", gate, false),
+    loopingByGraph: loopingByGraph(gate),
   };
 }
 

@@ -15,6 +15,20 @@ export type Extent = {
   answers: number;
   waitingRuns: number;
   idleMs: number;
+  /** Records of the long ledgers of `cost-ledger`. */
+  ledgerRecords: number;
+  ledgerSlices: number;
+  varsSlices: number;
+  /** Runs in the tables of `cost-history` before it begins. */
+  pastRuns: number;
+  historySlices: number;
+  historySliceMs: number;
+  /** How long the peak is looked for, and how long there is load below it. */
+  soakPeakMs: number;
+  soakMs: number;
+  soakSampleMs: number;
+  /** Samples of which one looks at the heap. */
+  soakHeapEvery: number;
 };
 
 const FULL: Extent = {
@@ -26,6 +40,16 @@ const FULL: Extent = {
   answers: 1_000,
   waitingRuns: 100_000,
   idleMs: 30_000,
+  ledgerRecords: 10_000,
+  ledgerSlices: 40,
+  varsSlices: 8,
+  pastRuns: 1_000_000,
+  historySlices: 8,
+  historySliceMs: 5_000,
+  soakPeakMs: 20_000,
+  soakMs: 600_000,
+  soakSampleMs: 10_000,
+  soakHeapEvery: 3,
 };
 /** Long enough to see that everything works, too short to be quoted. */
 const QUICK: Extent = {
@@ -37,6 +61,16 @@ const QUICK: Extent = {
   answers: 100,
   waitingRuns: 10_000,
   idleMs: 10_000,
+  ledgerRecords: 500,
+  ledgerSlices: 6,
+  varsSlices: 1,
+  pastRuns: 10_000,
+  historySlices: 2,
+  historySliceMs: 2_000,
+  soakPeakMs: 4_000,
+  soakMs: 24_000,
+  soakSampleMs: 2_000,
+  soakHeapEvery: 1,
 };
 
 export type World = {

@@ -13,9 +13,15 @@ import { answerRequests, programArgument } from "./program.ts";
 
 export type ManyRunsArgument = { url: string; workflow: WorkflowName; runs: number };
 export type ManyRunsReply = { runs: number; seconds: number; p50Ms: number; p99Ms: number };
+/** What ended since the last one was taken, and how many runs have ended in all. */
+export type ManyRunsSample = { latencies: number[]; seconds: number; runsInAll: number };
 
 /** By the contract. */
 const STARTS_MAX = 500;
+/** How often paced runs are started: often enough that what starts at once is a small part of what goes on. */
+const PACE_MS = 10;
+/** Of paced runs at a time. More mean that the server does not keep up, and then there is nothing left to measure. */
+const PACED_RUNS_MAX = 5_000;
 
 const { url, workflow, runs } = programArgument() as ManyRunsArgument;
 const connection = connect(url);
@@ -26,11 +32,14 @@ const { workflowId, version } = await register(connection, createWorkflows()[wor
 const startedAt = new Map<string, number>();
 let lastRun = 0;
 let wanted = 0;
-let isEnding = false;
+let endedRuns = 0;
+/** What is started when a run ends. */
+let mode: "replaced" | "paced" | "ending" = "ending";
+let pacing: NodeJS.Timeout | undefined;
 let measuring: { beginMs: number; latencies: number[] } | undefined;
 const failed = Promise.withResolvers<never>();
 failed.promise.catch(() => undefined);
-const allEnded = Promise.withResolvers<void>();
+let allEnded = Promise.withResolvers<void>();
 
 function startOne(): void {
   wanted += 1;
@@ -39,7 +48,8 @@ function startOne(): void {
 
 async function startWanted(): Promise<void> {
   const count = Math.min(wanted, STARTS_MAX);
-  wanted = 0;
+  wanted -= count;
+  if (wanted > 0) setImmediate(() => void startWanted().catch(failed.reject));
   const requests = Array.from({ length: count }, () => {
     lastRun += 1;
     return { runId: `run-${lastRun}`, workflowId, version, vars: { order: lastRun } };
@@ -58,8 +68,40 @@ function onEnd(runId: string, kind: NoticeKind): void {
   startedAt.delete(runId);
   // Every run that ends counts, also one that began in the warm-up: as many go on at the end of the measurement.
   measuring?.latencies.push(machineMs() - started);
-  if (!isEnding) startOne();
-  else if (startedAt.size === 0) allEnded.resolve();
+  endedRuns += 1;
+  if (mode === "replaced") startOne();
+  else if (mode === "ending") settleEnd();
+}
+
+function settleEnd(): void {
+  if (startedAt.size === 0 && wanted === 0) allEnded.resolve();
+}
+
+/** No more runs are started. */
+function beginEnding(): void {
+  clearInterval(pacing);
+  mode = "ending";
+  settleEnd();
+}
+
+/** Starts so many runs a second, however many have ended. */
+function startPaced(perSecond: number): void {
+  const beginMs = machineMs();
+  let started = 0;
+  mode = "paced";
+  pacing = setInterval(() => {
+    const due = Math.floor(((machineMs() - beginMs) / 1_000) * perSecond);
+    if (startedAt.size + due - started > PACED_RUNS_MAX) {
+      failed.reject(new Error(`more than ${PACED_RUNS_MAX} runs are under way: the server does not keep up`));
+    }
+    for (; started < due; started++) startOne();
+  }, PACE_MS);
+}
+
+function take(): { latencies: number[]; seconds: number } {
+  if (measuring === undefined) throw new Error("nothing was begun");
+  const { beginMs, latencies } = measuring;
+  return { latencies, seconds: (machineMs() - beginMs) / 1_000 };
 }
 
 async function followEnds(onOpen: () => void): Promise<void> {
@@ -78,26 +120,41 @@ await Promise.race([opened.promise, failed.promise]);
 
 answerRequests({
   start() {
+    mode = "replaced";
+    allEnded = Promise.withResolvers();
     for (let index = 0; index < runs; index++) startOne();
+  },
+  /** As `start`, but not one for each that ends: so many a second. */
+  pace({ perSecond }: { perSecond: number }) {
+    allEnded = Promise.withResolvers();
+    startPaced(perSecond);
   },
   begin() {
     measuring = { beginMs: machineMs(), latencies: [] };
   },
+  /** What was measured since `begin`, which begins anew. */
+  sample(): Promise<ManyRunsSample> {
+    const sample = { ...take(), runsInAll: endedRuns };
+    measuring = { beginMs: machineMs(), latencies: [] };
+    return Promise.race([failed.promise, Promise.resolve(sample)]);
+  },
   /** What was measured since `begin`; then no more runs are started. */
   end(): Promise<ManyRunsReply> {
-    if (measuring === undefined) throw new Error("nothing was begun");
-    const { beginMs, latencies } = measuring;
+    const { latencies, seconds } = take();
     measuring = undefined;
-    isEnding = true;
+    beginEnding();
     const reply = {
       runs: latencies.length,
-      seconds: (machineMs() - beginMs) / 1_000,
+      seconds,
       p50Ms: percentile(latencies, 0.5),
       p99Ms: percentile(latencies, 0.99),
     };
     // Of a failure nobody was told yet.
     return Promise.race([failed.promise, Promise.resolve(reply)]);
   },
-  /** Resolves when every run that was started has completed. */
-  drain: () => Promise.race([failed.promise, allEnded.promise]),
+  /** Starts no more runs; resolves when every one that was started has completed. */
+  drain() {
+    beginEnding();
+    return Promise.race([failed.promise, allEnded.promise]);
+  },
 });

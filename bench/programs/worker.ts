@@ -1,6 +1,7 @@
 /** The worker: serves every workflow and tool of the benchmark, over gRPC, by the SDK. */
 import { Worker } from "@abstractruntime/sdk";
 import { machineMs } from "../clock.ts";
+import { createGate } from "../gate.ts";
 import { createTools, createWorkflows } from "../workflows.ts";
 import { answerRequests, programArgument } from "./program.ts";
 
@@ -23,11 +24,12 @@ const witness = {
   },
 };
 
+const gate = createGate();
 const worker = new Worker({
   server: url,
   concurrency: CONCURRENCY,
   tools: createTools(witness),
-  workflows: Object.values(createWorkflows(witness)),
+  workflows: Object.values(createWorkflows(witness, gate)),
 });
 await worker.start();
 
@@ -39,6 +41,8 @@ answerRequests({
     while (seen.size < count) await new Promise<void>((resolve) => (onSight = resolve));
     return [...seen].map(([runId, atMs]) => ({ runId, atMs }));
   },
+  advance: gate.advance,
+  release: gate.release,
   /** Finishes what it has, and leaves. */
   drain: () => worker.drain(),
   /** Leaves with what it has unfinished. */

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, inject, test } from "vitest";
-import { SCENARIOS } from "../../bench/scenarios.ts";
+import { LASTING_SCENARIOS, SCENARIOS } from "../../bench/scenarios.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../bench/main.ts");
 /** It starts a Postgres, a server, a worker and load generators. */
@@ -24,6 +24,17 @@ describe("npm run bench", () => {
     expect(SCENARIOS.map(({ name }) => name)).toEqual(rows);
   });
 
+  test("measures long rows only where they are named", () => {
+    expect(LASTING_SCENARIOS.map(({ name }) => name)).toEqual(["cost-ledger", "cost-history", "cost-vars", "soak"]);
+    expect(SCENARIOS.filter((scenario) => LASTING_SCENARIOS.includes(scenario))).toEqual([]);
+  });
+
+  test("writes no part of what belongs together", async () => {
+    const { stderr, code } = await runBench("--write", "--only", "handler-50", "--only", "soak");
+    expect(code).toBe(2);
+    expect(stderr).toContain("--write is for full measurements");
+  });
+
   test("prints one object on its last line", { timeout: RUN_MS_MAX }, async () => {
     const { stdout, stderr, code } = await runBench("--quick", "--only", "single-run", "--json");
     expect({ code, stderr }).toMatchObject({ code: 0 });
@@ -39,6 +50,8 @@ describe("npm run bench", () => {
           p99Ms: number,
           commitsPerStep: number,
           walBytesPerStep: number,
+          isMet: expect.any(Boolean) as boolean,
+          details: expect.any(Object) as object,
         },
       ],
     });

@@ -1,0 +1,104 @@
+/** Whether anything grows under a load that stays the same: an early part of its samples against the last part. */
+import { median } from "./statistics.ts";
+
+/** One sample of a soak. */
+export type SoakSample = {
+  /** Since the load began. */
+  seconds: number;
+  stepsPerSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+  /** CPU time of a step in all processes but the load generator. */
+  cpuUs: number;
+  /** In use in the server after its garbage was collected; null: not looked at, for that stops it for a moment. */
+  heapMiB: number | null;
+  serverMiB: number;
+  workerMiB: number;
+  /** Runs that have ended since the database was made. */
+  runs: number;
+  databaseMiB: number;
+  /** Of the tables in which every step changes a row. */
+  changingMiB: number;
+  /** Of the rows in all tables. */
+  deadShare: number;
+};
+
+export type Growth = {
+  name: string;
+  early: number;
+  late: number;
+  /** The least squares' change of it in a minute, over all samples from the early part on. */
+  perMinute: number;
+  /** How far it may be above the early part. */
+  lateMax: number;
+  hasGrown: boolean;
+};
+
+/** From when to when, in seconds. */
+export type Span = { from: number; to: number };
+
+/**
+ * What is watched, and what difference is no growth: more than what the same load differs by from one part of it to another.
+ * Latencies are those of whole parts, in which a checkpoint or a vacuum is a part of some samples; dead rows come and go with each vacuum.
+ */
+const WATCHED: readonly { name: keyof SoakSample; factor: number; slack: number }[] = [
+  { name: "heapMiB", factor: 1.05, slack: 3 },
+  { name: "serverMiB", factor: 1.1, slack: 10 },
+  { name: "workerMiB", factor: 1.1, slack: 10 },
+  { name: "p50Ms", factor: 1.25, slack: 1 },
+  { name: "p99Ms", factor: 1.4, slack: 10 },
+  { name: "cpuUs", factor: 1.1, slack: 0 },
+  { name: "deadShare", factor: 1.1, slack: 0.02 },
+];
+/** Of what a run leaves in the database, which is there to stay: how much more the last ones may leave. */
+const BYTES_PER_RUN_FACTOR = 1.1;
+
+export function growthOf(samples: readonly SoakSample[], { early, late }: { early: Span; late: Span }): Growth[] {
+  const first = within(samples, early);
+  const last = within(samples, late);
+  const all = within(samples, { from: early.from, to: late.to });
+  const compared = WATCHED.map(({ name, factor, slack }): Growth => {
+    const values = { early: median(valuesOf(first, name)), late: median(valuesOf(last, name)) };
+    const lateMax = values.early * factor + slack;
+    return { name, ...values, perMinute: slopeOf(all, name) * 60, lateMax, hasGrown: values.late > lateMax };
+  });
+  return [...compared, bytesPerRun("databaseMiB", first, last), bytesPerRun("changingMiB", first, last)];
+}
+
+/** Tables grow with what they hold; that they grow by more for each run is bloat. */
+function bytesPerRun(
+  name: "databaseMiB" | "changingMiB",
+  first: readonly SoakSample[],
+  last: readonly SoakSample[],
+): Growth {
+  const of = (samples: readonly SoakSample[]): number => {
+    const [begin, end] = [samples[0]!, samples.at(-1)!];
+    return ((end[name] - begin[name]) * 1024 ** 2) / (end.runs - begin.runs);
+  };
+  const [early, late] = [of(first), of(last)];
+  const minutes = (last.at(-1)!.seconds - first.at(-1)!.seconds) / 60;
+  const lateMax = early * BYTES_PER_RUN_FACTOR;
+  const label = name === "databaseMiB" ? "bytesPerRun" : "changingBytesPerRun";
+  return { name: label, early, late, perMinute: (late - early) / minutes, lateMax, hasGrown: late > lateMax };
+}
+
+function within(samples: readonly SoakSample[], { from, to }: Span): readonly SoakSample[] {
+  const found = samples.filter(({ seconds }) => seconds >= from && seconds <= to);
+  if (found.length < 2) throw new Error(`there are no samples between ${from} and ${to} s`);
+  return found;
+}
+
+function valuesOf(samples: readonly SoakSample[], name: keyof SoakSample): number[] {
+  return samples.flatMap((sample) => sample[name] ?? []);
+}
+
+/** Least squares, a second. */
+function slopeOf(samples: readonly SoakSample[], name: keyof SoakSample): number {
+  const looked = samples.filter((sample) => sample[name] !== null);
+  const seconds = looked.map((sample) => sample.seconds);
+  const values = valuesOf(looked, name);
+  const mean = (of: readonly number[]): number => of.reduce((sum, value) => sum + value, 0) / of.length;
+  const [meanSeconds, meanValue] = [mean(seconds), mean(values)];
+  const spread = seconds.reduce((sum, at) => sum + (at - meanSeconds) ** 2, 0);
+  return seconds.reduce((sum, at, index) => sum + (at - meanSeconds) * (values[index]! - meanValue), 0) / spread;
+}

@@ -1,0 +1,32 @@
+/** What the tables of a database take, and what lies dead in them. */
+import type { BenchDatabase } from "./postgres.ts";
+
+export type TableSizes = {
+  /** Of all tables, with their indexes and what is stored beside them. */
+  bytes: number;
+  /** Of those in which every step changes a row. */
+  changingBytes: number;
+  liveRows: number;
+  deadRows: number;
+  /** Times that a table was vacuumed by itself. */
+  autovacuums: number;
+};
+
+/** Rows are counted as Postgres estimates them. */
+export async function readTableSizes(database: BenchDatabase): Promise<TableSizes> {
+  return await database.withSql(async (sql) => {
+    const [row] = await sql<[Record<keyof TableSizes, string>]>`
+      select sum(pg_total_relation_size(relid)) as bytes,
+             sum(pg_total_relation_size(relid)) filter (where relname in ('runs', 'run_payloads', 'lanes', 'servers'))
+               as "changingBytes",
+             sum(n_live_tup) as "liveRows", sum(n_dead_tup) as "deadRows", sum(autovacuum_count) as autovacuums
+      from pg_stat_user_tables`;
+    return {
+      bytes: Number(row.bytes),
+      changingBytes: Number(row.changingBytes),
+      liveRows: Number(row.liveRows),
+      deadRows: Number(row.deadRows),
+      autovacuums: Number(row.autovacuums),
+    };
+  });
+}
