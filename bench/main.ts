@@ -15,13 +15,16 @@ const USAGE = `npm run bench [-- options]
   --quick          one short round: whether everything works, not numbers to quote
   --only NAME      only this row; may be given more than once
   --json           the results as one object, on the last line
-  --profile        CPU profiles of server, worker and load generator into bench/profiles/
+  --rounds N       so many rounds instead of three
+  --profile        CPU profiles of server, worker and load generator, of the measurement only, into bench/profiles/
   --write          the results into bench/RESULTS.md
   --database-url   a Postgres to measure on instead of an embedded one: a superuser, in the database postgres
 
 Rows: ${namesOf(SCENARIOS)}
 Only where they are named: ${namesOf(LASTING_SCENARIOS)}`;
 const RESULTS = join(import.meta.dirname, "RESULTS.md");
+
+const ROUNDS_MAX = 99;
 
 class UsageError extends Error {}
 
@@ -37,14 +40,17 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
+  const { quick: isQuick, profile: isProfiled } = options;
   const scenarios = chosen(options.only);
   const isPart = scenarios.some((scenario) => SCENARIOS.includes(scenario)) && options.only !== undefined;
-  if (options.write && (options.quick || isPart)) {
+  if (options.write && (isQuick || isPart || options.rounds !== undefined)) {
     const lasting = namesOf(LASTING_SCENARIOS);
-    throw new UsageError(`--write is for full measurements: without --quick, and with --only just of ${lasting}`);
+    throw new UsageError(
+      `--write is for full measurements: without --quick and --rounds, and with --only just of ${lasting}`,
+    );
   }
-  const { quick: isQuick, profile: isProfiled } = options;
-  const world = await openWorld({ isQuick, isProfiled, databaseUrl: options["database-url"] });
+  const rounds = options.rounds === undefined ? undefined : roundsOf(options.rounds);
+  const world = await openWorld({ isQuick, isProfiled, rounds, databaseUrl: options["database-url"] });
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => void world.close().finally(() => process.exit(130)));
   }
@@ -70,6 +76,7 @@ function readOptions() {
         quick: flag,
         only: { type: "string", multiple: true },
         json: flag,
+        rounds: { type: "string" },
         profile: flag,
         write: flag,
         "database-url": { type: "string" },
@@ -84,6 +91,12 @@ function readOptions() {
 
 function namesOf(scenarios: readonly Scenario[]): string {
   return scenarios.map(({ name }) => name).join(", ");
+}
+
+function roundsOf(text: string): number {
+  const rounds = Number(text);
+  if (Number.isInteger(rounds) && rounds >= 1 && rounds <= ROUNDS_MAX) return rounds;
+  throw new UsageError(`--rounds takes a whole number from 1 to ${ROUNDS_MAX}\n\n${USAGE}`);
 }
 
 function chosen(names: readonly string[] | undefined): readonly Scenario[] {

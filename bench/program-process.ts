@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { plainEnvironment, REPOSITORY } from "./environment.ts";
+import { profileArguments, profileEnvironment } from "./profile.ts";
 import type { World } from "./world.ts";
 
 /** A program that is told to end has nothing left to do; one that writes its CPU profile takes a second. */
@@ -34,12 +35,12 @@ export async function startProgram(
   const log = openSync(logFile, "a");
   const child = spawn(
     process.execPath,
-    [
-      ...profileArguments(world, name),
-      join(import.meta.dirname, "programs", `${program}.ts`),
-      JSON.stringify(argument),
-    ],
-    { cwd: REPOSITORY, env: plainEnvironment(), stdio: ["ignore", log, log, "ipc"] },
+    [...profileArguments(world), join(import.meta.dirname, "programs", `${program}.ts`), JSON.stringify(argument)],
+    {
+      cwd: REPOSITORY,
+      env: { ...plainEnvironment(), ...profileEnvironment(world, name) },
+      stdio: ["ignore", log, log, "ipc"],
+    },
   );
   closeSync(log);
   world.atEnd(() => void child.kill("SIGKILL"));
@@ -74,13 +75,6 @@ export async function startProgram(
       await untilEnded(child);
     },
   };
-}
-
-/** Node's arguments for a CPU profile of a process, if one is asked for. */
-export function profileArguments({ profiles }: World, name: string): string[] {
-  return profiles === undefined
-    ? []
-    : ["--cpu-prof", `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}.cpuprofile`];
 }
 
 export async function untilEnded(child: ChildProcess): Promise<void> {

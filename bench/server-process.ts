@@ -5,7 +5,8 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { plainEnvironment, REPOSITORY } from "./environment.ts";
-import { lastLines, profileArguments, untilEnded } from "./program-process.ts";
+import { profileArguments, profileEnvironment } from "./profile.ts";
+import { lastLines, untilEnded } from "./program-process.ts";
 import type { World } from "./world.ts";
 
 export type ServerProcess = {
@@ -31,7 +32,7 @@ export async function startServer(
   const child = spawn(
     process.execPath,
     [
-      ...profileArguments(world, name),
+      ...profileArguments(world),
       ...(isInspected ? ["--inspect=127.0.0.1:0"] : []),
       join(REPOSITORY, "server/src/main.ts"),
       "server",
@@ -46,7 +47,11 @@ export async function startServer(
     {
       cwd: REPOSITORY,
       // Not on the command line, where everybody could read the password.
-      env: { ...plainEnvironment(), ...("url" in database ? { DATABASE_URL: database.url } : {}) },
+      env: {
+        ...plainEnvironment(),
+        ...profileEnvironment(world, name),
+        ...("url" in database ? { DATABASE_URL: database.url } : {}),
+      },
       stdio: ["pipe", "pipe", log],
     },
   );

@@ -1,5 +1,6 @@
 /** A server on a database of its own, with what works for it: what most scenarios begin with. */
 import { watchCost, type Cost, type Role } from "./cost.ts";
+import { profile } from "./profile.ts";
 import { type ProgramProcess, startProgram } from "./program-process.ts";
 import type { WorkerArgument } from "./programs/worker.ts";
 import { type ServerProcess, startServer } from "./server-process.ts";
@@ -13,7 +14,7 @@ export type Site = {
   startWorker(name?: string): Promise<ProgramProcess>;
   /** Starts a load generator. */
   startLoad(program: string, argument: object): Promise<ProgramProcess>;
-  /** Watches what the server and these cost; as `watchCost`. */
+  /** Watches what the server and these cost, as `watchCost`, and profiles them if that is asked for. */
   watchCost(
     pids: Partial<Record<Exclude<Role, "postgres" | "server">, number>>,
   ): Promise<(steps: number) => Promise<Cost>>;
@@ -41,8 +42,17 @@ export async function withSite<T>(
       server,
       startWorker: (role = "worker") => start(role, "worker", { url: server.url } satisfies WorkerArgument),
       startLoad: (program, argument) => start("load", program, argument),
-      watchCost: (pids) =>
-        watchCost({ postgres: world.postgres, database: database.name, pids: { server: server.pid, ...pids } }),
+      async watchCost(others) {
+        const pids = { server: server.pid, ...others };
+        const costOf = await watchCost({ postgres: world.postgres, database: database.name, pids });
+        const byName = Object.entries(pids).map(([role, pid]) => [`${name}-${role}`, pid] as const);
+        const endProfiles = profile(world, Object.fromEntries(byName));
+        return async (steps) => {
+          const cost = await costOf(steps);
+          await endProfiles();
+          return cost;
+        };
+      },
     });
   } finally {
     for (const program of programs.toReversed()) await program.stop();

@@ -89,8 +89,11 @@ export type World = {
 export async function openWorld(options: {
   isQuick: boolean;
   isProfiled: boolean;
+  /** Absent: as the extent has them. */
+  rounds?: number | undefined;
   databaseUrl?: string | undefined;
 }): Promise<World> {
+  const extent = options.isQuick ? QUICK : FULL;
   const folder = mkdtempSync(join(tmpdir(), "abstractruntime-bench-"));
   // Postgres runs as another user if this process is root's, and must be able to walk through.
   chmodSync(folder, 0o711);
@@ -107,7 +110,7 @@ export async function openWorld(options: {
     return {
       postgres,
       folder,
-      extent: options.isQuick ? QUICK : FULL,
+      extent: { ...extent, rounds: options.rounds ?? extent.rounds },
       profiles: options.isProfiled ? profiles : undefined,
       atEnd: (step) => void undo.push(step),
       close: () => (closed ??= unwind()),

@@ -1,0 +1,43 @@
+/** CPU profiles of the processes of a measurement, of nothing but the measurement. Their other half is `programs/profiled.ts`. */
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { World } from "./world.ts";
+
+const POLL_MS = 20;
+/** A profile of some ten seconds is written within one. */
+const WRITE_MS_MAX = 15_000;
+
+/** Node's arguments for a process that may be profiled. */
+export function profileArguments({ profiles }: World): string[] {
+  return profiles === undefined ? [] : ["--import", join(import.meta.dirname, "programs/profiled.ts")];
+}
+
+export function profileEnvironment(world: World, name: string): NodeJS.ProcessEnv {
+  const file = profileFile(world, name);
+  return file === undefined ? {} : { PROFILE_FILE: file };
+}
+
+/** Begins profiles, if they are wanted. The function that it gives ends them, and resolves when they are written.
+ *  @param pids by the name of the process */
+export function profile(world: World, pids: Readonly<Record<string, number>>): () => Promise<void> {
+  if (world.profiles === undefined) return () => Promise.resolve();
+  for (const [name, pid] of Object.entries(pids)) {
+    rmSync(profileFile(world, name)!, { force: true });
+    process.kill(pid, "SIGUSR2");
+  }
+  return async () => {
+    const untilMs = performance.now() + WRITE_MS_MAX;
+    for (const pid of Object.values(pids)) process.kill(pid, "SIGUSR2");
+    for (const name of Object.keys(pids)) {
+      while (!existsSync(profileFile(world, name)!)) {
+        if (performance.now() > untilMs) throw new Error(`${name} has written no profile`);
+        await sleep(POLL_MS);
+      }
+    }
+  };
+}
+
+function profileFile({ profiles }: World, name: string): string | undefined {
+  return profiles === undefined ? undefined : join(profiles, `${name}.cpuprofile`);
+}
