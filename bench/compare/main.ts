@@ -6,12 +6,12 @@ import { parseArgs } from "node:util";
 import { REPOSITORY } from "../environment.ts";
 import { describeMachine } from "../machine.ts";
 import { NotDurableError } from "../postgres.ts";
+import { withSection } from "../sections.ts";
 import { openWorld } from "../world.ts";
 import { compareAll } from "./compare.ts";
 import { CONTENDERS, SYSTEMS, type Contender } from "./contenders.ts";
 import { describeInstalled, ensureInstalled } from "./installation.ts";
 import { toJson, toResults, toSummary, toText } from "./report.ts";
-import { withSection } from "./section.ts";
 
 const USAGE = `npm run bench:compare [-- options]
 
@@ -19,6 +19,8 @@ const USAGE = `npm run bench:compare [-- options]
   --only SYSTEM  only this system: ${SYSTEMS.join(", ")}; may be given more than once
   --json         the results as one object, on the last line
   --write        the results into bench/RESULTS.md and README.md`;
+/** What is written stands in this section of each file. */
+const SECTION = "compare";
 const RESULTS = join(REPOSITORY, "bench/RESULTS.md");
 const README = join(REPOSITORY, "README.md");
 
@@ -51,8 +53,8 @@ async function main(): Promise<number> {
     if (options.write) {
       const facts = [...describeMachine(world.postgres.version), ...describeInstalled()];
       const results = existsSync(RESULTS) ? readFileSync(RESULTS, "utf8") : "# Results\n";
-      writeFileSync(RESULTS, withSection(results, toResults(comparison, facts)));
-      writeFileSync(README, withSection(readFileSync(README, "utf8"), toSummary(comparison, facts)));
+      writeFileSync(RESULTS, withSection(results, SECTION, [toResults(comparison, facts)]));
+      writeFileSync(README, withSection(readFileSync(README, "utf8"), SECTION, [toSummary(comparison, facts)]));
       execFileSync(join(REPOSITORY, "node_modules/.bin/oxfmt"), [RESULTS, README]);
     }
     if (options.json) console.log(toJson(comparison));

@@ -8,7 +8,7 @@ import type { Comparison } from "../../bench/compare/compare.ts";
 import { CONTENDERS } from "../../bench/compare/contenders.ts";
 import { toJson, toResults, toSummary, toText } from "../../bench/compare/report.ts";
 import { assertDurable } from "../../bench/compare/restate-server.ts";
-import { withSection } from "../../bench/compare/section.ts";
+import { withSection } from "../../bench/sections.ts";
 import { intoMarkdown } from "../../bench/report.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../bench/compare/main.ts");
@@ -53,15 +53,15 @@ describe("the report", () => {
 
 describe("the section of a file", () => {
   test("is put at the end at first, and then replaced", () => {
-    const first = withSection("# Title\n\nText.\n", "one");
+    const first = withSection("# Title\n\nText.\n", "compare", ["one"]);
     expect(first).toBe("# Title\n\nText.\n\n<!-- compare:begin -->\n\none\n\n<!-- compare:end -->\n");
-    expect(withSection(`${first}\nMore.\n`, "two")).toBe(`${first.replace("one", "two")}\nMore.\n`);
+    expect(withSection(`${first}\nMore.\n`, "compare", ["two"])).toBe(`${first.replace("one", "two")}\nMore.\n`);
   });
 
   test("and that of the main benchmark keep each other", () => {
     const benchOf = (markdown: string, perSecond: number): string =>
       intoMarkdown(markdown, { rows: [], baselineCommitsPerSecond: perSecond }, []);
-    const compareOf = (markdown: string): string => withSection(markdown, toResults(comparison, []));
+    const compareOf = (markdown: string): string => withSection(markdown, "compare", [toResults(comparison, [])]);
     const both = compareOf(benchOf("# Results\n", 111));
     expect(compareOf(both)).toBe(both);
     expect(benchOf(both, 222)).toBe(both.replace("111", "222"));
