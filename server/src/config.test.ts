@@ -23,7 +23,7 @@ const DEFAULTS: Config = {
   insecure: false,
   attached: false,
   logLevel: "info",
-  lanes: 4,
+  lanes: 2,
   preparedStatements: true,
   workerTiming: { pingMs: 10_000, silenceMs: 30_000, acceptMs: 5_000, reconnectMs: 5_000, orphanMs: 35_000 },
 };

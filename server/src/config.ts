@@ -53,7 +53,7 @@ export class ConfigError extends Error {
 const LISTEN_DEFAULT = "127.0.0.1:7400";
 const DATA_DIR_DEFAULT = ".abstractruntime";
 /** A few: each is one batch in flight, so more of them only means smaller batches. */
-const LANES_DEFAULT = 4;
+const LANES_DEFAULT = 2;
 const LANES_MAX = 64;
 /** Below this, workers are missed because a process was busy; workers take no shorter silence than this either. */
 const WORKER_TIMING_MS_MIN = 100;

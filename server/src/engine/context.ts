@@ -14,7 +14,8 @@ import type { WorkflowCache } from "./workflow-cache.ts";
 
 /** Intervals and bounds of the engine; tests run them shorter. */
 export type EngineSettings = {
-  /** Lanes of a server: each is one batch in flight, so more of them only means smaller batches. */
+  /** Lanes of a server: each is one batch in flight. With two the server works for one while the other is being committed; more
+   *  only mean smaller batches, and half of what a small batch costs is the batch. */
   lanes: number;
   /** How often the server renews its lease and looks around. */
   lookAroundMs: number;
@@ -43,7 +44,7 @@ export type EngineSettings = {
 };
 
 export const SETTINGS_DEFAULT: EngineSettings = {
-  lanes: 4,
+  lanes: 2,
   lookAroundMs: 2_000,
   leaseMs: 10_000,
   strayMs: 10_000,
@@ -69,6 +70,8 @@ export type EngineContext = {
   readonly runs: RunTable;
   /** Reads a run in a batch with others. */
   readonly loadRun: (key: RunKey) => Promise<StoredRun | undefined>;
+  /** The same without vars and output. */
+  readonly loadRunHead: (key: RunKey) => Promise<StoredRun | undefined>;
   readonly loadMail: (key: RunKey) => Promise<Mail[]>;
   readonly lookUpEvent: (query: EventQuery) => Promise<EventLookup>;
   readonly readChannel: (channel: Channel) => Promise<number>;
