@@ -29,7 +29,7 @@ export async function emitEvent(
   }
   const channel = { tenantId, scope, scopeId };
   if (scope === "run") {
-    const run = await context.loadRun({ tenantId, runId: scopeId });
+    const run = await context.loadRunHead({ tenantId, runId: scopeId });
     if (run === undefined) throw runUnknown(scopeId);
     if (hasEnded(run.state)) {
       // The first try may be what ended the run: asked again, it has the same answer.

@@ -89,7 +89,10 @@ export function createEngine(options: {
     log,
     name: randomUUID(),
     hasOthers: lease.hasOthers,
-    onRun: (key) => hub.publish(key, undefined),
+    onRun: (key) => {
+      hub.publish(key, undefined);
+      hub.publishFeed();
+    },
     onMail: (key) => context.deliverMail(key),
     onJobs: (queue) => context.workers.hearJobs(queue),
     onMore(hasJobs) {
@@ -113,6 +116,7 @@ export function createEngine(options: {
     hub,
     runs: createRunTable(),
     loadRun: createBatcher((keys: readonly RunKey[]) => store.loadRuns(keys), LOADS_MAX),
+    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.loadRunHeads(keys)),
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
       const all = await store.listMail(keys);
       return keys.map((key): Mail[] =>
@@ -246,7 +250,8 @@ export function createEngine(options: {
         ),
       ),
     async getRun(caller, runId, view) {
-      const run = await context.loadRun({ tenantId: caller.tenantId, runId });
+      const key = { tenantId: caller.tenantId, runId };
+      const run = await (view === "basic" ? context.loadRunHead(key) : context.loadRun(key));
       if (run === undefined) throw runUnknown(runId);
       return viewOf(context, run, view);
     },
@@ -285,7 +290,7 @@ export function createEngine(options: {
     async deleteRun(caller, runId) {
       const key = { tenantId: caller.tenantId, runId };
       if (await store.deleteRun(key)) return;
-      if ((await context.loadRun(key)) === undefined) throw runUnknown(runId);
+      if ((await context.loadRunHead(key)) === undefined) throw runUnknown(runId);
       throw new DomainError("RUN_NOT_ENDED", `Run ${runId} has not ended; cancel it first.`, {
         metadata: { run_id: runId },
       });
@@ -332,7 +337,7 @@ export function createEngine(options: {
       const key = { tenantId: caller.tenantId, runId };
       const [sealed] = await store.listStepRecords(key, seq - 1, 1);
       if (sealed?.seq === seq) return { record: draftFromSealed(sealed), sealed };
-      if ((await context.loadRun(key)) === undefined) throw runUnknown(runId);
+      if ((await context.loadRunHead(key)) === undefined) throw runUnknown(runId);
       throw new DomainError("STEP_RECORD_UNKNOWN", `The ledger of run ${runId} has no record ${seq}.`, {
         metadata: { run_id: runId, seq: String(seq) },
       });

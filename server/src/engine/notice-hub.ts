@@ -12,7 +12,10 @@ export type NoticeHub = {
   watchNamedRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
   /** Calls back whenever the feed over all runs may have grown. */
   watchFeed(onNews: () => void): () => void;
+  /** Tells those who watch the run. */
   publish(key: RunKey, news: RunNews): void;
+  /** Tells those who watch the feed. */
+  publishFeed(): void;
   /** Has every watcher look for itself, but for those of named runs: something may have been missed. */
   publishToAll(): void;
   readonly watchers: number;
@@ -48,6 +51,8 @@ export function createNoticeHub(): NoticeHub {
       const text = runKeyText(key);
       for (const onNews of byRun.get(text) ?? []) onNews(news);
       for (const onNews of byNamedRun.get(text) ?? []) onNews(news);
+    },
+    publishFeed() {
       for (const onNews of feed) onNews();
     },
     publishToAll() {

@@ -96,14 +96,14 @@ export async function perform(
     }
     // Until its outcome is known, what this server remembers of the run may be wrong.
     delete entry.state;
-    const { run, outcome } = await commit(context, key, {
+    const { run, outcome, hasNotices } = await commit(context, key, {
       before,
       plan: plan ?? { after: before.state, records: [], commands: [], handled: [] },
       consumedMail,
       ...(options.leaseOf === undefined ? {} : { leaseOf: options.leaseOf }),
     });
     if (outcome.type === "committed") {
-      settle(context, entry, run, plan);
+      settle(context, entry, run, plan, hasNotices);
       return { run, ...(plan === undefined ? {} : { plan }) };
     }
     forget(context, entry);
@@ -134,10 +134,10 @@ export async function performStart(
 ): Promise<StoredRun | undefined> {
   const plan = await extendPlan(context, toPlan(start.decision), start.workflow);
   const { requestDigest } = start;
-  const { run, outcome } = await commit(context, entry.key, { plan, requestDigest, consumedMail: [] });
+  const { run, outcome, hasNotices } = await commit(context, entry.key, { plan, requestDigest, consumedMail: [] });
   if (outcome.type === "conflict") return undefined;
   if (outcome.type === "channel_moved") return await performStart(context, entry, start);
-  settle(context, entry, run, plan);
+  settle(context, entry, run, plan, hasNotices);
   return run;
 }
 
@@ -155,7 +155,7 @@ async function commit(
   context: EngineContext,
   key: RunKey,
   { requestDigest = "", ...facts }: CommitFacts,
-): Promise<{ run: StoredRun; outcome: ItemOutcome }> {
+): Promise<{ run: StoredRun; outcome: ItemOutcome; hasNotices: boolean }> {
   const lane = context.laneOf(key);
   const { before, plan } = facts;
   const drafts = plan.commands.flatMap((command) => (command.type === "create_jobs" ? command.jobs : []));
@@ -172,7 +172,7 @@ async function commit(
     const outcome = await submit(() => lane.submit({ type: "transition", transition }, bytes));
     isCommitted = outcome.type === "committed";
     if (isCommitted) reservation?.commit();
-    return { run: transition.after, outcome };
+    return { run: transition.after, outcome, hasNotices: transition.notices.length > 0 };
   } finally {
     if (!isCommitted) {
       reservation?.cancel();
@@ -183,13 +183,20 @@ async function commit(
 }
 
 /** What follows a commit: memory, notices, listeners, timers, and the next step. */
-function settle(context: EngineContext, entry: RunEntry, run: StoredRun, plan: Plan | undefined): void {
+function settle(
+  context: EngineContext,
+  entry: RunEntry,
+  run: StoredRun,
+  plan: Plan | undefined,
+  hasNotices: boolean,
+): void {
   const { key } = entry;
   // A parked run may be changed by any server: only one that is active here is as this server remembers it.
   if (isActive(run.state)) entry.state = run;
   for (const handlerRun of plan?.handled ?? []) context.workers.handlerTaken(handlerRun);
   context.workers.runMoved(key, run.state);
   context.hub.publish(key, run);
+  if (hasNotices) context.hub.publishFeed();
   context.tellOthers({ run: key });
   if (plan?.records.some(({ kind }) => kind === "run.unpaused") === true) context.workers.noteCalls(run.state);
   for (const command of plan?.commands ?? []) {

@@ -25,7 +25,7 @@ export async function* watchRun(
   let seq = request.afterSeq;
   try {
     while (!request.signal.aborted && !context.isStopping()) {
-      const run = await context.loadRun(key);
+      const run = await context.loadRunHead(key);
       if (run === undefined) throw runUnknown(request.runId);
       for (;;) {
         const sealed = await context.store.listStepRecords(key, seq, RECORDS_PAGE);
@@ -66,7 +66,7 @@ export async function listRecords(
         const records = entries.map((sealed) => ({ record: draftFromSealed(sealed), sealed }));
         return { records, ...(next === undefined ? {} : { next }) };
       }
-      const run = await context.loadRun(key);
+      const run = await context.loadRunHead(key);
       if (run === undefined) throw runUnknown(key.runId);
       const leftMs = endAt - performance.now();
       const isOver = hasEnded(run.state) && run.state.seq <= request.afterSeq;

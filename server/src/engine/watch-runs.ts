@@ -9,10 +9,13 @@ import type { FeedEntry, LaneState } from "../store/contract.ts";
 import type { Caller, NoticeKind, RunFilter, RunsMessage } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";
 import { createSignal } from "./notice-hub.ts";
+import { pause } from "./pause.ts";
 import { readToken, writeToken } from "./token.ts";
 
 /** Entries read at once, with their runs in one query. */
 const ENTRIES_PAGE = 100;
+/** News that follow each other closely are read together: a busy server would else be asked for each of its commits. */
+const READ_PAUSE_MS = 10;
 /** Behind every entry of a batch: ordinals are 32-bit. */
 const ORDINAL_MAX = 2 ** 31 - 1;
 /** The cursor that asks for everything that is kept. */
@@ -57,7 +60,10 @@ export async function* watchRuns(
       }
       if (entries.length === ENTRIES_PAGE) continue;
       cursor.positions = cursor.positions.filter((position) => open.has(position.laneId));
+      const readAt = performance.now();
       const isNews = await changed.wait(context.settings.heartbeatMs, signal);
+      const early = READ_PAUSE_MS - (performance.now() - readAt);
+      if (isNews && early > 0) await pause(early);
       if (!isNews && !signal.aborted) yield { cursor: text() };
     }
   } finally {
@@ -115,7 +121,7 @@ async function wantedRun(
   request: { filter: RunFilter; kinds: readonly NoticeKind[] },
 ) {
   if (request.kinds.length > 0 && !request.kinds.includes(entry.kind)) return undefined;
-  const run = await context.loadRun(entry);
+  const run = await context.loadRunHead(entry);
   // A run that was deleted since has no news.
   return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(context, run, "basic");
 }

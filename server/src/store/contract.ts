@@ -400,6 +400,8 @@ export interface Store {
 
   /** In the order of the keys; undefined where there is no such run. */
   loadRuns(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
+  /** The same without payloads: vars are null, and there is no output. */
+  loadRunHeads(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
   /** Without vars and output: `state.vars` is null and `state.output` absent. */
   listRuns(request: {
     tenantId: string;

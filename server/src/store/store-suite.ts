@@ -378,6 +378,17 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(await store.loadRuns([])).toEqual([]);
       });
 
+      it("loads runs without their payloads", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const a = await writer.put(startOf({ tenantId, runId: "a", vars: { large: "x".repeat(1_000) } }));
+        const ended = await writer.put(endOf(a, { total: 1 }));
+        const { output: _output, ...head } = ended.state;
+        const heads = await store.loadRunHeads([{ tenantId, runId: "missing" }, keyOf(a)]);
+        expect(heads).toEqual([undefined, { ...ended, state: { ...head, vars: null } }]);
+        expect(await store.loadRunHeads([])).toEqual([]);
+      });
+
       it("does not touch vars that a transition says are unchanged", async () => {
         const { store, writer } = bench;
         const first = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { kept: true } }));

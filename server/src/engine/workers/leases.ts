@@ -109,7 +109,7 @@ export function createLeaseKeeper(
   }
 
   async function reload(text: string, key: RunKey): Promise<void> {
-    const run = await context.loadRun(key);
+    const run = await context.loadRunHead(key);
     lookAt(text, run?.state);
   }
 

@@ -7,14 +7,18 @@ import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "..
 import { deleteJobs } from "./jobs.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
 
-export function loadRuns(database: MemoryDatabase, keys: readonly RunKey[]): (StoredRun | undefined)[] {
+/** @param withPayload false: `vars` is null and `output` absent */
+export function loadRuns(
+  database: MemoryDatabase,
+  keys: readonly RunKey[],
+  withPayload: boolean,
+): (StoredRun | undefined)[] {
   return keys.map(({ tenantId, runId }) => {
     const row = database.runs.get(rowKey(tenantId, runId));
-    return row === undefined ? undefined : runFromRow(row, true);
+    return row === undefined ? undefined : runFromRow(row, withPayload);
   });
 }
 
-/** @param withPayload false: `vars` is null and `output` absent */
 function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
   const state = readStored(row.stateText) as RunState;
   const { headHash, requestDigest, ownerLane, format } = row;

@@ -88,7 +88,8 @@ export async function createMemoryStore(database: MemoryDatabase): Promise<Store
     },
     settleBatch: (laneId, batchNo) => perform("settleBatch", () => settleBatch(database, laneId, batchNo)),
 
-    loadRuns: (keys) => perform("loadRuns", () => loadRuns(database, keys)),
+    loadRuns: (keys) => perform("loadRuns", () => loadRuns(database, keys, true)),
+    loadRunHeads: (keys) => perform("loadRunHeads", () => loadRuns(database, keys, false)),
     listRuns: (request) => perform("listRuns", () => listRuns(database, request)),
     deleteRun: (key) => perform("deleteRun", () => deleteRun(database, key)),
     wasDeleted: (key) => perform("wasDeleted", () => wasDeleted(database, key)),

@@ -24,13 +24,31 @@ function runColumns(sql: Sql): Fragment {
 }
 
 export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
+  return await loadEach(
+    sql,
+    keys,
+    sql`${runColumns(sql)}, p.vars, p.output
+      from runs r join run_payloads p on p.tenant_id = r.tenant_id and p.run_id = r.run_id`,
+  );
+}
+
+/** Loads runs without payloads. */
+export async function loadRunHeads(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
+  return await loadEach(sql, keys, sql`${runColumns(sql)} from runs r`);
+}
+
+/** @param columnsAndTables what is selected from which tables, runs as `r` among them */
+async function loadEach(
+  sql: Sql,
+  keys: readonly RunKey[],
+  columnsAndTables: Fragment,
+): Promise<(StoredRun | undefined)[]> {
   if (keys.length === 0) return [];
   // With its limit each key is looked up by itself: no plan walks the table because it was small once.
   const rows = await sql<RunRow[]>`
     select run.* from json_to_recordset(${keyRows(keys)}::text::json) as k (tenant_id text, run_id text)
     cross join lateral (
-      select ${runColumns(sql)}, p.vars, p.output
-      from runs r join run_payloads p on p.tenant_id = r.tenant_id and p.run_id = r.run_id
+      select ${columnsAndTables}
       where r.tenant_id = k.tenant_id and r.run_id = k.run_id
       limit 1
     ) as run`;

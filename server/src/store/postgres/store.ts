@@ -133,6 +133,7 @@ function createVerbs(connections: Connections): Omit<Store, "tokenKey" | "close"
     settleBatch,
 
     loadRuns: (keys) => call(() => runs.loadRuns(sql, keys)),
+    loadRunHeads: (keys) => call(() => runs.loadRunHeads(sql, keys)),
     listRuns: (request) => call(() => runs.listRuns(sql, request)),
     deleteRun: (key) => call(() => runs.deleteRun(sql, key)),
     wasDeleted: (key) => call(() => runs.wasDeleted(sql, key)),
