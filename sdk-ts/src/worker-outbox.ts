@@ -23,15 +23,28 @@ export type Outbox = {
   takeFrame(): WorkRequest | undefined;
 };
 
+/** Credit is given once that much of what the worker takes is free, or after a while: seldom a frame for each job. */
+const CREDIT_PART = 4;
+const CREDIT_DELAY_MS = 20;
 /** Tokens have up to 1,024 characters, and a frame 3 MiB. */
 const FRAME_TOKENS_MAX = 1_000;
 
-/** @param creditWanted how many more jobs the worker takes, given how many it is still owed */
-export function createOutbox(results: ResultStore, creditWanted: (credit: number) => number): Outbox {
+export type OutboxOptions = {
+  /** How many jobs the worker takes at once. */
+  concurrency: number;
+  /** How many more jobs the worker takes, given how many it is still owed. */
+  creditWanted: (credit: number) => number;
+  /** There is something to say that was held back. */
+  onDue: () => void;
+};
+
+export function createOutbox(results: ResultStore, { concurrency, creditWanted, onDue }: OutboxOptions): Outbox {
   const accepts = new Set<string>();
   const heartbeats = new Set<string>();
   let pingNumber: bigint | undefined;
   let credit = 0;
+  let creditTimer: NodeJS.Timeout | undefined;
+  let isCreditDue = false;
   let drain: "no" | "wanted" | "said" = "no";
   let goodbye: "no" | "wanted" | "said" = "no";
 
@@ -56,6 +69,16 @@ export function createOutbox(results: ResultStore, creditWanted: (credit: number
     }
     const jobs = drain === "no" ? creditWanted(credit) : 0;
     if (jobs <= 0) return undefined;
+    if (jobs < Math.floor(concurrency / CREDIT_PART) && !isCreditDue) {
+      creditTimer ??= setTimeout(() => {
+        isCreditDue = true;
+        onDue();
+      }, CREDIT_DELAY_MS);
+      return undefined;
+    }
+    clearTimeout(creditTimer);
+    creditTimer = undefined;
+    isCreditDue = false;
     credit += jobs;
     return { case: "credit", value: { jobs } };
   }

@@ -250,7 +250,13 @@ export class Worker {
   }
 
   private async serveConnection(address: string): Promise<StreamEnd> {
-    const outbox = createOutbox(this.results, (credit) => this.creditWanted(credit));
+    const outbox = createOutbox(this.results, {
+      concurrency: this.concurrency,
+      creditWanted: (credit) => this.creditWanted(credit),
+      onDue: () => {
+        if (this.outbox === outbox) this.stream?.wake();
+      },
+    });
     const hello = this.hello();
     // Said again, because a frame that was taken may not have arrived.
     for (const token of this.jobs.keys()) outbox.accept(token);

@@ -36,6 +36,27 @@ test("replies that nobody takes make no room for more, and are bounded", async (
   expect(await hasRoom(queue)).toBe(true);
 });
 
+test("offers pass acknowledgements, which gather into one frame", async () => {
+  const queue = createFrameQueue();
+  const offer: ServerFrame = { type: "offer", jobs: [] };
+  queue.push(ack("a"));
+  queue.push(offer);
+  queue.push(ack("b"));
+  const frames = queue.frames();
+  expect((await frames.next()).value).toEqual(offer);
+  expect((await frames.next()).value).toMatchObject({ acks: [{ token: "a" }, { token: "b" }] });
+});
+
+test("acknowledgements that have gathered are sent before the end", async () => {
+  const queue = createFrameQueue();
+  queue.push(ack("a"));
+  queue.end();
+  queue.push(ack("late"));
+  const frames = queue.frames();
+  expect(await frames.next()).toEqual({ done: false, value: ack("a") });
+  expect(await frames.next()).toEqual({ done: true, value: undefined });
+});
+
 test("the end of the stream lets go of who waits for room", async () => {
   const { queue } = await crowded();
   const room = queue.roomForReplies();

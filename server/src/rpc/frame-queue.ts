@@ -1,7 +1,8 @@
 /**
- * Frames on their way to a worker: those that lie next to each other and can be one are sent as one, up to a size. The engine offers
- * nothing more while it is full; most of the others answer what the worker sent, from which nothing more is read while they are many.
- * A reader that takes nothing is ended by the writing of the reply.
+ * Frames on their way to a worker: those that lie next to each other and can be one are sent as one, up to a size. Nobody waits for
+ * acknowledgements, so they gather for some milliseconds while others pass them. The engine offers nothing more while it is full;
+ * most of the others answer what the worker sent, from which nothing more is read while they are many. A reader that takes nothing
+ * is ended by the writing of the reply.
  */
 import type { ServerFrame } from "../engine/api.ts";
 
@@ -9,6 +10,9 @@ import type { ServerFrame } from "../engine/api.ts";
 const ENTRIES_MAX = 1_000;
 /** Characters of payloads in one frame of offers; a payload may have a million itself. */
 const OFFER_CHARS_MAX = 512 * 1024;
+
+/** How long acknowledgements gather. */
+const ACK_DELAY_MS = 10;
 
 /** Characters of payloads that may wait to be sent before nothing more is offered: some of the largest jobs. */
 const WAITING_CHARS_MAX = 4 * 1024 * 1024;
@@ -29,8 +33,12 @@ export type FrameQueue = {
   frames(): AsyncGenerator<ServerFrame>;
 };
 
+type Ack = Extract<ServerFrame, { type: "result_ack" }>["acks"][number];
+
 export function createFrameQueue(): FrameQueue {
   const queue: ServerFrame[] = [];
+  let acks: Ack[] = [];
+  let ackTimer: NodeJS.Timeout | undefined;
   let waitingChars = 0;
   let replyChars = 0;
   const roomCallbacks: (() => void)[] = [];
@@ -56,6 +64,17 @@ export function createFrameQueue(): FrameQueue {
     return frame;
   }
 
+  /** Lets the acknowledgements that have gathered into the queue. */
+  function queueAcks(): void {
+    clearTimeout(ackTimer);
+    ackTimer = undefined;
+    for (let start = 0; start < acks.length; start += ENTRIES_MAX) {
+      queue.push({ type: "result_ack", acks: acks.slice(start, start + ENTRIES_MAX) });
+    }
+    acks = [];
+    wake?.();
+  }
+
   function hasRoomForReplies(): boolean {
     return replyChars < REPLY_CHARS_MAX || ending !== undefined;
   }
@@ -67,9 +86,14 @@ export function createFrameQueue(): FrameQueue {
   return {
     push(frame) {
       if (ending !== undefined) return;
-      queue.push(frame);
       waitingChars += sizeOf(frame);
       replyChars += replySizeOf(frame);
+      if (frame.type === "result_ack") {
+        acks.push(...frame.acks);
+        ackTimer ??= setTimeout(queueAcks, ACK_DELAY_MS);
+        return;
+      }
+      queue.push(frame);
       wake?.();
     },
     isFull: () => waitingChars >= WAITING_CHARS_MAX,
@@ -77,6 +101,7 @@ export function createFrameQueue(): FrameQueue {
       hasRoomForReplies() ? Promise.resolve() : new Promise((resolve) => roomCallbacks.push(resolve)),
     end(error) {
       ending ??= { error };
+      queueAcks();
       tellRoom();
       wake?.();
     },
@@ -115,9 +140,6 @@ function replySizeOf(frame: ServerFrame): number {
 function join(frame: ServerFrame, next: ServerFrame): ServerFrame | undefined {
   if (frame.type === "offer" && next.type === "offer") {
     return fits(frame.jobs, next.jobs) ? { type: "offer", jobs: [...frame.jobs, ...next.jobs] } : undefined;
-  }
-  if (frame.type === "result_ack" && next.type === "result_ack") {
-    return fits(frame.acks, next.acks) ? { type: "result_ack", acks: [...frame.acks, ...next.acks] } : undefined;
   }
   return undefined;
 }
