@@ -84,13 +84,15 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
   async function* requests(): AsyncGenerator<WorkRequest> {
     yield create(WorkRequestSchema, { frame: { case: "hello", value: hello } });
     await welcome.promise;
+    let hasAccepted = false;
     while (!closing.signal.aborted && !outbox.isFinished) {
       const woken = new Promise<void>((resolve) => {
         wakeUp = resolve;
       });
-      // What this turn of the event loop brings goes into the same frames.
-      await new Promise((resolve) => setImmediate(resolve));
+      // What this turn of the event loop brings goes into the same frames; results of code that is done at once go with the accepts.
+      await new Promise((resolve) => (hasAccepted ? process.nextTick(resolve) : setImmediate(resolve)));
       const frame = outbox.takeFrame();
+      hasAccepted = frame?.frame.case === "accept";
       if (frame === undefined) await woken;
       else {
         yield frame;
