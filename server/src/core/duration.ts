@@ -135,7 +135,15 @@ function epochMsOf(instant: Instant): number {
   return Date.parse(instant.slice(0, 23) + "Z");
 }
 
+/** The last text that was made: of the many instants of a busy millisecond only the microseconds differ. */
+let lastMs = Number.NaN;
+let lastMsText = "";
+
 function instantFromParts(ms: number, micros: string): Instant {
-  if (!(ms >= MS_MIN && ms <= MS_MAX)) throw new InstantError("a time is in the years 0001 to 9999");
-  return (new Date(ms).toISOString().slice(0, 23) + micros + "Z") as Instant;
+  if (ms !== lastMs) {
+    if (!(ms >= MS_MIN && ms <= MS_MAX)) throw new InstantError("a time is in the years 0001 to 9999");
+    lastMsText = new Date(ms).toISOString().slice(0, 23);
+    lastMs = ms;
+  }
+  return `${lastMsText}${micros}Z` as Instant;
 }

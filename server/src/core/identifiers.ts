@@ -5,6 +5,12 @@ export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 const BASE32_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
 
+/** The two characters of each 10 bits. */
+const BASE32_PAIRS = Array.from(
+  { length: 1_024 },
+  (_, pair) => BASE32_ALPHABET[pair >>> 5]! + BASE32_ALPHABET[pair & 31]!,
+);
+
 /** Encodes bytes as lower-case RFC 4648 base32 without padding. */
 export function base32(bytes: Uint8Array): string {
   let text = "";
@@ -13,11 +19,15 @@ export function base32(bytes: Uint8Array): string {
   for (const byte of bytes) {
     buffer = (buffer << 8) | byte;
     bits += 8;
-    while (bits >= 5) {
-      bits -= 5;
-      text += BASE32_ALPHABET[(buffer >>> bits) & 31]!;
+    if (bits >= 10) {
+      bits -= 10;
+      text += BASE32_PAIRS[(buffer >>> bits) & 1_023]!;
     }
     buffer &= (1 << bits) - 1;
+  }
+  if (bits >= 5) {
+    bits -= 5;
+    text += BASE32_ALPHABET[(buffer >>> bits) & 31]!;
   }
   if (bits > 0) text += BASE32_ALPHABET[(buffer << (5 - bits)) & 31]!;
   return text;

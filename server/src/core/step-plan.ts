@@ -199,6 +199,9 @@ function renamedIfObject(value: Json): Json {
 }
 
 function renamed(object: JsonObject): JsonObject {
+  if (!Object.entries(object).some(([key, value]) => key.includes("_") || value === null || value === "")) {
+    return { ...object };
+  }
   const result: JsonObject = Object.create(null) as JsonObject;
   for (const [key, value] of Object.entries(object)) {
     const jsonName = key.replaceAll(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());

@@ -17,12 +17,17 @@ export type Clock = {
 export function createClock(wallMicros: () => number = machineMicros): Clock {
   let offsetMicros = 0;
   let last = 0;
+  /** `last` as an instant. */
+  let lastInstant: Instant | undefined;
   const nowMicros = () => wallMicros() + offsetMicros;
   return {
     nowMicros,
     next(after) {
-      last = Math.max(nowMicros(), last + 1, after === undefined ? 0 : epochMicrosOf(after) + 1);
-      return instantFromEpochMicros(last);
+      // Instants of the same length compare as they lie in time, and nearly all are this server's own.
+      const isBehind = after === undefined || (lastInstant !== undefined && after <= lastInstant);
+      last = Math.max(nowMicros(), last + 1, isBehind ? 0 : epochMicrosOf(after) + 1);
+      lastInstant = instantFromEpochMicros(last);
+      return lastInstant;
     },
     observe(databaseNow) {
       const micros = epochMicrosOf(databaseNow);

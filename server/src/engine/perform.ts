@@ -315,6 +315,12 @@ async function decideNow(
   if (stimulus === undefined) return undefined;
   const told: { lookup?: EventLookup; handler?: HandlerOutcome } = {};
   const handled: HandlerRun[] = [];
+  // The same run advancing asks for the same handler: what came of it is told before it is asked for again.
+  const finished = at.stored && stimulus.type === "advance" ? context.workers.finishedHandler(at.stored) : undefined;
+  if (finished !== undefined) {
+    told.handler = finished.outcome!;
+    handled.push(finished);
+  }
   for (let questions = 0; questions < QUESTIONS_MAX; questions++) {
     // Again at the same time as before: what was looked up may depend on it.
     const decision = decide(run, { ...stimulus, ...told }, workflow);

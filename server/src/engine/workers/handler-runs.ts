@@ -29,6 +29,8 @@ export type HandlerRun = {
 export type HandlerRuns = {
   /** The handler's run for a decision; begun unless it is under way. */
   begin(request: HandlerRequest, run?: StoredRun): HandlerRun;
+  /** The handler that was asked for with just this run, if there is an outcome. */
+  finishedFor(run: StoredRun): HandlerRun | undefined;
   /** The run as it was when its handler was asked for. */
   rememberedRun(key: RunKey): StoredRun | undefined;
   forgetRun(key: RunKey): void;
@@ -47,6 +49,8 @@ export type HandlerRuns = {
 
 type Entry = { handlerRun: HandlerRun; resolve: () => void };
 
+const NO_ENTRIES: ReadonlyMap<string, Entry> = new Map();
+
 export function createHandlerRuns(options: {
   /** Looks for a worker. */
   onBegin: (handlerRun: HandlerRun) => void;
@@ -58,7 +62,7 @@ export function createHandlerRuns(options: {
   const byRun = new Map<string, Map<string, Entry>>();
 
   function entriesOf(key: RunKey): ReadonlyMap<string, Entry> {
-    return byRun.get(runKeyText(key)) ?? new Map<string, Entry>();
+    return byRun.get(runKeyText(key)) ?? NO_ENTRIES;
   }
 
   function entryOf(handlerRun: HandlerRun): Entry | undefined {
@@ -95,6 +99,12 @@ export function createHandlerRuns(options: {
       byRun.set(text, entries.set(request.idempotencyKey, { handlerRun, resolve }));
       options.onBegin(handlerRun);
       return handlerRun;
+    },
+    finishedFor(run) {
+      for (const { handlerRun } of entriesOf(run.state).values()) {
+        if (handlerRun.run === run && handlerRun.outcome !== undefined) return handlerRun;
+      }
+      return undefined;
     },
     rememberedRun(key) {
       for (const { handlerRun } of entriesOf(key).values()) if (handlerRun.run !== undefined) return handlerRun.run;

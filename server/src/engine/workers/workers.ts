@@ -38,6 +38,8 @@ export type Workers = {
   runHandler(request: HandlerRequest, run?: StoredRun): HandlerRun;
   /** The run as it was when its handler was asked for, if one is under way. */
   rememberedRun(key: RunKey): StoredRun | undefined;
+  /** The handler that was asked for with just this run, if there is an outcome. */
+  finishedHandler(run: StoredRun): HandlerRun | undefined;
   forgetRun(key: RunKey): void;
   /** Handlers of a run for steps behind `afterSeq` are of no use: the steps before them were not committed, or not here. */
   abandonHandlers(key: RunKey, afterSeq: number): void;
@@ -184,6 +186,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     reserve: dispatcher.reserve,
     runHandler: handlerRuns.begin,
     rememberedRun: handlerRuns.rememberedRun,
+    finishedHandler: handlerRuns.finishedFor,
     forgetRun: handlerRuns.forgetRun,
     abandonHandlers: handlerRuns.abandon,
     handlerTaken: handlerRuns.taken,
