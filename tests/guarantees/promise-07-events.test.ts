@@ -149,7 +149,9 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       await a.engine.registerWorkflow(caller, definition);
       const run = await a.engine.startRun(caller, request(definition));
       const event = eventFor(run.state, scope, key);
-      const looking = b.hold("listListeners", "before", ({ channel }) => channel.tenantId === caller.tenantId);
+      const looking = b.hold("readWoken", "before", (channels) =>
+        channels.some(({ tenantId }) => tenantId === caller.tenantId),
+      );
       const emitted = b.engine.emitEvent(caller, event);
       await looking.reached;
       await answer(a, caller, run, "go on");

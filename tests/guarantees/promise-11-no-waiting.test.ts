@@ -109,7 +109,7 @@ describe("promise 11, no waiting, on postgres", () => {
     const channel = { tenantId: caller.tenantId, scope: "global", scopeId: "" } as const;
     await lock.release();
     // A pass that missed someone is not noted; the next one looks at the same event again.
-    expect(await a.store.readWoken(channel)).toEqual({ lastNumber: 1, wokenNumber: 0 });
+    expect(await a.store.readWoken([channel])).toMatchObject([{ lastNumber: 1, wokenNumber: 0 }]);
     await a.engine.emitEvent(caller, emitRequest("other"));
     expect((await untilEnded(a, caller, run.state.runId)).state.status).toBe("completed");
   });

@@ -27,6 +27,7 @@ function watchingContext(server: TestServer) {
     workers: { blockedReason: () => undefined },
     isStopping: () => false,
     loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.loadRuns([key]))[0],
+    loadRunHead: async (key: { tenantId: string; runId: string }) => (await server.store.loadRunHeads([key]))[0],
   } as unknown as EngineContext;
   return { hub, context };
 }

@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Channel, EventLookup, EventQuery } from "../core/event.ts";
 import type { Instant } from "../core/duration.ts";
-import type { Mail, RunKey, Store, StoredRun } from "../store/contract.ts";
+import type { ChannelProgress, Mail, RunKey, Store, StoredRun } from "../store/contract.ts";
 import type { RunView } from "./api.ts";
 import type { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";
@@ -75,6 +75,7 @@ export type EngineContext = {
   readonly loadMail: (key: RunKey) => Promise<Mail[]>;
   readonly lookUpEvent: (query: EventQuery) => Promise<EventLookup>;
   readonly readChannel: (channel: Channel) => Promise<number>;
+  readonly readWoken: (channel: Channel) => Promise<ChannelProgress>;
   /** The lane that a run belongs to. @throws {DomainError} SHUTTING_DOWN, DATABASE_UNAVAILABLE while there is none */
   laneOf(key: RunKey): Lane;
   /** Whether a lane is one of this server's that are open. */

@@ -125,6 +125,7 @@ export function createEngine(options: {
     }),
     lookUpEvent: createBatcher((queries: readonly EventQuery[]) => store.lookUpEvents(queries)),
     readChannel: createBatcher((channels: readonly Channel[]) => store.readChannels(channels)),
+    readWoken: createBatcher((channels: readonly Channel[]) => store.readWoken(channels)),
     laneOf: (key) => {
       if (isStopping)
         throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });

@@ -30,8 +30,8 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
   async function pass(channel: Channel): Promise<Map<string, number>> {
     const takers = new Map<string, number>();
     const key = channelKey(channel);
-    const { lastNumber, wokenNumber } = await context.store.readWoken(channel);
-    let after = Math.max(wokenNumber, finished.get(key)?.number ?? 0);
+    const { lastNumber, wokenNumber, isHeard } = await context.readWoken(channel);
+    let after = isHeard ? Math.max(wokenNumber, finished.get(key)?.number ?? 0) : lastNumber;
     let isComplete = true;
     while (after < lastNumber && !isStopped) {
       const events = await context.store.listEvents(channel, after, EVENTS_MAX);

@@ -372,6 +372,15 @@ export class BatchRejectedError extends Error {}
  *  another in a deadlock. Again, or in parts, it may succeed. */
 export class BatchContendedError extends Error {}
 
+/** How far a channel's listeners have been woken. */
+export type ChannelProgress = {
+  /** The last event's number, 0 where nothing was emitted. */
+  lastNumber: number;
+  wokenNumber: number;
+  /** Whether there are open waits for events of the channel. A wait that opens later has looked at all events up to then. */
+  isHeard: boolean;
+};
+
 export interface Store {
   /** A random value of 32 bytes that all servers on this database share; signs cursors and page tokens. */
   readonly tokenKey: Uint8Array;
@@ -459,8 +468,8 @@ export interface Store {
   }): Promise<Listener[]>;
   /** Notes that the listeners of all events up to `number` have been woken. */
   markWoken(channels: readonly { channel: Channel; number: number }[]): Promise<void>;
-  /** How far the listeners of a channel have been woken. */
-  readWoken(channel: Channel): Promise<{ lastNumber: number; wokenNumber: number }>;
+  /** How far the listeners of each channel have been woken. */
+  readWoken(channels: readonly Channel[]): Promise<ChannelProgress[]>;
 
   // Jobs. Transitions make, settle and cancel them; here is who may do them. None of these touches a run.
 

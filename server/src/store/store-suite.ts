@@ -18,6 +18,7 @@ import type { Call } from "../core/step-record.ts";
 import type { Wait } from "../core/wait.ts";
 import { BatchRejectedError, LaneFencedError } from "./contract.ts";
 import type {
+  ChannelProgress,
   FeedEntry,
   JobHead,
   JobKey,
@@ -91,6 +92,12 @@ async function load(store: Store, key: RunKey): Promise<StoredRun> {
   const [run] = await store.loadRuns([key]);
   assert(run !== undefined, `run ${key.runId} is stored`);
   return run;
+}
+
+async function progressOf(store: Store, channel: Channel): Promise<ChannelProgress> {
+  const [progress] = await store.readWoken([channel]);
+  assert(progress !== undefined, "every channel has an answer");
+  return progress;
 }
 
 const keyIn = (tenantId: string, idempotencyKey: string): JobKey => ({ tenantId, idempotencyKey });
@@ -1232,18 +1239,40 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
       it("remembers how far listeners were woken, never backwards", async () => {
         const { store, other, writer } = bench;
         const channel = globalOf(bench.tenant());
-        expect(await store.readWoken(channel)).toEqual({ lastNumber: 0, wokenNumber: 0 });
+        expect(await progressOf(store, channel)).toEqual({ lastNumber: 0, wokenNumber: 0, isHeard: false });
         const drafts = ["a", "b"].map((name) => eventOf(channel, { name }));
         const outcomes = await writer.deliver(...drafts.map(eventDelivery));
         const [first = 0, last = 0] = outcomes.map((outcome) => (outcome.type === "committed" ? outcome.number : 0));
-        expect((await store.readWoken(channel)).lastNumber).toBe(last);
-        expect((await store.readWoken(channel)).wokenNumber).toBeLessThan(first);
+        expect((await progressOf(store, channel)).lastNumber).toBe(last);
+        expect((await progressOf(store, channel)).wokenNumber).toBeLessThan(first);
         await store.markWoken([{ channel, number: first }]);
-        expect(await other.readWoken(channel)).toEqual({ lastNumber: last, wokenNumber: first });
+        expect(await progressOf(other, channel)).toEqual({ lastNumber: last, wokenNumber: first, isHeard: false });
         await other.markWoken([{ channel, number: last }]);
         await store.markWoken([{ channel, number: first }]);
         await store.markWoken([]);
-        expect(await store.readWoken(channel)).toEqual({ lastNumber: last, wokenNumber: last });
+        expect(await progressOf(store, channel)).toEqual({ lastNumber: last, wokenNumber: last, isHeard: false });
+      });
+
+      it("knows which channels are listened to", async () => {
+        const { store, writer } = bench;
+        const tenantId = bench.tenant();
+        const heard = globalOf(tenantId);
+        const own: Channel = { tenantId, scope: "run", scopeId: "run-1" };
+        const wait: Parameters<typeof waitOf>[1] = {
+          reason: "event",
+          names: ["go"],
+          scope: "global",
+          scope_id: heard.scopeId,
+        };
+        const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+        await writer.deliver(...[heard, own, heard].map((channel) => eventDelivery(eventOf(channel, { name: "go" }))));
+        const isHeard = async () => (await store.readWoken([own, heard, own])).map((progress) => progress.isHeard);
+        expect(await isHeard()).toEqual([false, false, false]);
+        const waiting = await writer.put(waitOf(run, wait));
+        expect(await isHeard()).toEqual([false, true, false]);
+        await writer.put(answerOf(waiting));
+        expect(await isHeard()).toEqual([false, false, false]);
+        expect(await store.readWoken([])).toEqual([]);
       });
     });
 

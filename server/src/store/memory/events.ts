@@ -10,7 +10,7 @@ import {
   queryMatches,
 } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
-import type { Listener } from "../contract.ts";
+import type { ChannelProgress, Listener } from "../contract.ts";
 import { type ChannelRow, type EventRow, type MemoryDatabase, readStored, rowKey, type WaitRow } from "./database.ts";
 
 function channelRow(database: MemoryDatabase, channel: Channel): ChannelRow {
@@ -113,7 +113,10 @@ export function markWoken(database: MemoryDatabase, marks: readonly { channel: C
   }
 }
 
-export function readWoken(database: MemoryDatabase, channel: Channel): { lastNumber: number; wokenNumber: number } {
-  const row = database.channels.get(channelKey(channel));
-  return { lastNumber: row?.lastNumber ?? 0, wokenNumber: row?.wokenNumber ?? 0 };
+export function readWoken(database: MemoryDatabase, channels: readonly Channel[]): ChannelProgress[] {
+  return channels.map((channel) => {
+    const row = database.channels.get(channelKey(channel));
+    const isHeard = database.openWaits.values().some((wait) => listensTo(wait, channel));
+    return { lastNumber: row?.lastNumber ?? 0, wokenNumber: row?.wokenNumber ?? 0, isHeard };
+  });
 }

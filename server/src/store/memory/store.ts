@@ -107,7 +107,7 @@ export async function createMemoryStore(database: MemoryDatabase): Promise<Store
     listEvents: (channel, after, limit) => perform("listEvents", () => listEvents(database, channel, after, limit)),
     listListeners: (request) => perform("listListeners", () => listListeners(database, request)),
     markWoken: (marks) => perform("markWoken", () => markWoken(database, marks)),
-    readWoken: (channel) => perform("readWoken", () => readWoken(database, channel)),
+    readWoken: (channels) => perform("readWoken", () => readWoken(database, channels)),
 
     claimJobs: (serverId, requests) => perform("claimJobs", () => jobs.claimJobs(database, serverId, requests)),
     releaseJobs: (leases, lossesMax, serverId) =>

@@ -1,10 +1,9 @@
 /** Channels, their events, and the waits that listen to them. Events are emitted by commit.ts alone. */
 import { parseOwnJson } from "../../core/json.ts";
-import assert from "node:assert/strict";
 import type { Instant } from "../../core/duration.ts";
 import { channelKey, queryMatches } from "../../core/event.ts";
 import type { Channel, ChannelEvent, EventLookup, EventQuery } from "../../core/event.ts";
-import type { Listener } from "../contract.ts";
+import type { ChannelProgress, Listener } from "../contract.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
 
 /** How many numbers of a channel one statement looks at for one query: a busy channel must not hold a connection for long. */
@@ -261,10 +260,39 @@ export async function markWoken(sql: Sql, marks: readonly { channel: Channel; nu
     where c.tenant_id = l.tenant_id and c.scope = l.scope and c.scope_id = l.scope_id`;
 }
 
-export async function readWoken(sql: Sql, channel: Channel): Promise<{ lastNumber: number; wokenNumber: number }> {
-  const rows = await sql<{ last_number: number; woken_number: number }[]>`
-    select last_number, woken_number from channels
-    where tenant_id = ${channel.tenantId} and scope = ${channel.scope} and scope_id = ${channel.scopeId}`;
-  assert(rows.length <= 1);
-  return { lastNumber: rows[0]?.last_number ?? 0, wokenNumber: rows[0]?.woken_number ?? 0 };
+type ProgressRow = {
+  tenant_id: string;
+  scope: Channel["scope"];
+  scope_id: string;
+  last_number: number;
+  woken_number: number;
+  is_heard: boolean;
+};
+
+export async function readWoken(sql: Sql, channels: readonly Channel[]): Promise<ChannelProgress[]> {
+  if (channels.length === 0) return [];
+  const rows = await sql<ProgressRow[]>`
+    select c.*, heard.tenant_id is not null as is_heard
+    from json_to_recordset(${channelRows(channels)}::text::json) as k (tenant_id text, scope text, scope_id text)
+    cross join lateral (
+      select tenant_id, scope, scope_id, last_number, woken_number from channels
+      where tenant_id = k.tenant_id and scope = k.scope and scope_id = k.scope_id
+      limit 1
+    ) as c
+    left join lateral (
+      select tenant_id from waits
+      where tenant_id = k.tenant_id and scope = k.scope and scope_id = k.scope_id
+        and close_time is null and reason = 'event'
+      limit 1
+    ) as heard on true`;
+  const found = new Map(
+    rows.map((row) => {
+      const channel: Channel = { tenantId: row.tenant_id, scope: row.scope, scopeId: row.scope_id };
+      return [
+        channelKey(channel),
+        { lastNumber: row.last_number, wokenNumber: row.woken_number, isHeard: row.is_heard },
+      ];
+    }),
+  );
+  return channels.map((channel) => found.get(channelKey(channel)) ?? { lastNumber: 0, wokenNumber: 0, isHeard: false });
 }

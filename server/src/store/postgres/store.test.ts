@@ -248,7 +248,7 @@ describe("the store on Postgres", () => {
     await expect(mark).rejects.toBeInstanceOf(StoreUnavailableError);
     await holder.release();
     await store.markWoken([{ channel, number: 1 }]);
-    expect(await store.readWoken(channel)).toEqual({ lastNumber: 1, wokenNumber: 1 });
+    expect(await store.readWoken([channel])).toEqual([{ lastNumber: 1, wokenNumber: 1, isHeard: false }]);
   });
 
   it("refuses a wait whose channel moved while the commit waited for it", async () => {

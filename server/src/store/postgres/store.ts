@@ -150,7 +150,7 @@ function createVerbs(connections: Connections): Omit<Store, "tokenKey" | "close"
     listEvents: (channel, after, limit) => call(() => events.listEvents(sql, channel, after, limit)),
     listListeners: (request) => call(() => events.listListeners(sql, request)),
     markWoken: (marks) => call(() => events.markWoken(sql, marks)),
-    readWoken: (channel) => call(() => events.readWoken(sql, channel)),
+    readWoken: (channels) => call(() => events.readWoken(sql, channels)),
 
     claimJobs: (serverId, requests) => call(() => jobs.claimJobs(sql, serverId, requests)),
     releaseJobs: (leases, lossesMax, serverId) => call(() => jobs.releaseJobs(sql, leases, lossesMax, serverId)),
