@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "./json.ts";
+import { emptyObject, type Json, type JsonObject } from "./json.ts";
 
 /** One change of a JSON value. `path` is a JSON Pointer (RFC 6901).
  *
@@ -155,7 +155,7 @@ function change(
     list[index] = change(value[index], segments, at + 1, path, own, replace);
     return list;
   }
-  if (value === undefined) value = owned(Object.create(null) as JsonObject, own);
+  if (value === undefined) value = owned(emptyObject(), own);
   if (value === null || typeof value !== "object")
     throw new PatchError(path, `the way leads through a scalar at ${segment}`);
   const old = Object.hasOwn(value, segment) ? value[segment] : undefined;
@@ -206,7 +206,7 @@ function elementIndex(list: readonly Json[], segment: string, path: string): num
 function writable<T extends Json[] | JsonObject>(container: T, own: Set<Json>): T {
   if (own.has(container)) return container;
   if (Array.isArray(container)) return owned(container.slice() as T, own);
-  return owned(Object.assign(Object.create(null), container) as T, own);
+  return owned(Object.assign(emptyObject(), container) as T, own);
 }
 
 function owned<T extends Json>(container: T, own: Set<Json>): T {

@@ -1,7 +1,7 @@
 /** What a handler returns, read strictly: the proto JSON of `StepPlan`, none of whose strings is evaluated. */
 import type { FieldProblem } from "./errors.ts";
 import { compileSchema } from "./json-schema.ts";
-import type { Json, JsonObject } from "./json.ts";
+import { emptyObject, type Json, type JsonObject } from "./json.ts";
 import { fieldPath, parsePointer, PatchError, type PatchOp, pointerFromDotted } from "./pointer.ts";
 import type { StepSequel } from "./step-record.ts";
 import { compilePlannedEffect, type EffectKind } from "./workflow.ts";
@@ -202,7 +202,7 @@ function renamed(object: JsonObject): JsonObject {
   if (!Object.entries(object).some(([key, value]) => key.includes("_") || value === null || value === "")) {
     return { ...object };
   }
-  const result: JsonObject = Object.create(null) as JsonObject;
+  const result: JsonObject = emptyObject();
   for (const [key, value] of Object.entries(object)) {
     const jsonName = key.replaceAll(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());
     // A member that is there under both of its names is not known under the second one.

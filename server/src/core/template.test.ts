@@ -97,7 +97,7 @@ describe("compileTemplateValue", () => {
     const value = compile({ a: ["${vars.n}", { b: "x ${vars.name}", c: 1 }], "${vars.n}": "$${y}", d: null });
     expect(value.isConstant).toBe(false);
     expect(value.evaluate(names)).toEqual({ a: [2, { b: "x Ann", c: 1 }], "${vars.n}": "${y}", d: null });
-    expect(Object.getPrototypeOf(value.evaluate(names))).toBeNull();
+    expect("toString" in value.evaluate(names)).toBe(false);
   });
 
   test("a null result is a value", () => expect(compile(["${vars.map.a}", 1]).evaluate(names)).toEqual([null, 1]));

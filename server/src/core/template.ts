@@ -9,7 +9,7 @@ import {
   ExpressionError,
   type ExpressionNames,
 } from "./expression.ts";
-import { assertJson, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json.ts";
+import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json.ts";
 
 /** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */
 const TEMPLATE_EXPRESSIONS_MAX = 64;
@@ -139,7 +139,7 @@ function compileValue(value: Json, place: Place): Compiled {
   }
   const members = Object.keys(value).map((key) => [key, compileValue(value[key]!, at(key))] as const);
   const build = (valueOfMember: (member: Compiled) => Json): JsonObject => {
-    const object = Object.create(null) as JsonObject;
+    const object = emptyObject();
     for (const [key, member] of members) object[key] = valueOfMember(member);
     return object;
   };

@@ -1,7 +1,7 @@
 /** google.protobuf.Struct and Value to and from core's Json. The runtime keeps a Struct field as a plain object, a Value as a message. */
 import type { JsonObject as StructObject } from "@bufbuild/protobuf";
 import { NullValue, type Value } from "@bufbuild/protobuf/wkt";
-import type { Json, JsonObject } from "../core/json.ts";
+import { emptyObject, type Json, type JsonObject } from "../core/json.ts";
 
 /** A copy whose objects have no prototype, as everywhere below rpc; `-0` becomes 0. */
 export function jsonFromPlain(value: unknown): Json {
@@ -13,7 +13,7 @@ export function jsonFromPlain(value: unknown): Json {
 
 /** A copy of a Struct field; the empty object if there is none. */
 export function jsonObjectFromStruct(struct: StructObject | undefined): JsonObject {
-  const object = Object.create(null) as JsonObject;
+  const object = emptyObject();
   for (const key of Object.keys(struct ?? {})) object[key] = jsonFromPlain(struct?.[key]);
   return object;
 }
@@ -23,7 +23,7 @@ export function jsonFromValue(value: Value | undefined): Json {
   const kind = value?.kind;
   switch (kind?.case) {
     case "structValue": {
-      const object = Object.create(null) as JsonObject;
+      const object = emptyObject();
       for (const key of Object.keys(kind.value.fields)) object[key] = jsonFromValue(kind.value.fields[key]);
       return object;
     }

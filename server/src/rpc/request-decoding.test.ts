@@ -381,7 +381,7 @@ describe("accepted", () => {
     const request = engine.calls[0]?.args[0] as { vars: object; version: number };
     expect(request.version).toBe(3);
     expect(request.vars).toEqual({ ...vars, minus: 0 });
-    expect(Object.getPrototypeOf(request.vars)).toBe(null);
+    expect("toString" in request.vars).toBe(false);
   });
 
   test.each([...BINARY_PROTOCOLS])("binary at its bounds over %s", async (protocol) => {
@@ -390,7 +390,7 @@ describe("accepted", () => {
     expect(reply).toMatchObject({ code: 0 });
     const request = engine.calls[0]?.args[0] as { vars: { deep: object } };
     expect(request.vars).toEqual({ ...vars, minus: 0 });
-    expect(Object.getPrototypeOf(request.vars.deep)).toBe(null);
+    expect("toString" in request.vars.deep).toBe(false);
   });
 
   test.each(["grpc", "grpc-web-json", "connect"] as const)("gzip over %s", async (protocol) => {
