@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { ExpressionError } from "./expression.ts";
-import { type Json, parseJson } from "./json.ts";
+import { type Json, type JsonObject, parseJson } from "./json.ts";
 import { compileTemplate, compileTemplateValue, evaluateTemplate } from "./template.ts";
 
 const options = { variables: ["vars", "result"] };
@@ -97,7 +97,7 @@ describe("compileTemplateValue", () => {
     const value = compile({ a: ["${vars.n}", { b: "x ${vars.name}", c: 1 }], "${vars.n}": "$${y}", d: null });
     expect(value.isConstant).toBe(false);
     expect(value.evaluate(names)).toEqual({ a: [2, { b: "x Ann", c: 1 }], "${vars.n}": "${y}", d: null });
-    expect("toString" in value.evaluate(names)).toBe(false);
+    expect("toString" in (value.evaluate(names) as JsonObject)).toBe(false);
   });
 
   test("a null result is a value", () => expect(compile(["${vars.map.a}", 1]).evaluate(names)).toEqual([null, 1]));
