@@ -50,6 +50,17 @@ export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
   return members;
 }
 
+/** The JSON text of vars, put together of what is remembered. */
+export function varsText(vars: Json): string {
+  const large = largeMembersOf(vars);
+  if (large.size === 0 || !isObject(vars)) return JSON.stringify(vars);
+  let text = "";
+  for (const name of Object.keys(vars)) {
+    text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${large.get(name)?.text ?? JSON.stringify(vars[name])}`;
+  }
+  return `${text}}`;
+}
+
 function isObject(value: Json): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
