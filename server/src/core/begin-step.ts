@@ -5,7 +5,7 @@ import { idempotencyKey, waitIdOf } from "./identifiers.ts";
 import { plainText } from "./json.ts";
 import type { Names } from "./names.ts";
 import { applyPatch } from "./pointer.ts";
-import { assertFits, type StepOutcome } from "./settle-step.ts";
+import { assertVarsFit, type StepOutcome } from "./settle-step.ts";
 import type { RecordBody } from "./step-record.ts";
 import type { TemplateValue } from "./template.ts";
 import type { Wait } from "./wait.ts";
@@ -63,7 +63,8 @@ export function planBody(
   { patch, given, requestId }: PlanFacts,
 ): Pick<RecordBody, "patch" | "sequel" | "request_id"> {
   if (patch !== undefined && patch.length > 0) {
-    assertFits("vars", applyPatch(draft.run.vars, patch, given === undefined ? {} : { given: given.value }));
+    const sources = given === undefined ? {} : { given: given.value };
+    assertVarsFit(applyPatch(draft.run.vars, patch, sources), draft.run.vars);
   }
   return {
     ...(patch === undefined || patch.length === 0 ? {} : { patch }),

@@ -3,6 +3,8 @@ import { apply } from "./apply.ts";
 import type { Channel, EventDraft, EventQuery } from "./event.ts";
 import type { Instant } from "./duration.ts";
 import type { Json } from "./json.ts";
+import { largeMembersOf } from "./large-members.ts";
+import type { Names } from "./names.ts";
 import type { RunState } from "./run.ts";
 import type { Call, RecordBody, RecordKind, StepRecordDraft } from "./step-record.ts";
 
@@ -54,7 +56,10 @@ export type LookUpNeeded = { lookUp: EventQuery };
 /** The decision needs a step plan: have a worker run the handler of the run's node and decide again with what came of it. */
 export type HandlerNeeded = { runHandler: HandlerRequest };
 
-/** What a handler is run for. `payload` holds the names that expressions see. */
+/** The names that expressions see, as a handler is given them. */
+export type HandlerPayload = Omit<Names, "result">;
+
+/** What a handler is run for. */
 export type HandlerRequest = {
   tenantId: string;
   runId: string;
@@ -65,7 +70,7 @@ export type HandlerRequest = {
   /** The seq that the record of the handler's step gets. */
   seq: number;
   idempotencyKey: string;
-  payload: Json;
+  payload: HandlerPayload;
   timeoutMs: number;
   heartbeatTimeoutMs?: number;
   fairnessKey: string;
@@ -113,7 +118,10 @@ export class DecisionBuilder {
       body,
       ...(facts.given === undefined ? {} : { given: facts.given.text }),
     };
+    const { vars } = this.run;
     this.run = apply(this.run, draft, facts.given?.value);
+    // Here both are at hand: what is known of large texts that stay the same is taken over for all that follows.
+    if (this.run.vars !== vars) largeMembersOf(this.run.vars, vars);
     this.records.push(draft);
   }
 

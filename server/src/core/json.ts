@@ -341,8 +341,16 @@ export function assertListFits(sizes: readonly JsonSize[]): void {
   if (wireBytes > JSON_BYTES_MAX * WIRE_FACTOR_MAX) throw tooLarge(JSON_BYTES_MAX * WIRE_FACTOR_MAX, "in protobuf");
 }
 
-/** Checks a value as `assertJson` does, and gives its size. @throws {DomainError} as assertJson */
-export function measureJson(value: unknown, bounds: JsonBounds = {}): JsonSize {
+/**
+ * Checks a value as `assertJson` does, and gives its size.
+ * @param measured sizes of members of `value`, if it is an object, that were checked under the same bounds, one level less deep
+ * @throws {DomainError} as assertJson
+ */
+export function measureJson(
+  value: unknown,
+  bounds: JsonBounds = {},
+  measured?: (name: string) => JsonSize | undefined,
+): JsonSize {
   const depthMax = bounds.depthMax ?? JSON_DEPTH_MAX;
   const bytesMax = bounds.bytesMax ?? JSON_BYTES_MAX;
   const path: (string | number)[] = [];
@@ -412,7 +420,9 @@ export function measureJson(value: unknown, bounds: JsonBounds = {}): JsonSize {
       checkString(key, depth);
       count(i > 0 ? 2 : 1);
       path[depth] = key;
-      check((item as Record<string, unknown>)[key], depth + 1);
+      const size = depth === 0 ? measured?.(key) : undefined;
+      if (size === undefined) check((item as Record<string, unknown>)[key], depth + 1);
+      else count(size.bytes, size.wireBytes);
     }
   };
   check(value, 0);

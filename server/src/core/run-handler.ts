@@ -1,13 +1,14 @@
 /** A handler's step: what its worker is given, and what its step plan makes of the run. */
 import { effectKey, planBody, type PlanFacts } from "./begin-step.ts";
 import { type CallFailure, failureOf, mayRetry } from "./call-failure.ts";
-import type { DecisionBuilder, HandlerRequest } from "./decision.ts";
+import type { DecisionBuilder, HandlerPayload, HandlerRequest } from "./decision.ts";
 import { addMs } from "./duration.ts";
 import { backoffMs, jobTimesOf } from "./effect-policy.ts";
 import type { EventLookup, EventQuery } from "./event.ts";
 import { executeEffect } from "./execute-effect.ts";
 import { NodeFailure } from "./failure.ts";
 import { canonicalJson, type Json } from "./json.ts";
+import { varsText } from "./large-members.ts";
 import type { Names } from "./names.ts";
 import { completeStep, failStep } from "./settle-step.ts";
 import { startHandlerCall } from "./start-calls.ts";
@@ -47,8 +48,13 @@ export function handlerRequest(
 }
 
 /** The names that a handler is given. */
-export function handlerPayload({ vars, run, error, now }: Names): Json {
+export function handlerPayload({ vars, run, error, now }: Names): HandlerPayload {
   return { vars, run, error, now };
+}
+
+/** The JSON text of what a handler is given. What is large in its vars is not written anew for every handler. */
+export function handlerPayloadText({ vars, ...others }: HandlerPayload): string {
+  return `{"vars":${varsText(vars)},${JSON.stringify(others).slice(1)}`;
 }
 
 function handlerTimes(node: WorkflowNode, names: Names): { timeoutMs: number; heartbeatTimeoutMs?: number } {

@@ -4,7 +4,8 @@ import type { EventCursor } from "./event.ts";
 import { evaluate, ExpressionError } from "./expression.ts";
 import { type Failure, NodeFailure } from "./failure.ts";
 import { DomainError } from "./errors.ts";
-import { assertJson, type Json, JSON_DEPTH_MAX } from "./json.ts";
+import { assertJson, type Json, JSON_DEPTH_MAX, measureJson } from "./json.ts";
+import { largeMembersOf } from "./large-members.ts";
 import { callResults } from "./apply.ts";
 import { applyPatch, PatchError, type PatchOp } from "./pointer.ts";
 import { namesOf } from "./names.ts";
@@ -79,7 +80,7 @@ export function completeStep(
   const written = orFail(() => {
     if (patch.length === 0) return draft.run.vars;
     const vars = applyPatch(draft.run.vars, patch, { result, ...(given === undefined ? {} : { given }) });
-    assertFits("vars", vars);
+    assertVarsFit(vars, draft.run.vars);
     return vars;
   });
   if ("failure" in written) {
@@ -144,10 +145,22 @@ function chooseEdge(draft: DecisionBuilder, node: WorkflowNode, after: { vars: J
 }
 
 /** Vars are bounded like every payload, in bytes and in depth: they are stored, and shown to clients, whole.
- *  Counting stops at the bound, so a list of large parts is never put together only to be refused. */
+ *  @param before the vars before the change: what of them is large and the same is not measured again
+ *  @throws {NodeFailure} */
+export function assertVarsFit(vars: Json, before: Json): void {
+  const large = largeMembersOf(vars, before);
+  fitOrFail("vars", () => measureJson(vars, {}, (name) => large.get(name)?.size));
+}
+
+/** Bounds a value like a payload. Counting stops at the bound, so a list of large parts is never put together only to be refused.
+ *  @throws {NodeFailure} */
 export function assertFits(what: string, value: Json, depthMax = JSON_DEPTH_MAX): void {
+  fitOrFail(what, () => assertJson(value, { depthMax }));
+}
+
+function fitOrFail(what: string, measure: () => void): void {
   try {
-    assertJson(value, { depthMax });
+    measure();
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     throw new NodeFailure("EVALUATION_FAILED", `The ${what} would have ${error.message}.`);

@@ -11,10 +11,9 @@ import type {
   Transition,
   WaitClosing,
 } from "../store/contract.ts";
+import { formatAfter } from "../store/run-format.ts";
+import { varsWriteOf } from "../store/vars-write.ts";
 import { sealRecords } from "./seal.ts";
-
-/** The rules that this release's rows follow: 2 knows calls that come back, and handlers. */
-export const RUN_FORMAT = 2;
 
 export type Plan = {
   after: RunState;
@@ -44,6 +43,7 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
   const { after, commands } = plan;
   const { sealed, headHash } = sealRecords(plan.records, facts.headHash);
   const varsChanged = before === undefined || before.state.vars !== after.vars;
+  const vars = varsChanged ? varsWriteOf(before, after.vars) : undefined;
   const wakeTime = wakeTimeOf(after);
   const openWait = openedWait(before?.state, plan);
   const closeWait = closedWait(before?.state, plan);
@@ -55,14 +55,14 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
     headHash,
     requestDigest: facts.requestDigest,
     ...(isActive(after) ? { ownerLane: laneId } : {}),
-    format: RUN_FORMAT,
+    format: formatAfter(before, vars),
   };
   const transition: Transition = {
     tenantId: after.tenantId,
     runId: after.runId,
     expectedSeq: before?.state.seq ?? 0,
     after: stored,
-    varsChanged,
+    ...(vars === undefined ? {} : { vars }),
     outputChanged: after.output !== undefined,
     ...(wakeTime === undefined ? {} : { wakeTime }),
     records: sealed,
@@ -109,11 +109,12 @@ const BYTES_BESIDE = 1_000;
 
 /** About the bytes that a transition takes in its batch: every text that is sent. */
 function bytesOf(transition: Transition): number {
-  const { state } = transition.after;
+  const { vars, after } = transition;
   let bytes = BYTES_BESIDE;
   for (const { header, body, given } of transition.records) bytes += textBytes(header, body, given);
-  if (transition.varsChanged) bytes += textBytes(JSON.stringify(state.vars));
-  if (transition.outputChanged) bytes += textBytes(JSON.stringify(state.output));
+  if (vars !== undefined)
+    bytes += "rest" in vars ? textBytes(vars.rest, ...vars.changed.values()) : textBytes(vars.whole);
+  if (transition.outputChanged) bytes += textBytes(JSON.stringify(after.state.output));
   if (transition.openWait !== undefined) bytes += textBytes(JSON.stringify(transition.openWait));
   for (const { payload } of transition.events) bytes += textBytes(JSON.stringify(payload));
   for (const { payload } of transition.jobs) bytes += textBytes(JSON.stringify(payload));

@@ -6,7 +6,7 @@ import type { RunState } from "../core/run.ts";
 import type { StepRecordDraft } from "../core/step-record.ts";
 import type { RunKey, StoredRun, StoredWait } from "../store/contract.ts";
 import type { Caller, RunView } from "./api.ts";
-import { RUN_FORMAT } from "./build-transition.ts";
+import { RUN_FORMAT } from "../store/run-format.ts";
 import { type EngineContext, viewOf } from "./context.ts";
 import { OwnedElsewhereError, perform } from "./perform.ts";
 

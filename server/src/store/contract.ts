@@ -23,6 +23,7 @@ import type { SealedRecord } from "../core/ledger-format.ts";
 import type { RunState, RunStatus } from "../core/run.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { WorkflowDefinition } from "../core/workflow.ts";
+import type { VarsWrite } from "./vars-write.ts";
 
 export type RunKey = { tenantId: string; runId: string };
 
@@ -70,8 +71,9 @@ export type Transition = RunKey & {
   /** 0: the run is new. */
   expectedSeq: number;
   after: StoredRun;
-  /** Whether vars, output differ from what is stored; unchanged ones are not written. */
-  varsChanged: boolean;
+  /** How vars are written that differ from what is stored; present for a new run. Absent: they are left as they are. */
+  vars?: VarsWrite;
+  /** Whether the output differs from what is stored; an unchanged one is not written. */
   outputChanged: boolean;
   /** When the run wakes by itself. */
   wakeTime?: Instant;

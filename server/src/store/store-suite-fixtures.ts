@@ -13,6 +13,8 @@ import type { RunState } from "../core/run.ts";
 import type { RecordBody, RecordKind, StepRecordDraft } from "../core/step-record.ts";
 import type { Wait } from "../core/wait.ts";
 import type { WorkflowDefinition } from "../core/workflow.ts";
+import { formatAfter } from "./run-format.ts";
+import { varsWriteOf } from "./vars-write.ts";
 import type {
   BatchItem,
   Delivery,
@@ -89,7 +91,7 @@ export function startOf(run: RunFacts, facts: TransitionFacts = {}): Transition 
     },
     given: JSON.stringify(run.vars ?? {}),
   };
-  return transitionOf(undefined, draft, { varsChanged: true, ...facts });
+  return transitionOf(undefined, draft, facts);
 }
 
 /** The next transition of a run: one record over what is stored. */
@@ -159,6 +161,7 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
   const record = seal(draft, before?.headHash ?? NO_PREVIOUS_HASH);
   const wakeTime = wakeTimeOf(state);
   const wait = draft.body.wait;
+  const vars = draft.body.patch === undefined ? undefined : varsWriteOf(before, state.vars);
   return {
     tenantId: state.tenantId,
     runId: state.runId,
@@ -168,9 +171,9 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
       headHash: record.hash,
       requestDigest: before?.requestDigest ?? digestOf(`request of ${state.runId}`),
       ...(ownerLane !== undefined && isActive(state) ? { ownerLane } : {}),
-      format: before?.format ?? 1,
+      format: formatAfter(before, vars),
     },
-    varsChanged: draft.body.patch !== undefined,
+    ...(vars === undefined ? {} : { vars }),
     outputChanged: draft.body.output !== undefined,
     ...(wakeTime === undefined ? {} : { wakeTime }),
     records: [record],
@@ -287,13 +290,14 @@ export function mailDelivery(key: RunKey, mail: MailDraft): Delivery {
   return { type: "mail", tenantId: key.tenantId, runId: key.runId, mail };
 }
 
-/** Two transitions of one run as one, like the run-ahead makes them. */
-export function joinOf(first: Transition, second: Transition): Transition {
+/** Two transitions of one run as one, like the run-ahead makes them. @param before the run before the first */
+export function joinOf(first: Transition, second: Transition, before?: StoredRun): Transition {
   assert.equal(second.expectedSeq, first.after.state.seq);
+  const isChanged = first.vars !== undefined || second.vars !== undefined;
   return {
     ...second,
     expectedSeq: first.expectedSeq,
-    varsChanged: first.varsChanged || second.varsChanged,
+    ...(isChanged ? { vars: varsWriteOf(before, second.after.state.vars) } : {}),
     records: [...first.records, ...second.records],
     notices: [...first.notices, ...second.notices],
     events: [...first.events, ...second.events],

@@ -14,6 +14,7 @@ import { idempotencyKey } from "../core/identifiers.ts";
 import type { JsonObject } from "../core/json.ts";
 import { draftFromSealed, NO_PREVIOUS_HASH, recordHash } from "../core/ledger-format.ts";
 import { fold } from "../core/apply.ts";
+import type { PatchOp } from "../core/pointer.ts";
 import type { Call } from "../core/step-record.ts";
 import type { Wait } from "../core/wait.ts";
 import { BatchRejectedError, LaneFencedError } from "./contract.ts";
@@ -460,6 +461,168 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const outcomes = await writer.commit(...starts);
         expect(outcomes).toEqual(starts.map((_, i) => (i % 7 === 0 ? CONFLICT : COMMITTED)));
         expect(await store.loadRuns(starts)).toEqual(starts.map((start) => start.after));
+      });
+    });
+
+    describe("vars with large members", () => {
+      const bench = openBench("group");
+      const LARGE = "large ü😀 ".repeat(500);
+
+      /** A run with large members among small ones. */
+      async function startLarge(vars: JsonObject = {}): Promise<StoredRun> {
+        const large: JsonObject = { "9": LARGE, first: 1, list: [LARGE, { deep: LARGE }], middle: null, text: LARGE };
+        return await bench.writer.put(
+          startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { ...large, ...vars } }),
+        );
+      }
+
+      /** Both as values and as text, in which members stand in their order. */
+      async function expectStored(run: StoredRun): Promise<void> {
+        const loaded = await load(bench.other, keyOf(run));
+        expect(loaded).toEqual(run);
+        expect(JSON.stringify(loaded.state.vars)).toBe(JSON.stringify(run.state.vars));
+      }
+
+      /** The same run with changes of its vars: JSON Pointer operations, all in one transition. */
+      async function change(run: StoredRun, ...patch: PatchOp[]): Promise<StoredRun> {
+        const after = await bench.writer.put(stepOf(run, "step.completed", { status: "completed", patch }));
+        await expectStored(after);
+        return after;
+      }
+
+      it("gives them back as they were, with all members in their order", async () => {
+        const run = await startLarge({ last: [1], 'a "name"\n\\': { text: LARGE }, ["n".repeat(3_000)]: LARGE });
+        await expectStored(run);
+        expect((await bench.store.loadRunHeads([keyOf(run)]))[0]?.state.vars).toBeNull();
+        const [listed] = (
+          await bench.store.listRuns({
+            tenantId: run.state.tenantId,
+            filter: {},
+            order: "create_time_asc",
+            limit: ALL,
+          })
+        ).items;
+        expect(listed?.state.vars).toBeNull();
+        expect(listed?.format).toBe(run.format);
+      });
+
+      it("marks only runs that have some as of a newer format", async () => {
+        const large = await startLarge();
+        const small = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1 } }));
+        expect(small.format).toBeLessThan(large.format);
+        const grown = await change(small, { op: "set", path: "/b", value: LARGE });
+        expect(grown.format).toBe(large.format);
+        const shrunk = await change(grown, { op: "set", path: "/b", value: "" });
+        expect(shrunk.format).toBe(small.format);
+      });
+
+      it("changes small members beside them", async () => {
+        let run = await startLarge();
+        run = await change(run, { op: "set", path: "/first", value: 2 });
+        run = await change(run, { op: "set", path: "/new", value: [1] }, { op: "unset", path: "/middle" });
+        run = await change(run, { op: "append", path: "/new", values: [2] });
+        expect(run.state.vars).toMatchObject({ first: 2, new: [1, 2], text: LARGE });
+      });
+
+      it("changes one alone, adds and takes away others", async () => {
+        let run = await startLarge();
+        run = await change(run, { op: "append", path: "/list", values: [LARGE] });
+        run = await change(run, { op: "set", path: "/text", value: `${LARGE}!` });
+        run = await change(run, { op: "set", path: "/more", value: { of: LARGE } });
+        run = await change(run, { op: "unset", path: "/text" });
+        run = await change(run, { op: "set", path: "/text", value: [LARGE] });
+        run = await change(run, { op: "unset", path: "/list" }, { op: "unset", path: "/9" });
+        expect(run.state.vars).toEqual({ first: 1, middle: null, more: { of: LARGE }, text: [LARGE] });
+      });
+
+      it("changes the same one several times in one transition", async () => {
+        const run = await startLarge();
+        const first = assignOf(run, "text", [LARGE]);
+        const second = stepOf(first.after, "step.completed", {
+          status: "completed",
+          patch: [{ op: "append", path: "/text", values: ["end"] }],
+        });
+        const joined = await bench.writer.put(joinOf(first, second, run));
+        await expectStored(joined);
+        expect(joined.state.vars).toMatchObject({ text: [LARGE, "end"] });
+        const away = assignOf(joined, "text", "");
+        const back = assignOf(away.after, "text", LARGE);
+        await expectStored(await bench.writer.put(joinOf(away, back, joined)));
+        const begun = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { text: LARGE, list: [LARGE] } });
+        const on = assignOf(begun.after, "text", `${LARGE}!`);
+        await expectStored(await bench.writer.put(joinOf(begun, on)));
+      });
+
+      it("takes back the ones that shrink, and lets them grow again", async () => {
+        let run = await startLarge();
+        run = await change(run, { op: "set", path: "/list", value: [] });
+        run = await change(run, { op: "set", path: "/list", value: [LARGE] });
+        // The last one that is apart goes away alone: nothing else is written beside the vars.
+        run = await change(run, { op: "unset", path: "/list" }, { op: "unset", path: "/9" });
+        run = await change(run, { op: "set", path: "/text", value: "small" });
+        run = await change(run, { op: "set", path: "/text", value: LARGE });
+        expect(run.state.vars).toEqual({ first: 1, middle: null, text: LARGE });
+      });
+
+      it("is replaced by vars that are no object, and takes their place again", async () => {
+        let run = await startLarge();
+        run = await change(run, { op: "set", path: "", value: [LARGE, LARGE] });
+        run = await change(run, { op: "set", path: "", value: { text: LARGE, other: LARGE } });
+        run = await change(run, { op: "set", path: "", value: null });
+        run = await change(run, { op: "set", path: "", value: { list: [LARGE] } });
+        run = await change(run, { op: "set", path: "", value: LARGE });
+        expect(run.state.vars).toBe(LARGE);
+      });
+
+      it("takes over a run whose vars an older release has stored whole", async () => {
+        const { writer } = bench;
+        const start = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1, list: [LARGE], b: LARGE } });
+        const vars = { whole: JSON.stringify(start.after.state.vars), dropped: [] };
+        const old = await writer.put({ ...start, vars, after: { ...start.after, format: 2 } });
+        await expectStored(old);
+        const untouched = await writer.put(stepOf(old, "step.completed", { status: "completed" }));
+        expect(untouched.format).toBe(2);
+        await expectStored(untouched);
+        const changed = await change(untouched, { op: "set", path: "/a", value: 2 });
+        expect(changed.format).toBe(3);
+        await change(changed, { op: "unset", path: "/b" });
+      });
+
+      it("are not touched by a transition that is refused, and those of its neighbours are", async () => {
+        const { store, writer } = bench;
+        const stale = await startLarge();
+        const neighbour = await startLarge();
+        const moved = await change(stale, { op: "set", path: "/text", value: `${LARGE} moved` });
+        expect(await writer.commit(assignOf(stale, "text", "small"), assignOf(neighbour, "list", 0))).toEqual([
+          CONFLICT,
+          COMMITTED,
+        ]);
+        expect(await writer.commit(assignOf(stale, "new", LARGE))).toEqual([CONFLICT]);
+        await expectStored(moved);
+        expect((await load(store, keyOf(neighbour))).state.vars).toEqual({
+          ...(neighbour.state.vars as object),
+          list: 0,
+        });
+        const again = startOf({ ...keyOf(stale), vars: { text: "x".repeat(5_000), other: LARGE } });
+        expect(await writer.commit(again)).toEqual([CONFLICT]);
+        await expectStored(moved);
+      });
+
+      it("loads many runs with and without them in one go", async () => {
+        const { store } = bench;
+        const small = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "small", vars: { text: 1 } }));
+        const runs = [await startLarge(), small, await startLarge({ text: `${LARGE}2` })];
+        expect(await store.loadRuns(runs.map(keyOf))).toEqual(runs);
+      });
+
+      it("go with their run", async () => {
+        const { store, writer } = bench;
+        const kept = await startLarge();
+        const gone = await startLarge();
+        const ended = await writer.put(endOf(gone, LARGE));
+        await expectStored(ended);
+        expect(await store.deleteRun(keyOf(gone))).toBe(true);
+        expect(await store.loadRuns([keyOf(gone), keyOf(kept)])).toEqual([undefined, kept]);
       });
     });
 

@@ -4,9 +4,8 @@
  */
 import type { HandlerRequest, JobDraft } from "../../core/decision.ts";
 import { namesOf } from "../../core/names.ts";
-import { handlerPayload } from "../../core/run-handler.ts";
+import { handlerPayload, handlerPayloadText } from "../../core/run-handler.ts";
 import type { RunState } from "../../core/run.ts";
-import type { Json } from "../../core/json.ts";
 import type { JobRequest, LeasedJob, NewJob } from "../../store/contract.ts";
 import type { OfferedJob, WorkerLink } from "../api.ts";
 import { pause } from "../pause.ts";
@@ -109,7 +108,8 @@ export function createDispatcher(
     return {
       jobs,
       commit() {
-        for (const { session, queue, job } of taken) offer(session, queue, leasedJob(job, run), payloadOf(job, run));
+        for (const { session, queue, job } of taken)
+          offer(session, queue, leasedJob(job, run), payloadTextOf(job, run));
         for (const queue of left) noteJobs(queue);
       },
       cancel() {
@@ -120,13 +120,14 @@ export function createDispatcher(
     };
   }
 
-  /** The names that the handler sees, at this moment: its payload is never stored. */
-  function payloadOf(job: { kind: string; payload: Json }, run: RunState): Json {
-    return job.kind === "handler" ? handlerPayload(namesOf(run, context.clock.next(run.updateTime))) : job.payload;
+  /** Of a handler's job the names that it sees, at this moment: its payload is never stored. */
+  function payloadTextOf({ kind, payload }: JobDraft | LeasedJob, run: RunState): string {
+    if (kind !== "handler") return JSON.stringify(payload);
+    return handlerPayloadText(handlerPayload(namesOf(run, context.clock.next(run.updateTime))));
   }
 
   /** @returns the characters of the payload */
-  function offer(session: Session, queue: string, job: LeasedJob, payload: Json): number {
+  function offer(session: Session, queue: string, job: LeasedJob, payload: string): number {
     const delivery = deliveryBy(session, job);
     const isAtMostOnce = delivery === "at_most_once";
     const token = leaseToken(pool, job, isAtMostOnce);
@@ -143,12 +144,11 @@ export function createDispatcher(
       ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
     });
     const { workflowId, version, nodeId, sessionId, callId } = job;
-    const text = JSON.stringify(payload);
     send(session, held, {
       token,
       kind,
       name,
-      payload: text,
+      payload,
       runId,
       workflowId,
       version,
@@ -162,7 +162,7 @@ export function createDispatcher(
       ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
       delivery,
     });
-    return text.length;
+    return payload.length;
   }
 
   function send(session: Session, held: HeldJob, job: OfferedJob): void {
@@ -349,12 +349,12 @@ export function createDispatcher(
     job: LeasedJob,
     link: WorkerLink | undefined,
   ): Promise<number> {
-    if (job.kind !== "handler") return offer(session, queue, job, job.payload);
+    if (job.kind !== "handler") return offer(session, queue, job, JSON.stringify(job.payload));
     const run = await context.loadRun(job).catch(() => undefined);
     const isWanted = run?.state.calls.some(
       (call) => call.idempotency_key === job.idempotencyKey && call.outcome === undefined,
     );
-    if (run !== undefined && isWanted === true) return offer(session, queue, job, payloadOf(job, run.state));
+    if (run !== undefined && isWanted === true) return offer(session, queue, job, payloadTextOf(job, run.state));
     returnCredit(session, queue, link);
     leases.release([{ ...job, queue, isLoss: false }]);
     return 0;
@@ -445,7 +445,7 @@ function offeredHandler(request: HandlerRequest): Omit<OfferedJob, "token"> {
   return {
     kind: "handler",
     name: workflowId,
-    payload: JSON.stringify(payload),
+    payload: handlerPayloadText(payload),
     runId,
     workflowId,
     version,

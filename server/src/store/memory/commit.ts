@@ -162,10 +162,10 @@ function applyTransition(database: MemoryDatabase, place: BatchPlace, transition
 }
 
 function rowAfter(before: RunRow | undefined, transition: Transition): RunRow {
-  const { tenantId, runId, after, varsChanged, outputChanged, wakeTime, records } = transition;
+  const { tenantId, runId, after, outputChanged, wakeTime, records } = transition;
   const { vars, output, ...state } = after.state;
   const stateText = JSON.stringify({ ...state, vars: null });
-  const varsText = varsChanged || before === undefined ? JSON.stringify(vars) : before.varsText;
+  const varsText = transition.vars !== undefined || before === undefined ? JSON.stringify(vars) : before.varsText;
   const outputText = outputChanged ? textOrAbsent(output) : before?.outputText;
   return {
     tenantId,

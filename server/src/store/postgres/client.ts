@@ -68,7 +68,7 @@ export function rowsParameter(rows: readonly object[]): string {
 }
 
 /** To be joined by a statement that may wait for a lock: lock_timeout for this statement's transaction. Evaluated before the rows
- *  it is joined to are locked; no session keeps it. `commit_batch_2` sets its own. */
+ *  it is joined to are locked; no session keeps it. `commit_batch_3` sets its own. */
 export function lockTimeout(sql: Sql): Fragment {
   return sql`(select set_config('lock_timeout', '1s', true)) as lock_timeout`;
 }

@@ -1,6 +1,7 @@
 /**
- * A batch as one statement: `commit_batch_2` (migrations/0003_commit_batch_2.sql) with a JSON text for each kind of row. Sections
- * that a batch does not have are null. JSON, because encoding it costs Node a third of what array literals cost.
+ * A batch as one statement: `commit_batch_3` (migrations/0005_commit_batch_3.sql) with a JSON text for each kind of row. Sections
+ * that a batch does not have are null. JSON, because encoding it costs Node a third of what array literals cost. Large texts (members of
+ * vars) go beside their rows in one more text, a line for each, so that nobody escapes and reads them as JSON in JSON.
  */
 import assert from "node:assert/strict";
 import { type Channel, channelKey } from "../../core/event.ts";
@@ -11,12 +12,16 @@ import { bytesToHex, encodeStateRest, hexToBytea } from "./run-row.ts";
 
 type Rows = object[];
 
+/** A value of `members`: no JSON text is empty, and none that JSON.stringify writes has a line break in it. */
+const NO_MEMBER = "";
+
 type Sections = {
   channels: Rows;
   expected: Rows;
   moves: Rows;
   starts: Rows;
   payloads: Rows;
+  members: Rows;
   records: Rows;
   events: Rows;
   closings: Rows;
@@ -35,13 +40,14 @@ type TouchedChannel = { channel: Channel; index: number; events: number };
 
 /** Commits a batch. @throws as `Store.commit` */
 export async function commit(sql: Sql, batch: Batch): Promise<ItemOutcome[]> {
-  const sections = sectionsOf(batch);
+  const { sections, memberTexts } = sectionsOf(batch);
   const texts = Object.fromEntries(
     Object.entries(sections).map(([name, rows]) => [name, rows.length === 0 ? null : rowsParameter(rows)]),
   ) as Record<keyof Sections, string | null>;
+  const memberLines = memberTexts.length === 0 ? null : memberTexts.join("\n");
   const moveItems = `{${sections.moves.map((move) => (move as { item: number }).item).join()}}`;
   try {
-    return outcomesOf(batch, await withTimeout(commitBatch(sql, batch, texts, moveItems)));
+    return outcomesOf(batch, await withTimeout(commitBatch(sql, batch, texts, { moveItems, memberLines })));
   } catch (error) {
     throw commitErrorOf(error);
   }
@@ -53,12 +59,13 @@ async function commitBatch(
   sql: Sql,
   { laneId, batchNo }: Batch,
   rows: Record<keyof Sections, string | null>,
-  moveItems: string,
+  { moveItems, memberLines }: { moveItems: string; memberLines: string | null },
 ): Promise<OutcomeRow[]> {
   return await sql<OutcomeRow[]>`
-    select item, outcome, number from commit_batch_2(
+    select item, outcome, number from commit_batch_3(
       ${laneId}::bigint, ${batchNo}::bigint, ${rows.channels}::text::json, ${rows.expected}::text::json,
       ${rows.moves}::text::json, ${moveItems}::text::int[], ${rows.starts}::text::json, ${rows.payloads}::text::json,
+      ${rows.members}::text::json, ${memberLines}::text,
       ${rows.records}::text::json, ${rows.events}::text::json, ${rows.closings}::text::json, ${rows.waits}::text::json,
       ${rows.settlements}::text::json, ${rows.cancels}::text::json, ${rows.holds}::text::json, ${rows.jobs}::text::json,
       ${rows.readMail}::text::json, ${rows.mail}::text::json, ${rows.notices}::text::json
@@ -77,13 +84,16 @@ function outcomesOf(batch: Batch, rows: OutcomeRow[]): ItemOutcome[] {
   return outcomes;
 }
 
-function sectionsOf(batch: Batch): Sections {
+/** @returns the rows, and the texts of `members`, in their order */
+function sectionsOf(batch: Batch): { sections: Sections; memberTexts: string[] } {
+  const memberTexts: string[] = [];
   const sections: Sections = {
     channels: [],
     expected: [],
     moves: [],
     starts: [],
     payloads: [],
+    members: [],
     records: [],
     events: [],
     closings: [],
@@ -100,6 +110,7 @@ function sectionsOf(batch: Batch): Sections {
   for (const [item, entry] of batch.items.entries()) {
     if (entry.type === "transition") {
       addTransition(sections, item, entry.transition);
+      addMembers(sections, memberTexts, item, entry.transition);
       addEvents(sections, channels, item, entry.transition.events);
       const expected = entry.transition.expectChannel;
       if (expected !== undefined) {
@@ -118,7 +129,7 @@ function sectionsOf(batch: Batch): Sections {
     const { tenantId, scope, scopeId } = channel;
     sections.channels.push({ tenant_id: tenantId, scope, scope_id: scopeId, events, position: index });
   }
-  return sections;
+  return { sections, memberTexts };
 }
 
 /** Every channel of a batch, in the order in which all servers lock channels. Its events are counted while they are added. */
@@ -305,14 +316,34 @@ function addRun(sections: Sections, item: number, transition: Transition): void 
   } else {
     sections.moves.push({ ...changing, expected_seq: expectedSeq });
   }
-  if (transition.varsChanged || transition.outputChanged || expectedSeq === 0) {
-    const hasVars = transition.varsChanged || expectedSeq === 0;
+  const { vars, outputChanged } = transition;
+  assert(vars !== undefined || expectedSeq > 0, "a new run's vars are written");
+  if (vars !== undefined || outputChanged) {
     // No JSON text is empty: the empty text takes a stored output away.
     const output = state.output === undefined ? "" : JSON.stringify(state.output);
     sections.payloads.push({
       ...key,
-      ...(hasVars ? { vars: JSON.stringify(state.vars) } : {}),
-      ...(transition.outputChanged ? { output } : {}),
+      ...(vars === undefined ? {} : "rest" in vars ? { vars_rest: vars.rest } : { vars: vars.whole }),
+      ...(outputChanged ? { output } : {}),
     });
+  }
+}
+
+function addMembers(
+  { members }: Sections,
+  memberTexts: string[],
+  item: number,
+  { tenantId, runId, vars }: Transition,
+): void {
+  if (vars === undefined) return;
+  const key = { item, tenant_id: tenantId, run_id: runId };
+  for (const name of vars.dropped) {
+    members.push({ ...key, name });
+    memberTexts.push(NO_MEMBER);
+  }
+  if (!("rest" in vars)) return;
+  for (const [name, text] of vars.changed) {
+    members.push({ ...key, name });
+    memberTexts.push(text);
   }
 }

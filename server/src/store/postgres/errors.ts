@@ -10,7 +10,7 @@ import {
   StoreUnavailableError,
 } from "../contract.ts";
 
-/** Raised by `commit_batch_2`. */
+/** Raised by `commit_batch_3`. */
 const LANE_ENDED = "AR001";
 const BATCH_DECIDED = "AR002";
 
@@ -126,7 +126,7 @@ export function storeErrorOf(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-/** What a failed `commit_batch_2` means for its batch. */
+/** What a failed `commit_batch_3` means for its batch. */
 export function commitErrorOf(error: unknown): Error {
   const code = codeOf(error);
   const options = { cause: error };

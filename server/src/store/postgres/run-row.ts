@@ -1,5 +1,6 @@
 /** A run as rows and back: which part of its state is a column, which is JSON text beside them. */
-import { parseOwnJson } from "../../core/json.ts";
+import assert from "node:assert/strict";
+import { type Json, type JsonObject, parseOwnJson } from "../../core/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { StoredRun } from "../contract.ts";
@@ -77,6 +78,9 @@ export type RunRow = {
   state: string;
   vars?: string | null;
   output?: string | null;
+  vars_rest?: string | null;
+  /** JSON object of the members that `vars_rest` names. */
+  vars_apart?: string | null;
 };
 
 export function runFromRow(row: RunRow): StoredRun {
@@ -97,7 +101,7 @@ export function runFromRow(row: RunRow): StoredRun {
       status: row.status,
       paused: row.paused,
       node: row.node,
-      vars: typeof row.vars === "string" ? parseOwnJson(row.vars) : null,
+      vars: varsFromRow(row),
       ...(typeof row.output === "string" ? { output: parseOwnJson(row.output) } : {}),
       updateTime: row.update_time,
       ...(row.end_time === null ? {} : { endTime: row.end_time }),
@@ -112,4 +116,17 @@ export function runFromRow(row: RunRow): StoredRun {
     ...(row.owner_lane === null ? {} : { ownerLane: row.owner_lane }),
     format: row.format,
   };
+}
+
+function varsFromRow(row: RunRow): Json {
+  if (typeof row.vars_rest !== "string") return typeof row.vars === "string" ? parseOwnJson(row.vars) : null;
+  assert(typeof row.vars_apart === "string", "members that are named are there");
+  const [vars, names] = parseOwnJson(row.vars_rest) as [JsonObject, string[]];
+  const apart = parseOwnJson(row.vars_apart) as JsonObject;
+  for (const name of names) {
+    const value = apart[name];
+    assert(value !== undefined, "members that are named are there");
+    vars[name] = value;
+  }
+  return vars;
 }

@@ -27,7 +27,12 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
   return await loadEach(
     sql,
     keys,
-    sql`${runColumns(sql)}, p.vars, p.output
+    // Members that are apart come as one JSON object, put together of their texts.
+    sql`${runColumns(sql)}, p.vars, p.output, p.vars_rest,
+        case when p.vars_rest is not null then (
+          select '{' || string_agg(to_json(v.name) || ':' || v.value, ',') || '}' from run_vars v
+          where v.tenant_id = r.tenant_id and v.run_id = r.run_id
+        ) end as vars_apart
       from runs r join run_payloads p on p.tenant_id = r.tenant_id and p.run_id = r.run_id`,
   );
 }
@@ -135,6 +140,7 @@ export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<
     ),
     tombstone as (insert into deleted_runs (tenant_id, run_id) select tenant_id, run_id from run),
     payloads as (delete from run_payloads t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    vars as (delete from run_vars t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     records as (delete from step_records t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     waits as (delete from waits t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     jobs as (delete from jobs t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),

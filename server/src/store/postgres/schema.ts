@@ -1,9 +1,9 @@
 /**
  * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
  *
- * Authoritative: `step_records`, the ledger. `runs` and `run_payloads` are a cache of its fold; `waits` an index of the waits in
- * it. `commit_batch_2` (migrations/0003; `commit_batch` of the release before) alone writes runs, payloads, records, waits, events,
- * jobs, mail and feed, except that a claim moves a run's owner or wake time, that leases of jobs begin and end outside of any batch
+ * Authoritative: `step_records`, the ledger. `runs`, `run_payloads` and `run_vars` are a cache of its fold; `waits` an index of the
+ * waits in it. `commit_batch_3` (migrations/0005; `commit_batch_2` of the release before) alone writes runs, payloads, records, waits,
+ * events, jobs, mail and feed, except that a claim moves a run's owner or wake time, that leases of jobs begin and end outside of any batch
  * (jobs.ts), and that deleting a run deletes and leaves its id in `deleted_runs`.
  *
  * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
@@ -185,17 +185,37 @@ export const deletedRuns = pgTable(
   (table) => [primaryKey({ columns: [table.tenantId, table.runId] })],
 );
 
-/** What may be large, written only when it changes. Both are JSON text; vars is null in no stored row. */
+/** What may be large, written only when it changes. All are JSON text; a stored row has one of `vars` and `vars_rest`. */
 export const runPayloads = pgTable(
   "run_payloads",
   {
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
-    /** Nullable for `commit_batch_2`: in its upsert null means unchanged. */
+    /** As a whole. */
     vars: text("vars"),
     output: text("output"),
+    /** `[vars, names]`: vars with null in place of the members that are in `run_vars`, and the names of those. Only in runs of format 3,
+     *  which the release before leaves alone: it would read no vars. */
+    varsRest: text("vars_rest"),
   },
-  (table) => [primaryKey({ columns: [table.tenantId, table.runId] })],
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.runId] }),
+    // Not "exactly one": in the upsert of a commit both being null means unchanged.
+    check("run_payloads_vars_once", sql`vars is null or vars_rest is null`),
+  ],
+);
+
+/** Large members of vars, each written only when it changes: those that `vars_rest` names. The release before deletes runs without
+ *  them; as no run gets such an id again, what it leaves behind is never read. */
+export const runVars = pgTable(
+  "run_vars",
+  {
+    tenantId: id("tenant_id").notNull(),
+    runId: id("run_id").notNull(),
+    name: id("name").notNull(),
+    value: text("value").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.runId, table.name] })],
 );
 
 /** The ledger: docs/ledger-format.md. Inserted once, deleted with its run. */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../../tests/support/postgres.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Channel } from "../../core/event.ts";
+import type { Json } from "../../core/json.ts";
 import {
   BatchContendedError,
   BatchOutcomeUnknownError,
@@ -107,6 +108,56 @@ describe("the store on Postgres", () => {
       if (backend !== undefined) return backend.pid;
     }
   }
+
+  it("keeps no row of a member of vars that is large no more, and none of a deleted run", async () => {
+    const tenantId = newTenant();
+    const writer = await openWriter(store);
+    const LARGE = "x".repeat(3_000);
+    const names = async () => {
+      const rows = await observer<
+        { name: string }[]
+      >`select name from run_vars where tenant_id = ${tenantId} order by name`;
+      return rows.map(({ name }) => name);
+    };
+    const replaced = (before: StoredRun, value: Json) =>
+      stepOf(before, "step.completed", { status: "completed", patch: [{ op: "set", path: "", value }] });
+    let run = await writer.put(startOf({ tenantId, runId: "run-1", vars: { a: LARGE, b: [LARGE], small: 1 } }));
+    expect(await names()).toEqual(["a", "b"]);
+    // The only row of its batch: there is no line then, where others would have an empty one.
+    run = await writer.put(assignOf(run, "b", []));
+    expect(await names()).toEqual(["a"]);
+    run = await writer.put(assignOf(run, "a", ""));
+    expect(await names()).toEqual([]);
+    run = await writer.put(assignOf(run, "c", LARGE));
+    expect(await names()).toEqual(["c"]);
+    run = await writer.put(replaced(run, [LARGE]));
+    expect(await names()).toEqual([]);
+    run = await writer.put(replaced(run, { d: LARGE }));
+    expect(await names()).toEqual(["d"]);
+    await writer.put(endOf(run, null));
+    expect(await store.deleteRun(run.state)).toBe(true);
+    expect(await names()).toEqual([]);
+  });
+
+  it("writes nothing of members of vars for what is refused", async () => {
+    const tenantId = newTenant();
+    const writer = await openWriter(store);
+    const LARGE = "x".repeat(3_000);
+    const stale = await writer.put(startOf({ tenantId, runId: "run-1", vars: { a: LARGE, b: LARGE } }));
+    await writer.put(assignOf(stale, "small", 1));
+    const rows = () => observer`select * from run_vars where tenant_id = ${tenantId} order by name`;
+    const before = await rows();
+    expect(before).toHaveLength(2);
+    for (const refused of [
+      assignOf(stale, "a", 1),
+      assignOf(stale, "a", `${LARGE}!`),
+      assignOf(stale, "c", LARGE),
+      startOf({ tenantId, runId: "run-1", vars: { d: LARGE } }),
+    ]) {
+      expect(await writer.commit(refused)).toEqual([{ type: "conflict" }]);
+    }
+    expect(await rows()).toEqual(before);
+  });
 
   it("takes a run that someone else has locked for a conflict at once, and moves its neighbours", async () => {
     const writer = await openWriter(store);
@@ -614,6 +665,43 @@ describe("plans on Postgres", () => {
     const reads = await readsOf("runs", (inside) => move(inside, last.after));
     expect(reads.full_scans).toBe(0);
     expect(reads.rows_read).toBeLessThan(10);
+  });
+
+  it("large members of vars are written, read and deleted by an index, also with plans made when there were few", async () => {
+    const tenantId = "large";
+    const writer = await openWriter(store);
+    const LARGE = "x".repeat(3_000);
+    let batchNo = 0;
+    const commitOne = async (inside: Sql, transition: Transition): Promise<StoredRun> => {
+      batchNo += 1;
+      await commit(inside, { laneId: writer.laneId, batchNo, items: [{ type: "transition", transition }] });
+      return transition.after;
+    };
+    const work = async (runId: string): Promise<Reads[]> => {
+      const reads: Reads[] = [];
+      const read = async (one: (inside: Sql) => Promise<unknown>) => reads.push(await readsOf("run_vars", one));
+      let run = startOf({ tenantId, runId, vars: { a: LARGE, b: LARGE } }).after;
+      await read((inside) => commitOne(inside, startOf({ tenantId, runId, vars: { a: LARGE, b: LARGE } })));
+      const [stored] = await loadRuns(sql, [{ tenantId, runId }]);
+      assert(stored !== undefined);
+      await read(async (inside) => (run = await commitOne(inside, assignOf(stored, "a", `${LARGE}!`))));
+      await read(async (inside) => (run = await commitOne(inside, assignOf(run, "b", 1))));
+      await read((inside) => loadRuns(inside, [{ tenantId, runId }]));
+      await commitOne(sql, endOf(run, null));
+      await read((inside) => deleteRun(inside, { tenantId, runId }));
+      return reads;
+    };
+    await sql`analyze`;
+    await work("first");
+    const others = await openWriter(store);
+    for (let i = 0; i < MANY; i += 250) {
+      const runIds = Array.from({ length: 250 }, (_, place) => `run-${i + place}`);
+      await others.commit(...runIds.map((runId) => startOf({ tenantId, runId, vars: { a: LARGE, b: LARGE } })));
+    }
+    for (const reads of await work("last")) {
+      expect(reads.full_scans).toBe(0);
+      expect(reads.rows_read).toBeLessThan(10);
+    }
   });
 
   it("jobs are made, claimed, changed, settled and found by an index, also with plans made when there was one", async () => {

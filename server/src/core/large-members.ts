@@ -1,0 +1,128 @@
+/**
+ * The large members of a run's vars, with what is worked out of them remembered: their text and their size. A step that leaves
+ * them alone then pays for none of it again, and the store keeps each in a row of its own.
+ *
+ * A member is the same while it is the same object, or an equal text: Json is never changed in place (json.ts). What is remembered
+ * lives as long as the value it is of.
+ */
+import { DomainError } from "./errors.ts";
+import { type Json, JSON_DEPTH_MAX, type JsonObject, type JsonSize, measureJson } from "./json.ts";
+
+export type LargeMember = {
+  readonly value: Json;
+  /** Its JSON text. */
+  readonly text: string;
+  /** Undefined: it breaks a bound by itself. */
+  readonly size: JsonSize | undefined;
+};
+
+export type LargeMembers = ReadonlyMap<string, LargeMember>;
+
+/** From about this many characters a member is large. Two rows instead of one cost a step that changes it some microseconds, as much
+ *  as writing a text of some kilobytes again; texts above 2 KiB are moved out of their row by Postgres anyway. What is stored follows
+ *  from it, so another value is another format of runs (store/run-format.ts). */
+const LARGE_CHARS_MIN = 2_048;
+/** Names are part of a key in the store, which an index bounds. Members with longer ones count as small. */
+const NAME_CHARS_MAX = 256;
+
+const NONE: LargeMembers = new Map();
+
+const membersByVars = new WeakMap<object, LargeMembers>();
+const memberByValue = new WeakMap<object, LargeMember>();
+
+/**
+ * The large members of vars, by name, in their order; none of what is no object. Depends on the value of `vars` alone.
+ * @param before other vars, of which texts that are the same are taken over
+ */
+export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
+  if (!isObject(vars)) return NONE;
+  const known = membersByVars.get(vars);
+  if (known !== undefined) return known;
+  let members: Map<string, LargeMember> | undefined;
+  for (const name of Object.keys(vars)) {
+    const value = vars[name]!;
+    if (!isLarge(value) || name.length > NAME_CHARS_MAX) continue;
+    members ??= new Map();
+    members.set(name, typeof value === "object" ? memberOfObject(value) : memberOfText(name, value, before));
+  }
+  if (members === undefined) return NONE;
+  membersByVars.set(vars, members);
+  return members;
+}
+
+/** The JSON text of vars, put together of what is remembered. */
+export function varsText(vars: Json): string {
+  const large = largeMembersOf(vars);
+  if (large.size === 0 || !isObject(vars)) return JSON.stringify(vars);
+  let text = "";
+  for (const name of Object.keys(vars)) {
+    text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${large.get(name)?.text ?? JSON.stringify(vars[name])}`;
+  }
+  return `${text}}`;
+}
+
+function isObject(value: Json): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isLarge(value: Json): boolean {
+  return charsLeft(value, LARGE_CHARS_MIN) < 0;
+}
+
+/** What is left of `chars` after about the text of a value; below 0, the rest of it is not looked at. */
+function charsLeft(value: Json, chars: number): number {
+  if (typeof value === "string") return chars - value.length - 2;
+  if (typeof value !== "object" || value === null) return chars - 5;
+  let left = chars - 2;
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      if (left < 0) return left;
+      left = charsLeft(item, left - 1);
+    }
+    return left;
+  }
+  for (const name of Object.keys(value)) {
+    if (left < 0) return left;
+    left = charsLeft(value[name]!, left - name.length - 4);
+  }
+  return left;
+}
+
+function memberOfObject(value: Json & object): LargeMember {
+  const known = memberByValue.get(value);
+  if (known !== undefined) return known;
+  const member = createMember(value);
+  memberByValue.set(value, member);
+  return member;
+}
+
+/** A text cannot be a key of what is remembered: it is looked for under its name, where it was before. */
+function memberOfText(name: string, value: Json, before: Json | undefined): LargeMember {
+  const known = before === undefined || !isObject(before) ? undefined : membersByVars.get(before)?.get(name);
+  return known?.value === value ? known : createMember(value);
+}
+
+function createMember(value: Json): LargeMember {
+  let text: string | undefined;
+  let measured: { size: JsonSize | undefined } | undefined;
+  return {
+    value,
+    get text() {
+      text ??= JSON.stringify(value);
+      return text;
+    },
+    get size() {
+      measured ??= { size: sizeOf(value) };
+      return measured.size;
+    },
+  };
+}
+
+function sizeOf(value: Json): JsonSize | undefined {
+  try {
+    return measureJson(value, { depthMax: JSON_DEPTH_MAX - 1 });
+  } catch (error) {
+    if (error instanceof DomainError) return undefined;
+    throw error;
+  }
+}

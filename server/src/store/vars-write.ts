@@ -1,0 +1,43 @@
+/** How changed vars are written: the large members apart from the rest, so that a change writes what it touched. */
+import type { Json, JsonObject } from "../core/json.ts";
+import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/large-members.ts";
+import type { StoredRun } from "./contract.ts";
+import { keepsMembersApart } from "./run-format.ts";
+
+export type VarsWrite =
+  | {
+      /** JSON of vars as a whole. */
+      whole: string;
+      /** Members that were kept apart. */
+      dropped: readonly string[];
+    }
+  | {
+      /** JSON `[vars, names]`: vars with null in place of each member that is kept apart, and the names of those. */
+      rest: string;
+      /** JSON of members that are kept apart and are not stored yet, by name. */
+      changed: ReadonlyMap<string, string>;
+      /** Members that were kept apart and are not any more. */
+      dropped: readonly string[];
+    };
+
+const NONE: LargeMembers = new Map();
+
+/** @param before the run as it is stored; undefined: nothing of it is */
+export function varsWriteOf(before: StoredRun | undefined, vars: Json): VarsWrite {
+  const large = largeMembersOf(vars, before?.state.vars);
+  const stored = before !== undefined && keepsMembersApart(before) ? largeMembersOf(before.state.vars) : NONE;
+  const dropped = [...stored.keys()].filter((name) => !large.has(name));
+  if (large.size === 0) return { whole: JSON.stringify(vars), dropped };
+  const rest = Object.assign(Object.create(null), vars) as JsonObject;
+  const changed = new Map<string, string>();
+  for (const [name, member] of large) {
+    // Stays at its place: the order of members is kept.
+    rest[name] = null;
+    if (!isSame(stored.get(name), member)) changed.set(name, member.text);
+  }
+  return { rest: JSON.stringify([rest, [...large.keys()]]), changed, dropped };
+}
+
+function isSame(stored: LargeMember | undefined, member: LargeMember): boolean {
+  return stored !== undefined && stored.value === member.value;
+}
