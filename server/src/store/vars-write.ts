@@ -1,5 +1,5 @@
 /** How changed vars are written: the large members apart from the rest, so that a change writes what it touched. */
-import type { Json, JsonObject } from "../core/json.ts";
+import { emptyObject, type Json } from "../core/json.ts";
 import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/large-members.ts";
 import type { StoredRun } from "./contract.ts";
 import { keepsMembersApart } from "./run-format.ts";
@@ -28,7 +28,7 @@ export function varsWriteOf(before: StoredRun | undefined, vars: Json): VarsWrit
   const stored = before !== undefined && keepsMembersApart(before) ? largeMembersOf(before.state.vars) : NONE;
   const dropped = [...stored.keys()].filter((name) => !large.has(name));
   if (large.size === 0) return { whole: JSON.stringify(vars), dropped };
-  const rest = Object.assign(Object.create(null), vars) as JsonObject;
+  const rest = Object.assign(emptyObject(), vars);
   const changed = new Map<string, string>();
   for (const [name, member] of large) {
     // Stays at its place: the order of members is kept.
