@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Json, JSON_BYTES_MAX, JSON_DEPTH_MAX } from "./json.ts";
 import { largeMembersOf } from "./large-members.ts";
 import { applyPatch } from "./pointer.ts";
+import { handlerPayloadText } from "./run-handler.ts";
 import { assertVarsFit } from "./settle-step.ts";
 
 const LARGE = "x".repeat(3_000);
@@ -77,6 +78,30 @@ describe("assertVarsFit", () => {
       const check = () => assertVarsFit(grown, before);
       if (message === undefined) expect(check).not.toThrow();
       else expect(check).toThrow(message);
+    }
+  });
+});
+
+describe("handlerPayloadText", () => {
+  const others = { run: { run_id: "r" }, error: null, now: "2026-01-02T03:04:05.678901Z" };
+  const cases: [string, Json][] = [
+    ["small", { a: 1, b: "ü" }],
+    ["none", {}],
+    ["no object", [LARGE]],
+    ["large ones only", { a: LARGE, b: [LARGE] }],
+    [
+      "large ones first, in the middle and last",
+      { a: LARGE, b: 1, "c\n": { d: `\uFEFFü😀${LARGE}` }, e: null, f: [LARGE] },
+    ],
+    ["large ones among small ones", { a: 1, b: `\uFEFFü😀${LARGE}`, c: [2] }],
+  ];
+  it.each(cases)("gives the same JSON, however often, of vars that are %s", (_what, vars) => {
+    const text = JSON.stringify({ vars, ...others });
+    for (let times = 0; times < 2; times++) {
+      expect(handlerPayloadText({ vars, ...others })).toBe(text);
+    }
+    for (const [name, { text: memberText }] of largeMembersOf(vars)) {
+      expect(memberText).toBe(JSON.stringify((vars as Record<string, Json>)[name]));
     }
   });
 });
