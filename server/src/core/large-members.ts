@@ -18,9 +18,8 @@ export type LargeMember = {
 
 export type LargeMembers = ReadonlyMap<string, LargeMember>;
 
-/** From about this many characters a member is large. Two rows instead of one cost a step that changes it some microseconds, as much
- *  as writing a text of some kilobytes again; texts above 2 KiB are moved out of their row by Postgres anyway. What is stored follows
- *  from it, so another value is another format of runs (store/run-format.ts). */
+/** From about this many characters a member is large: Postgres moves longer texts out of their row anyway. What is stored follows from
+ *  it, so another value is another format of runs (store/run-format.ts). */
 const LARGE_CHARS_MIN = 2_048;
 /** Names are part of a key in the store, which an index bounds. Members with longer ones count as small. */
 const NAME_CHARS_MAX = 256;
