@@ -18,18 +18,17 @@ export function profileEnvironment(world: World, name: string): NodeJS.ProcessEn
   return file === undefined ? {} : { PROFILE_FILE: file };
 }
 
-/** Begins profiles, if they are wanted. The function that it gives ends them, and resolves when they are written.
- *  @param pids by the name of the process */
-export function profile(world: World, pids: Readonly<Record<string, number>>): () => Promise<void> {
+/** Begins profiles, if they are wanted. The function that it gives ends them, and resolves when they are written. */
+export function profile(world: World, processes: readonly { name: string; pid: number }[]): () => Promise<void> {
   if (world.profiles === undefined) return () => Promise.resolve();
-  for (const [name, pid] of Object.entries(pids)) {
+  for (const { name, pid } of processes) {
     rmSync(profileFile(world, name)!, { force: true });
     process.kill(pid, "SIGUSR2");
   }
   return async () => {
     const untilMs = performance.now() + WRITE_MS_MAX;
-    for (const pid of Object.values(pids)) process.kill(pid, "SIGUSR2");
-    for (const name of Object.keys(pids)) {
+    for (const { pid } of processes) process.kill(pid, "SIGUSR2");
+    for (const { name } of processes) {
       while (!existsSync(profileFile(world, name)!)) {
         if (performance.now() > untilMs) throw new Error(`${name} has written no profile`);
         await sleep(POLL_MS);

@@ -30,12 +30,16 @@ export async function withSite<T>(
 ): Promise<T> {
   const database = await world.postgres.createDatabase(`bench_${name.replaceAll("-", "_")}`);
   const programs: ProgramProcess[] = [];
+  /** What each process is called in its profile. */
+  const names = new Map<number, string>();
   const start = async (role: string, program: string, argument: object): Promise<ProgramProcess> => {
     const started = await startProgram(world, { name: `${name}-${role}`, program, argument });
     programs.push(started);
+    names.set(started.pid, `${name}-${role}`);
     return started;
   };
   const server = await startServer(world, { name: `${name}-server`, database, ...options });
+  names.set(server.pid, `${name}-server`);
   try {
     return await work({
       database,
@@ -45,8 +49,10 @@ export async function withSite<T>(
       async watchCost(others) {
         const pids = { server: server.pid, ...others };
         const costOf = await watchCost({ postgres: world.postgres, database: database.name, pids });
-        const byName = Object.entries(pids).map(([role, pid]) => [`${name}-${role}`, pid] as const);
-        const endProfiles = profile(world, Object.fromEntries(byName));
+        const endProfiles = profile(
+          world,
+          Object.values(pids).map((pid) => ({ name: names.get(pid)!, pid })),
+        );
         return async (steps) => {
           const cost = await costOf(steps);
           await endProfiles();
