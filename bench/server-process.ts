@@ -69,7 +69,8 @@ export async function startServer(
     pid: child.pid!,
     url,
     inspectorUrl() {
-      const found = /Debugger listening on (ws:\S+)/.exec(readFileSync(logFile, "utf8"))?.[1];
+      // The last one: servers of earlier rounds have written to the same log.
+      const found = [...readFileSync(logFile, "utf8").matchAll(/Debugger listening on (ws:\S+)/g)].at(-1)?.[1];
       if (found === undefined) throw new Error(`${name} has no inspector`);
       return found;
     },

@@ -45,8 +45,8 @@ function handlerChain(workflowId: string, commitEveryStep: boolean): Workflow {
     const next = stepIds[index + 1];
     nodes[id] =
       next === undefined
-        ? handler({}, () => completeRun({ count: index }))
-        : handler({ next: [next] }, () => goTo(next, { set: { count: index } }));
+        ? handler({}, async () => completeRun({ count: index }))
+        : handler({ next: [next] }, async () => goTo(next, { set: { count: index } }));
   }
   return workflow(workflowId, { commitEveryStep }, unchecked(nodes));
 }

@@ -69,7 +69,8 @@ export function createOutbox(results: ResultStore, { concurrency, creditWanted, 
     }
     const jobs = drain === "no" ? creditWanted(credit) : 0;
     if (jobs <= 0) return undefined;
-    if (jobs < Math.floor(concurrency / CREDIT_PART) && !isCreditDue) {
+    // Who owes nothing any more is told at once: a free place would stay free meanwhile.
+    if (credit > 0 && jobs < Math.floor(concurrency / CREDIT_PART) && !isCreditDue) {
       creditTimer ??= setTimeout(() => {
         isCreditDue = true;
         onDue();

@@ -7,4 +7,4 @@ CREATE TABLE "run_vars" (
 );
 --> statement-breakpoint
 ALTER TABLE "run_payloads" ADD COLUMN "vars_rest" text;--> statement-breakpoint
-ALTER TABLE "run_payloads" ADD CONSTRAINT "run_payloads_vars_once" CHECK (vars is null or vars_rest is null);
+ALTER TABLE "run_payloads" ADD CONSTRAINT "run_payloads_vars_once" CHECK (vars is null or vars_rest is null) NOT VALID;

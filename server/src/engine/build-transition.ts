@@ -28,6 +28,8 @@ export type TransitionFacts = {
   headHash: string;
   requestDigest: string;
   laneId: number;
+  /** The newest format of runs that every server knows. */
+  formatMax: number;
   consumedMail: readonly number[];
   /** The jobs that the plan makes, leased as far as there are workers. */
   jobs: readonly NewJob[];
@@ -43,7 +45,7 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
   const { after, commands } = plan;
   const { sealed, headHash } = sealRecords(plan.records, facts.headHash);
   const varsChanged = before === undefined || before.state.vars !== after.vars;
-  const vars = varsChanged ? varsWriteOf(before, after.vars) : undefined;
+  const vars = varsChanged ? varsWriteOf(before, after.vars, facts.formatMax) : undefined;
   const wakeTime = wakeTimeOf(after);
   const openWait = openedWait(before?.state, plan);
   const closeWait = closedWait(before?.state, plan);

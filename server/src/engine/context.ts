@@ -86,6 +86,8 @@ export type EngineContext = {
   pending(): number;
   /** Whether other servers use the database. */
   hasOthers(): boolean;
+  /** The newest format of runs that every server knows. */
+  formatMax(): number;
   isStopping(): boolean;
   /** Goes on computing a run in the background. */
   advance(key: RunKey): void;

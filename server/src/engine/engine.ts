@@ -135,6 +135,7 @@ export function createEngine(options: {
     admission: createAdmission(lease.pending, settings.pendingMax),
     pending: lease.pending,
     hasOthers: lease.hasOthers,
+    formatMax: lease.formatMax,
     isStopping: () => isStopping,
     advance: (key) => advanceRun(context, advancing, key),
     deliverMail: (key) => void deliverMail(context, key),

@@ -168,6 +168,7 @@ async function commit(
       headHash: before?.headHash ?? NO_PREVIOUS_HASH,
       requestDigest: before?.requestDigest ?? requestDigest,
       laneId: lane.lease.laneId,
+      formatMax: context.formatMax(),
       jobs: reservation?.jobs ?? [],
     });
     const outcome = await submit(() => lane.submit({ type: "transition", transition }, bytes));

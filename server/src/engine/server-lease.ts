@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
+import { BASIC_FORMAT, RUN_FORMAT } from "../store/run-format.ts";
 import { type RunKey, type Store, StoreUnavailableError, type Surroundings } from "../store/contract.ts";
 import type { EngineSettings } from "./context.ts";
 import { createLane, type Lane } from "./lane.ts";
@@ -19,6 +20,8 @@ export type ServerLease = {
   isOwnLane(laneId: number): boolean;
   pending(): number;
   hasOthers(): boolean;
+  /** The newest format of runs that every server knew when this one last looked around. */
+  formatMax(): number;
   isServing(): boolean;
   onServingChange(callback: (serving: boolean) => void): () => void;
   /** Opens the lease and begins to look around. @throws StoreUnavailableError */
@@ -43,6 +46,8 @@ export function createServerLease(options: {
   let lanes: Lane[] = [];
   let isServing = false;
   let others = false;
+  /** Until it is known who else is there. */
+  let formatMax = BASIC_FORMAT;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
   let isStopped = false;
@@ -80,6 +85,7 @@ export function createServerLease(options: {
         surroundings = await store.lookAround(serverId);
       }
       others = surroundings.others.length > 0;
+      formatMax = Math.min(RUN_FORMAT, ...surroundings.others.map(({ runFormat }) => runFormat));
       const gone = await observer.observe(surroundings);
       setServing(surroundings.leaseHeld);
       onSurroundings(gone.length === 0 ? surroundings : { ...surroundings, hasOrphans: true });
@@ -114,6 +120,7 @@ export function createServerLease(options: {
       }
       return lanes[hash(runKeyText(key)) % lanes.length]!;
     },
+    formatMax: () => formatMax,
     isOwnLane: (laneId) => lanes.some((lane) => lane.lease.laneId === laneId),
     pending: () => lanes.reduce((sum, lane) => sum + lane.pending, 0),
     hasOthers: () => others,

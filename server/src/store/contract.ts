@@ -250,7 +250,13 @@ export type Batch = { laneId: number; batchNo: number; items: readonly BatchItem
 export type Lane = { laneId: number; nonce: number };
 
 /** A server's lease, observed by the others. */
-export type ServerLease = { serverId: string; process: string; renewals: number };
+export type ServerLease = {
+  serverId: string;
+  process: string;
+  renewals: number;
+  /** The newest format of runs that it knows. */
+  runFormat: number;
+};
 
 /** What the regular look around sees; one statement, about every 2 s. */
 export type Surroundings = {

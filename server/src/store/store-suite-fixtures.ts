@@ -13,7 +13,7 @@ import type { RunState } from "../core/run.ts";
 import type { RecordBody, RecordKind, StepRecordDraft } from "../core/step-record.ts";
 import type { Wait } from "../core/wait.ts";
 import type { WorkflowDefinition } from "../core/workflow.ts";
-import { formatAfter } from "./run-format.ts";
+import { formatAfter, RUN_FORMAT } from "./run-format.ts";
 import { varsWriteOf } from "./vars-write.ts";
 import type {
   BatchItem,
@@ -161,7 +161,7 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
   const record = seal(draft, before?.headHash ?? NO_PREVIOUS_HASH);
   const wakeTime = wakeTimeOf(state);
   const wait = draft.body.wait;
-  const vars = draft.body.patch === undefined ? undefined : varsWriteOf(before, state.vars);
+  const vars = draft.body.patch === undefined ? undefined : varsWriteOf(before, state.vars, RUN_FORMAT);
   return {
     tenantId: state.tenantId,
     runId: state.runId,
@@ -297,7 +297,7 @@ export function joinOf(first: Transition, second: Transition, before?: StoredRun
   return {
     ...second,
     expectedSeq: first.expectedSeq,
-    ...(isChanged ? { vars: varsWriteOf(before, second.after.state.vars) } : {}),
+    ...(isChanged ? { vars: varsWriteOf(before, second.after.state.vars, RUN_FORMAT) } : {}),
     records: [...first.records, ...second.records],
     notices: [...first.notices, ...second.notices],
     events: [...first.events, ...second.events],

@@ -41,6 +41,8 @@ import type {
   Transition,
   WaitFilter,
 } from "./contract.ts";
+import { BASIC_FORMAT, formatAfter } from "./run-format.ts";
+import { varsWriteOf } from "./vars-write.ts";
 import {
   answerOf,
   assignOf,
@@ -586,6 +588,22 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const changed = await change(untouched, { op: "set", path: "/a", value: 2 });
         expect(changed.format).toBe(3);
         await change(changed, { op: "unset", path: "/b" });
+      });
+
+      it("are put back into one text while there is a server that does not know them apart", async () => {
+        const { writer } = bench;
+        const apart = await writer.put(
+          startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1, list: [LARGE], b: LARGE } }),
+        );
+        const vars = varsWriteOf(apart, { a: 2, list: [LARGE], b: LARGE }, BASIC_FORMAT);
+        expect(vars).toEqual({ whole: JSON.stringify({ a: 2, list: [LARGE], b: LARGE }), dropped: ["list", "b"] });
+        const step = stepOf(apart, "step.completed", {
+          status: "completed",
+          patch: [{ op: "set", path: "/a", value: 2 }],
+        });
+        const whole = await writer.put({ ...step, vars, after: { ...step.after, format: formatAfter(apart, vars) } });
+        expect(whole.format).toBe(BASIC_FORMAT);
+        await expectStored(whole);
       });
 
       it("are not touched by a transition that is refused, and those of its neighbours are", async () => {

@@ -2,7 +2,7 @@
 import { emptyObject, type Json } from "../core/json.ts";
 import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/large-members.ts";
 import type { StoredRun } from "./contract.ts";
-import { keepsMembersApart } from "./run-format.ts";
+import { keepsMembersApart, mayKeepMembersApart } from "./run-format.ts";
 
 export type VarsWrite =
   | {
@@ -22,9 +22,10 @@ export type VarsWrite =
 
 const NONE: LargeMembers = new Map();
 
-/** @param before the run as it is stored; undefined: nothing of it is */
-export function varsWriteOf(before: StoredRun | undefined, vars: Json): VarsWrite {
-  const large = largeMembersOf(vars, before?.state.vars);
+/** @param before the run as it is stored; undefined: nothing of it is
+ *  @param formatMax the newest format that may be written */
+export function varsWriteOf(before: StoredRun | undefined, vars: Json, formatMax: number): VarsWrite {
+  const large = mayKeepMembersApart(formatMax) ? largeMembersOf(vars, before?.state.vars) : NONE;
   const stored = before !== undefined && keepsMembersApart(before) ? largeMembersOf(before.state.vars) : NONE;
   const dropped = [...stored.keys()].filter((name) => !large.has(name));
   if (large.size === 0) return { whole: JSON.stringify(vars), dropped };

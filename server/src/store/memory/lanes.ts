@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import type { Lane, LaneState, Surroundings } from "../contract.ts";
+import { RUN_FORMAT } from "../run-format.ts";
 import { type LaneRow, type MemoryDatabase, timeOf } from "./database.ts";
 import { hasOrphanedLeases, nextJobTime } from "./jobs.ts";
 import { hasOrphans, nextWakeTime } from "./runs.ts";
@@ -35,7 +36,7 @@ export function lookAround(database: MemoryDatabase, serverId: string): Surround
     leaseHeld,
     others: [...database.servers.values()]
       .filter((server) => server !== own && !server.ended)
-      .map(({ serverId: id, process, renewals }) => ({ serverId: id, process, renewals })),
+      .map(({ serverId: id, process, renewals }) => ({ serverId: id, process, renewals, runFormat: RUN_FORMAT })),
     hasOrphans: hasOrphans(database),
     ...(wakeTime === undefined ? {} : { nextWakeTime: wakeTime }),
     hasOrphanedLeases: hasOrphanedLeases(database),

@@ -10,6 +10,7 @@ import type { Instant } from "../../core/duration.ts";
 import { StoreUnavailableError } from "../contract.ts";
 import type { JobHead, JobKey, JobLease, JobQueue, JobRequest, LeasedJob, OrphanedLeases } from "../contract.ts";
 import { encodeRefusedResult } from "../refused-result.ts";
+import { RUN_FORMAT } from "../run-format.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
 
 type HeadRow = {
@@ -111,7 +112,7 @@ async function claimRound(sql: Sql, serverId: string, round: readonly NumberedRe
   }));
   return await sql<ClaimedRow[]>`
     select c.request, c.place, ${headColumns(sql)}, j.seq, j.node_id, j.call_id, j.payload, c.workflow_id, c.version, c.session_id
-    from claim_jobs(${serverId}, ${rowsParameter(rows)}::text::json) as c cross join lateral (select (c.job).*) as j`;
+    from claim_jobs_2(${serverId}, ${rowsParameter(rows)}::text::json, ${RUN_FORMAT}) as c cross join lateral (select (c.job).*) as j`;
 }
 
 function leasedJobFromRow(row: ClaimedRow): LeasedJob {

@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import type { Instant } from "../../core/duration.ts";
 import type { Lane, LaneState, ServerLease, Surroundings } from "../contract.ts";
+import { BASIC_FORMAT, RUN_FORMAT } from "../run-format.ts";
 import { lockTimeout, type Sql } from "./client.ts";
 import { isLockTimeout } from "./errors.ts";
 import { nextDueTime, orphanHolders } from "./jobs.ts";
@@ -18,7 +19,8 @@ export async function openServer(
   const nonces = Array.from({ length: lanes }, () => ({ nonce: randomInt(NONCE_MAX) }));
   const opened = await sql.begin(async (transaction) => {
     await transaction`select pg_advisory_xact_lock(${LANE_IDS_LOCK})`;
-    await transaction`insert into servers (server_id, process) values (${serverId}, ${process})`;
+    await transaction`
+      insert into servers (server_id, process, run_format) values (${serverId}, ${process}, ${RUN_FORMAT})`;
     return await transaction<{ lane_id: number; nonce: number }[]>`
       insert into lanes (server_id, nonce)
       select ${serverId}, nonce from json_to_recordset(${JSON.stringify(nonces)}::text::json) as n (nonce int)
@@ -30,7 +32,7 @@ export async function openServer(
 type SurroundingsRow = {
   now: Instant;
   lease_held: boolean;
-  others: { serverId: string; process: string; renewals: number }[] | null;
+  others: ServerLease[] | null;
   has_orphans: boolean;
   next_wake_time: Instant | null;
   has_orphaned_leases: boolean;
@@ -47,7 +49,9 @@ export async function lookAround(sql: Sql, serverId: string): Promise<Surroundin
       clock_timestamp() as now,
       exists (select from renewed) as lease_held,
       (
-        select json_agg(json_build_object('serverId', server_id, 'process', process, 'renewals', renewals))
+        select json_agg(json_build_object(
+          'serverId', server_id, 'process', process, 'renewals', renewals, 'runFormat', coalesce(run_format, ${BASIC_FORMAT})
+        ))
         from servers where ended_at is null and server_id <> ${serverId}
       ) as others,
       exists (${orphanedLanes(sql)}) as has_orphans,

@@ -40,6 +40,8 @@ export const servers = pgTable("servers", {
   serverId: id("server_id").primaryKey(),
   /** Where it runs, for people. */
   process: text("process").notNull(),
+  /** The newest format of runs that it knows (run-format.ts). Null: a release from before there was more than format 2. */
+  runFormat: integer("run_format"),
   renewals: count("renewals").notNull().default(0),
   startTime: instant("start_time").notNull().defaultNow(),
   endedAt: instant("ended_at"),
@@ -195,7 +197,7 @@ export const runPayloads = pgTable(
     vars: text("vars"),
     output: text("output"),
     /** `[vars, names]`: vars with null in place of the members that are in `run_vars`, and the names of those. Only in runs of format 3,
-     *  which the release before leaves alone: it would read no vars. */
+     *  which are not written while servers of the release before are there: they would read no vars. */
     varsRest: text("vars_rest"),
   },
   (table) => [

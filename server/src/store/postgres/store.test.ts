@@ -91,6 +91,26 @@ describe("the store on Postgres", () => {
     };
   }
 
+  it("keeps a server of the release before from what it does not know", async () => {
+    const tenantId = newTenant();
+    const writer = await openWriter(store);
+    await observer`insert into servers (server_id, process) values ('before', 'the release before')`;
+    const { others } = await store.lookAround(writer.serverId);
+    expect(others.find(({ serverId }) => serverId === "before")?.runFormat).toBe(2);
+    await store.endServer("before");
+    await writer.put(
+      startOf({ tenantId, runId: "large", vars: { text: "x".repeat(10_000) } }, { jobs: [jobOf("key-1")] }),
+    );
+    await writer.put(startOf({ tenantId, runId: "small" }, { jobs: [jobOf("key-2")] }));
+    const requests = [{ request: 0, tenant_id: tenantId, kind: "tool", name: "pay", worker_sessions: ["a", "b"] }];
+    const claimed = await observer<{ key: string }[]>`
+      select (job).idempotency_key as key from claim_jobs('before', ${JSON.stringify(requests)}::text::json)`;
+    expect(claimed.map(({ key }) => key)).toEqual(["key-2"]);
+    const request = { tenantId, kind: "tool" as const, name: "pay", workerSessionIds: ["a", "b"] };
+    const left = await store.claimJobs(writer.serverId, [request]);
+    expect(left.map(({ idempotencyKey }) => idempotencyKey)).toEqual(["key-1"]);
+  });
+
   function holdRun(runId: string): Promise<{ release(): Promise<void> }> {
     return hold((sql) => sql`select from runs where run_id = ${runId} for no key update`);
   }
