@@ -1,7 +1,9 @@
 /** `npm run bench`: measures the rows of section 9 of the design, or those that are named. README.md says what they are. */
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { REPOSITORY } from "./environment.ts";
 import { describeMachine } from "./machine.ts";
 import { measureAll } from "./measure.ts";
 import { NotDurableError } from "./postgres.ts";
@@ -60,6 +62,7 @@ async function main(): Promise<number> {
     if (options.write) {
       const markdown = existsSync(RESULTS) ? readFileSync(RESULTS, "utf8") : "# Results\n";
       writeFileSync(RESULTS, intoMarkdown(markdown, results, describeMachine(world.postgres.version)));
+      execFileSync(join(REPOSITORY, "node_modules/.bin/oxfmt"), [RESULTS]);
     }
     if (options.json) console.log(toJson(results));
   } finally {

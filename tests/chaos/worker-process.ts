@@ -22,6 +22,8 @@ export type WorkerProcess = {
 export function createWorkerProcess(workerArguments: WorkerArguments, logFile: string): WorkerProcess {
   const surprises: string[] = [];
   let child: ChildProcess | undefined;
+  /** The child handles signals, or is gone: before that, SIGTERM would just kill it. */
+  let listening: Promise<unknown> = Promise.resolve();
   // The last resort, if this process ends without having come to `kill`.
   process.once("exit", () => child?.kill("SIGKILL"));
 
@@ -42,10 +44,11 @@ export function createWorkerProcess(workerArguments: WorkerArguments, logFile: s
       const started = spawn(process.execPath, [PROGRAM, JSON.stringify(workerArguments)], {
         cwd: REPOSITORY,
         env: ambientEnvironment(),
-        stdio: ["ignore", log, log],
+        stdio: ["ignore", log, log, "ipc"],
       });
       closeSync(log);
       child = started;
+      listening = Promise.race([once(started, "message"), once(started, "exit")]);
       started.once("exit", (code, signal) => {
         if (child !== started) return;
         child = undefined;
@@ -53,6 +56,9 @@ export function createWorkerProcess(workerArguments: WorkerArguments, logFile: s
       });
     },
     kill: async () => (await end("SIGKILL")) !== undefined,
-    stop: async () => (await end("SIGTERM")) ?? null,
+    async stop() {
+      await listening;
+      return (await end("SIGTERM")) ?? null;
+    },
   };
 }

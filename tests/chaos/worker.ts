@@ -30,6 +30,8 @@ const worker = new Worker({
   log: { debug: logAt("debug"), info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
 });
 worker.handleSignals();
+process.send?.("handles signals");
+process.disconnect?.();
 // Told to end before it was connected, as one that was just started again may be, it ends well.
 worker.start().catch(() => undefined);
 // A worker that the server refuses is none of the chaos: the process ends with an error, and the test says so.
