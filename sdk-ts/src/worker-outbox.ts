@@ -69,7 +69,7 @@ export function createOutbox(results: ResultStore, { concurrency, creditWanted, 
     }
     const jobs = drain === "no" ? creditWanted(credit) : 0;
     if (jobs <= 0) return undefined;
-    // Who owes nothing any more is told at once: a free place would stay free meanwhile.
+    // A server without any credit is given it at once: the free places would stay free meanwhile.
     if (credit > 0 && jobs < Math.floor(concurrency / CREDIT_PART) && !isCreditDue) {
       creditTimer ??= setTimeout(() => {
         isCreditDue = true;

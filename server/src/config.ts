@@ -52,8 +52,6 @@ export class ConfigError extends Error {
 
 const LISTEN_DEFAULT = "127.0.0.1:7400";
 const DATA_DIR_DEFAULT = ".abstractruntime";
-/** A few: each is one batch in flight, so more of them only means smaller batches. */
-const LANES_DEFAULT = 2;
 const LANES_MAX = 64;
 /** Below this, workers are missed because a process was busy; workers take no shorter silence than this either. */
 const WORKER_TIMING_MS_MIN = 100;
@@ -156,7 +154,7 @@ function parseLogLevel(text: string): LogLevel {
 }
 
 function parseLanes(text: string | undefined): number {
-  if (text === undefined) return LANES_DEFAULT;
+  if (text === undefined) return SETTINGS_DEFAULT.lanes;
   const lanes = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
   if (lanes < 1 || lanes > LANES_MAX) {
     throw new ConfigError("ABSTRACTRUNTIME_LANES", `${quoted(text)} is not a number from 1 to ${LANES_MAX}`);
