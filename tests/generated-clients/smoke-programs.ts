@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { startServerProcess, useServer } from "../conformance/server.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 
@@ -39,6 +39,8 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
     const [program, ...args] = command;
     const child = spawn(program, [...args, ...options], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
     started.push(child);
+    let printed = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk) => (printed += chunk));
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]).then(
       ([output, problems]) => {
         if (child.exitCode !== 0) throw new Error(`${command.join(" ")} ended with ${child.exitCode}:\n${problems}`);
@@ -47,7 +49,12 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
     );
     // A program that fails while the test awaits another one is told by whoever awaits it, not as an unhandled rejection.
     ended.catch(() => {});
-    return { ended, terminate: () => child.kill("SIGTERM") };
+    return {
+      ended,
+      terminate: () => child.kill("SIGTERM"),
+      /** Waits until it has printed this. */
+      hasPrinted: (expected: string) => vi.waitFor(() => expect(printed).toBe(expected), { timeout: 10_000 }),
+    };
   }
 
   async function runClient(...options: string[]): Promise<unknown> {
@@ -89,6 +96,8 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
     const first = await startServerProcess({ env: settings });
     const serving = start(worker, "--url", first.url, "--tool", "smoke.cut", "--jobs", "4");
     expect(await runClient("--url", first.url, "--tool", "smoke.cut")).toMatchObject({ results: TOOL_RESULTS });
+    // The client may know the run's end before the worker knows that its results count.
+    await serving.hasPrinted(TWO_ACCEPTED);
     await first.kill();
     const second = await startServerProcess({ env: settings, port: first.port });
     expect(await runClient("--url", second.url, "--tool", "smoke.cut")).toMatchObject({ results: TOOL_RESULTS });
