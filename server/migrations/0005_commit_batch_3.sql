@@ -1,8 +1,8 @@
 -- Custom: what drizzle-kit does not generate.
 
--- `commit_batch_2` of 0003 with large members of vars in rows of their own: p_members and p_member_lines. All else is as it was there,
--- and in `commit_batch` of 0001, which says why it is a function and what its joins and settings are for. The release before goes on
--- calling the old one, which never comes to a run that has such rows: they are of a newer format.
+-- `commit_batch_2` of 0003 with large members of vars in rows of their own (p_members and p_member_lines), runs whose rows stay behind
+-- their ledgers (p_behind), and the texts of records beside their rows, where nobody has to escape JSON in JSON (p_record_headers and others). All else is as it was there, and in `commit_batch` of 0001, which says why it is a function and what its joins
+-- and settings are for. The release before goes on calling the old one, which never comes to such runs: they are of a newer format.
 --
 -- Lock order: as in 0003.
 CREATE FUNCTION commit_batch_3(
@@ -12,11 +12,15 @@ CREATE FUNCTION commit_batch_3(
   p_expected json,
   p_moves json,
   p_move_items int[],
+  p_behind json,
   p_starts json,
   p_payloads json,
   p_members json,
   p_member_lines text,
   p_records json,
+  p_record_headers text,
+  p_record_bodies text,
+  p_record_givens text,
   p_events json,
   p_closings json,
   p_waits json,
@@ -157,6 +161,17 @@ BEGIN
     WHERE i NOT IN (SELECT moved.item FROM moved) AND i <> ALL (moved_on);
   END IF;
 
+  -- Runs whose rows stay behind their ledgers: a row of this lane's, which only this lane changes, as it was when it was left. Not locked:
+  -- whoever takes the run from the lane ends the lane first.
+  IF p_behind IS NOT NULL THEN
+    SELECT conflicts || coalesce(array_agg(b.item), '{}') INTO conflicts
+    FROM json_to_recordset(p_behind) AS b (item int, tenant_id text, run_id text, row_seq bigint)
+    WHERE b.item <> ALL (moved_on) AND NOT EXISTS (
+      SELECT FROM runs r
+      WHERE r.tenant_id = b.tenant_id AND r.run_id = b.run_id AND r.seq = b.row_seq AND r.owner_lane = p_lane_id
+    );
+  END IF;
+
   IF p_starts IS NOT NULL THEN
     WITH starts AS MATERIALIZED (
       SELECT * FROM json_to_recordset(p_starts) AS s (
@@ -220,8 +235,7 @@ BEGIN
           output = nullif(coalesce(excluded.output, stored.output), '');
   END IF;
 
-  -- Members of vars that are kept apart: their rows are p_members, their values the lines of p_member_lines, which nobody had to escape
-  -- as JSON in JSON. An empty line (no JSON text; of no text at all there is none): the row is deleted. All belong to runs that this batch
+  -- Members of vars that are kept apart: their rows are p_members, their values the lines of p_member_lines. An empty line (no JSON text; of no text at all there is none): the row is deleted. All belong to runs that this batch
   -- has moved or made, whose rows nobody else changes.
   IF p_members IS NOT NULL THEN
     DELETE FROM run_vars
@@ -245,13 +259,18 @@ BEGIN
     ON CONFLICT (tenant_id, run_id, name) DO UPDATE SET value = excluded.value;
   END IF;
 
+  -- The texts of each record are a line in each of three.
   IF p_records IS NOT NULL THEN
     INSERT INTO step_records (tenant_id, run_id, seq, header, hash, body, body_salt, given, given_salt)
-    SELECT r.tenant_id, r.run_id, r.seq, r.header, r.hash, r.body, r.body_salt, r.given, r.given_salt
-    FROM json_to_recordset(p_records) AS r (
-      item int, tenant_id text, run_id text, seq bigint, header text, hash bytea, body text, body_salt bytea, given text,
-      given_salt bytea
-    )
+    SELECT r.tenant_id, r.run_id, r.seq, r.header, r.hash, r.body, r.body_salt, nullif(r.given, ''), r.given_salt
+    FROM ROWS FROM (
+      json_to_recordset(p_records) AS (
+        item int, tenant_id text, run_id text, seq bigint, hash bytea, body_salt bytea, given_salt bytea
+      ),
+      string_to_table(p_record_headers, E'\n'),
+      string_to_table(p_record_bodies, E'\n'),
+      string_to_table(p_record_givens, E'\n')
+    ) AS r (item, tenant_id, run_id, seq, hash, body_salt, given_salt, header, body, given)
     WHERE r.item <> ALL (refused);
   END IF;
 

@@ -11,7 +11,8 @@ import type {
   Transition,
   WaitClosing,
 } from "../store/contract.ts";
-import { formatAfter } from "../store/run-format.ts";
+import { formatAfter, mayStayBehind } from "../store/run-format.ts";
+import { rowSeqOf, stayBehind } from "../store/row-behind.ts";
 import { varsWriteOf } from "../store/vars-write.ts";
 import { sealRecords } from "./seal.ts";
 
@@ -44,31 +45,35 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
   const { before, plan, laneId } = facts;
   const { after, commands } = plan;
   const { sealed, headHash } = sealRecords(plan.records, facts.headHash);
-  const varsChanged = before === undefined || before.state.vars !== after.vars;
-  const vars = varsChanged ? varsWriteOf(before, after.vars, facts.formatMax) : undefined;
   const wakeTime = wakeTimeOf(after);
   const openWait = openedWait(before?.state, plan);
   const closeWait = closedWait(before?.state, plan);
   const settlements = commands.flatMap((command) => (command.type === "settle_jobs" ? command.settlements : []));
   const isHeld = before !== undefined && before.state.paused !== after.paused && hasOpenCalls(before.state);
   const expected = commands.find((command) => command.type === "expect_channel");
+  const notices = plan.records.flatMap((record) => noticesOf(record, before?.state, plan));
+  const behind =
+    before !== undefined && isOfItsOwnerOnly(before, facts, notices) ? stayBehind(before, after, sealed) : undefined;
+  const vars = behind === undefined ? varsWriteOf(before, after.vars, facts.formatMax) : undefined;
   const stored: StoredRun = {
     state: after,
     headHash,
     requestDigest: facts.requestDigest,
     ...(isActive(after) ? { ownerLane: laneId } : {}),
-    format: formatAfter(before, vars),
+    format: behind === undefined ? formatAfter(before, after, facts.formatMax) : before!.format,
+    ...(behind === undefined ? {} : { behind }),
   };
   const transition: Transition = {
     tenantId: after.tenantId,
     runId: after.runId,
     expectedSeq: before?.state.seq ?? 0,
+    rowSeq: before === undefined ? 0 : rowSeqOf(before),
     after: stored,
     ...(vars === undefined ? {} : { vars }),
     outputChanged: after.output !== undefined,
     ...(wakeTime === undefined ? {} : { wakeTime }),
     records: sealed,
-    notices: plan.records.flatMap((record) => noticesOf(record, before?.state, plan)),
+    notices,
     ...(openWait === undefined ? {} : { openWait }),
     ...(closeWait === undefined ? {} : { closeWait }),
     events: commands.flatMap((command) => (command.type === "emit" ? [command.event] : [])),
@@ -80,6 +85,28 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
     consumedMail: facts.consumedMail,
   };
   return { transition, bytes: bytesOf(transition) };
+}
+
+/** Whether only the run's owner need know what changes: the row may then be left behind. */
+function isOfItsOwnerOnly(
+  before: StoredRun,
+  { plan, laneId, formatMax, consumedMail, jobs }: TransitionFacts,
+  notices: readonly NoticeDraft[],
+): boolean {
+  const { after, commands } = plan;
+  return (
+    before.ownerLane === laneId &&
+    isActive(before.state) &&
+    isActive(after) &&
+    mayStayBehind(before, formatMax) &&
+    wakeTimeOf(before.state) === wakeTimeOf(after) &&
+    after.output === undefined &&
+    plan.records.length > 0 &&
+    notices.length === 0 &&
+    jobs.length === 0 &&
+    consumedMail.length === 0 &&
+    commands.every(({ type }) => type === "emit" || type === "expect_channel")
+  );
 }
 
 function jobSettlement({ idempotencyKey, retry }: CallSettlement, leaseOf: LeaseOf | undefined): JobSettlement {

@@ -3,8 +3,8 @@
  * one shared suite (`store-suite.ts`).
  *
  * Authoritative here: the ledger (step records). A run's row is a cache of its fold, changed only by `commit`, only where
- * its `seq` is the expected one. What is beside the state on that row (`ownerLane`, `wakeTime`) says who looks at the run
- * next and when.
+ * its `seq` is the expected one. The row of an active run may be behind (row-behind.ts): whatever reads a run here folds the records
+ * behind its row into it. What is beside the state on that row (`ownerLane`, `wakeTime`) says who looks at the run next and when.
  *
  * Lock order inside one commit: the lane, channels in order of their key, mail, jobs that are settled and runs (those that exist
  * are never waited for: what is locked is a conflict), jobs that are cancelled or held; the rest are inserts. The verbs for jobs never
@@ -23,6 +23,7 @@ import type { SealedRecord } from "../core/ledger-format.ts";
 import type { RunState, RunStatus } from "../core/run.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { WorkflowDefinition } from "../core/workflow.ts";
+import type { RowBehind } from "./row-behind.ts";
 import type { VarsWrite } from "./vars-write.ts";
 
 export type RunKey = { tenantId: string; runId: string };
@@ -38,6 +39,8 @@ export type StoredRun = {
   ownerLane?: number;
   /** Which release's rules the row follows; a server leaves alone what is newer than itself. */
   format: number;
+  /** Absent: the row says what `state` says. */
+  behind?: RowBehind;
 };
 
 /** What happened to a run that watchers of all runs want to know. */
@@ -70,6 +73,9 @@ export type WaitClosing = {
 export type Transition = RunKey & {
   /** 0: the run is new. */
   expectedSeq: number;
+  /** The seq of the run's row: `expectedSeq`, or less where the row is behind. With `after.behind` the row is left as it is, and the item
+   *  counts only while the row still belongs to the lane. */
+  rowSeq: number;
   after: StoredRun;
   /** How vars are written that differ from what is stored; present for a new run. Absent: they are left as they are. */
   vars?: VarsWrite;

@@ -13,6 +13,7 @@ import type { RunState } from "../core/run.ts";
 import type { RecordBody, RecordKind, StepRecordDraft } from "../core/step-record.ts";
 import type { Wait } from "../core/wait.ts";
 import type { WorkflowDefinition } from "../core/workflow.ts";
+import { rowSeqOf, stayBehind } from "./row-behind.ts";
 import { formatAfter, RUN_FORMAT } from "./run-format.ts";
 import { varsWriteOf } from "./vars-write.ts";
 import type {
@@ -45,6 +46,8 @@ export function digestOf(text: string): string {
 export type TransitionFacts = Partial<Omit<Transition, "tenantId" | "runId" | "expectedSeq" | "after" | "records">> & {
   time?: Instant;
   ownerLane?: number;
+  /** The run's row is left behind, as the engine does it with steps of active runs. */
+  isLeft?: boolean;
   /** Overrides of the state that is stored, for what no record of this suite sets. */
   state?: Partial<RunState>;
 };
@@ -155,23 +158,26 @@ export function endOf(before: StoredRun, output: Json, facts: TransitionFacts = 
 
 /** Active runs are owned by `ownerLane`; parked ones by nobody, as the engine does it. */
 function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, facts: TransitionFacts): Transition {
-  const { time: _time, ownerLane, state: stateFacts, ...rest } = facts;
+  const { time: _time, ownerLane, state: stateFacts, isLeft, ...rest } = facts;
   const folded = apply(before?.state, draft);
   const state = { ...folded, ...stateFacts };
   const record = seal(draft, before?.headHash ?? NO_PREVIOUS_HASH);
   const wakeTime = wakeTimeOf(state);
   const wait = draft.body.wait;
-  const vars = draft.body.patch === undefined ? undefined : varsWriteOf(before, state.vars, RUN_FORMAT);
+  const behind = isLeft && before !== undefined ? stayBehind(before, state, [record]) : undefined;
+  const vars = behind === undefined ? varsWriteOf(before, state.vars, RUN_FORMAT) : undefined;
   return {
     tenantId: state.tenantId,
     runId: state.runId,
     expectedSeq: before?.state.seq ?? 0,
+    rowSeq: before === undefined ? 0 : rowSeqOf(before),
     after: {
       state,
       headHash: record.hash,
       requestDigest: before?.requestDigest ?? digestOf(`request of ${state.runId}`),
       ...(ownerLane !== undefined && isActive(state) ? { ownerLane } : {}),
-      format: formatAfter(before, vars),
+      format: behind === undefined ? formatAfter(before, state, RUN_FORMAT) : before!.format,
+      ...(behind === undefined ? {} : { behind }),
     },
     ...(vars === undefined ? {} : { vars }),
     outputChanged: draft.body.output !== undefined,
@@ -293,11 +299,13 @@ export function mailDelivery(key: RunKey, mail: MailDraft): Delivery {
 /** Two transitions of one run as one, like the run-ahead makes them. @param before the run before the first */
 export function joinOf(first: Transition, second: Transition, before?: StoredRun): Transition {
   assert.equal(second.expectedSeq, first.after.state.seq);
-  const isChanged = first.vars !== undefined || second.vars !== undefined;
+  const { vars: _vars, ...rest } = second;
+  const vars = varsWriteOf(before, second.after.state.vars, RUN_FORMAT);
   return {
-    ...second,
+    ...rest,
     expectedSeq: first.expectedSeq,
-    ...(isChanged ? { vars: varsWriteOf(before, second.after.state.vars, RUN_FORMAT) } : {}),
+    rowSeq: first.rowSeq,
+    ...(vars === undefined ? {} : { vars }),
     records: [...first.records, ...second.records],
     notices: [...first.notices, ...second.notices],
     events: [...first.events, ...second.events],

@@ -58,6 +58,7 @@ import {
   openWriter,
   startOf,
   stepOf,
+  TIME_ZERO,
   timeAt,
   waitOf,
   type Writer,
@@ -466,6 +467,140 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
       });
     });
 
+    describe("runs whose rows are behind", () => {
+      const bench = openBench("group");
+      const LARGE = "large ü😀 ".repeat(500);
+
+      async function startOwned(vars: JsonObject = { n: 0, text: LARGE }): Promise<StoredRun> {
+        const { writer } = bench;
+        return await writer.put(
+          startOf({ tenantId: bench.tenant(), runId: "run-1", vars }, { ownerLane: writer.laneId }),
+        );
+      }
+
+      /** A step that leaves the row as it is. */
+      function left(run: StoredRun, ...patch: PatchOp[]): Transition {
+        const body = { status: "completed" as const, patch, to: `node-${run.state.seq}` };
+        return stepOf(run, "step.completed", body, { ownerLane: bench.writer.laneId, isLeft: true });
+      }
+
+      async function listed(run: StoredRun): Promise<StoredRun[]> {
+        const { tenantId } = run.state;
+        return (await bench.store.listRuns({ tenantId, filter: {}, order: "update_time_desc", limit: ALL })).items;
+      }
+
+      it("are read as their ledgers say, whole, without payloads, and in lists", async () => {
+        const { writer, other } = bench;
+        const start = await startOwned();
+        let run = start;
+        for (let n = 1; n <= 5; n++) run = await writer.put(left(run, { op: "set", path: "/n", value: n }));
+        expect(run.behind?.seq).toBe(1);
+        const loaded = await load(other, keyOf(run));
+        expect(loaded).toEqual(run);
+        expect(loaded.state).toMatchObject({ seq: 6, steps: 5, node: "node-5", vars: { n: 5, text: LARGE } });
+        const [head] = await other.loadRunHeads([keyOf(run)]);
+        expect(head).toMatchObject({ headHash: run.headHash, state: { ...run.state, vars: null } });
+        expect(await listed(run)).toEqual([head]);
+      });
+
+      it("are written whole by the next transition that writes the row", async () => {
+        const { writer, store } = bench;
+        const start = await startOwned();
+        const first = await writer.put(left(start, { op: "set", path: "/text", value: `${LARGE}!` }));
+        const second = await writer.put(
+          left(first, { op: "set", path: "/more", value: [LARGE] }, { op: "unset", path: "/n" }),
+        );
+        const waiting = await writer.put(waitOf(second, { reason: "user" }));
+        expect(waiting.behind).toBeUndefined();
+        expect(await load(store, keyOf(waiting))).toEqual(waiting);
+        expect(waiting.state.vars).toEqual({ text: `${LARGE}!`, more: [LARGE] });
+        // A reader of the row alone sees all of it.
+        const active = await writer.put(answerOf(waiting, { ownerLane: writer.laneId }));
+        const ended = await writer.put(endOf(await writer.put(left(active, { op: "set", path: "/n", value: 1 })), 1));
+        expect(await load(store, keyOf(ended))).toEqual(ended);
+        expect((await store.listStepRecords(keyOf(ended), 0, ALL)).map(({ seq }) => seq)).toEqual([
+          1, 2, 3, 4, 5, 6, 7,
+        ]);
+      });
+
+      it("go back to what the row says, and are written if anything differs", async () => {
+        const { writer, store } = bench;
+        const start = await startOwned({ n: 0, text: LARGE });
+        const away = await writer.put(left(start, { op: "set", path: "/text", value: "small" }));
+        const back = await writer.put(left(away, { op: "set", path: "/text", value: LARGE }));
+        const waiting = await writer.put(waitOf(back, { reason: "user" }));
+        expect(await load(store, keyOf(waiting))).toEqual(waiting);
+      });
+
+      it("keep their records where their neighbours in a batch are refused, and are refused themselves", async () => {
+        const { writer, other } = bench;
+        const [run, stale] = [await startOwned(), await startOwned()];
+        const moved = await writer.put(assignOf(stale, "n", 1, { ownerLane: writer.laneId }));
+        expect(await writer.commit(left(stale), left(run))).toEqual([CONFLICT, COMMITTED]);
+        expect(await bench.store.listStepRecords(keyOf(stale), 0, ALL)).toHaveLength(2);
+        expect(await load(other, keyOf(stale))).toEqual(moved);
+        expect((await load(other, keyOf(run))).state.seq).toBe(2);
+      });
+
+      it("belong to their lane alone: another one's step is refused, and a second one at the same place as well", async () => {
+        const { writer, other } = bench;
+        const stranger = await openWriter(other);
+        const start = await startOwned();
+        const mine = left(start, { op: "set", path: "/n", value: 1 });
+        expect(await stranger.commit(left(start, { op: "set", path: "/n", value: 2 }))).toEqual([CONFLICT]);
+        const run = await writer.put(mine);
+        await expect(writer.commit(left(start, { op: "set", path: "/n", value: 3 }))).rejects.toThrow(
+          BatchRejectedError,
+        );
+        expect(await load(other, keyOf(run))).toEqual(run);
+      });
+
+      it("go on where they were under the lane that claims them", async () => {
+        const { writer, store, other } = bench;
+        const leaving = await openWriter(store);
+        const start = await leaving.put(
+          startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { n: 0 } }, { ownerLane: leaving.laneId }),
+        );
+        const body = { status: "completed" as const, patch: [{ op: "set" as const, path: "/n", value: 1 }] };
+        const facts = { ownerLane: leaving.laneId, isLeft: true };
+        const run = await leaving.put(stepOf(start, "step.completed", body, facts));
+        await store.endServer(leaving.serverId);
+        await expect(leaving.commit(stepOf(run, "step.completed", body, facts))).rejects.toThrow(LaneFencedError);
+        let claimed: RunKey[] = [];
+        do claimed = await other.claimRuns(writer.laneId, ALL);
+        while (
+          claimed.length > 0 &&
+          !claimed.some(({ runId, tenantId }) => runId === "run-1" && tenantId === keyOf(run).tenantId)
+        );
+        const found = await load(other, keyOf(run));
+        expect(found).toEqual({ ...run, ownerLane: writer.laneId });
+        const next = await writer.put(left(found, { op: "set", path: "/n", value: 2 }));
+        expect(next.behind?.seq).toBe(1);
+        expect((await load(store, keyOf(run))).state.vars).toEqual({ n: 2 });
+      });
+
+      it("pages through lists by the times of the rows", async () => {
+        const { writer, store } = bench;
+        const tenantId = bench.tenant();
+        const runs: StoredRun[] = [];
+        for (let n = 0; n < 6; n++) {
+          const time = addMs(TIME_ZERO, n);
+          const facts = { ownerLane: writer.laneId };
+          const start = await writer.put(startOf({ tenantId, runId: `run-${n}`, time }, facts));
+          runs.push(n % 2 === 0 ? await writer.put(left(start)) : start);
+        }
+        const seen: string[] = [];
+        let start: PageStart | undefined;
+        do {
+          const request = { tenantId, filter: {}, order: "update_time_desc" as const, limit: 1 };
+          const page = await store.listRuns({ ...request, ...(start === undefined ? {} : { start }) });
+          seen.push(...page.items.map(({ state }) => state.runId));
+          start = page.next;
+        } while (start !== undefined);
+        expect(seen).toEqual(runs.map(({ state }) => state.runId).toReversed());
+      });
+    });
+
     describe("vars with large members", () => {
       const bench = openBench("group");
       const LARGE = "large ü😀 ".repeat(500);
@@ -508,14 +643,19 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(listed?.format).toBe(run.format);
       });
 
-      it("marks only runs that have some as of a newer format", async () => {
-        const large = await startLarge();
-        const small = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1 } }));
-        expect(small.format).toBeLessThan(large.format);
-        const grown = await change(small, { op: "set", path: "/b", value: LARGE });
-        expect(grown.format).toBe(large.format);
-        const shrunk = await change(grown, { op: "set", path: "/b", value: "" });
-        expect(shrunk.format).toBe(small.format);
+      it("marks of the runs that are not active only those that have some as of a newer format", async () => {
+        const { writer } = bench;
+        const park = async (run: StoredRun) => await writer.put(waitOf(run, { reason: "user" }));
+        const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1 } }));
+        const small = await park(run);
+        expect(small.format).toBe(BASIC_FORMAT);
+        await expectStored(small);
+        const going = await writer.put(answerOf(small));
+        expect(going.format).toBe(run.format);
+        const large = await park(await change(going, { op: "set", path: "/b", value: LARGE }));
+        expect(large.format).toBeGreaterThan(BASIC_FORMAT);
+        const shrunk = await change(await writer.put(answerOf(large)), { op: "set", path: "/b", value: "" });
+        expect((await park(shrunk)).format).toBe(BASIC_FORMAT);
       });
 
       it("changes small members beside them", async () => {
@@ -582,11 +722,10 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const vars = { whole: JSON.stringify(start.after.state.vars), dropped: [] };
         const old = await writer.put({ ...start, vars, after: { ...start.after, format: 2 } });
         await expectStored(old);
-        const untouched = await writer.put(stepOf(old, "step.completed", { status: "completed" }));
-        expect(untouched.format).toBe(2);
-        await expectStored(untouched);
-        const changed = await change(untouched, { op: "set", path: "/a", value: 2 });
-        expect(changed.format).toBe(3);
+        const apart = await writer.put(stepOf(old, "step.completed", { status: "completed" }));
+        expect(apart.format).toBe(3);
+        await expectStored(apart);
+        const changed = await change(apart, { op: "set", path: "/a", value: 2 });
         await change(changed, { op: "unset", path: "/b" });
       });
 
@@ -596,12 +735,17 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1, list: [LARGE], b: LARGE } }),
         );
         const vars = varsWriteOf(apart, { a: 2, list: [LARGE], b: LARGE }, BASIC_FORMAT);
+        assert(vars !== undefined);
         expect(vars).toEqual({ whole: JSON.stringify({ a: 2, list: [LARGE], b: LARGE }), dropped: ["list", "b"] });
         const step = stepOf(apart, "step.completed", {
           status: "completed",
           patch: [{ op: "set", path: "/a", value: 2 }],
         });
-        const whole = await writer.put({ ...step, vars, after: { ...step.after, format: formatAfter(apart, vars) } });
+        const whole = await writer.put({
+          ...step,
+          vars,
+          after: { ...step.after, format: formatAfter(apart, step.after.state, BASIC_FORMAT) },
+        });
         expect(whole.format).toBe(BASIC_FORMAT);
         await expectStored(whole);
       });
@@ -1542,7 +1686,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         for (let round = 0; round < 10; round++) {
           await writer.deliver(mailDelivery(keyOf(run), { kind: "pause" }));
           const consumedMail = (await store.listMail([keyOf(run)])).map((mail) => mail.mailId);
-          const taken = { ...startOf(keyOf(run)), expectedSeq: 1, after: run, records: [], consumedMail };
+          const taken = { ...startOf(keyOf(run)), expectedSeq: 1, rowSeq: 1, after: run, records: [], consumedMail };
           const outcomes = (await Promise.all([writer.commit(taken), otherWriter.commit(taken)])).flat();
           expect(new Set(outcomes.map(({ type }) => type))).toEqual(new Set(["committed", "conflict"]));
           expect(await store.listMail([keyOf(run)])).toEqual([]);

@@ -2,6 +2,7 @@
 import { emptyObject, type Json } from "../core/json.ts";
 import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/large-members.ts";
 import type { StoredRun } from "./contract.ts";
+import { rowVarsOf } from "./row-behind.ts";
 import { keepsMembersApart, mayKeepMembersApart } from "./run-format.ts";
 
 export type VarsWrite =
@@ -22,11 +23,16 @@ export type VarsWrite =
 
 const NONE: LargeMembers = new Map();
 
-/** @param before the run as it is stored; undefined: nothing of it is
+/** How vars are written with a run's row; undefined: the row has them already.
+ *  @param before the run as it is stored; undefined: nothing of it is
  *  @param formatMax the newest format that may be written */
-export function varsWriteOf(before: StoredRun | undefined, vars: Json, formatMax: number): VarsWrite {
+export function varsWriteOf(before: StoredRun | undefined, vars: Json, formatMax: number): VarsWrite | undefined {
+  const isApart = before !== undefined && keepsMembersApart(before);
   const large = mayKeepMembersApart(formatMax) ? largeMembersOf(vars, before?.state.vars) : NONE;
-  const stored = before !== undefined && keepsMembersApart(before) ? largeMembersOf(before.state.vars) : NONE;
+  // What a release before has stored whole is taken apart, though nothing has changed.
+  const isAsBefore = before !== undefined && rowVarsOf(before) === vars && (isApart || large.size === 0);
+  if (isAsBefore) return undefined;
+  const stored = isApart ? largeMembersOf(rowVarsOf(before)) : NONE;
   const dropped = [...stored.keys()].filter((name) => !large.has(name));
   if (large.size === 0) return { whole: JSON.stringify(vars), dropped };
   const rest = Object.assign(emptyObject(), vars);

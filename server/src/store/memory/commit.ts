@@ -27,7 +27,9 @@ export function commitBatch(database: MemoryDatabase, batch: Batch): ItemOutcome
   if (lane.batches.has(batchNo)) throw new BatchRejectedError(`batch ${batchNo} of lane ${laneId} is settled`);
   assert(batchNo > lane.lastBatchNo, "the batches of a lane are committed in their order");
   assertRunsAppearOnce(items);
-  const refusals = items.map((item) => (item.type === "transition" ? refusalOf(database, item.transition) : undefined));
+  const refusals = items.map((item) =>
+    item.type === "transition" ? refusalOf(database, laneId, item.transition) : undefined,
+  );
   assertJobsAreNew(database, transitionsOf(items.filter((_, i) => refusals[i] === undefined)));
   for (const [i, item] of items.entries()) {
     if (item.type === "delivery") assertDeliveryFits(item.delivery);
@@ -51,10 +53,11 @@ export function commitBatch(database: MemoryDatabase, batch: Batch): ItemOutcome
 type BatchPlace = { lane: LaneRow; batchNo: number; nextOrdinal: number };
 
 /** What stands against a transition, seen before any item of its batch: its own batch moves no channel under it. */
-function refusalOf(database: MemoryDatabase, transition: Transition): ItemOutcome | undefined {
+function refusalOf(database: MemoryDatabase, laneId: number, transition: Transition): ItemOutcome | undefined {
   const key = rowKey(transition.tenantId, transition.runId);
   const row = database.runs.get(key);
-  if ((row?.head.seq ?? 0) !== transition.expectedSeq) return { type: "conflict" };
+  if ((row?.head.seq ?? 0) !== transition.rowSeq) return { type: "conflict" };
+  if (transition.after.behind !== undefined && row?.ownerLane !== laneId) return { type: "conflict" };
   if (database.deletedRuns.has(key)) return { type: "conflict" };
   const { expectChannel, consumedMail } = transition;
   if (expectChannel !== undefined) {
@@ -115,6 +118,9 @@ function assertTransitionFits(database: MemoryDatabase, transition: Transition, 
     assertStorable(job.payload);
   }
   if (!willCommit) return;
+  if ((database.runs.get(rowKey(tenantId, runId))?.records.length ?? 0) !== expectedSeq) {
+    throw new BatchRejectedError("a step record is there already");
+  }
   if (wait !== undefined && database.waits.has(rowKey(tenantId, wait.wait_id))) {
     throw new BatchRejectedError(`wait ${wait.wait_id} exists`);
   }
@@ -162,7 +168,9 @@ function applyTransition(database: MemoryDatabase, place: BatchPlace, transition
 }
 
 function rowAfter(before: RunRow | undefined, transition: Transition): RunRow {
-  const { tenantId, runId, after, outputChanged, wakeTime, records } = transition;
+  const { tenantId, runId, after, outputChanged, wakeTime } = transition;
+  const records = [...(before?.records ?? []), ...transition.records.map((record) => structuredClone(record))];
+  if (after.behind !== undefined) return { ...before!, records };
   const { vars, output, ...state } = after.state;
   const stateText = JSON.stringify({ ...state, vars: null });
   const varsText = transition.vars !== undefined || before === undefined ? JSON.stringify(vars) : before.varsText;
@@ -179,7 +187,7 @@ function rowAfter(before: RunRow | undefined, transition: Transition): RunRow {
     ...(after.ownerLane === undefined ? {} : { ownerLane: after.ownerLane }),
     format: after.format,
     ...(wakeTime === undefined ? {} : { wakeTime }),
-    records: [...(before?.records ?? []), ...records.map((record) => structuredClone(record))],
+    records,
   };
 }
 

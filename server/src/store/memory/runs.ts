@@ -4,6 +4,7 @@ import type { Json } from "../../core/json.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import { hasEnded, type RunState } from "../../core/run.ts";
 import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "../contract.ts";
+import { foldMissing, foldMissingHeads } from "../row-behind.ts";
 import { deleteJobs } from "./jobs.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
 
@@ -15,8 +16,14 @@ export function loadRuns(
 ): (StoredRun | undefined)[] {
   return keys.map(({ tenantId, runId }) => {
     const row = database.runs.get(rowKey(tenantId, runId));
-    return row === undefined ? undefined : runFromRow(row, withPayload);
+    return row === undefined ? undefined : readRun(row, withPayload);
   });
+}
+
+function readRun(row: RunRow, withPayload: boolean): StoredRun {
+  // Record n is at n - 1.
+  const missing = row.records.slice(row.head.seq);
+  return withPayload ? foldMissing(runFromRow(row, true), missing) : foldMissingHeads(runFromRow(row, false), missing);
 }
 
 function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
@@ -52,7 +59,7 @@ export function listRuns(
   const items = rows.slice(0, limit);
   const last = items.at(-1);
   return {
-    items: items.map((row) => runFromRow(row, false)),
+    items: items.map((row) => readRun(row, false)),
     ...(rows.length > limit && last !== undefined ? { next: placeOf(last) } : {}),
   };
 }

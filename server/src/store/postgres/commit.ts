@@ -1,7 +1,8 @@
 /**
  * A batch as one statement: `commit_batch_3` (migrations/0005_commit_batch_3.sql) with a JSON text for each kind of row. Sections
- * that a batch does not have are null. JSON, because encoding it costs Node a third of what array literals cost. Large texts (members of
- * vars) go beside their rows in one more text, a line for each, so that nobody escapes and reads them as JSON in JSON.
+ * that a batch does not have are null. JSON, because encoding it costs Node a third of what array literals cost. What is JSON itself and
+ * may be long (members of vars, parts of records) goes beside the rows in texts of its own, a line for each row, so that nobody escapes and
+ * reads it as JSON in JSON: no JSON text that this program writes has a line break in it, and none is empty.
  */
 import assert from "node:assert/strict";
 import { type Channel, channelKey } from "../../core/event.ts";
@@ -12,13 +13,14 @@ import { bytesToHex, encodeStateRest, hexToBytea } from "./run-row.ts";
 
 type Rows = object[];
 
-/** A value of `members`: no JSON text is empty, and none that JSON.stringify writes has a line break in it. */
-const NO_MEMBER = "";
+/** A line that stands for nothing. */
+const NO_TEXT = "";
 
 type Sections = {
   channels: Rows;
   expected: Rows;
   moves: Rows;
+  behind: Rows;
   starts: Rows;
   payloads: Rows;
   members: Rows;
@@ -35,19 +37,28 @@ type Sections = {
   notices: Rows;
 };
 
+/** Texts beside rows: the values of `members`; and of `records` what is hashed. */
+type Lines = { members: string[]; headers: string[]; bodies: string[]; givens: string[] };
+
 /** A channel that a batch touches. `index` is its place in lock order, from 1, as SQL counts. */
 type TouchedChannel = { channel: Channel; index: number; events: number };
 
 /** Commits a batch. @throws as `Store.commit` */
 export async function commit(sql: Sql, batch: Batch): Promise<ItemOutcome[]> {
-  const { sections, memberTexts } = sectionsOf(batch);
+  const { sections, lines } = sectionsOf(batch);
   const texts = Object.fromEntries(
     Object.entries(sections).map(([name, rows]) => [name, rows.length === 0 ? null : rowsParameter(rows)]),
   ) as Record<keyof Sections, string | null>;
-  const memberLines = memberTexts.length === 0 ? null : memberTexts.join("\n");
+  const linesOf = (texts: readonly string[]): string | null => (texts.length === 0 ? null : texts.join("\n"));
+  const beside = {
+    members: linesOf(lines.members),
+    headers: linesOf(lines.headers),
+    bodies: linesOf(lines.bodies),
+    givens: linesOf(lines.givens),
+  };
   const moveItems = `{${sections.moves.map((move) => (move as { item: number }).item).join()}}`;
   try {
-    return outcomesOf(batch, await withTimeout(commitBatch(sql, batch, texts, { moveItems, memberLines })));
+    return outcomesOf(batch, await withTimeout(commitBatch(sql, batch, texts, { moveItems, beside })));
   } catch (error) {
     throw commitErrorOf(error);
   }
@@ -59,14 +70,14 @@ async function commitBatch(
   sql: Sql,
   { laneId, batchNo }: Batch,
   rows: Record<keyof Sections, string | null>,
-  { moveItems, memberLines }: { moveItems: string; memberLines: string | null },
+  { moveItems, beside }: { moveItems: string; beside: Record<keyof Lines, string | null> },
 ): Promise<OutcomeRow[]> {
   return await sql<OutcomeRow[]>`
     select item, outcome, number from commit_batch_3(
       ${laneId}::bigint, ${batchNo}::bigint, ${rows.channels}::text::json, ${rows.expected}::text::json,
-      ${rows.moves}::text::json, ${moveItems}::text::int[], ${rows.starts}::text::json, ${rows.payloads}::text::json,
-      ${rows.members}::text::json, ${memberLines}::text,
-      ${rows.records}::text::json, ${rows.events}::text::json, ${rows.closings}::text::json, ${rows.waits}::text::json,
+      ${rows.moves}::text::json, ${moveItems}::text::int[], ${rows.behind}::text::json, ${rows.starts}::text::json, ${rows.payloads}::text::json,
+      ${rows.members}::text::json, ${beside.members}::text,
+      ${rows.records}::text::json, ${beside.headers}::text, ${beside.bodies}::text, ${beside.givens}::text, ${rows.events}::text::json, ${rows.closings}::text::json, ${rows.waits}::text::json,
       ${rows.settlements}::text::json, ${rows.cancels}::text::json, ${rows.holds}::text::json, ${rows.jobs}::text::json,
       ${rows.readMail}::text::json, ${rows.mail}::text::json, ${rows.notices}::text::json
     )`;
@@ -84,13 +95,13 @@ function outcomesOf(batch: Batch, rows: OutcomeRow[]): ItemOutcome[] {
   return outcomes;
 }
 
-/** @returns the rows, and the texts of `members`, in their order */
-function sectionsOf(batch: Batch): { sections: Sections; memberTexts: string[] } {
-  const memberTexts: string[] = [];
+function sectionsOf(batch: Batch): { sections: Sections; lines: Lines } {
+  const lines: Lines = { members: [], headers: [], bodies: [], givens: [] };
   const sections: Sections = {
     channels: [],
     expected: [],
     moves: [],
+    behind: [],
     starts: [],
     payloads: [],
     members: [],
@@ -110,7 +121,8 @@ function sectionsOf(batch: Batch): { sections: Sections; memberTexts: string[] }
   for (const [item, entry] of batch.items.entries()) {
     if (entry.type === "transition") {
       addTransition(sections, item, entry.transition);
-      addMembers(sections, memberTexts, item, entry.transition);
+      addRecords(sections, lines, item, entry.transition);
+      addMembers(sections, lines, item, entry.transition);
       addEvents(sections, channels, item, entry.transition.events);
       const expected = entry.transition.expectChannel;
       if (expected !== undefined) {
@@ -129,7 +141,7 @@ function sectionsOf(batch: Batch): { sections: Sections; memberTexts: string[] }
     const { tenantId, scope, scopeId } = channel;
     sections.channels.push({ tenant_id: tenantId, scope, scope_id: scopeId, events, position: index });
   }
-  return { sections, memberTexts };
+  return { sections, lines };
 }
 
 /** Every channel of a batch, in the order in which all servers lock channels. Its events are counted while they are added. */
@@ -181,18 +193,6 @@ function addTransition(sections: Sections, item: number, transition: Transition)
   const { tenantId: tenant_id, runId: run_id, closeWait, openWait } = transition;
   const key = { item, tenant_id, run_id };
   addRun(sections, item, transition);
-  for (const record of transition.records) {
-    sections.records.push({
-      ...key,
-      seq: record.seq,
-      header: record.header,
-      hash: hexToBytea(record.hash),
-      body: record.body,
-      body_salt: bytesToHex(record.bodySalt),
-      given: record.given,
-      given_salt: record.givenSalt === undefined ? undefined : bytesToHex(record.givenSalt),
-    });
-  }
   for (const [ordinal, notice] of transition.notices.entries()) {
     // An item has far fewer notices than this, so ordinals rise through the batch.
     sections.notices.push({ ...key, ordinal: item * NOTICES_PER_ITEM_MAX + ordinal, ...notice });
@@ -282,9 +282,13 @@ function addJobs(
 const NOTICES_PER_ITEM_MAX = 1_000;
 
 function addRun(sections: Sections, item: number, transition: Transition): void {
-  const { after, expectedSeq, wakeTime } = transition;
+  const { after, rowSeq, wakeTime } = transition;
   const { state } = after;
   const key = { item, tenant_id: state.tenantId, run_id: state.runId };
+  if (after.behind !== undefined) {
+    sections.behind.push({ ...key, row_seq: rowSeq });
+    return;
+  }
   const changing = {
     ...key,
     status: state.status,
@@ -300,7 +304,7 @@ function addRun(sections: Sections, item: number, transition: Transition): void 
     format: after.format,
     state: encodeStateRest(state),
   };
-  if (expectedSeq === 0) {
+  if (rowSeq === 0) {
     sections.starts.push({
       ...changing,
       workflow_id: state.workflowId,
@@ -314,10 +318,10 @@ function addRun(sections: Sections, item: number, transition: Transition): void 
       request_digest: hexToBytea(after.requestDigest),
     });
   } else {
-    sections.moves.push({ ...changing, expected_seq: expectedSeq });
+    sections.moves.push({ ...changing, expected_seq: rowSeq });
   }
   const { vars, outputChanged } = transition;
-  assert(vars !== undefined || expectedSeq > 0, "a new run's vars are written");
+  assert(vars !== undefined || rowSeq > 0, "a new run's vars are written");
   if (vars !== undefined || outputChanged) {
     // No JSON text is empty: the empty text takes a stored output away.
     const output = state.output === undefined ? "" : JSON.stringify(state.output);
@@ -329,21 +333,38 @@ function addRun(sections: Sections, item: number, transition: Transition): void 
   }
 }
 
-function addMembers(
-  { members }: Sections,
-  memberTexts: string[],
+function addRecords(
+  { records }: Sections,
+  lines: Lines,
   item: number,
-  { tenantId, runId, vars }: Transition,
+  { tenantId, runId, records: sealed }: Transition,
 ): void {
+  for (const { seq, header, hash, body, bodySalt, given, givenSalt } of sealed) {
+    records.push({
+      item,
+      tenant_id: tenantId,
+      run_id: runId,
+      seq,
+      hash: hexToBytea(hash),
+      body_salt: bytesToHex(bodySalt),
+      given_salt: givenSalt === undefined ? undefined : bytesToHex(givenSalt),
+    });
+    lines.headers.push(header);
+    lines.bodies.push(body);
+    lines.givens.push(given ?? NO_TEXT);
+  }
+}
+
+function addMembers({ members }: Sections, lines: Lines, item: number, { tenantId, runId, vars }: Transition): void {
   if (vars === undefined) return;
   const key = { item, tenant_id: tenantId, run_id: runId };
   for (const name of vars.dropped) {
     members.push({ ...key, name });
-    memberTexts.push(NO_MEMBER);
+    lines.members.push(NO_TEXT);
   }
   if (!("rest" in vars)) return;
   for (const [name, text] of vars.changed) {
     members.push({ ...key, name });
-    memberTexts.push(text);
+    lines.members.push(text);
   }
 }

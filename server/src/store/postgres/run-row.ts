@@ -4,6 +4,7 @@ import { type Json, type JsonObject, parseOwnJson } from "../../core/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { StoredRun } from "../contract.ts";
+import type { MissingRecord } from "../row-behind.ts";
 
 /** The part of the state that has neither a column nor a row of its own. */
 type StateRest = Pick<
@@ -81,7 +82,14 @@ export type RunRow = {
   vars_rest?: string | null;
   /** JSON object of the members that `vars_rest` names. */
   vars_apart?: string | null;
+  /** Null: the row is not behind its ledger. */
+  missing?: { header: string; hash: string; body: string; given: string | null }[] | null;
 };
+
+/** The records that a row does not have. */
+export function missingFromRow({ missing }: RunRow): MissingRecord[] {
+  return (missing ?? []).map(({ given, ...record }) => (given === null ? record : { ...record, given }));
+}
 
 export function runFromRow(row: RunRow): StoredRun {
   const rest = parseOwnJson(row.state) as unknown as StateRest;

@@ -2,7 +2,8 @@
 import type { Instant } from "../../core/duration.ts";
 import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "../contract.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
-import { runFromRow, type RunRow } from "./run-row.ts";
+import { foldMissing, foldMissingHeads } from "../row-behind.ts";
+import { missingFromRow, runFromRow, type RunRow } from "./run-row.ts";
 
 type KeyRow = { tenant_id: string; run_id: string };
 
@@ -23,6 +24,25 @@ function runColumns(sql: Sql): Fragment {
     r.request_digest, r.format, r.state`;
 }
 
+/** The records that a run's row does not have. Read with the row: by another statement it might have moved. Without `given` they are
+ *  enough for a run without payloads. */
+function missingRecords(sql: Sql, given: "given" | "null"): Fragment {
+  // Only rows that have an owner are left behind.
+  return sql`
+    case when r.owner_lane is not null then (
+      select json_agg(
+        json_build_object(
+          'header', s.header, 'hash', encode(s.hash, 'hex'), 'body', s.body, 'given', ${given === "given" ? sql`s.given` : sql`null`}
+        ) order by s.seq
+      )
+      from step_records s where s.tenant_id = r.tenant_id and s.run_id = r.run_id and s.seq > r.seq
+    ) end as missing`;
+}
+
+function headFromRow(row: RunRow): StoredRun {
+  return foldMissingHeads(runFromRow(row), missingFromRow(row));
+}
+
 export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
   return await loadEach(
     sql,
@@ -32,14 +52,16 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
         case when p.vars_rest is not null then (
           select '{' || string_agg(to_json(v.name) || ':' || v.value, ',') || '}' from run_vars v
           where v.tenant_id = r.tenant_id and v.run_id = r.run_id
-        ) end as vars_apart
+        ) end as vars_apart,
+        ${missingRecords(sql, "given")}
       from runs r join run_payloads p on p.tenant_id = r.tenant_id and p.run_id = r.run_id`,
+    (row) => foldMissing(runFromRow(row), missingFromRow(row)),
   );
 }
 
 /** Loads runs without payloads. */
 export async function loadRunHeads(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
-  return await loadEach(sql, keys, sql`${runColumns(sql)} from runs r`);
+  return await loadEach(sql, keys, sql`${runColumns(sql)}, ${missingRecords(sql, "null")} from runs r`, headFromRow);
 }
 
 /** @param columnsAndTables what is selected from which tables, runs as `r` among them */
@@ -47,6 +69,7 @@ async function loadEach(
   sql: Sql,
   keys: readonly RunKey[],
   columnsAndTables: Fragment,
+  decode: (row: RunRow) => StoredRun,
 ): Promise<(StoredRun | undefined)[]> {
   if (keys.length === 0) return [];
   // With its limit each key is looked up by itself: no plan walks the table because it was small once.
@@ -61,7 +84,7 @@ async function loadEach(
   // Decoded for each key, so that a key given twice gives two runs that share nothing.
   return keys.map((key) => {
     const row = found.get(mapKey(key));
-    return row === undefined ? undefined : runFromRow(row);
+    return row === undefined ? undefined : decode(row);
   });
 }
 
@@ -82,15 +105,17 @@ export async function listRuns(
   const behind =
     start === undefined ? sql`` : sql`and (${time}, r.run_id) ${operator} (${start.time}::timestamptz, ${start.id})`;
   const rows = await sql<RunRow[]>`
-    select ${runColumns(sql)} from runs r
+    select ${runColumns(sql)}, ${missingRecords(sql, "null")} from runs r
     where ${conditionsOf(sql, tenantId, filter)} ${behind}
     order by ${time} ${direction}, r.run_id ${direction}
     limit ${limit + 1}`;
-  const items = rows.slice(0, limit).map(runFromRow);
-  const last = items.at(-1)?.state;
+  const page = rows.slice(0, limit);
+  const items = page.map(headFromRow);
+  const last = page.at(-1);
   if (rows.length <= limit || last === undefined) return { items };
-  const lastTime = order === "update_time_desc" ? last.updateTime : last.createTime;
-  return { items, next: { time: lastTime, id: last.runId } };
+  // The row's own time, by which it is in its place: the run may have gone on since.
+  const lastTime = order === "update_time_desc" ? last.update_time : last.create_time;
+  return { items, next: { time: lastTime, id: last.run_id } };
 }
 
 const OPEN_STATUSES: ReadonlySet<string> = new Set(["running", "waiting"]);

@@ -101,7 +101,8 @@ describe("the store on Postgres", () => {
     await writer.put(
       startOf({ tenantId, runId: "large", vars: { text: "x".repeat(10_000) } }, { jobs: [jobOf("key-1")] }),
     );
-    await writer.put(startOf({ tenantId, runId: "small" }, { jobs: [jobOf("key-2")] }));
+    const call = { ordinal: 0, kind: "tool" as const, name: "pay", idempotency_key: "key-2" };
+    await writer.put(startOf({ tenantId, runId: "small" }, { jobs: [jobOf("key-2")], state: { calls: [call] } }));
     const requests = [{ request: 0, tenant_id: tenantId, kind: "tool", name: "pay", worker_sessions: ["a", "b"] }];
     const claimed = await observer<{ key: string }[]>`
       select (job).idempotency_key as key from claim_jobs('before', ${JSON.stringify(requests)}::text::json)`;

@@ -1,0 +1,87 @@
+/**
+ * Rows of runs that are behind their ledgers. While a run is active only its owner changes it, and a step's record says all that the
+ * step has changed; so the row need not be written again with every step: that is half of what a step costs the database. Whoever reads
+ * the run folds the records behind the row into it.
+ *
+ * How far a row may be behind is bounded, so that reading a run costs about the same, and lists in the order of their times are right
+ * to the second.
+ */
+import { apply } from "../core/apply.ts";
+import { addMs, type Instant } from "../core/duration.ts";
+import type { Json } from "../core/json.ts";
+import { draftFromSealed, type SealedRecord } from "../core/ledger-format.ts";
+import type { StepRecordDraft } from "../core/step-record.ts";
+import type { StoredRun } from "./contract.ts";
+
+const STEPS_MAX = 64;
+const CHARS_MAX = 256 * 1024;
+const AGE_MAX_MS = 1_000;
+
+/** What a row says that is behind. */
+export type RowBehind = {
+  seq: number;
+  vars: Json;
+  /** Characters of the records that the row does not have. */
+  chars: number;
+  /** A step that ends then or later is not left out of the row. */
+  endTime: Instant;
+};
+
+/** A record that a row does not have. */
+export type MissingRecord = Pick<SealedRecord, "header" | "hash" | "body" | "given">;
+
+/** A run as its ledger says. @param row as its row says, @param missing the records behind that, in their order */
+export function foldMissing(row: StoredRun, missing: readonly MissingRecord[]): StoredRun {
+  return foldInto(row, missing, draftFromSealed);
+}
+
+/** The same without payloads: `row` has no vars, and `given` may be left out of the records. */
+export function foldMissingHeads(row: StoredRun, missing: readonly MissingRecord[]): StoredRun {
+  return foldInto(row, missing, (record) => {
+    const { given: _given, body, ...rest } = draftFromSealed(record);
+    const { patch: _patch, result: _result, ...changes } = body;
+    return { ...rest, body: changes };
+  });
+}
+
+function foldInto(
+  row: StoredRun,
+  missing: readonly MissingRecord[],
+  draftOf: (record: MissingRecord) => StepRecordDraft,
+): StoredRun {
+  const last = missing.at(-1);
+  if (last === undefined) return row;
+  const state = missing.reduce((run, record) => apply(run, draftOf(record)), row.state);
+  return { ...row, state, headHash: last.hash, behind: behindOf(row, missing) };
+}
+
+function behindOf({ state }: StoredRun, missing: readonly MissingRecord[]): RowBehind {
+  const { seq, vars, updateTime } = state;
+  return { seq, vars, chars: charsOf(missing), endTime: addMs(updateTime, AGE_MAX_MS) };
+}
+
+/** What the row of a run says if these records are left out of it too; undefined if they must not be. */
+export function stayBehind(
+  before: StoredRun,
+  after: { seq: number; updateTime: Instant },
+  records: readonly SealedRecord[],
+): RowBehind | undefined {
+  const { behind } = before;
+  const next = behind === undefined ? behindOf(before, records) : { ...behind, chars: behind.chars + charsOf(records) };
+  const isNear = after.seq - next.seq <= STEPS_MAX && next.chars <= CHARS_MAX && after.updateTime < next.endTime;
+  return isNear ? next : undefined;
+}
+
+/** The seq that the row of a run has. */
+export function rowSeqOf({ state, behind }: StoredRun): number {
+  return behind?.seq ?? state.seq;
+}
+
+/** The vars that the row of a run has. */
+export function rowVarsOf({ state, behind }: StoredRun): Json {
+  return behind === undefined ? state.vars : behind.vars;
+}
+
+function charsOf(records: readonly MissingRecord[]): number {
+  return records.reduce((sum, { header, body, given }) => sum + header.length + body.length + (given?.length ?? 0), 0);
+}
