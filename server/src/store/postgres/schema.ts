@@ -1,8 +1,8 @@
 /**
  * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
  *
- * Authoritative: `step_records`, the ledger. `runs`, `run_payloads` and `run_vars` are a cache of its fold; `waits` an index of the
- * waits in it. `commit_batch_3` (migrations/0005; `commit_batch_2` of the release before) alone writes runs, payloads, records, waits,
+ * Authoritative: `step_records`, the ledger. `runs`, `run_payloads` and `run_vars` are a cache of its fold, which may be behind it for
+ * active runs of format 3 (store/row-behind.ts); `waits` an index of the waits in it. `commit_batch_3` (migrations/0005; `commit_batch_2` of the release before) alone writes runs, payloads, records, waits,
  * events, jobs, mail and feed, except that a claim moves a run's owner or wake time, that leases of jobs begin and end outside of any batch
  * (jobs.ts), and that deleting a run deletes and leaves its id in `deleted_runs`.
  *
@@ -111,8 +111,8 @@ export const workflowHeads = pgTable(
 );
 
 /**
- * Runs without their payloads: what a step changes. No index holds a column that every step changes, so most updates stay on
- * their page (heap-only tuples; the fill factor leaves room for them).
+ * Runs without their payloads. No index holds a column that a step changes, so most updates stay on their page (heap-only tuples; the
+ * fill factor leaves room for them).
  */
 export const runs = pgTable(
   "runs",
