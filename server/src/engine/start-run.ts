@@ -5,7 +5,7 @@ import { scopeIdsOf } from "../core/event-wait.ts";
 import { type Channel, type Scope, SCOPES } from "../core/event.ts";
 import { canonicalJson } from "../core/json.ts";
 import { startRun as decideStart } from "../core/start-run.ts";
-import { checkLimits } from "../core/workflow.ts";
+import { checkLimits, type Workflow } from "../core/workflow.ts";
 import type { RunKey, StoredRun } from "../store/contract.ts";
 import type { Caller, RunView, StartRequest } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";
@@ -35,11 +35,14 @@ async function startAdmitted(
   const digest = createHash("sha256").update(text).digest("hex");
   const run = await context.runs.exclusive(key, async (entry) => {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      // Read beside the run, though it may be there already: most starts are new.
+      const needs = readNeeds(context, key, request);
+      needs.catch(() => undefined);
       // A repeated start gives its run even if the workflow was archived since.
       const known = entry.state ?? (request.runId === undefined ? undefined : await context.loadRun(key));
       if (known !== undefined) return assertSame(known, digest);
       if (attempt > 0 && (await context.store.wasDeleted(key))) throw existedBefore(key.runId);
-      const started = await begin(context, entry, request, digest);
+      const started = await begin(context, entry, request, { ...(await needs), digest });
       if (started !== undefined) return started;
     }
     throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept coming and going.`, { retryAfterMs: 100 });
@@ -47,15 +50,24 @@ async function startAdmitted(
   return viewOf(context, run);
 }
 
+/** What a start is decided with. */
+type StartNeeds = { workflow: Workflow; channels: Record<Scope, number> };
+
+async function readNeeds(context: EngineContext, key: RunKey, request: StartRequest): Promise<StartNeeds> {
+  const [workflow, channels] = await Promise.all([
+    context.workflows.toStart(key.tenantId, request.workflowId, request.version),
+    readChannels(context, key, request),
+  ]);
+  return { workflow, channels };
+}
+
 async function begin(
   context: EngineContext,
   entry: RunEntry,
   request: StartRequest,
-  digest: string,
+  { workflow, channels, digest }: StartNeeds & { digest: string },
 ): Promise<StoredRun | undefined> {
   const { tenantId, runId } = entry.key;
-  const workflow = await context.workflows.toStart(tenantId, request.workflowId, request.version);
-  const channels = await readChannels(context, entry.key, request);
   const { workflowId: _workflowId, version: _version, runId: _runId, ...rest } = request;
   const now = context.clock.next();
   const decision = decideStart({ ...rest, type: "start", now, tenantId, runId, channels }, workflow);
