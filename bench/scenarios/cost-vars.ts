@@ -17,15 +17,14 @@ type Kind = {
   name: string;
   workflow: LoopingWorkflow;
   /** Turns of each run in a slice: as many as the clock of CPU times, of hundredths of a second, can tell. */
-  lightTurns: number;
-  heavyTurns: number;
+  turns: number;
 };
 
-const HANDLER: Kind = { name: "handler", workflow: "looping", lightTurns: 250, heavyTurns: 10 };
+const HANDLER: Kind = { name: "handler", workflow: "looping", turns: 250 };
 /** What is left when the step changes no vars at all: they are read for the handler, and not written. */
-const IDLE_HANDLER: Kind = { name: "idle-handler", workflow: "loopingIdly", lightTurns: 250, heavyTurns: 25 };
+const IDLE_HANDLER: Kind = { name: "idle-handler", workflow: "loopingIdly", turns: 250 };
 /** What is left when no worker is given them. */
-const GRAPH: Kind = { name: "graph", workflow: "loopingByGraph", lightTurns: 40, heavyTurns: 2 };
+const GRAPH: Kind = { name: "graph", workflow: "loopingByGraph", turns: 40 };
 
 export const costVars: Scenario = {
   name: NAME,
@@ -61,15 +60,15 @@ function ratiosOf(prefix: string, { ratio, details }: Measured): Record<string, 
   };
 }
 
-async function measureVars(world: World, { name, workflow, lightTurns, heavyTurns }: Kind): Promise<Measured> {
+async function measureVars(world: World, { name, workflow, turns }: Kind): Promise<Measured> {
   return await withSite(world, `${NAME}-${name}`, (site) =>
     withLoopingRuns(site, workflow, async (loops) => {
       const light = { group: "light", runs: RUNS, documents: documentsOf(LIGHT_BYTES) };
       const heavy = { group: "heavy", runs: RUNS, documents: documentsOf(HEAVY_BYTES) };
       await loops.start(light);
       await loops.start(heavy);
-      const measureLight = () => loops.measure({ group: light.group, runs: RUNS, turns: lightTurns });
-      const measureHeavy = () => loops.measure({ group: heavy.group, runs: RUNS, turns: heavyTurns });
+      const measureLight = () => loops.measure({ group: light.group, runs: RUNS, turns });
+      const measureHeavy = () => loops.measure({ group: heavy.group, runs: RUNS, turns });
       await measureLight();
       await measureHeavy();
       await world.postgres.checkpoint();

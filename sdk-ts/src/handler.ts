@@ -9,6 +9,7 @@ export type HandlerContext = JobContext;
 
 /** The names that expressions of the graph see. */
 export type HandlerInput<Vars = JsonObject> = {
+  /** The run's vars, the job's own. Large members are parsed when they are first looked at. */
   readonly vars: Vars;
   readonly run: {
     readonly run_id: string;

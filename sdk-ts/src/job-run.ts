@@ -13,7 +13,7 @@ import { ownFailure, resultOfError, resultOfFailure, resultOfOutput } from "./jo
 import { type AbortCause, JobAbortedError, type JobContext } from "./tool.ts";
 
 /** Does the work of a job: gives its output, or throws. */
-export type JobWork = (payload: Uint8Array, context: JobContext) => unknown;
+export type JobWork = (job: Job, context: JobContext) => unknown;
 
 export type HeldJob = {
   readonly job: Job;
@@ -100,7 +100,7 @@ export function holdJob(job: Job, work: JobWork, { onEnd, onHeartbeat }: JobEven
   async function run(): Promise<void> {
     let result: JobResult;
     try {
-      const output: unknown = await work(job.payload, context);
+      const output: unknown = await work(job, context);
       result = resultOfOutput(job.token, output);
     } catch (error) {
       result = resultOfError(job.token, error);

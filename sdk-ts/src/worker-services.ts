@@ -4,10 +4,11 @@ import { CustomTypeSchema, HandledWorkflowSchema, ToolSchema } from "@abstractru
 import { type Job, JobKind, type WorkerHello, WorkerHelloSchema } from "@abstractruntime/proto/worker_service_pb";
 import { create, type JsonValue, toBinary } from "@bufbuild/protobuf";
 
+import { readHandlerInput, readPayload } from "./job-payload.ts";
 import type { JobWork } from "./job-run.ts";
 import { createJobSlots, type JobSlots } from "./job-slots.ts";
 import { type JobContext, type Tool, type ToolDelivery, ToolError } from "./tool.ts";
-import type { HandlerInput, Workflow } from "./workflow.ts";
+import type { Workflow } from "./workflow.ts";
 
 /** The code of a custom effect: gets the node's payload, gives any JSON. */
 export type CustomFunction = (payload: JsonValue, context: JobContext) => unknown;
@@ -48,15 +49,15 @@ export function createWorkerServices({ tools, workflows, custom }: ServedThings)
   const effects = Object.entries(custom).map(([type, effect]) => customEffect(type, effect));
   const toolServices = indexed("tools", tools, (served) => [
     served.name,
-    service(served.concurrency, (payload, context) => served.call(readJson(payload), context)),
+    service(served.concurrency, (job, context) => served.call(readPayload(job), context)),
   ]);
   const workflowServices = indexed("workflows", workflows, (served) => [
     served.workflowId,
-    { work: (payload, context) => callHandler(served, payload, context) },
+    { work: (job, context) => callHandler(served, job, context) },
   ]);
   const customServices = indexed("custom effects", effects, ({ type, concurrency, run }) => [
     type,
-    service(concurrency, async (payload, context) => run(readJson(payload), context)),
+    service(concurrency, async (job, context) => run(readPayload(job), context)),
   ]);
   const byKind: Partial<Record<JobKind, ReadonlyMap<string, Service>>> = {
     [JobKind.TOOL]: toolServices,
@@ -137,23 +138,12 @@ function deliveryToProto(delivery: ToolDelivery | undefined): Delivery {
   }
 }
 
-async function callHandler(workflow: Workflow, payload: Uint8Array, context: JobContext): Promise<unknown> {
+async function callHandler(workflow: Workflow, job: Job, context: JobContext): Promise<unknown> {
   const handler = workflow.handlers.get(context.nodeId);
   if (handler === undefined) {
     throw new ToolError("HANDLER_UNKNOWN", `this worker's ${workflow.workflowId} has no handler ${context.nodeId}`, {
       nonRetryable: true,
     });
   }
-  return handler(readJson(payload) as HandlerInput, context);
-}
-
-const UTF8 = new TextDecoder("utf-8", { fatal: true });
-
-/** @throws {ToolError} PAYLOAD_INVALID */
-function readJson(payload: Uint8Array): JsonValue {
-  try {
-    return JSON.parse(UTF8.decode(payload)) as JsonValue;
-  } catch (error) {
-    throw new ToolError("PAYLOAD_INVALID", "the job's payload is not JSON text", { nonRetryable: true, cause: error });
-  }
+  return handler(readHandlerInput(job), context);
 }

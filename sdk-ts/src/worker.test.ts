@@ -1,5 +1,6 @@
 import { Delivery } from "@abstractruntime/proto/effect_policy_pb";
-import { JobKind } from "@abstractruntime/proto/worker_service_pb";
+import { JobKind, type LargeVarSchema } from "@abstractruntime/proto/worker_service_pb";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import { createServer as createHttp2Server } from "node:http2";
@@ -8,6 +9,7 @@ import { Worker as Thread } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 
+import type { HandlerFunction, HandlerInput } from "./handler.ts";
 import { JobAbortedError, type JobContext, tool, ToolError } from "./tool.ts";
 import {
   type FakeServer,
@@ -85,6 +87,21 @@ function openTool(name = "open") {
   };
 }
 
+/** A worker of a handler that adds to the list in its vars, and returns them. */
+function connectCounting() {
+  const append = ({ vars }: HandlerInput) => {
+    (vars["list"] as unknown[]).push("changed");
+    return { completeOutput: vars };
+  };
+  const handlers = new Map([["append", append as HandlerFunction]]);
+  return connect({ tools: [], workflows: [{ workflowId: "flow", definition: {}, handlers }] });
+}
+
+function handlerJob(token: string, largeVars: MessageInitShape<typeof LargeVarSchema>[], forgottenVars: bigint[] = []) {
+  const args = { vars: { first: 1, list: null, last: 2 }, run: {}, error: null, now: "2026-01-01T00:00:00Z" };
+  return fakeJob(token, { kind: JobKind.HANDLER, name: "flow", nodeId: "append", args, largeVars, forgottenVars });
+}
+
 const aborted = (signal: AbortSignal) =>
   new Promise<unknown>((resolve) => {
     if (signal.aborted) resolve(signal.reason);
@@ -135,12 +152,20 @@ describe("the first connection", () => {
         { type: "print", delivery: Delivery.AT_MOST_ONCE, concurrency: 2 },
       ],
       heldTokens: [],
+      keptVarsBytes: 64n * 1024n * 1024n,
     });
     const [schema, none] = stream.hello.tools.map(({ inputSchema }) => Buffer.from(inputSchema).toString());
     expect(JSON.parse(schema ?? "")).toMatchObject({ properties: { words: { type: "string" } } });
     expect(none).toBe("");
     expect(await stream.take("credit")).toMatchObject({ jobs: 7 });
     expect(worker).toMatchObject({ state: "connected", isConnected: true });
+  });
+
+  it("keeps as many large vars as it is told, and none without handlers", async () => {
+    const workflows: Workflow[] = [{ workflowId: "flow", definition: {}, handlers: new Map() }];
+    expect((await connect({ workflows, keptVarsBytes: 5_000 })).stream.hello.keptVarsBytes).toBe(5_000n);
+    expect((await connect({ workflows, keptVarsBytes: 0 })).stream.hello.keptVarsBytes).toBe(0n);
+    expect((await connect({ keptVarsBytes: 5_000 })).stream.hello.keptVarsBytes).toBe(0n);
   });
 
   it("refuses options outside their bounds", () => {
@@ -156,6 +181,9 @@ describe("the first connection", () => {
       [{ custom: { "": () => 1 } }, /1 to 128 characters/],
       [{ custom: { a: { run: () => 1, concurrency: -1 } } }, /1 to 10000/],
       [{ concurrency: 0 }, /1 to 5000/],
+      [{ keptVarsBytes: -1 }, /0 to 1073741824/],
+      [{ keptVarsBytes: 1024 ** 3 + 1 }, /0 to 1073741824/],
+      [{ keptVarsBytes: 0.5 }, /0 to 1073741824/],
       [{ server: "127.0.0.1:7400" }, /no http or https URL of a server/],
       [{ server: [] }, /at least one address/],
       [{ name: "x".repeat(257) }, /256/],
@@ -482,6 +510,37 @@ describe("jobs", () => {
       { token: "b", code: "HANDLER_UNKNOWN" },
       { token: "c", output: { payload: [1], nodeId: "node" } },
     ]);
+  });
+
+  it("of handlers have the large vars that came with earlier ones, and may change them", async () => {
+    const { stream, worker } = await connectCounting();
+    const value = Buffer.from(JSON.stringify(["x"]));
+    stream.offer(handlerJob("a", [{ name: "list", id: 1n, value }]), handlerJob("b", [{ name: "list", id: 1n }]));
+    // Not accepted, and all the same the one that brings it.
+    stream.offer(handlerJob("a", [{ name: "list", id: 2n, value }]));
+    stream.offer({ ...handlerJob("no", [{ name: "list", id: 3n, value }]), name: "unknown" });
+    stream.offer(handlerJob("c", [{ name: "list", id: 2n }], [1n]), handlerJob("d", [{ name: "list", id: 3n }]));
+    const results = (await stream.takeResults(4)).toSorted((a, b) => (a.token < b.token ? -1 : 1));
+    const output = { completeOutput: { first: 1, list: ["x", "changed"], last: 2 } };
+    expect(results).toEqual(["a", "b", "c", "d"].map((token) => ({ token, output })));
+    expect(worker.isConnected).toBe(true);
+  });
+
+  it("that name large vars which did not come end the connection, and the next one begins with none", async () => {
+    const { server, stream } = await connectCounting();
+    const value = Buffer.from(JSON.stringify(["x"]));
+    stream.offer(handlerJob("a", [{ name: "list", id: 1n, value }]));
+    await stream.takeResults(1);
+    stream.offer(handlerJob("b", [{ name: "list", id: 7n }]));
+    await stream.left;
+    const second = await server.nextStream();
+    expect(second.hello.heldTokens).toEqual(["a"]);
+    second.welcome();
+    second.offer(handlerJob("c", [{ name: "list", id: 1n, value }]));
+    expect((await second.takeResults(2)).map(({ token }) => token).toSorted()).toEqual(["a", "c"]);
+    second.offer(handlerJob("d", [{ name: "list", id: 2n }]));
+    await second.left;
+    expect((await server.nextStream()).hello.workerSessionId).toBe(stream.hello.workerSessionId);
   });
 
   it("that end together send their results together, within a frame's bounds", async () => {

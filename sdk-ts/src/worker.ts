@@ -21,6 +21,7 @@ import { v4 as uuidv4 } from "uuid";
 
 import { readAddresses } from "./addresses.ts";
 import { type HeldJob, holdJob } from "./job-run.ts";
+import { createKeptVars, type KeptVars } from "./kept-vars.ts";
 import type { AbortCause, Tool } from "./tool.ts";
 import { NO_LOG, STDERR_LOG, type WorkerLog } from "./worker-log.ts";
 import { createOutbox, type Outbox } from "./worker-outbox.ts";
@@ -42,6 +43,9 @@ export type WorkerOptions = {
   custom?: Readonly<Record<string, CustomEffect>>;
   /** How many jobs are held at once, 1 to 5,000; default 100. */
   concurrency?: number;
+  /** How many bytes of large members of vars, from about 2 KiB, are kept in memory for the next handlers of their runs, so that the
+   *  server sends each once: 0 to 1 GiB; default 64 MiB. With 0, every handler is sent all vars of its run. */
+  keptVarsBytes?: number;
   /** Who the worker is; recorded with its results, as claimed. Letters, digits, `.`, `_` and `-`, at most 128. */
   actorId?: string;
   /** The worker's own words for itself, at most 256 characters. */
@@ -79,6 +83,10 @@ const DEFAULT_CONCURRENCY = 100;
 /** A hello names at most 10,000 jobs: those that run, and as many results. */
 const CONCURRENCY_MAX = 5_000;
 const HELD_MAX = 10_000;
+/** As much as 64 runs with the most vars that a run can have. */
+const DEFAULT_KEPT_VARS_BYTES = 64 * 1024 * 1024;
+/** By the contract. */
+const KEPT_VARS_BYTES_MAX = 1024 * 1024 * 1024;
 /** Results that a slow server has not taken: beyond this no more jobs are asked for. */
 const RESULT_BYTES_MAX = 64 * 1024 * 1024;
 /** After so long the event loop has its turn before the next job begins. */
@@ -112,6 +120,7 @@ export class Worker {
   private readonly log: WorkerLog;
   private readonly timing: WorkerTiming;
   private readonly concurrency: number;
+  private readonly keptVarsBytes: number;
 
   private readonly jobs = new Map<string, Hold>();
   private readonly results = createResultStore();
@@ -120,6 +129,8 @@ export class Worker {
   private stream: WorkerStream | undefined;
   /** What is to be said on `stream`. */
   private outbox: Outbox | undefined;
+  /** What `stream` has brought. */
+  private keptVars: KeptVars | undefined;
   private stateNow: WorkerState = "connecting";
   private connectedNow = false;
   private connections = 0;
@@ -145,6 +156,9 @@ export class Worker {
     this.log = options.log === false ? NO_LOG : (options.log ?? STDERR_LOG);
     this.timing = { ...DEFAULT_TIMING, ...options.timing };
     this.concurrency = readConcurrency(options.concurrency);
+    const keptVarsBytes = readKeptVarsBytes(options.keptVarsBytes);
+    // Only handlers are given vars.
+    this.keptVarsBytes = this.services.hello.workflows.length === 0 ? 0 : keptVarsBytes;
     if ((options.name ?? "").length > NAME_CHARS_MAX) {
       throw new TypeError(`a worker's name has at most ${NAME_CHARS_MAX} characters`);
     }
@@ -275,9 +289,11 @@ export class Worker {
       },
     });
     this.outbox = outbox;
+    this.keptVars = createKeptVars(this.keptVarsBytes);
     this.stream = stream;
     const end = await stream.ended;
     this.outbox = undefined;
+    this.keptVars = undefined;
     this.stream = undefined;
     this.connectedNow = false;
     clearTimeout(this.goodbyeTimer);
@@ -347,6 +363,7 @@ export class Worker {
       actorId,
       name,
       heldTokens: [...this.jobs.keys(), ...this.results.tokens()],
+      keptVarsBytes: BigInt(this.keptVarsBytes),
     });
   }
 
@@ -364,7 +381,10 @@ export class Worker {
     switch (frame.case) {
       case "offer":
         this.outbox?.useCredit(frame.value.jobs.length);
-        for (const job of frame.value.jobs) this.takeOffer(job);
+        for (const job of frame.value.jobs) {
+          this.keptVars?.complete(job);
+          this.takeOffer(job);
+        }
         break;
       case "start":
         for (const token of frame.value.tokens) this.begin(token);
@@ -521,4 +541,9 @@ export class Worker {
 function readConcurrency(concurrency = DEFAULT_CONCURRENCY): number {
   if (Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX) return concurrency;
   throw new TypeError(`a worker's concurrency is a whole number of 1 to ${CONCURRENCY_MAX}`);
+}
+
+function readKeptVarsBytes(bytes = DEFAULT_KEPT_VARS_BYTES): number {
+  if (Number.isInteger(bytes) && bytes >= 0 && bytes <= KEPT_VARS_BYTES_MAX) return bytes;
+  throw new TypeError(`the bytes of vars that a worker keeps are a whole number of 0 to ${KEPT_VARS_BYTES_MAX}`);
 }

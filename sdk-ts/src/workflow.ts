@@ -8,7 +8,7 @@ import type { PathOf, Templated, ValueAt } from "./path.ts";
 import { defaultsOf, type JsonOf, type Schema, toJsonSchema, type VarsOf } from "./schema.ts";
 import type { Nothing, SetsOf } from "./step-plan.ts";
 
-export type { HandlerFunction, HandlerInput } from "./handler.ts";
+export type { HandlerFunction } from "./handler.ts";
 
 declare const workflowTypes: unique symbol;
 

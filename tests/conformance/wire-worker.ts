@@ -24,6 +24,7 @@ export type Hello = {
   workflows?: MessageInitShape<typeof HandledWorkflowSchema>[];
   customTypes?: MessageInitShape<typeof CustomTypeSchema>[];
   heldTokens?: string[];
+  keptVarsBytes?: bigint;
 };
 type ServerFrame = WorkResponse["frame"];
 type Case = NonNullable<ServerFrame["case"]>;

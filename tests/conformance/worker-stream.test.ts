@@ -160,6 +160,8 @@ describe("a hello that is wrong is refused with the path of what is wrong", () =
     ["a session id with a space", { workerSessionId: "a b" }, "hello.workerSessionId"],
     ["a session id that is empty", { workerSessionId: "" }, "hello.workerSessionId"],
     ["10,001 held tokens", { heldTokens: Array.from({ length: 10_001 }, () => "t") }, "hello.heldTokens"],
+    ["bytes of vars below 0", { keptVarsBytes: -1n }, "hello.keptVarsBytes"],
+    ["more than 1 GiB of vars", { keptVarsBytes: 1024n ** 3n + 1n }, "hello.keptVarsBytes"],
   ])("%s", async (_what, facts, path) => {
     const end = await open({ workerSessionId: freshSession(), ...facts }).ended;
     expect(end).toMatchObject({ code: INVALID_ARGUMENT, reason: "REQUEST_INVALID", fields: [path] });
@@ -422,3 +424,76 @@ describe("the end of a worker", () => {
     }
   });
 });
+
+describe("large vars", () => {
+  const plan = (nextNode: string) => ({ output: JSON.stringify({ nextNode }) });
+
+  async function startHandler(vars: object): Promise<{ workflowId: string; runId: string }> {
+    const think = { handler: {}, next: [{ to: "think" }, { to: "end" }] };
+    const workflowId = await api.register({ entryNode: "think", nodes: { think, end: { complete: {} } } });
+    const { run } = await api.call("StartRun", { workflowId, vars });
+    return { workflowId, runId: run.runId };
+  }
+
+  test("come once to a worker that keeps them, as JSON text in UTF-8, and then by their ids", async () => {
+    const vars = { n: 1, text: "ü".repeat(400_000), list: ["x".repeat(3_000)], z: null };
+    const { workflowId, runId } = await startHandler(vars);
+    const worker = await connectWorker({ workflows: [{ workflowId }], keptVarsBytes: 2n ** 20n });
+    const first = await worker.job();
+    expect(Object.entries((JSON.parse(textOf(first.payload)) as { vars: object }).vars)).toEqual(
+      Object.entries({ ...vars, text: null, list: null }),
+    );
+    expect(first.largeVars.map(({ name, id, value }) => [name, id, textOf(value)])).toEqual([
+      ["text", 1n, JSON.stringify(vars.text)],
+      ["list", 2n, JSON.stringify(vars.list)],
+    ]);
+    expect(await worker.result(first.token, plan("think"))).toMatchObject({ status: 1 });
+    const second = await worker.job();
+    expect(second.largeVars.map(({ name, id, value }) => [name, id, value.length])).toEqual([
+      ["text", 1n, 0],
+      ["list", 2n, 0],
+    ]);
+    expect(second.forgottenVars).toEqual([]);
+    expect(await worker.result(second.token, plan("end"))).toMatchObject({ status: 1 });
+    expect((await ended(runId)).status).toBe("RUN_STATUS_COMPLETED");
+  });
+
+  test("come again to the stream that takes the place of another, which kept them", async () => {
+    const { workflowId, runId } = await startHandler({ text: "x".repeat(3_000) });
+    const facts = { workerSessionId: freshSession(), workflows: [{ workflowId }], keptVarsBytes: 5_000n };
+    const first = await connectWorker(facts);
+    await first.result((await first.job()).token, plan("think"));
+    expect((await first.job()).largeVars.map(({ value }) => value.length)).toEqual([0]);
+    const second = await connectWorker(facts);
+    expect((await first.ended).reason).toBe("WORKER_SESSION_REPLACED");
+    const job = await second.job();
+    expect(job.largeVars.map(({ name, id, value }) => [name, id, value.length])).toEqual([["text", 1n, 3_002]]);
+    await second.result(job.token, plan("end"));
+    expect((await ended(runId)).status).toBe("RUN_STATUS_COMPLETED");
+  });
+
+  test("are named when they are to be forgotten", async () => {
+    const { workflowId, runId } = await startHandler({ a: "a".repeat(3_000), b: "b".repeat(3_000) });
+    const worker = await connectWorker({ workflows: [{ workflowId }], keptVarsBytes: 4_000n });
+    const first = await worker.job();
+    expect(first.largeVars.map(({ id }) => id)).toEqual([1n, 2n]);
+    expect(first.forgottenVars).toEqual([1n]);
+    await worker.result(first.token, plan("end"));
+    expect((await ended(runId)).status).toBe("RUN_STATUS_COMPLETED");
+  });
+
+  test("are in the payload of a worker that says nothing of them", async () => {
+    const vars = { text: "x".repeat(3_000) };
+    const { workflowId, runId } = await startHandler(vars);
+    const worker = await connectWorker({ workflows: [{ workflowId }] });
+    const job = await worker.job();
+    expect(JSON.parse(textOf(job.payload))).toMatchObject({ vars });
+    expect(job.largeVars).toEqual([]);
+    await worker.result(job.token, plan("end"));
+    expect((await ended(runId)).status).toBe("RUN_STATUS_COMPLETED");
+  });
+});
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString();
+}

@@ -545,7 +545,12 @@ type WorkerHello struct {
 	// and that are not among them are given to others at once.
 	//
 	// At most 10,000, each of 1 to 1,024 characters.
-	HeldTokens    []string `protobuf:"bytes,7,rep,name=held_tokens,json=heldTokens,proto3" json:"held_tokens,omitempty"`
+	HeldTokens []string `protobuf:"bytes,7,rep,name=held_tokens,json=heldTokens,proto3" json:"held_tokens,omitempty"`
+	// How many bytes of large members of vars the worker keeps for the length of the stream, so that each is sent once and not with every handler.
+	// See LargeVar.
+	//
+	// 0: none, and the payloads of handlers are whole. At most 1 GiB.
+	KeptVarsBytes int64 `protobuf:"varint,8,opt,name=kept_vars_bytes,json=keptVarsBytes,proto3" json:"kept_vars_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -627,6 +632,13 @@ func (x *WorkerHello) GetHeldTokens() []string {
 		return x.HeldTokens
 	}
 	return nil
+}
+
+func (x *WorkerHello) GetKeptVarsBytes() int64 {
+	if x != nil {
+		return x.KeptVarsBytes
+	}
+	return 0
 }
 
 // How many more jobs a worker takes. Each offered job uses one; it does not come back by itself: a worker that has finished a job, or lost it, grants another.
@@ -1243,7 +1255,7 @@ type Job struct {
 	// The tool, the type of the custom effect, or the workflow of the handler.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// What it is given, as JSON text: the arguments of a tool, the payload of a custom effect; for a handler the object
-	// `{ "vars", "run", "error", "now" }`, the names that expressions of the graph see.
+	// `{ "vars", "run", "error", "now" }`, the names that expressions of the graph see. Members of vars that `large_vars` names are null in it.
 	Payload []byte `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	// The run.
 	RunId string `protobuf:"bytes,5,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -1274,7 +1286,15 @@ type Job struct {
 	// The run's session.
 	//
 	// Empty if it has none.
-	SessionId     string `protobuf:"bytes,16,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	SessionId string `protobuf:"bytes,16,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// The large members of a handler's vars, from about 2 KiB on; each stands as null in the payload, at its place.
+	//
+	// Empty unless the hello said `kept_vars_bytes`.
+	LargeVars []*LargeVar `protobuf:"bytes,17,rep,name=large_vars,json=largeVars,proto3" json:"large_vars,omitempty"`
+	// The ids of large members that the worker forgets, after it has taken this job and before it looks at the next one.
+	//
+	// It is named whether or not the worker accepts the job.
+	ForgottenVars []int64 `protobuf:"varint,18,rep,packed,name=forgotten_vars,json=forgottenVars,proto3" json:"forgotten_vars,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1421,6 +1441,89 @@ func (x *Job) GetSessionId() string {
 	return ""
 }
 
+func (x *Job) GetLargeVars() []*LargeVar {
+	if x != nil {
+		return x.LargeVars
+	}
+	return nil
+}
+
+func (x *Job) GetForgottenVars() []int64 {
+	if x != nil {
+		return x.ForgottenVars
+	}
+	return nil
+}
+
+// A large member of a handler's vars. What a worker has of them ends with the stream: on the next one, everything is sent again.
+type LargeVar struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the member.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What the worker keeps it under, whether or not it accepts the job: jobs that come later on this stream name the id alone. From 1, never used
+	// again on the stream.
+	//
+	// 0: not to be kept.
+	Id int64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The member's value, as JSON text.
+	//
+	// If empty, it is the one that was sent before with this id. An id that the worker does not have is a mistake of the server: end the stream.
+	Value         []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LargeVar) Reset() {
+	*x = LargeVar{}
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LargeVar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LargeVar) ProtoMessage() {}
+
+func (x *LargeVar) ProtoReflect() protoreflect.Message {
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LargeVar.ProtoReflect.Descriptor instead.
+func (*LargeVar) Descriptor() ([]byte, []int) {
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LargeVar) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LargeVar) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LargeVar) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 // Jobs delivered at most once that may begin now.
 type JobStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1432,7 +1535,7 @@ type JobStart struct {
 
 func (x *JobStart) Reset() {
 	*x = JobStart{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[15]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1547,7 @@ func (x *JobStart) String() string {
 func (*JobStart) ProtoMessage() {}
 
 func (x *JobStart) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[15]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1560,7 @@ func (x *JobStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStart.ProtoReflect.Descriptor instead.
 func (*JobStart) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{15}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *JobStart) GetTokens() []string {
@@ -1478,7 +1581,7 @@ type JobResultAcks struct {
 
 func (x *JobResultAcks) Reset() {
 	*x = JobResultAcks{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[16]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1593,7 @@ func (x *JobResultAcks) String() string {
 func (*JobResultAcks) ProtoMessage() {}
 
 func (x *JobResultAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[16]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1606,7 @@ func (x *JobResultAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobResultAcks.ProtoReflect.Descriptor instead.
 func (*JobResultAcks) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{16}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *JobResultAcks) GetAcks() []*JobResultAck {
@@ -1530,7 +1633,7 @@ type JobResultAck struct {
 
 func (x *JobResultAck) Reset() {
 	*x = JobResultAck{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[17]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1645,7 @@ func (x *JobResultAck) String() string {
 func (*JobResultAck) ProtoMessage() {}
 
 func (x *JobResultAck) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[17]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1658,7 @@ func (x *JobResultAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobResultAck.ProtoReflect.Descriptor instead.
 func (*JobResultAck) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{17}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *JobResultAck) GetToken() string {
@@ -1590,7 +1693,7 @@ type JobCancel struct {
 
 func (x *JobCancel) Reset() {
 	*x = JobCancel{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[18]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1705,7 @@ func (x *JobCancel) String() string {
 func (*JobCancel) ProtoMessage() {}
 
 func (x *JobCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[18]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1718,7 @@ func (x *JobCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobCancel.ProtoReflect.Descriptor instead.
 func (*JobCancel) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{18}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *JobCancel) GetTokens() []string {
@@ -1638,7 +1741,7 @@ type JobPause struct {
 
 func (x *JobPause) Reset() {
 	*x = JobPause{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[19]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1753,7 @@ func (x *JobPause) String() string {
 func (*JobPause) ProtoMessage() {}
 
 func (x *JobPause) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[19]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1766,7 @@ func (x *JobPause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobPause.ProtoReflect.Descriptor instead.
 func (*JobPause) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{19}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *JobPause) GetTokens() []string {
@@ -1691,7 +1794,7 @@ type JobLeaseLost struct {
 
 func (x *JobLeaseLost) Reset() {
 	*x = JobLeaseLost{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[20]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1806,7 @@ func (x *JobLeaseLost) String() string {
 func (*JobLeaseLost) ProtoMessage() {}
 
 func (x *JobLeaseLost) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[20]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1819,7 @@ func (x *JobLeaseLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobLeaseLost.ProtoReflect.Descriptor instead.
 func (*JobLeaseLost) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{20}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *JobLeaseLost) GetTokens() []string {
@@ -1737,7 +1840,7 @@ type WorkerPing struct {
 
 func (x *WorkerPing) Reset() {
 	*x = WorkerPing{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[21]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1852,7 @@ func (x *WorkerPing) String() string {
 func (*WorkerPing) ProtoMessage() {}
 
 func (x *WorkerPing) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[21]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1865,7 @@ func (x *WorkerPing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerPing.ProtoReflect.Descriptor instead.
 func (*WorkerPing) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{21}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WorkerPing) GetNumber() int64 {
@@ -1793,7 +1896,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[22]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +1908,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[22]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +1921,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{22}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListWorkersRequest) GetTool() string {
@@ -1857,7 +1960,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[23]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +1972,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[23]
+	mi := &file_abstractruntime_v1_worker_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +1985,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{23}
+	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -1925,7 +2028,7 @@ const file_abstractruntime_v1_worker_service_proto_rawDesc = "" +
 	"\n" +
 	"lease_lost\x18\a \x01(\v2 .abstractruntime.v1.JobLeaseLostH\x00R\tleaseLost\x124\n" +
 	"\x04ping\x18\b \x01(\v2\x1e.abstractruntime.v1.WorkerPingH\x00R\x04pingB\a\n" +
-	"\x05frame\"\xbf\x02\n" +
+	"\x05frame\"\xe7\x02\n" +
 	"\vWorkerHello\x12*\n" +
 	"\x11worker_session_id\x18\x01 \x01(\tR\x0fworkerSessionId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x12\n" +
@@ -1934,7 +2037,8 @@ const file_abstractruntime_v1_worker_service_proto_rawDesc = "" +
 	"\tworkflows\x18\x05 \x03(\v2#.abstractruntime.v1.HandledWorkflowR\tworkflows\x12A\n" +
 	"\fcustom_types\x18\x06 \x03(\v2\x1e.abstractruntime.v1.CustomTypeR\vcustomTypes\x12\x1f\n" +
 	"\vheld_tokens\x18\a \x03(\tR\n" +
-	"heldTokens\"\"\n" +
+	"heldTokens\x12&\n" +
+	"\x0fkept_vars_bytes\x18\b \x01(\x03R\rkeptVarsBytes\"\"\n" +
 	"\fWorkerCredit\x12\x12\n" +
 	"\x04jobs\x18\x01 \x01(\x05R\x04jobs\"#\n" +
 	"\tJobAccept\x12\x16\n" +
@@ -1966,7 +2070,7 @@ const file_abstractruntime_v1_worker_service_proto_rawDesc = "" +
 	"\x0fsilence_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0esilenceTimeout\x12@\n" +
 	"\x0eaccept_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\racceptTimeout\"7\n" +
 	"\bJobOffer\x12+\n" +
-	"\x04jobs\x18\x01 \x03(\v2\x17.abstractruntime.v1.JobR\x04jobs\"\xba\x04\n" +
+	"\x04jobs\x18\x01 \x03(\v2\x17.abstractruntime.v1.JobR\x04jobs\"\x9e\x05\n" +
 	"\x03Job\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12/\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1b.abstractruntime.v1.JobKindR\x04kind\x12\x12\n" +
@@ -1986,7 +2090,14 @@ const file_abstractruntime_v1_worker_service_proto_rawDesc = "" +
 	"\x11heartbeat_timeout\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x10heartbeatTimeout\x128\n" +
 	"\bdelivery\x18\x0f \x01(\x0e2\x1c.abstractruntime.v1.DeliveryR\bdelivery\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x10 \x01(\tR\tsessionId\"\"\n" +
+	"session_id\x18\x10 \x01(\tR\tsessionId\x12;\n" +
+	"\n" +
+	"large_vars\x18\x11 \x03(\v2\x1c.abstractruntime.v1.LargeVarR\tlargeVars\x12%\n" +
+	"\x0eforgotten_vars\x18\x12 \x03(\x03R\rforgottenVars\"D\n" +
+	"\bLargeVar\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x03R\x02id\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\"\"\n" +
 	"\bJobStart\x12\x16\n" +
 	"\x06tokens\x18\x01 \x03(\tR\x06tokens\"E\n" +
 	"\rJobResultAcks\x124\n" +
@@ -2041,7 +2152,7 @@ func file_abstractruntime_v1_worker_service_proto_rawDescGZIP() []byte {
 }
 
 var file_abstractruntime_v1_worker_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_abstractruntime_v1_worker_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_abstractruntime_v1_worker_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_abstractruntime_v1_worker_service_proto_goTypes = []any{
 	(JobKind)(0),                // 0: abstractruntime.v1.JobKind
 	(ResultStatus)(0),           // 1: abstractruntime.v1.ResultStatus
@@ -2060,21 +2171,22 @@ var file_abstractruntime_v1_worker_service_proto_goTypes = []any{
 	(*WorkerWelcome)(nil),       // 14: abstractruntime.v1.WorkerWelcome
 	(*JobOffer)(nil),            // 15: abstractruntime.v1.JobOffer
 	(*Job)(nil),                 // 16: abstractruntime.v1.Job
-	(*JobStart)(nil),            // 17: abstractruntime.v1.JobStart
-	(*JobResultAcks)(nil),       // 18: abstractruntime.v1.JobResultAcks
-	(*JobResultAck)(nil),        // 19: abstractruntime.v1.JobResultAck
-	(*JobCancel)(nil),           // 20: abstractruntime.v1.JobCancel
-	(*JobPause)(nil),            // 21: abstractruntime.v1.JobPause
-	(*JobLeaseLost)(nil),        // 22: abstractruntime.v1.JobLeaseLost
-	(*WorkerPing)(nil),          // 23: abstractruntime.v1.WorkerPing
-	(*ListWorkersRequest)(nil),  // 24: abstractruntime.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil), // 25: abstractruntime.v1.ListWorkersResponse
-	(*Tool)(nil),                // 26: abstractruntime.v1.Tool
-	(*HandledWorkflow)(nil),     // 27: abstractruntime.v1.HandledWorkflow
-	(*CustomType)(nil),          // 28: abstractruntime.v1.CustomType
-	(*durationpb.Duration)(nil), // 29: google.protobuf.Duration
-	(Delivery)(0),               // 30: abstractruntime.v1.Delivery
-	(*Worker)(nil),              // 31: abstractruntime.v1.Worker
+	(*LargeVar)(nil),            // 17: abstractruntime.v1.LargeVar
+	(*JobStart)(nil),            // 18: abstractruntime.v1.JobStart
+	(*JobResultAcks)(nil),       // 19: abstractruntime.v1.JobResultAcks
+	(*JobResultAck)(nil),        // 20: abstractruntime.v1.JobResultAck
+	(*JobCancel)(nil),           // 21: abstractruntime.v1.JobCancel
+	(*JobPause)(nil),            // 22: abstractruntime.v1.JobPause
+	(*JobLeaseLost)(nil),        // 23: abstractruntime.v1.JobLeaseLost
+	(*WorkerPing)(nil),          // 24: abstractruntime.v1.WorkerPing
+	(*ListWorkersRequest)(nil),  // 25: abstractruntime.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil), // 26: abstractruntime.v1.ListWorkersResponse
+	(*Tool)(nil),                // 27: abstractruntime.v1.Tool
+	(*HandledWorkflow)(nil),     // 28: abstractruntime.v1.HandledWorkflow
+	(*CustomType)(nil),          // 29: abstractruntime.v1.CustomType
+	(*durationpb.Duration)(nil), // 30: google.protobuf.Duration
+	(Delivery)(0),               // 31: abstractruntime.v1.Delivery
+	(*Worker)(nil),              // 32: abstractruntime.v1.Worker
 }
 var file_abstractruntime_v1_worker_service_proto_depIdxs = []int32{
 	4,  // 0: abstractruntime.v1.WorkRequest.hello:type_name -> abstractruntime.v1.WorkerHello
@@ -2087,37 +2199,38 @@ var file_abstractruntime_v1_worker_service_proto_depIdxs = []int32{
 	13, // 7: abstractruntime.v1.WorkRequest.pong:type_name -> abstractruntime.v1.WorkerPong
 	14, // 8: abstractruntime.v1.WorkResponse.welcome:type_name -> abstractruntime.v1.WorkerWelcome
 	15, // 9: abstractruntime.v1.WorkResponse.offer:type_name -> abstractruntime.v1.JobOffer
-	17, // 10: abstractruntime.v1.WorkResponse.start:type_name -> abstractruntime.v1.JobStart
-	18, // 11: abstractruntime.v1.WorkResponse.result_ack:type_name -> abstractruntime.v1.JobResultAcks
-	20, // 12: abstractruntime.v1.WorkResponse.cancel:type_name -> abstractruntime.v1.JobCancel
-	21, // 13: abstractruntime.v1.WorkResponse.pause:type_name -> abstractruntime.v1.JobPause
-	22, // 14: abstractruntime.v1.WorkResponse.lease_lost:type_name -> abstractruntime.v1.JobLeaseLost
-	23, // 15: abstractruntime.v1.WorkResponse.ping:type_name -> abstractruntime.v1.WorkerPing
-	26, // 16: abstractruntime.v1.WorkerHello.tools:type_name -> abstractruntime.v1.Tool
-	27, // 17: abstractruntime.v1.WorkerHello.workflows:type_name -> abstractruntime.v1.HandledWorkflow
-	28, // 18: abstractruntime.v1.WorkerHello.custom_types:type_name -> abstractruntime.v1.CustomType
+	18, // 10: abstractruntime.v1.WorkResponse.start:type_name -> abstractruntime.v1.JobStart
+	19, // 11: abstractruntime.v1.WorkResponse.result_ack:type_name -> abstractruntime.v1.JobResultAcks
+	21, // 12: abstractruntime.v1.WorkResponse.cancel:type_name -> abstractruntime.v1.JobCancel
+	22, // 13: abstractruntime.v1.WorkResponse.pause:type_name -> abstractruntime.v1.JobPause
+	23, // 14: abstractruntime.v1.WorkResponse.lease_lost:type_name -> abstractruntime.v1.JobLeaseLost
+	24, // 15: abstractruntime.v1.WorkResponse.ping:type_name -> abstractruntime.v1.WorkerPing
+	27, // 16: abstractruntime.v1.WorkerHello.tools:type_name -> abstractruntime.v1.Tool
+	28, // 17: abstractruntime.v1.WorkerHello.workflows:type_name -> abstractruntime.v1.HandledWorkflow
+	29, // 18: abstractruntime.v1.WorkerHello.custom_types:type_name -> abstractruntime.v1.CustomType
 	9,  // 19: abstractruntime.v1.JobResults.results:type_name -> abstractruntime.v1.JobResult
 	10, // 20: abstractruntime.v1.JobResult.failure:type_name -> abstractruntime.v1.JobFailure
-	29, // 21: abstractruntime.v1.WorkerWelcome.ping_interval:type_name -> google.protobuf.Duration
-	29, // 22: abstractruntime.v1.WorkerWelcome.silence_timeout:type_name -> google.protobuf.Duration
-	29, // 23: abstractruntime.v1.WorkerWelcome.accept_timeout:type_name -> google.protobuf.Duration
+	30, // 21: abstractruntime.v1.WorkerWelcome.ping_interval:type_name -> google.protobuf.Duration
+	30, // 22: abstractruntime.v1.WorkerWelcome.silence_timeout:type_name -> google.protobuf.Duration
+	30, // 23: abstractruntime.v1.WorkerWelcome.accept_timeout:type_name -> google.protobuf.Duration
 	16, // 24: abstractruntime.v1.JobOffer.jobs:type_name -> abstractruntime.v1.Job
 	0,  // 25: abstractruntime.v1.Job.kind:type_name -> abstractruntime.v1.JobKind
-	29, // 26: abstractruntime.v1.Job.timeout:type_name -> google.protobuf.Duration
-	29, // 27: abstractruntime.v1.Job.heartbeat_timeout:type_name -> google.protobuf.Duration
-	30, // 28: abstractruntime.v1.Job.delivery:type_name -> abstractruntime.v1.Delivery
-	19, // 29: abstractruntime.v1.JobResultAcks.acks:type_name -> abstractruntime.v1.JobResultAck
-	1,  // 30: abstractruntime.v1.JobResultAck.status:type_name -> abstractruntime.v1.ResultStatus
-	31, // 31: abstractruntime.v1.ListWorkersResponse.workers:type_name -> abstractruntime.v1.Worker
-	2,  // 32: abstractruntime.v1.WorkerService.Work:input_type -> abstractruntime.v1.WorkRequest
-	24, // 33: abstractruntime.v1.WorkerService.ListWorkers:input_type -> abstractruntime.v1.ListWorkersRequest
-	3,  // 34: abstractruntime.v1.WorkerService.Work:output_type -> abstractruntime.v1.WorkResponse
-	25, // 35: abstractruntime.v1.WorkerService.ListWorkers:output_type -> abstractruntime.v1.ListWorkersResponse
-	34, // [34:36] is the sub-list for method output_type
-	32, // [32:34] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	30, // 26: abstractruntime.v1.Job.timeout:type_name -> google.protobuf.Duration
+	30, // 27: abstractruntime.v1.Job.heartbeat_timeout:type_name -> google.protobuf.Duration
+	31, // 28: abstractruntime.v1.Job.delivery:type_name -> abstractruntime.v1.Delivery
+	17, // 29: abstractruntime.v1.Job.large_vars:type_name -> abstractruntime.v1.LargeVar
+	20, // 30: abstractruntime.v1.JobResultAcks.acks:type_name -> abstractruntime.v1.JobResultAck
+	1,  // 31: abstractruntime.v1.JobResultAck.status:type_name -> abstractruntime.v1.ResultStatus
+	32, // 32: abstractruntime.v1.ListWorkersResponse.workers:type_name -> abstractruntime.v1.Worker
+	2,  // 33: abstractruntime.v1.WorkerService.Work:input_type -> abstractruntime.v1.WorkRequest
+	25, // 34: abstractruntime.v1.WorkerService.ListWorkers:input_type -> abstractruntime.v1.ListWorkersRequest
+	3,  // 35: abstractruntime.v1.WorkerService.Work:output_type -> abstractruntime.v1.WorkResponse
+	26, // 36: abstractruntime.v1.WorkerService.ListWorkers:output_type -> abstractruntime.v1.ListWorkersResponse
+	35, // [35:37] is the sub-list for method output_type
+	33, // [33:35] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_abstractruntime_v1_worker_service_proto_init() }
@@ -2157,7 +2270,7 @@ func file_abstractruntime_v1_worker_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_abstractruntime_v1_worker_service_proto_rawDesc), len(file_abstractruntime_v1_worker_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -75,7 +75,7 @@ class WorkResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[WorkerWelcome, _Mapping]] = ..., offer: _Optional[_Union[JobOffer, _Mapping]] = ..., start: _Optional[_Union[JobStart, _Mapping]] = ..., result_ack: _Optional[_Union[JobResultAcks, _Mapping]] = ..., cancel: _Optional[_Union[JobCancel, _Mapping]] = ..., pause: _Optional[_Union[JobPause, _Mapping]] = ..., lease_lost: _Optional[_Union[JobLeaseLost, _Mapping]] = ..., ping: _Optional[_Union[WorkerPing, _Mapping]] = ...) -> None: ...
 
 class WorkerHello(_message.Message):
-    __slots__ = ("worker_session_id", "actor_id", "name", "tools", "workflows", "custom_types", "held_tokens")
+    __slots__ = ("worker_session_id", "actor_id", "name", "tools", "workflows", "custom_types", "held_tokens", "kept_vars_bytes")
     WORKER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ACTOR_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class WorkerHello(_message.Message):
     WORKFLOWS_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_TYPES_FIELD_NUMBER: _ClassVar[int]
     HELD_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_VARS_BYTES_FIELD_NUMBER: _ClassVar[int]
     worker_session_id: str
     actor_id: str
     name: str
@@ -90,7 +91,8 @@ class WorkerHello(_message.Message):
     workflows: _containers.RepeatedCompositeFieldContainer[_worker_pb2.HandledWorkflow]
     custom_types: _containers.RepeatedCompositeFieldContainer[_worker_pb2.CustomType]
     held_tokens: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, worker_session_id: _Optional[str] = ..., actor_id: _Optional[str] = ..., name: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_worker_pb2.Tool, _Mapping]]] = ..., workflows: _Optional[_Iterable[_Union[_worker_pb2.HandledWorkflow, _Mapping]]] = ..., custom_types: _Optional[_Iterable[_Union[_worker_pb2.CustomType, _Mapping]]] = ..., held_tokens: _Optional[_Iterable[str]] = ...) -> None: ...
+    kept_vars_bytes: int
+    def __init__(self, worker_session_id: _Optional[str] = ..., actor_id: _Optional[str] = ..., name: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_worker_pb2.Tool, _Mapping]]] = ..., workflows: _Optional[_Iterable[_Union[_worker_pb2.HandledWorkflow, _Mapping]]] = ..., custom_types: _Optional[_Iterable[_Union[_worker_pb2.CustomType, _Mapping]]] = ..., held_tokens: _Optional[_Iterable[str]] = ..., kept_vars_bytes: _Optional[int] = ...) -> None: ...
 
 class WorkerCredit(_message.Message):
     __slots__ = ("jobs",)
@@ -171,7 +173,7 @@ class JobOffer(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("token", "kind", "name", "payload", "run_id", "workflow_id", "version", "node_id", "call_id", "idempotency_key", "attempt", "lease_number", "timeout", "heartbeat_timeout", "delivery", "session_id")
+    __slots__ = ("token", "kind", "name", "payload", "run_id", "workflow_id", "version", "node_id", "call_id", "idempotency_key", "attempt", "lease_number", "timeout", "heartbeat_timeout", "delivery", "session_id", "large_vars", "forgotten_vars")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +190,8 @@ class Job(_message.Message):
     HEARTBEAT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LARGE_VARS_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_VARS_FIELD_NUMBER: _ClassVar[int]
     token: str
     kind: JobKind
     name: str
@@ -204,7 +208,19 @@ class Job(_message.Message):
     heartbeat_timeout: _duration_pb2.Duration
     delivery: _effect_policy_pb2.Delivery
     session_id: str
-    def __init__(self, token: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., name: _Optional[str] = ..., payload: _Optional[bytes] = ..., run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., version: _Optional[int] = ..., node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., attempt: _Optional[int] = ..., lease_number: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., heartbeat_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., delivery: _Optional[_Union[_effect_policy_pb2.Delivery, str]] = ..., session_id: _Optional[str] = ...) -> None: ...
+    large_vars: _containers.RepeatedCompositeFieldContainer[LargeVar]
+    forgotten_vars: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, token: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., name: _Optional[str] = ..., payload: _Optional[bytes] = ..., run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., version: _Optional[int] = ..., node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., attempt: _Optional[int] = ..., lease_number: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., heartbeat_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., delivery: _Optional[_Union[_effect_policy_pb2.Delivery, str]] = ..., session_id: _Optional[str] = ..., large_vars: _Optional[_Iterable[_Union[LargeVar, _Mapping]]] = ..., forgotten_vars: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class LargeVar(_message.Message):
+    __slots__ = ("name", "id", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    id: int
+    value: bytes
+    def __init__(self, name: _Optional[str] = ..., id: _Optional[int] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class JobStart(_message.Message):
     __slots__ = ("tokens",)

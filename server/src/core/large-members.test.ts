@@ -1,8 +1,9 @@
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { type Json, JSON_BYTES_MAX, JSON_DEPTH_MAX } from "./json.ts";
 import { largeMembersOf } from "./large-members.ts";
 import { applyPatch } from "./pointer.ts";
-import { handlerPayloadText } from "./run-handler.ts";
+import { handlerPayloadText, smallHandlerPayloadText } from "./run-handler.ts";
 import { assertVarsFit } from "./settle-step.ts";
 
 const LARGE = "x".repeat(3_000);
@@ -82,7 +83,7 @@ describe("assertVarsFit", () => {
   });
 });
 
-describe("handlerPayloadText", () => {
+describe("the payload of a handler", () => {
   const others = { run: { run_id: "r" }, error: null, now: "2026-01-02T03:04:05.678901Z" };
   const cases: [string, Json][] = [
     ["small", { a: 1, b: "ü" }],
@@ -95,13 +96,18 @@ describe("handlerPayloadText", () => {
     ],
     ["large ones among small ones", { a: 1, b: `\uFEFFü😀${LARGE}`, c: [2] }],
   ];
-  it.each(cases)("gives the same JSON, however often, of vars that are %s", (_what, vars) => {
+  it.each(cases)("is the same JSON, however often, whole or put together, with vars that are %s", (_what, vars) => {
     const text = JSON.stringify({ vars, ...others });
     for (let times = 0; times < 2; times++) {
       expect(handlerPayloadText({ vars, ...others })).toBe(text);
     }
-    for (const [name, { text: memberText }] of largeMembersOf(vars)) {
+    const small = JSON.parse(smallHandlerPayloadText({ vars, ...others })) as { vars: Record<string, Json> };
+    for (const [name, { text: memberText, digest }] of largeMembersOf(vars)) {
       expect(memberText).toBe(JSON.stringify((vars as Record<string, Json>)[name]));
+      expect(digest).toBe(createHash("sha256").update(memberText).digest("base64"));
+      expect(small.vars[name]).toBeNull();
+      small.vars[name] = JSON.parse(memberText) as Json;
     }
+    expect(JSON.stringify(small)).toBe(text);
   });
 });

@@ -1,10 +1,11 @@
 /**
- * The large members of a run's vars, with what is worked out of them remembered: their text and their size. A step that leaves
- * them alone then pays for none of it again, and the store keeps each in a row of its own.
+ * The large members of a run's vars, with what is worked out of them remembered: their text, its digest, and their size. A step that
+ * leaves them alone then pays for none of it again, the store keeps each in a row of its own, and workers keep what they were sent.
  *
  * A member is the same while it is the same object, or an equal text: Json is never changed in place (json.ts). What is remembered
  * lives as long as the value it is of.
  */
+import { hash } from "node:crypto";
 import { DomainError } from "./errors.ts";
 import { type Json, JSON_DEPTH_MAX, type JsonObject, type JsonSize, measureJson } from "./json.ts";
 
@@ -12,6 +13,8 @@ export type LargeMember = {
   readonly value: Json;
   /** Its JSON text. */
   readonly text: string;
+  /** SHA-256 of the text. */
+  readonly digest: string;
   /** Undefined: it breaks a bound by itself. */
   readonly size: JsonSize | undefined;
 };
@@ -51,11 +54,22 @@ export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
 
 /** The JSON text of vars, put together of what is remembered. */
 export function varsText(vars: Json): string {
+  return textWith(vars, ({ text }) => text);
+}
+
+/** The JSON text of vars with null in place of each large member, so that members stay in their order. */
+export function smallVarsText(vars: Json): string {
+  return textWith(vars, () => "null");
+}
+
+function textWith(vars: Json, textOf: (member: LargeMember) => string): string {
   const large = largeMembersOf(vars);
   if (large.size === 0 || !isObject(vars)) return JSON.stringify(vars);
   let text = "";
   for (const name of Object.keys(vars)) {
-    text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${large.get(name)?.text ?? JSON.stringify(vars[name])}`;
+    const member = large.get(name);
+    const value = member === undefined ? JSON.stringify(vars[name]) : textOf(member);
+    text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${value}`;
   }
   return `${text}}`;
 }
@@ -103,12 +117,17 @@ function memberOfText(name: string, value: Json, before: Json | undefined): Larg
 
 function createMember(value: Json): LargeMember {
   let text: string | undefined;
+  let digest: string | undefined;
   let measured: { size: JsonSize | undefined } | undefined;
   return {
     value,
     get text() {
       text ??= JSON.stringify(value);
       return text;
+    },
+    get digest() {
+      digest ??= hash("sha256", this.text, "base64");
+      return digest;
     },
     get size() {
       measured ??= { size: sizeOf(value) };

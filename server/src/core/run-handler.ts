@@ -8,7 +8,7 @@ import type { EventLookup, EventQuery } from "./event.ts";
 import { executeEffect } from "./execute-effect.ts";
 import { NodeFailure } from "./failure.ts";
 import { canonicalJson, type Json } from "./json.ts";
-import { varsText } from "./large-members.ts";
+import { smallVarsText, varsText } from "./large-members.ts";
 import type { Names } from "./names.ts";
 import { completeStep, failStep } from "./settle-step.ts";
 import { startHandlerCall } from "./start-calls.ts";
@@ -53,8 +53,17 @@ export function handlerPayload({ vars, run, error, now }: Names): HandlerPayload
 }
 
 /** The JSON text of what a handler is given. What is large in its vars is not written anew for every handler. */
-export function handlerPayloadText({ vars, ...others }: HandlerPayload): string {
-  return `{"vars":${varsText(vars)},${JSON.stringify(others).slice(1)}`;
+export function handlerPayloadText(payload: HandlerPayload): string {
+  return textWith(varsText(payload.vars), payload);
+}
+
+/** The same with null in place of each large member of vars. */
+export function smallHandlerPayloadText(payload: HandlerPayload): string {
+  return textWith(smallVarsText(payload.vars), payload);
+}
+
+function textWith(text: string, { vars: _vars, ...others }: HandlerPayload): string {
+  return `{"vars":${text},${JSON.stringify(others).slice(1)}`;
 }
 
 function handlerTimes(node: WorkflowNode, names: Names): { timeoutMs: number; heartbeatTimeoutMs?: number } {

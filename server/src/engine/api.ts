@@ -93,6 +93,8 @@ export type WorkerHello = {
   workflows: readonly { workflowId: string; versions: readonly number[] }[];
   customTypes: readonly { type: string; delivery?: Delivery; concurrency: number }[];
   heldTokens: readonly string[];
+  /** Bytes of large members of vars that the worker keeps for the length of the stream; absent: none. */
+  keptVarsBytes?: number;
 };
 
 /** `output` is JSON text as it came, not yet looked at. */
@@ -111,8 +113,12 @@ export type OfferedJob = {
   token: string;
   kind: "tool" | "handler" | "custom";
   name: string;
-  /** JSON text. */
+  /** JSON text; null in it stands for each of `largeVars`. */
   payload: string;
+  /** The large members of a handler's vars; absent: the payload is whole. */
+  largeVars?: readonly OfferedVar[];
+  /** Ids of large members that the worker forgets after this job. */
+  forgottenVars?: readonly number[];
   runId: string;
   workflowId: string;
   version: number;
@@ -125,6 +131,15 @@ export type OfferedJob = {
   timeoutMs: number;
   heartbeatTimeoutMs?: number;
   delivery: Delivery;
+};
+
+/** A large member of vars. */
+export type OfferedVar = {
+  name: string;
+  /** What the worker keeps it under; 0: it is not kept. */
+  id: number;
+  /** JSON text; absent: the worker has it. */
+  text?: string;
 };
 
 export type JobResultAck = {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ServerFrame } from "../engine/api.ts";
+import type { OfferedJob, ServerFrame } from "../engine/api.ts";
 import { createFrameQueue, type FrameQueue } from "./frame-queue.ts";
 
 const ack = (token: string): ServerFrame => ({ type: "result_ack", acks: [{ token, status: "accepted" }] });
@@ -45,6 +45,27 @@ test("offers pass acknowledgements, which gather into one frame", async () => {
   const frames = queue.frames();
   expect((await frames.next()).value).toEqual(offer);
   expect((await frames.next()).value).toMatchObject({ acks: [{ token: "a" }, { token: "b" }] });
+});
+
+test("large vars count as what is offered: frames stay small, and nothing more is offered when there is too much", async () => {
+  const queue = createFrameQueue();
+  const offerOf = (id: number): ServerFrame => {
+    const largeVars = [{ name: "documents", id, text: "x".repeat(300_000) }];
+    return { type: "offer", jobs: [{ payload: "{}", largeVars } as unknown as OfferedJob] };
+  };
+  let offers = 0;
+  for (; !queue.isFull(); offers++) queue.push(offerOf(offers));
+  expect(offers).toBe(14);
+  const frames = queue.frames();
+  const ids: number[] = [];
+  for (let index = 0; index < offers; index++) {
+    const frame = (await frames.next()).value as Extract<ServerFrame, { type: "offer" }>;
+    ids.push(...frame.jobs.flatMap(({ largeVars = [] }) => largeVars.map(({ id }) => id)));
+    expect(frame.jobs).toHaveLength(1);
+  }
+  // Ids that later jobs name alone come with the first.
+  expect(ids).toEqual(ids.toSorted((a, b) => a - b));
+  expect(queue.isFull()).toBe(false);
 });
 
 test("acknowledgements that have gathered are sent before the end", async () => {

@@ -14,6 +14,8 @@ import {
   JobKind,
   type JobResult,
   JobSchema,
+  type LargeVar,
+  LargeVarSchema,
   ResultStatus,
   type WorkerHello,
   type WorkRequest,
@@ -65,6 +67,7 @@ export function helloFromProto(hello: WorkerHello): engine.WorkerHello {
       ...deliveryFromProto(delivery),
     })),
     heldTokens: hello.heldTokens,
+    keptVarsBytes: Number(hello.keptVarsBytes),
   };
 }
 
@@ -213,7 +216,14 @@ function jobToProto(job: engine.OfferedJob): Job {
     ...(job.heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeout: durationFromMs(job.heartbeatTimeoutMs) }),
     delivery: DELIVERY[job.delivery],
     sessionId: job.sessionId ?? "",
+    ...(job.largeVars === undefined ? {} : { largeVars: job.largeVars.map(largeVarToProto) }),
+    ...(job.forgottenVars === undefined ? {} : { forgottenVars: job.forgottenVars.map(BigInt) }),
   });
+}
+
+function largeVarToProto({ name, id, text }: engine.OfferedVar): LargeVar {
+  const value = text === undefined ? {} : { value: encoder.encode(text) };
+  return create(LargeVarSchema, { name, id: BigInt(id), ...value });
 }
 
 export function workerToProto(worker: engine.WorkerView): Worker {

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file abstractruntime/v1/worker_service.proto.
  */
 export const file_abstractruntime_v1_worker_service: GenFile = /*@__PURE__*/
-  fileDesc("CidhYnN0cmFjdHJ1bnRpbWUvdjEvd29ya2VyX3NlcnZpY2UucHJvdG8SEmFic3RyYWN0cnVudGltZS52MSK1AwoLV29ya1JlcXVlc3QSMAoFaGVsbG8YASABKAsyHy5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya2VySGVsbG9IABIyCgZjcmVkaXQYAiABKAsyIC5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya2VyQ3JlZGl0SAASLwoGYWNjZXB0GAMgASgLMh0uYWJzdHJhY3RydW50aW1lLnYxLkpvYkFjY2VwdEgAEjUKCWhlYXJ0YmVhdBgEIAEoCzIgLmFic3RyYWN0cnVudGltZS52MS5Kb2JIZWFydGJlYXRIABIwCgZyZXN1bHQYBSABKAsyHi5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iUmVzdWx0c0gAEjAKBWRyYWluGAYgASgLMh8uYWJzdHJhY3RydW50aW1lLnYxLldvcmtlckRyYWluSAASNAoHZ29vZGJ5ZRgHIAEoCzIhLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJHb29kYnllSAASLgoEcG9uZxgIIAEoCzIeLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJQb25nSABCDgoFZnJhbWUSBbpIAggBIqwDCgxXb3JrUmVzcG9uc2USNAoHd2VsY29tZRgBIAEoCzIhLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJXZWxjb21lSAASLQoFb2ZmZXIYAiABKAsyHC5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iT2ZmZXJIABItCgVzdGFydBgDIAEoCzIcLmFic3RyYWN0cnVudGltZS52MS5Kb2JTdGFydEgAEjcKCnJlc3VsdF9hY2sYBCABKAsyIS5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iUmVzdWx0QWNrc0gAEi8KBmNhbmNlbBgFIAEoCzIdLmFic3RyYWN0cnVudGltZS52MS5Kb2JDYW5jZWxIABItCgVwYXVzZRgGIAEoCzIcLmFic3RyYWN0cnVudGltZS52MS5Kb2JQYXVzZUgAEjYKCmxlYXNlX2xvc3QYByABKAsyIC5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iTGVhc2VMb3N0SAASLgoEcGluZxgIIAEoCzIeLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJQaW5nSABCBwoFZnJhbWUijAMKC1dvcmtlckhlbGxvEkQKEXdvcmtlcl9zZXNzaW9uX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBI+CghhY3Rvcl9pZBgCIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSFgoEbmFtZRgDIAEoCUIIukgFcgMYgAISMgoFdG9vbHMYBCADKAsyGC5hYnN0cmFjdHJ1bnRpbWUudjEuVG9vbEIJukgGkgEDEOgHEkEKCXdvcmtmbG93cxgFIAMoCzIjLmFic3RyYWN0cnVudGltZS52MS5IYW5kbGVkV29ya2Zsb3dCCbpIBpIBAxDoBxI/CgxjdXN0b21fdHlwZXMYBiADKAsyHi5hYnN0cmFjdHJ1bnRpbWUudjEuQ3VzdG9tVHlwZUIJukgGkgEDEOgHEicKC2hlbGRfdG9rZW5zGAcgAygJQhK6SA+SAQwQkE4iB3IFEAEYgAgiKAoMV29ya2VyQ3JlZGl0EhgKBGpvYnMYASABKAVCCrpIBxoFGJBOKAEiMQoJSm9iQWNjZXB0EiQKBnRva2VucxgBIAMoCUIUukgRkgEOCAEQkE4iB3IFEAEYgAgiNAoMSm9iSGVhcnRiZWF0EiQKBnRva2VucxgBIAMoCUIUukgRkgEOCAEQkE4iB3IFEAEYgAgiSQoKSm9iUmVzdWx0cxI7CgdyZXN1bHRzGAEgAygLMh0uYWJzdHJhY3RydW50aW1lLnYxLkpvYlJlc3VsdEILukgIkgEFCAEQ6AcidgoJSm9iUmVzdWx0EhkKBXRva2VuGAEgASgJQgq6SAdyBRABGIAIEhAKBm91dHB1dBgCIAEoDEgAEjEKB2ZhaWx1cmUYAyABKAsyHi5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iRmFpbHVyZUgAQgkKB291dGNvbWUiUwoKSm9iRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFQoNbm9uX3JldHJ5YWJsZRgDIAEoCBIPCgdkZXRhaWxzGAQgASgMIg0KC1dvcmtlckRyYWluIg8KDVdvcmtlckdvb2RieWUiHAoKV29ya2VyUG9uZxIOCgZudW1iZXIYASABKAMiuwEKDVdvcmtlcldlbGNvbWUSEQoJc2VydmVyX2lkGAEgASgJEjAKDXBpbmdfaW50ZXJ2YWwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMgoPc2lsZW5jZV90aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIj4KCEpvYk9mZmVyEjIKBGpvYnMYASADKAsyFy5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iQgu6SAiSAQUIARDoByK8AwoDSm9iEhkKBXRva2VuGAEgASgJQgq6SAdyBRABGIAIEjMKBGtpbmQYAiABKA4yGy5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iS2luZEIIukgFggECEAESDAoEbmFtZRgDIAEoCRIPCgdwYXlsb2FkGAQgASgMEg4KBnJ1bl9pZBgFIAEoCRITCgt3b3JrZmxvd19pZBgGIAEoCRIPCgd2ZXJzaW9uGAcgASgFEg8KB25vZGVfaWQYCCABKAkSDwoHY2FsbF9pZBgJIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSDwoHYXR0ZW1wdBgLIAEoBRIUCgxsZWFzZV9udW1iZXIYDCABKAUSKgoHdGltZW91dBgNIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI0ChFoZWFydGJlYXRfdGltZW91dBgOIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI4CghkZWxpdmVyeRgPIAEoDjIcLmFic3RyYWN0cnVudGltZS52MS5EZWxpdmVyeUIIukgFggECEAESEgoKc2Vzc2lvbl9pZBgQIAEoCSInCghKb2JTdGFydBIbCgZ0b2tlbnMYASADKAlCC7pICJIBBQgBEJBOIkwKDUpvYlJlc3VsdEFja3MSOwoEYWNrcxgBIAMoCzIgLmFic3RyYWN0cnVudGltZS52MS5Kb2JSZXN1bHRBY2tCC7pICJIBBQgBEOgHImkKDEpvYlJlc3VsdEFjaxINCgV0b2tlbhgBIAEoCRI6CgZzdGF0dXMYAiABKA4yIC5hYnN0cmFjdHJ1bnRpbWUudjEuUmVzdWx0U3RhdHVzQgi6SAWCAQIQARIOCgZyZWFzb24YAyABKAkiKAoJSm9iQ2FuY2VsEhsKBnRva2VucxgBIAMoCUILukgIkgEFCAEQkE4iNwoISm9iUGF1c2USGwoGdG9rZW5zGAEgAygJQgu6SAiSAQUIARCQThIOCgZwYXVzZWQYAiABKAgiKwoMSm9iTGVhc2VMb3N0EhsKBnRva2VucxgBIAMoCUILukgIkgEFCAEQkE4iHAoKV29ya2VyUGluZxIOCgZudW1iZXIYASABKAMiaQoSTGlzdFdvcmtlcnNSZXF1ZXN0EhYKBHRvb2wYASABKAlCCLpIBXIDGIABEh0KCXBhZ2Vfc2l6ZRgCIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiAICJwChNMaXN0V29ya2Vyc1Jlc3BvbnNlEjYKB3dvcmtlcnMYASADKAsyGi5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya2VyQgm6SAaSAQMQ6AcSIQoPbmV4dF9wYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAICphCgdKb2JLaW5kEhgKFEpPQl9LSU5EX1VOU1BFQ0lGSUVEEAASEQoNSk9CX0tJTkRfVE9PTBABEhQKEEpPQl9LSU5EX0hBTkRMRVIQAhITCg9KT0JfS0lORF9DVVNUT00QAyqBAQoMUmVzdWx0U3RhdHVzEh0KGVJFU1VMVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIaChZSRVNVTFRfU1RBVFVTX0FDQ0VQVEVEEAESGwoXUkVTVUxUX1NUQVRVU19EVVBMSUNBVEUQAhIZChVSRVNVTFRfU1RBVFVTX1JFRlVTRUQQAzLDAQoNV29ya2VyU2VydmljZRJNCgRXb3JrEh8uYWJzdHJhY3RydW50aW1lLnYxLldvcmtSZXF1ZXN0GiAuYWJzdHJhY3RydW50aW1lLnYxLldvcmtSZXNwb25zZSgBMAESYwoLTGlzdFdvcmtlcnMSJi5hYnN0cmFjdHJ1bnRpbWUudjEuTGlzdFdvcmtlcnNSZXF1ZXN0GicuYWJzdHJhY3RydW50aW1lLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_abstractruntime_v1_effect_policy, file_abstractruntime_v1_worker, file_buf_validate_validate, file_google_protobuf_duration]);
+  fileDesc("CidhYnN0cmFjdHJ1bnRpbWUvdjEvd29ya2VyX3NlcnZpY2UucHJvdG8SEmFic3RyYWN0cnVudGltZS52MSK1AwoLV29ya1JlcXVlc3QSMAoFaGVsbG8YASABKAsyHy5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya2VySGVsbG9IABIyCgZjcmVkaXQYAiABKAsyIC5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya2VyQ3JlZGl0SAASLwoGYWNjZXB0GAMgASgLMh0uYWJzdHJhY3RydW50aW1lLnYxLkpvYkFjY2VwdEgAEjUKCWhlYXJ0YmVhdBgEIAEoCzIgLmFic3RyYWN0cnVudGltZS52MS5Kb2JIZWFydGJlYXRIABIwCgZyZXN1bHQYBSABKAsyHi5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iUmVzdWx0c0gAEjAKBWRyYWluGAYgASgLMh8uYWJzdHJhY3RydW50aW1lLnYxLldvcmtlckRyYWluSAASNAoHZ29vZGJ5ZRgHIAEoCzIhLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJHb29kYnllSAASLgoEcG9uZxgIIAEoCzIeLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJQb25nSABCDgoFZnJhbWUSBbpIAggBIqwDCgxXb3JrUmVzcG9uc2USNAoHd2VsY29tZRgBIAEoCzIhLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJXZWxjb21lSAASLQoFb2ZmZXIYAiABKAsyHC5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iT2ZmZXJIABItCgVzdGFydBgDIAEoCzIcLmFic3RyYWN0cnVudGltZS52MS5Kb2JTdGFydEgAEjcKCnJlc3VsdF9hY2sYBCABKAsyIS5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iUmVzdWx0QWNrc0gAEi8KBmNhbmNlbBgFIAEoCzIdLmFic3RyYWN0cnVudGltZS52MS5Kb2JDYW5jZWxIABItCgVwYXVzZRgGIAEoCzIcLmFic3RyYWN0cnVudGltZS52MS5Kb2JQYXVzZUgAEjYKCmxlYXNlX2xvc3QYByABKAsyIC5hYnN0cmFjdHJ1bnRpbWUudjEuSm9iTGVhc2VMb3N0SAASLgoEcGluZxgIIAEoCzIeLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJQaW5nSABCBwoFZnJhbWUitAMKC1dvcmtlckhlbGxvEkQKEXdvcmtlcl9zZXNzaW9uX2lkGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBI+CghhY3Rvcl9pZBgCIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSFgoEbmFtZRgDIAEoCUIIukgFcgMYgAISMgoFdG9vbHMYBCADKAsyGC5hYnN0cmFjdHJ1bnRpbWUudjEuVG9vbEIJukgGkgEDEOgHEkEKCXdvcmtmbG93cxgFIAMoCzIjLmFic3RyYWN0cnVudGltZS52MS5IYW5kbGVkV29ya2Zsb3dCCbpIBpIBAxDoBxI/CgxjdXN0b21fdHlwZXMYBiADKAsyHi5hYnN0cmFjdHJ1bnRpbWUudjEuQ3VzdG9tVHlwZUIJukgGkgEDEOgHEicKC2hlbGRfdG9rZW5zGAcgAygJQhK6SA+SAQwQkE4iB3IFEAEYgAgSJgoPa2VwdF92YXJzX2J5dGVzGAggASgDQg26SAoiCBiAgICABCgAIigKDFdvcmtlckNyZWRpdBIYCgRqb2JzGAEgASgFQgq6SAcaBRiQTigBIjEKCUpvYkFjY2VwdBIkCgZ0b2tlbnMYASADKAlCFLpIEZIBDggBEJBOIgdyBRABGIAIIjQKDEpvYkhlYXJ0YmVhdBIkCgZ0b2tlbnMYASADKAlCFLpIEZIBDggBEJBOIgdyBRABGIAIIkkKCkpvYlJlc3VsdHMSOwoHcmVzdWx0cxgBIAMoCzIdLmFic3RyYWN0cnVudGltZS52MS5Kb2JSZXN1bHRCC7pICJIBBQgBEOgHInYKCUpvYlJlc3VsdBIZCgV0b2tlbhgBIAEoCUIKukgHcgUQARiACBIQCgZvdXRwdXQYAiABKAxIABIxCgdmYWlsdXJlGAMgASgLMh4uYWJzdHJhY3RydW50aW1lLnYxLkpvYkZhaWx1cmVIAEIJCgdvdXRjb21lIlMKCkpvYkZhaWx1cmUSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhUKDW5vbl9yZXRyeWFibGUYAyABKAgSDwoHZGV0YWlscxgEIAEoDCINCgtXb3JrZXJEcmFpbiIPCg1Xb3JrZXJHb29kYnllIhwKCldvcmtlclBvbmcSDgoGbnVtYmVyGAEgASgDIrsBCg1Xb3JrZXJXZWxjb21lEhEKCXNlcnZlcl9pZBgBIAEoCRIwCg1waW5nX2ludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjIKD3NpbGVuY2VfdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIxCg5hY2NlcHRfdGltZW91dBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI+CghKb2JPZmZlchIyCgRqb2JzGAEgAygLMhcuYWJzdHJhY3RydW50aW1lLnYxLkpvYkILukgIkgEFCAEQ6AcihgQKA0pvYhIZCgV0b2tlbhgBIAEoCUIKukgHcgUQARiACBIzCgRraW5kGAIgASgOMhsuYWJzdHJhY3RydW50aW1lLnYxLkpvYktpbmRCCLpIBYIBAhABEgwKBG5hbWUYAyABKAkSDwoHcGF5bG9hZBgEIAEoDBIOCgZydW5faWQYBSABKAkSEwoLd29ya2Zsb3dfaWQYBiABKAkSDwoHdmVyc2lvbhgHIAEoBRIPCgdub2RlX2lkGAggASgJEg8KB2NhbGxfaWQYCSABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAogASgJEg8KB2F0dGVtcHQYCyABKAUSFAoMbGVhc2VfbnVtYmVyGAwgASgFEioKB3RpbWVvdXQYDSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoRaGVhcnRiZWF0X3RpbWVvdXQYDiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SOAoIZGVsaXZlcnkYDyABKA4yHC5hYnN0cmFjdHJ1bnRpbWUudjEuRGVsaXZlcnlCCLpIBYIBAhABEhIKCnNlc3Npb25faWQYECABKAkSMAoKbGFyZ2VfdmFycxgRIAMoCzIcLmFic3RyYWN0cnVudGltZS52MS5MYXJnZVZhchIWCg5mb3Jnb3R0ZW5fdmFycxgSIAMoAyIzCghMYXJnZVZhchIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgDEg0KBXZhbHVlGAMgASgMIicKCEpvYlN0YXJ0EhsKBnRva2VucxgBIAMoCUILukgIkgEFCAEQkE4iTAoNSm9iUmVzdWx0QWNrcxI7CgRhY2tzGAEgAygLMiAuYWJzdHJhY3RydW50aW1lLnYxLkpvYlJlc3VsdEFja0ILukgIkgEFCAEQ6AciaQoMSm9iUmVzdWx0QWNrEg0KBXRva2VuGAEgASgJEjoKBnN0YXR1cxgCIAEoDjIgLmFic3RyYWN0cnVudGltZS52MS5SZXN1bHRTdGF0dXNCCLpIBYIBAhABEg4KBnJlYXNvbhgDIAEoCSIoCglKb2JDYW5jZWwSGwoGdG9rZW5zGAEgAygJQgu6SAiSAQUIARCQTiI3CghKb2JQYXVzZRIbCgZ0b2tlbnMYASADKAlCC7pICJIBBQgBEJBOEg4KBnBhdXNlZBgCIAEoCCIrCgxKb2JMZWFzZUxvc3QSGwoGdG9rZW5zGAEgAygJQgu6SAiSAQUIARCQTiIcCgpXb3JrZXJQaW5nEg4KBm51bWJlchgBIAEoAyJpChJMaXN0V29ya2Vyc1JlcXVlc3QSFgoEdG9vbBgBIAEoCUIIukgFcgMYgAESHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAgInAKE0xpc3RXb3JrZXJzUmVzcG9uc2USNgoHd29ya2VycxgBIAMoCzIaLmFic3RyYWN0cnVudGltZS52MS5Xb3JrZXJCCbpIBpIBAxDoBxIhCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAgKmEKB0pvYktpbmQSGAoUSk9CX0tJTkRfVU5TUEVDSUZJRUQQABIRCg1KT0JfS0lORF9UT09MEAESFAoQSk9CX0tJTkRfSEFORExFUhACEhMKD0pPQl9LSU5EX0NVU1RPTRADKoEBCgxSZXN1bHRTdGF0dXMSHQoZUkVTVUxUX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFlJFU1VMVF9TVEFUVVNfQUNDRVBURUQQARIbChdSRVNVTFRfU1RBVFVTX0RVUExJQ0FURRACEhkKFVJFU1VMVF9TVEFUVVNfUkVGVVNFRBADMsMBCg1Xb3JrZXJTZXJ2aWNlEk0KBFdvcmsSHy5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya1JlcXVlc3QaIC5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya1Jlc3BvbnNlKAEwARJjCgtMaXN0V29ya2VycxImLmFic3RyYWN0cnVudGltZS52MS5MaXN0V29ya2Vyc1JlcXVlc3QaJy5hYnN0cmFjdHJ1bnRpbWUudjEuTGlzdFdvcmtlcnNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_abstractruntime_v1_effect_policy, file_abstractruntime_v1_worker, file_buf_validate_validate, file_google_protobuf_duration]);
 
 /**
  * A frame from a worker.
@@ -258,6 +258,16 @@ export type WorkerHello = Message<"abstractruntime.v1.WorkerHello"> & {
    * @generated from field: repeated string held_tokens = 7;
    */
   heldTokens: string[];
+
+  /**
+   * How many bytes of large members of vars the worker keeps for the length of the stream, so that each is sent once and not with every handler.
+   * See LargeVar.
+   *
+   * 0: none, and the payloads of handlers are whole. At most 1 GiB.
+   *
+   * @generated from field: int64 kept_vars_bytes = 8;
+   */
+  keptVarsBytes: bigint;
 };
 
 /**
@@ -592,7 +602,7 @@ export type Job = Message<"abstractruntime.v1.Job"> & {
 
   /**
    * What it is given, as JSON text: the arguments of a tool, the payload of a custom effect; for a handler the object
-   * `{ "vars", "run", "error", "now" }`, the names that expressions of the graph see.
+   * `{ "vars", "run", "error", "now" }`, the names that expressions of the graph see. Members of vars that `large_vars` names are null in it.
    *
    * @generated from field: bytes payload = 4;
    */
@@ -687,6 +697,24 @@ export type Job = Message<"abstractruntime.v1.Job"> & {
    * @generated from field: string session_id = 16;
    */
   sessionId: string;
+
+  /**
+   * The large members of a handler's vars, from about 2 KiB on; each stands as null in the payload, at its place.
+   *
+   * Empty unless the hello said `kept_vars_bytes`.
+   *
+   * @generated from field: repeated abstractruntime.v1.LargeVar large_vars = 17;
+   */
+  largeVars: LargeVar[];
+
+  /**
+   * The ids of large members that the worker forgets, after it has taken this job and before it looks at the next one.
+   *
+   * It is named whether or not the worker accepts the job.
+   *
+   * @generated from field: repeated int64 forgotten_vars = 18;
+   */
+  forgottenVars: bigint[];
 };
 
 /**
@@ -695,6 +723,46 @@ export type Job = Message<"abstractruntime.v1.Job"> & {
  */
 export const JobSchema: GenMessage<Job> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 14);
+
+/**
+ * A large member of a handler's vars. What a worker has of them ends with the stream: on the next one, everything is sent again.
+ *
+ * @generated from message abstractruntime.v1.LargeVar
+ */
+export type LargeVar = Message<"abstractruntime.v1.LargeVar"> & {
+  /**
+   * The name of the member.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What the worker keeps it under, whether or not it accepts the job: jobs that come later on this stream name the id alone. From 1, never used
+   * again on the stream.
+   *
+   * 0: not to be kept.
+   *
+   * @generated from field: int64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The member's value, as JSON text.
+   *
+   * If empty, it is the one that was sent before with this id. An id that the worker does not have is a mistake of the server: end the stream.
+   *
+   * @generated from field: bytes value = 3;
+   */
+  value: Uint8Array;
+};
+
+/**
+ * Describes the message abstractruntime.v1.LargeVar.
+ * Use `create(LargeVarSchema)` to create a new message.
+ */
+export const LargeVarSchema: GenMessage<LargeVar> = /*@__PURE__*/
+  messageDesc(file_abstractruntime_v1_worker_service, 15);
 
 /**
  * Jobs delivered at most once that may begin now.
@@ -715,7 +783,7 @@ export type JobStart = Message<"abstractruntime.v1.JobStart"> & {
  * Use `create(JobStartSchema)` to create a new message.
  */
 export const JobStartSchema: GenMessage<JobStart> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 15);
+  messageDesc(file_abstractruntime_v1_worker_service, 16);
 
 /**
  * What became of results.
@@ -736,7 +804,7 @@ export type JobResultAcks = Message<"abstractruntime.v1.JobResultAcks"> & {
  * Use `create(JobResultAcksSchema)` to create a new message.
  */
 export const JobResultAcksSchema: GenMessage<JobResultAcks> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 16);
+  messageDesc(file_abstractruntime_v1_worker_service, 17);
 
 /**
  * What became of one result. Whatever it says, the worker may forget the result.
@@ -773,7 +841,7 @@ export type JobResultAck = Message<"abstractruntime.v1.JobResultAck"> & {
  * Use `create(JobResultAckSchema)` to create a new message.
  */
 export const JobResultAckSchema: GenMessage<JobResultAck> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 17);
+  messageDesc(file_abstractruntime_v1_worker_service, 18);
 
 /**
  * Jobs whose results nobody wants any more. Stop them; a result that comes all the same is refused.
@@ -794,7 +862,7 @@ export type JobCancel = Message<"abstractruntime.v1.JobCancel"> & {
  * Use `create(JobCancelSchema)` to create a new message.
  */
 export const JobCancelSchema: GenMessage<JobCancel> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 18);
+  messageDesc(file_abstractruntime_v1_worker_service, 19);
 
 /**
  * The runs of jobs were paused, or go on. A job may go on meanwhile; its result is taken, and the run stays where it is.
@@ -822,7 +890,7 @@ export type JobPause = Message<"abstractruntime.v1.JobPause"> & {
  * Use `create(JobPauseSchema)` to create a new message.
  */
 export const JobPauseSchema: GenMessage<JobPause> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 19);
+  messageDesc(file_abstractruntime_v1_worker_service, 20);
 
 /**
  * Jobs that the worker has lost: others may run them. Stop them; a result that comes all the same is refused.
@@ -843,7 +911,7 @@ export type JobLeaseLost = Message<"abstractruntime.v1.JobLeaseLost"> & {
  * Use `create(JobLeaseLostSchema)` to create a new message.
  */
 export const JobLeaseLostSchema: GenMessage<JobLeaseLost> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 20);
+  messageDesc(file_abstractruntime_v1_worker_service, 21);
 
 /**
  * Are you there?
@@ -864,7 +932,7 @@ export type WorkerPing = Message<"abstractruntime.v1.WorkerPing"> & {
  * Use `create(WorkerPingSchema)` to create a new message.
  */
 export const WorkerPingSchema: GenMessage<WorkerPing> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 21);
+  messageDesc(file_abstractruntime_v1_worker_service, 22);
 
 /**
  * Which workers to list.
@@ -905,7 +973,7 @@ export type ListWorkersRequest = Message<"abstractruntime.v1.ListWorkersRequest"
  * Use `create(ListWorkersRequestSchema)` to create a new message.
  */
 export const ListWorkersRequestSchema: GenMessage<ListWorkersRequest> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 22);
+  messageDesc(file_abstractruntime_v1_worker_service, 23);
 
 /**
  * A page of workers.
@@ -935,7 +1003,7 @@ export type ListWorkersResponse = Message<"abstractruntime.v1.ListWorkersRespons
  * Use `create(ListWorkersResponseSchema)` to create a new message.
  */
 export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__PURE__*/
-  messageDesc(file_abstractruntime_v1_worker_service, 23);
+  messageDesc(file_abstractruntime_v1_worker_service, 24);
 
 /**
  * What kind of work a job is.

@@ -23,6 +23,7 @@ import type {
 import type { Dispatcher } from "./dispatch.ts";
 import type { HandlerRuns } from "./handler-runs.ts";
 import { isHandlerToken, readJobToken } from "./job-token.ts";
+import { createKeptVars } from "./kept-vars.ts";
 import { type LeaseKeeper, leaseToEnd } from "./leases.ts";
 import { leaseToken, sessionText, type WorkerPool } from "./pool.ts";
 import { CREDIT_MAX, deliveryBy, type HeldJob, joinQueue, queueText, servedQueues, type Session } from "./session.ts";
@@ -140,10 +141,12 @@ function openSession(pool: WorkerPool, tenantId: string, hello: WorkerHello, lin
   const known = pool.sessions.get(text);
   known?.link?.end(sessionReplaced(hello.workerSessionId));
   const nowMs = pool.nowMs();
+  const { keptVarsBytes = 0 } = hello;
   const fresh = {
     hello,
     serves: servedQueues(tenantId, hello),
     link,
+    keptVars: keptVarsBytes === 0 ? undefined : createKeptVars(keptVarsBytes),
     credit: 0,
     isDraining: false,
     isQuiet: false,
@@ -167,6 +170,7 @@ function sessionReplaced(workerSessionId: string): DomainError {
 /** The stream of a session is gone; its worker has `graceMs` to come back. */
 export function leaveSession(parts: WorkerParts, session: Session, graceMs: number): void {
   delete session.link;
+  session.keptVars = undefined;
   session.credit = 0;
   session.lostAt = parts.pool.nowMs() + graceMs;
   if (graceMs <= 0) endSession(parts, session);

@@ -2,9 +2,9 @@
  * Who gets which job. A new job is leased in the transaction that makes it, where a worker with credit is connected and nothing
  * waits in its queue; everything else is claimed from its queue in batches. Offers are written after the commit of their leases.
  */
-import type { HandlerRequest, JobDraft } from "../../core/decision.ts";
+import type { HandlerPayload, HandlerRequest, JobDraft } from "../../core/decision.ts";
 import { namesOf } from "../../core/names.ts";
-import { handlerPayload, handlerPayloadText } from "../../core/run-handler.ts";
+import { handlerPayload } from "../../core/run-handler.ts";
 import type { RunState } from "../../core/run.ts";
 import type { JobRequest, LeasedJob, NewJob } from "../../store/contract.ts";
 import type { OfferedJob, WorkerLink } from "../api.ts";
@@ -14,6 +14,7 @@ import { createFairQueue, type FairQueue } from "./fair-queue.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
 import type { LeaseKeeper } from "./leases.ts";
 import { newHandlerToken } from "./job-token.ts";
+import { charsOf, givenHandler } from "./kept-vars.ts";
 import { isServedHere, leaseToken, type WorkerPool } from "./pool.ts";
 import {
   deliveryBy,
@@ -35,6 +36,9 @@ const CLAIM_CHARS_MAX = 8 * 1024 * 1024;
 const CLAIM_RETRY_MS = 500;
 /** How long a handler waits for a worker here that serves it but has no time, before others may take it as a job. */
 const HANDLER_QUEUE_MS = 2_000;
+
+/** What a job is given: JSON text, or what a handler sees. */
+type Payload = string | HandlerPayload;
 
 /** Jobs of one transition, leased to workers as far as there are any. Exactly one of the two functions is called. */
 export type Reservation = {
@@ -108,8 +112,7 @@ export function createDispatcher(
     return {
       jobs,
       commit() {
-        for (const { session, queue, job } of taken)
-          offer(session, queue, leasedJob(job, run), payloadTextOf(job, run));
+        for (const { session, queue, job } of taken) offer(session, queue, leasedJob(job, run), payloadOf(job, run));
         for (const queue of left) noteJobs(queue);
       },
       cancel() {
@@ -121,13 +124,13 @@ export function createDispatcher(
   }
 
   /** Of a handler's job the names that it sees, at this moment: its payload is never stored. */
-  function payloadTextOf({ kind, payload }: JobDraft | LeasedJob, run: RunState): string {
+  function payloadOf({ kind, payload }: JobDraft | LeasedJob, run: RunState): Payload {
     if (kind !== "handler") return JSON.stringify(payload);
-    return handlerPayloadText(handlerPayload(namesOf(run, context.clock.next(run.updateTime))));
+    return handlerPayload(namesOf(run, context.clock.next(run.updateTime)));
   }
 
-  /** @returns the characters of the payload */
-  function offer(session: Session, queue: string, job: LeasedJob, payload: string): number {
+  /** @returns the characters of what is offered */
+  function offer(session: Session, queue: string, job: LeasedJob, payload: Payload): number {
     const delivery = deliveryBy(session, job);
     const isAtMostOnce = delivery === "at_most_once";
     const token = leaseToken(pool, job, isAtMostOnce);
@@ -144,11 +147,10 @@ export function createDispatcher(
       ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
     });
     const { workflowId, version, nodeId, sessionId, callId } = job;
-    send(session, held, {
+    return send(session, held, payload, {
       token,
       kind,
       name,
-      payload,
       runId,
       workflowId,
       version,
@@ -162,13 +164,21 @@ export function createDispatcher(
       ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
       delivery,
     });
-    return payload.length;
   }
 
-  function send(session: Session, held: HeldJob, job: OfferedJob): void {
+  /** @returns the characters of what is sent */
+  function send(session: Session, held: HeldJob, payload: Payload, facts: Omit<OfferedJob, "payload">): number {
+    const { link, keptVars } = session;
     // A session that has gone since its lease was committed: the job waits for its return, then goes to others.
-    if (session.link === undefined) leases.giveBack(session, held);
-    else session.link.send({ type: "offer", jobs: [job] });
+    if (link === undefined) {
+      leases.giveBack(session, held);
+      return 0;
+    }
+    // What the worker keeps counts as sent from here on, so nothing may come between the two.
+    const given = typeof payload === "string" ? { payload } : givenHandler(facts.runId, payload, keptVars);
+    const job = { ...facts, ...given };
+    link.send({ type: "offer", jobs: [job] });
+    return charsOf(job);
   }
 
   function noteJobs(queue: string, isHeard = false): void {
@@ -342,7 +352,7 @@ export function createDispatcher(
     return (session) => session.workerSessionId === workerSessionId;
   }
 
-  /** @returns the characters of the payload */
+  /** @returns the characters of what is offered */
   async function offerClaimed(
     session: Session,
     queue: string,
@@ -354,7 +364,7 @@ export function createDispatcher(
     const isWanted = run?.state.calls.some(
       (call) => call.idempotency_key === job.idempotencyKey && call.outcome === undefined,
     );
-    if (run !== undefined && isWanted === true) return offer(session, queue, job, payloadTextOf(job, run.state));
+    if (run !== undefined && isWanted === true) return offer(session, queue, job, payloadOf(job, run.state));
     returnCredit(session, queue, link);
     leases.release([{ ...job, queue, isLoss: false }]);
     return 0;
@@ -423,7 +433,7 @@ export function createDispatcher(
       timeoutMs,
       ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
     });
-    send(session, held, { token, ...offeredHandler(request) });
+    send(session, held, request.payload, { token, ...offeredHandler(request) });
   }
 
   return {
@@ -439,13 +449,12 @@ export function createDispatcher(
   };
 }
 
-function offeredHandler(request: HandlerRequest): Omit<OfferedJob, "token"> {
-  const { workflowId, payload, runId, version, sessionId, nodeId, idempotencyKey } = request;
+function offeredHandler(request: HandlerRequest): Omit<OfferedJob, "token" | "payload"> {
+  const { workflowId, runId, version, sessionId, nodeId, idempotencyKey } = request;
   const { timeoutMs, heartbeatTimeoutMs } = request;
   return {
     kind: "handler",
     name: workflowId,
-    payload: handlerPayloadText(payload),
     runId,
     workflowId,
     version,

@@ -4,6 +4,7 @@ import type { Delivery } from "../../core/decision.ts";
 import type { JobLease, JobQueue, RunKey } from "../../store/contract.ts";
 import type { WorkerHello, WorkerLink } from "../api.ts";
 import type { HandlerRun } from "./handler-runs.ts";
+import type { KeptVars } from "./kept-vars.ts";
 
 /** Jobs that a worker may have outstanding, whatever it grants: each is held in memory here. */
 export const CREDIT_MAX = 10_000;
@@ -38,6 +39,8 @@ export type Session = {
   serves: ReadonlyMap<string, ServedQueue>;
   /** Absent while it is not connected. */
   link?: WorkerLink;
+  /** What the worker keeps of what this link has brought it; undefined: nothing. */
+  keptVars: KeptVars | undefined;
   credit: number;
   isDraining: boolean;
   /** It has let an offer lapse and said nothing since: frozen, perhaps, or behind a dead network. */

@@ -1,0 +1,82 @@
+/**
+ * The large members of vars that a worker keeps, as this server has sent them on one connection. Only what is said here is kept and
+ * forgotten there, in the order of the offers, so both sides agree; a new connection begins with nothing.
+ *
+ * Values are not held, only their digests: what a run has let go of is not kept alive by its worker.
+ */
+import type { HandlerPayload } from "../../core/decision.ts";
+import { type LargeMember, type LargeMembers, largeMembersOf } from "../../core/large-members.ts";
+import { handlerPayloadText, smallHandlerPayloadText } from "../../core/run-handler.ts";
+import type { OfferedJob, OfferedVar } from "../api.ts";
+
+/** Members that one worker keeps, some hundred bytes each here: as many as it may have jobs. */
+const ENTRIES_MAX = 10_000;
+
+export type KeptVars = {
+  /** The large members of a run's vars for an offer, which must be the next one that is sent. */
+  offer(runId: string, members: LargeMembers): { largeVars: OfferedVar[]; forgottenVars: number[] };
+};
+
+type Entry = { id: number; digest: string; bytes: number };
+
+/** @param bytesMax how many bytes of JSON text the worker keeps */
+export function createKeptVars(bytesMax: number): KeptVars {
+  /** By run and name, the one that was offered longest ago first. */
+  const entries = new Map<string, Entry>();
+  let bytes = 0;
+  let lastId = 0;
+
+  function offerMember(key: string, { text, digest }: LargeMember, forgotten: number[]): Omit<OfferedVar, "name"> {
+    const known = entries.get(key);
+    if (known?.digest === digest) {
+      entries.delete(key);
+      entries.set(key, known);
+      return { id: known.id };
+    }
+    if (known !== undefined) forgotten.push(forget(key, known));
+    const size = Buffer.byteLength(text);
+    // All others would have to go for it.
+    if (size > bytesMax) return { id: 0, text };
+    lastId += 1;
+    entries.set(key, { id: lastId, digest, bytes: size });
+    bytes += size;
+    return { id: lastId, text };
+  }
+
+  function forget(key: string, entry: Entry): number {
+    entries.delete(key);
+    bytes -= entry.bytes;
+    return entry.id;
+  }
+
+  return {
+    offer(runId, members) {
+      const forgottenVars: number[] = [];
+      const largeVars: OfferedVar[] = [];
+      for (const [name, member] of members) {
+        largeVars.push({ name, ...offerMember(`${runId}/${name}`, member, forgottenVars) });
+      }
+      for (const [key, entry] of entries) {
+        if (bytes <= bytesMax && entries.size <= ENTRIES_MAX) break;
+        forgottenVars.push(forget(key, entry));
+      }
+      return { largeVars, forgottenVars };
+    },
+  };
+}
+
+/** What the offer of a handler's job gives to a worker. */
+export function givenHandler(
+  runId: string,
+  payload: HandlerPayload,
+  keptVars: KeptVars | undefined,
+): Pick<OfferedJob, "payload" | "largeVars" | "forgottenVars"> {
+  const members = largeMembersOf(payload.vars);
+  if (keptVars === undefined || members.size === 0) return { payload: handlerPayloadText(payload) };
+  return { payload: smallHandlerPayloadText(payload), ...keptVars.offer(runId, members) };
+}
+
+/** Characters of what a job is given, as far as it is sent. */
+export function charsOf({ payload, largeVars = [] }: OfferedJob): number {
+  return largeVars.reduce((sum, { name, text = "" }) => sum + name.length + text.length, payload.length);
+}
