@@ -157,7 +157,13 @@ function openSession(pool: WorkerPool, tenantId: string, hello: WorkerHello, lin
   };
   if (known !== undefined) return Object.assign(known, fresh);
   const { workerSessionId } = hello;
-  const session: Session = { tenantId, workerSessionId, held: new Map(), inFlight: new Map(), ...fresh };
+  const session: Session = {
+    tenantId,
+    workerSessionId,
+    held: new Map(),
+    inFlight: new Map(),
+    ...fresh,
+  };
   pool.sessions.set(text, session);
   return session;
 }
@@ -183,7 +189,8 @@ export function endSession(parts: WorkerParts, session: Session): void {
   const text = sessionText(tenantId, workerSessionId);
   if (pool.sessions.get(text) === session) pool.sessions.delete(text);
   leases.loseAll(session);
-  pool.context.store.removeWorker({ tenantId, workerSessionId, serverId: serverId() }).catch((error: unknown) => {
+  const worker = { tenantId, workerSessionId, serverId: serverId() };
+  changeList(pool, session, () => pool.context.store.removeWorker(worker)).catch((error: unknown) => {
     if (!(error instanceof DomainError)) pool.context.log.error({ err: error }, "taking a worker off the list failed");
   });
 }
@@ -299,7 +306,7 @@ function drain(parts: WorkerParts, session: Session): void {
 async function saveWorker({ pool, serverId }: WorkerParts, session: Session): Promise<void> {
   const { tenantId, workerSessionId, hello, isDraining } = session;
   const { tools, workflows, customTypes, name, actorId } = hello;
-  await pool.context.store.saveWorker({
+  const worker = {
     tenantId,
     workerSessionId,
     serverId: serverId(),
@@ -309,7 +316,25 @@ async function saveWorker({ pool, serverId }: WorkerParts, session: Session): Pr
     customTypes,
     draining: isDraining,
     ...(actorId === undefined ? {} : { actorId }),
-  });
+  };
+  await changeList(pool, session, () => pool.context.store.saveWorker(worker));
+}
+
+/** Changes the list of workers after every change before that is about the same session: no goodbye is overtaken by what came before it. */
+async function changeList(
+  { listChanges }: WorkerPool,
+  { tenantId, workerSessionId }: Session,
+  change: () => Promise<void>,
+): Promise<void> {
+  const text = sessionText(tenantId, workerSessionId);
+  const changed = (listChanges.get(text) ?? Promise.resolve()).then(change);
+  const settled = changed.catch(() => undefined);
+  listChanges.set(text, settled);
+  try {
+    await changed;
+  } finally {
+    if (listChanges.get(text) === settled) listChanges.delete(text);
+  }
 }
 
 /** Takes a result by its token, whoever brings it; the acknowledgement follows the commit. */

@@ -12,6 +12,8 @@ export type WorkerPool = {
   readonly held: Map<string, { session: Session; job: HeldJob }>;
   /** Tokens whose results have come and are being committed. */
   readonly settling: Set<string>;
+  /** Changes of the list of workers that are being made, by `sessionText`: the last of each session, which never rejects. */
+  readonly listChanges: Map<string, Promise<void>>;
   /** Replies were lost: there may be leases of this server that nobody here knows of. */
   isDoubtful: boolean;
   /** Milliseconds in which this server was at work: time in which it stood still counts for nobody. */

@@ -81,6 +81,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     sessions: new Map(),
     held: new Map(),
     settling: new Set(),
+    listChanges: new Map(),
     isDoubtful: false,
     nowMs: () => workedMs + Math.min(performance.now() - sweptAt, sweepMs * STALLED_INTERVALS),
   };
