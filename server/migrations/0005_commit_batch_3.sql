@@ -396,7 +396,8 @@ BEGIN
     WHERE jobs.ctid = c.place;
   END IF;
 
-  -- Turns: see the table. Two probes of an index for each job; jobs of one batch and key follow each other.
+  -- Turns: see the table. Two probes of an index for each job that waits; jobs of one batch and key follow each other. One that a worker
+  -- has already gets a turn only when it comes back, and is then among the first.
   IF p_jobs IS NOT NULL THEN
     INSERT INTO jobs (
       tenant_id, idempotency_key, run_id, seq, node_id, kind, name, ordinal, call_id, payload, state, fairness_key, turn, held,
@@ -424,14 +425,14 @@ BEGIN
     )
     LEFT JOIN LATERAL (
       SELECT o.turn FROM jobs o
-      WHERE o.tenant_id = j.tenant_id AND o.kind = j.kind AND o.name = j.name
+      WHERE j.state <> 'leased' AND o.tenant_id = j.tenant_id AND o.kind = j.kind AND o.name = j.name
         AND o.state = 'open' AND NOT o.held AND o.turn >= 0
       ORDER BY o.turn LIMIT 1
     ) AS queue ON true
     LEFT JOIN LATERAL (
       SELECT o.turn FROM jobs o
-      WHERE o.tenant_id = j.tenant_id AND o.kind = j.kind AND o.name = j.name AND o.fairness_key = j.fairness_key
-        AND o.state = 'open' AND NOT o.held
+      WHERE j.state <> 'leased' AND o.tenant_id = j.tenant_id AND o.kind = j.kind AND o.name = j.name
+        AND o.fairness_key = j.fairness_key AND o.state = 'open' AND NOT o.held
       ORDER BY o.turn DESC LIMIT 1
     ) AS own ON true
     WHERE j.item <> ALL (refused)
@@ -496,7 +497,11 @@ BEGIN
       AND e.scope_id = channel_scope_ids[d.channel];
   END IF;
 
-  RETURN QUERY SELECT i, 'channel_moved'::text, NULL::bigint FROM unnest(moved_on) AS i;
-  RETURN QUERY SELECT i, 'conflict'::text, NULL::bigint FROM unnest(conflicts) AS i;
+  IF cardinality(moved_on) > 0 THEN
+    RETURN QUERY SELECT i, 'channel_moved'::text, NULL::bigint FROM unnest(moved_on) AS i;
+  END IF;
+  IF cardinality(conflicts) > 0 THEN
+    RETURN QUERY SELECT i, 'conflict'::text, NULL::bigint FROM unnest(conflicts) AS i;
+  END IF;
 END
 $$;
