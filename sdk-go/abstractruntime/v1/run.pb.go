@@ -208,7 +208,8 @@ const (
 	RunOrder_RUN_ORDER_CREATE_TIME_DESC RunOrder = 1
 	// The oldest first.
 	RunOrder_RUN_ORDER_CREATE_TIME_ASC RunOrder = 2
-	// The last changed first. A run that changes between two pages may be listed twice or not at all.
+	// The last changed first; of runs that are computing, right to the second. A run that changes between two pages may be listed twice or not
+	// at all.
 	RunOrder_RUN_ORDER_UPDATE_TIME_DESC RunOrder = 3
 )
 

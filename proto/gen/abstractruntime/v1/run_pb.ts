@@ -524,7 +524,8 @@ export const RunOrder = {
   CREATE_TIME_ASC: 2,
 
   /**
-   * The last changed first. A run that changes between two pages may be listed twice or not at all.
+   * The last changed first; of runs that are computing, right to the second. A run that changes between two pages may be listed twice or not
+   * at all.
    *
    * @generated from enum value: RUN_ORDER_UPDATE_TIME_DESC = 3;
    */
