@@ -2,9 +2,11 @@
  * Keeps so many runs of a workflow going: as one ends, another is started.
  *
  * That a run has ended is told by one WatchRuns stream over all runs: a message for each run, where AwaitRun would be a request
- * for each. What ends in one turn of the event loop is replaced by one StartRuns request.
+ * for each. What ends in one turn of the event loop is replaced by one StartRuns request. A run that is alone is started and awaited
+ * instead, as somebody does who wants its result.
  */
 import { NoticeKind } from "@abstractruntime/proto/notice_pb";
+import { RunStatus } from "@abstractruntime/proto/run_pb";
 import { machineMs } from "../clock.ts";
 import { connect, register } from "../connection.ts";
 import { percentile } from "../statistics.ts";
@@ -27,6 +29,8 @@ const { url, workflow, runs } = programArgument() as ManyRunsArgument;
 const connection = connect(url);
 const { runtime } = connection;
 const { workflowId, version } = await register(connection, createWorkflows()[workflow]);
+
+const isAlone = runs === 1;
 
 /** When each run that goes on was started. */
 const startedAt = new Map<string, number>();
@@ -56,9 +60,25 @@ async function startWanted(): Promise<void> {
   });
   const nowMs = machineMs();
   for (const { runId } of requests) startedAt.set(runId, nowMs);
+  if (isAlone) {
+    for (const request of requests) await startAlone(request);
+    return;
+  }
   const { results } = await runtime.startRuns({ requests });
   for (const { result } of results)
     if (result.case !== "run") throw new Error(`a start was refused: ${result.value?.message}`);
+}
+
+async function startAlone(request: {
+  runId: string;
+  workflowId: string;
+  version: number;
+  vars: { order: number };
+}): Promise<void> {
+  const { runId } = request;
+  await runtime.startRun(request);
+  const { run } = await runtime.awaitRun({ runId });
+  onEnd(runId, run?.status === RunStatus.COMPLETED ? NoticeKind.COMPLETED : NoticeKind.FAILED);
 }
 
 function onEnd(runId: string, kind: NoticeKind): void {
@@ -114,9 +134,11 @@ async function followEnds(onOpen: () => void): Promise<void> {
   throw new Error("the stream of notices ended");
 }
 
-const opened = Promise.withResolvers<void>();
-followEnds(opened.resolve).catch(failed.reject);
-await Promise.race([opened.promise, failed.promise]);
+if (!isAlone) {
+  const opened = Promise.withResolvers<void>();
+  followEnds(opened.resolve).catch(failed.reject);
+  await Promise.race([opened.promise, failed.promise]);
+}
 
 answerRequests({
   start() {
