@@ -144,13 +144,18 @@ BEGIN
         wait_reason = m.wait_reason, owner_lane = m.owner_lane, wake_at = m.wake_at, update_time = m.update_time,
         end_time = m.end_time, format = m.format, state = m.state
       FROM json_to_recordset(p_moves) AS m (
-          item int, tenant_id text, run_id text, expected_seq bigint, status text, paused boolean, node text, seq bigint,
-          head_hash bytea, wait_reason text, owner_lane bigint, wake_at timestamptz, update_time timestamptz,
+          item int, tenant_id text, run_id text, row_seq bigint, expected_seq bigint, status text, paused boolean, node text,
+          seq bigint, head_hash bytea, wait_reason text, owner_lane bigint, wake_at timestamptz, update_time timestamptz,
           end_time timestamptz, format int, state text
         ),
         LATERAL (
           SELECT r.ctid AS place FROM runs r
-          WHERE r.tenant_id = m.tenant_id AND r.run_id = m.run_id AND r.seq = m.expected_seq
+          WHERE r.tenant_id = m.tenant_id AND r.run_id = m.run_id AND r.seq = m.row_seq
+            -- A row that has an owner may be behind: its seq does not say that the ledger ends where the item goes on.
+            AND (r.owner_lane IS NULL OR NOT EXISTS (
+              SELECT FROM step_records s
+              WHERE s.tenant_id = m.tenant_id AND s.run_id = m.run_id AND s.seq > m.expected_seq
+            ))
           FOR NO KEY UPDATE SKIP LOCKED
         ) AS locked
       WHERE runs.ctid = locked.place AND m.item <> ALL (refused)
@@ -161,14 +166,24 @@ BEGIN
     WHERE i NOT IN (SELECT moved.item FROM moved) AND i <> ALL (moved_on);
   END IF;
 
-  -- Runs whose rows stay behind their ledgers: a row of this lane's, which only this lane changes, as it was when it was left. Not locked:
-  -- whoever takes the run from the lane ends the lane first.
+  -- Runs whose rows stay behind their ledgers: each a row of this lane's, which only this lane changes, as it was when it was left, and of
+  -- a format that says so; and the ledger ends where the item goes on. Not locked: whoever takes the run from the lane ends the lane first.
   IF p_behind IS NOT NULL THEN
     SELECT conflicts || coalesce(array_agg(b.item), '{}') INTO conflicts
-    FROM json_to_recordset(p_behind) AS b (item int, tenant_id text, run_id text, row_seq bigint)
-    WHERE b.item <> ALL (moved_on) AND NOT EXISTS (
-      SELECT FROM runs r
-      WHERE r.tenant_id = b.tenant_id AND r.run_id = b.run_id AND r.seq = b.row_seq AND r.owner_lane = p_lane_id
+    FROM json_to_recordset(p_behind) AS b (item int, tenant_id text, run_id text, row_seq bigint, expected_seq bigint)
+    LEFT JOIN LATERAL (
+      SELECT r.seq, r.owner_lane, r.format FROM runs r
+      WHERE r.tenant_id = b.tenant_id AND r.run_id = b.run_id
+      LIMIT 1
+    ) AS stored ON true
+    LEFT JOIN LATERAL (
+      SELECT s.seq FROM step_records s
+      WHERE s.tenant_id = b.tenant_id AND s.run_id = b.run_id AND s.seq > b.expected_seq
+      LIMIT 1
+    ) AS taken ON true
+    WHERE b.item <> ALL (moved_on) AND (
+      b.item = ANY (refused) OR stored.seq IS DISTINCT FROM b.row_seq OR stored.owner_lane IS DISTINCT FROM p_lane_id
+      OR stored.format < 3 OR taken.seq IS NOT NULL
     );
   END IF;
 

@@ -1,13 +1,15 @@
 /** Runs whose rows are behind their ledgers: whoever looks sees the ledger, and whoever takes over goes on behind its last record. */
-import { describe, expect, test } from "vitest";
-import type { Caller } from "../../server/src/engine/api.ts";
-import type { Store, StoredRun } from "../../server/src/store/contract.ts";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Json } from "../../server/src/core/json.ts";
+import type { Caller, StartRequest } from "../../server/src/engine/api.ts";
+import { BatchOutcomeUnknownError, type Store, type StoredRun } from "../../server/src/store/contract.ts";
 import { BASIC_FORMAT } from "../../server/src/store/run-format.ts";
 import {
+  emitRequest,
   freshCaller,
   ledgerProblems,
+  movesRun,
   openSharedDatabase,
-  readLedger,
   startRun,
   startTestServer,
   STORE_KINDS,
@@ -20,164 +22,265 @@ import { graph } from "./graphs.ts";
 const QUICK = { lookAroundMs: 20, leaseMs: 200, handlerParkMs: 5_000 };
 const LARGE = "large ü😀 ".repeat(500);
 
+/** Handlers, one after the other, each step of which is committed; a handler may have the run wait for an event. */
 const counting = () =>
   graph(
-    { count: { handler: {}, next: [{ to: "count" }, { to: "done" }] }, done: { complete: { output: "${vars.n}" } } },
+    {
+      count: { handler: {}, next: [{ to: "count" }, { to: "listen" }, { to: "done" }] },
+      listen: {
+        waitEvent: { names: ["go"], scope: "SCOPE_GLOBAL" },
+        resultKey: "event",
+        next: [{ to: "count" }],
+      },
+      done: { complete: { output: "${vars.n}" } },
+    },
     { commitEveryStep: true },
   );
 
-function workerOf(server: TestServer, caller: Caller, { workflowId }: { workflowId: string }): Promise<TestWorker> {
-  return connectTestWorker(server, caller, { workflows: [{ workflowId, versions: [] }] });
-}
+type Vars = { n: number; [name: string]: Json };
 
-/** Has the worker take steps until `n` is this. @returns the keys of the steps */
-async function countTo(worker: TestWorker, to: number, { end = false } = {}): Promise<string[]> {
-  const keys: string[] = [];
-  worker.credit(1);
-  for (;;) {
-    const job = await worker.nextJob();
-    worker.accept(job);
-    const { n, text } = (JSON.parse(job.payload) as { vars: { n: number; text: string } }).vars;
-    expect(text).toBe(LARGE);
-    keys.push(job.idempotencyKey);
-    const isLast = n + 1 === to;
-    const patch = [{ op: "set", path: "/n", value: n + 1 }];
-    const ack = await worker.complete(job, { patch, nextNode: isLast && end ? "done" : "count" });
-    expect(ack).toMatchObject({ status: "accepted" });
-    if (isLast) return keys;
-    worker.credit(1);
-  }
-}
-
-async function storedRun(store: Store, caller: Caller, runId: string): Promise<StoredRun> {
-  const [run] = await store.loadRuns([{ ...caller, runId }]);
-  if (run === undefined) throw new Error(`${runId} is not there`);
-  return run;
-}
-
-/** Has the worker take steps until the row is behind; on a slow machine each step may be long enough for its row to be written. */
-async function countUntilBehind(
+/** Takes one step of whatever run the worker is offered. @returns what the handler was given, and the step's key */
+async function step(
   worker: TestWorker,
-  { from, read }: { from: number; read: () => Promise<StoredRun> },
-): Promise<{ n: number; keys: string[] }> {
-  const keys: string[] = [];
-  for (let n = from + 1; n < from + 60; n++) {
-    keys.push(...(await countTo(worker, n)));
-    if ((await read()).behind !== undefined) return { n, keys };
-  }
-  throw new Error("no row was left behind");
+  plan: { patch?: Json[]; nextNode?: string } = {},
+): Promise<{ vars: Vars; key: string }> {
+  worker.credit(1);
+  const job = await worker.nextJob();
+  worker.accept(job);
+  const { vars } = JSON.parse(job.payload) as { vars: Vars };
+  const patch = plan.patch ?? [{ op: "set", path: "/n", value: vars.n + 1 }];
+  const ack = await worker.complete(job, { patch, nextNode: plan.nextNode ?? "count" });
+  expect(ack).toMatchObject({ status: "accepted" });
+  return { vars, key: job.idempotencyKey };
 }
 
 describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
-  test("another server shows the run as its ledger says, and goes on behind it when the first one is killed", async () => {
+  const ends: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    for (const end of ends.splice(0).toReversed()) await end();
+  });
+
+  /** A server with a worker, and as many more servers as are asked for, on a database of their own. */
+  async function setUp(wrap?: (store: Store) => Store): Promise<{
+    a: TestServer;
+    caller: Caller;
+    worker: TestWorker;
+    another(): Promise<{ server: TestServer; worker: TestWorker }>;
+    start(facts?: Partial<StartRequest>): Promise<TestedRun>;
+  }> {
     const database = await openSharedDatabase(kind);
-    const [a, b] = [await startTestServer(database, QUICK), await startTestServer(database, QUICK)];
+    ends.push(() => database.close());
     const caller = freshCaller();
     const definition = counting();
-    const worker = await workerOf(a, caller, definition);
-    const { runId } = (await startRun(a, caller, definition, { vars: { n: 0, text: LARGE } })).state;
-    const keys = await countTo(worker, 5);
-    const { n, keys: more } = await countUntilBehind(worker, {
-      from: 5,
-      read: () => storedRun(b.store, caller, runId),
-    });
-    keys.push(...more);
+    const workflows = [{ workflowId: definition.workflowId, versions: [] }];
+    const open = async () => {
+      const server = await startTestServer(database, QUICK, wrap);
+      ends.push(() => server.stop());
+      return { server, worker: await connectTestWorker(server, caller, { workflows }) };
+    };
+    const { server: a, worker } = await open();
+    return {
+      a,
+      caller,
+      worker,
+      another: open,
+      async start(facts = {}) {
+        const run = await startRun(a, caller, definition, { vars: { n: 0, text: LARGE }, ...facts });
+        const key = { ...caller, runId: run.state.runId };
+        const read = async (): Promise<StoredRun> => {
+          const [stored] = await a.store.loadRuns([key]);
+          if (stored === undefined) throw new Error("the run is not there");
+          return stored;
+        };
+        return { ...key, read };
+      },
+    };
+  }
+
+  type TestedRun = Caller & { runId: string; read(): Promise<StoredRun> };
+
+  /** Takes steps until the row is behind; on a slow machine each may take so long that its row is written. @returns the steps' keys */
+  async function stepUntilBehind(worker: TestWorker, run: TestedRun): Promise<string[]> {
+    const keys: string[] = [];
+    do {
+      expect(keys.length).toBeLessThan(60);
+      keys.push((await step(worker)).key);
+    } while ((await run.read()).behind === undefined);
+    return keys;
+  }
+
+  test("another server shows the run as its ledger says, and goes on behind it when the first one is killed", async () => {
+    const { a, caller, worker, another, start } = await setUp();
+    const { server: b, worker: heir } = await another();
+    const run = await start();
+    const keys = [(await step(worker)).key, ...(await stepUntilBehind(worker, run))];
+    const n = keys.length;
     const place = { seq: n + 1, steps: n };
-    expect((await b.engine.getRun(caller, runId, "full")).state).toMatchObject({ ...place, vars: { n } });
-    expect((await b.engine.getRun(caller, runId, "basic")).state).toMatchObject({ ...place, vars: null });
-    expect(await ledgerProblems(b.store, { ...caller, runId })).toEqual([]);
-    const heir = await workerOf(b, caller, definition);
+    expect((await b.engine.getRun(caller, run.runId, "full")).state).toMatchObject({ ...place, vars: { n } });
+    expect((await b.engine.getRun(caller, run.runId, "basic")).state).toMatchObject({ ...place, vars: null });
+    expect(await ledgerProblems(b.store, run)).toEqual([]);
     await a.kill();
-    keys.push(...(await countTo(heir, n + 3, { end: true })));
-    const { state } = await untilEnded(b, caller, runId);
+    for (const nextNode of ["count", "count", "done"]) {
+      const { vars, key } = await step(heir, { nextNode });
+      expect(vars).toMatchObject({ n: keys.length, text: LARGE });
+      keys.push(key);
+    }
+    const { state } = await untilEnded(b, caller, run.runId);
     expect(state).toMatchObject({ status: "completed", output: n + 3, seq: n + 5 });
     expect(new Set(keys).size).toBe(n + 3);
     expect(await ledgerProblems(b.store, state)).toEqual([]);
-    expect((await storedRun(b.store, caller, runId)).behind).toBeUndefined();
-    await b.stop();
-    await database.close();
+    expect((await b.store.loadRuns([state]))[0]?.behind).toBeUndefined();
   });
 
   test("what is asked of such a run finds it where it is: a pause, a cancellation", async () => {
-    const database = await openSharedDatabase(kind);
-    const [a, b] = [await startTestServer(database, QUICK), await startTestServer(database, QUICK)];
-    const caller = freshCaller();
-    const definition = counting();
-    const worker = await workerOf(a, caller, definition);
-    const { runId } = (await startRun(a, caller, definition, { vars: { n: 0, text: LARGE } })).state;
-    const { n } = await countUntilBehind(worker, { from: 0, read: () => storedRun(b.store, caller, runId) });
+    const { caller, worker, another, start } = await setUp();
+    const { server: b } = await another();
+    const run = await start();
+    const n = (await stepUntilBehind(worker, run)).length;
+    const { runId } = run;
     await b.engine.pauseRun(caller, { runId });
-    await expect
-      .poll(async () => (await b.engine.getRun(caller, runId, "full")).state)
-      .toMatchObject({
-        paused: true,
-        vars: { n, text: LARGE },
-      });
-    expect((await storedRun(b.store, caller, runId)).behind).toBeUndefined();
+    const full = async () => (await b.engine.getRun(caller, runId, "full")).state;
+    await expect.poll(full).toMatchObject({ paused: true, vars: { n, text: LARGE } });
+    expect((await run.read()).behind).toBeUndefined();
     await b.engine.unpauseRun(caller, { runId });
-    await expect.poll(async () => (await b.engine.getRun(caller, runId, "basic")).state.paused).toBe(false);
+    await expect.poll(full).toMatchObject({ paused: false });
     await b.engine.cancelRun(caller, { runId });
     const { state } = await untilEnded(b, caller, runId);
     expect(state).toMatchObject({ status: "cancelled", vars: { n } });
     expect(await ledgerProblems(b.store, state)).toEqual([]);
-    await Promise.all([a.stop(), b.stop()]);
-    await database.close();
   });
 
-  test("a row is never more than 64 steps behind", async () => {
-    const database = await openSharedDatabase(kind);
-    const a = await startTestServer(database, QUICK);
-    const caller = freshCaller();
-    const definition = counting();
-    const worker = await workerOf(a, caller, definition);
-    const { runId } = (await startRun(a, caller, definition, { vars: { n: 0, text: LARGE } })).state;
-    for (let to = 20; to <= 160; to += 20) {
-      await countTo(worker, to, { end: to === 160 });
-      const { state, behind } = await storedRun(a.store, caller, runId);
-      expect(state.seq - (behind?.seq ?? state.seq)).toBeLessThanOrEqual(64);
+  test("a row is behind by 64 steps at most", async () => {
+    const { a, caller, worker, start } = await setUp();
+    const run = await start();
+    const distances: number[] = [];
+    for (let n = 0; n < 150; n++) {
+      await step(worker);
+      const { state, behind } = await run.read();
+      distances.push(state.seq - (behind?.seq ?? state.seq));
     }
-    const { state } = await untilEnded(a, caller, runId);
-    expect(state).toMatchObject({ status: "completed", output: 160 });
+    expect(Math.max(...distances)).toBeGreaterThan(0);
+    expect(Math.max(...distances)).toBeLessThanOrEqual(64);
+    await step(worker, { nextNode: "done" });
+    const { state } = await untilEnded(a, caller, run.runId);
+    expect(state).toMatchObject({ status: "completed", output: 151 });
     expect(await ledgerProblems(a.store, state)).toEqual([]);
-    await a.stop();
-    await database.close();
   });
 
-  test("none is left behind, and no vars are kept apart, while a server of the release before is there", async () => {
-    const database = await openSharedDatabase(kind);
+  test("lists go through all runs once, though each has gone on since its row was written", async () => {
+    const { a, caller, worker, start } = await setUp();
+    const runIds: string[] = [];
+    for (let count = 0; count < 30; count++) {
+      runIds.push((await start()).runId);
+      await step(worker);
+    }
+    for (const pageSize of [1, 50]) {
+      const seen: string[] = [];
+      let pageToken = "";
+      do {
+        const request = { filter: {}, order: "update_time_desc", view: "basic", pageSize, pageToken } as const;
+        const page = await a.engine.listRuns(caller, request);
+        seen.push(...page.runs.map(({ state }) => state.runId));
+        pageToken = page.nextPageToken;
+      } while (pageToken !== "" && seen.length <= runIds.length);
+      expect(seen).toEqual(runIds.toReversed());
+    }
+  });
+
+  test.each(["committed", "void"])("a step whose outcome nobody knows, which is %s, is taken once", async (outcome) => {
+    const { a, caller, worker, start } = await setUp();
+    const run = await start();
+    const n = (await stepUntilBehind(worker, run)).length;
+    const held = a.hold("commit", outcome === "committed" ? "after" : "before", movesRun(run.runId));
+    const stepping = step(worker);
+    await held.reached;
+    held.release(new BatchOutcomeUnknownError("the connection died"));
+    await stepping;
+    expect((await step(worker, { nextNode: "done" })).vars.n).toBe(n + 1);
+    const { state } = await untilEnded(a, caller, run.runId);
+    expect(state).toMatchObject({ status: "completed", output: n + 2, seq: n + 4 });
+    expect(await ledgerProblems(a.store, run)).toEqual([]);
+    expect(a.errors).toEqual([]);
+  });
+
+  test("a commit that is known to be there while nobody can say so yet does not strand its run", async () => {
+    const { a, caller, worker, start } = await setUp();
+    const run = await start();
+    await stepUntilBehind(worker, run);
+    const committed = a.hold("commit", "after", movesRun(run.runId));
+    const asked = a.hold("listStepRecords", "before");
+    const stepping = step(worker);
+    await committed.reached;
+    committed.release(new BatchOutcomeUnknownError("the connection died"));
+    await asked.reached;
+    asked.release(new Error("an answer that says nothing"));
+    await stepping;
+    await step(worker, { nextNode: "done" });
+    expect((await untilEnded(a, caller, run.runId)).state.status).toBe("completed");
+    expect(await ledgerProblems(a.store, run)).toEqual([]);
+  });
+
+  test("the deadline of a run comes while its row is behind", async () => {
+    const { a, caller, worker, start } = await setUp();
+    const run = await start({ limits: { runTimeout: "1s" } });
+    const n = (await stepUntilBehind(worker, run)).length;
+    const { state } = await untilEnded(a, caller, run.runId);
+    expect(state).toMatchObject({ status: "failed", vars: { n } });
+    expect(await ledgerProblems(a.store, run)).toEqual([]);
+  });
+
+  test("an event that is there is taken once by steps that leave the row behind", async () => {
+    const { a, caller, worker, start } = await setUp();
+    const run = await start();
+    for (const payload of [1, 2]) await a.engine.emitEvent(caller, emitRequest("go", { payload }));
+    await step(worker, { nextNode: "listen" });
+    const first = await step(worker, { nextNode: "listen" });
+    const second = await step(worker, { nextNode: "done" });
+    expect([first, second].map(({ vars }) => vars["event"])).toMatchObject([{ payload: 1 }, { payload: 2 }]);
+    expect((await untilEnded(a, caller, run.runId)).state.status).toBe("completed");
+    expect(await ledgerProblems(a.store, run)).toEqual([]);
+  });
+
+  test("no row is left behind, and no vars are kept apart, while a server of the release before is there", async () => {
     let isOlderThere = true;
-    const a = await startTestServer(database, QUICK, (store) => ({
+    let lookedAround = 0;
+    const { a, caller, worker, start } = await setUp((store) => ({
       ...store,
       async lookAround(serverId) {
+        lookedAround += 1;
         const seen = await store.lookAround(serverId);
-        const older = { serverId: "before", process: "before", renewals: seen.others.length, runFormat: BASIC_FORMAT };
+        const older = { serverId: "before", process: "before", renewals: lookedAround, runFormat: BASIC_FORMAT };
         return isOlderThere ? { ...seen, others: [...seen.others, older] } : seen;
       },
     }));
-    const caller = freshCaller();
-    const definition = counting();
-    const worker = await workerOf(a, caller, definition);
-    const { runId } = (await startRun(a, caller, definition, { vars: { n: 0, text: LARGE } })).state;
-    await countTo(worker, 3);
-    const whole = await storedRun(a.store, caller, runId);
-    expect(whole).toMatchObject({ format: BASIC_FORMAT, state: { seq: 4 } });
+    const olderIsThere = async (is: boolean): Promise<void> => {
+      isOlderThere = is;
+      const before = lookedAround;
+      await expect.poll(() => lookedAround).toBeGreaterThan(before + 1);
+    };
+    const run = await start();
+    await step(worker);
+    const whole = await run.read();
+    expect(whole).toMatchObject({ format: BASIC_FORMAT, state: { seq: 2 } });
     expect(whole.behind).toBeUndefined();
-    isOlderThere = false;
-    const looked = a.hold("lookAround", "after");
-    await looked.reached;
-    looked.release();
-    const lookedAgain = a.hold("lookAround", "before");
-    await lookedAgain.reached;
-    lookedAgain.release();
-    // The first step writes the row anew, with its vars apart; those behind it may be left out of it.
-    const { n } = await countUntilBehind(worker, { from: 3, read: () => storedRun(a.store, caller, runId) });
-    const apart = await storedRun(a.store, caller, runId);
+    await olderIsThere(false);
+    await stepUntilBehind(worker, run);
+    await step(worker, {
+      patch: [
+        { op: "set", path: "/more", value: `${LARGE}2` },
+        { op: "unset", path: "/text" },
+      ],
+    });
+    const apart = await run.read();
     expect(apart.format).toBeGreaterThan(BASIC_FORMAT);
-    expect(apart.state).toMatchObject({ seq: n + 1, vars: { n, text: LARGE } });
-    expect(apart.behind?.seq).toBeGreaterThan(4);
-    expect(await readLedger(a.store, { ...caller, runId })).toHaveLength(n + 1);
-    expect(await ledgerProblems(a.store, { ...caller, runId })).toEqual([]);
-    await a.stop();
-    await database.close();
+    expect(apart.state.vars).toMatchObject({ more: `${LARGE}2` });
+    await olderIsThere(true);
+    const { vars } = await step(worker);
+    const wholeAgain = await run.read();
+    expect(wholeAgain).toMatchObject({ format: BASIC_FORMAT, state: { vars: { n: vars.n + 1, more: `${LARGE}2` } } });
+    expect(wholeAgain.behind).toBeUndefined();
+    await step(worker, { nextNode: "done" });
+    expect((await untilEnded(a, caller, run.runId)).state.output).toBe(vars.n + 2);
+    expect(await ledgerProblems(a.store, run)).toEqual([]);
   });
 });

@@ -10,6 +10,7 @@ import type { Channel, EventQuery } from "../core/event.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
 import { compileWorkflow, workflowDigest } from "../core/workflow.ts";
 import type { Mail, RunKey, Store, StoredWait, StoredWorkflow, Surroundings } from "../store/contract.ts";
+import { rowTimeOf } from "../store/row-behind.ts";
 import { createAdmission } from "./admission.ts";
 import { type AdvanceQueue, advanceRun } from "./advance-run.ts";
 import type { Engine, WaitView, WorkflowView } from "./api.ts";
@@ -47,6 +48,8 @@ import { createWorkflowCache, versionUnknown, workflowUnknown } from "./workflow
 const CLAIM_MAX = 500;
 /** Runs read at once: each may hold 2 MiB. */
 const LOADS_MAX = 50;
+/** Without payloads, but with the records that their rows do not have: up to 256 KiB each. */
+const HEADS_MAX = 100;
 const STRAYS_MAX = 200;
 /** How long a stopping server waits for what it has in hand. */
 const STOP_MS = 5_000;
@@ -116,7 +119,7 @@ export function createEngine(options: {
     hub,
     runs: createRunTable(),
     loadRun: createBatcher((keys: readonly RunKey[]) => store.loadRuns(keys), LOADS_MAX),
-    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.loadRunHeads(keys)),
+    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.loadRunHeads(keys), HEADS_MAX),
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
       const all = await store.listMail(keys);
       return keys.map((key): Mail[] =>
@@ -272,19 +275,19 @@ export function createEngine(options: {
             limit,
             ...(start === undefined ? {} : { start }),
           });
-          if (view === "basic") return page.items;
           // Both reads see a run or one of them does not: one that is deleted in between stays in its basic form.
-          const full = await store.loadRuns(page.items.map(({ state }) => state));
-          return page.items.map((run, index) => full[index] ?? run);
+          const full = view === "basic" ? [] : await store.loadRuns(page.items.map(({ state }) => state));
+          return page.items.map((listed, index) => ({ listed, run: full[index] ?? listed }));
         },
-        startOf: ({ state }) => ({
-          time: order === "update_time_desc" ? state.updateTime : state.createTime,
-          id: state.runId,
+        // Where it was listed: it may have gone on since.
+        startOf: ({ listed }) => ({
+          time: order === "update_time_desc" ? rowTimeOf(listed) : listed.state.createTime,
+          id: listed.state.runId,
         }),
-        bytesOf: ({ state }) => JSON.stringify(state).length,
+        bytesOf: ({ run }) => JSON.stringify(run.state).length,
       });
       return {
-        runs: entries.map((run) => viewOf(context, run, view)),
+        runs: entries.map(({ run }) => viewOf(context, run, view)),
         nextPageToken: writePageStart(store, purpose, next),
       };
     },

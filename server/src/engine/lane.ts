@@ -131,21 +131,9 @@ export function createLane(options: {
       for (const waiting of gathered.splice(0)) waiting.reject(error);
     }, UNAVAILABLE_RETRY_MS);
     try {
-      return await settleForSure(unknownBatchNo);
+      return await forSure(() => store.settleBatch(lease.laneId, unknownBatchNo));
     } finally {
       clearInterval(impatience);
-    }
-  }
-
-  async function settleForSure(unknownBatchNo: number): Promise<"committed" | "void"> {
-    for (;;) {
-      try {
-        return await store.settleBatch(lease.laneId, unknownBatchNo);
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError))
-          log.error({ err: error }, "settling a batch failed; trying again");
-        await pause(SETTLE_PAUSE_MS);
-      }
     }
   }
 
@@ -163,21 +151,19 @@ export function createLane(options: {
         waiting.resolve({ type: "conflict" });
         continue;
       }
-      try {
-        const [stored] = await untilAvailable(() => store.listStepRecords(transition, first.seq - 1, 1));
-        waiting.resolve({ type: stored?.hash === first.hash ? "committed" : "conflict" });
-      } catch (error) {
-        waiting.reject(error);
-      }
+      const [stored] = await forSure(() => store.listStepRecords(transition, first.seq - 1, 1));
+      waiting.resolve({ type: stored?.hash === first.hash ? "committed" : "conflict" });
     }
   }
 
-  async function untilAvailable<T>(work: () => Promise<T>): Promise<T> {
+  /** Asks for ever: nobody may be told anything before there is an answer. */
+  async function forSure<T>(ask: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await work();
+        return await ask();
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) throw error;
+        if (!(error instanceof StoreUnavailableError))
+          log.error({ err: error }, "settling a batch failed; trying again");
         await pause(SETTLE_PAUSE_MS);
       }
     }

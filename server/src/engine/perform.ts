@@ -102,6 +102,9 @@ export async function perform(
       plan: plan ?? { after: before.state, records: [], commands: [], handled: [] },
       consumedMail,
       ...(options.leaseOf === undefined ? {} : { leaseOf: options.leaseOf }),
+    }).catch((error: unknown) => {
+      forget(context, entry);
+      throw error;
     });
     if (outcome.type === "committed") {
       settle(context, entry, run, plan, hasNotices);

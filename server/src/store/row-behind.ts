@@ -21,6 +21,7 @@ const AGE_MAX_MS = 1_000;
 export type RowBehind = {
   seq: number;
   vars: Json;
+  updateTime: Instant;
   /** Characters of the records that the row does not have. */
   chars: number;
   /** A step that ends then or later is not left out of the row. */
@@ -57,7 +58,7 @@ function foldInto(
 
 function behindOf({ state }: StoredRun, missing: readonly MissingRecord[]): RowBehind {
   const { seq, vars, updateTime } = state;
-  return { seq, vars, chars: charsOf(missing), endTime: addMs(updateTime, AGE_MAX_MS) };
+  return { seq, vars, updateTime, chars: charsOf(missing), endTime: addMs(updateTime, AGE_MAX_MS) };
 }
 
 /** What the row of a run says if these records are left out of it too; undefined if they must not be. */
@@ -75,6 +76,11 @@ export function stayBehind(
 /** The seq that the row of a run has. */
 export function rowSeqOf({ state, behind }: StoredRun): number {
   return behind?.seq ?? state.seq;
+}
+
+/** The update time that the row of a run has, by which lists are in order. */
+export function rowTimeOf({ state, behind }: StoredRun): Instant {
+  return behind?.updateTime ?? state.updateTime;
 }
 
 /** The vars that the row of a run has. */

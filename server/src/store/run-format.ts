@@ -30,7 +30,7 @@ export function mayKeepMembersApart(formatMax: number): boolean {
 
 /** Whether the row of a run may be left behind its ledger: not while there is a server that would take it for the run.
  *  @param formatMax the newest format that every server knows */
-export function mayStayBehind({ format }: StoredRun, formatMax: number): boolean {
+export function mayStayBehind({ format }: Pick<StoredRun, "format">, formatMax: number): boolean {
   return Math.min(format, formatMax) >= BEHIND_FORMAT;
 }
 

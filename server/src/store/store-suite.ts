@@ -549,10 +549,24 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const mine = left(start, { op: "set", path: "/n", value: 1 });
         expect(await stranger.commit(left(start, { op: "set", path: "/n", value: 2 }))).toEqual([CONFLICT]);
         const run = await writer.put(mine);
-        await expect(writer.commit(left(start, { op: "set", path: "/n", value: 3 }))).rejects.toThrow(
-          BatchRejectedError,
-        );
+        expect(await writer.commit(left(start, { op: "set", path: "/n", value: 3 }))).toEqual([CONFLICT]);
+        expect(await writer.commit(waitOf(start, { reason: "user" }))).toEqual([CONFLICT]);
         expect(await load(other, keyOf(run))).toEqual(run);
+      });
+
+      it("are left as they are by a step that is refused for something else", async () => {
+        const { writer, other } = bench;
+        const start = await startOwned();
+        expect(await writer.commit({ ...left(start), consumedMail: [4_711] })).toEqual([CONFLICT]);
+        expect(await load(other, keyOf(start))).toEqual(start);
+      });
+
+      it("are of a format that says so", async () => {
+        const { writer, other } = bench;
+        const start = startOf({ tenantId: bench.tenant(), runId: "run-1" }, { ownerLane: writer.laneId });
+        const old = await writer.put({ ...start, after: { ...start.after, format: BASIC_FORMAT } });
+        expect(await writer.commit(left(old))).toEqual([CONFLICT]);
+        expect(await load(other, keyOf(old))).toEqual(old);
       });
 
       it("go on where they were under the lane that claims them", async () => {

@@ -5,6 +5,7 @@ import { assertJson, type Json } from "../../core/json.ts";
 import type { RunState } from "../../core/run.ts";
 import { BatchRejectedError, LaneFencedError } from "../contract.ts";
 import type { Batch, BatchItem, Delivery, ItemOutcome, Transition } from "../contract.ts";
+import { mayStayBehind, RUN_FORMAT } from "../run-format.ts";
 import {
   type LaneRow,
   type MemoryDatabase,
@@ -57,7 +58,10 @@ function refusalOf(database: MemoryDatabase, laneId: number, transition: Transit
   const key = rowKey(transition.tenantId, transition.runId);
   const row = database.runs.get(key);
   if ((row?.head.seq ?? 0) !== transition.rowSeq) return { type: "conflict" };
-  if (transition.after.behind !== undefined && row?.ownerLane !== laneId) return { type: "conflict" };
+  if ((row?.records.length ?? 0) !== transition.expectedSeq) return { type: "conflict" };
+  if (transition.after.behind !== undefined && (row?.ownerLane !== laneId || !mayStayBehind(row, RUN_FORMAT))) {
+    return { type: "conflict" };
+  }
   if (database.deletedRuns.has(key)) return { type: "conflict" };
   const { expectChannel, consumedMail } = transition;
   if (expectChannel !== undefined) {
@@ -118,9 +122,6 @@ function assertTransitionFits(database: MemoryDatabase, transition: Transition, 
     assertStorable(job.payload);
   }
   if (!willCommit) return;
-  if ((database.runs.get(rowKey(tenantId, runId))?.records.length ?? 0) !== expectedSeq) {
-    throw new BatchRejectedError("a step record is there already");
-  }
   if (wait !== undefined && database.waits.has(rowKey(tenantId, wait.wait_id))) {
     throw new BatchRejectedError(`wait ${wait.wait_id} exists`);
   }

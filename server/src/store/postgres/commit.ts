@@ -282,11 +282,11 @@ function addJobs(
 const NOTICES_PER_ITEM_MAX = 1_000;
 
 function addRun(sections: Sections, item: number, transition: Transition): void {
-  const { after, rowSeq, wakeTime } = transition;
+  const { after, rowSeq, expectedSeq, wakeTime } = transition;
   const { state } = after;
   const key = { item, tenant_id: state.tenantId, run_id: state.runId };
   if (after.behind !== undefined) {
-    sections.behind.push({ ...key, row_seq: rowSeq });
+    sections.behind.push({ ...key, row_seq: rowSeq, expected_seq: expectedSeq });
     return;
   }
   const changing = {
@@ -318,7 +318,7 @@ function addRun(sections: Sections, item: number, transition: Transition): void 
       request_digest: hexToBytea(after.requestDigest),
     });
   } else {
-    sections.moves.push({ ...changing, expected_seq: rowSeq });
+    sections.moves.push({ ...changing, row_seq: rowSeq, expected_seq: expectedSeq });
   }
   const { vars, outputChanged } = transition;
   assert(vars !== undefined || rowSeq > 0, "a new run's vars are written");
