@@ -9,7 +9,9 @@ it("parts that are there at once reach the reader at once", async () => {
   const parts = ["a", "b", "c"].map((text) => Buffer.from(text));
   const server = createServer((_request, response) => {
     const source = { status: 200, header: new Headers(), body: createAsyncIterable(parts) };
-    void writeResponse(source, response, { stallMs: 10_000, onStall: () => undefined });
+    writeResponse(source, response, { stallMs: 10_000, onStall: () => undefined }).catch(() =>
+      response.stream.destroy(),
+    );
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
