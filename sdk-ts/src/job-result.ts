@@ -21,8 +21,6 @@ const CODE_CHARS_MAX = 128;
 /** A failure that this package finds by itself. None of them passes by trying again but TIMEOUT. */
 export type OwnFailureCode = "RESULT_INVALID" | "RESULT_TOO_LARGE" | "PAYLOAD_INVALID" | "HANDLER_UNKNOWN" | "TIMEOUT";
 
-const UTF8 = new TextEncoder();
-
 /** The result of a job that gave `value`. `undefined` counts as null, and as absent in an object, as JSON.stringify has it. What
  *  is no JSON (a BigInt, a function, NaN, a Map, a cycle) fails with RESULT_INVALID, what is larger than 1 MiB as JSON text
  *  with RESULT_TOO_LARGE. */
@@ -37,7 +35,7 @@ export function resultOfOutput(token: string, value: unknown): JobResult {
         : ["RESULT_INVALID", `the result is not JSON: ${error instanceof Error ? error.message : "its toJSON failed"}`];
     return resultOfFailure(token, ownFailure(code, message));
   }
-  return create(JobResultSchema, { token, outcome: { case: "output", value: UTF8.encode(text) } });
+  return create(JobResultSchema, { token, outcome: { case: "output", value: Buffer.from(text) } });
 }
 
 /** The result of a job that threw `error`: a ToolError says its code, anything else is TOOL_FAILED. */
@@ -79,7 +77,7 @@ function isToolError(error: unknown): error is { code: string; nonRetryable?: un
 function detailsOf(details: unknown): Uint8Array<ArrayBuffer> {
   if (details === undefined) return new Uint8Array();
   try {
-    return UTF8.encode(jsonTextOf(details, DETAILS_BYTES_MAX));
+    return Buffer.from(jsonTextOf(details, DETAILS_BYTES_MAX));
   } catch {
     return new Uint8Array();
   }

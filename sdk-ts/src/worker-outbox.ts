@@ -23,7 +23,8 @@ export type Outbox = {
   takeFrame(): WorkRequest | undefined;
 };
 
-/** Credit is given once that much of what the worker takes is free, or after a while: seldom a frame for each job. */
+/** Credit is given once that part of what the worker takes is free, or after a while where the server has less than that part left:
+ *  seldom a frame for each job. */
 const CREDIT_PART = 4;
 const CREDIT_DELAY_MS = 20;
 /** Tokens have up to 1,024 characters, and a frame 3 MiB. */
@@ -39,6 +40,7 @@ export type OutboxOptions = {
 };
 
 export function createOutbox(results: ResultStore, { concurrency, creditWanted, onDue }: OutboxOptions): Outbox {
+  const creditPart = Math.floor(concurrency / CREDIT_PART);
   const accepts = new Set<string>();
   const heartbeats = new Set<string>();
   let pingNumber: bigint | undefined;
@@ -70,11 +72,14 @@ export function createOutbox(results: ResultStore, { concurrency, creditWanted, 
     const jobs = drain === "no" ? creditWanted(credit) : 0;
     if (jobs <= 0) return undefined;
     // A server without any credit is given it at once: the free places would stay free meanwhile.
-    if (credit > 0 && jobs < Math.floor(concurrency / CREDIT_PART) && !isCreditDue) {
-      creditTimer ??= setTimeout(() => {
-        isCreditDue = true;
-        onDue();
-      }, CREDIT_DELAY_MS);
+    if (credit > 0 && jobs < creditPart && !isCreditDue) {
+      // Else the next offer asks again, before the server has none left.
+      if (credit < creditPart) {
+        creditTimer ??= setTimeout(() => {
+          isCreditDue = true;
+          onDue();
+        }, CREDIT_DELAY_MS);
+      }
       return undefined;
     }
     clearTimeout(creditTimer);

@@ -40,15 +40,16 @@ const UNITS: readonly (readonly [name: string, ms: number])[] = [
  *  @throws {DurationError} */
 export function parseDurationMs(text: string): number {
   if (text.length > DURATION_CHARS_MAX) throw new DurationError("a duration is at most 64 characters");
-  const refused = new DurationError(`${JSON.stringify(text)} is not a duration such as 90s, 15m, 1h30m or 3d`);
-  if (text === "") throw refused;
+  // Made where it is thrown: an error takes longer than the reading.
+  const refused = () => new DurationError(`${JSON.stringify(text)} is not a duration such as 90s, 15m, 1h30m or 3d`);
+  if (text === "") throw refused();
   let total = 0;
   let unitsFrom = 0;
   for (let rest = text; rest !== "";) {
     const part = /^([0-9]+(?:\.[0-9]+)?)(ms|[wdhms])/.exec(rest);
-    if (part === null) throw refused;
+    if (part === null) throw refused();
     const unit = UNITS.findIndex(([name], index) => index >= unitsFrom && name === part[2]);
-    if (unit === -1) throw refused;
+    if (unit === -1) throw refused();
     total += Number(part[1]) * UNITS[unit]![1];
     unitsFrom = unit + 1;
     rest = rest.slice(part[0].length);

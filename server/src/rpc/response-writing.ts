@@ -64,6 +64,7 @@ async function writeBody(
   (target as ServerResponse).writeHead(source.status, nodeHeaders(source.header));
   let isStalled = false;
   while (body !== undefined && part !== undefined && part.done !== true) {
+    writeTogether(target);
     if (!sink.write(part.value) && !isStalled) {
       const outcome = await settled(sink, "drain", stallMs);
       if (outcome === "stalled") {
@@ -75,6 +76,15 @@ async function writeBody(
     part = await body.next();
   }
   return !sink.destroyed;
+}
+
+/** Has what is written until everything is done that can be done now leave as one: the parts that follow would else wait until the first
+ *  has left, and reach the reader as news of its own. Only of HTTP/2: a chunked body of node:http that ends meanwhile is malformed. */
+function writeTogether(target: NodeResponse): void {
+  if (!("stream" in target) || target.stream.writableCorked > 0) return;
+  const { stream } = target;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }
 
 /** Waits for an event of the sink, unless it closes first or the time is over. */

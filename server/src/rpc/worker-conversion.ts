@@ -46,7 +46,6 @@ const RESULT_STATUS = {
   refused: ResultStatus.REFUSED,
 } as const satisfies Record<engine.JobResultAck["status"], ResultStatus>;
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** Bytes of what else is known of a failure. */
@@ -203,7 +202,7 @@ function jobToProto(job: engine.OfferedJob): Job {
     token,
     kind: JOB_KIND[job.kind],
     name,
-    payload: encoder.encode(job.payload),
+    payload: Buffer.from(job.payload),
     runId,
     workflowId,
     version,
@@ -222,7 +221,7 @@ function jobToProto(job: engine.OfferedJob): Job {
 }
 
 function largeVarToProto({ name, id, text }: engine.OfferedVar): LargeVar {
-  const value = text === undefined ? {} : { value: encoder.encode(text) };
+  const value = text === undefined ? {} : { value: Buffer.from(text) };
   return create(LargeVarSchema, { name, id: BigInt(id), ...value });
 }
 
@@ -240,7 +239,7 @@ export function workerToProto(worker: engine.WorkerView): Worker {
         name: tool.name,
         version: tool.version,
         description: tool.description,
-        inputSchema: encoder.encode(tool.inputSchema),
+        inputSchema: Buffer.from(tool.inputSchema),
         concurrency: tool.concurrency,
         ...(tool.delivery === undefined ? {} : { delivery: DELIVERY[tool.delivery] }),
       }),

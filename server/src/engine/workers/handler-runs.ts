@@ -14,6 +14,8 @@ import { queueText } from "./session.ts";
 
 export type HandlerRun = {
   readonly request: HandlerRequest;
+  /** Its run, as `runKeyText` has it. */
+  readonly runText: string;
   readonly queue: string;
   /** The run as it was when the handler was asked for, so that it need not be read again; absent while more of it is uncommitted. */
   run?: StoredRun;
@@ -47,9 +49,10 @@ export type HandlerRuns = {
   abandon(key: RunKey, afterSeq: number): void;
 };
 
-type Entry = { handlerRun: HandlerRun; resolve: () => void };
+/** Those that are not forgotten, each with what resolves its `done`. */
+type Entries = Map<HandlerRun, () => void>;
 
-const NO_ENTRIES: ReadonlyMap<string, Entry> = new Map();
+const NO_ENTRIES: ReadonlyMap<HandlerRun, () => void> = new Map();
 
 export function createHandlerRuns(options: {
   /** Looks for a worker. */
@@ -58,79 +61,72 @@ export function createHandlerRuns(options: {
   /** Nobody wants the outcome any more. */
   onDropped: (handlerRun: HandlerRun) => void;
 }): HandlerRuns {
-  /** By run, then by idempotency key: a run that runs ahead has several, of which the last is not done. */
-  const byRun = new Map<string, Map<string, Entry>>();
+  /** By run: one that runs ahead has several, of which the last is not done. */
+  const byRun = new Map<string, Entries>();
 
-  function entriesOf(key: RunKey): ReadonlyMap<string, Entry> {
+  function entriesOf(key: RunKey): ReadonlyMap<HandlerRun, () => void> {
     return byRun.get(runKeyText(key)) ?? NO_ENTRIES;
   }
 
-  function entryOf(handlerRun: HandlerRun): Entry | undefined {
-    const entry = entriesOf(handlerRun.request).get(handlerRun.request.idempotencyKey);
-    return entry?.handlerRun === handlerRun ? entry : undefined;
+  /** Forgets a handler's run, and gives what resolves its `done`; undefined if it was forgotten before. */
+  function remove(handlerRun: HandlerRun): (() => void) | undefined {
+    const entries = byRun.get(handlerRun.runText);
+    const resolve = entries?.get(handlerRun);
+    entries?.delete(handlerRun);
+    if (entries?.size === 0) byRun.delete(handlerRun.runText);
+    return resolve;
   }
 
-  function remove({ handlerRun }: Entry): void {
-    const text = runKeyText(handlerRun.request);
-    const entries = byRun.get(text);
-    entries?.delete(handlerRun.request.idempotencyKey);
-    if (entries?.size === 0) byRun.delete(text);
-  }
-
-  function drop(entry: Entry): void {
-    remove(entry);
-    entry.resolve();
-    entry.handlerRun.onTaken?.(false);
-    options.onDropped(entry.handlerRun);
+  function drop(handlerRun: HandlerRun): void {
+    remove(handlerRun)?.();
+    handlerRun.onTaken?.(false);
+    options.onDropped(handlerRun);
   }
 
   return {
     begin(request, run) {
-      const known = entriesOf(request).get(request.idempotencyKey)?.handlerRun;
-      if (known !== undefined) {
+      const runText = runKeyText(request);
+      const entries: Entries = byRun.get(runText) ?? new Map();
+      for (const known of entries.keys()) {
+        if (known.request.idempotencyKey !== request.idempotencyKey) continue;
         if (run !== undefined) known.run = run;
         return known;
       }
       const { promise, resolve } = Promise.withResolvers<void>();
       const queue = queueText({ tenantId: request.tenantId, kind: "handler", name: request.workflowId });
-      const handlerRun: HandlerRun = { request, queue, done: promise, ...(run === undefined ? {} : { run }) };
-      const text = runKeyText(request);
-      const entries = byRun.get(text) ?? new Map<string, Entry>();
-      byRun.set(text, entries.set(request.idempotencyKey, { handlerRun, resolve }));
+      const handlerRun: HandlerRun = { request, runText, queue, done: promise, ...(run === undefined ? {} : { run }) };
+      byRun.set(runText, entries.set(handlerRun, resolve));
       options.onBegin(handlerRun);
       return handlerRun;
     },
     finishedFor(run) {
-      for (const { handlerRun } of entriesOf(run.state).values()) {
+      for (const handlerRun of entriesOf(run.state).keys()) {
         if (handlerRun.run === run && handlerRun.outcome !== undefined) return handlerRun;
       }
       return undefined;
     },
     rememberedRun(key) {
-      for (const { handlerRun } of entriesOf(key).values()) if (handlerRun.run !== undefined) return handlerRun.run;
+      for (const handlerRun of entriesOf(key).keys()) if (handlerRun.run !== undefined) return handlerRun.run;
       return undefined;
     },
     forgetRun(key) {
-      for (const { handlerRun } of entriesOf(key).values()) delete handlerRun.run;
+      for (const handlerRun of entriesOf(key).keys()) delete handlerRun.run;
     },
     finish(handlerRun, outcome) {
-      const entry = entryOf(handlerRun);
-      if (entry === undefined || handlerRun.outcome !== undefined) return;
+      const resolve = byRun.get(handlerRun.runText)?.get(handlerRun);
+      if (resolve === undefined || handlerRun.outcome !== undefined) return;
       handlerRun.outcome = outcome;
-      entry.resolve();
+      resolve();
       options.onDone(handlerRun.request);
     },
     taken(handlerRun) {
-      const entry = entryOf(handlerRun);
-      if (entry === undefined) return;
-      remove(entry);
-      handlerRun.onTaken?.(true);
+      if (remove(handlerRun) !== undefined) handlerRun.onTaken?.(true);
     },
     runMoved(key, state) {
-      for (const entry of entriesOf(key).values()) if (entry.handlerRun.request.seq <= state.seq) drop(entry);
+      for (const handlerRun of entriesOf(key).keys()) if (handlerRun.request.seq <= state.seq) drop(handlerRun);
     },
     abandon(key, afterSeq) {
-      for (const entry of entriesOf(key).values()) if (entry.handlerRun.request.seq > afterSeq) drop(entry);
+      for (const handlerRun of entriesOf(key).keys()) if (handlerRun.request.seq > afterSeq) drop(handlerRun);
     },
   };
 }
