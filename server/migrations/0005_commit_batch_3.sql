@@ -151,10 +151,10 @@ BEGIN
         LATERAL (
           SELECT r.ctid AS place FROM runs r
           WHERE r.tenant_id = m.tenant_id AND r.run_id = m.run_id AND r.seq = m.row_seq
-            -- A row that has an owner may be behind: its seq does not say that the ledger ends where the item goes on.
-            AND (r.owner_lane IS NULL OR NOT EXISTS (
+            -- Of a row that was behind: see p_behind.
+            AND (m.row_seq = m.expected_seq OR EXISTS (
               SELECT FROM step_records s
-              WHERE s.tenant_id = m.tenant_id AND s.run_id = m.run_id AND s.seq > m.expected_seq
+              WHERE s.tenant_id = m.tenant_id AND s.run_id = m.run_id AND s.seq = m.expected_seq
             ))
           FOR NO KEY UPDATE SKIP LOCKED
         ) AS locked
@@ -166,25 +166,17 @@ BEGIN
     WHERE i NOT IN (SELECT moved.item FROM moved) AND i <> ALL (moved_on);
   END IF;
 
-  -- Runs whose rows stay behind their ledgers: each a row of this lane's, which only this lane changes, as it was when it was left, and of
-  -- a format that says so; and the ledger ends where the item goes on. Not locked: whoever takes the run from the lane ends the lane first.
+  -- Runs whose rows stay behind their ledgers: the ledger goes on where the item does. That nobody else has gone on there says the key of
+  -- the records, that the run is this lane's says the lane: whoever takes a run from it ends it first.
   IF p_behind IS NOT NULL THEN
     SELECT conflicts || coalesce(array_agg(b.item), '{}') INTO conflicts
-    FROM json_to_recordset(p_behind) AS b (item int, tenant_id text, run_id text, row_seq bigint, expected_seq bigint)
-    LEFT JOIN LATERAL (
-      SELECT r.seq, r.owner_lane, r.format FROM runs r
-      WHERE r.tenant_id = b.tenant_id AND r.run_id = b.run_id
-      LIMIT 1
-    ) AS stored ON true
+    FROM json_to_recordset(p_behind) AS b (item int, tenant_id text, run_id text, expected_seq bigint)
     LEFT JOIN LATERAL (
       SELECT s.seq FROM step_records s
-      WHERE s.tenant_id = b.tenant_id AND s.run_id = b.run_id AND s.seq > b.expected_seq
+      WHERE s.tenant_id = b.tenant_id AND s.run_id = b.run_id AND s.seq = b.expected_seq
       LIMIT 1
-    ) AS taken ON true
-    WHERE b.item <> ALL (moved_on) AND (
-      b.item = ANY (refused) OR stored.seq IS DISTINCT FROM b.row_seq OR stored.owner_lane IS DISTINCT FROM p_lane_id
-      OR stored.format < 3 OR taken.seq IS NOT NULL
-    );
+    ) AS last ON true
+    WHERE b.item <> ALL (moved_on) AND (last.seq IS NULL OR b.item = ANY (refused));
   END IF;
 
   IF p_starts IS NOT NULL THEN

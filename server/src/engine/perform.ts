@@ -199,7 +199,7 @@ function settle(
   // A parked run may be changed by any server: only one that is active here is as this server remembers it.
   if (isActive(run.state)) entry.state = run;
   for (const handlerRun of plan?.handled ?? []) context.workers.handlerTaken(handlerRun);
-  context.workers.runMoved(key, run.state);
+  context.workers.runMoved(key, run);
   context.hub.publish(key, run);
   if (hasNotices) context.hub.publishFeed();
   context.tellOthers({ run: key });

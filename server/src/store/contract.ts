@@ -73,8 +73,8 @@ export type WaitClosing = {
 export type Transition = RunKey & {
   /** 0: the run is new. */
   expectedSeq: number;
-  /** The seq of the run's row: `expectedSeq`, or less where the row is behind. With `after.behind` the row is left as it is, and the item
-   *  counts only while the row still belongs to the lane. */
+  /** The seq of the run's row: `expectedSeq`, or less where the row is behind. With `after.behind` the row is left as it is, and nothing
+   *  but records and events is written. */
   rowSeq: number;
   after: StoredRun;
   /** How vars are written that differ from what is stored; present for a new run. Absent: they are left as they are. */
@@ -412,7 +412,8 @@ export interface Store {
 
   /**
    * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. One item's conflict
-   * touches no other. Within a batch each run appears at most once.
+   * touches no other, but for one that is rare: that a step record's place is taken is a conflict of an item that is alone, and rejects a
+   * batch of several. Within a batch each run appears at most once.
    * @throws BatchOutcomeUnknownError, LaneFencedError, BatchRejectedError, BatchContendedError, StoreUnavailableError
    */
   commit(batch: Batch): Promise<ItemOutcome[]>;

@@ -535,23 +535,35 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
       it("keep their records where their neighbours in a batch are refused, and are refused themselves", async () => {
         const { writer, other } = bench;
         const [run, stale] = [await startOwned(), await startOwned()];
-        const moved = await writer.put(assignOf(stale, "n", 1, { ownerLane: writer.laneId }));
-        expect(await writer.commit(left(stale), left(run))).toEqual([CONFLICT, COMMITTED]);
-        expect(await bench.store.listStepRecords(keyOf(stale), 0, ALL)).toHaveLength(2);
-        expect(await load(other, keyOf(stale))).toEqual(moved);
+        const ahead = left(stale).after;
+        expect(await writer.commit(left(ahead), left(run))).toEqual([CONFLICT, COMMITTED]);
+        expect(await bench.store.listStepRecords(keyOf(stale), 0, ALL)).toHaveLength(1);
+        expect(await load(other, keyOf(stale))).toEqual(stale);
         expect((await load(other, keyOf(run))).state.seq).toBe(2);
       });
 
-      it("belong to their lane alone: another one's step is refused, and a second one at the same place as well", async () => {
+      it("take one step at each place of the ledger, whoever is second", async () => {
         const { writer, other } = bench;
-        const stranger = await openWriter(other);
         const start = await startOwned();
-        const mine = left(start, { op: "set", path: "/n", value: 1 });
-        expect(await stranger.commit(left(start, { op: "set", path: "/n", value: 2 }))).toEqual([CONFLICT]);
-        const run = await writer.put(mine);
-        expect(await writer.commit(left(start, { op: "set", path: "/n", value: 3 }))).toEqual([CONFLICT]);
+        const [run, neighbour] = [
+          await writer.put(left(start, { op: "set", path: "/n", value: 1 })),
+          await startOwned(),
+        ];
+        const second = left(start, { op: "set", path: "/n", value: 2 });
+        expect(await writer.commit(second)).toEqual([CONFLICT]);
         expect(await writer.commit(waitOf(start, { reason: "user" }))).toEqual([CONFLICT]);
+        await expect(writer.commit(second, left(neighbour))).rejects.toThrow(BatchRejectedError);
         expect(await load(other, keyOf(run))).toEqual(run);
+        expect(await load(other, keyOf(neighbour))).toEqual(neighbour);
+      });
+
+      it("take no step ahead of the ledger", async () => {
+        const { writer, other } = bench;
+        const start = await startOwned();
+        const ahead = left(start).after;
+        expect(await writer.commit(left(ahead))).toEqual([CONFLICT]);
+        expect(await writer.commit(waitOf(ahead, { reason: "user" }))).toEqual([CONFLICT]);
+        expect(await load(other, keyOf(start))).toEqual(start);
       });
 
       it("are left as they are by a step that is refused for something else", async () => {
@@ -559,14 +571,6 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const start = await startOwned();
         expect(await writer.commit({ ...left(start), consumedMail: [4_711] })).toEqual([CONFLICT]);
         expect(await load(other, keyOf(start))).toEqual(start);
-      });
-
-      it("are of a format that says so", async () => {
-        const { writer, other } = bench;
-        const start = startOf({ tenantId: bench.tenant(), runId: "run-1" }, { ownerLane: writer.laneId });
-        const old = await writer.put({ ...start, after: { ...start.after, format: BASIC_FORMAT } });
-        expect(await writer.commit(left(old))).toEqual([CONFLICT]);
-        expect(await load(other, keyOf(old))).toEqual(old);
       });
 
       it("go on where they were under the lane that claims them", async () => {

@@ -6,7 +6,6 @@
  *      └──nobody serves it, or nobody has time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
  */
 import type { HandlerRequest } from "../../core/decision.ts";
-import type { RunState } from "../../core/run.ts";
 import type { HandlerOutcome } from "../../core/run-handler.ts";
 import type { RunKey, StoredRun } from "../../store/contract.ts";
 import { runKeyText } from "../run-table.ts";
@@ -41,7 +40,7 @@ export type HandlerRuns = {
   /** The outcome is committed. */
   taken(handlerRun: HandlerRun): void;
   /** The run was changed: a handler that was asked for before is of no use any more. */
-  runMoved(key: RunKey, state: RunState): void;
+  runMoved(key: RunKey, run: StoredRun): void;
   /**
    * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is decided next may
    * be something else, with the same seq and so the same key. 0: the run is nobody's, or another server's.
@@ -122,8 +121,12 @@ export function createHandlerRuns(options: {
     taken(handlerRun) {
       if (remove(handlerRun) !== undefined) handlerRun.onTaken?.(true);
     },
-    runMoved(key, state) {
-      for (const handlerRun of entriesOf(key).keys()) if (handlerRun.request.seq <= state.seq) drop(handlerRun);
+    runMoved(key, run) {
+      for (const handlerRun of entriesOf(key).keys()) {
+        if (handlerRun.request.seq <= run.state.seq) drop(handlerRun);
+        // A transition without a record: the row may have changed beside the state.
+        else if (handlerRun.run !== undefined) handlerRun.run = run;
+      }
     },
     abandon(key, afterSeq) {
       for (const handlerRun of entriesOf(key).keys()) if (handlerRun.request.seq > afterSeq) drop(handlerRun);

@@ -45,7 +45,7 @@ export type Workers = {
   abandonHandlers(key: RunKey, afterSeq: number): void;
   /** What a handler gave is committed. */
   handlerTaken(handlerRun: HandlerRun): void;
-  runMoved(key: RunKey, state: RunState): void;
+  runMoved(key: RunKey, run: StoredRun): void;
   /** Notes that a job is due at a time. */
   armTimer(dueTime: Instant): void;
   /** The jobs of a run that was paused are back in their queues. */

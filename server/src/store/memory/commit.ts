@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { channelKey } from "../../core/event.ts";
 import { assertJson, type Json } from "../../core/json.ts";
+import type { SealedRecord } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
 import { BatchRejectedError, LaneFencedError } from "../contract.ts";
 import type { Batch, BatchItem, Delivery, ItemOutcome, Transition } from "../contract.ts";
-import { mayStayBehind, RUN_FORMAT } from "../run-format.ts";
 import {
   type LaneRow,
   type MemoryDatabase,
@@ -28,9 +28,13 @@ export function commitBatch(database: MemoryDatabase, batch: Batch): ItemOutcome
   if (lane.batches.has(batchNo)) throw new BatchRejectedError(`batch ${batchNo} of lane ${laneId} is settled`);
   assert(batchNo > lane.lastBatchNo, "the batches of a lane are committed in their order");
   assertRunsAppearOnce(items);
-  const refusals = items.map((item) =>
-    item.type === "transition" ? refusalOf(database, laneId, item.transition) : undefined,
-  );
+  const refusals = items.map((item) => (item.type === "transition" ? refusalOf(database, item.transition) : undefined));
+  const isTaken = (transition: Transition, i: number): boolean =>
+    refusals[i] === undefined && recordsOf(database, transition).length > transition.expectedSeq;
+  if (items.some((item, i) => item.type === "transition" && isTaken(item.transition, i))) {
+    if (items.length === 1) return [{ type: "conflict" }];
+    throw new BatchRejectedError("a step record is there already");
+  }
   assertJobsAreNew(database, transitionsOf(items.filter((_, i) => refusals[i] === undefined)));
   for (const [i, item] of items.entries()) {
     if (item.type === "delivery") assertDeliveryFits(item.delivery);
@@ -54,14 +58,12 @@ export function commitBatch(database: MemoryDatabase, batch: Batch): ItemOutcome
 type BatchPlace = { lane: LaneRow; batchNo: number; nextOrdinal: number };
 
 /** What stands against a transition, seen before any item of its batch: its own batch moves no channel under it. */
-function refusalOf(database: MemoryDatabase, laneId: number, transition: Transition): ItemOutcome | undefined {
+function refusalOf(database: MemoryDatabase, transition: Transition): ItemOutcome | undefined {
   const key = rowKey(transition.tenantId, transition.runId);
   const row = database.runs.get(key);
-  if ((row?.head.seq ?? 0) !== transition.rowSeq) return { type: "conflict" };
-  if ((row?.records.length ?? 0) !== transition.expectedSeq) return { type: "conflict" };
-  if (transition.after.behind !== undefined && (row?.ownerLane !== laneId || !mayStayBehind(row, RUN_FORMAT))) {
-    return { type: "conflict" };
-  }
+  const isLeft = transition.after.behind !== undefined;
+  if (!isLeft && (row?.head.seq ?? 0) !== transition.rowSeq) return { type: "conflict" };
+  if ((row?.records.length ?? 0) < transition.expectedSeq) return { type: "conflict" };
   if (database.deletedRuns.has(key)) return { type: "conflict" };
   const { expectChannel, consumedMail } = transition;
   if (expectChannel !== undefined) {
@@ -73,6 +75,10 @@ function refusalOf(database: MemoryDatabase, laneId: number, transition: Transit
     return mail !== undefined && rowKey(mail.tenantId, mail.runId) === key;
   };
   return consumedMail.every(isThere) && canSettle(database, transition) ? undefined : { type: "conflict" };
+}
+
+function recordsOf(database: MemoryDatabase, { tenantId, runId }: Transition): readonly SealedRecord[] {
+  return database.runs.get(rowKey(tenantId, runId))?.records ?? [];
 }
 
 function transitionsOf(items: readonly BatchItem[]): Transition[] {

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { type Channel, channelKey } from "../../core/event.ts";
 import type { Batch, ItemOutcome, Transition } from "../contract.ts";
-import { commitErrorOf, withTimeout } from "./errors.ts";
+import { commitErrorOf, isPlaceTaken, withTimeout } from "./errors.ts";
 import { rowsParameter, type Sql } from "./client.ts";
 import { bytesToHex, encodeStateRest, hexToBytea } from "./run-row.ts";
 
@@ -60,6 +60,8 @@ export async function commit(sql: Sql, batch: Batch): Promise<ItemOutcome[]> {
   try {
     return outcomesOf(batch, await withTimeout(commitBatch(sql, batch, texts, { moveItems, beside })));
   } catch (error) {
+    // Whoever has taken its place in the ledger was first. Of several items, the lane finds out which.
+    if (batch.items.length === 1 && isPlaceTaken(error)) return [{ type: "conflict" }];
     throw commitErrorOf(error);
   }
 }
@@ -286,7 +288,7 @@ function addRun(sections: Sections, item: number, transition: Transition): void 
   const { state } = after;
   const key = { item, tenant_id: state.tenantId, run_id: state.runId };
   if (after.behind !== undefined) {
-    sections.behind.push({ ...key, row_seq: rowSeq, expected_seq: expectedSeq });
+    sections.behind.push({ ...key, expected_seq: expectedSeq });
     return;
   }
   const changing = {

@@ -83,6 +83,12 @@ function isContention(error: unknown): boolean {
   return CONTENTION.has(codeOf(error));
 }
 
+/** Whether a step record is there already in whose place one was to be written. */
+export function isPlaceTaken(error: unknown): boolean {
+  const constraint = (error as { constraint_name?: string } | null)?.constraint_name;
+  return codeOf(error) === "23505" && constraint === "step_records_tenant_id_run_id_seq_pk";
+}
+
 /** Whether a lock was not given within lock_timeout. */
 export function isLockTimeout(error: unknown): boolean {
   return codeOf(error) === "55P03";
