@@ -262,9 +262,10 @@ const initialSettings = [
   "checkpoint_timeout=5min",
   // Statements of the store are short; compiling them costs more than running them.
   "jit=off",
-  // Rows of runs are updated at every step.
-  "autovacuum_vacuum_scale_factor=0.05",
   "autovacuum_naptime=15s",
+  // The store's plans hardly depend on statistics, and with a sample for 100 an analyze of `runs` takes a second of CPU, twice a minute
+  // where many runs start.
+  "default_statistics_target=25",
   "log_checkpoints=off",
   "log_autovacuum_min_duration=-1",
   // Details of a failing row are payloads.
