@@ -108,6 +108,8 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     await put(server.url, 1);
     const before = server.pid;
     process.kill(before, "SIGKILL");
+    // Else a connection that it has just accepted could be taken for one of the next database.
+    await until(() => !isRunning(before));
     await waitForDatabase(server.url, { log: silent });
     expect(await kept(server.url)).toEqual([1]);
     await until(() => server.pid !== before && joiner.pid === server.pid);
