@@ -1,4 +1,5 @@
 /** gRPC to a server, without what the SDK adds: a load generator should cost as little as it can. */
+import { RunStatus } from "@abstractruntime/proto/run_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import type { Workflow } from "@abstractruntime/sdk";
 import { type Client, createClient } from "@connectrpc/connect";
@@ -20,4 +21,15 @@ export async function register(
   const { workflow } = await runtime.registerWorkflow({ workflow: definition });
   if (workflow === undefined) throw new Error("the reply holds no workflow");
   return { workflowId: workflow.workflowId, version: workflow.version };
+}
+
+/** Starts a run and waits for its end: StartRun, then AwaitRun. */
+export async function runToEnd(
+  { runtime }: Connection,
+  request: { runId: string; workflowId: string; version: number; vars: { order: number } },
+): Promise<void> {
+  const { runId } = request;
+  await runtime.startRun(request);
+  const { run } = await runtime.awaitRun({ runId });
+  if (run?.status !== RunStatus.COMPLETED) throw new Error(`run ${runId} has status ${run?.status}`);
 }

@@ -6,9 +6,8 @@
  * instead, as somebody does who wants its result.
  */
 import { NoticeKind } from "@abstractruntime/proto/notice_pb";
-import { RunStatus } from "@abstractruntime/proto/run_pb";
 import { machineMs } from "../clock.ts";
-import { connect, register } from "../connection.ts";
+import { connect, register, runToEnd } from "../connection.ts";
 import { percentile } from "../statistics.ts";
 import { createWorkflows, type WorkflowName } from "../workflows.ts";
 import { answerRequests, programArgument } from "./program.ts";
@@ -61,24 +60,15 @@ async function startWanted(): Promise<void> {
   const nowMs = machineMs();
   for (const { runId } of requests) startedAt.set(runId, nowMs);
   if (isAlone) {
-    for (const request of requests) await startAlone(request);
+    for (const request of requests) {
+      await runToEnd(connection, request);
+      onEnd(request.runId, NoticeKind.COMPLETED);
+    }
     return;
   }
   const { results } = await runtime.startRuns({ requests });
   for (const { result } of results)
     if (result.case !== "run") throw new Error(`a start was refused: ${result.value?.message}`);
-}
-
-async function startAlone(request: {
-  runId: string;
-  workflowId: string;
-  version: number;
-  vars: { order: number };
-}): Promise<void> {
-  const { runId } = request;
-  await runtime.startRun(request);
-  const { run } = await runtime.awaitRun({ runId });
-  onEnd(runId, run?.status === RunStatus.COMPLETED ? NoticeKind.COMPLETED : NoticeKind.FAILED);
 }
 
 function onEnd(runId: string, kind: NoticeKind): void {

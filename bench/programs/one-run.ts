@@ -1,7 +1,6 @@
 /** Runs of a workflow one after the other, each from its start to its known end: StartRun, then AwaitRun. */
-import { RunStatus } from "@abstractruntime/proto/run_pb";
 import { machineMs } from "../clock.ts";
-import { connect, register } from "../connection.ts";
+import { connect, register, runToEnd } from "../connection.ts";
 import { createWorkflows, type WorkflowName } from "../workflows.ts";
 import { answerRequests, programArgument } from "./program.ts";
 
@@ -11,16 +10,12 @@ export type OneRunReply = { latencies: number[] };
 
 const { url, workflow } = programArgument() as OneRunArgument;
 const connection = connect(url);
-const { runtime } = connection;
 const { workflowId, version } = await register(connection, createWorkflows()[workflow]);
 let lastRun = 0;
 
 async function runOne(): Promise<void> {
   lastRun += 1;
-  const runId = `run-${lastRun}`;
-  await runtime.startRun({ runId, workflowId, version, vars: { order: lastRun } });
-  const { run } = await runtime.awaitRun({ runId });
-  if (run?.status !== RunStatus.COMPLETED) throw new Error(`run ${runId} has status ${run?.status}`);
+  await runToEnd(connection, { runId: `run-${lastRun}`, workflowId, version, vars: { order: lastRun } });
 }
 
 answerRequests({
