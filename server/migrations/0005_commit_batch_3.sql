@@ -1,8 +1,9 @@
 -- Custom: what drizzle-kit does not generate.
 
 -- `commit_batch_2` of 0003 with large members of vars in rows of their own (p_members and p_member_lines), runs whose rows stay behind
--- their ledgers (p_behind), and the texts of records beside their rows, where nobody has to escape JSON in JSON (p_record_headers and others). All else is as it was there, and in `commit_batch` of 0001, which says why it is a function and what its joins
--- and settings are for. The release before goes on calling the old one, which never comes to such runs: they are of a newer format.
+-- their ledgers (p_behind), and the texts of records beside their rows, where nobody has to escape JSON in JSON (p_record_headers and
+-- others). All else is as it was there, and in `commit_batch` of 0001, which says why it is a function and what its joins and settings are
+-- for. The release before goes on calling the old one, which never comes to such runs: they are of a newer format.
 --
 -- Lock order: as in 0003.
 CREATE FUNCTION commit_batch_3(
@@ -242,8 +243,9 @@ BEGIN
           output = nullif(coalesce(excluded.output, stored.output), '');
   END IF;
 
-  -- Members of vars that are kept apart: their rows are p_members, their values the lines of p_member_lines. An empty line (no JSON text; of no text at all there is none): the row is deleted. All belong to runs that this batch
-  -- has moved or made, whose rows nobody else changes.
+  -- Members of vars that are kept apart: their rows are p_members, their values the lines of p_member_lines. An empty line (no JSON text;
+  -- of no text at all there is none): the row is deleted. All belong to runs that this batch has moved or made, whose rows nobody else
+  -- changes.
   IF p_members IS NOT NULL THEN
     DELETE FROM run_vars
     USING ROWS FROM (

@@ -24,8 +24,6 @@ export type RowBehind = {
   updateTime: Instant;
   /** Characters of the records that the row does not have. */
   chars: number;
-  /** A step that ends then or later is not left out of the row. */
-  endTime: Instant;
 };
 
 /** A record that a row does not have. */
@@ -58,7 +56,7 @@ function foldInto(
 
 function behindOf({ state }: StoredRun, missing: readonly MissingRecord[]): RowBehind {
   const { seq, vars, updateTime } = state;
-  return { seq, vars, updateTime, chars: charsOf(missing), endTime: addMs(updateTime, AGE_MAX_MS) };
+  return { seq, vars, updateTime, chars: charsOf(missing) };
 }
 
 /** What the row of a run says if these records are left out of it too; undefined if they must not be. */
@@ -69,8 +67,8 @@ export function stayBehind(
 ): RowBehind | undefined {
   const { behind } = before;
   const next = behind === undefined ? behindOf(before, records) : { ...behind, chars: behind.chars + charsOf(records) };
-  const isNear = after.seq - next.seq <= STEPS_MAX && next.chars <= CHARS_MAX && after.updateTime < next.endTime;
-  return isNear ? next : undefined;
+  const isNear = after.seq - next.seq <= STEPS_MAX && next.chars <= CHARS_MAX;
+  return isNear && after.updateTime < addMs(next.updateTime, AGE_MAX_MS) ? next : undefined;
 }
 
 /** The seq that the row of a run has. */

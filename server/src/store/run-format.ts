@@ -18,7 +18,7 @@ const BEHIND_FORMAT = 3;
 export const BASIC_FORMAT = 2;
 
 /** Whether the large members of a run's vars are stored apart from the rest; else all of its vars are one text. */
-export function keepsMembersApart({ format }: Pick<StoredRun, "format">): boolean {
+export function keepsMembersApart({ format }: StoredRun): boolean {
   return format >= APART_FORMAT;
 }
 
@@ -30,7 +30,7 @@ export function mayKeepMembersApart(formatMax: number): boolean {
 
 /** Whether the row of a run may be left behind its ledger: not while there is a server that would take it for the run.
  *  @param formatMax the newest format that every server knows */
-export function mayStayBehind({ format }: Pick<StoredRun, "format">, formatMax: number): boolean {
+export function mayStayBehind({ format }: StoredRun, formatMax: number): boolean {
   return Math.min(format, formatMax) >= BEHIND_FORMAT;
 }
 

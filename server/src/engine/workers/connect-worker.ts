@@ -157,13 +157,7 @@ function openSession(pool: WorkerPool, tenantId: string, hello: WorkerHello, lin
   };
   if (known !== undefined) return Object.assign(known, fresh);
   const { workerSessionId } = hello;
-  const session: Session = {
-    tenantId,
-    workerSessionId,
-    held: new Map(),
-    inFlight: new Map(),
-    ...fresh,
-  };
+  const session: Session = { tenantId, workerSessionId, held: new Map(), inFlight: new Map(), ...fresh };
   pool.sessions.set(text, session);
   return session;
 }

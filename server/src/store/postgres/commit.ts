@@ -77,9 +77,10 @@ async function commitBatch(
   return await sql<OutcomeRow[]>`
     select item, outcome, number from commit_batch_3(
       ${laneId}::bigint, ${batchNo}::bigint, ${rows.channels}::text::json, ${rows.expected}::text::json,
-      ${rows.moves}::text::json, ${moveItems}::text::int[], ${rows.behind}::text::json, ${rows.starts}::text::json, ${rows.payloads}::text::json,
-      ${rows.members}::text::json, ${beside.members}::text,
-      ${rows.records}::text::json, ${beside.headers}::text, ${beside.bodies}::text, ${beside.givens}::text, ${rows.events}::text::json, ${rows.closings}::text::json, ${rows.waits}::text::json,
+      ${rows.moves}::text::json, ${moveItems}::text::int[], ${rows.behind}::text::json, ${rows.starts}::text::json,
+      ${rows.payloads}::text::json, ${rows.members}::text::json, ${beside.members}::text,
+      ${rows.records}::text::json, ${beside.headers}::text, ${beside.bodies}::text, ${beside.givens}::text,
+      ${rows.events}::text::json, ${rows.closings}::text::json, ${rows.waits}::text::json,
       ${rows.settlements}::text::json, ${rows.cancels}::text::json, ${rows.holds}::text::json, ${rows.jobs}::text::json,
       ${rows.readMail}::text::json, ${rows.mail}::text::json, ${rows.notices}::text::json
     )`;

@@ -24,19 +24,24 @@ function runColumns(sql: Sql): Fragment {
     r.request_digest, r.format, r.state`;
 }
 
-/** The records that a run's row does not have. Read with the row: by another statement it might have moved. Without `given` they are
- *  enough for a run without payloads. */
-function missingRecords(sql: Sql, given: "given" | "null"): Fragment {
+/** The records that a run's row does not have. Read with the row: by another statement it might have moved.
+ *  @param given null is enough for a run without payloads */
+function missingRecords(sql: Sql, given: Fragment): Fragment {
   // Only rows that have an owner are left behind.
   return sql`
     case when r.owner_lane is not null then (
       select json_agg(
         json_build_object(
-          'header', s.header, 'hash', encode(s.hash, 'hex'), 'body', s.body, 'given', ${given === "given" ? sql`s.given` : sql`null`}
+          'header', s.header, 'hash', encode(s.hash, 'hex'), 'body', s.body, 'given', ${given}
         ) order by s.seq
       )
       from step_records s where s.tenant_id = r.tenant_id and s.run_id = r.run_id and s.seq > r.seq
     ) end as missing`;
+}
+
+/** What `headFromRow` reads. */
+function headColumns(sql: Sql): Fragment {
+  return sql`${runColumns(sql)}, ${missingRecords(sql, sql`null`)}`;
 }
 
 function headFromRow(row: RunRow): StoredRun {
@@ -53,7 +58,7 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
           select '{' || string_agg(to_json(v.name) || ':' || v.value, ',') || '}' from run_vars v
           where v.tenant_id = r.tenant_id and v.run_id = r.run_id
         ) end as vars_apart,
-        ${missingRecords(sql, "given")}
+        ${missingRecords(sql, sql`s.given`)}
       from runs r join run_payloads p on p.tenant_id = r.tenant_id and p.run_id = r.run_id`,
     (row) => foldMissing(runFromRow(row), missingFromRow(row)),
   );
@@ -61,7 +66,7 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
 
 /** Loads runs without payloads. */
 export async function loadRunHeads(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
-  return await loadEach(sql, keys, sql`${runColumns(sql)}, ${missingRecords(sql, "null")} from runs r`, headFromRow);
+  return await loadEach(sql, keys, sql`${headColumns(sql)} from runs r`, headFromRow);
 }
 
 /** @param columnsAndTables what is selected from which tables, runs as `r` among them */
@@ -105,7 +110,7 @@ export async function listRuns(
   const behind =
     start === undefined ? sql`` : sql`and (${time}, r.run_id) ${operator} (${start.time}::timestamptz, ${start.id})`;
   const rows = await sql<RunRow[]>`
-    select ${runColumns(sql)}, ${missingRecords(sql, "null")} from runs r
+    select ${headColumns(sql)} from runs r
     where ${conditionsOf(sql, tenantId, filter)} ${behind}
     order by ${time} ${direction}, r.run_id ${direction}
     limit ${limit + 1}`;

@@ -2,9 +2,10 @@
  * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
  *
  * Authoritative: `step_records`, the ledger. `runs`, `run_payloads` and `run_vars` are a cache of its fold, which may be behind it for
- * active runs of format 3 (store/row-behind.ts); `waits` an index of the waits in it. `commit_batch_3` (migrations/0005; `commit_batch_2` of the release before) alone writes runs, payloads, records, waits,
- * events, jobs, mail and feed, except that a claim moves a run's owner or wake time, that leases of jobs begin and end outside of any batch
- * (jobs.ts), and that deleting a run deletes and leaves its id in `deleted_runs`.
+ * active runs of format 3 (store/row-behind.ts); `waits` an index of the waits in it. `commit_batch_3` (migrations/0005; `commit_batch_2`
+ * of the release before) alone writes runs, payloads, records, waits, events, jobs, mail and feed, except that a claim moves a run's owner
+ * or wake time, that leases of jobs begin and end outside of any batch (jobs.ts), and that deleting a run deletes and leaves its id in
+ * `deleted_runs`.
  *
  * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
  * What `drizzle-kit` cannot say (fill factors, functions) is in the migrations behind the first.
