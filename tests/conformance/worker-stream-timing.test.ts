@@ -2,7 +2,7 @@
 import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
-import type { NodeDefinition } from "../../server/src/core/workflow.ts";
+import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Caller, ServerFrame, WorkerConnection } from "../../server/src/engine/api.ts";
 import { mapErrorsInterceptor } from "../../server/src/rpc/error-mapping.ts";
 import { createWorkerService } from "../../server/src/rpc/worker-service.ts";

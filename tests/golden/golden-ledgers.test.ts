@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 
-import { fold } from "../../server/src/core/apply.ts";
+import { fold } from "../../server/src/core/fold/fold.ts";
 import { canonicalJson, type Json } from "../../server/src/core/json.ts";
 import { draftFromSealed } from "../../server/src/core/ledger-format.ts";
-import type { RecordKind } from "../../server/src/core/step-record.ts";
+import type { RecordKind } from "../../server/src/core/records.ts";
 import { showLedger, showRun } from "../support/shown-ledger.ts";
 import { verifyLedger } from "../verifier/verify-ledger.ts";
 import { readLedgers } from "./ledger-file.ts";

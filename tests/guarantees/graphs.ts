@@ -1,5 +1,5 @@
 /** The graphs that the guarantee tests run. */
-import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/workflow.ts";
+import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 import { freshId } from "../support/engine.ts";
 
 type Nodes = { [nodeId: string]: NodeDefinition };

@@ -1,6 +1,6 @@
 /** Promise 4: a completed effect is never executed again. Of all that is said about one call, one result counts. */
 import { describe, expect, test } from "vitest";
-import type { NodeDefinition } from "../../server/src/core/workflow.ts";
+import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Caller, OfferedJob, RunView } from "../../server/src/engine/api.ts";
 import {
   freshCaller,

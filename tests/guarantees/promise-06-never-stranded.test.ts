@@ -3,7 +3,7 @@
  * databases that go away end in a recorded, visible state, or the run goes on.
  */
 import { describe, expect, test } from "vitest";
-import type { NodeDefinition } from "../../server/src/core/workflow.ts";
+import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import {
   type Batch,
   BatchOutcomeUnknownError,

@@ -1,5 +1,5 @@
 /** Graphs that ask, wait, listen, emit and count: what the simulation runs. */
-import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/workflow.ts";
+import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 
 const done: NodeDefinition = { complete: { output: "${vars}" } };
 

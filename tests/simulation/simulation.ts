@@ -7,7 +7,8 @@
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import { vi } from "vitest";
-import { eventQuery, channelOf } from "../../server/src/core/event-wait.ts";
+import { eventQuery } from "../../server/src/core/event-wait.ts";
+import { channelOf } from "../../server/src/core/channel.ts";
 import type { Channel, Scope } from "../../server/src/core/event.ts";
 import { draftFromSealed } from "../../server/src/core/ledger-format.ts";
 import { hasEnded, isActive, type RunState } from "../../server/src/core/run.ts";

@@ -3,7 +3,7 @@
  * both orders of a race are forced and nobody sleeps.
  */
 import { randomBytes } from "node:crypto";
-import { fold } from "../../server/src/core/apply.ts";
+import { fold } from "../../server/src/core/fold/fold.ts";
 import type { Json } from "../../server/src/core/json.ts";
 import {
   draftFromSealed,
@@ -12,7 +12,7 @@ import {
   recordHash,
   type SealedRecord,
 } from "../../server/src/core/ledger-format.ts";
-import type { WorkflowDefinition } from "../../server/src/core/workflow.ts";
+import type { WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Caller, EmitRequest, RunView, StartRequest } from "../../server/src/engine/api.ts";
 import type { EngineSettings } from "../../server/src/engine/context.ts";
 import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";

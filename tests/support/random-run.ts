@@ -6,16 +6,17 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { DomainError, type ErrorReason } from "../../server/src/core/errors.ts";
 import type { Scope } from "../../server/src/core/event.ts";
-import { hasEnded, hasNextStep } from "../../server/src/core/run.ts";
+import { hasEnded, hasNextStep, openWaitOf, callsOf } from "../../server/src/core/run.ts";
 import type { CallFailure } from "../../server/src/core/call-failure.ts";
-import type { HandlerRequest } from "../../server/src/core/decision.ts";
-import type { HandlerOutcome } from "../../server/src/core/run-handler.ts";
-import type { CallEnd } from "../../server/src/core/settle-call.ts";
-import type { Call } from "../../server/src/core/step-record.ts";
+import type { HandlerRequest } from "../../server/src/core/handler-request.ts";
+import type { HandlerOutcome } from "../../server/src/core/handler-request.ts";
+import type { CallEnd } from "../../server/src/core/settle-calls.ts";
+import type { Call } from "../../server/src/core/call.ts";
 import { callEnd, createTestRun, createTestWorld, type TestRun, type TestStart } from "./test-world.ts";
 import type { Json, JsonObject } from "../../server/src/core/json.ts";
-import type { Wait } from "../../server/src/core/wait.ts";
-import type { NodeDefinition, Workflow, WorkflowDefinition } from "../../server/src/core/workflow.ts";
+import { shownWait, type Wait } from "../../server/src/core/wait.ts";
+import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
+import type { Workflow } from "../../server/src/core/graph/graph.ts";
 
 /** Values of templates: most have a value, a few fail. */
 const value: fc.Arbitrary<Json> = fc.constantFrom<Json[]>(
@@ -509,13 +510,13 @@ function withTarget(plan: Json, workflow: Workflow, nodeId: string): Json {
 function settleCalls(run: TestRun, randomEnds: Extract<Happening, { type: "settle_calls" }>["ends"]): void {
   const { state, workflow } = run;
   const ends = randomEnds.map(({ ordinal, attemptsOff, output, plan, failure, ...place }) => {
-    const call = state.calls[ordinal];
+    const call = callsOf(state)[ordinal];
     const given = call?.kind === "handler" ? withTarget(plan, workflow, state.node) : output;
     const end = callEnd(state, { ordinal, ...place, ...(failure === undefined ? { output: given } : { failure }) });
     return { ...end, attempt: end.attempt + attemptsOff };
   });
   run.perform({ type: "settle", ends });
-  const isCurrent = (end: CallEnd) => state.calls.some((call) => isEndOf(call, end));
+  const isCurrent = (end: CallEnd) => callsOf(state).some((call) => isEndOf(call, end));
   assert.deepEqual(run.perform({ type: "settle", ends: ends.filter(isCurrent) }), [], "an attempt ends once");
 }
 
@@ -534,13 +535,13 @@ function happen(run: TestRun, happening: Happening): void {
       return;
     case "answer": {
       const { type: _type, ...answer } = happening;
-      run.perform({ type: "answer", waitId: state.wait?.wait_id ?? "none", ...answer });
+      run.perform({ type: "answer", waitId: openWaitOf(state)?.wait_id ?? "none", ...answer });
       return;
     }
     case "answer_well":
     case "answer_last": {
-      const answer = goodAnswer(state.wait, happening.type === "answer_last" ? -1 : 0);
-      run.perform({ type: "answer", waitId: state.wait?.wait_id ?? "none", payload: { answer } });
+      const answer = goodAnswer(openWaitOf(state), happening.type === "answer_last" ? -1 : 0);
+      run.perform({ type: "answer", waitId: openWaitOf(state)?.wait_id ?? "none", payload: { answer } });
       return;
     }
     case "wrong_wait":
@@ -573,8 +574,9 @@ function happen(run: TestRun, happening: Happening): void {
 
 /** An answer that most questions take: a choice, by its place, where there are any. */
 function goodAnswer(wait: Wait | undefined, choice: number): Json {
-  if (wait?.choices !== undefined) return wait.choices.at(choice)!;
-  return (wait?.answer_schema as { type?: string } | undefined)?.type === "number" ? 7 : "yes";
+  const { choices, answerSchema } = wait === undefined ? {} : shownWait(wait);
+  if (choices !== undefined) return choices.at(choice)!;
+  return (answerSchema as { type?: string } | undefined)?.type === "number" ? 7 : "yes";
 }
 
 /** The refusals that a run in this state may give. */
@@ -583,10 +585,9 @@ function refusalsOf({ state }: TestRun, { type }: Happening): readonly ErrorReas
     case "answer":
     case "answer_well":
     case "answer_last":
-      if (state.wait === undefined) return ["RUN_NOT_WAITING"];
-      return state.wait.reason === "until" ? ["WAIT_NOT_ANSWERABLE"] : ["ANSWER_INVALID"];
+      return answerRefusals(openWaitOf(state));
     case "wrong_wait":
-      return state.wait === undefined ? ["RUN_NOT_WAITING"] : ["WAIT_UNKNOWN"];
+      return openWaitOf(state) === undefined ? ["RUN_NOT_WAITING"] : ["WAIT_UNKNOWN"];
     case "pause":
       return hasEnded(state) ? ["RUN_ENDED"] : [];
     case "unpause":
@@ -594,6 +595,11 @@ function refusalsOf({ state }: TestRun, { type }: Happening): readonly ErrorReas
     default:
       return [];
   }
+}
+
+function answerRefusals(wait: Wait | undefined): readonly ErrorReason[] {
+  if (wait === undefined) return ["RUN_NOT_WAITING"];
+  return wait.asks === "time" ? ["WAIT_NOT_ANSWERABLE"] : ["ANSWER_INVALID"];
 }
 
 function present<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {

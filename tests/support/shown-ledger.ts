@@ -4,7 +4,7 @@ import { StepRecordSchema } from "@abstractruntime/proto/step_record_pb";
 import { type JsonValue, toJson } from "@bufbuild/protobuf";
 import { draftFromSealed, NO_PREVIOUS_HASH, type SealedRecord } from "../../server/src/core/ledger-format.ts";
 import type { RunState } from "../../server/src/core/run.ts";
-import type { StepRecordDraft } from "../../server/src/core/step-record.ts";
+import type { StepRecordDraft } from "../../server/src/core/records.ts";
 import { sealRecords } from "../../server/src/engine/seal.ts";
 import { runToProto } from "../../server/src/rpc/run-conversion.ts";
 import { stepRecordToProto } from "../../server/src/rpc/step-record-conversion.ts";

@@ -3,9 +3,11 @@
  * Every transition is checked as it is made: its state is the fold of the records, and the invariants of run.ts hold.
  */
 import assert from "node:assert/strict";
-import { apply } from "../../server/src/core/apply.ts";
+import { apply } from "../../server/src/core/fold/fold.ts";
 import { decide, type Stimulus } from "../../server/src/core/decide.ts";
-import type { CallSettlement, Command, Decision, HandlerRequest } from "../../server/src/core/decision.ts";
+import type { CallSettlement } from "../../server/src/core/job.ts";
+import type { Command, Decision } from "../../server/src/core/decision.ts";
+import type { HandlerRequest } from "../../server/src/core/handler-request.ts";
 import { addMs, type Instant, parseInstant } from "../../server/src/core/duration.ts";
 import {
   type Channel,
@@ -18,19 +20,17 @@ import {
   type Scope,
   SCOPES,
 } from "../../server/src/core/event.ts";
-import { channelOf } from "../../server/src/core/event-wait.ts";
+import { channelOf } from "../../server/src/core/channel.ts";
 import { canonicalJson, type Json, type JsonObject } from "../../server/src/core/json.ts";
-import { hasEnded, isActive, type RunState } from "../../server/src/core/run.ts";
-import type { HandlerOutcome } from "../../server/src/core/run-handler.ts";
-import type { CallEnd } from "../../server/src/core/settle-call.ts";
+import { hasEnded, isActive, type RunState, openWaitOf, callsOf, sequelOf } from "../../server/src/core/run.ts";
+import type { HandlerOutcome } from "../../server/src/core/handler-request.ts";
+import type { CallEnd } from "../../server/src/core/settle-calls.ts";
 import { type StartStimulus, startRun } from "../../server/src/core/start-run.ts";
-import type { Call, StepRecordDraft } from "../../server/src/core/step-record.ts";
-import {
-  compileWorkflow,
-  type NodeDefinition,
-  type Workflow,
-  type WorkflowDefinition,
-} from "../../server/src/core/workflow.ts";
+import type { Call } from "../../server/src/core/call.ts";
+import type { AnyRecord, RecordOf, StepRecordDraft } from "../../server/src/core/records.ts";
+import { compileWorkflow } from "../../server/src/core/compile/workflow.ts";
+import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
+import type { Workflow } from "../../server/src/core/graph/graph.ts";
 
 /** When tests begin. */
 export const START_TIME = parseInstant("2026-03-01T09:00:00Z");
@@ -92,11 +92,11 @@ export type TestRun = {
   readonly workflow: Workflow;
   readonly world: TestWorld;
   readonly state: RunState;
-  readonly records: readonly StepRecordDraft[];
+  readonly records: readonly AnyRecord[];
   readonly commands: readonly Command[];
   /** Makes one transition; what it emits lies in the world's channels afterwards.
    *  @returns the records of this transition */
-  perform(stimulus: WithoutNow<Stimulus>): readonly StepRecordDraft[];
+  perform(stimulus: WithoutNow<Stimulus>): readonly AnyRecord[];
   /** Advances while the run is active. */
   settle(): RunState;
   /** Settles calls of the effect that the run is at, all in one decision, and goes on. */
@@ -186,7 +186,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
       return run.settle();
     },
     answer(payload) {
-      run.perform({ type: "answer", waitId: state.wait!.wait_id, payload });
+      run.perform({ type: "answer", waitId: openWaitOf(state)!.wait_id, payload });
       return run.settle();
     },
     wake() {
@@ -199,7 +199,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
 
 /** The end as it comes from a worker. */
 export function callEnd(state: RunState, { ordinal = 0, ...end }: TestCallEnd): CallEnd {
-  const call = state.calls[ordinal];
+  const call = callsOf(state)[ordinal];
   const { output, failure, ...rest } = { output: null, failure: undefined, ...end };
   return {
     idempotencyKey: call?.idempotency_key ?? "none",
@@ -245,20 +245,53 @@ function assertTransition(before: RunState, decision: Decision, world: TestWorld
     if (command.type === "emit")
       assert.deepEqual(channelOf(before, command.event.scope).scopeId, command.event.scopeId);
     if (command.type === "create_jobs") {
-      const intent = decision.records.find(({ body }) => body.calls !== undefined);
+      const intent = decision.records.find(({ kind }) => kind === "step.started") as RecordOf<"step.started">;
       const keys = command.jobs.map((job) => [job.seq, job.idempotency_key]);
       assert.deepEqual(
         keys,
-        intent?.body.calls?.map((call) => [intent.seq, call.idempotency_key]),
+        intent.body.calls.map((call) => [intent.seq, call.idempotency_key]),
         "a job for each call",
       );
     }
     if (command.type === "settle_jobs") assertSettlements(before, decision.run, command.settlements);
   }
+  assertFollowed(before, decision);
   const isAboutCalls = decision.records.some(({ kind }) => kind.startsWith("call."));
   const isRetriedAtOnce = decision.commands.some(({ type }) => type === "create_jobs");
   const isSettled = decision.commands.some(({ type }) => type === "settle_jobs");
   assert(!isAboutCalls || isSettled || isRetriedAtOnce, "what is recorded of a call reaches its job");
+}
+
+/** Everything that was in flight and is not any more, or is now, is said by a command. */
+function assertFollowed(before: RunState, { run: after, records, commands }: Decision): void {
+  const opened = openWaitOf(after)?.wait_id;
+  const closed = openWaitOf(before)?.wait_id;
+  const commandsOf = <T extends Command["type"]>(type: T) =>
+    commands.filter((command): command is Extract<Command, { type: T }> => command.type === type);
+  assert.deepEqual(
+    commandsOf("open_wait").map(({ wait }) => wait.wait_id),
+    opened === undefined || opened === closed ? [] : [opened],
+    "a wait that opens is said",
+  );
+  assert.deepEqual(
+    commandsOf("close_wait").map(({ waitId }) => waitId),
+    closed === undefined || opened === closed ? [] : [closed],
+    "a wait that ends is said, with the cause",
+  );
+  const settled = new Set(commandsOf("settle_jobs").flatMap((command) => command.settlements.map((s) => s.idempotencyKey)));
+  const kept = new Set(callsOf(after).map((call) => call.idempotency_key));
+  const isLeft = (call: Call) => call.outcome === undefined && !kept.has(call.idempotency_key);
+  const left = callsOf(before).filter((call) => isLeft(call) && !settled.has(call.idempotency_key));
+  assert.equal(commandsOf("cancel_jobs").length > 0, left.length > 0, "calls that are given up are cancelled, no others");
+  const isHeld = before.paused !== after.paused && !hasEnded(after) && callsOf(before).some((call) => call.outcome === undefined);
+  if (records.some(({ kind }) => kind === "run.paused" || kind === "run.unpaused")) {
+    assert.equal(commandsOf("hold_jobs").length > 0, isHeld, "jobs are held back while their run is paused");
+  }
+  const ends = { "run.completed": "completed", "run.failed": "failed", "run.cancelled": "cancelled" } as const;
+  const end = records.at(-1)?.kind;
+  if (end !== undefined && end in ends) {
+    assert.equal(commandsOf("notice").at(-1)?.kind, ends[end as keyof typeof ends], "watchers are told of the end");
+  }
 }
 
 function assertSettlements(before: RunState, after: RunState, settlements: readonly CallSettlement[]): void {
@@ -266,8 +299,8 @@ function assertSettlements(before: RunState, after: RunState, settlements: reado
   const lastByKey = new Map(settlements.map((settlement) => [settlement.idempotencyKey, settlement]));
   for (const { idempotencyKey, retry } of lastByKey.values()) {
     const isIt = (call: Call) => call.idempotency_key === idempotencyKey;
-    assert(before.calls.find(isIt)?.outcome === undefined && before.calls.some(isIt), "only calls in flight settle");
-    const call = after.calls.find(isIt);
+    assert(callsOf(before).find(isIt)?.outcome === undefined && callsOf(before).some(isIt), "only calls in flight settle");
+    const call = callsOf(after).find(isIt);
     if (retry === undefined) assert(call === undefined || call.outcome !== undefined, "a settled call has come back");
     else assert.deepEqual([call?.attempt, call?.retry_time], [retry.attempt, retry.dueTime], "a retry is in the state");
   }
@@ -275,12 +308,12 @@ function assertSettlements(before: RunState, after: RunState, settlements: reado
 
 /** The invariants of run.ts, and promise 9: the state is the fold of the ledger. Gives the fold. */
 function assertState(state: RunState, before: RunState | undefined, records: readonly StepRecordDraft[]): RunState {
-  assert.equal(state.wait !== undefined, state.status === "waiting", "a wait exactly while waiting");
-  assert(state.calls.length === 0 || state.status === "running", "calls only while running");
-  const isInFlight = state.calls.some(({ outcome }) => outcome === undefined);
-  assert(state.calls.length === 0 || isInFlight, "calls only until all have come back");
-  const isAtEffect = state.wait !== undefined || state.calls.length > 0;
-  assert(state.sequel === undefined || isAtEffect, "a sequel only beside a wait or calls");
+  assert.equal(openWaitOf(state) !== undefined, state.status === "waiting", "a wait exactly while waiting");
+  assert(callsOf(state).length === 0 || state.status === "running", "calls only while running");
+  const isInFlight = callsOf(state).some(({ outcome }) => outcome === undefined);
+  assert(callsOf(state).length === 0 || isInFlight, "calls only until all have come back");
+  const isAtEffect = openWaitOf(state) !== undefined || callsOf(state).length > 0;
+  assert(sequelOf(state) === undefined || isAtEffect, "a sequel only beside a wait or calls");
   assert.equal(state.endTime !== undefined, hasEnded(state), "an end time exactly at the end");
   assert(!(hasEnded(state) && state.paused), "a run that has ended is not paused");
   assert(!state.cancelling || !hasEnded(state) || state.status === "cancelled", "what ends a cancelled run ends it so");

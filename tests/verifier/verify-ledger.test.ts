@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { compileWorkflow } from "../../server/src/core/workflow.ts";
+import { compileWorkflow } from "../../server/src/core/compile/workflow.ts";
 import { arbitraryGraph, arbitraryHappenings, arbitraryStart, playRun } from "../support/random-run.ts";
 import { sealAndShow, showRun } from "../support/shown-ledger.ts";
 import { runOf, type TestRun } from "../support/test-world.ts";

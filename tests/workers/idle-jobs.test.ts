@@ -1,6 +1,6 @@
 /** Jobs that could be worked on are: sweeps, which would find them late, stay away here. */
 import { describe, expect, test } from "vitest";
-import type { WorkflowDefinition } from "../../server/src/core/workflow.ts";
+import type { WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 import { graph } from "../guarantees/graphs.ts";
 import { useTwoServers } from "../guarantees/servers.ts";
 import { freshCaller, movesRun, startRequest, startRun, STORE_KINDS, untilEnded } from "../support/engine.ts";

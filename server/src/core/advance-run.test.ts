@@ -1,12 +1,13 @@
+import { openWaitOf, callsOf } from "./run.ts";
 import { describe, expect, test } from "vitest";
 
 import { createTestRun, createTestWorld, runOf, workflowOf } from "../../../tests/support/test-world.ts";
-import { EVENT_CURSORS_MAX } from "./execute-effect.ts";
-import { CALLS_MAX } from "./start-calls.ts";
+import { EVENT_CURSORS_MAX } from "./effects/wait-event.ts";
+import { CALLS_MAX } from "./effects/tool-calls.ts";
 import { decide } from "./decide.ts";
 import { idempotencyKey } from "./identifiers.ts";
 import type { Json, JsonObject } from "./json.ts";
-import type { NodeDefinition, WorkflowDefinition } from "./workflow.ts";
+import type { NodeDefinition, WorkflowDefinition } from "./graph/definition.ts";
 
 type Nodes = { [nodeId: string]: NodeDefinition };
 const end: NodeDefinition = { complete: { output: "${vars}" } };
@@ -260,7 +261,7 @@ describe("ask_user", () => {
       { vars: { n: 3, list: ["yes", { deep: 1 }], people: ["ada", "bob"], days: 2 } },
     );
     expect(run.state.status).toBe("waiting");
-    expect(run.state.wait).toEqual({
+    expect(openWaitOf(run.state)).toEqual({
       wait_id: expect.stringMatching(/^[a-z2-7]{26}$/) as string,
       node_id: "ask",
       create_time: "2026-03-01T09:00:00.000000Z",
@@ -282,7 +283,7 @@ describe("ask_user", () => {
     ["choices", { prompt: "?", choices: [1, 2] }, { enum: [1, 2] }],
     ["its own", { prompt: "?", choices: [1], answerSchema: { type: "number" } }, { type: "number" }],
   ])("every question carries a schema of its answer: %s", (_what, askUser, schema) => {
-    expect(runOf({ ask: { askUser } }).state.wait!.answer_schema).toEqual(schema);
+    expect(openWaitOf(runOf({ ask: { askUser } }).state)!.answer_schema).toEqual(schema);
   });
 
   test.each<[string, NonNullable<NodeDefinition["askUser"]>]>([
@@ -298,9 +299,9 @@ describe("ask_user", () => {
 
   test("each visit opens a wait of its own", () => {
     const run = runOf({ ask: { askUser: { prompt: "?" }, next: [{ to: "ask" }] } });
-    const first = run.state.wait!.wait_id;
+    const first = openWaitOf(run.state)!.wait_id;
     run.answer({ answer: 1 });
-    expect(run.state.wait!.wait_id).not.toBe(first);
+    expect(openWaitOf(run.state)!.wait_id).not.toBe(first);
   });
 });
 
@@ -311,7 +312,7 @@ describe("wait_until", () => {
     ["a time that was computed", { at: "${now + duration('90s')}" }, "2026-03-01T09:01:30.000000Z"],
     ["a time that is past", { at: "2020-01-01T00:00:00Z" }, "2020-01-01T00:00:00.000000Z"],
   ])("waits until %s", (_what, waitUntil, dueTime) => {
-    expect(runOf({ rest: { waitUntil } }).state.wait).toMatchObject({ reason: "until", due_time: dueTime });
+    expect(openWaitOf(runOf({ rest: { waitUntil } }).state)).toMatchObject({ reason: "until", due_time: dueTime });
   });
 
   test.each<NonNullable<NodeDefinition["waitUntil"]>>([
@@ -404,8 +405,8 @@ describe("wait_event", () => {
       },
     });
     run.settle();
-    expect(run.state.wait).toMatchObject({ reason: "event", names: ["a"], scope: "global", scope_id: "" });
-    expect(run.state.wait!.due_time).toBe("2026-03-01T10:00:00.000000Z");
+    expect(openWaitOf(run.state)).toMatchObject({ reason: "event", names: ["a"], scope: "global", scope_id: "" });
+    expect(openWaitOf(run.state)!.due_time).toBe("2026-03-01T10:00:00.000000Z");
     expect(run.commands).toEqual([
       { type: "expect_channel", channel: { tenantId: "acme", scope: "global", scopeId: "" }, upTo: 1 },
     ]);
@@ -437,7 +438,7 @@ describe("wait_event", () => {
 
   test("names that turn out the same are one", () => {
     const run = runOf(listen({ names: ["a", "${'a'}", "b"] }));
-    expect(run.state.wait!.names).toEqual(["a", "b"]);
+    expect(openWaitOf(run.state)!.names).toEqual(["a", "b"]);
   });
 
   test("a run listens to a bounded number of names and keys in its life", () => {
@@ -500,7 +501,7 @@ describe("what needs a worker", () => {
       { toolCalls: { callsFrom: "vars.calls" } },
       { calls: [{ name: "a", arguments: { n: 1 }, call_id: "c" }, { name: "b" }] },
     );
-    expect(run.state.calls).toMatchObject([
+    expect(callsOf(run.state)).toMatchObject([
       { name: "a", call_id: "c" },
       { name: "b", call_id: "call_2" },
     ]);
@@ -539,6 +540,6 @@ describe("what needs a worker", () => {
     ["a custom effect", { custom: { type: "robot.move", payload: "${vars}" } }, { kind: "custom", name: "robot.move" }],
   ])("%s is one call", (_what, node, call) => {
     const run = runNode(node, { a: 1 });
-    expect(run.state.calls).toEqual([{ ordinal: 0, ...call, idempotency_key: keyOf(0) }]);
+    expect(callsOf(run.state)).toEqual([{ ordinal: 0, ...call, idempotency_key: keyOf(0) }]);
   });
 });

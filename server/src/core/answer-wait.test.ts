@@ -1,9 +1,10 @@
+import { openWaitOf } from "./run.ts";
 import { describe, expect, test } from "vitest";
 
 import { createTestWorld, runOf, type TestRun } from "../../../tests/support/test-world.ts";
 import { DomainError, type ErrorReason } from "./errors.ts";
 import type { Json } from "./json.ts";
-import type { NodeDefinition } from "./workflow.ts";
+import type { NodeDefinition } from "./graph/definition.ts";
 
 type AskUser = NonNullable<NodeDefinition["askUser"]>;
 
@@ -46,7 +47,7 @@ describe("an answer that fits", () => {
     run.world.pass(60_000);
     const [record] = run.perform({
       type: "answer",
-      waitId: run.state.wait!.wait_id,
+      waitId: openWaitOf(run.state)!.wait_id,
       payload: { answer: { b: 1, a: 2 } },
       actorId: "ada",
       requestId: "request-1",
@@ -170,7 +171,7 @@ describe("what takes no answer", () => {
     ["a time", () => runOf({ it: { waitUntil: { after: "1d" } } }), undefined, "WAIT_NOT_ANSWERABLE"],
   ])("%s", (_what, make, waitId, reason) => {
     const run = make();
-    const id = waitId ?? run.state.wait?.wait_id ?? "none";
+    const id = waitId ?? openWaitOf(run.state)?.wait_id ?? "none";
     const refusal = refusalOf(() => run.perform({ type: "answer", waitId: id, payload: { answer: 1 } }));
     expect(refusal.reason).toBe(reason);
     expect(refusal.metadata).toMatchObject({ run_id: "run-1", wait_id: id });
@@ -178,7 +179,7 @@ describe("what takes no answer", () => {
 
   test("a question that was answered", () => {
     const run = asking({}, { next: [{ to: "end", when: "false" }, { to: "ask" }] });
-    const { wait_id: first } = run.state.wait!;
+    const { wait_id: first } = openWaitOf(run.state)!;
     run.answer({ answer: 1 });
     expect(refusalOf(() => run.perform({ type: "answer", waitId: first, payload: { answer: 2 } })).reason).toBe(
       "WAIT_UNKNOWN",
@@ -189,7 +190,7 @@ describe("what takes no answer", () => {
 test("an event wait can be answered with the event's payload, and no cursor moves", () => {
   const world = createTestWorld();
   const run = runOf({ it: { waitEvent: { names: ["paid", "lost"], scope: "SCOPE_GLOBAL" } } }, { world });
-  const waitId = run.state.wait!.wait_id;
+  const waitId = openWaitOf(run.state)!.wait_id;
   run.perform({ type: "answer", waitId, payload: [1, "two"] });
   expect(run.state.output).toEqual({
     name: "paid",

@@ -1,27 +1,25 @@
 /** How a step begins what takes time: the key of its effect, the wait that it opens, and what a step plan changes on the way. */
-import type { DecisionBuilder } from "./decision.ts";
-import { NodeFailure } from "./failure.ts";
+import type { DecisionBuilder } from "./decision-builder.ts";
+import { addMs, type Instant, parseDurationMs } from "./duration.ts";
+import { NodeFailure, orEvaluationFailure } from "./failure.ts";
 import { idempotencyKey, waitIdOf } from "./identifiers.ts";
 import { plainText } from "./json.ts";
 import type { Names } from "./names.ts";
 import { applyPatch } from "./pointer.ts";
-import { assertVarsFit, type StepOutcome } from "./settle-step.ts";
-import type { RecordBody } from "./step-record.ts";
+import { assertVarsFit, type StepOutcome } from "./complete-step.ts";
+import type { RecordBodies } from "./records.ts";
 import type { TemplateValue } from "./template.ts";
-import type { Wait } from "./wait.ts";
-import type { WorkflowNode } from "./workflow.ts";
+import type { Wait, WaitDraft } from "./wait.ts";
+import type { WorkflowNode } from "./graph/graph.ts";
 
 /** Bytes of an evaluated prompt, message or name that a person reads. */
 const TEXT_BYTES_MAX = 64 * 1024;
 /** Bytes of a whole question: it is shown with its run's vars and output, and the message stays below 3 MiB. */
 const WAIT_BYTES_MAX = 256 * 1024;
 
-/** What an actor gave that the effect follows from: a step plan with its changes of vars, or an approval. Empty for an effect of the
- *  graph alone. */
+/** What an actor gave that the effect follows from: a step plan with its changes of vars, or an approval. Empty for an
+ *  effect of the graph alone. */
 export type PlanFacts = Pick<StepOutcome, "patch" | "given" | "actorId" | "attempt" | "requestId">;
-
-/** A wait before it has its id and its place. */
-export type WaitQuestion = Omit<Wait, "wait_id" | "node_id" | "create_time">;
 
 /** The key of an effect whose intent is the next record. */
 export function effectKey(draft: DecisionBuilder, node: WorkflowNode, ordinal = 0): string {
@@ -29,12 +27,12 @@ export function effectKey(draft: DecisionBuilder, node: WorkflowNode, ordinal = 
   return idempotencyKey({ tenantId, runId, epoch, nodeId: node.nodeId, seq: draft.nextSeq, ordinal });
 }
 
-/** Opens a wait. @throws {NodeFailure} the question, or what the plan makes of vars, is too large */
+/** Opens a wait. @throws {NodeFailure} if the question, or the vars after the plan's changes, are too large */
 export function openWait(
   draft: DecisionBuilder,
   node: WorkflowNode,
   effectType: string,
-  question: WaitQuestion,
+  asked: WaitDraft,
   plan: PlanFacts = {},
 ): void {
   const { tenantId, runId, epoch } = draft.run;
@@ -42,7 +40,7 @@ export function openWait(
     wait_id: waitIdOf(tenantId, runId, epoch, draft.nextSeq),
     node_id: node.nodeId,
     create_time: draft.now,
-    ...question,
+    ...asked,
   };
   if (Buffer.byteLength(JSON.stringify(wait)) > WAIT_BYTES_MAX) {
     throw new NodeFailure("EVALUATION_FAILED", `A question takes at most ${WAIT_BYTES_MAX} bytes with its details.`);
@@ -50,18 +48,20 @@ export function openWait(
   // The wait holds the effect's evaluated payload; a copy beside it would store everything twice.
   const effect = { type: effectType, payload: {} };
   const body = { status: "waiting", effect, wait, ...planBody(draft, node, plan) } as const;
+  draft.openWait(wait);
   draft.record("step.waiting", body, { ...plan, nodeId: node.nodeId, idempotencyKey: effectKey(draft, node) });
 }
 
 /**
  * What a step plan adds to the record that begins its effect: its changes of vars, and what is to follow.
- * @throws {NodeFailure} the vars would be too large @throws {PatchError} the patch does not fit
+ * @throws {NodeFailure} if the vars would be too large
+ * @throws {PatchError} if the patch does not fit
  */
 export function planBody(
   draft: DecisionBuilder,
   { sequel }: WorkflowNode,
   { patch, given, requestId }: PlanFacts,
-): Pick<RecordBody, "patch" | "sequel" | "request_id"> {
+): Pick<RecordBodies["step.started"], "patch" | "sequel" | "request_id"> {
   if (patch !== undefined && patch.length > 0) {
     const sources = given === undefined ? {} : { given: given.value };
     assertVarsFit(applyPatch(draft.run.vars, patch, sources), draft.run.vars);
@@ -80,4 +80,10 @@ export function textOf(template: TemplateValue, names: Names, what: string): str
     throw new NodeFailure("EVALUATION_FAILED", `The ${what} is longer than ${TEXT_BYTES_MAX} bytes.`);
   }
   return text;
+}
+
+/** The time after a duration from `now`. @throws {NodeFailure} if the duration cannot be parsed */
+export function afterDuration(now: Instant, duration: TemplateValue, names: Names): Instant {
+  const text = plainText(duration.evaluate(names));
+  return orEvaluationFailure("duration", () => addMs(now, parseDurationMs(text)));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { type CallFailure, failureOf, mayRetry } from "./call-failure.ts";
-import { type EffectPolicy, POLICY_DEFAULT } from "./effect-policy.ts";
+import { type EffectPolicy, POLICY_DEFAULT } from "./graph/effect-policy.ts";
 
 describe("a failure as the ledger holds it", () => {
   test.each<[string, CallFailure, object]>([

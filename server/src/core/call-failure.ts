@@ -1,5 +1,5 @@
 /** Why an attempt of a call failed, and whether another follows. */
-import { type EffectPolicy, maxAttemptsOf } from "./effect-policy.ts";
+import { type EffectPolicy, maxAttemptsOf } from "./graph/effect-policy.ts";
 import type { Failure } from "./failure.ts";
 import type { Json } from "./json.ts";
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 
 import { runOf, type TestRun } from "../../../tests/support/test-world.ts";
 import { DomainError } from "./errors.ts";
-import { isActive } from "./run.ts";
-import type { NodeDefinition } from "./workflow.ts";
+import { isActive, openWaitOf } from "./run.ts";
+import type { NodeDefinition } from "./graph/definition.ts";
 
 const question: NodeDefinition = { askUser: { prompt: "?" }, next: [{ to: "end" }] };
 const end: NodeDefinition = { complete: {} };
@@ -109,15 +109,16 @@ test("cancel of a run that has ended changes nothing", () => {
 describe("pause and unpause", () => {
   test("a paused run stands still, with its wait and its calls", () => {
     for (const run of [runOf({ ask: question, end }), runOf({ it: { handler: {} } })]) {
-      const { wait, calls, status } = run.state;
+      const { inFlight, status } = run.state;
       const [record] = run.perform({ type: "pause", actorId: "ada", reason: "lunch" });
-      expect(record).toMatchObject({ kind: "run.paused", actor_id: "ada", body: { paused: true, reason: "lunch" } });
-      expect(run.state).toMatchObject({ paused: true, status, calls });
-      expect(run.state.wait).toEqual(wait);
+      expect(record).toMatchObject({ kind: "run.paused", actor_id: "ada", body: { reason: "lunch" } });
+      expect(run.state).toMatchObject({ paused: true, status });
+      expect(run.state.inFlight).toEqual(inFlight);
       expect(run.perform({ type: "unpause", actorId: "ada" })).toMatchObject([
         { kind: "run.unpaused", actor_id: "ada" },
       ]);
-      expect(run.state).toMatchObject({ paused: false, status, calls });
+      expect(run.state).toMatchObject({ paused: false, status });
+      expect(run.state.inFlight).toEqual(inFlight);
     }
   });
 

@@ -1,12 +1,15 @@
 /** Cancel, pause and unpause: what others ask of a run. */
-import { type Decision, DecisionBuilder } from "./decision.ts";
+import { isOpen } from "./call.ts";
+import { endRun } from "./complete-step.ts";
+import type { Decision } from "./decision.ts";
+import { DecisionBuilder } from "./decision-builder.ts";
 import { addMs, type Instant, parseDurationMs } from "./duration.ts";
 import { DomainError } from "./errors.ts";
 import type { Failure } from "./failure.ts";
-import { hasEnded, type RunState } from "./run.ts";
-import type { Workflow } from "./workflow.ts";
+import type { Workflow } from "./graph/graph.ts";
+import { callsOf, hasEnded, type RunState } from "./run.ts";
 
-/** How long `on_cancel` may take where the workflow has no run_timeout. */
+/** How long `on_cancel` may take if the workflow has no run_timeout. */
 const CANCEL_TIMEOUT_DEFAULT_MS = 15 * 60_000;
 
 export type ControlStimulus = {
@@ -25,13 +28,15 @@ export function cancelRun(run: RunState, stimulus: ControlStimulus, workflow: Wo
   if (hasEnded(run) || run.cancelling) return draft.decision();
   const actor = stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId };
   const reason = stimulus.reason ? { reason: stimulus.reason } : {};
+  draft.giveUp("cancel");
   if (workflow.onCancel === undefined) {
+    draft.notice("cancelled");
     draft.record("run.cancelled", reason, actor);
   } else {
     const timeout = run.limits.runTimeout;
     const timeoutMs = timeout === undefined ? CANCEL_TIMEOUT_DEFAULT_MS : parseDurationMs(timeout);
     const deadline = addMs(draft.now, timeoutMs);
-    const body = { ...reason, to: workflow.onCancel, paused: false, deadline_time: deadline };
+    const body = { ...reason, to: workflow.onCancel, deadline_time: deadline };
     draft.record("run.cancel_requested", body, actor);
   }
   return draft.decision();
@@ -48,7 +53,9 @@ export function pauseRun(run: RunState, stimulus: ControlStimulus): Decision {
   }
   if (!run.paused) {
     const actor = stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId };
-    draft.record("run.paused", { paused: true, ...(stimulus.reason ? { reason: stimulus.reason } : {}) }, actor);
+    holdJobs(draft, true);
+    draft.notice("paused");
+    draft.record("run.paused", stimulus.reason ? { reason: stimulus.reason } : {}, actor);
   }
   return draft.decision();
 }
@@ -63,18 +70,25 @@ export function unpauseRun(run: RunState, stimulus: ControlStimulus): Decision {
   }
   const draft = new DecisionBuilder(run, stimulus.now);
   const actor = stimulus.actorId === undefined ? {} : { actorId: stimulus.actorId };
-  draft.record("run.unpaused", { paused: false }, actor);
+  holdJobs(draft, false);
+  draft.notice("unpaused");
+  draft.record("run.unpaused", {}, actor);
   return draft.decision();
+}
+
+/** The queue holds a paused run's jobs back. */
+function holdJobs(draft: DecisionBuilder, held: boolean): void {
+  if (callsOf(draft.run).some(isOpen)) draft.commands.push({ type: "hold_jobs", held });
 }
 
 export type FailStimulus = { type: "fail"; now: Instant; failure: Failure };
 
-/** Fails a run whose next transition cannot be stored, so that it does not stand still unseen. */
+/** Fails a run whose next transition cannot be stored, so that it is not stranded. */
 export function failRun(run: RunState, stimulus: FailStimulus): Decision {
   const draft = new DecisionBuilder(run, stimulus.now);
   if (!hasEnded(run)) {
-    const error = { ...stimulus.failure, node_id: run.node };
-    draft.record(run.cancelling ? "run.cancelled" : "run.failed", { error }, { nodeId: run.node });
+    draft.giveUp(run.cancelling ? "cancel" : "end");
+    endRun(draft, { ...stimulus.failure, node_id: run.node });
   }
   return draft.decision();
 }

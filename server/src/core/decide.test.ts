@@ -11,8 +11,8 @@ import {
 import { decide, type Stimulus } from "./decide.ts";
 import { parseInstant } from "./duration.ts";
 import { DomainError } from "./errors.ts";
-import { wakeTimeOf } from "./run.ts";
-import type { NodeDefinition } from "./workflow.ts";
+import { wakeTimeOf, openWaitOf } from "./run.ts";
+import type { NodeDefinition } from "./graph/definition.ts";
 
 const question: NodeDefinition = { askUser: { prompt: "?", timeout: "1h" } };
 const answered = { type: "answer", payload: { answer: 1 } } as const;
@@ -123,7 +123,7 @@ const stimuli: ((run: TestRun) => Parameters<TestRun["perform"]>[0])[] = [
     run.world.pass(3_600_000);
     return { type: "wake" };
   },
-  (run) => ({ ...answered, waitId: run.state.wait?.wait_id ?? "none" }),
+  (run) => ({ ...answered, waitId: openWaitOf(run.state)?.wait_id ?? "none" }),
   () => ({ type: "cancel" }),
   () => ({ type: "pause" }),
   () => ({ type: "unpause" }),
@@ -165,7 +165,7 @@ describe("advance is for running runs without calls, paused or not: anything els
 
 test("the same arguments give the same decision, and nothing of them is changed", () => {
   const run = states["a question"]!();
-  const stimulus: Stimulus = { ...answered, now: run.world.now, waitId: run.state.wait!.wait_id, actorId: "ada" };
+  const stimulus: Stimulus = { ...answered, now: run.world.now, waitId: openWaitOf(run.state)!.wait_id, actorId: "ada" };
   const before = JSON.stringify([run.state, stimulus]);
   const decisions = [decide(run.state, stimulus, run.workflow), decide(run.state, stimulus, run.workflow)];
   expect(decisions[0]).toEqual(decisions[1]);
@@ -176,7 +176,7 @@ test("a clock that is behind does not take time back", () => {
   const world = createTestWorld();
   const run = runOf({ it: question }, { world });
   world.pass(-60_000);
-  const [record] = run.perform({ ...answered, waitId: run.state.wait!.wait_id });
+  const [record] = run.perform({ ...answered, waitId: openWaitOf(run.state)!.wait_id });
   expect(record!.time).toBe(run.records[1]!.time);
 });
 

@@ -1,15 +1,16 @@
 /**
- * The one dispatcher of core: `decide(run, stimulus, workflow)` gives the records and commands of a transition, or says
- * what must be looked up, or run, first. Pure: the same arguments give the same decision, on any server.
+ * The one dispatcher of core: `decide(run, stimulus, workflow)` returns the records and commands of a transition, or what
+ * must be looked up, or run, first. Pure: the same arguments give the same decision, on any server.
  */
 import { type AdvanceStimulus, advanceRun } from "./advance-run.ts";
 import { type AnswerStimulus, answerWait } from "./answer-wait.ts";
 import { cancelRun, type ControlStimulus, type FailStimulus, failRun, pauseRun, unpauseRun } from "./control-run.ts";
 import type { Decision, HandlerNeeded, LookUpNeeded } from "./decision.ts";
+import type { Workflow } from "./graph/graph.ts";
+import { type MailStimulus, readMail } from "./mail.ts";
 import type { RunState } from "./run.ts";
-import { type SettleStimulus, settleCalls } from "./settle-call.ts";
+import { type SettleStimulus, settleCalls } from "./settle-calls.ts";
 import { wakeRun, type WakeStimulus } from "./wake-run.ts";
-import type { Workflow } from "./workflow.ts";
 
 /** What may happen to a run that exists; `startRun` begins one. */
 export type Stimulus =
@@ -18,6 +19,7 @@ export type Stimulus =
   | WakeStimulus
   | ControlStimulus
   | FailStimulus
+  | MailStimulus
   | SettleStimulus;
 
 /** @throws {DomainError} the refusals of the stimulus; nothing has changed then */
@@ -31,6 +33,8 @@ export function decide(run: RunState, stimulus: Stimulus, workflow: Workflow): D
       return wakeRun(run, stimulus, workflow);
     case "settle":
       return settleCalls(run, stimulus, workflow);
+    case "mail":
+      return readMail(run, stimulus, workflow);
     case "cancel":
       return cancelRun(run, stimulus, workflow);
     case "pause":

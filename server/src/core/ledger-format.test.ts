@@ -12,7 +12,7 @@ import {
   SALT_BYTES,
 } from "./ledger-format.ts";
 import type { Json } from "./json.ts";
-import type { StepRecordDraft } from "./step-record.ts";
+import type { StepRecordDraft } from "./records.ts";
 
 const draft: StepRecordDraft = {
   tenant_id: "acme",
@@ -108,9 +108,9 @@ describe("sealing", () => {
     ["with no more than it must have", draft],
     [
       "with numbers that are no exact integers as text",
-      { ...draft, body: { output: { value: [1.2345678901234568e20, 1e300] } } },
+      { ...draft, body: { ...draft.body, result: [{ op: "set", path: "", value: [1.2345678901234568e20, 1e300] }] } },
     ],
-    ["with a body as deep as payloads may be", { ...draft, body: { output: { value: deep(32) } } }],
+    ["with a body as deep as payloads may be", { ...draft, body: { ...draft.body, result: [{ op: "set", path: "", value: deep(32) }] } }],
   ])("a record %s is read back as it was", (_what, record) => {
     const { sealed } = sealRecords([record], NO_PREVIOUS_HASH);
     expect(draftFromSealed(sealed[0]!)).toEqual(record);

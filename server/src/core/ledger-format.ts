@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import { parseOwnJson } from "./json.ts";
 import type { Instant } from "./duration.ts";
-import type { RecordBody, RecordKind, StepRecordDraft } from "./step-record.ts";
+import type { AnyRecord, RecordBody, RecordKind, StepRecordDraft } from "./records.ts";
 
 const RECORD_DOMAIN = "abstractruntime/step-record/v1\0";
 const PART_DOMAIN = Buffer.from("abstractruntime/part/v1\0");
@@ -74,7 +74,7 @@ type Header = {
 export function draftFromSealed(record: Pick<SealedRecord, "header" | "body" | "given">): StepRecordDraft {
   const { tenant_id, run_id, seq, time, kind, epoch, ...rest } = JSON.parse(record.header) as Header;
   const { node_id, attempt, actor_id, idempotency_key, workflow } = rest;
-  return {
+  const draft: AnyRecord = {
     tenant_id,
     run_id,
     kind,
@@ -89,4 +89,5 @@ export function draftFromSealed(record: Pick<SealedRecord, "header" | "body" | "
     body: parseOwnJson(record.body) as unknown as RecordBody,
     ...(record.given === undefined ? {} : { given: record.given }),
   };
+  return draft as StepRecordDraft;
 }

@@ -54,6 +54,11 @@ export function parsePointer(pointer: string): string[] {
   return segments;
 }
 
+/** A name as a reference token of a JSON Pointer. */
+export function escapeToken(name: string): string {
+  return name.replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
 const DOTTED_SEGMENT = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** The JSON Pointer of a path as graphs write it: `a.b.0` is `/a/b/0`.

@@ -1,19 +1,46 @@
 /**
- * A run's state: what the fold of its ledger gives, and nothing else. Owner, lane and `wake_at` are not state.
+ * A run's state: the fold of its ledger, and nothing else. Owner, lane and `wake_at` are not state.
  *
  *   RUNNING ──wait──> WAITING ──answer, event, time──> RUNNING ──> COMPLETED | FAILED | CANCELLED
  *
- * `paused` is a flag beside the status. A RUNNING run with calls in flight is parked until they come back.
+ * `paused` is a flag beside the status. A RUNNING run with calls in flight is parked until they have settled.
  */
+import type { Call, StepSequel } from "./call.ts";
 import type { EventCursor, Scope } from "./event.ts";
 import type { Failure } from "./failure.ts";
 import type { Instant } from "./duration.ts";
+import type { Limits } from "./graph/limits.ts";
 import type { Json } from "./json.ts";
-import type { Call, StepSequel } from "./step-record.ts";
 import type { Wait } from "./wait.ts";
-import type { Limits } from "./workflow.ts";
 
 export type RunStatus = "running" | "waiting" | "completed" | "failed" | "cancelled";
+
+/** What the step that the run is at has asked for and not yet got. */
+export type InFlight =
+  | {
+      at: "wait";
+      wait: Wait;
+      /** What follows, if a handler's step plan asked for it. */
+      sequel?: StepSequel;
+    }
+  | {
+      at: "calls";
+      /** All calls of the effect, those that have settled included. Invariant: at least one is open, or `wait` is there. */
+      calls: readonly Call[];
+      /** The wait that the calls share: they need a person. */
+      wait?: Wait;
+      sequel?: StepSequel;
+    }
+  | {
+      at: "function";
+      /** The seq of the record that entered the node. */
+      entrySeq: number;
+      /** The ranges of seqs whose records make up the journal. */
+      journal: readonly { from: number; to: number }[];
+      /** What was begun and has no outcome yet. */
+      open: readonly { ordinal: number; kind: string; name: string }[];
+      wait?: Wait;
+    };
 
 export type RunState = {
   // Identity: set by run.started, never changed.
@@ -31,6 +58,7 @@ export type RunState = {
   readonly channels: Readonly<Record<Scope, number>>;
   readonly createTime: Instant;
   // State.
+  /** Invariant: "waiting" exactly while a wait is open, "running" if nothing is in flight and the run has not ended. */
   readonly status: RunStatus;
   readonly paused: boolean;
   /** A cancel was asked for and `on_cancel` is running: whatever ends the run now ends it as cancelled. */
@@ -39,13 +67,9 @@ export type RunState = {
   readonly handlingError?: true;
   readonly node: string;
   readonly vars: Json;
-  /** Invariant: present exactly when status is "waiting". */
-  readonly wait?: Wait;
-  /** The calls of the effect that the run is at, those that have come back included. Invariant: empty unless status is "running". */
-  readonly calls: readonly Call[];
-  /** What follows the effect that the run is at, where a handler's step plan asked for it. Invariant: only beside `wait` or `calls`. */
-  readonly sequel?: StepSequel;
-  /** Steps taken. One that waits counts when it is done; one that is done but finds no edge counts for both. */
+  /** Absent if the run can take its next step, or has ended. */
+  readonly inFlight?: InFlight;
+  /** Steps taken. One that waits counts when it is done. One that is done but finds no edge counts for both. */
   readonly steps: number;
   /** Which history this is: a restore begins a new one, so that its effects get new keys. */
   readonly epoch: number;
@@ -60,14 +84,31 @@ export type RunState = {
   readonly seq: number;
 };
 
+const NO_CALLS: readonly Call[] = [];
+
+/** The run's open wait. A run has at most one. */
+export function openWaitOf({ inFlight }: Pick<RunState, "inFlight">): Wait | undefined {
+  return inFlight?.wait;
+}
+
+/** The calls of the effect that the run is at, those that have settled included. Empty if it is at none. */
+export function callsOf({ inFlight }: Pick<RunState, "inFlight">): readonly Call[] {
+  return inFlight?.at === "calls" ? inFlight.calls : NO_CALLS;
+}
+
+/** What follows the effect that the run is at, if a handler's step plan asked for it. */
+export function sequelOf({ inFlight }: Pick<RunState, "inFlight">): StepSequel | undefined {
+  return inFlight === undefined || inFlight.at === "function" ? undefined : inFlight.sequel;
+}
+
 /** Whether the run has come to its end. */
-export function hasEnded(run: RunState): boolean {
+export function hasEnded(run: Pick<RunState, "status">): boolean {
   return run.status === "completed" || run.status === "failed" || run.status === "cancelled";
 }
 
 /** Whether the run has a next step to take. A paused run has one too: an operator may take it with TickRun. */
 export function hasNextStep(run: RunState): boolean {
-  return run.status === "running" && run.calls.length === 0;
+  return run.status === "running" && run.inFlight === undefined;
 }
 
 /** Whether a server must compute on the run now; otherwise it is parked. */
@@ -75,10 +116,10 @@ export function isActive(run: RunState): boolean {
   return hasNextStep(run) && !run.paused;
 }
 
-/** The earliest time at which something happens to the run by itself; none while it is paused or has ended. */
+/** The earliest time at which something happens to the run by itself. Undefined while it is paused or has ended. */
 export function wakeTimeOf(run: RunState): Instant | undefined {
   if (run.paused || hasEnded(run)) return undefined;
-  const due = run.wait?.due_time;
+  const due = openWaitOf(run)?.due_time;
   if (due === undefined) return run.deadlineTime;
   return run.deadlineTime === undefined || due < run.deadlineTime ? due : run.deadlineTime;
 }

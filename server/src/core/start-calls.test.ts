@@ -1,9 +1,10 @@
+import { openWaitOf } from "./run.ts";
 import { describe, expect, test } from "vitest";
 
 import { runOf, type TestRun } from "../../../tests/support/test-world.ts";
 import { DomainError } from "./errors.ts";
 import type { Json } from "./json.ts";
-import type { NodeDefinition } from "./workflow.ts";
+import type { NodeDefinition } from "./graph/definition.ts";
 
 type ToolCalls = NonNullable<NodeDefinition["toolCalls"]>;
 
@@ -31,13 +32,13 @@ function asking(toolCalls: Partial<ToolCalls> = {}, more: Partial<NodeDefinition
 }
 
 function answer(run: TestRun, value: Json, more: { requestId?: string; actorId?: string } = {}) {
-  return run.perform({ type: "answer", waitId: run.state.wait!.wait_id, payload: { answer: value }, ...more });
+  return run.perform({ type: "answer", waitId: openWaitOf(run.state)!.wait_id, payload: { answer: value }, ...more });
 }
 
 describe("the question for an approval", () => {
   test("shows the calls, evaluated, before any of them is made", () => {
     const run = asking();
-    expect(run.state.wait).toMatchObject({
+    expect(openWaitOf(run.state)).toMatchObject({
       reason: "user",
       node_id: "it",
       prompt: "May these 2 tool calls be made: pay, mail?",
@@ -51,7 +52,7 @@ describe("the question for an approval", () => {
       answer_schema: { enum: ["approve", "deny"] },
       approves: true,
     });
-    expect(run.state.wait).not.toHaveProperty("due_time");
+    expect(openWaitOf(run.state)).not.toHaveProperty("due_time");
     expect(run.commands).toEqual([]);
   });
 
@@ -59,12 +60,12 @@ describe("the question for an approval", () => {
     ["of one call", [{ name: "pay" }], "May pay be called?"],
     ["of one tool", [{ name: "pay" }, { name: "pay" }], "May these 2 tool calls be made: pay?"],
   ])("%s", (_what, calls, prompt) => {
-    expect(asking({ calls: calls! }).state.wait).toMatchObject({ prompt });
+    expect(openWaitOf(asking({ calls: calls! }).state)).toMatchObject({ prompt });
   });
 
   test("names no more tools than a question has room for", () => {
     const calls = Array.from({ length: 200 }, (_, n) => ({ name: `${"tool".repeat(20)}${n}` }));
-    expect(asking({ calls }).state.wait!.prompt!.length).toBeLessThan(1_100);
+    expect(openWaitOf(asking({ calls }).state)!.prompt!.length).toBeLessThan(1_100);
   });
 
   test("is not asked about no calls", () => {
@@ -162,7 +163,7 @@ describe("neither", () => {
     ["more than an answer", { answer: "approve", note: "fine" }],
   ])("%s is refused", (_what, payload) => {
     const run = asking();
-    const work = () => run.perform({ type: "answer", waitId: run.state.wait!.wait_id, payload });
+    const work = () => run.perform({ type: "answer", waitId: openWaitOf(run.state)!.wait_id, payload });
     expect(work).toThrow(DomainError);
     expect(work).toThrow(expect.objectContaining({ reason: "ANSWER_INVALID" }) as Error);
     expect(run.state.status).toBe("waiting");

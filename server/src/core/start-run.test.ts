@@ -10,8 +10,8 @@ import {
 import { type Instant, parseInstant } from "./duration.ts";
 import { DomainError, type ErrorReason } from "./errors.ts";
 import { waitIdOf } from "./identifiers.ts";
-import { isActive } from "./run.ts";
-import type { NodeDefinition, WorkflowDefinition } from "./workflow.ts";
+import { isActive, openWaitOf } from "./run.ts";
+import type { NodeDefinition, WorkflowDefinition } from "./graph/definition.ts";
 
 const nodes: { [nodeId: string]: NodeDefinition } = { go: { complete: {} } };
 
@@ -111,7 +111,7 @@ describe("a start for later", () => {
   test("waits, and its run_timeout begins then", () => {
     const { state } = start({ startAt, limits: { runTimeout: "30m" } });
     expect(state.status).toBe("waiting");
-    expect(state.wait).toEqual({
+    expect(openWaitOf(state)).toEqual({
       wait_id: waitIdOf("acme", "run-1", 0, 1),
       reason: "until",
       create_time: START_TIME,

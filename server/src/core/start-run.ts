@@ -1,13 +1,15 @@
 import { addMs, type Instant, InstantError, parseDurationMs } from "./duration.ts";
 import { DomainError } from "./errors.ts";
 import type { Scope } from "./event.ts";
-import { apply } from "./apply.ts";
-import type { Decision } from "./decision.ts";
+import { apply } from "./fold/fold.ts";
+import type { Command, Decision } from "./decision.ts";
 import { waitIdOf } from "./identifiers.ts";
 import { assertJson, canonicalJson, type JsonObject } from "./json.ts";
-import { applyPatch, fieldPath, type PatchOp } from "./pointer.ts";
-import type { RecordBody, StepRecordDraft } from "./step-record.ts";
-import type { Limits, Workflow } from "./workflow.ts";
+import type { Workflow } from "./graph/graph.ts";
+import type { Limits } from "./graph/limits.ts";
+import { applyPatch, escapeToken, fieldPath, type PatchOp } from "./pointer.ts";
+import type { RecordOf } from "./records.ts";
+import type { TimeWait } from "./wait.ts";
 
 /** What a run is started with. */
 export type StartStimulus = {
@@ -31,8 +33,8 @@ export type StartStimulus = {
 
 /**
  * Starts a run: vars are the workflow's defaults with the caller's over them, name by name.
- * @throws {DomainError} VARS_INVALID when they do not fit the workflow's schema; PAYLOAD_TOO_LARGE when they are too large
- * together with the defaults; REQUEST_INVALID when run_timeout after start_at is beyond the year 9999
+ * @throws {DomainError} VARS_INVALID if they do not fit the workflow's schema; PAYLOAD_TOO_LARGE if they are too large
+ * together with the defaults; REQUEST_INVALID if run_timeout after start_at is beyond the year 9999
  */
 export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision {
   const { now, tenantId, runId, vars: given } = stimulus;
@@ -47,35 +49,9 @@ export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision 
     });
   }
   const limits = { ...workflow.limits, ...stimulus.limits };
-  const delayed = stimulus.startAt !== undefined && stimulus.startAt > now;
-  const begin = delayed ? stimulus.startAt! : now;
-  const body: RecordBody = {
-    start: {
-      workflow_id: workflow.workflowId,
-      version: workflow.version,
-      entry_node: workflow.entryNode,
-      ...(stimulus.sessionId === undefined ? {} : { session_id: stimulus.sessionId }),
-      ...(stimulus.parentRunId === undefined ? {} : { parent_run_id: stimulus.parentRunId }),
-      root_run_id: stimulus.rootRunId ?? runId,
-      labels: stimulus.labels,
-      limits,
-      channels: stimulus.channels,
-    },
-    patch,
-    ...(stimulus.paused ? { paused: true } : {}),
-    ...(delayed
-      ? {
-          wait: {
-            wait_id: waitIdOf(tenantId, runId, 0, 1),
-            reason: "until",
-            create_time: now,
-            due_time: stimulus.startAt!,
-          },
-        }
-      : {}),
-    ...(limits.runTimeout === undefined ? {} : { deadline_time: deadlineOf(begin, limits.runTimeout) }),
-  };
-  const record: StepRecordDraft = {
+  const wait = startWait(stimulus);
+  const begin = wait?.due_time ?? now;
+  const record: RecordOf<"run.started"> = {
     tenant_id: tenantId,
     run_id: runId,
     kind: "run.started",
@@ -84,10 +60,36 @@ export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision 
     epoch: 0,
     ...(stimulus.actorId === undefined ? {} : { actor_id: stimulus.actorId }),
     workflow: workflow.digest,
-    body,
+    body: {
+      start: {
+        workflow_id: workflow.workflowId,
+        version: workflow.version,
+        entry_node: workflow.entryNode,
+        ...(stimulus.sessionId === undefined ? {} : { session_id: stimulus.sessionId }),
+        ...(stimulus.parentRunId === undefined ? {} : { parent_run_id: stimulus.parentRunId }),
+        root_run_id: stimulus.rootRunId ?? runId,
+        labels: stimulus.labels,
+        limits,
+        channels: stimulus.channels,
+      },
+      patch,
+      ...(stimulus.paused ? { paused: true } : {}),
+      ...(wait === undefined ? {} : { wait }),
+      ...(limits.runTimeout === undefined ? {} : { deadline_time: deadlineOf(begin, limits.runTimeout) }),
+    },
     given: canonicalJson(given),
   };
-  return { run: apply(undefined, record, given), records: [record], commands: [] };
+  const commands: Command[] = [{ type: "notice", kind: "started", seq: 1 }];
+  if (wait !== undefined) {
+    commands.push({ type: "open_wait", wait, seq: 1 }, { type: "notice", kind: "waiting", seq: 1 });
+  }
+  return { run: apply(undefined, record, given), records: [record], commands };
+}
+
+/** The wait for a start time that is still to come. */
+function startWait({ startAt, now, tenantId, runId }: StartStimulus): TimeWait | undefined {
+  if (startAt === undefined || startAt <= now) return undefined;
+  return { asks: "time", wait_id: waitIdOf(tenantId, runId, 0, 1), create_time: now, due_time: startAt };
 }
 
 function deadlineOf(begin: Instant, runTimeout: string): Instant {
@@ -96,7 +98,7 @@ function deadlineOf(begin: Instant, runTimeout: string): Instant {
   } catch (error) {
     if (!(error instanceof InstantError)) throw error;
     const problems = [{ path: "startAt", message: "with the run_timeout after it, is beyond the year 9999" }];
-    throw new DomainError("REQUEST_INVALID", "The run's deadline would be no time.", { problems });
+    throw new DomainError("REQUEST_INVALID", "The run's deadline would be out of range.", { problems });
   }
 }
 
@@ -104,7 +106,7 @@ function deadlineOf(begin: Instant, runTimeout: string): Instant {
 function startPatch(defaults: JsonObject | undefined, given: JsonObject): PatchOp[] {
   if (defaults === undefined) return [{ op: "set", path: "", of: "given" }];
   const over = Object.keys(given).map((name): PatchOp => {
-    const path = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    const path = `/${escapeToken(name)}`;
     return { op: "set", path, of: "given", at: path };
   });
   return [{ op: "set", path: "", value: defaults }, ...over];

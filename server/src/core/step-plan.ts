@@ -3,8 +3,10 @@ import type { FieldProblem } from "./errors.ts";
 import { compileSchema } from "./json-schema.ts";
 import { emptyObject, type Json, type JsonObject } from "./json.ts";
 import { fieldPath, parsePointer, PatchError, type PatchOp, pointerFromDotted } from "./pointer.ts";
-import type { StepSequel } from "./step-record.ts";
-import { compilePlannedEffect, type EffectKind } from "./workflow.ts";
+import type { StepSequel } from "./call.ts";
+import { compilePlannedEffect } from "./compile/planned-effect.ts";
+import { EFFECTS } from "./effects/effects.ts";
+import type { CompiledKind } from "./graph/graph.ts";
 
 /** Changes of vars that one plan may make. */
 const PATCH_OPS_MAX = 1_000;
@@ -21,13 +23,12 @@ export type StepPlan = {
   /** What changes in vars; the values are taken from `given`. */
   patch: PatchOp[];
 } & (
-  | { next: "effect"; effect: EffectKind; sequel: StepSequel }
+  | { next: "effect"; effect: CompiledKind; sequel: StepSequel }
   | { next: "node"; to: string }
   | { next: "complete" }
   | { next: "fail"; code: string; message: string }
 );
 
-const EFFECTS = ["askUser", "waitUntil", "waitEvent", "emitEvent", "answerUser", "toolCalls", "custom"] as const;
 const ENDS = ["nextNode", "completeOutput", "fail"] as const;
 
 const text = { type: "string" } as const;
@@ -99,24 +100,24 @@ export function readStepPlan(output: Json): { plan: StepPlan } | { problems: Fie
 
 function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProblem[] } {
   const problems: FieldProblem[] = [];
-  const effects = EFFECTS.filter((name) => given[name] !== undefined);
+  const effects = EFFECTS.filter(({ key }) => given[key] !== undefined);
   const ends = ENDS.filter((name) => given[name] !== undefined);
-  if (effects.length > 1) problems.push({ path: "", message: `has ${effects.join(" and ")}: one effect at most` });
+  if (effects.length > 1) problems.push({ path: "", message: `has ${effects.map(({ key }) => key).join(" and ")}: one effect at most` });
   if (ends.length > 1) problems.push({ path: "", message: `has ${ends.join(" and ")}: one of them at most` });
   const patch = readPatch(given.patch as JsonObject[] | undefined, problems);
-  const [effectName] = effects;
+  const [effect] = effects;
   const [end] = ends;
-  if (effectName !== undefined) {
+  if (effect !== undefined) {
     if (end !== undefined && end !== "nextNode") problems.push({ path: end, message: "has no place beside an effect" });
-    const { kind, problems: found } = compilePlannedEffect({ [effectName]: given[effectName] });
+    const { compiled, problems: found } = compilePlannedEffect(effect, given[effect.key] as JsonObject);
     const sequel = readSequel(given, problems);
     problems.push(...found);
-    if (kind === undefined || problems.length > 0) return { problems };
-    return { plan: { given, patch, next: "effect", effect: kind, sequel } };
+    if (compiled === undefined || problems.length > 0) return { problems };
+    return { plan: { given, patch, next: "effect", effect: compiled, sequel } };
   }
   if (given.resultKey !== undefined) problems.push({ path: "resultKey", message: "needs an effect that has a result" });
   if (end === undefined) {
-    problems.push({ path: "", message: `says nothing of what follows: ${ENDS.join(", ")}, or an effect` });
+    problems.push({ path: "", message: `must set one of ${ENDS.join(", ")}, or an effect` });
   }
   if (problems.length > 0) return { problems };
   switch (end!) {
@@ -174,14 +175,10 @@ function readPatch(ops: JsonObject[] | undefined, problems: FieldProblem[]): Pat
 /** The plan under the contract's JSON names and full enum values: proto JSON lets a writer use the fields' own names too. */
 function withJsonNames(output: JsonObject): JsonObject {
   const plan = renamed(output);
-  for (const name of [...EFFECTS, "fail"]) if (isObject(plan[name])) plan[name] = renamed(plan[name]);
-  for (const name of ["waitEvent", "emitEvent"]) {
-    if (isObject(plan[name])) plan[name] = withEnum(plan[name], "scope", "SCOPE_");
-  }
-  if (isObject(plan.toolCalls)) {
-    const { calls } = plan.toolCalls;
-    const toolCalls = Array.isArray(calls) ? { ...plan.toolCalls, calls: calls.map(renamedIfObject) } : plan.toolCalls;
-    plan.toolCalls = withEnum(toolCalls, "onFailure", "TOOL_FAILURE_");
+  if (isObject(plan.fail)) plan.fail = renamed(plan.fail);
+  for (const { key, withFullNames } of EFFECTS) {
+    const definition = plan[key];
+    if (isObject(definition)) plan[key] = withFullNames?.(renamed(definition)) ?? renamed(definition);
   }
   if (Array.isArray(plan.patch)) {
     plan.patch = plan.patch.map((op) => {
@@ -192,10 +189,6 @@ function withJsonNames(output: JsonObject): JsonObject {
     });
   }
   return plan;
-}
-
-function renamedIfObject(value: Json): Json {
-  return isObject(value) ? renamed(value) : value;
 }
 
 function renamed(object: JsonObject): JsonObject {
@@ -212,12 +205,6 @@ function renamed(object: JsonObject): JsonObject {
     result[name] = value;
   }
   return result;
-}
-
-function withEnum(object: JsonObject, field: string, prefix: string): JsonObject {
-  const value = object[field];
-  if (typeof value !== "string" || value.startsWith(prefix)) return object;
-  return { ...object, [field]: `${prefix}${value.toUpperCase()}` };
 }
 
 function isObject(value: Json | undefined): value is JsonObject {

@@ -1,33 +1,113 @@
+/** Waits: a union by what the wait asks. What is decided is never read back out of what a person is shown. */
 import type { Scope } from "./event.ts";
 import type { Instant } from "./duration.ts";
-import type { Json } from "./json.ts";
+import type { Json, JsonObject } from "./json.ts";
 
+/** What a wait is for, as clients filter by it. */
 export type WaitReason = "event" | "until" | "user" | "job" | "subworkflow";
 
-/** An open question or pause. Stands in the record that opened it and in the state, in the same form. */
-export type Wait = {
+type WaitBase = {
   wait_id: string;
-  reason: WaitReason;
-  /** Absent: the run waits for its start time. */
+  /** Absent if the run waits for its start time. */
   node_id?: string;
   create_time: Instant;
   /** When the wait ends by itself. */
   due_time?: Instant;
-  // A question (reason user).
-  prompt?: string;
+};
+
+/** A person is asked. */
+export type QuestionWait = WaitBase & {
+  asks: "question";
+  prompt: string;
   details?: Json;
   choices?: Json[];
   allow_free_text?: boolean;
   /** JSON Schema of the value of `answer`. */
-  answer_schema?: Json;
+  answer_schema: Json;
   assignees?: string[];
   default_answer?: Json;
-  /** The question is whether the calls in `details` may be made; the answer "approve" makes them. */
-  approves?: true;
-  // Events (reason event).
-  names?: string[];
-  scope?: Scope;
-  scope_id?: string;
-  /** Absent: events of every key. */
+};
+
+/** A call that waits for approval. */
+export type ProposedCall = { name: string; call_id: string; arguments: JsonObject };
+
+/** A person is asked whether these calls may be made. */
+export type ApprovalWait = WaitBase & {
+  asks: "approval";
+  prompt: string;
+  calls: ProposedCall[];
+  assignees?: string[];
+};
+
+/** The run waits for a time. */
+export type TimeWait = WaitBase & { asks: "time"; due_time: Instant };
+
+/** The run waits for an event of a channel. */
+export type EventWait = WaitBase & {
+  asks: "event";
+  /** Names, or prefixes that end in `*`. */
+  names: string[];
+  scope: Scope;
+  scope_id: string;
+  /** If absent, events of every key. */
   key?: string;
 };
+
+/** An open question or pause. Stands in the record that opened it and in the state, in the same form. */
+export type Wait = QuestionWait | ApprovalWait | TimeWait | EventWait;
+
+/** A wait before it has its id and its place. */
+export type WaitDraft = Wait extends infer W ? (W extends Wait ? Omit<W, "wait_id" | "node_id" | "create_time"> : never) : never;
+
+/** The answers to "may these calls be made?". */
+export const APPROVAL_CHOICES = ["approve", "deny"] as const;
+
+const REASONS = { question: "user", approval: "user", time: "until", event: "event" } as const satisfies Record<
+  Wait["asks"],
+  WaitReason
+>;
+
+/** What the wait is for, as clients filter by it. */
+export function reasonOf({ asks }: Pick<Wait, "asks">): WaitReason {
+  return REASONS[asks];
+}
+
+/** What a person is shown of a wait, and what answers may look like. One form renders every wait. */
+export type ShownWait = {
+  prompt?: string;
+  details?: Json;
+  choices?: Json[];
+  allowFreeText?: boolean;
+  answerSchema?: Json;
+  assignees?: readonly string[];
+};
+
+/** What a person is shown of a wait. Empty for a wait that no person answers. */
+export function shownWait(wait: Wait): ShownWait {
+  switch (wait.asks) {
+    case "question": {
+      const { prompt, details, choices, allow_free_text, answer_schema, assignees } = wait;
+      return {
+        prompt,
+        answerSchema: answer_schema,
+        ...(details === undefined ? {} : { details }),
+        ...(choices === undefined ? {} : { choices }),
+        ...(allow_free_text === undefined ? {} : { allowFreeText: allow_free_text }),
+        ...(assignees === undefined ? {} : { assignees }),
+      };
+    }
+    case "approval": {
+      const { prompt, calls, assignees } = wait;
+      return {
+        prompt,
+        details: { calls: calls.map(({ name, call_id, arguments: given }) => ({ name, call_id, arguments: given })) },
+        choices: [...APPROVAL_CHOICES],
+        answerSchema: { enum: [...APPROVAL_CHOICES] },
+        ...(assignees === undefined ? {} : { assignees }),
+      };
+    }
+    case "time":
+    case "event":
+      return {};
+  }
+}

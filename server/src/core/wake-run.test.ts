@@ -11,7 +11,7 @@ import {
 import { decide } from "./decide.ts";
 import type { Scope } from "./event.ts";
 import type { Json } from "./json.ts";
-import type { NodeDefinition } from "./workflow.ts";
+import type { NodeDefinition } from "./graph/definition.ts";
 
 type WaitEvent = NonNullable<NodeDefinition["waitEvent"]>;
 

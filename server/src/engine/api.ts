@@ -5,11 +5,12 @@ import type { Scope } from "../core/event.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
 import type { RunState } from "../core/run.ts";
-import type { StepRecordDraft } from "../core/step-record.ts";
+import type { StepRecordDraft } from "../core/records.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
-import type { Limits, WorkflowDefinition } from "../core/workflow.ts";
+import type { Limits } from "../core/graph/limits.ts";
+import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import type { CallFailure } from "../core/call-failure.ts";
-import type { Delivery } from "../core/decision.ts";
+import type { Delivery } from "../core/call.ts";
 import type { NoticeKind, RunFilter, StoredTool, StoredWorker, WaitFilter } from "../store/contract.ts";
 
 export type { NoticeKind, RunFilter, StoredTool, WaitFilter };

@@ -1,7 +1,8 @@
 /** From decisions to what is committed: one place that seals, and that derives notices, waits and the wake time. */
-import type { CallSettlement, Command } from "../core/decision.ts";
+import type { CallSettlement } from "../core/job.ts";
+import type { Command } from "../core/decision.ts";
 import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
-import type { StepRecordDraft } from "../core/step-record.ts";
+import type { StepRecordDraft } from "../core/records.ts";
 import type {
   JobSettlement,
   NewJob,

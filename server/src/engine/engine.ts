@@ -8,7 +8,7 @@ import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
 import type { Channel, EventQuery } from "../core/event.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
-import { compileWorkflow, workflowDigest } from "../core/workflow.ts";
+import { compileWorkflow, workflowDigest } from "../core/compile/workflow.ts";
 import type { Mail, RunKey, Store, StoredWait, StoredWorkflow, Surroundings } from "../store/contract.ts";
 import { rowTimeOf } from "../store/row-behind.ts";
 import { createAdmission } from "./admission.ts";

@@ -2,15 +2,16 @@
  * How every change of a run is made: load, decide in core, commit, notify. A conflict means that somebody else was first:
  * load and decide again, so that exactly one of two racing stimuli wins and the other is told.
  */
-import type { Command, Decision, JobDraft } from "../core/decision.ts";
+import type { Command, Decision } from "../core/decision.ts";
+import type { JobDraft } from "../core/job.ts";
 import { decide, type Stimulus } from "../core/decide.ts";
 import type { EventLookup } from "../core/event.ts";
-import type { HandlerOutcome } from "../core/run-handler.ts";
+import type { HandlerOutcome } from "../core/handler-request.ts";
 import { DomainError } from "../core/errors.ts";
 import { NO_PREVIOUS_HASH } from "../core/ledger-format.ts";
 import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
 import { addMs, type Instant } from "../core/duration.ts";
-import type { Workflow } from "../core/workflow.ts";
+import type { Workflow } from "../core/graph/graph.ts";
 import { BatchRejectedError, type ItemOutcome, type RunKey, type StoredRun } from "../store/contract.ts";
 import { RUN_FORMAT } from "../store/run-format.ts";
 import { buildTransition, type LeaseOf, type Plan as TransitionPlan } from "./build-transition.ts";

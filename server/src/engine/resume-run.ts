@@ -1,9 +1,9 @@
-import { apply } from "../core/apply.ts";
+import { apply } from "../core/fold/fold.ts";
 import { DomainError } from "../core/errors.ts";
 import { canonicalJson, type Json } from "../core/json.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
 import type { RunState } from "../core/run.ts";
-import type { StepRecordDraft } from "../core/step-record.ts";
+import type { StepRecordDraft } from "../core/records.ts";
 import type { RunKey, StoredRun, StoredWait } from "../store/contract.ts";
 import type { Caller, RunView } from "./api.ts";
 import { RUN_FORMAT } from "../store/run-format.ts";

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { DomainError } from "../core/errors.ts";
-import { scopeIdsOf } from "../core/event-wait.ts";
+import { scopeIdsOf } from "../core/channel.ts";
 import { type Channel, type Scope, SCOPES } from "../core/event.ts";
 import { canonicalJson } from "../core/json.ts";
 import { startRun as decideStart } from "../core/start-run.ts";
-import { checkLimits, type Workflow } from "../core/workflow.ts";
+import { checkLimits } from "../core/graph/limits.ts";
+import type { Workflow } from "../core/graph/graph.ts";
 import type { RunKey, StoredRun } from "../store/contract.ts";
 import type { Caller, RunView, StartRequest } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { expect, test } from "vitest";
-import type { WorkflowDefinition } from "../core/workflow.ts";
+import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import { createMemoryDatabase, createMemoryStore } from "../store/memory/store.ts";
 import { createEngine } from "./engine.ts";
 

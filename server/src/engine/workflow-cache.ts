@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
-import { compileWorkflow, type Workflow } from "../core/workflow.ts";
+import { compileWorkflow } from "../core/compile/workflow.ts";
+import type { Workflow } from "../core/graph/graph.ts";
 import type { Store, StoredWorkflow } from "../store/contract.ts";
 import { createBatcher } from "./batcher.ts";
 

@@ -8,7 +8,7 @@ import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { assert, json as anyJsonText, property } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseInstant } from "../core/duration.ts";
-import { compileWorkflow } from "../core/workflow.ts";
+import { compileWorkflow } from "../core/compile/workflow.ts";
 import { fakeRecord, fakeRun, fakeWait, fakeWorkflow, FAKE_TIME } from "./fake-engine.ts";
 import { jsonFromPlain, jsonFromValue, valueFromJson } from "./json-conversion.ts";
 import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";

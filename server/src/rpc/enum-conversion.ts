@@ -7,7 +7,7 @@ import { WaitReason } from "@abstractruntime/proto/wait_pb";
 import type { Scope as CoreScope } from "../core/event.ts";
 import type { PatchOp, PatchSource as CorePatchSource } from "../core/pointer.ts";
 import type { RunStatus as CoreRunStatus } from "../core/run.ts";
-import type { StepStatus as CoreStepStatus } from "../core/step-record.ts";
+import type { StepStatus as CoreStepStatus } from "../core/records.ts";
 import type { WaitReason as CoreWaitReason } from "../core/wait.ts";
 import type * as engine from "../engine/api.ts";
 

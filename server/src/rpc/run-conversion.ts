@@ -4,7 +4,7 @@ import { BlockedReason, type Run, type RunFilter, RunSchema } from "@abstractrun
 import type { StartRunRequest } from "@abstractruntime/proto/runtime_service_pb";
 import { create } from "@bufbuild/protobuf";
 import type { Failure as CoreFailure } from "../core/failure.ts";
-import type { Limits as CoreLimits } from "../core/workflow.ts";
+import type { Limits as CoreLimits } from "../core/graph/limits.ts";
 import type { RunFilter as EngineRunFilter, RunView, StartRequest } from "../engine/api.ts";
 import { BLOCKED_REASON, RUN_STATUS, runStatusesFromProto, waitReasonsFromProto } from "./enum-conversion.ts";
 import { jsonObjectFromStruct, optionalValue, structFromJson } from "./json-conversion.ts";

@@ -8,11 +8,11 @@ import {
   StepStatus,
 } from "@abstractruntime/proto/step_record_pb";
 import { create } from "@bufbuild/protobuf";
-import { resultOf } from "../core/apply.ts";
+import { resultOf } from "../core/fold/step-end.ts";
 import { type Json, parseOwnJson } from "../core/json.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
 import type { PatchOp as CorePatchOp } from "../core/pointer.ts";
-import type { RecordBody } from "../core/step-record.ts";
+import type { RecordBody } from "../core/records.ts";
 import type { StepRecordView } from "../engine/api.ts";
 import { PATCH_OP_KIND, PATCH_SOURCE, STEP_STATUS } from "./enum-conversion.ts";
 import { optionalValue, valueFromJson } from "./json-conversion.ts";

@@ -17,12 +17,13 @@
 import { DomainError } from "../core/errors.ts";
 import type { Channel, ChannelEvent, EventDraft, EventLookup, EventQuery } from "../core/event.ts";
 import type { Instant } from "../core/duration.ts";
-import type { Delivery as JobDelivery, JobDraft } from "../core/decision.ts";
+import type { Delivery as JobDelivery } from "../core/call.ts";
+import type { JobDraft } from "../core/job.ts";
 import type { Json } from "../core/json.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
 import type { RunState, RunStatus } from "../core/run.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
-import type { WorkflowDefinition } from "../core/workflow.ts";
+import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import type { RowBehind } from "./row-behind.ts";
 import type { VarsWrite } from "./vars-write.ts";
 

@@ -6,11 +6,11 @@
  * How far a row may be behind is bounded, so that reading a run costs about the same, and lists in the order of their times are right
  * to the second.
  */
-import { apply } from "../core/apply.ts";
+import { apply } from "../core/fold/fold.ts";
 import { addMs, type Instant } from "../core/duration.ts";
 import type { Json } from "../core/json.ts";
 import { draftFromSealed, type SealedRecord } from "../core/ledger-format.ts";
-import type { StepRecordDraft } from "../core/step-record.ts";
+import type { StepRecordDraft } from "../core/records.ts";
 import type { StoredRun } from "./contract.ts";
 
 const STEPS_MAX = 64;

@@ -1,18 +1,18 @@
 /** What the shared store suite commits: small real ledgers (sealed, chained, folded by core) and a server that writes them. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { apply } from "../core/apply.ts";
+import { apply } from "../core/fold/fold.ts";
 import { addMs, type Instant } from "../core/duration.ts";
 import type { Channel, ChannelEvent, EventDraft, Scope } from "../core/event.ts";
 import { waitIdOf } from "../core/identifiers.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import { encodeHeader, NO_PREVIOUS_HASH, partDigest, recordHash, SALT_BYTES } from "../core/ledger-format.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
-import { isActive, wakeTimeOf } from "../core/run.ts";
+import { isActive, wakeTimeOf, openWaitOf } from "../core/run.ts";
 import type { RunState } from "../core/run.ts";
-import type { RecordBody, RecordKind, StepRecordDraft } from "../core/step-record.ts";
+import type { RecordBody, RecordKind, StepRecordDraft } from "../core/records.ts";
 import type { Wait } from "../core/wait.ts";
-import type { WorkflowDefinition } from "../core/workflow.ts";
+import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import { rowSeqOf, stayBehind } from "./row-behind.ts";
 import { formatAfter, RUN_FORMAT } from "./run-format.ts";
 import { varsWriteOf } from "./vars-write.ts";
@@ -146,7 +146,7 @@ export function answerOf(before: StoredRun, facts: TransitionFacts = {}): Transi
 
 /** How the open wait of a run is closed by the next transition. */
 export function closingOf(before: StoredRun): NonNullable<Transition["closeWait"]> {
-  const waitId = before.state.wait?.wait_id;
+  const waitId = openWaitOf(before.state)?.wait_id;
   assert(waitId !== undefined, "the run waits");
   return { waitId, closeTime: addMs(before.state.updateTime, 1), by: "answer", runSeq: before.state.seq + 1 };
 }

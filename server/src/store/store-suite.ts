@@ -5,6 +5,7 @@
  * nothing sleeps. Groups whose verbs look at the whole database (leases, timers, strays) get a database for each test, the others
  * share one and keep apart by tenant.
  */
+import { openWaitOf, callsOf, sequelOf } from "../core/run.ts";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -13,9 +14,9 @@ import type { Channel, EventCursor, EventQuery } from "../core/event.ts";
 import { idempotencyKey } from "../core/identifiers.ts";
 import type { JsonObject } from "../core/json.ts";
 import { draftFromSealed, NO_PREVIOUS_HASH, recordHash } from "../core/ledger-format.ts";
-import { fold } from "../core/apply.ts";
+import { fold } from "../core/fold/fold.ts";
 import type { PatchOp } from "../core/pointer.ts";
-import type { Call } from "../core/step-record.ts";
+import type { Call } from "../core/call.ts";
 import type { Wait } from "../core/wait.ts";
 import { BatchRejectedError, LaneFencedError } from "./contract.ts";
 import type {
@@ -288,7 +289,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const sequel = { result_path: "/result", to: "second" };
         const start = startOf({ tenantId: bench.tenant(), runId: "run-1" }, { state: { sequel } });
         const after = await bench.writer.put(start);
-        expect(after.state.sequel).toEqual(sequel);
+        expect(sequelOf(after.state)).toEqual(sequel);
         expect(await load(bench.store, keyOf(after))).toEqual(after);
         const next = await bench.writer.put(assignOf(after, "x", 1, { state: { sequel: { to: "third" } } }));
         expect(await load(bench.store, keyOf(after))).toEqual(next);
@@ -1119,7 +1120,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await writer.put(answerOf(waiting, { closeWait: closing }));
         const found = await store.getWait(tenantId, closing.waitId);
         expect(found?.closing).toEqual(closing);
-        expect(found?.wait).toEqual(waiting.state.wait);
+        expect(found?.wait).toEqual(openWaitOf(waiting.state));
         const { items } = await store.listWaits({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
         expect(items).toEqual([]);
       });
@@ -1728,7 +1729,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const jobs = calls.map((call) => jobOf(call.idempotency_key, call));
         const keys = calls.map((call) => ({ tenantId, idempotencyKey: call.idempotency_key }));
         const started = await writer.put(stepOf(run, "step.started", { status: "started", calls }, { jobs }));
-        expect((await load(store, keyOf(run))).state.calls).toEqual(calls);
+        expect((await load(store, keyOf(run))).callsOf(state)).toEqual(calls);
         expect(await statesOf(store, keys)).toEqual(["open", "open"]);
         await writer.put(stepOf(started, "run.cancelled", {}, { cancelJobs: true }));
         expect((await load(store, keyOf(run))).state.status).toBe("cancelled");
@@ -2901,11 +2902,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(one.now >= before).toBe(true);
         const two = await other.claimDueRuns(10, 5 * HOUR_MS);
         expect(two.runs).toEqual([{ tenantId, runId: "third" }]);
-        expect(two.nextWakeTime).toBe(future.state.wait?.due_time);
+        expect(two.nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
         const none = await store.claimDueRuns(10, 5 * HOUR_MS);
         expect(none.runs).toEqual([]);
-        expect(none.nextWakeTime).toBe(future.state.wait?.due_time);
-        expect((await store.lookAround(writer.serverId)).nextWakeTime).toBe(future.state.wait?.due_time);
+        expect(none.nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
+        expect((await store.lookAround(writer.serverId)).nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
       });
 
       it("offers a run again when its taker did nothing about it", async () => {

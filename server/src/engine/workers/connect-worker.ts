@@ -8,7 +8,7 @@ import { epochMicrosOf } from "../../core/duration.ts";
 import { DomainError, type FieldProblem } from "../../core/errors.ts";
 import { JSON_BYTES_MAX, parseJson } from "../../core/json.ts";
 import { compileSchema } from "../../core/json-schema.ts";
-import type { CallEnd } from "../../core/settle-call.ts";
+import type { CallEnd } from "../../core/settle-calls.ts";
 import type { JobHead } from "../../store/contract.ts";
 import type {
   Caller,

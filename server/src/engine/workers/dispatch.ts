@@ -2,9 +2,10 @@
  * Who gets which job. A new job is leased in the transaction that makes it, where a worker with credit is connected and nothing
  * waits in its queue; everything else is claimed from its queue in batches. Offers are written after the commit of their leases.
  */
-import type { HandlerPayload, HandlerRequest, JobDraft } from "../../core/decision.ts";
+import type { HandlerPayload, HandlerRequest } from "../../core/handler-request.ts";
+import type { JobDraft } from "../../core/job.ts";
 import { namesOf } from "../../core/names.ts";
-import { handlerPayload } from "../../core/run-handler.ts";
+import { handlerPayload } from "../../core/handler-request.ts";
 import type { RunState } from "../../core/run.ts";
 import type { JobRequest, LeasedJob, NewJob } from "../../store/contract.ts";
 import type { OfferedJob, WorkerLink } from "../api.ts";

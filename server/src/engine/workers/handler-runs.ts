@@ -5,8 +5,8 @@
  *   waiting ──offered──> offered ──result, failure──> done ──committed──> forgotten
  *      └──nobody serves it, or nobody has time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
  */
-import type { HandlerRequest } from "../../core/decision.ts";
-import type { HandlerOutcome } from "../../core/run-handler.ts";
+import type { HandlerRequest } from "../../core/handler-request.ts";
+import type { HandlerOutcome } from "../../core/handler-request.ts";
 import type { RunKey, StoredRun } from "../../store/contract.ts";
 import { runKeyText } from "../run-table.ts";
 import { queueText } from "./session.ts";

@@ -4,9 +4,9 @@
  *
  * Values are not held, only their digests: what a run has let go of is not kept alive by its worker.
  */
-import type { HandlerPayload } from "../../core/decision.ts";
+import type { HandlerPayload } from "../../core/handler-request.ts";
 import { type LargeMember, type LargeMembers, largeMembersOf } from "../../core/large-members.ts";
-import { handlerPayloadText, smallHandlerPayloadText } from "../../core/run-handler.ts";
+import { handlerPayloadText, smallHandlerPayloadText } from "../../core/handler-request.ts";
 import type { OfferedJob, OfferedVar } from "../api.ts";
 
 /** Members that one worker keeps, some hundred bytes each here: as many as it may have jobs. */

@@ -2,7 +2,7 @@
  * Ends of jobs become transitions of their runs. Ends that come for a run while one of its transitions is under way are settled
  * together by the next. The database being away delays them; what it refuses fails the run, so that it is not stranded.
  */
-import type { CallEnd } from "../../core/settle-call.ts";
+import type { CallEnd } from "../../core/settle-calls.ts";
 import { DomainError, type ErrorReason } from "../../core/errors.ts";
 import type { JobHead, JobKey, RunKey, StoredRun } from "../../store/contract.ts";
 import { failRun } from "../advance-run.ts";

@@ -2,7 +2,8 @@
  * The worker side of the engine: sessions, dispatch, leases, handlers, and what a crash of a server or a worker leaves of them.
  * Authoritative is the database (who holds which job under which lease); everything here can be lost at any moment.
  */
-import type { HandlerRequest, JobDraft } from "../../core/decision.ts";
+import type { HandlerRequest } from "../../core/handler-request.ts";
+import type { JobDraft } from "../../core/job.ts";
 import { epochMicrosOf, type Instant } from "../../core/duration.ts";
 import { DomainError } from "../../core/errors.ts";
 import type { RunState } from "../../core/run.ts";

@@ -1,5 +1,5 @@
 /** Workflows and their versions. */
-import type { WorkflowDefinition } from "../../core/workflow.ts";
+import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import type { StoredWorkflow } from "../contract.ts";
 import { type MemoryDatabase, readStored, rowKey, timeOf, type WorkflowRow } from "./database.ts";
 

@@ -1,7 +1,7 @@
 /** Workflows: immutable versions, and which of them is the current one. */
 import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
-import type { WorkflowDefinition } from "../../core/workflow.ts";
+import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import type { StoredWorkflow } from "../contract.ts";
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";
 

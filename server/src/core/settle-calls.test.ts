@@ -1,10 +1,11 @@
+import { callsOf } from "./run.ts";
 import { describe, expect, test } from "vitest";
 
 import { callEnd, runOf, type TestCallEnd, type TestRun, type TestStart } from "../../../tests/support/test-world.ts";
 import type { CallFailure } from "./call-failure.ts";
 import { decide } from "./decide.ts";
 import type { Json } from "./json.ts";
-import type { NodeDefinition, WorkflowDefinition } from "./workflow.ts";
+import type { NodeDefinition, WorkflowDefinition } from "./graph/definition.ts";
 
 type ToolCalls = NonNullable<NodeDefinition["toolCalls"]>;
 
@@ -99,11 +100,11 @@ describe("calls that come back", () => {
       node_id: "it",
       attempt: 1,
       actor_id: "worker-1",
-      idempotency_key: run.state.calls[1]!.idempotency_key,
+      idempotency_key: callsOf(run.state)[1]!.idempotency_key,
       given: '{"a":[null],"z":1}',
     });
     expect(record!.body).toEqual({ status: "started", call: { ordinal: 1, call_id: "second" } });
-    expect(run.state.calls.map(({ outcome }) => outcome)).toEqual([
+    expect(callsOf(run.state).map(({ outcome }) => outcome)).toEqual([
       undefined,
       { output: { z: 1, a: [null] } },
       undefined,
@@ -114,7 +115,7 @@ describe("calls that come back", () => {
       { op: "set", path: "", value: {} },
       { op: "set", path: "/results", of: "calls" },
     ]);
-    expect(run.state.calls).toEqual([]);
+    expect(callsOf(run.state)).toEqual([]);
   });
 
   test.each<[Json]>([[null], [false], [0], [""], [[]], [{}]])("%j is a result", (output) => {
@@ -198,7 +199,7 @@ describe("what changes nothing", () => {
     expect(records.map(({ kind, given }) => [kind, given])).toEqual([["call.completed", "3"]]);
     expect(run.commands.at(-1)).toEqual({
       type: "settle_jobs",
-      settlements: [{ idempotencyKey: state.calls[0]!.idempotency_key }],
+      settlements: [{ idempotencyKey: callsOf(state)[0]!.idempotency_key }],
     });
   });
 
@@ -217,8 +218,8 @@ describe("what changes nothing", () => {
     settle(run, { output: 1 });
     end(run);
     const { state } = run;
-    expect(state.calls).toEqual([]);
-    const ends = before.calls.map((_call, ordinal) => callEnd(before, { ordinal, output: "late" }));
+    expect(callsOf(state)).toEqual([]);
+    const ends = callsOf(before).map((_call, ordinal) => callEnd(before, { ordinal, output: "late" }));
     expect(run.perform({ type: "settle", ends })).toEqual([]);
     expect(run.state).toBe(state);
   });
@@ -262,20 +263,20 @@ describe("a failed attempt", () => {
       node_id: "it",
       attempt: 1,
       actor_id: "worker-1",
-      idempotency_key: run.state.calls[1]!.idempotency_key,
+      idempotency_key: callsOf(run.state)[1]!.idempotency_key,
     });
     expect(record!.body).toEqual({
       status: "started",
       error: { ...AWAY, retryable: true, attempt: 1, node_id: "it", details: { at: 1 } },
       call: { ordinal: 1, call_id: "second", next_attempt: 2, retry_time },
     });
-    expect(run.state.calls[1]).toMatchObject({ attempt: 2, retry_time });
+    expect(callsOf(run.state)[1]).toMatchObject({ attempt: 2, retry_time });
     expect(run.commands.at(-1)).toEqual({
       type: "settle_jobs",
       settlements: [{ idempotencyKey: record!.idempotency_key, retry: { attempt: 2, dueTime: retry_time } }],
     });
     settle(run, { ordinal: 1, failure: AWAY, random: 0.5 });
-    expect(run.state.calls[1]).toMatchObject({ attempt: 3, retry_time: "2026-03-01T09:00:01.000000Z" });
+    expect(callsOf(run.state)[1]).toMatchObject({ attempt: 3, retry_time: "2026-03-01T09:00:01.000000Z" });
     expect(run.state.error).toBeUndefined();
   });
 
@@ -297,7 +298,7 @@ describe("a failed attempt", () => {
       { failure: AWAY, attempt: 2 },
     ];
     expect(settle(run, ...ends).map(({ attempt }) => attempt)).toEqual([1, 2]);
-    expect(run.state.calls).toMatchObject([{ attempt: 3 }]);
+    expect(callsOf(run.state)).toMatchObject([{ attempt: 3 }]);
   });
 
   test.each<[string, NodeDefinition["policy"], TestCallEnd]>([
@@ -423,7 +424,7 @@ describe("custom effects and handlers", () => {
       kind: "step.completed",
       attempt: 1,
       actor_id: "robot",
-      idempotency_key: state.calls[0]!.idempotency_key,
+      idempotency_key: callsOf(state)[0]!.idempotency_key,
       given: '{"at":[1]}',
       body: { result: [{ op: "set", path: "", of: "given" }], to: "end" },
     });
@@ -455,7 +456,7 @@ describe("custom effects and handlers", () => {
       kind: "step.failed",
       attempt: 2,
       actor_id: "robot",
-      idempotency_key: state.calls[0]!.idempotency_key,
+      idempotency_key: callsOf(state)[0]!.idempotency_key,
       body: { error: { ...AWAY, attempt: 2 }, to: "failed" },
     });
     expect(run.settle()).toMatchObject({ output: { code: "AWAY", node_id: "it" }, calls: [] });
@@ -502,9 +503,9 @@ describe("a paused run", () => {
   test("that was paused and unpaused between keeps its calls", () => {
     const run = calling();
     run.settleCalls({ ordinal: 2, output: 3 });
-    const { calls } = run.state;
+    const calls = callsOf(run.state);
     run.perform({ type: "pause" });
     run.perform({ type: "unpause" });
-    expect(run.state.calls).toEqual(calls);
+    expect(callsOf(run.state)).toEqual(calls);
   });
 });

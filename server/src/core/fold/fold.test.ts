@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 
-import { apply, fold, resultOf } from "./apply.ts";
-import type { Instant } from "./duration.ts";
-import type { RunState } from "./run.ts";
-import type { RecordBody, RecordKind, StepRecordDraft } from "./step-record.ts";
-import type { Wait } from "./wait.ts";
+import { apply, fold } from "./fold.ts";
+import { resultOf } from "./step-end.ts";
+import type { Instant } from "../duration.ts";
+import type { RunState } from "../run.ts";
+import type { AnyRecord, RecordBody, RecordKind, StepRecordDraft } from "../records.ts";
+import type { Wait } from "../wait.ts";
 
 const TIME = "2026-03-01T09:00:00.000000Z" as Instant;
 const LATER = "2026-03-01T09:00:01.000000Z" as Instant;
@@ -31,11 +32,19 @@ const start: StepRecordDraft = {
   },
   given: '{"a":1,"list":[1]}',
 };
-const wait: Wait = { wait_id: "w", reason: "user", node_id: "first", create_time: TIME, prompt: "?" };
+const wait: Wait = {
+  wait_id: "w",
+  asks: "question",
+  node_id: "first",
+  create_time: TIME,
+  prompt: "?",
+  answer_schema: {},
+};
 const call = { ordinal: 0, kind: "handler", name: "flow", idempotency_key: "k" } as const;
 
-function record(kind: RecordKind, body: RecordBody = {}, more: Partial<StepRecordDraft> = {}): StepRecordDraft {
-  return { tenant_id: "acme", run_id: "run-1", kind, seq: 2, time: LATER, epoch: 0, body, ...more };
+function record(kind: RecordKind, body: RecordBody = {}, more: Partial<AnyRecord> = {}): StepRecordDraft {
+  const any: AnyRecord = { tenant_id: "acme", run_id: "run-1", kind, seq: 2, time: LATER, epoch: 0, body, ...more };
+  return any as StepRecordDraft;
 }
 
 const started = fold([start])!;
@@ -59,7 +68,6 @@ test("run.started gives the state that everything begins with", () => {
     cancelling: false,
     node: "first",
     vars: { a: 1, list: [1] },
-    calls: [],
     steps: 0,
     epoch: 0,
     cursors: [],
@@ -74,9 +82,9 @@ describe("each kind of record", () => {
       "step.started puts calls in flight",
       started,
       record("step.started", { calls: [call] }),
-      { status: "running", calls: [call], steps: 0 },
+      { status: "running", inFlight: { at: "calls", calls: [call] }, steps: 0 },
     ],
-    ["step.waiting opens a wait", started, record("step.waiting", { wait }), { status: "waiting", wait, steps: 0 }],
+    ["step.waiting opens a wait", started, record("step.waiting", { wait }), { status: "waiting", inFlight: { at: "wait", wait }, steps: 0 }],
     [
       "step.completed counts and moves",
       started,
@@ -96,7 +104,7 @@ describe("each kind of record", () => {
       record("run.completed", { output: { value: 1 } }),
       { status: "completed", output: 1, endTime: LATER, steps: 0 },
     ],
-    ["run.completed by a step counts it", started, record("run.completed", { status: "completed" }), { steps: 1 }],
+    ["run.completed by a step counts it", started, record("run.completed", { status: "completed", output: { value: null } }), { steps: 1 }],
     [
       "run.failed by a step counts it",
       started,
@@ -105,11 +113,11 @@ describe("each kind of record", () => {
     ],
     ["run.failed by a limit counts none", started, record("run.failed"), { status: "failed", steps: 0 }],
     ["run.cancelled ends", started, record("run.cancelled", { reason: "x" }), { status: "cancelled", endTime: LATER }],
-    ["run.paused", started, record("run.paused", { paused: true }), { status: "running", paused: true }],
+    ["run.paused", started, record("run.paused"), { status: "running", paused: true }],
     [
       "run.cancel_requested moves, and is remembered",
       started,
-      record("run.cancel_requested", { to: "undo", paused: false, deadline_time: LATER }),
+      record("run.cancel_requested", { to: "undo", deadline_time: LATER }),
       { node: "undo", cancelling: true, deadlineTime: LATER, steps: 0 },
     ],
   ])("%s", (_what, before, next, expected) => {
@@ -122,8 +130,7 @@ describe("each kind of record", () => {
     (kind) => {
       for (const before of [waiting, parked]) {
         const run = apply(before, record(kind, {}, { seq: 3 }));
-        expect(run.calls).toEqual([]);
-        expect("wait" in run).toBe(false);
+        expect("inFlight" in run).toBe(false);
       }
     },
   );
@@ -132,16 +139,18 @@ describe("each kind of record", () => {
     ["run.paused", true],
     ["run.unpaused", false],
   ])("%s keeps the wait and the calls", (kind, paused) => {
-    expect(apply(waiting, record(kind, { paused }, { seq: 3 }))).toMatchObject({ status: "waiting", wait, paused });
-    expect(apply(parked, record(kind, { paused }, { seq: 3 }))).toMatchObject({
+    const { inFlight } = waiting;
+    expect(apply(waiting, record(kind, {}, { seq: 3 }))).toMatchObject({ status: "waiting", inFlight, paused });
+    expect(apply(parked, record(kind, {}, { seq: 3 }))).toMatchObject({
       status: "running",
-      calls: [call],
+      inFlight: { at: "calls", calls: [call] },
       paused,
     });
   });
 
   test.each<RecordKind>(["run.completed", "run.failed", "run.cancelled"])("%s ends a pause", (kind) => {
-    expect(apply({ ...started, paused: true }, record(kind)).paused).toBe(false);
+    const end = record(kind, { output: { value: null } });
+    expect(apply({ ...started, paused: true }, end).paused).toBe(false);
   });
 
   test("a record without paused leaves a pause as it is", () => {
@@ -188,7 +197,7 @@ describe("records about a call", () => {
       [{ ...calls[0], attempt: 2, retry_time: LATER }, calls[1]],
     ],
   ])("%s, and nothing else changes", (_what, run, expected) => {
-    expect(run).toEqual({ ...before, calls: expected, seq: 3 });
+    expect(run).toEqual({ ...before, inFlight: { ...before.inFlight, calls: expected }, seq: 3 });
   });
 
   test("a step that is done takes what its calls gave, in their order", () => {
@@ -209,14 +218,14 @@ describe("records about a call", () => {
       { call_id: "a", name: "flow", success: true, output: 7, error: null },
       { call_id: null, name: "flow", success: false, output: null, error },
     ];
-    expect(run).toMatchObject({ vars: { r: { results } }, calls: [], node: "second", steps: 1 });
-    expect(run).not.toHaveProperty("sequel");
+    expect(run).toMatchObject({ vars: { r: { results } }, node: "second", steps: 1 });
+    expect(run).not.toHaveProperty("inFlight");
     // Whoever has the record alone cannot know.
     expect(resultOf(body, undefined)).toBeUndefined();
   });
 
   test.each<RecordKind>(["run.paused", "run.unpaused"])("%s keeps what follows", (kind) => {
-    expect(of(kind, { paused: false })).toMatchObject({ calls, sequel });
+    expect(of(kind, {})).toMatchObject({ inFlight: { calls, sequel } });
   });
 });
 
@@ -245,9 +254,9 @@ describe("vars, results and outputs", () => {
   });
 
   test.each<[string, RecordBody, unknown]>([
-    ["a value", { output: { value: { x: 1 } } }, { x: 1 }],
-    ["null", { output: { value: null } }, null],
-    ["the result", { result, output: { of: "result" } }, { timed_out: false, answer: { b: 1 } }],
+    ["a value", { status: "completed", output: { value: { x: 1 } } }, { x: 1 }],
+    ["null", { status: "completed", output: { value: null } }, null],
+    ["the result", { status: "completed", result, output: { of: "result" } }, { timed_out: false, answer: { b: 1 } }],
   ])("the output may be %s", (_what, body, output) => {
     expect(apply(started, record("run.completed", body, { given })).output).toEqual(output);
   });
@@ -288,7 +297,9 @@ describe("a ledger that cannot be is a bug, not a state", () => {
       /has ended/,
     ],
     ["another beginning", () => fold([record("step.completed", {}, { seq: 1 })]), /begins with run\.started/],
-    ["a start that is not the first", () => fold([{ ...start, seq: 2 }]), /begins with run\.started/],
+    ["a start that is not the first", () => fold([{ ...start, seq: 2 }]), /run\.started is the first record/],
+    ["a second start", () => fold([start, { ...start, seq: 2 }]), /a run starts once/],
+    ["a kind that is not known", () => fold([start, record("run.folded" as RecordKind)]), /does not know records of kind/],
   ])("%s", (_what, work, message) => {
     expect(work).toThrow(message);
   });

@@ -1,14 +1,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { runOf, workflowOf } from "../../../tests/support/test-world.ts";
-import type { Command } from "./decision.ts";
-import { DURATION_MS_MAX } from "./duration.ts";
+import { runOf, workflowOf } from "../../../../tests/support/test-world.ts";
+import type { Command } from "../decision.ts";
+import { DURATION_MS_MAX } from "../duration.ts";
 import { backoffMs, type EffectPolicy, jobTimesOf, maxAttemptsOf, POLICY_DEFAULT } from "./effect-policy.ts";
-import { NodeFailure } from "./failure.ts";
-import type { Json } from "./json.ts";
-import type { Names } from "./names.ts";
-import type { NodeDefinition } from "./workflow.ts";
+import { NodeFailure } from "../failure.ts";
+import type { Json } from "../json.ts";
+import type { Names } from "../names.ts";
+import type { NodeDefinition } from "./definition.ts";
 
 type Policy = NonNullable<NodeDefinition["policy"]>;
 

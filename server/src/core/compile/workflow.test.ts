@@ -1,13 +1,9 @@
 import { describe, expect, test } from "vitest";
 
-import { DomainError, type FieldProblem } from "./errors.ts";
-import {
-  checkLimits,
-  compileWorkflow,
-  type NodeDefinition,
-  type WorkflowDefinition,
-  workflowDigest,
-} from "./workflow.ts";
+import { DomainError, type FieldProblem } from "../errors.ts";
+import { checkLimits } from "../graph/limits.ts";
+import { compileWorkflow, workflowDigest } from "./workflow.ts";
+import type { NodeDefinition, WorkflowDefinition } from "../graph/definition.ts";
 
 function problemsOf(definition: WorkflowDefinition): readonly FieldProblem[] {
   try {

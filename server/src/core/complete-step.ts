@@ -1,17 +1,17 @@
 /** How a step ends: its result is written, an edge is chosen, or its failure finds a handler. */
-import type { DecisionBuilder, RecordFacts } from "./decision.ts";
+import { callResults, type Effect } from "./call.ts";
+import type { DecisionBuilder, RecordFacts } from "./decision-builder.ts";
 import type { EventCursor } from "./event.ts";
 import { evaluate, ExpressionError } from "./expression.ts";
 import { type Failure, NodeFailure } from "./failure.ts";
 import { DomainError } from "./errors.ts";
 import { assertJson, type Json, JSON_DEPTH_MAX, measureJson } from "./json.ts";
 import { largeMembersOf } from "./large-members.ts";
-import { callResults } from "./apply.ts";
 import { applyPatch, PatchError, type PatchOp } from "./pointer.ts";
 import { namesOf } from "./names.ts";
-import type { RunState } from "./run.ts";
-import type { Effect } from "./step-record.ts";
-import { nodeWithSequel, type Workflow, type WorkflowNode } from "./workflow.ts";
+import type { RecordBodies } from "./records.ts";
+import { callsOf, type RunState, sequelOf } from "./run.ts";
+import { nodeWithSequel, type Workflow, type WorkflowNode } from "./graph/graph.ts";
 
 export type StepOutcome = {
   effect?: Effect;
@@ -23,12 +23,15 @@ export type StepOutcome = {
   requestId?: string;
 } & RecordFacts;
 
-/** The operations that build a result which is one value. */
+/** What ends a step beside its status: parts of a record's body. */
+type StepEndBody = Omit<RecordBodies["step.failed"], "status" | "error" | "to" | "handled_by">;
+
+/** The operations that build a result that is one value. */
 export function valueResult(value: Json): PatchOp[] {
   return [{ op: "set", path: "", value }];
 }
 
-/** Runs `work`; a failure of the graph's own making fails the node, anything else is a bug and passes. */
+/** Runs `work` and returns a failure of the graph's own making as data. Anything else that is thrown is a bug, and passes. */
 export function orFail<T>(work: () => T): { value: T } | { failure: Failure } {
   try {
     return { value: work() };
@@ -45,12 +48,14 @@ export function orFail<T>(work: () => T): { value: T } | { failure: Failure } {
   }
 }
 
-/** The node as its step is settled: with what a step plan put in place of its result key and edges, if the run is at one's effect. */
-export function settlingNode(run: RunState, node: WorkflowNode): WorkflowNode {
-  return run.sequel === undefined ? node : nodeWithSequel(node, run.sequel);
+/** The run's node as its step ends: a step plan, if the run is at the effect of one, has replaced its result key and edges. */
+export function endingNode(run: RunState, workflow: Workflow): WorkflowNode {
+  const node = workflow.nodes.get(run.node)!;
+  const sequel = sequelOf(run);
+  return sequel === undefined ? node : nodeWithSequel(node, sequel);
 }
 
-/** Writes a step's result and moves on: over the first edge that holds, or to the end where there is no edge. */
+/** Writes a step's result and moves on: over the first edge that holds, or to the run's end if there is no edge. */
 export function completeStep(
   draft: DecisionBuilder,
   workflow: Workflow,
@@ -58,7 +63,7 @@ export function completeStep(
   outcome: StepOutcome,
 ): void {
   const given = outcome.given?.value;
-  const { calls } = draft.run;
+  const calls = callsOf(draft.run);
   const sources = {
     ...(given === undefined ? {} : { given }),
     ...(calls.length === 0 ? {} : { calls: callResults(calls) }),
@@ -85,15 +90,19 @@ export function completeStep(
   });
   if ("failure" in written) {
     // What was answered or consumed stays in the ledger, though it could not be written to vars.
-    failStep(draft, workflow, node, written.failure, { body: { ...body, status: "failed" }, facts });
+    const { status: _status, ...end } = body;
+    failStep(draft, workflow, node, written.failure, { body: end, facts });
     return;
   }
   const withPatch = patch.length === 0 ? body : { ...body, patch };
   if (node.next.length === 0) {
     // A cancelled run has no output: what its on_cancel gave stays in the record.
-    if (draft.run.cancelling) draft.record("run.cancelled", withPatch, facts);
-    else {
+    if (draft.run.cancelling) {
+      draft.notice("cancelled");
+      draft.record("run.cancelled", withPatch, facts);
+    } else {
       const output = outcome.result === undefined ? { value: null } : ({ of: "result" } as const);
+      draft.notice("completed");
       draft.record("run.completed", { ...withPatch, output }, facts);
     }
     return;
@@ -108,15 +117,15 @@ export function completeStep(
 }
 
 /**
- * Fails a node: its `on_error` takes over, else the workflow's, else the run has failed. What fails while the workflow's
- * handler is at work does not come to it again before the run has rested: it would turn in circles.
+ * Fails a node: its `on_error` takes over, else the workflow's, else the run has failed. The workflow's handler is not
+ * entered again before the run has rested: a failing handler would run for ever.
  */
 export function failStep(
   draft: DecisionBuilder,
   workflow: Workflow,
   node: WorkflowNode,
   failure: Failure,
-  more: { body?: object; facts?: RecordFacts } = {},
+  more: { body?: StepEndBody; facts?: RecordFacts } = {},
 ): void {
   const error: Failure = { ...failure, node_id: node.nodeId };
   const facts: RecordFacts = { ...more.facts, nodeId: node.nodeId };
@@ -127,7 +136,23 @@ export function failStep(
   } else if (workflow.onError !== undefined && !cancelling && handlingError === undefined) {
     draft.record("step.failed", { ...body, to: workflow.onError, handled_by: "workflow" }, facts);
   } else {
-    draft.record(cancelling ? "run.cancelled" : "run.failed", body, facts);
+    endRun(draft, error, { body, facts });
+  }
+}
+
+/** Ends the run with a failure; a run that is being cancelled ends as cancelled. */
+export function endRun(
+  draft: DecisionBuilder,
+  error: Failure,
+  more: { body?: Omit<RecordBodies["run.failed"], "error">; facts?: RecordFacts } = {},
+): void {
+  const facts = { nodeId: draft.run.node, ...more.facts };
+  if (draft.run.cancelling) {
+    draft.notice("cancelled");
+    draft.record("run.cancelled", { ...more.body, error }, facts);
+  } else {
+    draft.notice("failed");
+    draft.record("run.failed", { ...more.body, error }, facts);
   }
 }
 
@@ -137,23 +162,27 @@ function chooseEdge(draft: DecisionBuilder, node: WorkflowNode, after: { vars: J
     if (edge.when === undefined) return edge.to;
     const holds = evaluate(edge.when, names);
     if (typeof holds !== "boolean") {
-      throw new NodeFailure("EVALUATION_FAILED", `The condition of the edge to ${edge.to} gave no boolean.`);
+      throw new NodeFailure("EVALUATION_FAILED", `The condition of the edge to ${edge.to} is not a boolean.`);
     }
     if (holds) return edge.to;
   }
   throw new NodeFailure("NO_EDGE", `No edge of node ${node.nodeId} holds.`);
 }
 
-/** Vars are bounded like every payload, in bytes and in depth: they are stored, and shown to clients, whole.
- *  @param before the vars before the change: what of them is large and the same is not measured again
- *  @throws {NodeFailure} */
+/**
+ * Bounds vars like every payload, in bytes and in depth: they are stored, and shown to clients, whole.
+ * @param before the vars before the change; their large members are not measured again if they are the same
+ * @throws {NodeFailure}
+ */
 export function assertVarsFit(vars: Json, before: Json): void {
   const large = largeMembersOf(vars, before);
   fitOrFail("vars", () => measureJson(vars, {}, (name) => large.get(name)?.size));
 }
 
-/** Bounds a value like a payload. Counting stops at the bound, so a list of large parts is never put together only to be refused.
- *  @throws {NodeFailure} */
+/**
+ * Bounds a value like a payload. Counting stops at the bound, so a list of large parts is never built only to be refused.
+ * @throws {NodeFailure}
+ */
 export function assertFits(what: string, value: Json, depthMax = JSON_DEPTH_MAX): void {
   fitOrFail(what, () => assertJson(value, { depthMax }));
 }

@@ -1,12 +1,13 @@
+import { callsOf, sequelOf } from "../run.ts";
 import { describe, expect, test } from "vitest";
 
-import { createTestRun, runOf, type TestRun, type TestStart, workflowOf } from "../../../tests/support/test-world.ts";
-import { decide } from "./decide.ts";
-import type { HandlerRequest } from "./decision.ts";
-import { idempotencyKey } from "./identifiers.ts";
-import type { Json, JsonObject } from "./json.ts";
-import type { HandlerOutcome } from "./run-handler.ts";
-import type { NodeDefinition, WorkflowDefinition } from "./workflow.ts";
+import { createTestRun, runOf, type TestRun, type TestStart, workflowOf } from "../../../../tests/support/test-world.ts";
+import { decide } from "../decide.ts";
+import type { HandlerRequest } from "../handler-request.ts";
+import { idempotencyKey } from "../identifiers.ts";
+import type { Json, JsonObject } from "../json.ts";
+import type { HandlerOutcome } from "../handler-request.ts";
+import type { NodeDefinition, WorkflowDefinition } from "../graph/definition.ts";
 
 const keyOf = (seq: number, ordinal = 0) =>
   idempotencyKey({ tenantId: "acme", runId: "run-1", epoch: 0, nodeId: "it", seq, ordinal });
@@ -228,14 +229,14 @@ describe("a plan with an effect", () => {
     expect(run.records[1]!.body.patch![0]).toMatchObject({ path: "/patched", of: "given" });
     expect(run.records[1]).toMatchObject({ actor_id: "worker-1", given: expect.stringContaining("patched") as string });
     expect((run.records[1]!.body.wait ?? run.records[1]!.body.calls) === undefined).toBe(finish === none);
-    if (finish !== none) expect(run.state.sequel).toMatchObject({ to: "a", result_path: "/deep/r" });
+    if (finish !== none) expect(sequelOf(run.state)).toMatchObject({ to: "a", result_path: "/deep/r" });
     finish(run);
     expect(run.state).toMatchObject({
       status: "completed",
       output: { at: "a", vars: { patched: true, deep: { r: result } } },
       steps: 2,
     });
-    expect(run.state.sequel).toBeUndefined();
+    expect(sequelOf(run.state)).toBeUndefined();
   });
 
   test.each(effects)("%s: without more, its result completes the run", (_what, effect, finish, result) => {
@@ -310,7 +311,7 @@ describe("a plan with an effect", () => {
     asData.settleCalls({ failure });
     expect(asData.state.output).toMatchObject({ at: "a", vars: { r: { results: [{ error: { code: "NO_FUNDS" } }] } } });
     const asError = planned({ toolCalls: { calls: [{ name: "pay" }], onFailure: "AS_ERROR" }, nextNode: "a" });
-    expect(asError.state.sequel).toEqual({ to: "a", failure_is_error: true });
+    expect(sequelOf(asError.state)).toEqual({ to: "a", failure_is_error: true });
     asError.settleCalls({ failure });
     expect(asError.state).toMatchObject({ output: "NO_FUNDS: none" });
   });
@@ -425,7 +426,7 @@ describe("a handler that is not run at once", () => {
     const run = handled({ type: "lost" });
     expect(jobOf(run)).toMatchObject({ losses: 1 });
     expect(jobOf(run)).not.toHaveProperty("attempt");
-    expect(run.state.calls[0]).not.toHaveProperty("attempt");
+    expect(callsOf(run.state)[0]).not.toHaveProperty("attempt");
   });
 
   test("goes on as a job once it has failed: its second attempt, after a pause", () => {
@@ -445,7 +446,7 @@ describe("a handler that is not run at once", () => {
       },
     });
     expect(jobOf(run)).toMatchObject({ attempt: 2, dueTime: retryTime });
-    expect(run.state.calls).toMatchObject([{ attempt: 2, retry_time: retryTime }]);
+    expect(callsOf(run.state)).toMatchObject([{ attempt: 2, retry_time: retryTime }]);
     // What failed is an attempt, not the node.
     expect(run.state.error).toBeUndefined();
     run.world.pass(500);
@@ -475,7 +476,7 @@ describe("a handler that is not run at once", () => {
     const failure = { code: "AWAY", message: "gone" };
     const run = handled({ type: "failed", failure, random: 0 });
     run.settleCalls({ failure });
-    expect(run.state.calls).toMatchObject([{ attempt: 3 }]);
+    expect(callsOf(run.state)).toMatchObject([{ attempt: 3 }]);
     run.settleCalls({ failure, actorId: "worker-2" });
     expect(run.state).toMatchObject({ status: "completed", output: "AWAY: gone", error: { attempt: 3 } });
   });

@@ -1,13 +1,16 @@
 import * as fc from "fast-check";
+import type { StepRecordDraft } from "../records.ts";
 import { expect, test } from "vitest";
 
-import { sealRecords } from "../engine/seal.ts";
-import { fold } from "./apply.ts";
-import { DomainError } from "./errors.ts";
-import { canonicalJson, type Json } from "./json.ts";
-import { draftFromSealed, NO_PREVIOUS_HASH } from "./ledger-format.ts";
-import { arbitraryGraph, arbitraryHappenings, arbitraryStart, playRun } from "../../../tests/support/random-run.ts";
-import { compileWorkflow, type Workflow, type WorkflowDefinition } from "./workflow.ts";
+import { sealRecords } from "../../engine/seal.ts";
+import { fold } from "./fold.ts";
+import { DomainError } from "../errors.ts";
+import { canonicalJson, type Json } from "../json.ts";
+import { draftFromSealed, NO_PREVIOUS_HASH } from "../ledger-format.ts";
+import { arbitraryGraph, arbitraryHappenings, arbitraryStart, playRun } from "../../../../tests/support/random-run.ts";
+import { compileWorkflow } from "../compile/workflow.ts";
+import type { Workflow } from "../graph/graph.ts";
+import type { WorkflowDefinition } from "../graph/definition.ts";
 
 const RUNS = 3_000;
 
@@ -32,7 +35,7 @@ test("promise 9: at every point of a random run, fold(ledger) is the run's state
       seen.valid += 1;
       const run = playRun(workflow, start, happenings);
       if (run === undefined) return;
-      const { sealed } = sealRecords(run.records, NO_PREVIOUS_HASH);
+      const { sealed } = sealRecords(run.records as StepRecordDraft[], NO_PREVIOUS_HASH);
       const stored = JSON.parse(JSON.stringify(sealed)) as typeof sealed;
       const read = stored.map(draftFromSealed);
       expect(canonicalJson(fold(read) as unknown as Json)).toBe(canonicalJson(run.state as unknown as Json));

@@ -1,0 +1,14 @@
+/** The channels of a run: which one each scope means for it. */
+import type { Channel, Scope } from "./event.ts";
+
+type RunIds = { tenantId: string; runId: string; sessionId?: string; workflowId: string };
+
+/** The scope ids of a run's channels. A run without a session is a session of its own. */
+export function scopeIdsOf(run: Omit<RunIds, "tenantId">): Record<Scope, string> {
+  return { run: run.runId, session: run.sessionId ?? run.runId, workflow: run.workflowId, global: "" };
+}
+
+/** The channel that a scope means for a run. */
+export function channelOf(run: RunIds, scope: Scope): Channel {
+  return { tenantId: run.tenantId, scope, scopeId: scopeIdsOf(run)[scope] };
+}

@@ -1,0 +1,57 @@
+import type { FieldProblem } from "../errors.ts";
+import type { NodeDefinition } from "../graph/definition.ts";
+import type { WorkflowNode } from "../graph/graph.ts";
+import type { NodeKind } from "../nodes/node.ts";
+import { NODES } from "../nodes/nodes.ts";
+import { pointerFromDotted } from "../pointer.ts";
+import { type At, compileBare, createKindPlace, TEMPLATES } from "./place.ts";
+import { compilePolicy } from "./policy.ts";
+
+/** The kinds that a definition has. A node has exactly one. */
+export function kindsOf(definition: NodeDefinition): NodeKind[] {
+  return NODES.filter(({ key }) => definitionOf(definition, key) !== undefined);
+}
+
+function definitionOf(definition: NodeDefinition, key: string): unknown {
+  return (definition as { [key: string]: unknown })[key];
+}
+
+/** Compiles one node, and reports what is wrong with it by itself. */
+export function compileNode(
+  nodeId: string,
+  definition: NodeDefinition,
+  { at, problems }: { at: At; problems: FieldProblem[] },
+): WorkflowNode | undefined {
+  const path = `nodes.${nodeId}`;
+  const kinds = kindsOf(definition);
+  const [kind] = kinds;
+  if (kind === undefined || kinds.length > 1) {
+    const found = kinds.length === 0 ? "none" : kinds.map(({ key }) => key).join(", ");
+    const known = NODES.map(({ key }) => key).join(", ");
+    problems.push({ path, message: `a node has exactly one kind (${known}); found ${found}` });
+    return undefined;
+  }
+  const place = createKindPlace(`${path}.${kind.key}`, { at, problems, source: TEMPLATES });
+  const compiled = kind.compile(definitionOf(definition, kind.key) as never, place);
+  const { resultKey } = definition;
+  if (resultKey && !kind.hasResult) problems.push({ path: `${path}.resultKey`, message: `${kind.key} has no result` });
+  const resultPointer = resultKey && at(`${path}.resultKey`, () => pointerFromDotted(resultKey));
+  const next = (definition.next ?? []).map((edge, index) => {
+    const source = edge.when;
+    const when = source ? at(`${path}.next[${index}].when`, () => compileBare(source)) : undefined;
+    return { to: edge.to, ...(when ? { when } : {}) };
+  });
+  if (definition.policy !== undefined && kind.calls === undefined) {
+    problems.push({ path: `${path}.policy`, message: `${kind.key} has no jobs that a policy could apply to` });
+  }
+  const policy = compilePolicy(definition.policy, `${path}.policy`, at);
+  if (compiled === undefined) return undefined;
+  return {
+    nodeId,
+    kind: compiled,
+    ...(resultPointer ? { resultPointer } : {}),
+    next,
+    ...(definition.onError ? { onError: definition.onError } : {}),
+    policy,
+  };
+}

@@ -1,0 +1,94 @@
+/** Where the edges of a graph lead: to nodes that exist, from the entry to every node, and from every node to an end. */
+import type { FieldProblem } from "../errors.ts";
+import type { NodeDefinition, WorkflowDefinition } from "../graph/definition.ts";
+import { kindsOf } from "./node.ts";
+
+/** Reports edges and handlers that lead nowhere, and edges that no run can take. */
+export function checkTargets(definition: WorkflowDefinition, problems: FieldProblem[]): void {
+  const known = (nodeId: string) => Object.hasOwn(definition.nodes ?? {}, nodeId);
+  const check = (path: string, target: string | undefined) => {
+    if (target && !known(target)) problems.push({ path, message: `there is no node "${target}"` });
+  };
+  if (!definition.entryNode) problems.push({ path: "entryNode", message: "is required" });
+  check("entryNode", definition.entryNode);
+  check("onError", definition.onError);
+  check("onCancel", definition.onCancel);
+  for (const [nodeId, node] of Object.entries(definition.nodes ?? {})) {
+    const path = `nodes.${nodeId}.next`;
+    const edges = node.next ?? [];
+    check(`nodes.${nodeId}.onError`, node.onError);
+    for (const [index, edge] of edges.entries()) {
+      if (!edge.to) problems.push({ path: `${path}[${index}].to`, message: "is required" });
+      check(`${path}[${index}].to`, edge.to);
+    }
+    checkEdges(node, path, problems);
+  }
+}
+
+function checkEdges(node: NodeDefinition, path: string, problems: FieldProblem[]): void {
+  const edges = node.next ?? [];
+  const kinds = kindsOf(node);
+  if (kinds.some(({ isEnd }) => isEnd) && edges.length > 0) problems.push({ path, message: "an end has no next node" });
+  const transformation = kinds.find(({ hasResult, isEnd }) => !hasResult && !isEnd);
+  if (transformation !== undefined && edges.length === 0) {
+    const message = `${transformation.key} has no result that could complete the run: it needs a next node`;
+    problems.push({ path, message });
+  }
+  // The edges of a handler's node are the places that its step plans may name.
+  if (kinds.some(({ choosesItsEdge }) => choosesItsEdge)) return;
+  const open = edges.findIndex((edge) => !edge.when);
+  if (open !== -1 && open < edges.length - 1) {
+    problems.push({ path: `${path}[${open + 1}]`, message: "unreachable: it follows an edge without a condition" });
+  }
+}
+
+/** Reports nodes that no path leads to, and nodes from which a run neither ends nor ever rests. */
+export function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): void {
+  const nodes = definition.nodes ?? {};
+  // Targets that do not exist are problems of their own.
+  const isNode = (nodeId: string | undefined): nodeId is string => nodeId !== undefined && Object.hasOwn(nodes, nodeId);
+  const successors = (nodeId: string): string[] => {
+    const node = nodes[nodeId]!;
+    const targets = [...(node.next ?? []).map((edge) => edge.to), ...(node.onError ? [node.onError] : [])];
+    return targets.filter(isNode);
+  };
+  const entries = [definition.entryNode, definition.onError, definition.onCancel].filter(isNode);
+  const reached = closure(entries, successors);
+  const predecessors = new Map<string, string[]>();
+  for (const nodeId of Object.keys(nodes)) {
+    for (const target of successors(nodeId)) predecessors.set(target, [...(predecessors.get(target) ?? []), nodeId]);
+  }
+  // A node with an edge to nowhere has that problem, not this one.
+  const mayEnd = (node: NodeDefinition) =>
+    rests(node) || !(node.next ?? []).every((edge) => isNode(edge.to)) || !node.next?.length;
+  const ends = Object.keys(nodes).filter((nodeId) => mayEnd(nodes[nodeId]!));
+  const ending = closure(ends, (nodeId) => predecessors.get(nodeId) ?? []);
+  for (const nodeId of Object.keys(nodes)) {
+    const path = `nodes.${nodeId}`;
+    // Without an entry nothing leads anywhere, which is one problem.
+    if (isNode(definition.entryNode) && !reached.has(nodeId)) {
+      problems.push({ path, message: "unreachable: no path leads to this node" });
+    }
+    if (!ending.has(nodeId)) {
+      const message = "a run that reaches this node can never end: every path leads back, and none rests";
+      problems.push({ path, message });
+    }
+  }
+}
+
+/** What can be reached from `starts`, they themselves included. */
+function closure(starts: readonly string[], next: (nodeId: string) => readonly string[]): Set<string> {
+  const found = new Set<string>();
+  const pending = [...starts];
+  for (let nodeId = pending.pop(); nodeId !== undefined; nodeId = pending.pop()) {
+    if (found.has(nodeId)) continue;
+    found.add(nodeId);
+    pending.push(...next(nodeId));
+  }
+  return found;
+}
+
+/** A run rests at these nodes, so a loop through one is a loop that waits, which is allowed never to end. */
+function rests(node: NodeDefinition): boolean {
+  return kindsOf(node).some((kind) => kind.rests);
+}

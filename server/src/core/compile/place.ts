@@ -1,0 +1,157 @@
+/** Where a value of the graph is compiled: its path, how its strings are read, and where problems go. */
+import { compileExpression, type Expression, type ExpressionError } from "../expression.ts";
+import type { FieldProblem } from "../errors.ts";
+import { parseDurationMs } from "../duration.ts";
+import type { Json, JsonObject } from "../json.ts";
+import { SchemaError } from "../json-schema.ts";
+import { parsePointer } from "../pointer.ts";
+import { compileTemplateValue, type TemplateValue } from "../template.ts";
+
+/** Names that the graph's expressions may use (CONTRACT.md, rule 5). */
+const VARIABLES = ["vars", "run", "result", "error", "now"] as const;
+
+/** Runs `work`; what it throws becomes a problem at `path`. */
+export type At = <T>(path: string, work: () => T) => T | undefined;
+
+/** How strings are read: as templates of the graph, or as what they say. */
+export type ValueSource = {
+  readonly areTemplates: boolean;
+  value(value: Json): TemplateValue;
+  /** Reads text; `check` throws for what no run could use. */
+  text(text: string, check: (text: string) => void): TemplateValue;
+};
+
+/** Text of a registered graph: `${ … }` is evaluated. */
+export const TEMPLATES: ValueSource = { areTemplates: true, value: compileValue, text: compileText };
+
+/** Text of a step plan, which is never evaluated. */
+export const LITERALS: ValueSource = {
+  areTemplates: false,
+  value: literalOf,
+  text(text, check) {
+    check(text);
+    return literalOf(text);
+  },
+};
+
+/** Compiles the fields of one node kind. Every method reports what is wrong at the field's path. */
+export type KindPlace = {
+  /** Whether strings are templates. */
+  readonly areTemplates: boolean;
+  /** Reports a problem of the kind itself, or of one field. */
+  problem(field: string, message: string): void;
+  /** Runs `work`; what it throws becomes a problem of the field. */
+  at<T>(field: string, work: () => T): T | undefined;
+  value(field: string, value: Json): TemplateValue | undefined;
+  /** A value as an optional property. */
+  optional<K extends string>(field: K, value: Json | undefined): Partial<Record<K, TemplateValue>>;
+  required(field: string, value: string | undefined, check?: (text: string) => void): TemplateValue | undefined;
+  /** Text as an optional property; empty text counts as absent. */
+  text<K extends string>(
+    field: K,
+    text: string | undefined,
+    check?: (text: string) => void,
+  ): Partial<Record<K, TemplateValue>>;
+  duration<K extends string>(field: K, text: string | undefined): Partial<Record<K, TemplateValue>>;
+  texts(field: string, values: readonly string[] | undefined, check?: (text: string) => void): TemplateValue[];
+  /** A bare expression. */
+  expression(field: string, source: string): Expression | undefined;
+};
+
+/** @param path of the kind, such as `nodes.ask.askUser` */
+export function createKindPlace(path: string, { at, problems, source }: PlaceFacts): KindPlace {
+  const below = (field: string) => (field === "" ? path : `${path}.${field}`);
+  const asProperty = <K extends string>(field: K, compiled: TemplateValue | undefined) =>
+    (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
+  const unchecked = () => {};
+  const place: KindPlace = {
+    areTemplates: source.areTemplates,
+    problem: (field, message) => void problems.push({ path: below(field), message }),
+    at: (field, work) => at(below(field), work),
+    value: (field, value) => at(below(field), () => source.value(value)),
+    optional: (field, value) => (value === undefined ? {} : asProperty(field, place.value(field, value))),
+    required: (field, value, check = unchecked) =>
+      at(below(field), () => {
+        refuseUnless(Boolean(value), "is required");
+        return source.text(value!, check);
+      }),
+    text: (field, text, check = unchecked) =>
+      text ? asProperty(field, at(below(field), () => source.text(text, check))) : {},
+    duration: (field, text) => place.text(field, text, parseDurationMs),
+    texts: (field, values, check = unchecked) =>
+      (values ?? []).flatMap((value, index) => at(below(`${field}[${index}]`), () => source.text(value, check)) ?? []),
+    expression: (field, expression) => at(below(field), () => compileBare(expression)),
+  };
+  return place;
+}
+
+export type PlaceFacts = { at: At; problems: FieldProblem[]; source: ValueSource };
+
+/** Collects what `work` throws as problems. */
+export function collectInto(problems: FieldProblem[]): At {
+  return (path, work) => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof ProblemsBelow) {
+        problems.push(...error.problems.map((problem) => ({ ...problem, path: `${path}${problem.path}` })));
+      } else {
+        const below = error instanceof SchemaError ? fieldPathOf(null, error.path) : "";
+        problems.push({ path: `${path}${below}`, message: error instanceof Error ? error.message : String(error) });
+      }
+      return undefined;
+    }
+  };
+}
+
+/** Compiles an expression that is not inside a template. */
+export function compileBare(source: string): Expression {
+  return compileExpression(source, { variables: VARIABLES });
+}
+
+/** Compiles text that may be a template. A constant that no run could use is refused at once. */
+export function compileText(text: string, check: (text: string) => void): TemplateValue {
+  const value = compileValue(text);
+  if (value.isConstant) check(value.evaluate({}) as string);
+  return value;
+}
+
+/** Throws `message` as a problem. */
+export function refuseUnless(holds: boolean, message: string): void {
+  if (!holds) throw new Error(message);
+}
+
+function compileValue(value: Json): TemplateValue {
+  const problems: FieldProblem[] = [];
+  const onProblem = (problem: ExpressionError) => {
+    problems.push({ path: fieldPathOf(value, problem.path), message: problem.message });
+  };
+  const compiled = compileTemplateValue(value, { variables: VARIABLES, onProblem });
+  if (problems.length > 0) throw new ProblemsBelow(problems);
+  return compiled;
+}
+
+function literalOf(value: Json): TemplateValue {
+  return { isConstant: true, evaluate: () => value };
+}
+
+/** Several problems of one value, each at a path below the value's own. */
+class ProblemsBelow extends Error {
+  readonly problems: readonly FieldProblem[];
+  constructor(problems: readonly FieldProblem[]) {
+    super("the value has problems");
+    this.problems = problems;
+  }
+}
+
+/** A JSON Pointer into `value` as the end of a field path: `.a[0]["odd name"]`. */
+function fieldPathOf(value: Json, pointer: string): string {
+  let text = "";
+  let at: Json | undefined = value;
+  for (const segment of parsePointer(pointer)) {
+    if (Array.isArray(at)) text += `[${segment}]`;
+    else text += /^[A-Za-z0-9_$-]+$/.test(segment) ? `.${segment}` : `[${JSON.stringify(segment)}]`;
+    at = at !== null && typeof at === "object" ? (at as JsonObject)[segment] : undefined;
+  }
+  return text;
+}

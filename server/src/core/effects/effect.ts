@@ -1,0 +1,81 @@
+/**
+ * What one effect is: its compiled form, how it begins, and what answers, wakes or settles it. Each effect is a file of this
+ * folder, and `effects.ts` lists them; nothing else switches over effects. To add one, see docs/recipes.md.
+ */
+import type { PlanFacts } from "../begin-step.ts";
+import type { Call, CallKind, StepSequel } from "../call.ts";
+import type { KindPlace } from "../compile/place.ts";
+import type { DecisionBuilder } from "../decision-builder.ts";
+import type { EventLookup, EventQuery } from "../event.ts";
+import type { Failure } from "../failure.ts";
+import type { CompiledKind, Workflow, WorkflowNode } from "../graph/graph.ts";
+import type { Json } from "../json.ts";
+import type { Names } from "../names.ts";
+import type { Wait } from "../wait.ts";
+
+/** Where a step is: its run and its node, with what follows it. */
+export type Step = { draft: DecisionBuilder; workflow: Workflow; node: WorkflowNode };
+
+/** A step that begins. */
+export type BeginningStep = Step & {
+  names: Names;
+  lookup: EventLookup | undefined;
+  plan: PlanFacts;
+};
+
+/** An answer to a wait, as it goes into the ledger. */
+export type Answer = { given: { text: string; value: Json }; actorId?: string; requestId?: string };
+
+/** How waits of one sort come to their end. */
+export type WaitHandling<W extends Wait = Wait> = {
+  /**
+   * Answers the wait. Absent if nobody can.
+   * @throws {DomainError} ANSWER_INVALID
+   */
+  answer?(wait: W, step: Step, answer: Answer): void;
+  /** Ends the wait if it is over, or returns what has to be looked up first. */
+  wake(wait: W, step: Step, at: { isDue: boolean; lookup: EventLookup | undefined }): EventQuery | undefined;
+};
+
+/** What is recorded about the end of a call: which attempt, whose, under which key. */
+export type CallFacts = { nodeId: string; attempt: number; idempotencyKey: string; actorId?: string };
+
+/** How calls of one kind settle. */
+export type CallHandling = {
+  kind: CallKind;
+  /** How long an attempt may take if the policy does not say. */
+  timeoutMsDefault: number;
+  /** Records an output, or returns what has to be looked up first. */
+  completed(
+    call: Call,
+    step: Step,
+    output: Json,
+    at: { facts: CallFacts; lookup: EventLookup | undefined },
+  ): EventQuery | undefined;
+  /** Records the failure of the last attempt. */
+  failed(call: Call, step: Step, error: Failure, facts: CallFacts): void;
+};
+
+/** One effect. `C` is its compiled form, `D` its definition in proto JSON. */
+export type EffectKind<C extends CompiledKind = CompiledKind, D = never> = {
+  /** Its key in a node, and in a step plan: the proto JSON name. */
+  readonly key: string;
+  /** Its name in the ledger. */
+  readonly type: C["type"];
+  /** Whether a run rests at it, so that a loop through it may never end. */
+  readonly rests: boolean;
+  /** Compiles its definition. Reports problems to `place`; undefined if there is no usable form. */
+  compile(definition: D, place: KindPlace): C | undefined;
+  /** Carries it out as far as a decision can, or returns what has to be looked up first. */
+  begin(compiled: C, step: BeginningStep): EventQuery | undefined;
+  /** The waits that it opens, by what they ask. */
+  readonly waits?: { readonly [A in Wait["asks"]]?: WaitHandling<Extract<Wait, { asks: A }>> };
+  /** The calls that it puts in flight. Present exactly if it has jobs, to which a policy applies. */
+  readonly calls?: CallHandling;
+  /** What a step plan that asks for it adds to what follows. */
+  sequel?(compiled: C): StepSequel;
+  /** What it does, in a few words, for a drawing. */
+  summary(definition: D): string;
+  /** How a drawing shows it: the brackets of a Mermaid node, and a class. */
+  readonly drawing: { readonly shape: readonly [open: string, close: string]; readonly class?: "wait" | "done" | "fail" };
+};

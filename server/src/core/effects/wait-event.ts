@@ -1,0 +1,146 @@
+/** Waits for an event of a channel, and takes one that was emitted since the run began. */
+import { afterDuration, effectKey, openWait, type PlanFacts } from "../begin-step.ts";
+import { channelOf } from "../channel.ts";
+import { completeStep, valueResult } from "../complete-step.ts";
+import { type Channel, type ChannelEvent, type EventQuery, nameMatches, type Scope } from "../event.ts";
+import { NodeFailure } from "../failure.ts";
+import type { NodeDefinition } from "../graph/definition.ts";
+import { openWaitOf, type RunState } from "../run.ts";
+import type { TemplateValue } from "../template.ts";
+import type { EventWait } from "../wait.ts";
+import type { BeginningStep, EffectKind, Step, WaitHandling } from "./effect.ts";
+import { checkPattern, eventKeyOf, eventNameOf, scopeOf } from "./event-names.ts";
+
+/** Different (name, key) pairs that one run may listen to in its life: its state holds a cursor for each. */
+export const EVENT_CURSORS_MAX = 1_000;
+
+export type WaitEvent = {
+  type: "wait_event";
+  names: readonly TemplateValue[];
+  scope: Scope;
+  key?: TemplateValue;
+  timeout?: TemplateValue;
+};
+
+/** What a wait listens to. */
+type Listening = Pick<EventWait, "names" | "scope" | "key">;
+
+const event: WaitHandling<EventWait> = {
+  /** Whoever answers gives the payload of an event. */
+  answer(wait, { draft, workflow, node }, answer) {
+    const name = wait.names.find((one) => !one.endsWith("*")) ?? null;
+    const rest = { name, event_id: null, emit_time: draft.now, timed_out: false };
+    completeStep(draft, workflow, node, {
+      ...answer,
+      result: [
+        { op: "set", path: "", value: rest },
+        { op: "set", path: "/payload", of: "given" },
+      ],
+    });
+  },
+  /** An event that was emitted by the due time wins over the timeout. */
+  wake(wait, step, { isDue, lookup }) {
+    const { draft, workflow, node } = step;
+    const channel = channelOf(draft.run, wait.scope);
+    if (lookup === undefined) return queryOf(draft.run, channel, wait.names, wait.key);
+    const { event: found, upTo } = lookup;
+    if (found !== undefined && (wait.due_time === undefined || found.emitTime <= wait.due_time)) {
+      draft.closeWait("event");
+      consumeEvent(step, channel, wait, found);
+      return undefined;
+    }
+    // What is decided because there is no event yet must not be committed over an event.
+    draft.commands.push({ type: "expect_channel", channel, upTo });
+    if (!isDue) return undefined;
+    const result = { name: null, payload: null, event_id: null, emit_time: null, timed_out: true };
+    draft.closeWait("time");
+    completeStep(draft, workflow, node, { result: valueResult(result) });
+    return undefined;
+  },
+};
+
+export const waitEvent: EffectKind<WaitEvent, NonNullable<NodeDefinition["waitEvent"]>> = {
+  key: "waitEvent",
+  type: "wait_event",
+  rests: true,
+  compile(definition, place) {
+    if ((definition.names ?? []).length === 0) place.problem("names", "needs at least one name");
+    return {
+      type: "wait_event",
+      names: place.texts("names", definition.names, checkPattern),
+      scope: scopeOf(definition.scope),
+      ...place.text("key", definition.key),
+      ...place.duration("timeout", definition.timeout),
+    };
+  },
+  begin: waitForEvent,
+  waits: { event },
+  summary: ({ names = [], scope }) =>
+    `waits for ${names.join(" or ")}${scope === undefined ? "" : ` (${scopeOf(scope)})`}`,
+  drawing: { shape: [">", "]"], class: "wait" },
+};
+
+function waitForEvent(compiled: WaitEvent, step: BeginningStep): EventQuery | undefined {
+  const { draft, node, names, lookup, plan } = step;
+  const { scope } = compiled;
+  const patterns = new Set(compiled.names.map((template) => eventNameOf(template, names, { mayBePattern: true })));
+  const eventNames = [...patterns];
+  const key = compiled.key === undefined ? undefined : eventKeyOf(compiled.key, names);
+  const dueTime = compiled.timeout === undefined ? undefined : afterDuration(draft.now, compiled.timeout, names);
+  const channel = channelOf(draft.run, scope);
+  if (lookup === undefined) return queryOf(draft.run, channel, eventNames, key);
+  const isNew = (name: string) => !draft.run.cursors.some((c) => c.scope === scope && c.name === name && c.key === key);
+  if (draft.run.cursors.length + eventNames.filter(isNew).length > EVENT_CURSORS_MAX) {
+    const message = `A run listens to at most ${EVENT_CURSORS_MAX} different event names and keys.`;
+    throw new NodeFailure("LIMIT_EVENT_CURSORS", message);
+  }
+  const listening = { names: eventNames, scope, ...keyOf(key) };
+  if (lookup.event !== undefined) {
+    consumeEvent(step, channel, listening, lookup.event, { ...plan, idempotencyKey: effectKey(draft, node) });
+    return undefined;
+  }
+  const asked = {
+    asks: "event",
+    ...listening,
+    scope_id: channel.scopeId,
+    ...(dueTime === undefined ? {} : { due_time: dueTime }),
+  } as const;
+  openWait(draft, node, "wait_event", asked, plan);
+  draft.commands.push({ type: "expect_channel", channel, upTo: lookup.upTo });
+  return undefined;
+}
+
+function queryOf(run: RunState, channel: Channel, names: readonly string[], key: string | undefined): EventQuery {
+  return {
+    channel,
+    names,
+    ...keyOf(key),
+    startNumber: run.channels[channel.scope],
+    cursors: run.cursors.filter((cursor) => cursor.scope === channel.scope),
+  };
+}
+
+function keyOf(key: string | undefined): { key?: string } {
+  return key === undefined ? {} : { key };
+}
+
+/** Gives an event to the run: it becomes the node's result, and the cursors that cover it move to it. */
+function consumeEvent(
+  { draft, workflow, node }: Step,
+  channel: Channel,
+  { names, scope, key }: Listening,
+  { name, payload, eventId, emitTime, number, actorId }: ChannelEvent,
+  facts: PlanFacts & { idempotencyKey?: string } = {},
+): void {
+  const cursors = names
+    .filter((pattern) => nameMatches(pattern, name))
+    .map((pattern) => ({ scope, name: pattern, ...keyOf(key), number }));
+  draft.commands.push({ type: "consume_event", channel, eventId });
+  completeStep(draft, workflow, node, {
+    ...facts,
+    ...(openWaitOf(draft.run) === undefined ? { effect: { type: "wait_event", payload: {} } } : {}),
+    ...(actorId === undefined ? {} : { actorId }),
+    result: valueResult({ name, payload, event_id: eventId, emit_time: emitTime, timed_out: false }),
+    cursors,
+  });
+}

@@ -1,0 +1,53 @@
+/** A workflow as runs walk it: every expression, template and schema is compiled. The compiler is `compile/`. */
+import type { StepSequel } from "../call.ts";
+import type { Expression } from "../expression.ts";
+import type { JsonObject } from "../json.ts";
+import type { SchemaValidator } from "../json-schema.ts";
+import type { WorkflowDefinition } from "./definition.ts";
+import type { EffectPolicy } from "./effect-policy.ts";
+import type { Limits } from "./limits.ts";
+
+/** What a node does, compiled. Its file in `effects/` or `nodes/` knows the rest of it, by `type`. */
+export type CompiledKind = { readonly type: string };
+
+export type Edge = { to: string; when?: Expression };
+
+export type WorkflowNode = {
+  nodeId: string;
+  kind: CompiledKind;
+  /** JSON Pointer into vars. */
+  resultPointer?: string;
+  next: readonly Edge[];
+  onError?: string;
+  policy: EffectPolicy;
+  /** If the node is a handler's and the run is at the effect of a step plan: what the plan puts in place of `resultPointer`
+   *  and `next`. */
+  sequel?: StepSequel;
+};
+
+/** A handler's node while it is at the effect of a step plan. */
+export function nodeWithSequel(node: WorkflowNode, sequel: StepSequel): WorkflowNode {
+  const { resultPointer: _resultPointer, ...rest } = node;
+  return {
+    ...rest,
+    sequel,
+    ...(sequel.result_path === undefined ? {} : { resultPointer: sequel.result_path }),
+    next: sequel.to === undefined ? [] : [{ to: sequel.to }],
+  };
+}
+
+export type Workflow = {
+  workflowId: string;
+  /** Assigned by the store; 0 before the workflow is registered. */
+  version: number;
+  digest: string;
+  definition: WorkflowDefinition;
+  entryNode: string;
+  nodes: ReadonlyMap<string, WorkflowNode>;
+  defaultVars?: JsonObject;
+  varsValidator?: SchemaValidator;
+  onError?: string;
+  onCancel?: string;
+  limits: Limits;
+  commitEveryStep: boolean;
+};

@@ -1,0 +1,35 @@
+/** Bounds of what runs may use. */
+import { parseDurationMs } from "../duration.ts";
+import type { FieldProblem } from "../errors.ts";
+
+/** As in the graph: durations are text. */
+export type Limits = {
+  maxSteps?: number;
+  maxTokens?: number;
+  maxCostUsd?: number;
+  maxDepth?: number;
+  runTimeout?: string;
+  warnPercent?: number;
+};
+
+/** Steps a run may take if no limit says otherwise (CONTRACT.md, rule 13). */
+export const MAX_STEPS_DEFAULT = 100_000;
+
+/** Limits that nothing enforces yet. A user who sets one would believe in it. */
+const NOT_ENFORCED = ["maxTokens", "maxCostUsd", "maxDepth"] as const;
+
+/** Reports limits that are invalid or not enforced yet, at paths below `path`. */
+export function checkLimits(limits: Limits | undefined, path: string, problems: FieldProblem[]): void {
+  if (limits === undefined) return;
+  for (const field of NOT_ENFORCED) {
+    if (limits[field] !== undefined) {
+      problems.push({ path: `${path}.${field}`, message: "is not enforced by this release; remove it" });
+    }
+  }
+  if (limits.runTimeout === undefined) return;
+  try {
+    parseDurationMs(limits.runTimeout);
+  } catch (error) {
+    problems.push({ path: `${path}.runTimeout`, message: (error as Error).message });
+  }
+}
