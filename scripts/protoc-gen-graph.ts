@@ -130,7 +130,7 @@ function valueNames({ values }: DescEnum): string[] {
 function isRequired(field: DescField): boolean {
   const mayBeAbsent = field.fieldKind === "message" || field.oneof !== undefined;
   if (mayBeAbsent || rulesOf(field)?.ignore === Ignore.IF_ZERO_VALUE) return false;
-  const { minLength, minItems, minPairs, pattern } = boundsOfRules(rulesOf(field));
+  const { minLength, minItems, minPairs, pattern } = boundsOf(field);
   const least = [minLength, minItems, minPairs].some((bound) => typeof bound === "number" && bound > 0);
   return least || (field.fieldKind === "scalar" && typeof pattern === "string" && !new RegExp(pattern, "u").test(""));
 }
@@ -205,7 +205,10 @@ function scalarType(scalar: ScalarType): string {
   }
 }
 
-function printTypes(messages: readonly DescMessage[], enums: readonly DescEnum[]): string {
+/** `planned` are the messages of a step plan: core reads them before anything has been required of them. */
+function printTypes(messages: readonly DescMessage[], planned: readonly DescMessage[]): string {
+  const enums = new Set(messages.flatMap((message) => message.fields.flatMap((field) => field.enum ?? [])));
+  for (const desc of [...messages, ...enums]) readComments(desc);
   const lines = ['import type { Json, JsonObject } from "../../json.ts";', ""];
   for (const desc of enums) {
     const names = valueNames(desc).map((name) => JSON.stringify(name));
@@ -220,7 +223,7 @@ function printTypes(messages: readonly DescMessage[], enums: readonly DescEnum[]
     lines.push(`export type ${messageType(desc)} = {`);
     for (const field of desc.fields) {
       lines.push(...docLines(field, "  "));
-      lines.push(`  ${field.jsonName}${isRequired(field) ? "" : "?"}: ${typeOf(field)};`);
+      lines.push(`  ${field.jsonName}${isRequired(field) && !planned.includes(desc) ? "" : "?"}: ${typeOf(field)};`);
     }
     lines.push("};", "");
   }
@@ -279,16 +282,21 @@ function schemaOfElement(field: DescField, bounds: Bounds): Schema | boolean {
   }
   if (field.enum !== undefined) return { enum: valueNames(field.enum) };
   switch (scalarType(field.scalar)) {
-    case "string": {
-      // No text has more characters than bytes.
-      const maxLength = bounds["maxLength"] ?? bounds["maxBytes"];
-      return { type: "string", ...(maxLength === undefined ? {} : { maxLength: maxLength as number }) };
-    }
+    case "string":
+      return { type: "string", ...schemaOfLength(bounds) };
     case "boolean":
       return { type: "boolean" };
     default:
       return { type: "number", ...pick(bounds, ["minimum", "maximum"]) };
   }
+}
+
+/** The bound of a text, which no more characters than bytes can meet, and the whole of it in words. */
+function schemaOfLength({ minLength, maxLength, maxBytes }: Bounds): Schema {
+  const max = (maxLength ?? maxBytes) as number | undefined;
+  if (max === undefined) return {};
+  const range = minLength === undefined ? `at most ${max}` : `${minLength as number} to ${max}`;
+  return { maxLength: max, description: `${range} ${maxLength === undefined ? "bytes" : "characters"}` };
 }
 
 function pick(bounds: Bounds, names: readonly string[]): Schema {
@@ -347,13 +355,12 @@ function generate(): { name: string; content: string }[] {
   // buf calls its plugins once for each of its inputs; third_party has no graphs.
   if (roots.length < ROOTS.length) return [];
   const messages = reachable(roots);
-  const enums = [...new Set(messages.flatMap((message) => message.fields.flatMap((field) => field.enum ?? [])))];
-  for (const desc of [...messages, ...enums]) readComments(desc);
+  const plan = roots.at(-1)!;
   const header = "// Written by `npm run generate` from the contract in proto/; do not edit.\n\n";
   return [
-    { name: "types.ts", content: header + printTypes(messages, enums) },
+    { name: "types.ts", content: header + printTypes(messages, reachable([plan])) },
     { name: "bounds.ts", content: header + printBounds(messages) },
-    { name: "step-plan-schema.ts", content: header + printStepPlanSchema(roots.at(-1)!) },
+    { name: "step-plan-schema.ts", content: header + printStepPlanSchema(plan) },
   ];
 }
 

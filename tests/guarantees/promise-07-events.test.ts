@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import type { Scope } from "../../server/src/core/event.ts";
+import type { ScopeJson } from "../../server/src/core/graph/gen/types.ts";
 import type { WorkflowDefinition } from "../../server/src/core/workflow.ts";
 import type { Caller, RunView } from "../../server/src/engine/api.ts";
 import { BatchOutcomeUnknownError, StoreUnavailableError } from "../../server/src/store/contract.ts";
@@ -37,7 +38,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
   const servers = useTwoServers(kind);
 
   const waitOf = (scope: Scope, key: string | undefined) => ({
-    scope: `SCOPE_${scope.toUpperCase()}`,
+    scope: `SCOPE_${scope.toUpperCase()}` as ScopeJson,
     ...(key === undefined ? {} : { key }),
   });
 

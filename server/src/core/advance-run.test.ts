@@ -326,9 +326,9 @@ describe("wait_until", () => {
 describe("emit_event", () => {
   test("its event lies in the channel of its scope", () => {
     const world = createTestWorld();
-    const emit = (scope: string) => ({
+    const emit = (scope: "RUN" | "SESSION" | "WORKFLOW" | "GLOBAL") => ({
       name: "paid",
-      scope: `SCOPE_${scope}`,
+      scope: `SCOPE_${scope}` as const,
       key: "k${1}",
       payload: { n: "${vars.n}" },
     });

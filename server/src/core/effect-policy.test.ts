@@ -59,7 +59,7 @@ describe("time limits", () => {
   });
 
   test("reach the jobs, with the delivery and the run's fairness key", () => {
-    const policy = { timeout: "${vars.t}", queueTimeout: "1h", delivery: "DELIVERY_AT_MOST_ONCE" };
+    const policy = { timeout: "${vars.t}", queueTimeout: "1h", delivery: "DELIVERY_AT_MOST_ONCE" } as const;
     const jobOf = (sessionId?: string) => {
       const run = runOf(
         { it: { custom: { type: "move", payload: 1 }, policy } },
@@ -87,7 +87,7 @@ describe("attempts", () => {
 });
 
 describe("the pause after a failed attempt", () => {
-  const steady = { jitter: "JITTER_NONE" };
+  const steady = { jitter: "JITTER_NONE" } as const;
 
   test.each<[string, Policy, number[]]>([
     ["doubles from a second to a minute", {}, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]],

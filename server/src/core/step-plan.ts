@@ -1,19 +1,11 @@
 /** What a handler returns, read strictly: the proto JSON of `StepPlan`, none of whose strings is evaluated. */
 import type { FieldProblem } from "./errors.ts";
+import { STEP_PLAN_SCHEMA, STEP_PLAN_VALUES } from "./graph/gen/step-plan-schema.ts";
 import { compileSchema } from "./json-schema.ts";
 import { emptyObject, type Json, type JsonObject } from "./json.ts";
 import { fieldPath, parsePointer, PatchError, type PatchOp, pointerFromDotted } from "./pointer.ts";
 import type { StepSequel } from "./step-record.ts";
 import { compilePlannedEffect, type EffectKind } from "./workflow.ts";
-
-/** Changes of vars that one plan may make. */
-const PATCH_OPS_MAX = 1_000;
-// The bounds that the contract sets for the same fields of a graph.
-const EVENT_NAMES_MAX = 16;
-const RESULT_KEY_LENGTH_MAX = 256;
-const CUSTOM_TYPE_LENGTH_MAX = 128;
-const FAILURE_CODE_LENGTH_MAX = 128;
-const FAILURE_MESSAGE_LENGTH_MAX = 64 * 1024;
 
 export type StepPlan = {
   /** The plan as it was given, under its proto JSON names: what stands in the ledger. */
@@ -30,60 +22,7 @@ export type StepPlan = {
 const EFFECTS = ["askUser", "waitUntil", "waitEvent", "emitEvent", "answerUser", "toolCalls", "custom"] as const;
 const ENDS = ["nextNode", "completeOutput", "fail"] as const;
 
-const text = { type: "string" } as const;
-const texts = { type: "array", items: text } as const;
-const flag = { type: "boolean" } as const;
-const scope = { enum: ["SCOPE_UNSPECIFIED", "SCOPE_RUN", "SCOPE_SESSION", "SCOPE_WORKFLOW", "SCOPE_GLOBAL"] };
-const toolFailure = { enum: ["TOOL_FAILURE_UNSPECIFIED", "TOOL_FAILURE_AS_DATA", "TOOL_FAILURE_AS_ERROR"] };
-const any = true;
-
-function textUpTo(maxLength: number): JsonObject {
-  return { type: "string", maxLength };
-}
-
-function message(properties: JsonObject): JsonObject {
-  return { type: "object", properties, additionalProperties: false };
-}
-
-const SCHEMA = compileSchema({
-  ...message({
-    askUser: message({
-      prompt: text,
-      details: any,
-      choices: any,
-      allowFreeText: flag,
-      answerSchema: { type: "object" },
-      assignees: texts,
-      timeout: text,
-      defaultAnswer: any,
-    }),
-    waitUntil: message({ at: text, after: text }),
-    waitEvent: message({ names: { ...texts, maxItems: EVENT_NAMES_MAX }, scope, key: text, timeout: text }),
-    emitEvent: message({ name: text, scope, key: text, payload: any, eventId: text }),
-    answerUser: message({ message: text }),
-    toolCalls: message({
-      calls: { type: "array", items: message({ name: text, arguments: { type: "object" }, callId: text }) },
-      requireApproval: flag,
-      onFailure: toolFailure,
-    }),
-    custom: message({ type: textUpTo(CUSTOM_TYPE_LENGTH_MAX), payload: any }),
-    resultKey: textUpTo(RESULT_KEY_LENGTH_MAX),
-    nextNode: text,
-    completeOutput: any,
-    fail: message({
-      code: textUpTo(FAILURE_CODE_LENGTH_MAX),
-      message: textUpTo(FAILURE_MESSAGE_LENGTH_MAX),
-    }),
-    patch: {
-      type: "array",
-      maxItems: PATCH_OPS_MAX,
-      items: message({ op: text, path: text, value: any, values: { type: "array" } }),
-    },
-  }),
-});
-
-/** Members whose null is a value; everywhere else proto JSON's null means that nothing is given. */
-const VALUES = new Set(["details", "choices", "defaultAnswer", "payload", "completeOutput", "value"]);
+const SCHEMA = compileSchema(STEP_PLAN_SCHEMA);
 
 /** Reads a handler's result as a step plan, or says what is wrong with it. */
 export function readStepPlan(output: Json): { plan: StepPlan } | { problems: FieldProblem[] } {
@@ -91,10 +30,23 @@ export function readStepPlan(output: Json): { plan: StepPlan } | { problems: Fie
   const given = withJsonNames(output);
   const problems = SCHEMA.validate(given).map(({ path, message: what }) => ({
     path: fieldPath("", path).slice(1),
-    message: what,
+    message: lengthProblem(given, path) ?? what,
   }));
   if (problems.length > 0) return { problems };
   return planOf(given);
+}
+
+/** In words, what the contract says of the length of the text at `pointer`; undefined if there is no text, or no bound. */
+function lengthProblem(given: JsonObject, pointer: string): string | undefined {
+  let value: Json | undefined = given;
+  let schema: Json | undefined = STEP_PLAN_SCHEMA;
+  for (const segment of parsePointer(pointer)) {
+    const parts: Json | undefined = isObject(schema) ? (schema.properties ?? schema) : undefined;
+    schema = isObject(parts) ? (Array.isArray(value) ? parts.items : parts[segment]) : undefined;
+    value = (value as JsonObject | undefined)?.[segment];
+  }
+  const { description } = isObject(schema) ? schema : {};
+  return typeof value === "string" && typeof description === "string" ? `must be ${description}` : undefined;
 }
 
 function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProblem[] } {
@@ -208,7 +160,7 @@ function renamed(object: JsonObject): JsonObject {
     // A member that is there under both of its names is not known under the second one.
     const name = jsonName !== key && Object.hasOwn(object, jsonName) ? key : jsonName;
     // Empty text is proto3's default: nothing was said.
-    if (!VALUES.has(name) && (value === null || value === "")) continue;
+    if (!STEP_PLAN_VALUES.has(name) && (value === null || value === "")) continue;
     result[name] = value;
   }
   return result;

@@ -8,6 +8,7 @@ import { type EffectPolicy, POLICY_DEFAULT } from "./effect-policy.ts";
 import { DomainError, type FieldProblem } from "./errors.ts";
 import type { Scope } from "./event.ts";
 import { compileExpression, type Expression, type ExpressionError } from "./expression.ts";
+import type { EffectPolicyJson, LimitsJson, NodeJson, ToolCallJson, WorkflowJson } from "./graph/gen/types.ts";
 import { ID_PATTERN } from "./identifiers.ts";
 import { canonicalJson, type Json, type JsonObject } from "./json.ts";
 import { compileSchema, SchemaError, type SchemaValidator } from "./json-schema.ts";
@@ -15,79 +16,18 @@ import { parsePointer, pointerFromDotted } from "./pointer.ts";
 import type { StepSequel } from "./step-record.ts";
 import { compileTemplateValue, type TemplateValue } from "./template.ts";
 
-/** Bounds of what runs may use. As in the graph: durations are text. */
-export type Limits = {
-  maxSteps?: number;
-  maxTokens?: number;
-  maxCostUsd?: number;
-  maxDepth?: number;
-  runTimeout?: string;
-  warnPercent?: number;
-};
-
 /** Steps a run may take where no limit says otherwise (CONTRACT.md, rule 13). */
 export const MAX_STEPS_DEFAULT = 100_000;
 
 /** Problems that are reported at once; a graph with more is told so. */
 const PROBLEMS_MAX = 100;
 
-export type EdgeDefinition = { to: string; when?: string };
-export type ToolCallDefinition = { name?: string; arguments?: Json; callId?: string };
-export type PolicyDefinition = { [key: string]: Json } & {
-  maxAttempts?: number;
-  initialBackoff?: string;
-  backoffMultiplier?: number;
-  maxBackoff?: string;
-  jitter?: string;
-  timeout?: string;
-  queueTimeout?: string;
-  heartbeatTimeout?: string;
-  delivery?: string;
-  nonRetryableErrors?: string[];
-};
-
-export type NodeDefinition = {
-  description?: string;
-  resultKey?: string;
-  next?: EdgeDefinition[];
-  onError?: string;
-  policy?: PolicyDefinition;
-  // Exactly one of:
-  askUser?: {
-    prompt?: string;
-    details?: Json;
-    choices?: Json;
-    allowFreeText?: boolean;
-    answerSchema?: JsonObject;
-    assignees?: string[];
-    timeout?: string;
-    defaultAnswer?: Json;
-  };
-  waitUntil?: { at?: string; after?: string };
-  waitEvent?: { names?: string[]; scope?: string; key?: string; timeout?: string };
-  emitEvent?: { name?: string; scope?: string; key?: string; payload?: Json; eventId?: string };
-  answerUser?: { message?: string };
-  toolCalls?: { calls?: ToolCallDefinition[]; callsFrom?: string; requireApproval?: boolean; onFailure?: string };
-  custom?: { type?: string; payload?: Json };
-  assign?: { values?: JsonObject; append?: JsonObject; unset?: string[] };
-  handler?: JsonObject;
-  complete?: { output?: Json };
-  fail?: { code?: string; message?: string };
-};
-
-export type WorkflowDefinition = {
-  workflowId: string;
-  description?: string;
-  entryNode: string;
-  nodes: { [nodeId: string]: NodeDefinition };
-  varsSchema?: JsonObject;
-  defaultVars?: JsonObject;
-  onError?: string;
-  onCancel?: string;
-  limits?: Limits;
-  labels?: { [key: string]: string };
-  commitEveryStep?: boolean;
-};
+/** Bounds of what runs may use. As in the graph: durations are text. */
+export type Limits = LimitsJson;
+export type NodeDefinition = NodeJson;
+export type PolicyDefinition = EffectPolicyJson;
+/** Without what the server sets. */
+export type WorkflowDefinition = Omit<WorkflowJson, "version" | "digest" | "current" | "archived" | "createTime">;
 
 /** A value to write at a place in vars. */
 export type PathValue = { pointer: string; value: TemplateValue };
@@ -569,7 +509,7 @@ function isTemplateText(value: Json, source: ValueSource): boolean {
   return source === TEMPLATES && typeof value === "string" && value.includes("${");
 }
 
-function compileCall(call: ToolCallDefinition, path: string, at: At, source: ValueSource): ToolCall[] {
+function compileCall(call: ToolCallJson, path: string, at: At, source: ValueSource): ToolCall[] {
   const compile = (field: string, value: Json) => at(`${path}.${field}`, () => source.value(value));
   const name = at(`${path}.name`, () => {
     refuseUnless(Boolean(call.name), "is required");

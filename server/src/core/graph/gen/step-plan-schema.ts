@@ -9,7 +9,7 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
     askUser: {
       type: "object",
       properties: {
-        prompt: { type: "string", maxLength: 16384 },
+        prompt: { type: "string", maxLength: 16384, description: "1 to 16384 bytes" },
         details: true,
         choices: { maxItems: 1000 },
         allowFreeText: { type: "boolean" },
@@ -17,9 +17,9 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
         assignees: {
           type: "array",
           maxItems: 64,
-          items: { type: "string", maxLength: 256 },
+          items: { type: "string", maxLength: 256, description: "1 to 256 characters" },
         },
-        timeout: { type: "string", maxLength: 65536 },
+        timeout: { type: "string", maxLength: 65536, description: "at most 65536 bytes" },
         defaultAnswer: true,
       },
       additionalProperties: false,
@@ -27,8 +27,8 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
     waitUntil: {
       type: "object",
       properties: {
-        at: { type: "string", maxLength: 65536 },
-        after: { type: "string", maxLength: 65536 },
+        at: { type: "string", maxLength: 65536, description: "1 to 65536 bytes" },
+        after: { type: "string", maxLength: 65536, description: "1 to 65536 bytes" },
       },
       additionalProperties: false,
     },
@@ -41,8 +41,8 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
           items: { type: "string" },
         },
         scope: { enum: ["SCOPE_UNSPECIFIED", "SCOPE_RUN", "SCOPE_SESSION", "SCOPE_WORKFLOW", "SCOPE_GLOBAL"] },
-        key: { type: "string", maxLength: 256 },
-        timeout: { type: "string", maxLength: 65536 },
+        key: { type: "string", maxLength: 256, description: "at most 256 characters" },
+        timeout: { type: "string", maxLength: 65536, description: "at most 65536 bytes" },
       },
       additionalProperties: false,
     },
@@ -51,16 +51,16 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
       properties: {
         name: { type: "string" },
         scope: { enum: ["SCOPE_UNSPECIFIED", "SCOPE_RUN", "SCOPE_SESSION", "SCOPE_WORKFLOW", "SCOPE_GLOBAL"] },
-        key: { type: "string", maxLength: 256 },
+        key: { type: "string", maxLength: 256, description: "at most 256 characters" },
         payload: true,
-        eventId: { type: "string", maxLength: 65536 },
+        eventId: { type: "string", maxLength: 65536, description: "at most 65536 bytes" },
       },
       additionalProperties: false,
     },
     answerUser: {
       type: "object",
       properties: {
-        message: { type: "string", maxLength: 65536 },
+        message: { type: "string", maxLength: 65536, description: "1 to 65536 bytes" },
       },
       additionalProperties: false,
     },
@@ -73,9 +73,9 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
           items: {
             type: "object",
             properties: {
-              name: { type: "string", maxLength: 128 },
+              name: { type: "string", maxLength: 128, description: "1 to 128 characters" },
               arguments: { type: "object" },
-              callId: { type: "string", maxLength: 256 },
+              callId: { type: "string", maxLength: 256, description: "at most 256 characters" },
             },
             additionalProperties: false,
           },
@@ -88,19 +88,19 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
     custom: {
       type: "object",
       properties: {
-        type: { type: "string", maxLength: 128 },
+        type: { type: "string", maxLength: 128, description: "1 to 128 characters" },
         payload: true,
       },
       additionalProperties: false,
     },
-    resultKey: { type: "string", maxLength: 256 },
+    resultKey: { type: "string", maxLength: 256, description: "at most 256 characters" },
     nextNode: { type: "string" },
     completeOutput: true,
     fail: {
       type: "object",
       properties: {
-        code: { type: "string", maxLength: 128 },
-        message: { type: "string", maxLength: 65536 },
+        code: { type: "string", maxLength: 128, description: "1 to 128 characters" },
+        message: { type: "string", maxLength: 65536, description: "at most 65536 bytes" },
       },
       additionalProperties: false,
     },
@@ -111,7 +111,7 @@ export const STEP_PLAN_SCHEMA: JsonObject = {
         type: "object",
         properties: {
           op: { type: "string" },
-          path: { type: "string", maxLength: 8192 },
+          path: { type: "string", maxLength: 8192, description: "at most 8192 characters" },
           value: true,
           values: { type: "array" },
         },

@@ -139,7 +139,7 @@ export type LimitsJson = {
 /** Asks a person, and waits for the answer. */
 export type AskUserJson = {
   /** The question. */
-  prompt: string;
+  prompt?: string;
   /** What the person should see beside the question, any JSON; strings in it may be templates. */
   details?: Json;
   /** The answers to choose from: a list of JSON values, or a template that gives one. */
@@ -167,7 +167,7 @@ export type WaitUntilJson = {
 /** Waits for an event, also one that was emitted since the run started and that the run has not consumed. */
 export type WaitEventJson = {
   /** The names to wait for; the first event that has any of them is taken. */
-  names: string[];
+  names?: string[];
   /** Where to listen: in the run, in its session, in its workflow, or everywhere. */
   scope?: ScopeJson;
   /** The key that an event must have: an order id, say. */
@@ -179,7 +179,7 @@ export type WaitEventJson = {
 /** Emits an event to the channel of the run itself, its session, its workflow, or everyone. */
 export type EmitEventJson = {
   /** The name of the event. */
-  name: string;
+  name?: string;
   /** How far the event reaches. */
   scope?: ScopeJson;
   /** The key by which waits select the event: an order id, say. */
@@ -193,7 +193,7 @@ export type EmitEventJson = {
 /** Tells the person something, without waiting. */
 export type AnswerUserJson = {
   /** The message. */
-  message: string;
+  message?: string;
 };
 
 /** Calls tools that workers serve, side by side, and waits until all have settled. */
@@ -211,7 +211,7 @@ export type ToolCallsJson = {
 /** An effect of a type that the runtime does not know; a worker that registered the type serves it. */
 export type CustomJson = {
   /** The type of the effect. */
-  type: string;
+  type?: string;
   /** What the worker is given, any JSON; strings in it may be templates. */
   payload?: Json;
 };
@@ -219,7 +219,7 @@ export type CustomJson = {
 /** Ends the run as FAILED, whatever on_error says; as CANCELLED on the way from on_cancel. */
 export type FailJson = {
   /** What failed, for programs. */
-  code: string;
+  code?: string;
   /** What failed, for people. */
   message?: string;
 };
@@ -294,7 +294,7 @@ export type EffectPolicyJson = {
 /** One call of a tool. */
 export type ToolCallJson = {
   /** The tool. */
-  name: string;
+  name?: string;
   /** What the tool is given: an object, or a template that gives one; strings in it may be templates. */
   arguments?: Json;
   /** The name of the call in the results; a model's own call id, say. */
