@@ -1,10 +1,11 @@
 /** One step of an active run: execute the node that it stands at. */
 import assert from "node:assert/strict";
-import { textOf } from "./begin-step.ts";
+import { assertText, textOf } from "./begin-step.ts";
 import { type Decision, DecisionBuilder, type HandlerNeeded, type LookUpNeeded } from "./decision.ts";
 import type { Instant } from "./duration.ts";
 import type { EventLookup, EventQuery } from "./event.ts";
 import { executeEffect } from "./execute-effect.ts";
+import { BOUNDS } from "./graph/gen/bounds.ts";
 import { namesOf, type Names } from "./names.ts";
 import type { PatchOp } from "./pointer.ts";
 import { hasNextStep, type RunState } from "./run.ts";
@@ -67,6 +68,7 @@ function executeNode(
     }
     case "fail": {
       const code = textOf(kind.code, names, "code");
+      assertText("code", code, BOUNDS.fail.code);
       const message = textOf(kind.message, names, "message");
       const error = { code, message, retryable: false, node_id: node.nodeId };
       const end = draft.run.cancelling ? "run.cancelled" : "run.failed";

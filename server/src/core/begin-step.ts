@@ -1,6 +1,7 @@
 /** How a step begins what takes time: the key of its effect, the wait that it opens, and what a step plan changes on the way. */
 import type { DecisionBuilder } from "./decision.ts";
 import { NodeFailure } from "./failure.ts";
+import { type TextBounds, textProblem } from "./graph/text-bounds.ts";
 import { idempotencyKey, waitIdOf } from "./identifiers.ts";
 import { plainText } from "./json.ts";
 import type { Names } from "./names.ts";
@@ -80,4 +81,15 @@ export function textOf(template: TemplateValue, names: Names, what: string): str
     throw new NodeFailure("EVALUATION_FAILED", `The ${what} is longer than ${TEXT_BYTES_MAX} bytes.`);
   }
   return text;
+}
+
+/** How much of a refused text a failure's message shows. */
+const SHOWN_CHARS_MAX = 50;
+
+/** Checks an evaluated text by the contract's bounds. @throws {NodeFailure} EVALUATION_FAILED: it says which bound */
+export function assertText(what: string, text: string, bounds: TextBounds): void {
+  const problem = textProblem(text, bounds);
+  if (problem === undefined) return;
+  const shown = text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX).toWellFormed()}…` : text;
+  throw new NodeFailure("EVALUATION_FAILED", `The ${what} ${JSON.stringify(shown)} ${problem}.`);
 }

@@ -1,10 +1,11 @@
 /** Effects: what a node, or a handler's step plan, asks for outside of the graph. Records are made only after everything is evaluated. */
-import { effectKey, openWait, type PlanFacts, textOf, type WaitQuestion } from "./begin-step.ts";
+import { assertText, effectKey, openWait, type PlanFacts, textOf, type WaitQuestion } from "./begin-step.ts";
 import type { DecisionBuilder } from "./decision.ts";
 import { addMs, type Instant, parseDurationMs, parseInstant } from "./duration.ts";
 import type { EventLookup, EventQuery } from "./event.ts";
 import { channelOf, consumeEvent, eventQuery } from "./event-wait.ts";
 import { NodeFailure, orEvaluationFailure } from "./failure.ts";
+import { BOUNDS } from "./graph/gen/bounds.ts";
 import { type Json, type JsonObject, plainText } from "./json.ts";
 import type { Names } from "./names.ts";
 import { completeStep, valueResult } from "./settle-step.ts";
@@ -14,10 +15,6 @@ import type { EffectKind, NodeKind, Workflow, WorkflowNode } from "./workflow.ts
 
 /** Different (name, key) pairs that one run may listen to in its life: its state holds a cursor for each. */
 export const EVENT_CURSORS_MAX = 1_000;
-const CHOICES_MAX = 1_000;
-const ASSIGNEES_MAX = 64;
-const EVENT_NAME_LENGTH_MAX = 200;
-const EVENT_KEY_LENGTH_MAX = 256;
 
 export type EffectContext = {
   draft: DecisionBuilder;
@@ -64,7 +61,7 @@ export function executeEffect(kind: EffectKind, context: EffectContext): EventQu
 function emitEvent(kind: Extract<NodeKind, { type: "emit_event" }>, context: EffectContext): void {
   const { draft, workflow, node, names, plan } = context;
   const name = textOf(kind.name, names, "event name");
-  assertEventName(name, false);
+  assertText("event name", name, BOUNDS.emitEvent.name);
   const key = kind.key === undefined ? "" : eventKeyOf(kind.key, names);
   const payload = kind.payload?.evaluate(names) ?? null;
   const effectId = effectKey(draft, node);
@@ -89,16 +86,19 @@ function emitEvent(kind: Extract<NodeKind, { type: "emit_event" }>, context: Eff
 
 function questionOf(draft: DecisionBuilder, kind: Extract<NodeKind, { type: "ask_user" }>, names: Names): WaitQuestion {
   const choices = kind.choices?.evaluate(names);
-  if (choices !== undefined && (!Array.isArray(choices) || choices.length === 0 || choices.length > CHOICES_MAX)) {
-    throw new NodeFailure("EVALUATION_FAILED", `choices must be a list of 1 to ${CHOICES_MAX} values.`);
+  const { minItems, maxItems } = BOUNDS.askUser.choices;
+  if (choices !== undefined && (!Array.isArray(choices) || choices.length < minItems || choices.length > maxItems)) {
+    throw new NodeFailure("EVALUATION_FAILED", `choices must be a list of ${minItems} to ${maxItems} values.`);
   }
   const assignees = kind.assignees.flatMap((template) => {
     const value = template.evaluate(names);
     return Array.isArray(value) ? value : [value];
   });
-  if (!assignees.every((assignee) => typeof assignee === "string") || assignees.length > ASSIGNEES_MAX) {
-    throw new NodeFailure("EVALUATION_FAILED", `assignees must be at most ${ASSIGNEES_MAX} strings.`);
+  const { maxItems: assigneesMax, items: assigneeBounds } = BOUNDS.askUser.assignees;
+  if (!assignees.every((assignee) => typeof assignee === "string") || assignees.length > assigneesMax) {
+    throw new NodeFailure("EVALUATION_FAILED", `assignees must be at most ${assigneesMax} strings.`);
   }
+  for (const assignee of assignees) assertText("assignee", assignee, assigneeBounds);
   const details = kind.details?.evaluate(names);
   const defaultAnswer = kind.defaultAnswer?.evaluate(names);
   return {
@@ -134,7 +134,7 @@ function afterDuration(now: Instant, duration: TemplateValue, names: Names): Ins
 function waitForEvent(kind: Extract<NodeKind, { type: "wait_event" }>, context: EffectContext): EventQuery | undefined {
   const { draft, workflow, node, names, lookup, plan } = context;
   const eventNames = [...new Set(kind.names.map((template) => textOf(template, names, "event name")))];
-  for (const name of eventNames) assertEventName(name, true);
+  for (const name of eventNames) assertText("event name", name, BOUNDS.waitEvent.names.items);
   const key = kind.key === undefined ? undefined : eventKeyOf(kind.key, names);
   const dueTime = kind.timeout === undefined ? undefined : afterDuration(draft.now, kind.timeout, names);
   const channel = channelOf(draft.run, kind.scope);
@@ -171,15 +171,7 @@ function waitForEvent(kind: Extract<NodeKind, { type: "wait_event" }>, context: 
 
 function eventKeyOf(template: TemplateValue, names: Names): string {
   const key = textOf(template, names, "event key");
-  if (key.length > EVENT_KEY_LENGTH_MAX) {
-    throw new NodeFailure("EVALUATION_FAILED", `An event key has at most ${EVENT_KEY_LENGTH_MAX} characters.`);
-  }
+  // Waits and emitters have the same bound.
+  assertText("event key", key, BOUNDS.emitEvent.key);
   return key;
-}
-
-function assertEventName(name: string, mayBePattern: boolean): void {
-  const body = mayBePattern && name.endsWith("*") ? name.slice(0, -1) : name;
-  if (name === "" || body.includes("*") || name.length > EVENT_NAME_LENGTH_MAX) {
-    throw new NodeFailure("EVALUATION_FAILED", `${JSON.stringify(name.slice(0, 50))} is not an event name.`);
-  }
 }

@@ -4,6 +4,8 @@ import type { DecisionBuilder, JobDraft } from "./decision.ts";
 import { type EffectPolicy, jobTimesOf } from "./effect-policy.ts";
 import { evaluate, type Expression } from "./expression.ts";
 import { NodeFailure } from "./failure.ts";
+import { BOUNDS } from "./graph/gen/bounds.ts";
+import { textProblem } from "./graph/text-bounds.ts";
 import { type Json, JSON_DEPTH_MAX, type JsonObject } from "./json.ts";
 import type { Names } from "./names.ts";
 import { assertFits, completeStep, valueResult } from "./settle-step.ts";
@@ -11,10 +13,8 @@ import type { Call, Effect } from "./step-record.ts";
 import type { NodeKind, Workflow, WorkflowNode } from "./workflow.ts";
 
 /** Calls of one tool_calls effect. */
-export const CALLS_MAX = 1_000;
-/** As for everything that names a job's queue. */
-const NAME_LENGTH_MAX = 128;
-const CALL_ID_LENGTH_MAX = 256;
+export const CALLS_MAX = BOUNDS.toolCalls.calls.maxItems;
+const { name: NAME_BOUNDS, callId: CALL_ID_BOUNDS } = BOUNDS.toolCall;
 
 type CallDraft = { kind: Call["kind"]; name: string; callId?: string; payload: Json };
 
@@ -121,13 +121,13 @@ function callsOf(kind: CallingKind, names: Names): CallDraft[] {
     );
   }
   return calls.map((call, ordinal) => {
-    if (typeof call.name !== "string" || call.name === "" || call.name.length > NAME_LENGTH_MAX) {
-      const message = `The tool name of call ${ordinal} is not 1 to ${NAME_LENGTH_MAX} characters.`;
+    if (typeof call.name !== "string" || textProblem(call.name, NAME_BOUNDS) !== undefined) {
+      const message = `The tool name of call ${ordinal} is not 1 to ${NAME_BOUNDS.maxLength} characters.`;
       throw new NodeFailure("EVALUATION_FAILED", message);
     }
     const callId = call.callId ?? `call_${ordinal + 1}`;
-    if (typeof callId !== "string" || callId === "" || callId.length > CALL_ID_LENGTH_MAX) {
-      const message = `The call_id of call ${ordinal} is not a string of 1 to ${CALL_ID_LENGTH_MAX} characters.`;
+    if (typeof callId !== "string" || callId === "" || textProblem(callId, CALL_ID_BOUNDS) !== undefined) {
+      const message = `The call_id of call ${ordinal} is not a string of 1 to ${CALL_ID_BOUNDS.maxLength} characters.`;
       throw new NodeFailure("EVALUATION_FAILED", message);
     }
     const { arguments: payload } = call;

@@ -1,6 +1,8 @@
 /** What a handler returns, read strictly: the proto JSON of `StepPlan`, none of whose strings is evaluated. */
 import type { FieldProblem } from "./errors.ts";
+import { BOUNDS } from "./graph/gen/bounds.ts";
 import { STEP_PLAN_SCHEMA, STEP_PLAN_VALUES } from "./graph/gen/step-plan-schema.ts";
+import { textProblem } from "./graph/text-bounds.ts";
 import { compileSchema } from "./json-schema.ts";
 import { emptyObject, type Json, type JsonObject } from "./json.ts";
 import { fieldPath, parsePointer, PatchError, type PatchOp, pointerFromDotted } from "./pointer.ts";
@@ -79,6 +81,8 @@ function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProble
     case "fail": {
       const { code, message: what } = given.fail as { code?: string; message?: string };
       if (!code) return { problems: [{ path: "fail.code", message: "is required" }] };
+      const problem = textProblem(what ?? "", BOUNDS.fail.message);
+      if (problem !== undefined) return { problems: [{ path: "fail.message", message: problem }] };
       return { plan: { given, patch, next: "fail", code, message: what ?? "" } };
     }
   }

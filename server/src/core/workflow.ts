@@ -8,7 +8,9 @@ import { type EffectPolicy, POLICY_DEFAULT } from "./effect-policy.ts";
 import { DomainError, type FieldProblem } from "./errors.ts";
 import type { Scope } from "./event.ts";
 import { compileExpression, type Expression, type ExpressionError } from "./expression.ts";
+import { BOUNDS } from "./graph/gen/bounds.ts";
 import type { EffectPolicyJson, LimitsJson, NodeJson, ToolCallJson, WorkflowJson } from "./graph/gen/types.ts";
+import { type TextBounds, textProblem } from "./graph/text-bounds.ts";
 import { ID_PATTERN } from "./identifiers.ts";
 import { canonicalJson, type Json, type JsonObject } from "./json.ts";
 import { compileSchema, SchemaError, type SchemaValidator } from "./json-schema.ts";
@@ -305,6 +307,14 @@ function compileText(text: string, check: (text: string) => void): TemplateValue
   return value;
 }
 
+/** A check of text by the contract's bounds. */
+function within(bounds: TextBounds): (text: string) => void {
+  return (text) => {
+    const problem = textProblem(text, bounds);
+    if (problem !== undefined) throw new Error(problem);
+  };
+}
+
 function refuseUnless(holds: boolean, message: string): void {
   if (!holds) throw new Error(message);
 }
@@ -393,7 +403,7 @@ function compileKind(
   switch (key) {
     case "askUser": {
       const ask = node.askUser!;
-      const prompt = required(ask.prompt, "prompt");
+      const prompt = required(ask.prompt, "prompt", within(BOUNDS.askUser.prompt));
       const schema = ask.answerSchema;
       const validator = schema && at(`${path}.askUser.answerSchema`, () => compileSchema(schema));
       if (Array.isArray(ask.choices) && ask.choices.length === 0) {
@@ -410,7 +420,7 @@ function compileKind(
           allowFreeText: ask.allowFreeText ?? false,
           ...(schema === undefined ? {} : { answerSchema: schema }),
           ...(validator === undefined ? {} : { answerValidator: validator }),
-          assignees: list("assignees", ask.assignees),
+          assignees: list("assignees", ask.assignees, within(BOUNDS.askUser.assignees.items)),
           ...duration("timeout", ask.timeout),
           ...optional("defaultAnswer", ask.defaultAnswer),
         }
@@ -437,6 +447,7 @@ function compileKind(
           name !== "" && !name.slice(0, -1).includes("*"),
           "a name is not empty and has `*` at its end only",
         );
+        within(BOUNDS.waitEvent.names.items)(name);
       };
       return {
         type: "wait_event",
@@ -448,7 +459,10 @@ function compileKind(
     }
     case "emitEvent": {
       const emit = node.emitEvent!;
-      const name = required(emit.name, "name", (text) => refuseUnless(!text.includes("*"), "may not hold `*`"));
+      const name = required(emit.name, "name", (text) => {
+        refuseUnless(!text.includes("*"), "may not hold `*`");
+        within(BOUNDS.emitEvent.name)(text);
+      });
       const checkId = (text: string) => refuseUnless(ID_PATTERN.test(text), `${JSON.stringify(text)} is not an id`);
       return (
         name && {
@@ -462,7 +476,7 @@ function compileKind(
       );
     }
     case "answerUser": {
-      const message = required(node.answerUser!.message, "message");
+      const message = required(node.answerUser!.message, "message", within(BOUNDS.answerUser.message));
       return message && { type: "answer_user", message };
     }
     case "toolCalls": {
@@ -487,7 +501,12 @@ function compileKind(
     }
     case "custom": {
       const custom = node.custom!;
-      if (!custom.type) problems.push({ path: `${path}.custom.type`, message: "is required" });
+      at(`${path}.custom.type`, () => {
+        refuseUnless(Boolean(custom.type), "is required");
+        const bounds = BOUNDS.custom.type;
+        const message = `must be 1 to ${bounds.maxLength} characters, none of them a control character`;
+        within({ ...bounds, message })(custom.type!);
+      });
       const payload = at(`${path}.custom.payload`, () => source.value(custom.payload ?? null));
       return payload && { type: "custom", effectType: custom.type ?? "", payload };
     }
@@ -498,7 +517,7 @@ function compileKind(
     case "complete":
       return { type: "complete", ...optional("output", node.complete!.output) };
     case "fail": {
-      const code = required(node.fail!.code, "code");
+      const code = required(node.fail!.code, "code", within(BOUNDS.fail.code));
       const message = at(`${path}.fail.message`, () => source.value(node.fail!.message ?? ""));
       return code && message && { type: "fail", code, message };
     }
