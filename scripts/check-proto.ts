@@ -16,6 +16,9 @@ import { generateClient, generatedFolder } from "./generate-client.ts";
 
 const releasedImage = "proto/released.binpb";
 
+/** What buf.gen.yaml writes. */
+const generatedFolders = ["proto/gen", "server/src/core/graph/gen"];
+
 function buf(...args: string[]): boolean {
   return spawnSync("buf", args, { stdio: "inherit" }).status === 0;
 }
@@ -62,9 +65,11 @@ if (existsSync(releasedImage)) {
 const scratch = mkdtempSync(join(tmpdir(), "abstractruntime-proto-"));
 try {
   if (!buf("generate", "--output", scratch)) refuse("buf generate failed.");
-  const differences = compareTrees({ expected: join(scratch, "proto/gen"), actual: "proto/gen" });
-  if (differences.length > 0) {
-    refuse(`proto/gen is not what the contract generates; run npm run generate:\n  ${differences.join("\n  ")}`);
+  for (const folder of generatedFolders) {
+    const differences = compareTrees({ expected: join(scratch, folder), actual: folder });
+    if (differences.length > 0) {
+      refuse(`${folder} is not what the contract generates; run npm run generate:\n  ${differences.join("\n  ")}`);
+    }
   }
   await checkClient("python", scratch);
   await checkClient("go", scratch);

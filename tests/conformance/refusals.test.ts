@@ -489,6 +489,31 @@ describe("graphs", () => {
     ["no choice", graph({ askUser: { prompt: "?", choices: [] }, next: toEnd }), ["nodes.a.askUser.choices"]],
     ["no prompt", graph({ askUser: {}, next: toEnd }), ["nodes.a.askUser.prompt"]],
     [
+      "an assignee of 257 characters",
+      graph({ askUser: { prompt: "?", assignees: ["a", "x".repeat(257)] }, next: toEnd }),
+      ["nodes.a.askUser.assignees[1]"],
+    ],
+    [
+      "an event key of 257 characters",
+      graph({ emitEvent: { name: "a", key: "k".repeat(257) }, next: toEnd }),
+      ["nodes.a.emitEvent.key"],
+    ],
+    [
+      "a wait for a key of 257 characters",
+      graph({ waitEvent: { names: ["a"], key: "k".repeat(257) }, next: toEnd }),
+      ["nodes.a.waitEvent.key"],
+    ],
+    [
+      "a tool's name of 129 characters and a call id of 257",
+      graph({ toolCalls: { calls: [{ name: "t".repeat(129), callId: "c".repeat(257) }] }, next: toEnd }),
+      ["nodes.a.toolCalls.calls[0].name", "nodes.a.toolCalls.calls[0].callId"],
+    ],
+    [
+      "a failure's code of 129 characters",
+      graph({ fail: { code: "C".repeat(129) } }, { nodes: { a: { fail: { code: "C".repeat(129) } } } }),
+      ["nodes.a.fail.code"],
+    ],
+    [
       "a node that nothing ends",
       graph({ assign: {}, next: [{ to: "a" }] }, { nodes: { a: { assign: {}, next: [{ to: "a" }] } } }),
       ["nodes.a"],

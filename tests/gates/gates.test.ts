@@ -341,6 +341,25 @@ describe("proto", () => {
     await expectRefusal("proto", /differs: +abstractruntime\/v1\/run_pb\.ts/);
   });
 
+  test("refuses core's types, bounds and schema after a bound of the contract has changed", async () => {
+    edit("proto/abstractruntime/v1/effects.proto", (content) =>
+      content.replace("max_bytes: 16384", "max_bytes: 16385"),
+    );
+    await expectRefusal(
+      "proto",
+      "server/src/core/graph/gen is not what the contract generates",
+      /differs: +bounds\.ts/,
+      /differs: +step-plan-schema\.ts/,
+    );
+  });
+
+  test("refuses a rule of the contract that core's bounds cannot hold", async () => {
+    edit("proto/abstractruntime/v1/effects.proto", (content) =>
+      content.replace("this.contains('${') || this.size() <= 256", "this.contains('${') || this.size() != 256"),
+    );
+    await expectRefusal("proto", "the rule assignee has a form that protoc-gen-graph does not know");
+  });
+
   test("refuses generated code that nothing generates any more", async () => {
     write("proto/gen/abstractruntime/v1/probe_pb.ts", "export {};\n");
     await expectRefusal("proto", /left over: +abstractruntime\/v1\/probe_pb\.ts/);

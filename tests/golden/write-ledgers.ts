@@ -338,7 +338,7 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
           },
         },
       ];
-      const asError = { onFailure: "TOOL_FAILURE_AS_ERROR" };
+      const asError = { onFailure: "TOOL_FAILURE_AS_ERROR" } as const;
       const run = runOf(
         {
           pay: {

@@ -5,6 +5,7 @@
 import { describe, expect, test } from "vitest";
 import type { Scope } from "../../server/src/core/event.ts";
 import type { WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
+import type { ScopeJson } from "../../server/src/core/graph/gen/types.ts";
 import type { Caller, RunView } from "../../server/src/engine/api.ts";
 import { BatchOutcomeUnknownError, StoreUnavailableError } from "../../server/src/store/contract.ts";
 import {

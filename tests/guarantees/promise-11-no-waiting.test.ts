@@ -119,7 +119,7 @@ describe("promise 11, no waiting, on postgres", () => {
 
   test("two servers emit into the same channels in every order, and none fails", async () => {
     const caller = freshCaller();
-    const emit = (name: string, scope: string, to: string) => ({
+    const emit = (name: string, scope: "SCOPE_SESSION" | "SCOPE_WORKFLOW" | "SCOPE_GLOBAL", to: string) => ({
       emitEvent: { name, scope },
       next: [{ to }],
     });

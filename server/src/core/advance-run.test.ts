@@ -297,6 +297,25 @@ describe("ask_user", () => {
     expect(state).toMatchObject({ status: "failed", error: { code: "EVALUATION_FAILED", node_id: "ask" } });
   });
 
+  test.each<[string, Json]>([
+    ["an empty one", ""],
+    ["an empty one in a list", ["ada", ""]],
+    ["one that is too long", "x".repeat(257)],
+    ["one that is too long in a list", ["ada", "😀".repeat(257)]],
+  ])("fails by assignees among whom is %s", (_what, who) => {
+    const { state } = runOf({ ask: { askUser: { prompt: "?", assignees: ["${vars.who}"] } } }, { vars: { who } });
+    expect(state.error).toMatchObject({
+      code: "EVALUATION_FAILED",
+      message: expect.stringMatching(/^The assignee ".*" must be 1 to 256 characters\.$/) as string,
+    });
+  });
+
+  test("an assignee has up to 256 characters, whatever they take", () => {
+    const who = ["x".repeat(256), "😀".repeat(256)];
+    const { state } = runOf({ ask: { askUser: { prompt: "?", assignees: ["${vars.who}"] } } }, { vars: { who } });
+    expect(state.wait!.assignees).toEqual(who);
+  });
+
   test("each visit opens a wait of its own", () => {
     const run = runOf({ ask: { askUser: { prompt: "?" }, next: [{ to: "ask" }] } });
     const first = openWaitOf(run.state)!.wait_id;
@@ -324,12 +343,26 @@ describe("wait_until", () => {
   });
 });
 
+test.each([
+  ["empty", "${''}"],
+  ["too long", "${vars.long}"],
+])("a failure whose code turns out %s fails by that", (_what, code) => {
+  const { state } = runOf({ it: { fail: { code } } }, { vars: { long: "C".repeat(129) } });
+  expect(state).toMatchObject({
+    status: "failed",
+    error: {
+      code: "EVALUATION_FAILED",
+      message: expect.stringMatching(/^The code ".*" must be 1 to 128 characters\.$/) as string,
+    },
+  });
+});
+
 describe("emit_event", () => {
   test("its event lies in the channel of its scope", () => {
     const world = createTestWorld();
-    const emit = (scope: string) => ({
+    const emit = (scope: "RUN" | "SESSION" | "WORKFLOW" | "GLOBAL") => ({
       name: "paid",
-      scope: `SCOPE_${scope}`,
+      scope: `SCOPE_${scope}` as const,
       key: "k${1}",
       payload: { n: "${vars.n}" },
     });
@@ -379,10 +412,23 @@ describe("emit_event", () => {
     ["a name too long", { name: "${vars.text}" }],
     ["an empty name", { name: "${''}" }],
     ["a key too long", { name: "a", key: "${vars.text}" }],
+    ["a name with a control character", { name: "a${vars.control}b" }],
   ])("fails by %s and emits nothing", (_what, emitEvent) => {
-    const run = runOf({ it: { emitEvent } }, { vars: { text: "x y".repeat(100) } });
+    const run = runOf({ it: { emitEvent } }, { vars: { text: "x y".repeat(100), control: "\u0085" } });
     expect(run.state.error).toMatchObject({ code: "EVALUATION_FAILED" });
     expect(run.commands).toEqual([]);
+  });
+
+  test("a name and a key have up to 200 and 256 characters, whatever they take", () => {
+    const vars = { name: "😀".repeat(200), key: "😀".repeat(256) };
+    const run = runOf({ it: { emitEvent: { name: "${vars.name}", key: "${vars.key}" } } }, { vars });
+    expect(run.commands).toMatchObject([{ type: "emit", event: vars }]);
+  });
+
+  test("the failure says what a name must be", () => {
+    const run = runOf({ it: { emitEvent: { name: "${'a*'}" } } });
+    const message = 'The event name "a*" must be 1 to 200 characters without * and control characters.';
+    expect(run.state.error).toMatchObject({ message });
   });
 });
 
@@ -431,6 +477,9 @@ describe("wait_event", () => {
   test.each<[string, NonNullable<NodeDefinition["waitEvent"]>]>([
     ["a pattern with a * inside", { names: ["${'a*b'}"] }],
     ["an empty name", { names: ["${''}"] }],
+    ["a name with a control character", { names: ["a", "${'a\\n'}"] }],
+    ["a pattern with a control character", { names: ["${'\\t*'}"] }],
+    ["a name that is too long", { names: ["${'x'}".repeat(51) + "x".repeat(150)] }],
     ["a timeout that is none", { names: ["a"], timeout: "${1}" }],
   ])("fails by %s", (_what, waitEvent) => {
     expect(runOf(listen(waitEvent)).state.error).toMatchObject({ code: "EVALUATION_FAILED" });

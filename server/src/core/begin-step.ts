@@ -2,6 +2,7 @@
 import type { DecisionBuilder } from "./decision-builder.ts";
 import { addMs, type Instant, parseDurationMs } from "./duration.ts";
 import { NodeFailure, orEvaluationFailure } from "./failure.ts";
+import { type TextBounds, textProblem } from "./graph/text-bounds.ts";
 import { idempotencyKey, waitIdOf } from "./identifiers.ts";
 import { plainText } from "./json.ts";
 import type { Names } from "./names.ts";
@@ -80,6 +81,17 @@ export function textOf(template: TemplateValue, names: Names, what: string): str
     throw new NodeFailure("EVALUATION_FAILED", `The ${what} is longer than ${TEXT_BYTES_MAX} bytes.`);
   }
   return text;
+}
+
+/** How much of a refused text a failure's message shows. */
+const SHOWN_CHARS_MAX = 50;
+
+/** Checks an evaluated text by the contract's bounds. @throws {NodeFailure} EVALUATION_FAILED, which says the bound */
+export function assertText(what: string, text: string, bounds: TextBounds): void {
+  const problem = textProblem(text, bounds);
+  if (problem === undefined) return;
+  const shown = text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX).toWellFormed()}…` : text;
+  throw new NodeFailure("EVALUATION_FAILED", `The ${what} ${JSON.stringify(shown)} ${problem}.`);
 }
 
 /** The time after a duration from `now`. @throws {NodeFailure} if the duration cannot be parsed */

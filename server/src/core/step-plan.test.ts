@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 
+import { BOUNDS } from "./graph/gen/bounds.ts";
+import { STEP_PLAN_SCHEMA } from "./graph/gen/step-plan-schema.ts";
 import type { Json, JsonObject } from "./json.ts";
 import { readStepPlan, type StepPlan } from "./step-plan.ts";
 import type { TemplateValue } from "./template.ts";
@@ -250,6 +252,7 @@ describe("patches", () => {
   });
 });
 
+const STEP_PLAN_FIELDS = { toolCall: true, ...(STEP_PLAN_SCHEMA.properties as JsonObject) };
 const call = { name: "a" };
 const ops = (length: number) => Array.from({ length }, () => ({ op: "unset", path: "/a" }));
 
@@ -320,6 +323,59 @@ describe("refused, with the place", () => {
     ["an emitted event without a name", { emitEvent: { payload: 1 } }, "emitEvent.name", /is required/],
     ["an emitted event with *", { emitEvent: { name: "a*" } }, "emitEvent.name", /may not hold/],
     ["an event id that is none", { emitEvent: { name: "a", eventId: "/" } }, "emitEvent.eventId", /is not an id/],
+    ["a prompt of more bytes", { askUser: { prompt: "é".repeat(8_193) } }, "askUser.prompt", /1 to 16384 bytes/],
+    ["a prompt that is too long", { askUser: { prompt: "x".repeat(16_385) } }, "askUser.prompt", /1 to 16384 bytes/],
+    ["an empty assignee", { askUser: { prompt: "?", assignees: ["a", ""] } }, "askUser.assignees[1]", /1 to 256 char/],
+    [
+      "an assignee that is too long",
+      { askUser: { prompt: "?", assignees: ["x".repeat(257)] } },
+      "askUser.assignees[0]",
+      /1 to 256 characters/,
+    ],
+    [
+      "too many assignees",
+      { askUser: { prompt: "?", assignees: Array<string>(65).fill("a") } },
+      "askUser.assignees",
+      /64/,
+    ],
+    [
+      "an event with a control character",
+      { waitEvent: { names: ["a", "a\u0000*"] } },
+      "waitEvent.names[1]",
+      /1 to 200 characters without control characters/,
+    ],
+    [
+      "an event whose name is too long",
+      { waitEvent: { names: ["x".repeat(201)] } },
+      "waitEvent.names[0]",
+      /1 to 200 characters/,
+    ],
+    [
+      "an emitted event with a control character",
+      { emitEvent: { name: "a\n" } },
+      "emitEvent.name",
+      /1 to 200 characters without \* and control/,
+    ],
+    [
+      "an emitted event whose name is too long",
+      { emitEvent: { name: "x".repeat(201) } },
+      "emitEvent.name",
+      /1 to 200 characters/,
+    ],
+    [
+      "an event key that is too long",
+      { emitEvent: { name: "a", key: "x".repeat(257) } },
+      "emitEvent.key",
+      /at most 256 characters/,
+    ],
+    ["a message of more bytes", { answerUser: { message: "é".repeat(32_769) } }, "answerUser.message", /65536 bytes/],
+    [
+      "a failure with a message of more bytes",
+      { fail: { code: "C", message: "é".repeat(32_769) } },
+      "fail.message",
+      /at most 65536 bytes/,
+    ],
+    ["a custom effect with a control character", { custom: { type: "a\tb" } }, "custom.type", /control character/],
     ["no message", { answerUser: {} }, "answerUser.message", /is required/],
     ["no calls", { toolCalls: {} }, "toolCalls", /exactly one of calls/],
     ["an empty list of calls", { toolCalls: { calls: [] } }, "toolCalls", /exactly one of calls/],
@@ -393,6 +449,26 @@ describe("refused, with the place", () => {
   ])("%s", (_what, output, path, message) => {
     const problems = problemsOf(output);
     expect(problems).toContainEqual({ path, message: expect.stringMatching(message) as string });
+  });
+
+  /** A plan for each text of a plan that the contract has a pattern for. */
+  const unmatched: { [field: string]: JsonObject } = {
+    "stepPlan.resultKey": { answerUser: { message: "m" }, resultKey: "a\n" },
+    "waitEvent.names": { waitEvent: { names: ["a\n"] } },
+    "emitEvent.name": { emitEvent: { name: "a\n" } },
+    "custom.type": { custom: { type: "a\n" } },
+  };
+  const patterned = Object.entries(BOUNDS)
+    .filter(([name]) => name === "stepPlan" || name === "patchOp" || name in STEP_PLAN_FIELDS)
+    .flatMap(([name, fields]) => Object.entries(fields).map(([field, bounds]) => [`${name}.${field}`, bounds] as const))
+    .filter(([, bounds]) => JSON.stringify(bounds).includes('"pattern"'))
+    .map(([field]) => field)
+    // Compared with the handler node's edges, whose targets are ids.
+    .filter((field) => field !== "stepPlan.nextNode");
+
+  test.each(patterned)("a text against the pattern of %s", (field) => {
+    expect(unmatched).toHaveProperty([field]);
+    expect(problemsOf(unmatched[field]!)).not.toEqual([]);
   });
 
   test("not 1,000 operations", () => {

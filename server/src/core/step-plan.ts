@@ -1,5 +1,8 @@
 /** What a handler returns, read strictly: the proto JSON of `StepPlan`, none of whose strings is evaluated. */
 import type { FieldProblem } from "./errors.ts";
+import { BOUNDS } from "./graph/gen/bounds.ts";
+import { STEP_PLAN_SCHEMA, STEP_PLAN_VALUES } from "./graph/gen/step-plan-schema.ts";
+import { textProblem } from "./graph/text-bounds.ts";
 import { compileSchema } from "./json-schema.ts";
 import { emptyObject, type Json, type JsonObject } from "./json.ts";
 import { fieldPath, parsePointer, PatchError, type PatchOp, pointerFromDotted } from "./pointer.ts";
@@ -7,15 +10,6 @@ import type { StepSequel } from "./call.ts";
 import { compilePlannedEffect } from "./compile/planned-effect.ts";
 import { EFFECTS } from "./effects/effects.ts";
 import type { CompiledKind } from "./graph/graph.ts";
-
-/** Changes of vars that one plan may make. */
-const PATCH_OPS_MAX = 1_000;
-// The bounds that the contract sets for the same fields of a graph.
-const EVENT_NAMES_MAX = 16;
-const RESULT_KEY_LENGTH_MAX = 256;
-const CUSTOM_TYPE_LENGTH_MAX = 128;
-const FAILURE_CODE_LENGTH_MAX = 128;
-const FAILURE_MESSAGE_LENGTH_MAX = 64 * 1024;
 
 export type StepPlan = {
   /** The plan as it was given, under its proto JSON names: what stands in the ledger. */
@@ -31,60 +25,7 @@ export type StepPlan = {
 
 const ENDS = ["nextNode", "completeOutput", "fail"] as const;
 
-const text = { type: "string" } as const;
-const texts = { type: "array", items: text } as const;
-const flag = { type: "boolean" } as const;
-const scope = { enum: ["SCOPE_UNSPECIFIED", "SCOPE_RUN", "SCOPE_SESSION", "SCOPE_WORKFLOW", "SCOPE_GLOBAL"] };
-const toolFailure = { enum: ["TOOL_FAILURE_UNSPECIFIED", "TOOL_FAILURE_AS_DATA", "TOOL_FAILURE_AS_ERROR"] };
-const any = true;
-
-function textUpTo(maxLength: number): JsonObject {
-  return { type: "string", maxLength };
-}
-
-function message(properties: JsonObject): JsonObject {
-  return { type: "object", properties, additionalProperties: false };
-}
-
-const SCHEMA = compileSchema({
-  ...message({
-    askUser: message({
-      prompt: text,
-      details: any,
-      choices: any,
-      allowFreeText: flag,
-      answerSchema: { type: "object" },
-      assignees: texts,
-      timeout: text,
-      defaultAnswer: any,
-    }),
-    waitUntil: message({ at: text, after: text }),
-    waitEvent: message({ names: { ...texts, maxItems: EVENT_NAMES_MAX }, scope, key: text, timeout: text }),
-    emitEvent: message({ name: text, scope, key: text, payload: any, eventId: text }),
-    answerUser: message({ message: text }),
-    toolCalls: message({
-      calls: { type: "array", items: message({ name: text, arguments: { type: "object" }, callId: text }) },
-      requireApproval: flag,
-      onFailure: toolFailure,
-    }),
-    custom: message({ type: textUpTo(CUSTOM_TYPE_LENGTH_MAX), payload: any }),
-    resultKey: textUpTo(RESULT_KEY_LENGTH_MAX),
-    nextNode: text,
-    completeOutput: any,
-    fail: message({
-      code: textUpTo(FAILURE_CODE_LENGTH_MAX),
-      message: textUpTo(FAILURE_MESSAGE_LENGTH_MAX),
-    }),
-    patch: {
-      type: "array",
-      maxItems: PATCH_OPS_MAX,
-      items: message({ op: text, path: text, value: any, values: { type: "array" } }),
-    },
-  }),
-});
-
-/** Members whose null is a value; everywhere else proto JSON's null means that nothing is given. */
-const VALUES = new Set(["details", "choices", "defaultAnswer", "payload", "completeOutput", "value"]);
+const SCHEMA = compileSchema(STEP_PLAN_SCHEMA);
 
 /** Reads a handler's result as a step plan, or says what is wrong with it. */
 export function readStepPlan(output: Json): { plan: StepPlan } | { problems: FieldProblem[] } {
@@ -92,10 +33,23 @@ export function readStepPlan(output: Json): { plan: StepPlan } | { problems: Fie
   const given = withJsonNames(output);
   const problems = SCHEMA.validate(given).map(({ path, message: what }) => ({
     path: fieldPath("", path).slice(1),
-    message: what,
+    message: lengthProblem(given, path) ?? what,
   }));
   if (problems.length > 0) return { problems };
   return planOf(given);
+}
+
+/** In words, what the contract says of the length of the text at `pointer`; undefined if there is no text, or no bound. */
+function lengthProblem(given: JsonObject, pointer: string): string | undefined {
+  let value: Json | undefined = given;
+  let schema: Json | undefined = STEP_PLAN_SCHEMA;
+  for (const segment of parsePointer(pointer)) {
+    const parts: Json | undefined = isObject(schema) ? (schema.properties ?? schema) : undefined;
+    schema = isObject(parts) ? (Array.isArray(value) ? parts.items : parts[segment]) : undefined;
+    value = (value as JsonObject | undefined)?.[segment];
+  }
+  const { description } = isObject(schema) ? schema : {};
+  return typeof value === "string" && typeof description === "string" ? `must be ${description}` : undefined;
 }
 
 function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProblem[] } {
@@ -128,6 +82,8 @@ function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProble
     case "fail": {
       const { code, message: what } = given.fail as { code?: string; message?: string };
       if (!code) return { problems: [{ path: "fail.code", message: "is required" }] };
+      const problem = textProblem(what ?? "", BOUNDS.fail.message);
+      if (problem !== undefined) return { problems: [{ path: "fail.message", message: problem }] };
       return { plan: { given, patch, next: "fail", code, message: what ?? "" } };
     }
   }
@@ -172,23 +128,36 @@ function readPatch(ops: JsonObject[] | undefined, problems: FieldProblem[]): Pat
   });
 }
 
-/** The plan under the contract's JSON names and full enum values: proto JSON lets a writer use the fields' own names too. */
+/**
+ * The plan under the contract's JSON names and full enum values: proto JSON lets a writer use the fields' own names too, and
+ * the SDKs the short words of enums.
+ */
 function withJsonNames(output: JsonObject): JsonObject {
-  const plan = renamed(output);
-  if (isObject(plan.fail)) plan.fail = renamed(plan.fail);
-  for (const { key, withFullNames } of EFFECTS) {
-    const definition = plan[key];
-    if (isObject(definition)) plan[key] = withFullNames?.(renamed(definition)) ?? renamed(definition);
-  }
+  const plan = normalized(output, STEP_PLAN_SCHEMA) as JsonObject;
   if (Array.isArray(plan.patch)) {
     plan.patch = plan.patch.map((op) => {
-      if (!isObject(op)) return op;
-      const { op: kind, ...rest } = renamed(op);
-      const name = typeof kind === "string" ? kind.replace(/^PATCH_OP_KIND_/, "").toLowerCase() : kind;
-      return name === undefined ? rest : { op: name, ...rest };
+      if (!isObject(op) || typeof op.op !== "string") return op;
+      return { ...op, op: op.op.replace(/^PATCH_OP_KIND_/, "").toLowerCase() };
     });
   }
   return plan;
+}
+
+/** A value as its schema names it. Values of any JSON are left alone. */
+function normalized(value: Json, schema: Json | undefined): Json {
+  if (!isObject(schema)) return value;
+  if (typeof value === "string" && Array.isArray(schema.enum)) return fullName(value, schema.enum);
+  if (Array.isArray(value) && schema.items !== undefined) return value.map((item) => normalized(item, schema.items));
+  if (!isObject(value) || !isObject(schema.properties)) return value;
+  const result = renamed(value);
+  for (const name of Object.keys(result)) result[name] = normalized(result[name]!, schema.properties[name]);
+  return result;
+}
+
+/** The enum value that a short word means: `global` is SCOPE_GLOBAL. */
+function fullName(word: string, values: readonly Json[]): Json {
+  if (values.includes(word)) return word;
+  return values.find((value) => typeof value === "string" && value.endsWith(`_${word.toUpperCase()}`)) ?? word;
 }
 
 function renamed(object: JsonObject): JsonObject {
@@ -201,7 +170,7 @@ function renamed(object: JsonObject): JsonObject {
     // A member that is there under both of its names is not known under the second one.
     const name = jsonName !== key && Object.hasOwn(object, jsonName) ? key : jsonName;
     // Empty text is proto3's default: nothing was said.
-    if (!VALUES.has(name) && (value === null || value === "")) continue;
+    if (!STEP_PLAN_VALUES.has(name) && (value === null || value === "")) continue;
     result[name] = value;
   }
   return result;

@@ -10,6 +10,7 @@ import {
 } from "../../../tests/support/test-world.ts";
 import { decide } from "./decide.ts";
 import type { Scope } from "./event.ts";
+import type { ScopeJson } from "./graph/gen/types.ts";
 import type { Json } from "./json.ts";
 import type { NodeDefinition } from "./graph/definition.ts";
 
@@ -150,7 +151,7 @@ describe("events", () => {
     ["GLOBAL", "global", "", {}],
   ])("of the scope %s are heard, and none of another", (name, scope, scopeId, more) => {
     const world = createTestWorld();
-    const run = listener([{ names: ["a"], scope: `SCOPE_${name.split(" ")[0]}` }], world, more);
+    const run = listener([{ names: ["a"], scope: `SCOPE_${name.split(" ")[0]}` as ScopeJson }], world, more);
     run.settle();
     for (const [other, otherId] of [
       ["run", "run-2"],

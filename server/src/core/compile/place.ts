@@ -2,6 +2,7 @@
 import { compileExpression, type Expression, type ExpressionError } from "../expression.ts";
 import type { FieldProblem } from "../errors.ts";
 import { parseDurationMs } from "../duration.ts";
+import { type TextBounds, textProblem } from "../graph/text-bounds.ts";
 import type { Json, JsonObject } from "../json.ts";
 import { SchemaError } from "../json-schema.ts";
 import { parsePointer } from "../pointer.ts";
@@ -119,6 +120,14 @@ export function compileText(text: string, check: (text: string) => void): Templa
 /** Throws `message` as a problem. */
 export function refuseUnless(holds: boolean, message: string): void {
   if (!holds) throw new Error(message);
+}
+
+/** A check of text by the contract's bounds. */
+export function within(bounds: TextBounds): (text: string) => void {
+  return (text) => {
+    const problem = textProblem(text, bounds);
+    if (problem !== undefined) throw new Error(problem);
+  };
 }
 
 function compileValue(value: Json): TemplateValue {

@@ -1,7 +1,9 @@
 /** Says something to whoever watches the run. Done at once. */
 import { effectKey, textOf } from "../begin-step.ts";
+import { within } from "../compile/place.ts";
 import { completeStep, valueResult } from "../complete-step.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
+import { BOUNDS } from "../graph/gen/bounds.ts";
 import type { TemplateValue } from "../template.ts";
 import type { EffectKind } from "./effect.ts";
 
@@ -12,7 +14,7 @@ export const answerUser: EffectKind<AnswerUser, NonNullable<NodeDefinition["answ
   type: "answer_user",
   rests: false,
   compile(definition, place) {
-    const message = place.required("message", definition.message);
+    const message = place.required("message", definition.message, within(BOUNDS.answerUser.message));
     return message && { type: "answer_user", message };
   },
   begin(compiled, { draft, workflow, node, names, plan }) {

@@ -1,11 +1,12 @@
 /** Asks a person. The question is in the inbox until somebody answers it, or its time is over. */
 import { assertAnswers } from "../answer-check.ts";
-import { afterDuration, openWait, textOf } from "../begin-step.ts";
-import type { KindPlace } from "../compile/place.ts";
+import { afterDuration, assertText, openWait, textOf } from "../begin-step.ts";
+import { type KindPlace, within } from "../compile/place.ts";
 import { completeStep, valueResult } from "../complete-step.ts";
 import type { DecisionBuilder } from "../decision-builder.ts";
 import { NodeFailure } from "../failure.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
+import { BOUNDS } from "../graph/gen/bounds.ts";
 import type { WorkflowNode } from "../graph/graph.ts";
 import { deepEqual, type Json, type JsonObject } from "../json.ts";
 import { compileSchema, type SchemaValidator } from "../json-schema.ts";
@@ -13,9 +14,6 @@ import type { Names } from "../names.ts";
 import type { TemplateValue } from "../template.ts";
 import type { QuestionWait, WaitDraft } from "../wait.ts";
 import type { EffectKind, WaitHandling } from "./effect.ts";
-
-const CHOICES_MAX = 1_000;
-const ASSIGNEES_MAX = 64;
 
 export type AskUser = {
   type: "ask_user";
@@ -60,7 +58,7 @@ export const askUser: EffectKind<AskUser, Definition> = {
   type: "ask_user",
   rests: true,
   compile(definition, place) {
-    const prompt = place.required("prompt", definition.prompt);
+    const prompt = place.required("prompt", definition.prompt, within(BOUNDS.askUser.prompt));
     const schema = definition.answerSchema;
     const validator = schema && place.at("answerSchema", () => compileSchema(schema));
     checkChoices(definition.choices, place);
@@ -73,7 +71,7 @@ export const askUser: EffectKind<AskUser, Definition> = {
         allowFreeText: definition.allowFreeText ?? false,
         ...(schema === undefined ? {} : { answerSchema: schema }),
         ...(validator === undefined ? {} : { answerValidator: validator }),
-        assignees: place.texts("assignees", definition.assignees),
+        assignees: place.texts("assignees", definition.assignees, within(BOUNDS.askUser.assignees.items)),
         ...place.duration("timeout", definition.timeout),
         ...place.optional("defaultAnswer", definition.defaultAnswer),
       }
@@ -99,16 +97,19 @@ function checkChoices(choices: Json | undefined, place: KindPlace): void {
 
 function questionOf(draft: DecisionBuilder, kind: AskUser, names: Names): WaitDraft {
   const choices = kind.choices?.evaluate(names);
-  if (choices !== undefined && (!Array.isArray(choices) || choices.length === 0 || choices.length > CHOICES_MAX)) {
-    throw new NodeFailure("EVALUATION_FAILED", `choices must be a list of 1 to ${CHOICES_MAX} values.`);
+  const { minItems, maxItems } = BOUNDS.askUser.choices;
+  if (choices !== undefined && (!Array.isArray(choices) || choices.length < minItems || choices.length > maxItems)) {
+    throw new NodeFailure("EVALUATION_FAILED", `choices must be a list of ${minItems} to ${maxItems} values.`);
   }
   const assignees = kind.assignees.flatMap((template) => {
     const value = template.evaluate(names);
     return Array.isArray(value) ? value : [value];
   });
-  if (!assignees.every((assignee) => typeof assignee === "string") || assignees.length > ASSIGNEES_MAX) {
-    throw new NodeFailure("EVALUATION_FAILED", `assignees must be at most ${ASSIGNEES_MAX} strings.`);
+  const { maxItems: assigneesMax, items: assigneeBounds } = BOUNDS.askUser.assignees;
+  if (!assignees.every((assignee) => typeof assignee === "string") || assignees.length > assigneesMax) {
+    throw new NodeFailure("EVALUATION_FAILED", `assignees must be at most ${assigneesMax} strings.`);
   }
+  for (const assignee of assignees) assertText("assignee", assignee, assigneeBounds);
   const details = kind.details?.evaluate(names);
   const defaultAnswer = kind.defaultAnswer?.evaluate(names);
   return {

@@ -1,4 +1,6 @@
 /** Work of a type that a worker of yours defines. */
+import { refuseUnless, within } from "../compile/place.ts";
+import { BOUNDS } from "../graph/gen/bounds.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
 import { completeStep, failStep } from "../complete-step.ts";
 import { canonicalJson } from "../json.ts";
@@ -26,7 +28,12 @@ export const custom: EffectKind<Custom, NonNullable<NodeDefinition["custom"]>> =
   type: "custom",
   rests: true,
   compile(definition, place) {
-    if (!definition.type) place.problem("type", "is required");
+    place.at("type", () => {
+      refuseUnless(Boolean(definition.type), "is required");
+      const bounds = BOUNDS.custom.type;
+      const message = `must be 1 to ${bounds.maxLength} characters, none of them a control character`;
+      within({ ...bounds, message })(definition.type!);
+    });
     const payload = place.value("payload", definition.payload ?? null);
     return payload && { type: "custom", effectType: definition.type ?? "", payload };
   },

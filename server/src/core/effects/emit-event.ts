@@ -9,7 +9,7 @@ import type { NodeDefinition } from "../graph/definition.ts";
 import { ID_PATTERN } from "../identifiers.ts";
 import type { TemplateValue } from "../template.ts";
 import type { EffectKind } from "./effect.ts";
-import { eventKeyOf, eventNameOf, scopeOf } from "./event-names.ts";
+import { checkName, eventKeyOf, eventNameOf, scopeOf } from "./event-names.ts";
 
 export type EmitEvent = {
   type: "emit_event";
@@ -25,9 +25,7 @@ export const emitEvent: EffectKind<EmitEvent, NonNullable<NodeDefinition["emitEv
   type: "emit_event",
   rests: false,
   compile(definition, place) {
-    const name = place.required("name", definition.name, (text) =>
-      refuseUnless(!text.includes("*"), "may not contain `*`"),
-    );
+    const name = place.required("name", definition.name, checkName);
     const checkId = (text: string) => refuseUnless(ID_PATTERN.test(text), `${JSON.stringify(text)} is not an id`);
     return (
       name && {

@@ -9,7 +9,9 @@ import { DomainError } from "../errors.ts";
 import { evaluate, type Expression } from "../expression.ts";
 import { type Failure, NodeFailure } from "../failure.ts";
 import type { NodeDefinition, ToolCallDefinition } from "../graph/definition.ts";
+import { BOUNDS } from "../graph/gen/bounds.ts";
 import type { WorkflowNode } from "../graph/graph.ts";
+import { textProblem } from "../graph/text-bounds.ts";
 import {
   assertListFits,
   canonicalJson,
@@ -27,10 +29,8 @@ import { APPROVAL_CHOICES, type ApprovalWait, type ProposedCall } from "../wait.
 import type { CallHandling, EffectKind, Step, WaitHandling } from "./effect.ts";
 
 /** Calls of one effect. */
-export const CALLS_MAX = 1_000;
-/** As for everything that names a job's queue. */
-const NAME_LENGTH_MAX = 128;
-const CALL_ID_LENGTH_MAX = 256;
+export const CALLS_MAX = BOUNDS.toolCalls.calls.maxItems;
+const { name: NAME_BOUNDS, callId: CALL_ID_BOUNDS } = BOUNDS.toolCall;
 /** How much of the tools' names a prompt for approval shows. */
 const PROMPT_NAMES_CHARS_MAX = 1_000;
 
@@ -188,13 +188,13 @@ function proposedCalls(kind: ToolCalls, names: Names): ProposedCall[] {
   }
   return listed.map((call, ordinal) => {
     const { name } = call;
-    if (typeof name !== "string" || name === "" || name.length > NAME_LENGTH_MAX) {
-      const message = `The tool name of call ${ordinal} is not 1 to ${NAME_LENGTH_MAX} characters.`;
+    if (typeof name !== "string" || textProblem(name, NAME_BOUNDS) !== undefined) {
+      const message = `The tool name of call ${ordinal} is not 1 to ${NAME_BOUNDS.maxLength} characters.`;
       throw new NodeFailure("EVALUATION_FAILED", message);
     }
     const callId = call.callId ?? `call_${ordinal + 1}`;
-    if (typeof callId !== "string" || callId === "" || callId.length > CALL_ID_LENGTH_MAX) {
-      const message = `The call_id of call ${ordinal} is not a string of 1 to ${CALL_ID_LENGTH_MAX} characters.`;
+    if (typeof callId !== "string" || callId === "" || textProblem(callId, CALL_ID_BOUNDS) !== undefined) {
+      const message = `The call_id of call ${ordinal} is not a string of 1 to ${CALL_ID_BOUNDS.maxLength} characters.`;
       throw new NodeFailure("EVALUATION_FAILED", message);
     }
     const { arguments: given } = call;

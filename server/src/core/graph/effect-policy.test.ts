@@ -6,6 +6,7 @@ import type { Command } from "../decision.ts";
 import { DURATION_MS_MAX } from "../duration.ts";
 import { backoffMs, type EffectPolicy, jobTimesOf, maxAttemptsOf, POLICY_DEFAULT } from "./effect-policy.ts";
 import { NodeFailure } from "../failure.ts";
+import { callHandlingOf } from "../nodes/nodes.ts";
 import type { Json } from "../json.ts";
 import type { Names } from "../names.ts";
 import type { NodeDefinition } from "./definition.ts";
@@ -29,14 +30,14 @@ describe("time limits", () => {
     ["custom", 900_000],
     ["handler", 60_000],
   ] as const)("of a %s, where the graph says nothing", (kind, timeoutMs) => {
-    expect(jobTimesOf(policyOf(), kind, NAMES)).toEqual({ timeoutMs });
+    expect(jobTimesOf(policyOf(), callHandlingOf(kind).timeoutMsDefault, NAMES)).toEqual({ timeoutMs });
   });
 
   test("are those of the graph, for every kind", () => {
     const policy = policyOf({ timeout: "2h", heartbeatTimeout: "${vars.text}", queueTimeout: "1.5s" });
     const times = { timeoutMs: 7_200_000, heartbeatTimeoutMs: 7_000, queueTimeoutMs: 1_500 };
-    expect(jobTimesOf(policy, "handler", NAMES)).toEqual(times);
-    expect(jobTimesOf(policy, "tool", NAMES)).toEqual(times);
+    expect(jobTimesOf(policy, 60_000, NAMES)).toEqual(times);
+    expect(jobTimesOf(policy, 900_000, NAMES)).toEqual(times);
   });
 
   test.each<[string, Policy, RegExp]>([
@@ -45,8 +46,8 @@ describe("time limits", () => {
     ["text that is none", { heartbeatTimeout: "${vars.text}!" }, /^heartbeat_timeout: "7s!" is not a duration/],
     ["one of more than 100 years", { timeout: "${'9' + '999w'}" }, /^timeout: "9999w" is more than 100 years/],
   ])("that evaluate to %s fail", (_what, policy, message) => {
-    expect(() => jobTimesOf(policyOf(policy), "tool", NAMES)).toThrow(NodeFailure);
-    expect(() => jobTimesOf(policyOf(policy), "tool", NAMES)).toThrow(message);
+    expect(() => jobTimesOf(policyOf(policy), 900_000, NAMES)).toThrow(NodeFailure);
+    expect(() => jobTimesOf(policyOf(policy), 900_000, NAMES)).toThrow(message);
   });
 
   test("fail the node before any call is in flight", () => {
@@ -59,7 +60,7 @@ describe("time limits", () => {
   });
 
   test("reach the jobs, with the delivery and the run's fairness key", () => {
-    const policy = { timeout: "${vars.t}", queueTimeout: "1h", delivery: "DELIVERY_AT_MOST_ONCE" };
+    const policy = { timeout: "${vars.t}", queueTimeout: "1h", delivery: "DELIVERY_AT_MOST_ONCE" } as const;
     const jobOf = (sessionId?: string) => {
       const run = runOf(
         { it: { custom: { type: "move", payload: 1 }, policy } },
@@ -87,7 +88,7 @@ describe("attempts", () => {
 });
 
 describe("the pause after a failed attempt", () => {
-  const steady = { jitter: "JITTER_NONE" };
+  const steady = { jitter: "JITTER_NONE" } as const;
 
   test.each<[string, Policy, number[]]>([
     ["doubles from a second to a minute", {}, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]],

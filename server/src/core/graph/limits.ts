@@ -1,16 +1,10 @@
 /** Bounds of what runs may use. */
 import { parseDurationMs } from "../duration.ts";
 import type { FieldProblem } from "../errors.ts";
+import type { LimitsJson } from "./gen/types.ts";
 
 /** As in the graph: durations are text. */
-export type Limits = {
-  maxSteps?: number;
-  maxTokens?: number;
-  maxCostUsd?: number;
-  maxDepth?: number;
-  runTimeout?: string;
-  warnPercent?: number;
-};
+export type Limits = LimitsJson;
 
 /** Steps a run may take if no limit says otherwise (CONTRACT.md, rule 13). */
 export const MAX_STEPS_DEFAULT = 100_000;

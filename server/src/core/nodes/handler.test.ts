@@ -330,9 +330,17 @@ describe("a plan with an effect", () => {
       { askUser: { prompt: "?", details: "x".repeat(300_000) } },
       /at most 262144 bytes/,
     ],
-    ["a prompt that is too long", { askUser: { prompt: "x".repeat(70_000) } }, /prompt is longer/],
+    [
+      "a prompt that is too long",
+      { askUser: { prompt: "x".repeat(16_385) } },
+      /askUser\.prompt must be 1 to 16384 bytes/,
+    ],
     ["a tool name that is too long", { toolCalls: { calls: [{ name: "x".repeat(129) }] } }, /1 to 128/],
-    ["a call id that is too long", { toolCalls: { calls: [{ name: "x", callId: "x".repeat(257) }] } }, /1 to 256/],
+    [
+      "a call id that is too long",
+      { toolCalls: { calls: [{ name: "x", callId: "x".repeat(257) }] } },
+      /callId must be at most 256 characters/,
+    ],
   ])("%s fails its node, and nothing of the plan counts", (_what, effect, message) => {
     const run = planned({ ...effect, nextNode: "a", patch });
     expect(run.state.output).toMatch(message);
