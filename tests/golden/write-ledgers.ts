@@ -4,6 +4,8 @@
  * A ledger that is there is never written again: it stands for what a release has stored in people's databases. A new kind
  * of record, key or operation gets a new ledger.
  */
+import { openWaitOf } from "../../server/src/core/run.ts";
+import type { StepRecordDraft } from "../../server/src/core/records.ts";
 import { existsSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseInstant } from "../../server/src/core/duration.ts";
@@ -67,7 +69,7 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
       run.world.pass(HOUR_MS);
       run.perform({
         type: "answer",
-        waitId: run.state.wait!.wait_id,
+        waitId: openWaitOf(run.state)!.wait_id,
         payload: { answer: "yes, but late" },
         requestId: "request-1",
         actorId: "carol",
@@ -246,7 +248,7 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
       const approve = { answer: "approve" };
       run.perform({
         type: "answer",
-        waitId: run.state.wait!.wait_id,
+        waitId: openWaitOf(run.state)!.wait_id,
         payload: approve,
         requestId: "request-1",
         actorId: "ada",
@@ -412,7 +414,7 @@ function writeMissing(): void {
     const file = path.join(GOLDEN_FOLDER, `${name}.json`);
     if (existsSync(file)) continue;
     const run = play();
-    const { sealed } = sealRecords(run.records, NO_PREVIOUS_HASH);
+    const { sealed } = sealRecords(run.records as StepRecordDraft[], NO_PREVIOUS_HASH);
     writeFileSync(file, `${JSON.stringify(toFile(about, sealed, run.state), null, 2)}\n`, { flag: "wx" });
     console.log(`wrote ${name}: ${sealed.length} records, ${run.state.status}`);
   }

@@ -35,6 +35,8 @@ import type { Workflow } from "../../server/src/core/graph/graph.ts";
 /** When tests begin. */
 export const START_TIME = parseInstant("2026-03-01T09:00:00Z");
 
+const ABOUT_THE_RUN: ReadonlySet<Command["type"]> = new Set(["open_wait", "close_wait", "notice", "consume_event"]);
+
 /** Transitions of one `settle`: more means that a graph turns in circles. */
 const TRANSITIONS_MAX = 10_000;
 
@@ -93,7 +95,9 @@ export type TestRun = {
   readonly world: TestWorld;
   readonly state: RunState;
   readonly records: readonly AnyRecord[];
+  /** What is to be done outside of the run. What is said of its waits, and to watchers, is in `allCommands`. */
   readonly commands: readonly Command[];
+  readonly allCommands: readonly Command[];
   /** Makes one transition; what it emits lies in the world's channels afterwards.
    *  @returns the records of this transition */
   perform(stimulus: WithoutNow<Stimulus>): readonly AnyRecord[];
@@ -129,7 +133,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
   const channels = Object.fromEntries(numbers) as Record<Scope, number>;
   const defaults = { tenantId, runId, labels: {}, limits: {}, paused: false, channels };
   let { run: state, records } = startRun({ type: "start", now: world.now, vars, ...defaults, ...rest }, workflow);
-  const commands: Command[] = [];
+  const allCommands: Command[] = [];
   let folded = assertState(state, undefined, records);
 
   const take = (decision: Decision): readonly StepRecordDraft[] => {
@@ -138,7 +142,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
     records = [...records, ...decision.records];
     folded = assertState(state, folded, decision.records);
     for (const command of decision.commands) {
-      commands.push(command);
+      allCommands.push(command);
       if (command.type === "emit") world.emit(command.event);
     }
     return decision.records;
@@ -153,7 +157,10 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
     get records() {
       return records;
     },
-    commands,
+    get commands() {
+      return allCommands.filter(({ type }) => !ABOUT_THE_RUN.has(type));
+    },
+    allCommands,
     perform(stimulus) {
       const before = canonicalJson(state as unknown as Json);
       const found: { handler?: HandlerOutcome; lookup?: EventLookup } = {};

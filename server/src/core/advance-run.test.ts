@@ -1,3 +1,4 @@
+import { shownWait } from "./wait.ts";
 import { openWaitOf, callsOf } from "./run.ts";
 import { describe, expect, test } from "vitest";
 
@@ -266,7 +267,7 @@ describe("ask_user", () => {
       node_id: "ask",
       create_time: "2026-03-01T09:00:00.000000Z",
       due_time: "2026-03-03T09:00:00.000000Z",
-      reason: "user",
+      asks: "question",
       prompt: "Pay 3?",
       details: { n: 3 },
       choices: ["yes", { deep: 1 }],
@@ -283,7 +284,7 @@ describe("ask_user", () => {
     ["choices", { prompt: "?", choices: [1, 2] }, { enum: [1, 2] }],
     ["its own", { prompt: "?", choices: [1], answerSchema: { type: "number" } }, { type: "number" }],
   ])("every question carries a schema of its answer: %s", (_what, askUser, schema) => {
-    expect(openWaitOf(runOf({ ask: { askUser } }).state)!.answer_schema).toEqual(schema);
+    expect(shownWait(openWaitOf(runOf({ ask: { askUser } }).state)!).answerSchema).toEqual(schema);
   });
 
   test.each<[string, NonNullable<NodeDefinition["askUser"]>]>([
@@ -313,7 +314,7 @@ describe("ask_user", () => {
   test("an assignee has up to 256 characters, whatever they take", () => {
     const who = ["x".repeat(256), "😀".repeat(256)];
     const { state } = runOf({ ask: { askUser: { prompt: "?", assignees: ["${vars.who}"] } } }, { vars: { who } });
-    expect(state.wait!.assignees).toEqual(who);
+    expect(shownWait(openWaitOf(state)!).assignees).toEqual(who);
   });
 
   test("each visit opens a wait of its own", () => {
@@ -331,7 +332,7 @@ describe("wait_until", () => {
     ["a time that was computed", { at: "${now + duration('90s')}" }, "2026-03-01T09:01:30.000000Z"],
     ["a time that is past", { at: "2020-01-01T00:00:00Z" }, "2020-01-01T00:00:00.000000Z"],
   ])("waits until %s", (_what, waitUntil, dueTime) => {
-    expect(openWaitOf(runOf({ rest: { waitUntil } }).state)).toMatchObject({ reason: "until", due_time: dueTime });
+    expect(openWaitOf(runOf({ rest: { waitUntil } }).state)).toMatchObject({ asks: "time", due_time: dueTime });
   });
 
   test.each<NonNullable<NodeDefinition["waitUntil"]>>([
@@ -451,7 +452,7 @@ describe("wait_event", () => {
       },
     });
     run.settle();
-    expect(openWaitOf(run.state)).toMatchObject({ reason: "event", names: ["a"], scope: "global", scope_id: "" });
+    expect(openWaitOf(run.state)).toMatchObject({ asks: "event", names: ["a"], scope: "global", scope_id: "" });
     expect(openWaitOf(run.state)!.due_time).toBe("2026-03-01T10:00:00.000000Z");
     expect(run.commands).toEqual([
       { type: "expect_channel", channel: { tenantId: "acme", scope: "global", scopeId: "" }, upTo: 1 },
@@ -487,7 +488,7 @@ describe("wait_event", () => {
 
   test("names that turn out the same are one", () => {
     const run = runOf(listen({ names: ["a", "${'a'}", "b"] }));
-    expect(openWaitOf(run.state)!.names).toEqual(["a", "b"]);
+    expect(openWaitOf(run.state)).toMatchObject({ names: ["a", "b"] });
   });
 
   test("a run listens to a bounded number of names and keys in its life", () => {
@@ -524,7 +525,7 @@ describe("what needs a worker", () => {
       { ordinal: 0, kind: "tool", name: "pay", call_id: "call_1", idempotency_key: keyOf(0) },
       { ordinal: 1, kind: "tool", name: "mail", call_id: "m", idempotency_key: keyOf(1) },
     ];
-    expect(run.state).toMatchObject({ status: "running", node: "it", calls, steps: 0 });
+    expect(run.state).toMatchObject({ status: "running", node: "it", inFlight: { at: "calls", calls }, steps: 0 });
     expect(run.records.at(-1)).toMatchObject({
       kind: "step.started",
       body: {

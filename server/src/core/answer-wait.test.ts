@@ -68,7 +68,13 @@ describe("an answer that fits", () => {
         answer_time: "2026-03-01T09:01:00.000000Z",
       },
     });
-    expect(run.commands).toMatchObject([{ type: "answered", requestId: "request-1", actorId: "ada" }]);
+    expect(run.commands).toEqual([]);
+    expect(run.allCommands).toMatchObject([
+      { type: "open_wait" },
+      { type: "notice", kind: "waiting" },
+      { type: "close_wait", by: "answer", requestId: "request-1", actorId: "ada" },
+      { type: "notice", kind: "resumed" },
+    ]);
     expect(run.state.steps).toBe(1);
   });
 

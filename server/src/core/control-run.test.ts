@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { runOf, type TestRun } from "../../../tests/support/test-world.ts";
 import { DomainError } from "./errors.ts";
-import { isActive, openWaitOf } from "./run.ts";
+import { isActive } from "./run.ts";
 import type { NodeDefinition } from "./graph/definition.ts";
 
 const question: NodeDefinition = { askUser: { prompt: "?" }, next: [{ to: "end" }] };
@@ -21,7 +21,8 @@ describe("cancel without on_cancel", () => {
     const run = make();
     const [record] = run.perform({ type: "cancel", actorId: "ada", reason: "enough" });
     expect(record).toMatchObject({ kind: "run.cancelled", actor_id: "ada", body: { reason: "enough" } });
-    expect(run.state).toMatchObject({ status: "cancelled", paused: false, calls: [], steps: 0 });
+    expect(run.state).toMatchObject({ status: "cancelled", paused: false, steps: 0 });
+    expect(run.state.inFlight).toBeUndefined();
     expect(run.state.output).toBeUndefined();
   });
 });
@@ -37,7 +38,7 @@ describe("cancel with on_cancel", () => {
     const run = cancelled({ undo: { assign: { values: { undone: true } }, next: [{ to: "end" }] } });
     expect(run.records.at(-1)).toMatchObject({
       kind: "run.cancel_requested",
-      body: { to: "undo", reason: "enough", paused: false, deadline_time: "2026-03-01T09:15:00.000000Z" },
+      body: { to: "undo", reason: "enough", deadline_time: "2026-03-01T09:15:00.000000Z" },
     });
     expect(run.state).toMatchObject({ status: "running", cancelling: true, node: "undo" });
     expect(run.settle()).toMatchObject({ status: "cancelled", vars: { undone: true }, steps: 2 });

@@ -159,7 +159,7 @@ describe("advance is for running runs without calls, paused or not: anything els
     const { state, workflow, world } = states[name]!();
     const advance = () => decide(state, { type: "advance", now: world.now }, workflow);
     if (name.startsWith("active")) expect(advance()).toMatchObject({ run: { status: "completed" } });
-    else expect(advance).toThrow("only a running run without calls in flight advances");
+    else expect(advance).toThrow("only a running run with nothing in flight");
   });
 });
 

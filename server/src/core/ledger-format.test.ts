@@ -12,9 +12,9 @@ import {
   SALT_BYTES,
 } from "./ledger-format.ts";
 import type { Json } from "./json.ts";
-import type { StepRecordDraft } from "./records.ts";
+import type { RecordOf } from "./records.ts";
 
-const draft: StepRecordDraft = {
+const draft: RecordOf<"step.completed"> = {
   tenant_id: "acme",
   run_id: "run-1",
   kind: "step.completed",
@@ -23,7 +23,7 @@ const draft: StepRecordDraft = {
   epoch: 0,
   body: { status: "completed", patch: [{ op: "set", path: "/é", value: "🎉" }], to: "next" },
 };
-const full: StepRecordDraft = {
+const full: RecordOf<"step.completed"> = {
   ...draft,
   node_id: "pay",
   attempt: 3,

@@ -1,9 +1,10 @@
-import { openWaitOf } from "./run.ts";
+import { callsOf, openWaitOf } from "./run.ts";
 import { describe, expect, test } from "vitest";
 
 import { runOf, type TestRun } from "../../../tests/support/test-world.ts";
 import { DomainError } from "./errors.ts";
 import type { Json } from "./json.ts";
+import { shownWait } from "./wait.ts";
 import type { NodeDefinition } from "./graph/definition.ts";
 
 type ToolCalls = NonNullable<NodeDefinition["toolCalls"]>;
@@ -38,9 +39,9 @@ function answer(run: TestRun, value: Json, more: { requestId?: string; actorId?:
 describe("the question for an approval", () => {
   test("shows the calls, evaluated, before any of them is made", () => {
     const run = asking();
-    expect(openWaitOf(run.state)).toMatchObject({
-      reason: "user",
-      node_id: "it",
+    const wait = openWaitOf(run.state)!;
+    expect(wait).toMatchObject({ asks: "approval", node_id: "it" });
+    expect(shownWait(wait)).toEqual({
       prompt: "May these 2 tool calls be made: pay, mail?",
       details: {
         calls: [
@@ -49,10 +50,9 @@ describe("the question for an approval", () => {
         ],
       },
       choices: ["approve", "deny"],
-      answer_schema: { enum: ["approve", "deny"] },
-      approves: true,
+      answerSchema: { enum: ["approve", "deny"] },
     });
-    expect(openWaitOf(run.state)).not.toHaveProperty("due_time");
+    expect(wait).not.toHaveProperty("due_time");
     expect(run.commands).toEqual([]);
   });
 
@@ -65,7 +65,7 @@ describe("the question for an approval", () => {
 
   test("names no more tools than a question has room for", () => {
     const calls = Array.from({ length: 200 }, (_, n) => ({ name: `${"tool".repeat(20)}${n}` }));
-    expect(openWaitOf(asking({ calls }).state)!.prompt!.length).toBeLessThan(1_100);
+    expect(shownWait(openWaitOf(asking({ calls }).state)!).prompt!.length).toBeLessThan(1_100);
   });
 
   test("is not asked about no calls", () => {
@@ -91,9 +91,9 @@ describe("approved", () => {
       given: '{"answer":"approve"}',
       body: { status: "started", request_id: "request-1", effect: { type: "tool_calls" } },
     });
-    expect(run.state).toMatchObject({ status: "running", calls: [{ name: "pay" }, { name: "mail", call_id: "m" }] });
+    expect(run.state.status).toBe("running");
+    expect(callsOf(run.state)).toMatchObject([{ name: "pay" }, { name: "mail", call_id: "m" }]);
     expect(run.commands).toMatchObject([
-      { type: "answered", requestId: "request-1", actorId: "bob" },
       { type: "create_jobs", jobs: [{ seq: 3, payload: { to: "ada" } }, { payload: {} }] },
     ]);
     run.settleCalls({ ordinal: 1, output: null }, { output: { id: 7 } });
@@ -116,7 +116,8 @@ describe("approved", () => {
       given: '{"answer":"approve"}',
       body: { request_id: "request-1", error: { code: "EVALUATION_FAILED" }, to: "failed" },
     });
-    expect(run.commands).toMatchObject([{ type: "answered", requestId: "request-1" }]);
+    expect(run.commands).toEqual([]);
+    expect(run.allCommands).toContainEqual(expect.objectContaining({ type: "close_wait", by: "answer", requestId: "request-1" }));
   });
 });
 
@@ -137,7 +138,8 @@ describe("denied", () => {
         { call_id: "m", name: "mail", success: false, output: null, error },
       ],
     });
-    expect(run.commands.map(({ type }) => type)).toEqual(["answered"]);
+    expect(run.commands).toEqual([]);
+    expect(run.allCommands).toContainEqual(expect.objectContaining({ type: "close_wait", by: "answer" }));
   });
 
   test("the node fails, where a tool's failure is an error", () => {
@@ -172,7 +174,8 @@ describe("neither", () => {
   test("the run is cancelled while the question is open", () => {
     const run = asking();
     run.perform({ type: "cancel" });
-    expect(run.state).toMatchObject({ status: "cancelled", calls: [] });
+    expect(run.state.status).toBe("cancelled");
+    expect(run.state.inFlight).toBeUndefined();
     expect(run.commands).toEqual([]);
   });
 });

@@ -113,7 +113,7 @@ describe("a start for later", () => {
     expect(state.status).toBe("waiting");
     expect(openWaitOf(state)).toEqual({
       wait_id: waitIdOf("acme", "run-1", 0, 1),
-      reason: "until",
+      asks: "time",
       create_time: START_TIME,
       due_time: startAt,
     });

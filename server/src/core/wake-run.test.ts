@@ -93,7 +93,6 @@ describe("run_timeout", () => {
     run.perform({ type: "wake" });
     expect(run.state).toMatchObject({
       status: "failed",
-      calls: [],
       node: "it",
       error: { code: "RUN_TIMEOUT", node_id: "it" },
     });

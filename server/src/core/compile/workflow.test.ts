@@ -98,7 +98,7 @@ describe("each problem is told once, with its path", () => {
       "edges behind one that always holds",
       { answerUser: { message: "Hi" }, next: [{ to: "end" }, { to: "first", when: "true" }, { to: "first" }] },
       "nodes.it.next[1]",
-      /always holds/,
+      /follows an edge without a condition/,
     ],
     ["an end with an edge", { complete: {}, next: [{ to: "end" }] }, "nodes.it.next", /an end has no next/],
     ["a failure with an edge", { fail: { code: "X" }, next: [{ to: "end" }] }, "nodes.it.next", /an end has no next/],
@@ -151,7 +151,7 @@ describe("each problem is told once, with its path", () => {
     ["an empty event name", { waitEvent: { names: ["a", ""] } }, "nodes.it.waitEvent.names[1]", /not empty/],
     ["a * in a name", { waitEvent: { names: ["a*b"] } }, "nodes.it.waitEvent.names[0]", /at its end only/],
     ["a bad key", { waitEvent: { names: ["a"], key: "${" } }, "nodes.it.waitEvent.key", /./],
-    ["a pattern to emit", { emitEvent: { name: "a*" } }, "nodes.it.emitEvent.name", /may not hold/],
+    ["a pattern to emit", { emitEvent: { name: "a*" } }, "nodes.it.emitEvent.name", /may not contain/],
     ["no name to emit", { emitEvent: {} }, "nodes.it.emitEvent.name", /is required/],
     [
       "an event id that is none",
@@ -215,9 +215,9 @@ describe("each problem is told once, with its path", () => {
     definition.nodes["about"] = { emitEvent: { name: "a" }, next: [{ to: "round", when: "vars.a" }, { to: "about" }] };
     definition.nodes["it"]!.onError = "round";
     expect(problemsOf(definition)).toEqual([
-      { path: "nodes.island", message: "nothing leads to this node" },
-      { path: "nodes.round", message: expect.stringMatching(/turn in circles/) as string },
-      { path: "nodes.about", message: expect.stringMatching(/turn in circles/) as string },
+      { path: "nodes.island", message: "unreachable: no path leads to this node" },
+      { path: "nodes.round", message: expect.stringMatching(/can never end/) as string },
+      { path: "nodes.about", message: expect.stringMatching(/can never end/) as string },
     ]);
   });
 

@@ -401,7 +401,8 @@ describe("a result that is no plan for the run", () => {
     // The same where a worker ran it as a job: there is no other attempt, since it would give no other plan.
     const byJob = handled({ type: "unserved" }, rest);
     byJob.settleCalls({ output });
-    expect(byJob.state).toMatchObject({ output: run.state.output, vars: rest.vars, calls: [] });
+    expect(byJob.state).toMatchObject({ output: run.state.output, vars: rest.vars });
+    expect(byJob.state.inFlight).toBeUndefined();
   });
 
   test("a long name is cut in the message", () => {
@@ -414,7 +415,7 @@ describe("a handler that is not run at once", () => {
   test("is a job of its own: nobody here serves it", () => {
     const run = handled({ type: "unserved" }, { sessionId: "session-1" });
     const call = { ordinal: 0, kind: "handler", name: "flow", idempotency_key: keyOf(2) };
-    expect(run.state).toMatchObject({ status: "running", node: "it", calls: [call], steps: 0 });
+    expect(run.state).toMatchObject({ status: "running", node: "it", inFlight: { at: "calls", calls: [call] }, steps: 0 });
     expect(run.records[1]).toMatchObject({
       kind: "step.started",
       body: { effect: { type: "handler", payload: {} }, calls: [call] },
