@@ -12,7 +12,7 @@ import {
   SALT_BYTES,
 } from "./ledger-format.ts";
 import type { Json } from "./json.ts";
-import type { RecordOf } from "./records.ts";
+import type { RecordOf, StepRecordDraft } from "./records.ts";
 
 const draft: RecordOf<"step.completed"> = {
   tenant_id: "acme",
@@ -103,7 +103,7 @@ describe("sealing", () => {
     expect(new Set(salts.map((salt) => Buffer.from(salt).toString("hex"))).size).toBe(salts.length);
   });
 
-  test.each([
+  test.each<[string, StepRecordDraft]>([
     ["with every key", { ...full, given: '{"a":[1,"é🎉"]}' }],
     ["with no more than it must have", draft],
     [

@@ -4,6 +4,7 @@ import { BlockedReason, type Run, type RunFilter, RunSchema } from "@abstractrun
 import type { StartRunRequest } from "@abstractruntime/proto/runtime_service_pb";
 import { create } from "@bufbuild/protobuf";
 import type { Failure as CoreFailure } from "../core/failure.ts";
+import { openWaitOf } from "../core/run.ts";
 import type { Limits as CoreLimits } from "../core/graph/limits.ts";
 import type { RunFilter as EngineRunFilter, RunView, StartRequest } from "../engine/api.ts";
 import { BLOCKED_REASON, RUN_STATUS, runStatusesFromProto, waitReasonsFromProto } from "./enum-conversion.ts";
@@ -15,6 +16,7 @@ import { waitToProto } from "./wait-conversion.ts";
 /** A run in the view that it was read in. */
 export function runToProto({ state, view, blockedReason }: RunView): Run {
   const isFull = view === "full";
+  const wait = openWaitOf(state);
   return create(RunSchema, {
     runId: state.runId,
     workflowId: state.workflowId,
@@ -25,7 +27,7 @@ export function runToProto({ state, view, blockedReason }: RunView): Run {
     vars: isFull ? structFromJson(state.vars) : undefined,
     output: isFull ? optionalValue(state.output) : undefined,
     error: state.error && failureToProto(state.error),
-    waiting: state.wait && waitToProto({ ...ofRun(state), wait: state.wait }),
+    waiting: wait && waitToProto({ ...ofRun(state), wait }),
     blockedReason: blockedReason === undefined ? BlockedReason.UNSPECIFIED : BLOCKED_REASON[blockedReason],
     sessionId: state.sessionId ?? "",
     actorId: state.actorId ?? "",

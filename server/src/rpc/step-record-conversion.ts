@@ -21,7 +21,7 @@ import { timestampFromInstant } from "./time-conversion.ts";
 import { waitToProto } from "./wait-conversion.ts";
 
 export function stepRecordToProto({ record, sealed }: StepRecordView, options: { withProof: boolean }): StepRecord {
-  const { body } = record;
+  const body: RecordBody = record.body;
   const given = record.given === undefined ? undefined : parseOwnJson(record.given);
   // A call's output is its record's result; the results of all of them together stand in no record again.
   const result = record.kind === "call.completed" ? given : resultOf(body, given);

@@ -1,6 +1,7 @@
 import { Scope } from "@abstractruntime/proto/event_pb";
 import { type Wait, type WaitFilter, WaitSchema } from "@abstractruntime/proto/wait_pb";
 import { create } from "@bufbuild/protobuf";
+import { reasonOf, shownWait } from "../core/wait.ts";
 import type { WaitFilter as EngineWaitFilter, WaitView } from "../engine/api.ts";
 import { SCOPE, WAIT_REASON, waitReasonsFromProto } from "./enum-conversion.ts";
 import { optionalValue, structFromJson } from "./json-conversion.ts";
@@ -11,6 +12,8 @@ import { optionalTimestamp, timestampFromInstant } from "./time-conversion.ts";
 type WaitOfRun = Pick<WaitView, "runId" | "wait"> & Partial<WaitView>;
 
 export function waitToProto({ runId, wait, workflowId, sessionId, labels, closeTime, answeredBy }: WaitOfRun): Wait {
+  const { prompt, details, choices, allowFreeText, answerSchema, assignees } = shownWait(wait);
+  const event = wait.asks === "event" ? wait : undefined;
   return create(WaitSchema, {
     waitId: wait.wait_id,
     runId,
@@ -18,16 +21,16 @@ export function waitToProto({ runId, wait, workflowId, sessionId, labels, closeT
     nodeId: wait.node_id ?? "",
     sessionId: sessionId ?? "",
     labels: { ...labels },
-    reason: WAIT_REASON[wait.reason],
-    prompt: wait.prompt ?? "",
-    details: optionalValue(wait.details),
-    choices: optionalValue(wait.choices),
-    allowFreeText: wait.allow_free_text ?? false,
-    answerSchema: structFromJson(wait.answer_schema),
-    assignees: [...(wait.assignees ?? [])],
-    names: [...(wait.names ?? [])],
-    scope: wait.scope === undefined ? Scope.UNSPECIFIED : SCOPE[wait.scope],
-    key: wait.key ?? "",
+    reason: WAIT_REASON[reasonOf(wait)],
+    prompt: prompt ?? "",
+    details: optionalValue(details),
+    choices: optionalValue(choices),
+    allowFreeText: allowFreeText ?? false,
+    answerSchema: structFromJson(answerSchema),
+    assignees: [...(assignees ?? [])],
+    names: [...(event?.names ?? [])],
+    scope: event === undefined ? Scope.UNSPECIFIED : SCOPE[event.scope],
+    key: event?.key ?? "",
     dueTime: optionalTimestamp(wait.due_time),
     createTime: timestampFromInstant(wait.create_time),
     closeTime: optionalTimestamp(closeTime),
