@@ -17,7 +17,7 @@ import {
 import type { JobLease } from "../contract/jobs.ts";
 import type { StoredRun } from "../contract/runs.ts";
 import type { Store } from "../contract/store.ts";
-import { describeStore } from "../store-suite.ts";
+import { describeStore } from "../suite/suite.ts";
 import {
   assignOf,
   endOf,
