@@ -116,6 +116,23 @@ export function describeEvents(openBench: OpenBench): void {
       expect((await store.events.list(elsewhere, 0, ALL)).map((event) => event.name)).toEqual(["three"]);
     });
 
+    it("says of an event id whether its channel has it", async () => {
+      const { store, other, writer } = bench;
+      const tenantId = bench.tenant();
+      const channel = globalOf(tenantId);
+      const emitted = (where: Channel, eventId: string): Promise<boolean> => other.events.wasEmitted(where, eventId);
+      expect(await emitted(channel, "one")).toBe(false);
+      await writer.deliver(
+        eventDelivery(eventOf(channel, { name: "n", eventId: "zero" })),
+        eventDelivery(eventOf(channel, { name: "n", eventId: "one" })),
+      );
+      expect(await emitted(channel, "one")).toBe(true);
+      expect(await store.events.wasEmitted(channel, "zero")).toBe(true);
+      expect(await emitted(channel, "on")).toBe(false);
+      expect(await emitted({ tenantId, scope: "session", scopeId: "s" }, "one")).toBe(false);
+      expect(await emitted(globalOf(bench.tenant()), "one")).toBe(false);
+    });
+
     it("emits with a transition, and skips what is there already without failing it", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
