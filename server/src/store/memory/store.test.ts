@@ -15,7 +15,7 @@ function stillDatabase(): MemoryDatabase {
 
 describeStore("memory", async () => {
   const database = stillDatabase();
-  return { openStore: () => createMemoryStore(database), close: async () => {} };
+  return { openStore: (options) => createMemoryStore(database, options), close: async () => {} };
 });
 
 describe("faults of the memory store", () => {

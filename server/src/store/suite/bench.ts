@@ -5,12 +5,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunKey, StoredRun } from "../contract/runs.ts";
 import type { Store } from "../contract/store.ts";
+import type { VerbObserver } from "../map-verbs.ts";
 import { type Writer, openWriter } from "./fixtures.ts";
 
 /** One database, empty when it is created. */
 export type StoreHarness = {
   /** Another server's store on the same database. The suite closes what it opens. */
-  openStore(): Promise<Store>;
+  openStore(options?: { onVerb?: VerbObserver }): Promise<Store>;
   /** Removes the database; every store is closed by then. */
   close(): Promise<void>;
 };
@@ -31,6 +32,8 @@ export type Bench = {
   /** A server on `store`. */
   readonly writer: Writer;
   tenant(): string;
+  /** One more store on the database, which the test closes. */
+  readonly openStore: StoreHarness["openStore"];
 };
 
 export function keyOf(run: { state: RunKey }): RunKey {
@@ -101,6 +104,7 @@ export function createOpenBench(createHarness: () => Promise<StoreHarness>): Ope
       get writer() {
         return current().writer;
       },
+      openStore: (options) => current().harness.openStore(options),
       tenant: () => `tenant-${randomBytes(6).toString("hex")}`,
     };
   };

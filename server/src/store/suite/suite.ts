@@ -17,6 +17,7 @@ import { describeRowBehind } from "./row-behind.ts";
 import { describeRuns } from "./runs.ts";
 import { describeDatabase } from "./store.ts";
 import { describeVars } from "./vars.ts";
+import { describeVerbs } from "./verbs.ts";
 import { describeWaits } from "./waits.ts";
 import { describeWorkers } from "./workers.ts";
 import { describeWorkflows } from "./workflows.ts";
@@ -37,5 +38,6 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
     describeWorkflows(openBench);
     describeLanes(openBench);
     describeFeed(openBench);
+    describeVerbs(openBench);
   });
 }
