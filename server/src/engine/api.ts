@@ -11,7 +11,10 @@ import type { Limits } from "../core/graph/limits.ts";
 import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import type { CallFailure } from "../core/call-failure.ts";
 import type { Delivery } from "../core/call.ts";
-import type { NoticeKind, RunFilter, StoredTool, StoredWorker, WaitFilter } from "../store/contract.ts";
+import type { NoticeKind } from "../store/contract/feed.ts";
+import type { RunFilter } from "../store/contract/runs.ts";
+import type { WaitFilter } from "../store/contract/waits.ts";
+import type { StoredTool, StoredWorker } from "../store/contract/workers.ts";
 
 export type { NoticeKind, RunFilter, StoredTool, WaitFilter };
 

@@ -1,7 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import { runEnded } from "../core/control-run.ts";
 import { DomainError } from "../core/errors.ts";
-import type { Channel } from "../core/event.ts";
 import { hasEnded } from "../core/run.ts";
 import type { Caller, EmitRequest } from "./api.ts";
 import type { EngineContext } from "./context.ts";
@@ -10,7 +9,6 @@ import { workflowUnknown } from "./workflow-cache.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;
-const EVENTS_PAGE = 500;
 
 /**
  * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the first.
@@ -33,11 +31,13 @@ export async function emitEvent(
     if (run === undefined) throw runUnknown(scopeId);
     if (hasEnded(run.state)) {
       // The first try may be what ended the run: asked again, it has the same answer.
-      if (await wasEmitted(context, channel, request.eventId)) return { eventId: request.eventId!, delivered: 0 };
+      const { eventId } = request;
+      if (eventId !== undefined && (await context.store.events.wasEmitted(channel, eventId)))
+        return { eventId, delivered: 0 };
       throw runEnded(scopeId);
     }
   }
-  if (scope === "workflow" && (await context.store.getWorkflow(tenantId, scopeId, 0)) === undefined) {
+  if (scope === "workflow" && (await context.store.workflows.get(tenantId, scopeId, 0)) === undefined) {
     throw workflowUnknown(scopeId);
   }
   const eventId = request.eventId ?? uuidv7();
@@ -61,14 +61,4 @@ export async function emitEvent(
   const delivered = await Promise.race([context.wakeListeners(channel, eventId), patience]);
   clearTimeout(timer);
   return { eventId, delivered };
-}
-
-async function wasEmitted(context: EngineContext, channel: Channel, eventId: string | undefined): Promise<boolean> {
-  if (eventId === undefined) return false;
-  for (let after = 0; ;) {
-    const events = await context.store.listEvents(channel, after, EVENTS_PAGE);
-    if (events.some((event) => event.eventId === eventId)) return true;
-    if (events.length < EVENTS_PAGE) return false;
-    after = events.at(-1)!.number;
-  }
 }
