@@ -173,9 +173,8 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     imports: "@abstractruntime/proto/run_pb",
     reason: "below rpc nothing imports the generated messages",
   },
-  { folder: "effects", imports: "../store/contract/store.ts", reason: "effects import only effects and core" },
-  { folder: "engine", imports: "../rpc/probe.ts", reason: "engine imports only engine, effects, store and core" },
-  { folder: "engine", imports: "../cli/probe.ts", reason: "engine imports only engine, effects, store and core" },
+  { folder: "engine", imports: "../rpc/probe.ts", reason: "engine imports only engine, store and core" },
+  { folder: "engine", imports: "../cli/probe.ts", reason: "engine imports only engine, store and core" },
   {
     folder: "engine",
     imports: "@abstractruntime/proto/run_pb",

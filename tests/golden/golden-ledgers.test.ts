@@ -1,3 +1,4 @@
+import { callsOf, sequelOf } from "../../server/src/core/run.ts";
 import type { AnyRecord } from "../../server/src/core/records.ts";
 import { describe, expect, test } from "vitest";
 
@@ -41,8 +42,9 @@ describe("ledgers that a release has stored", () => {
     const verification = verifyLedger(showLedger(sealed), showRun(run));
     expect(verification).toMatchObject({ ok: true, problems: [], notes: [], stateChecked: true });
     // What GetRun does not show.
-    const { inFlight } = JSON.parse(JSON.stringify(run)) as typeof run;
-    expect((JSON.parse(JSON.stringify(verification.state)) as typeof run).inFlight).toEqual(inFlight);
+    const calls = JSON.parse(JSON.stringify(callsOf(run))) as unknown;
+    expect(JSON.parse(JSON.stringify(verification.state?.calls))).toEqual(calls);
+    expect(verification.state?.sequel).toEqual(sequelOf(run));
   });
 
   test("are all there", () => {

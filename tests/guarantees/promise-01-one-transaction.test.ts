@@ -1,4 +1,5 @@
 /** Promise 1: one transaction per transition. Whoever looks sees all of it or nothing. */
+import { openWaitOf } from "../../server/src/core/run.ts";
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Caller } from "../../server/src/engine/api.ts";
@@ -95,7 +96,8 @@ describe("promise 1, one transaction per transition, on postgres", () => {
   test("while a transition is being committed nothing of it is seen, then all of it", async () => {
     const caller = freshCaller();
     const run = await startRun(server, caller, eventfulGraph());
-    const { runId, wait } = run.state;
+    const { runId } = run.state;
+    const wait = openWaitOf(run.state);
     const before = { seq: 2, records: 2, waits: [true], hasTimer: false, feed: ["started", "waiting"] };
     expect(await seen(caller, runId)).toEqual(before);
     const lock = await lockWait(wait!.wait_id);
@@ -120,7 +122,7 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     const { runId } = run.state;
     await answer(server, caller, run, "yes");
     const second = await untilWaiting(server, caller, runId);
-    const lock = await lockWait(second.state.wait!.wait_id);
+    const lock = await lockWait(openWaitOf(second.state)!.wait_id);
     const answered = answer(server, caller, second, "yes", "request-1");
     const pid = await blockedProcess();
     await outside`select pg_terminate_backend(${pid}, 5000)`;

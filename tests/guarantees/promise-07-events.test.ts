@@ -38,7 +38,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
   const servers = useTwoServers(kind);
 
   const waitOf = (scope: Scope, key: string | undefined) => ({
-    scope: `SCOPE_${scope.toUpperCase()}`,
+    scope: `SCOPE_${scope.toUpperCase()}` as ScopeJson,
     ...(key === undefined ? {} : { key }),
   });
 

@@ -4,14 +4,15 @@
  *
  * Everybody is told the truth: what was acknowledged must be there in the end, and what is there must hold together.
  */
+import type { Wait } from "../../server/src/core/wait.ts";
+import type { AnyRecord } from "../../server/src/core/records.ts";
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import { vi } from "vitest";
-import { eventQuery } from "../../server/src/core/event-wait.ts";
-import { channelOf } from "../../server/src/core/channel.ts";
+import { channelOf, eventQuery } from "../../server/src/core/channel.ts";
 import type { Channel, Scope } from "../../server/src/core/event.ts";
 import { draftFromSealed } from "../../server/src/core/ledger-format.ts";
-import { hasEnded, isActive, type RunState } from "../../server/src/core/run.ts";
+import { hasEnded, isActive, type RunState, openWaitOf } from "../../server/src/core/run.ts";
 import type { Caller, EmitRequest, StartRequest } from "../../server/src/engine/api.ts";
 import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";
 import {
@@ -344,11 +345,12 @@ async function live(random: Random): Promise<Outcome> {
     const now = await own.now();
     for (const run of runs) {
       if (isActive(run)) found.push(`${run.runId} is active and stands still at ${run.node}`);
-      if (run.paused || hasEnded(run) || run.wait === undefined) continue;
-      const { due_time, reason, scope, names, key } = run.wait;
+      const wait = openWaitOf(run);
+      if (run.paused || hasEnded(run) || wait === undefined) continue;
+      const { due_time } = wait;
       if (due_time !== undefined && due_time < now) found.push(`${run.runId} was due at ${due_time}`);
-      if (reason !== "event") continue;
-      const [lookup] = await own.events.lookUp([eventQuery(run, channelOf(run, scope!), names!, key)]);
+      if (wait.asks !== "event") continue;
+      const [lookup] = await own.events.lookUp([eventQuery(run, wait)]);
       if (lookup!.event !== undefined) found.push(`${run.runId} did not take ${lookup!.event.eventId}`);
     }
     // Mail to a run that has ended has nobody to act on it.
@@ -394,21 +396,22 @@ async function live(random: Random): Promise<Outcome> {
     const open = (await loadAll()).filter((run) => !hasEnded(run));
     if (open.length === 0) break;
     for (const run of open) {
-      const { runId, wait } = run;
+      const { runId } = run;
+      const wait = openWaitOf(run);
       if (run.paused)
         ask(
           `unpause ${runId}`,
           (engine) => engine.unpauseRun(CALLER, { runId }),
           () => undefined,
         );
-      else if (wait?.reason === "user") await reply();
-      else if (wait?.reason === "event") {
+      else if (wait !== undefined && isForPeople(wait)) await reply();
+      else if (wait?.asks === "event") {
         const number = nextNumber();
         const { scope, scope_id, names, key } = wait;
-        const name = names![0]!.replace("*", "");
+        const name = names[0]!.replace("*", "");
         const request = {
-          scope: scope!,
-          scopeId: scope_id ?? "",
+          scope,
+          scopeId: scope_id,
           name: name || "t",
           key: key ?? "",
           payload: number,
@@ -444,7 +447,7 @@ async function live(random: Random): Promise<Outcome> {
   for (const runId of starts.keys()) if (!byId.has(runId)) problems.push(`the acknowledged start of ${runId} is lost`);
   for (const { runId, requestId } of answers) {
     const drafts = (await readLedger(own, { ...CALLER, runId })).map(draftFromSealed);
-    const found = drafts.filter(({ body }) => body.request_id === requestId);
+    const found = drafts.filter(({ body }: AnyRecord) => body.request_id === requestId);
     if (found.length !== 1)
       problems.push(`the acknowledged answer ${requestId} of ${runId} is there ${found.length} times`);
   }
@@ -489,7 +492,7 @@ async function numbersOf(store: Store, run: RunState): Promise<Map<string, numbe
 /** Events are consumed once per run and in the order of their channel. */
 function consumptionProblems(
   run: RunState,
-  drafts: readonly ReturnType<typeof draftFromSealed>[],
+  drafts: readonly AnyRecord[],
   numbers: ReadonlyMap<string, number>,
 ): string[] {
   const problems: string[] = [];
@@ -525,6 +528,11 @@ async function settleIn(work: Promise<unknown>, pass: (ms: number) => Promise<vo
   for (let round = 0; !isSettled && round < 1_000; round++) await pass(50);
   if (!isSettled) throw new Error("something waits for ever");
   await work;
+}
+
+/** Whether a person is asked. */
+function isForPeople({ asks }: Wait): boolean {
+  return asks === "question" || asks === "approval";
 }
 
 function reasonOf(error: unknown): unknown {

@@ -2,6 +2,8 @@
  * Servers for tests: engines over one database, Postgres or memory, whose store calls a test can hold at any point, so that
  * both orders of a race are forced and nobody sleeps.
  */
+import { reasonOf } from "../../server/src/core/wait.ts";
+import { openWaitOf } from "../../server/src/core/run.ts";
 import { randomBytes } from "node:crypto";
 import { fold } from "../../server/src/core/fold/fold.ts";
 import type { Json } from "../../server/src/core/json.ts";
@@ -301,8 +303,9 @@ type Reasons = Parameters<RunningEngine["awaitRun"]>[1]["reasons"];
 async function untilReached(server: TestServer, caller: Caller, runId: string, reasons: Reasons): Promise<RunView> {
   const { signal } = new AbortController();
   const run = await server.engine.awaitRun(caller, { runId, reasons, timeoutMs: PATIENCE_MS, signal });
-  const { status, wait, node } = run.state;
-  const isThere = run.state.endTime !== undefined || (wait !== undefined && reasons.includes(wait.reason));
+  const { status, node } = run.state;
+  const wait = openWaitOf(run.state);
+  const isThere = run.state.endTime !== undefined || (wait !== undefined && reasons.includes(reasonOf(wait)));
   if (!isThere) throw new Error(`run ${runId} stands still: ${status} at node ${node}`);
   return run;
 }
@@ -327,7 +330,8 @@ export function answer(
   value: Json,
   requestId?: string,
 ): Promise<RunView> {
-  const { runId, wait } = run.state;
+  const { runId } = run.state;
+  const wait = openWaitOf(run.state);
   return server.engine.resumeRun(caller, {
     runId,
     waitId: wait!.wait_id,

@@ -4,7 +4,7 @@ import { StepRecordSchema } from "@abstractruntime/proto/step_record_pb";
 import { type JsonValue, toJson } from "@bufbuild/protobuf";
 import { draftFromSealed, NO_PREVIOUS_HASH, type SealedRecord } from "../../server/src/core/ledger-format.ts";
 import type { RunState } from "../../server/src/core/run.ts";
-import type { StepRecordDraft } from "../../server/src/core/records.ts";
+import type { AnyRecord, StepRecordDraft } from "../../server/src/core/records.ts";
 import { sealRecords } from "../../server/src/engine/seal.ts";
 import { runToProto } from "../../server/src/rpc/run-conversion.ts";
 import { stepRecordToProto } from "../../server/src/rpc/step-record-conversion.ts";
@@ -17,8 +17,8 @@ export function showLedger(sealed: readonly SealedRecord[]): JsonValue[] {
   });
 }
 
-export function sealAndShow(records: readonly StepRecordDraft[]): JsonValue[] {
-  return showLedger(sealRecords(records, NO_PREVIOUS_HASH).sealed);
+export function sealAndShow(records: readonly AnyRecord[]): JsonValue[] {
+  return showLedger(sealRecords(records as readonly StepRecordDraft[], NO_PREVIOUS_HASH).sealed);
 }
 
 /** What GetRun gives. */

@@ -7,7 +7,7 @@ import { apply } from "../../server/src/core/fold/fold.ts";
 import { decide, type Stimulus } from "../../server/src/core/decide.ts";
 import type { CallSettlement } from "../../server/src/core/job.ts";
 import type { Command, Decision } from "../../server/src/core/decision.ts";
-import type { HandlerRequest } from "../../server/src/core/handler-request.ts";
+import type { HandlerOutcome, HandlerRequest } from "../../server/src/core/handler-request.ts";
 import { addMs, type Instant, parseInstant } from "../../server/src/core/duration.ts";
 import {
   type Channel,
@@ -23,7 +23,6 @@ import {
 import { channelOf } from "../../server/src/core/channel.ts";
 import { canonicalJson, type Json, type JsonObject } from "../../server/src/core/json.ts";
 import { hasEnded, isActive, type RunState, openWaitOf, callsOf, sequelOf } from "../../server/src/core/run.ts";
-import type { HandlerOutcome } from "../../server/src/core/handler-request.ts";
 import type { CallEnd } from "../../server/src/core/settle-calls.ts";
 import { type StartStimulus, startRun } from "../../server/src/core/start-run.ts";
 import type { Call } from "../../server/src/core/call.ts";
@@ -285,12 +284,19 @@ function assertFollowed(before: RunState, { run: after, records, commands }: Dec
     closed === undefined || opened === closed ? [] : [closed],
     "a wait that ends is said, with the cause",
   );
-  const settled = new Set(commandsOf("settle_jobs").flatMap((command) => command.settlements.map((s) => s.idempotencyKey)));
+  const settled = new Set(
+    commandsOf("settle_jobs").flatMap((command) => command.settlements.map((s) => s.idempotencyKey)),
+  );
   const kept = new Set(callsOf(after).map((call) => call.idempotency_key));
   const isLeft = (call: Call) => call.outcome === undefined && !kept.has(call.idempotency_key);
   const left = callsOf(before).filter((call) => isLeft(call) && !settled.has(call.idempotency_key));
-  assert.equal(commandsOf("cancel_jobs").length > 0, left.length > 0, "calls that are given up are cancelled, no others");
-  const isHeld = before.paused !== after.paused && !hasEnded(after) && callsOf(before).some((call) => call.outcome === undefined);
+  assert.equal(
+    commandsOf("cancel_jobs").length > 0,
+    left.length > 0,
+    "calls that are given up are cancelled, no others",
+  );
+  const isHeld =
+    before.paused !== after.paused && !hasEnded(after) && callsOf(before).some((call) => call.outcome === undefined);
   if (records.some(({ kind }) => kind === "run.paused" || kind === "run.unpaused")) {
     assert.equal(commandsOf("hold_jobs").length > 0, isHeld, "jobs are held back while their run is paused");
   }
@@ -306,7 +312,10 @@ function assertSettlements(before: RunState, after: RunState, settlements: reado
   const lastByKey = new Map(settlements.map((settlement) => [settlement.idempotencyKey, settlement]));
   for (const { idempotencyKey, retry } of lastByKey.values()) {
     const isIt = (call: Call) => call.idempotency_key === idempotencyKey;
-    assert(callsOf(before).find(isIt)?.outcome === undefined && callsOf(before).some(isIt), "only calls in flight settle");
+    assert(
+      callsOf(before).find(isIt)?.outcome === undefined && callsOf(before).some(isIt),
+      "only calls in flight settle",
+    );
     const call = callsOf(after).find(isIt);
     if (retry === undefined) assert(call === undefined || call.outcome !== undefined, "a settled call has come back");
     else assert.deepEqual([call?.attempt, call?.retry_time], [retry.attempt, retry.dueTime], "a retry is in the state");

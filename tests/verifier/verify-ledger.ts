@@ -319,8 +319,12 @@ function apply(
   if (ends) {
     state.paused = false;
     state.endTime = time;
-  } else if (body["paused"] !== undefined) state.paused = body["paused"] === true;
-  if (kind === "run.cancel_requested") state.cancelling = true;
+  } else if (kind === "run.paused") state.paused = true;
+  else if (kind === "run.unpaused") state.paused = false;
+  else if (kind === "run.cancel_requested") {
+    state.paused = false;
+    state.cancelling = true;
+  }
   if (body["to"] !== undefined) state.node = body["to"] as string;
   if (body["error"] !== undefined && change === undefined) state.error = body["error"];
   if (body["deadline_time"] !== undefined) state.deadlineTime = body["deadline_time"];

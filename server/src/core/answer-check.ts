@@ -10,11 +10,7 @@ type Asked = { choices?: Json[]; allow_free_text?: boolean };
  * @param validator of the value of `answer`, beside the choices
  * @throws {DomainError} ANSWER_INVALID
  */
-export function assertAnswers(
-  wait: Asked & { wait_id: string },
-  payload: Json,
-  validator?: SchemaValidator,
-): void {
+export function assertAnswers(wait: Asked & { wait_id: string }, payload: Json, validator?: SchemaValidator): void {
   const problems = answerProblems(wait, payload, validator);
   if (problems.length === 0) return;
   throw new DomainError("ANSWER_INVALID", "The answer does not fit the question.", {

@@ -1,5 +1,6 @@
-/** The channels of a run: which one each scope means for it. */
-import type { Channel, Scope } from "./event.ts";
+/** The channels of a run: which one each scope means for it, and what it looks for there. */
+import type { Channel, EventQuery, Scope } from "./event.ts";
+import type { RunState } from "./run.ts";
 
 type RunIds = { tenantId: string; runId: string; sessionId?: string; workflowId: string };
 
@@ -11,4 +12,18 @@ export function scopeIdsOf(run: Omit<RunIds, "tenantId">): Record<Scope, string>
 /** The channel that a scope means for a run. */
 export function channelOf(run: RunIds, scope: Scope): Channel {
   return { tenantId: run.tenantId, scope, scopeId: scopeIdsOf(run)[scope] };
+}
+
+/** What a run that listens to events looks for in their channel. */
+export function eventQuery(
+  run: RunState,
+  { scope, names, key }: { scope: Scope; names: readonly string[]; key?: string },
+): EventQuery {
+  return {
+    channel: channelOf(run, scope),
+    names,
+    ...(key === undefined ? {} : { key }),
+    startNumber: run.channels[scope],
+    cursors: run.cursors.filter((cursor) => cursor.scope === scope),
+  };
 }

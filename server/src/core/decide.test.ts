@@ -165,7 +165,12 @@ describe("advance is for running runs without calls, paused or not: anything els
 
 test("the same arguments give the same decision, and nothing of them is changed", () => {
   const run = states["a question"]!();
-  const stimulus: Stimulus = { ...answered, now: run.world.now, waitId: openWaitOf(run.state)!.wait_id, actorId: "ada" };
+  const stimulus: Stimulus = {
+    ...answered,
+    now: run.world.now,
+    waitId: openWaitOf(run.state)!.wait_id,
+    actorId: "ada",
+  };
   const before = JSON.stringify([run.state, stimulus]);
   const decisions = [decide(run.state, stimulus, run.workflow), decide(run.state, stimulus, run.workflow)];
   expect(decisions[0]).toEqual(decisions[1]);

@@ -110,7 +110,10 @@ describe("sealing", () => {
       "with numbers that are no exact integers as text",
       { ...draft, body: { ...draft.body, result: [{ op: "set", path: "", value: [1.2345678901234568e20, 1e300] }] } },
     ],
-    ["with a body as deep as payloads may be", { ...draft, body: { ...draft.body, result: [{ op: "set", path: "", value: deep(32) }] } }],
+    [
+      "with a body as deep as payloads may be",
+      { ...draft, body: { ...draft.body, result: [{ op: "set", path: "", value: deep(32) }] } },
+    ],
   ])("a record %s is read back as it was", (_what, record) => {
     const { sealed } = sealRecords([record], NO_PREVIOUS_HASH);
     expect(draftFromSealed(sealed[0]!)).toEqual(record);

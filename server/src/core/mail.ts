@@ -28,10 +28,13 @@ export function controlLetter(kind: ControlKind, asked: { actorId?: string; reas
 }
 
 /** How each kind of letter is read. A letter of a kind that this release does not know changes nothing. */
-const READERS: { readonly [kind: string]: (run: RunState, letter: Letter, now: Instant, workflow: Workflow) => Decision } = {
+const READERS: {
+  readonly [kind: string]: (run: RunState, letter: Letter, now: Instant, workflow: Workflow) => Decision;
+} = {
   cancel: (run, letter, now, workflow) => cancelRun(run, { type: "cancel", now, ...askedIn(letter) }, workflow),
   pause: (run, letter, now) => pauseRun(run, { type: "pause", now, ...askedIn(letter) }),
-  unpause: (run, letter, now) => (run.paused ? unpauseRun(run, { type: "unpause", now, ...askedIn(letter) }) : nothing(run)),
+  unpause: (run, letter, now) =>
+    run.paused ? unpauseRun(run, { type: "unpause", now, ...askedIn(letter) }) : nothing(run),
 };
 
 /** Acts on letters, each on the state that the one before it left. A letter that has nothing to change is passed over. */

@@ -11,7 +11,7 @@ import type { Failure } from "./failure.ts";
 import type { Instant } from "./duration.ts";
 import type { Limits } from "./graph/limits.ts";
 import type { Json } from "./json.ts";
-import type { Wait } from "./wait.ts";
+import { reasonOf, type Wait, type WaitReason } from "./wait.ts";
 
 export type RunStatus = "running" | "waiting" | "completed" | "failed" | "cancelled";
 
@@ -89,6 +89,12 @@ const NO_CALLS: readonly Call[] = [];
 /** The run's open wait. A run has at most one. */
 export function openWaitOf({ inFlight }: Pick<RunState, "inFlight">): Wait | undefined {
   return inFlight?.wait;
+}
+
+/** What the run's open wait is for. */
+export function waitReasonOf(run: Pick<RunState, "inFlight">): WaitReason | undefined {
+  const wait = openWaitOf(run);
+  return wait === undefined ? undefined : reasonOf(wait);
 }
 
 /** The calls of the effect that the run is at, those that have settled included. Empty if it is at none. */

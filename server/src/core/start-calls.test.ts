@@ -117,7 +117,9 @@ describe("approved", () => {
       body: { request_id: "request-1", error: { code: "EVALUATION_FAILED" }, to: "failed" },
     });
     expect(run.commands).toEqual([]);
-    expect(run.allCommands).toContainEqual(expect.objectContaining({ type: "close_wait", by: "answer", requestId: "request-1" }));
+    expect(run.allCommands).toContainEqual(
+      expect.objectContaining({ type: "close_wait", by: "answer", requestId: "request-1" }),
+    );
   });
 });
 

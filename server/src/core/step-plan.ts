@@ -56,7 +56,8 @@ function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProble
   const problems: FieldProblem[] = [];
   const effects = EFFECTS.filter(({ key }) => given[key] !== undefined);
   const ends = ENDS.filter((name) => given[name] !== undefined);
-  if (effects.length > 1) problems.push({ path: "", message: `has ${effects.map(({ key }) => key).join(" and ")}: one effect at most` });
+  if (effects.length > 1)
+    problems.push({ path: "", message: `has ${effects.map(({ key }) => key).join(" and ")}: one effect at most` });
   if (ends.length > 1) problems.push({ path: "", message: `has ${ends.join(" and ")}: one of them at most` });
   const patch = readPatch(given.patch as JsonObject[] | undefined, problems);
   const [effect] = effects;

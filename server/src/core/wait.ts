@@ -57,7 +57,11 @@ export type EventWait = WaitBase & {
 export type Wait = QuestionWait | ApprovalWait | TimeWait | EventWait;
 
 /** A wait before it has its id and its place. */
-export type WaitDraft = Wait extends infer W ? (W extends Wait ? Omit<W, "wait_id" | "node_id" | "create_time"> : never) : never;
+export type WaitDraft = Wait extends infer W
+  ? W extends Wait
+    ? Omit<W, "wait_id" | "node_id" | "create_time">
+    : never
+  : never;
 
 /** The answers to "may these calls be made?". */
 export const APPROVAL_CHOICES = ["approve", "deny"] as const;

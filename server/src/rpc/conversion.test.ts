@@ -97,7 +97,9 @@ describe("runs", () => {
   });
 
   test("a waiting run shows the wait with what it shows of the run", () => {
-    const run = runToProto(fakeRun({ status: "waiting", sessionId: "s", wait: fakeWait().wait }));
+    const run = runToProto(
+      fakeRun({ status: "waiting", sessionId: "s", inFlight: { at: "wait", wait: fakeWait().wait } }),
+    );
     expect(run.status).toBe(RunStatus.WAITING);
     expect(run.waiting).toMatchObject({ runId: "run-1", workflowId: "flow", sessionId: "s", labels: { team: "a" } });
   });

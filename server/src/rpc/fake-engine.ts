@@ -1,4 +1,5 @@
 /** A made-up engine for the tests of rpc: every call is noted, every answer can be replaced. */
+import type { AnyRecord, RecordBody, StepRecordDraft } from "../core/records.ts";
 import type { Instant } from "../core/duration.ts";
 import type { JsonObject } from "../core/json.ts";
 import type { RunState } from "../core/run.ts";
@@ -33,7 +34,6 @@ export function fakeRun(state: Partial<RunState> = {}, view: RunView["view"] = "
       cancelling: false,
       node: "first",
       vars: { text: "hi", n: [1, null, { deep: true }] },
-      calls: [],
       steps: 2,
       epoch: 0,
       cursors: [],
@@ -51,7 +51,7 @@ export function fakeWait(): WaitView {
     labels: {},
     wait: {
       wait_id: "abcdefghijklmnopqrstuvwxyz",
-      reason: "user",
+      asks: "question",
       node_id: "ask",
       create_time: FAKE_TIME,
       prompt: "Sure?",
@@ -61,30 +61,31 @@ export function fakeWait(): WaitView {
   };
 }
 
-export function fakeRecord(seq = 1): StepRecordView {
-  return {
-    record: {
-      tenant_id: "default",
-      run_id: "run-1",
-      kind: "step.completed",
-      seq,
-      time: FAKE_TIME,
-      epoch: 0,
-      node_id: "ask",
-      body: {
-        status: "completed",
-        result: [
-          { op: "set", path: "", value: {} },
-          { op: "set", path: "/answer", of: "given", at: "/answer" },
-        ],
-        patch: [
-          { op: "set", path: "/reply", of: "result" },
-          { op: "unset", path: "/old" },
-        ],
-        output: { of: "result" },
-      },
-      given: '{"answer":"yes"}',
+export function fakeRecord(seq = 1, body?: RecordBody): StepRecordView {
+  const record: AnyRecord = {
+    tenant_id: "default",
+    run_id: "run-1",
+    kind: "step.completed",
+    seq,
+    time: FAKE_TIME,
+    epoch: 0,
+    node_id: "ask",
+    body: body ?? {
+      status: "completed",
+      result: [
+        { op: "set", path: "", value: {} },
+        { op: "set", path: "/answer", of: "given", at: "/answer" },
+      ],
+      patch: [
+        { op: "set", path: "/reply", of: "result" },
+        { op: "unset", path: "/old" },
+      ],
+      output: { of: "result" },
     },
+    given: '{"answer":"yes"}',
+  };
+  return {
+    record: record as StepRecordDraft,
     sealed: {
       seq,
       header: '{"v":1}',

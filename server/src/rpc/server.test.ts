@@ -372,7 +372,7 @@ describe("reflection, with a client that shares no code with the server's", () =
 describe("streams", () => {
   const bigRecord = {
     cursor: "1",
-    stepRecord: { ...fakeRecord(), record: { ...fakeRecord().record, body: { reason: "x".repeat(100_000) } } },
+    stepRecord: fakeRecord(1, { reason: "x".repeat(100_000) }),
   };
 
   test("a reader that takes nothing is ended with STREAM_TOO_SLOW, and costs a bounded number of messages", async () => {

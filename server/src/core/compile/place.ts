@@ -77,7 +77,12 @@ export function createKindPlace(path: string, { at, problems, source }: PlaceFac
         return source.text(value!, check);
       }),
     text: (field, text, check = unchecked) =>
-      text ? asProperty(field, at(below(field), () => source.text(text, check))) : {},
+      text
+        ? asProperty(
+            field,
+            at(below(field), () => source.text(text, check)),
+          )
+        : {},
     duration: (field, text) => place.text(field, text, parseDurationMs),
     texts: (field, values, check = unchecked) =>
       (values ?? []).flatMap((value, index) => at(below(`${field}[${index}]`), () => source.text(value, check)) ?? []),

@@ -77,5 +77,8 @@ export type EffectKind<C extends CompiledKind = CompiledKind, D = never> = {
   /** What it does, in a few words, for a drawing. */
   summary(definition: D): string;
   /** How a drawing shows it: the brackets of a Mermaid node, and a class. */
-  readonly drawing: { readonly shape: readonly [open: string, close: string]; readonly class?: "wait" | "done" | "fail" };
+  readonly drawing: {
+    readonly shape: readonly [open: string, close: string];
+    readonly class?: "wait" | "done" | "fail";
+  };
 };

@@ -9,15 +9,7 @@ import { toolCalls } from "./tool-calls.ts";
 import { waitEvent } from "./wait-event.ts";
 import { waitUntil } from "./wait-until.ts";
 
-export const EFFECTS: readonly EffectKind[] = [
-  askUser,
-  waitUntil,
-  waitEvent,
-  emitEvent,
-  answerUser,
-  toolCalls,
-  custom,
-];
+export const EFFECTS: readonly EffectKind[] = [askUser, waitUntil, waitEvent, emitEvent, answerUser, toolCalls, custom];
 
 const byType = new Map(EFFECTS.map((effect) => [effect.type, effect]));
 const waitHandlings = new Map(EFFECTS.flatMap(({ waits = {} }) => Object.entries(waits)));

@@ -30,7 +30,11 @@ export function checkPattern(name: string): void {
 }
 
 /** The evaluated name of events: of one that is emitted, or a pattern to wait for. @throws {NodeFailure} */
-export function eventNameOf(template: TemplateValue, names: Names, { mayBePattern }: { mayBePattern: boolean }): string {
+export function eventNameOf(
+  template: TemplateValue,
+  names: Names,
+  { mayBePattern }: { mayBePattern: boolean },
+): string {
   const name = textOf(template, names, "event name");
   assertText("event name", name, mayBePattern ? BOUNDS.waitEvent.names.items : BOUNDS.emitEvent.name);
   return name;

@@ -1,11 +1,11 @@
 /** Waits for an event of a channel, and takes one that was emitted since the run began. */
 import { afterDuration, effectKey, openWait, type PlanFacts } from "../begin-step.ts";
-import { channelOf } from "../channel.ts";
+import { channelOf, eventQuery } from "../channel.ts";
 import { completeStep, valueResult } from "../complete-step.ts";
 import { type Channel, type ChannelEvent, type EventQuery, nameMatches, type Scope } from "../event.ts";
 import { NodeFailure } from "../failure.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
-import { openWaitOf, type RunState } from "../run.ts";
+import { openWaitOf } from "../run.ts";
 import type { TemplateValue } from "../template.ts";
 import type { EventWait } from "../wait.ts";
 import type { BeginningStep, EffectKind, Step, WaitHandling } from "./effect.ts";
@@ -42,7 +42,7 @@ const event: WaitHandling<EventWait> = {
   wake(wait, step, { isDue, lookup }) {
     const { draft, workflow, node } = step;
     const channel = channelOf(draft.run, wait.scope);
-    if (lookup === undefined) return queryOf(draft.run, channel, wait.names, wait.key);
+    if (lookup === undefined) return eventQuery(draft.run, wait);
     const { event: found, upTo } = lookup;
     if (found !== undefined && (wait.due_time === undefined || found.emitTime <= wait.due_time)) {
       draft.closeWait("event");
@@ -88,13 +88,13 @@ function waitForEvent(compiled: WaitEvent, step: BeginningStep): EventQuery | un
   const key = compiled.key === undefined ? undefined : eventKeyOf(compiled.key, names);
   const dueTime = compiled.timeout === undefined ? undefined : afterDuration(draft.now, compiled.timeout, names);
   const channel = channelOf(draft.run, scope);
-  if (lookup === undefined) return queryOf(draft.run, channel, eventNames, key);
+  const listening = { names: eventNames, scope, ...keyOf(key) };
+  if (lookup === undefined) return eventQuery(draft.run, listening);
   const isNew = (name: string) => !draft.run.cursors.some((c) => c.scope === scope && c.name === name && c.key === key);
   if (draft.run.cursors.length + eventNames.filter(isNew).length > EVENT_CURSORS_MAX) {
     const message = `A run listens to at most ${EVENT_CURSORS_MAX} different event names and keys.`;
     throw new NodeFailure("LIMIT_EVENT_CURSORS", message);
   }
-  const listening = { names: eventNames, scope, ...keyOf(key) };
   if (lookup.event !== undefined) {
     consumeEvent(step, channel, listening, lookup.event, { ...plan, idempotencyKey: effectKey(draft, node) });
     return undefined;
@@ -108,16 +108,6 @@ function waitForEvent(compiled: WaitEvent, step: BeginningStep): EventQuery | un
   openWait(draft, node, "wait_event", asked, plan);
   draft.commands.push({ type: "expect_channel", channel, upTo: lookup.upTo });
   return undefined;
-}
-
-function queryOf(run: RunState, channel: Channel, names: readonly string[], key: string | undefined): EventQuery {
-  return {
-    channel,
-    names,
-    ...keyOf(key),
-    startNumber: run.channels[channel.scope],
-    cursors: run.cursors.filter((cursor) => cursor.scope === channel.scope),
-  };
 }
 
 function keyOf(key: string | undefined): { key?: string } {

@@ -84,7 +84,12 @@ describe("each kind of record", () => {
       record("step.started", { calls: [call] }),
       { status: "running", inFlight: { at: "calls", calls: [call] }, steps: 0 },
     ],
-    ["step.waiting opens a wait", started, record("step.waiting", { wait }), { status: "waiting", inFlight: { at: "wait", wait }, steps: 0 }],
+    [
+      "step.waiting opens a wait",
+      started,
+      record("step.waiting", { wait }),
+      { status: "waiting", inFlight: { at: "wait", wait }, steps: 0 },
+    ],
     [
       "step.completed counts and moves",
       started,
@@ -104,7 +109,12 @@ describe("each kind of record", () => {
       record("run.completed", { output: { value: 1 } }),
       { status: "completed", output: 1, endTime: LATER, steps: 0 },
     ],
-    ["run.completed by a step counts it", started, record("run.completed", { status: "completed", output: { value: null } }), { steps: 1 }],
+    [
+      "run.completed by a step counts it",
+      started,
+      record("run.completed", { status: "completed", output: { value: null } }),
+      { steps: 1 },
+    ],
     [
       "run.failed by a step counts it",
       started,
@@ -299,7 +309,11 @@ describe("a ledger that cannot be is a bug, not a state", () => {
     ["another beginning", () => fold([record("step.completed", {}, { seq: 1 })]), /begins with run\.started/],
     ["a start that is not the first", () => fold([{ ...start, seq: 2 }]), /run\.started is the first record/],
     ["a second start", () => fold([start, { ...start, seq: 2 }]), /a run starts once/],
-    ["a kind that is not known", () => fold([start, record("run.folded" as RecordKind)]), /does not know records of kind/],
+    [
+      "a kind that is not known",
+      () => fold([start, record("run.folded" as RecordKind)]),
+      /does not know records of kind/,
+    ],
   ])("%s", (_what, work, message) => {
     expect(work).toThrow(message);
   });

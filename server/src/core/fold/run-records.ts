@@ -7,7 +7,14 @@ import type { RunState } from "../run.ts";
 import type { Change } from "./change.ts";
 import { afterStep, ended, sourcesOf, stepResult } from "./step-end.ts";
 
-type RunKind = "run.resumed" | "run.paused" | "run.unpaused" | "run.cancel_requested" | "run.completed" | "run.failed" | "run.cancelled";
+type RunKind =
+  | "run.resumed"
+  | "run.paused"
+  | "run.unpaused"
+  | "run.cancel_requested"
+  | "run.completed"
+  | "run.failed"
+  | "run.cancelled";
 
 export const RUN_RECORDS: { [K in RunKind]: Change<K> } = {
   "run.resumed": (run) => {

@@ -1,12 +1,17 @@
 import { callsOf, sequelOf } from "../run.ts";
 import { describe, expect, test } from "vitest";
 
-import { createTestRun, runOf, type TestRun, type TestStart, workflowOf } from "../../../../tests/support/test-world.ts";
+import {
+  createTestRun,
+  runOf,
+  type TestRun,
+  type TestStart,
+  workflowOf,
+} from "../../../../tests/support/test-world.ts";
 import { decide } from "../decide.ts";
-import type { HandlerRequest } from "../handler-request.ts";
+import type { HandlerOutcome, HandlerRequest } from "../handler-request.ts";
 import { idempotencyKey } from "../identifiers.ts";
 import type { Json, JsonObject } from "../json.ts";
-import type { HandlerOutcome } from "../handler-request.ts";
 import type { NodeDefinition, WorkflowDefinition } from "../graph/definition.ts";
 
 const keyOf = (seq: number, ordinal = 0) =>
@@ -415,7 +420,12 @@ describe("a handler that is not run at once", () => {
   test("is a job of its own: nobody here serves it", () => {
     const run = handled({ type: "unserved" }, { sessionId: "session-1" });
     const call = { ordinal: 0, kind: "handler", name: "flow", idempotency_key: keyOf(2) };
-    expect(run.state).toMatchObject({ status: "running", node: "it", inFlight: { at: "calls", calls: [call] }, steps: 0 });
+    expect(run.state).toMatchObject({
+      status: "running",
+      node: "it",
+      inFlight: { at: "calls", calls: [call] },
+      steps: 0,
+    });
     expect(run.records[1]).toMatchObject({
       kind: "step.started",
       body: { effect: { type: "handler", payload: {} }, calls: [call] },

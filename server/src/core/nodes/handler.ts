@@ -186,9 +186,9 @@ function beginPlannedEffect(
     // What the plan says of it comes first.
     ...(resultPointer === undefined ? {} : { result_path: resultPointer }),
     ...sequel,
-    ...kind.sequel?.(effect as never),
+    ...kind.sequel?.(effect),
   });
-  return kind.begin(effect as never, { ...step, node, plan });
+  return kind.begin(effect, { ...step, node, plan });
 }
 
 function assertDeclared(node: WorkflowNode, plan: StepPlan): void {

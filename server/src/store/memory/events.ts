@@ -1,4 +1,6 @@
 /** Channels: numbered events, who listens to them, and how far listeners were woken. */
+import type { RunKey } from "../contract/runs.ts";
+import type { EventWait } from "../../core/wait.ts";
 import {
   type Channel,
   type ChannelEvent,
@@ -88,27 +90,25 @@ function listListeners(
     .filter((row) => database.runs.get(rowKey(row.tenantId, row.runId))?.head.paused === false)
     .toSorted((a, b) => (a.head.wait_id < b.head.wait_id ? -1 : 1))
     .slice(0, limit)
-    .map(({ tenantId, runId, head }) => ({
-      tenantId,
-      runId,
-      waitId: head.wait_id,
-      names: [...(head.names ?? [])],
-      ...(head.key === undefined ? {} : { key: head.key }),
-    }));
+    .flatMap(({ tenantId, runId, head }) => (head.asks === "event" ? [listenerOf({ tenantId, runId }, head)] : []));
+}
+
+function listenerOf(run: RunKey, { wait_id: waitId, names, key }: EventWait): Listener {
+  return { ...run, waitId, names: [...names], ...(key === undefined ? {} : { key }) };
 }
 
 function listensTo({ tenantId, head }: WaitRow, channel: Channel): boolean {
   return (
-    head.reason === "event" &&
+    head.asks === "event" &&
     tenantId === channel.tenantId &&
     head.scope === channel.scope &&
-    (head.scope_id ?? "") === channel.scopeId
+    head.scope_id === channel.scopeId
   );
 }
 
 function isHeardBy({ head }: WaitRow, event: { name: string; key: string }): boolean {
-  if (head.key !== undefined && head.key !== event.key) return false;
-  return (head.names ?? []).some((pattern) => nameMatches(pattern, event.name));
+  if (head.asks !== "event" || (head.key !== undefined && head.key !== event.key)) return false;
+  return head.names.some((pattern) => nameMatches(pattern, event.name));
 }
 
 function markWoken(database: MemoryDatabase, marks: readonly { channel: Channel; number: number }[]): void {

@@ -1,7 +1,7 @@
 /** Runs as they are read, listed, handed out and deleted. */
 import { addMs, type Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json.ts";
-import { hasEnded, type RunState } from "../../core/run.ts";
+import { hasEnded, type RunState, waitReasonOf } from "../../core/run.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";
 import { foldMissing, foldMissingHeads } from "../row-behind.ts";
@@ -79,8 +79,7 @@ function runMatches(run: RunState, filter: RunFilter): boolean {
     (filter.rootRunId === undefined || run.rootRunId === filter.rootRunId) &&
     (filter.labels === undefined || hasLabels(run.labels, filter.labels)) &&
     (filter.paused === undefined || run.paused === filter.paused) &&
-    (filter.waitingReasons === undefined ||
-      (run.wait !== undefined && filter.waitingReasons.includes(run.wait.reason))) &&
+    (filter.waitingReasons === undefined || filter.waitingReasons.includes(waitReasonOf(run)!)) &&
     (filter.createTimeAfter === undefined || run.createTime >= filter.createTimeAfter) &&
     (filter.createTimeBefore === undefined || run.createTime < filter.createTimeBefore)
   );

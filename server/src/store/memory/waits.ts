@@ -1,6 +1,6 @@
 /** Waits: opened and closed by transitions, listed while they are open, kept with how they ended. */
 import type { RunState } from "../../core/run.ts";
-import type { Wait } from "../../core/wait.ts";
+import { reasonOf, shownWait, type Wait } from "../../core/wait.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunKey } from "../contract/runs.ts";
 import type { WaitStore, OpenWait, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
@@ -68,11 +68,11 @@ function listWaits(
 
 function waitMatches({ head: wait }: WaitRow, run: RunState, filter: WaitFilter): boolean {
   return (
-    filter.reasons.includes(wait.reason) &&
+    filter.reasons.includes(reasonOf(wait)) &&
     (filter.workflowId === undefined || run.workflowId === filter.workflowId) &&
     (filter.sessionId === undefined || run.sessionId === filter.sessionId) &&
     (filter.runId === undefined || run.runId === filter.runId) &&
-    (filter.assignee === undefined || (wait.assignees ?? []).includes(filter.assignee)) &&
+    (filter.assignee === undefined || (shownWait(wait).assignees ?? []).includes(filter.assignee)) &&
     (filter.labels === undefined || hasLabels(run.labels, filter.labels))
   );
 }
