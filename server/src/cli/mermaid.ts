@@ -1,31 +1,16 @@
 /** Draws a workflow as a Mermaid flowchart (https://mermaid.js.org/syntax/flowchart.html). */
-import { ScopeSchema } from "@abstractruntime/proto/event_pb";
-import type { Assign, Node } from "@abstractruntime/proto/node_pb";
+import { type Node, NodeSchema } from "@abstractruntime/proto/node_pb";
 import type { Workflow } from "@abstractruntime/proto/workflow_pb";
+import { create, toJson } from "@bufbuild/protobuf";
 
+import type { NodeKind } from "../core/nodes/node.ts";
+import { NODES } from "../core/nodes/nodes.ts";
 import { safeLine } from "./terminal.ts";
-import { enumShortName } from "./values.ts";
 
 /** How much of a prompt or name a node shows; a diagram is an overview, and the graph has the text. */
 const DETAIL_CHARS_MAX = 60;
 /** How much of a condition an edge shows. */
 const CONDITION_CHARS_MAX = 120;
-
-/** The brackets that give a node its shape, by its kind: what waits for a person is slanted, for a time a hexagon, for an
- *  event a flag; tools and handlers have the walls of a subroutine; ends are round. */
-const SHAPES: Readonly<Record<NonNullable<Node["kind"]["case"]>, readonly [open: string, close: string]>> = {
-  askUser: ["[/", "/]"],
-  answerUser: ["[\\", "\\]"],
-  waitUntil: ["{{", "}}"],
-  waitEvent: [">", "]"],
-  emitEvent: ["[/", "\\]"],
-  toolCalls: ["[[", "]]"],
-  custom: ["[[", "]]"],
-  handler: ["[[", "]]"],
-  assign: ["[", "]"],
-  complete: ["([", "])"],
-  fail: ["([", "])"],
-};
 
 /** The Mermaid text of a workflow, ending in a line break. Nodes are numbered in the order of the graph, since Mermaid gives a
  *  meaning to some ids, such as `end`. Edges on errors are dashed; the entry has a dot before it. */
@@ -58,7 +43,7 @@ export function renderMermaid(workflow: Workflow): string {
     for (const edge of node.next)
       link(from, edge.when === "" ? "-->" : `-->|"${label(edge.when, CONDITION_CHARS_MAX)}"|`, edge.to);
     if (node.onError !== "") link(from, '-.->|"on error"|', node.onError);
-    const ends = node.next.length === 0 && node.kind.case !== "complete" && node.kind.case !== "fail";
+    const ends = node.next.length === 0 && kindOf(node)?.kind.isEnd !== true;
     if (ends) lines.push(`  ${from} --> completed`);
     hasImplicitEnd ||= ends;
   }
@@ -73,69 +58,26 @@ export function renderMermaid(workflow: Workflow): string {
   return `${lines.join("\n")}\n`;
 }
 
-function nodeLine(name: string, nodeId: string, node: Node): string {
-  const [open, close] = node.kind.case === undefined ? ["[", "]"] : SHAPES[node.kind.case];
-  const detail = nodeDetail(node);
-  const text = [label(nodeId, 128), ...(detail === "" ? [] : [label(detail, DETAIL_CHARS_MAX)])].join("<br/>");
-  return `${name}${open}"${text}"${close}${classOf(node)}`;
+/** The kind of a node, if it has one that this release knows, with its definition in proto JSON. */
+function kindOf({ kind }: Node): { kind: NodeKind; definition: never } | undefined {
+  const found = NODES.find(({ key }) => key === kind.case);
+  if (found === undefined) return undefined;
+  const json = toJson(NodeSchema, create(NodeSchema, { kind })) as { [key: string]: unknown };
+  return { kind: found, definition: json[found.key] as never };
 }
 
-function classOf({ kind }: Node): string {
-  switch (kind.case) {
-    case "askUser":
-    case "waitUntil":
-    case "waitEvent":
-      return ":::wait";
-    case "complete":
-      return ":::done";
-    case "fail":
-      return ":::fail";
-    default:
-      return "";
-  }
+function nodeLine(name: string, nodeId: string, node: Node): string {
+  const drawing = kindOf(node)?.kind.drawing ?? { shape: ["[", "]"] };
+  const [open, close] = drawing.shape;
+  const detail = nodeDetail(node);
+  const text = [label(nodeId, 128), ...(detail === "" ? [] : [label(detail, DETAIL_CHARS_MAX)])].join("<br/>");
+  return `${name}${open}"${text}"${close}${drawing.class === undefined ? "" : `:::${drawing.class}`}`;
 }
 
 /** What a node does, in a few words. */
-export function nodeDetail({ kind }: Node): string {
-  switch (kind.case) {
-    case "askUser":
-      return `asks: ${kind.value.prompt}`;
-    case "answerUser":
-      return `says: ${kind.value.message}`;
-    case "waitUntil":
-      return kind.value.time.case === "after"
-        ? `waits ${kind.value.time.value}`
-        : `waits until ${kind.value.time.value ?? "?"}`;
-    case "waitEvent":
-      return `waits for ${kind.value.names.join(" or ")}${scopeText(kind.value.scope)}`;
-    case "emitEvent":
-      return `emits ${kind.value.name}${scopeText(kind.value.scope)}`;
-    case "toolCalls":
-      return kind.value.callsFrom === ""
-        ? `calls ${kind.value.calls.map((call) => call.name).join(", ")}`
-        : `calls ${kind.value.callsFrom}`;
-    case "custom":
-      return `effect ${kind.value.type}`;
-    case "handler":
-      return "handler";
-    case "assign":
-      return `sets ${assigned(kind.value)}`;
-    case "complete":
-      return "completes";
-    case "fail":
-      return `fails: ${kind.value.code}`;
-    case undefined:
-      return "";
-  }
-}
-
-function assigned(assign: Assign): string {
-  const paths = [...Object.keys(assign.values ?? {}), ...Object.keys(assign.append ?? {}), ...assign.unset];
-  return paths.length === 0 ? "nothing" : paths.join(", ");
-}
-
-function scopeText(scope: number): string {
-  return scope === 0 ? "" : ` (${enumShortName(ScopeSchema, scope)})`;
+export function nodeDetail(node: Node): string {
+  const found = kindOf(node);
+  return found === undefined ? "" : found.kind.summary(found.definition);
 }
 
 /** Text inside a quoted Mermaid label. Everything that Mermaid, Markdown or HTML could take for markup becomes an entity. */

@@ -56,6 +56,15 @@ export type CallHandling = {
   failed(call: Call, step: Step, error: Failure, facts: CallFacts): void;
 };
 
+/**
+ * How a Mermaid flowchart shows a node: its brackets, and a class. What waits for a person is slanted, for a time a hexagon,
+ * for an event a flag. Work of others has the walls of a subroutine; ends are round.
+ */
+export type Drawing = {
+  readonly shape: readonly [open: string, close: string];
+  readonly class?: "wait" | "done" | "fail";
+};
+
 /** One effect. `C` is its compiled form, `D` its definition in proto JSON. */
 export type EffectKind<C extends CompiledKind = CompiledKind, D = never> = {
   /** Its key in a node, and in a step plan: the proto JSON name. */
