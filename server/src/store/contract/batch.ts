@@ -13,8 +13,10 @@ import type { OpenWait, WaitClosing } from "./waits.ts";
 export type Transition = RunKey & {
   /** 0: the run is new. */
   expectedSeq: number;
-  /** The seq of the run's row: `expectedSeq`, or less where the row is behind. With `after.behind` the row is left as it is, and nothing
-   *  but records and events is written. */
+  /**
+   * The seq of the run's row: `expectedSeq`, or less where the row is behind. With `after.behind` the row is left as it
+   * is, and nothing but records and events is written.
+   */
   rowSeq: number;
   after: StoredRun;
   /** How vars are written that differ from what is stored; present for a new run. Absent: they are left as they are. */
@@ -37,8 +39,11 @@ export type Transition = RunKey & {
   cancelJobs: boolean;
   /** Whether the queue holds the run's jobs back (its run was paused) or gives them out again; absent: as before. */
   holdJobs?: boolean;
-  /** Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of no other
-   *  transaction: otherwise the item is a conflict, so that of two servers that have read the same mail one acts on it. */
+  /**
+   * Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of
+   * no other transaction: otherwise the item is a conflict, so that of two servers that have read the same mail one
+   * acts on it.
+   */
   consumedMail: readonly number[];
 };
 
@@ -48,9 +53,10 @@ export type Delivery = { type: "event"; event: EventDraft } | ({ type: "mail"; m
 export type BatchItem = { type: "transition"; transition: Transition } | { type: "delivery"; delivery: Delivery };
 
 /**
- * What became of one item. "conflict": the run's seq is another one, the row is being changed now, its `consumedMail` is not
- * there any more, or (expectedSeq 0) the run exists or existed. "channel_moved": the channel has an event that the transition did not see. For an event: the number it got, or
- * "duplicate" where its event_id is in the channel already.
+ * What became of one item. "conflict": the run's seq is another one, the row is being changed now, its `consumedMail`
+ * is not there any more, or (expectedSeq 0) the run exists or existed. "channel_moved": the channel has an event that
+ * the transition did not see. For an event: the number it got, or "duplicate" where its event_id is in the channel
+ * already.
  */
 export type ItemOutcome =
   | { type: "committed"; number?: number }
@@ -62,9 +68,9 @@ export type Batch = { laneId: number; batchNo: number; items: readonly BatchItem
 
 export interface BatchStore {
   /**
-   * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. One item's conflict
-   * touches no other, but for one that is rare: that a step record's place is taken is a conflict of an item that is alone, and rejects a
-   * batch of several. Within a batch each run appears at most once.
+   * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. One item's
+   * conflict touches no other, but for one that is rare: that a step record's place is taken is a conflict of an item
+   * that is alone, and rejects a batch of several. Within a batch each run appears at most once.
    * @throws BatchOutcomeUnknownError, LaneFencedError, BatchRejectedError, BatchContendedError, StoreUnavailableError
    */
   commit(batch: Batch): Promise<ItemOutcome[]>;

@@ -89,7 +89,7 @@ type ClaimedRow = HeadRow & {
   session_id: string | null;
 };
 
-/** Leases open jobs in fair order. Where the reply is lost, `adoptJobs` tells what the sessions have been leased. */
+/** Leases open jobs in fair order. Where the reply is lost, `jobs.adopt` tells what the sessions have been leased. */
 export async function claimJobs(sql: Sql, serverId: string, requests: readonly JobRequest[]): Promise<LeasedJob[]> {
   const claimed: ClaimedRow[] = [];
   for (const round of roundsOf(requests)) claimed.push(...(await claimRound(sql, serverId, round)));
