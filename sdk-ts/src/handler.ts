@@ -1,5 +1,5 @@
 /** What the code of a handler node is given. */
-import type { FailureJson } from "./effects.ts";
+import type { FailureJson } from "./failure-json.ts";
 import type { JsonObject } from "./json.ts";
 import type { StepPlanJson } from "./step-plan.ts";
 import type { JobContext } from "./tool.ts";

@@ -2,7 +2,7 @@
 import { ScopeSchema } from "@abstractruntime/proto/event_pb";
 import { type Wait as WaitMessage, WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { Scope } from "./effects.ts";
+import type { Scope } from "./scope.ts";
 import { shortNameOf } from "./enum-names.ts";
 import { type Json, type JsonObject, jsonOfValue } from "./json.ts";
 

@@ -3,23 +3,23 @@ import { WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { create, toJson } from "@bufbuild/protobuf";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { call } from "./effects.ts";
-import type { HandlerContext } from "./handler.ts";
 import {
   answerUser,
+  ask,
   askUser,
-  assign,
-  complete,
+  call,
+  callTools,
   custom,
   emitEvent,
-  fail,
-  handler,
   toolCalls,
   waitEvent,
+  waitForTime,
   waitUntil,
-} from "./node.ts";
+} from "./effects/effects.ts";
+import type { HandlerContext } from "./handler.ts";
+import { assign, complete, completeRun, fail, failRun, handler } from "./nodes/nodes.ts";
 import { jsonSchema } from "./schema.ts";
-import { ask, callTools, completeRun, failRun, goTo, waitForTime } from "./step-plan.ts";
+import { goTo } from "./step-plan.ts";
 import { tool } from "./tool.ts";
 import { type Workflow, workflow } from "./workflow.ts";
 

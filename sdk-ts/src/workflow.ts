@@ -3,8 +3,9 @@ import { WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { fromJson, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerFunction } from "./handler.ts";
 import { type Json, type JsonObject, jsonObjectOf } from "./json.ts";
-import { type Node, type NodeJson, nodeJsonOf, type NodeTypes, type TypesOf } from "./node.ts";
+import type { NodeJson, NodeTypes } from "./node.ts";
 import type { PathOf, Templated, ValueAt } from "./path.ts";
+import { type Node, nodeJsonOf, type TypesOf } from "./plain-node.ts";
 import { defaultsOf, type JsonOf, type Schema, toJsonSchema, type VarsOf } from "./schema.ts";
 import type { Nothing, SetsOf } from "./step-plan.ts";
 
