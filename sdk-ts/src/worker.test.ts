@@ -18,7 +18,7 @@ import {
   fakeJob,
   refusal,
   startFakeServer,
-} from "./worker-fake-server.ts";
+} from "../../tests/support/fake-worker-server.ts";
 import { Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
 import type { Workflow } from "./workflow.ts";
 

@@ -114,75 +114,75 @@ export class Worker {
   /** Resolves when the worker has stopped; rejects if the server refuses it for good, because its hello breaks the protocol. */
   readonly closed: Promise<void>;
 
-  private readonly options: WorkerOptions;
-  private readonly addresses: readonly string[];
-  private readonly services: WorkerServices;
-  private readonly log: WorkerLog;
-  private readonly timing: WorkerTiming;
-  private readonly concurrency: number;
-  private readonly keptVarsBytes: number;
+  readonly #options: WorkerOptions;
+  readonly #addresses: readonly string[];
+  readonly #services: WorkerServices;
+  readonly #log: WorkerLog;
+  readonly #timing: WorkerTiming;
+  readonly #concurrency: number;
+  readonly #keptVarsBytes: number;
 
-  private readonly jobs = new Map<string, Hold>();
-  private readonly results = createResultStore();
+  readonly #jobs = new Map<string, Hold>();
+  readonly #results = createResultStore();
   /** Kept over all connections. */
-  private sessionId = uuidv4();
-  private stream: WorkerStream | undefined;
+  #sessionId = uuidv4();
+  #stream: WorkerStream | undefined;
   /** What is to be said on `stream`. */
-  private outbox: Outbox | undefined;
+  #outbox: Outbox | undefined;
   /** What `stream` has brought. */
-  private keptVars: KeptVars | undefined;
-  private stateNow: WorkerState = "connecting";
-  private connectedNow = false;
-  private connections = 0;
-  private started = false;
+  #keptVars: KeptVars | undefined;
+  #stateNow: WorkerState = "connecting";
+  #connectedNow = false;
+  #connections = 0;
+  #started = false;
   /** Jobs are not waited for any more. */
-  private giveUp = false;
-  private readonly firstWelcome = Promise.withResolvers<void>();
-  private readonly closing = Promise.withResolvers<void>();
+  #giveUp = false;
+  readonly #firstWelcome = Promise.withResolvers<void>();
+  readonly #closing = Promise.withResolvers<void>();
   /** Ends a pause between connections. */
-  private endPause: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
   /** Set once goodbye is on its way: the last thing that a worker says. */
-  private goodbyeTimer: NodeJS.Timeout | undefined;
+  #goodbyeTimer: NodeJS.Timeout | undefined;
 
   /** @throws {TypeError} an option is outside its bounds, or two things have the same name */
   constructor(options: WorkerOptions = {}) {
-    this.options = options;
-    this.addresses = readAddresses(options.server);
-    this.services = createWorkerServices({
+    this.#options = options;
+    this.#addresses = readAddresses(options.server);
+    this.#services = createWorkerServices({
       tools: options.tools ?? [],
       workflows: options.workflows ?? [],
       custom: options.custom ?? {},
     });
-    this.log = options.log === false ? NO_LOG : (options.log ?? STDERR_LOG);
-    this.timing = { ...DEFAULT_TIMING, ...options.timing };
-    this.concurrency = readConcurrency(options.concurrency);
+    this.#log = options.log === false ? NO_LOG : (options.log ?? STDERR_LOG);
+    this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    this.#concurrency = readConcurrency(options.concurrency);
     const keptVarsBytes = readKeptVarsBytes(options.keptVarsBytes);
     // Only handlers are given vars.
-    this.keptVarsBytes = this.services.hello.workflows.length === 0 ? 0 : keptVarsBytes;
+    this.#keptVarsBytes = this.#services.hello.workflows.length === 0 ? 0 : keptVarsBytes;
     if ((options.name ?? "").length > NAME_CHARS_MAX) {
       throw new TypeError(`a worker's name has at most ${NAME_CHARS_MAX} characters`);
     }
-    this.closed = this.closing.promise;
+    this.closed = this.#closing.promise;
     // Who does not look at them is told by the log.
     this.closed.catch(() => {});
-    this.firstWelcome.promise.catch(() => {});
+    this.#firstWelcome.promise.catch(() => {});
   }
 
   get state(): WorkerState {
-    return this.stateNow;
+    return this.#stateNow;
   }
 
   /** Whether a server has welcomed the worker and the connection holds, draining or not. */
   get isConnected(): boolean {
-    return this.connectedNow;
+    return this.#connectedNow;
   }
 
   stats(): WorkerStats {
     return {
-      heldJobs: this.jobs.size,
-      unackedResults: this.results.size,
-      credit: this.outbox?.credit ?? 0,
-      connections: this.connections,
+      heldJobs: this.#jobs.size,
+      unackedResults: this.#results.size,
+      credit: this.#outbox?.credit ?? 0,
+      connections: this.#connections,
     };
   }
 
@@ -190,26 +190,26 @@ export class Worker {
    *  @throws {ConnectError} the server refuses the worker for good
    *  @throws {Error} the worker was stopped before */
   async start(): Promise<this> {
-    if (this.stateNow === "stopped") throw new Error("the worker has stopped");
-    if (!this.started) {
-      this.started = true;
+    if (this.#stateNow === "stopped") throw new Error("the worker has stopped");
+    if (!this.#started) {
+      this.#started = true;
       // What could fail here would be a mistake of this class; it must not end the process.
-      this.connectUntilStopped().catch((error: unknown) => this.fail(error));
+      this.#connectUntilStopped().catch((error: unknown) => this.#fail(error));
     }
-    await this.firstWelcome.promise;
+    await this.#firstWelcome.promise;
     return this;
   }
 
   /** Takes no more jobs, finishes those that are held, and stops when their results are acknowledged, however long that takes. */
   async drain(): Promise<void> {
-    this.beginDraining();
+    this.#beginDraining();
     return this.closed;
   }
 
   /** Drains, for at most `graceMs` (25 s); then gives up the jobs that are left, aborting their signals. */
   async stop({ graceMs = DEFAULT_GRACE_MS }: { graceMs?: number } = {}): Promise<void> {
-    this.beginDraining();
-    const timer = setTimeout(() => this.giveUpJobs(), graceMs);
+    this.#beginDraining();
+    const timer = setTimeout(() => this.#giveUpJobs(), graceMs);
     try {
       await this.closed;
     } finally {
@@ -228,7 +228,7 @@ export class Worker {
       // 128 and the signal's number, as shells have it.
       if (isTold) process.exit(signal === "SIGINT" ? 130 : 143);
       isTold = true;
-      this.log.info({ signal }, "draining");
+      this.#log.info({ signal }, "draining");
       this.stop(options).catch(() => {});
     };
     const signals = ["SIGTERM", "SIGINT"] as const;
@@ -241,211 +241,211 @@ export class Worker {
 
   // ── Connections ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private async connectUntilStopped(): Promise<void> {
+  async #connectUntilStopped(): Promise<void> {
     let unanswered = 0;
     let shortLived = 0;
-    for (let index = 0; this.stateNow !== "stopped"; index++) {
-      const address = this.addresses[index % this.addresses.length]!;
+    for (let index = 0; this.#stateNow !== "stopped"; index++) {
+      const address = this.#addresses[index % this.#addresses.length]!;
       const openedAt = performance.now();
-      const end = await this.serveConnection(address);
-      if (this.endedForGood(end)) return;
-      if (this.stopIfIdle()) return;
+      const end = await this.#serveConnection(address);
+      if (this.#endedForGood(end)) return;
+      if (this.#stopIfIdle()) return;
       // A server keeps leases for a few seconds after a connection broke: the first new one must come soon.
       if (end.welcomed) unanswered = 0;
       if (performance.now() - openedAt > STABLE_MS && end.welcomed) shortLived = 0;
       const failures = unanswered + shortLived;
-      const movesOn = end.reason === "SHUTTING_DOWN" && failures === 0 && this.addresses.length > 1;
-      const pauseMs = movesOn ? 0 : this.pauseMs(failures);
+      const movesOn = end.reason === "SHUTTING_DOWN" && failures === 0 && this.#addresses.length > 1;
+      const pauseMs = movesOn ? 0 : this.#pauseMs(failures);
       if (end.welcomed) shortLived += 1;
       else unanswered += 1;
-      this.logEnd(address, end, pauseMs);
-      await this.pause(pauseMs);
+      this.#logEnd(address, end, pauseMs);
+      await this.#pause(pauseMs);
     }
   }
 
-  private async serveConnection(address: string): Promise<StreamEnd> {
-    const outbox = createOutbox(this.results, {
-      concurrency: this.concurrency,
-      creditWanted: (credit) => this.creditWanted(credit),
+  async #serveConnection(address: string): Promise<StreamEnd> {
+    const outbox = createOutbox(this.#results, {
+      concurrency: this.#concurrency,
+      creditWanted: (credit) => this.#creditWanted(credit),
       onDue: () => {
-        if (this.outbox === outbox) this.stream?.wake();
+        if (this.#outbox === outbox) this.#stream?.wake();
       },
     });
-    const hello = this.hello();
+    const hello = this.#hello();
     // Said again, because a frame that was taken may not have arrived.
-    for (const token of this.jobs.keys()) outbox.accept(token);
-    this.results.sendAllAgain();
-    if (this.stateNow === "draining") outbox.drain();
+    for (const token of this.#jobs.keys()) outbox.accept(token);
+    this.#results.sendAllAgain();
+    if (this.#stateNow === "draining") outbox.drain();
     const stream = openWorkerStream({
       address,
       hello,
       outbox,
-      welcomeTimeoutMs: this.timing.welcomeTimeoutMs,
-      silenceTimeoutMs: this.timing.silenceTimeoutMs,
-      onWelcome: ({ serverId }) => this.onWelcome(address, serverId),
-      onFrame: (frame) => this.onFrame(frame),
+      welcomeTimeoutMs: this.#timing.welcomeTimeoutMs,
+      silenceTimeoutMs: this.#timing.silenceTimeoutMs,
+      onWelcome: ({ serverId }) => this.#onWelcome(address, serverId),
+      onFrame: (frame) => this.#onFrame(frame),
       onSent: (frame) => {
-        if (frame.case === "accept") this.beginAccepted(frame.value.tokens).catch(() => {});
+        if (frame.case === "accept") this.#beginAccepted(frame.value.tokens).catch(() => {});
       },
     });
-    this.outbox = outbox;
-    this.keptVars = createKeptVars(this.keptVarsBytes);
-    this.stream = stream;
+    this.#outbox = outbox;
+    this.#keptVars = createKeptVars(this.#keptVarsBytes);
+    this.#stream = stream;
     const end = await stream.ended;
-    this.outbox = undefined;
-    this.keptVars = undefined;
-    this.stream = undefined;
-    this.connectedNow = false;
-    clearTimeout(this.goodbyeTimer);
-    if (end.reason === "WORKER_SESSION_REPLACED") this.sessionId = uuidv4();
-    if (this.stateNow === "connected") this.setState("connecting");
+    this.#outbox = undefined;
+    this.#keptVars = undefined;
+    this.#stream = undefined;
+    this.#connectedNow = false;
+    clearTimeout(this.#goodbyeTimer);
+    if (end.reason === "WORKER_SESSION_REPLACED") this.#sessionId = uuidv4();
+    if (this.#stateNow === "connected") this.#setState("connecting");
     return end;
   }
 
-  private onWelcome(address: string, serverId: string): void {
-    this.connections += 1;
-    this.connectedNow = true;
+  #onWelcome(address: string, serverId: string): void {
+    this.#connections += 1;
+    this.#connectedNow = true;
     // What changed while there was no connection is told anew; until then a job counts as going on.
-    for (const { held } of this.jobs.values()) held.setPaused(false);
-    this.log.info({ address, serverId, sessionId: this.sessionId }, "connected");
-    if (this.stateNow === "connecting") this.setState("connected");
-    this.firstWelcome.resolve();
-    this.sayGoodbyeIfIdle();
+    for (const { held } of this.#jobs.values()) held.setPaused(false);
+    this.#log.info({ address, serverId, sessionId: this.#sessionId }, "connected");
+    if (this.#stateNow === "connecting") this.#setState("connected");
+    this.#firstWelcome.resolve();
+    this.#sayGoodbyeIfIdle();
   }
 
   /** Whether no other connection follows. */
-  private endedForGood(end: StreamEnd): boolean {
-    if (this.stateNow === "stopped") return true;
+  #endedForGood(end: StreamEnd): boolean {
+    if (this.#stateNow === "stopped") return true;
     const refused = end.reason === "REQUEST_INVALID" || end.error?.code === Code.InvalidArgument;
     if (!end.welcomed && refused && end.error !== undefined) {
-      this.log.error({ error: end.error.message }, "the server refuses this worker");
-      this.fail(end.error);
+      this.#log.error({ error: end.error.message }, "the server refuses this worker");
+      this.#fail(end.error);
       return true;
     }
     return false;
   }
 
-  private logEnd(address: string, { welcomed, reason, error }: StreamEnd, pauseMs: number): void {
+  #logEnd(address: string, { welcomed, reason, error }: StreamEnd, pauseMs: number): void {
     const fields = {
       address,
       ...(reason === undefined ? {} : { reason }),
       ...(error === undefined ? {} : { error: error.message }),
       retryMs: Math.round(pauseMs),
     };
-    this.log.warn(fields, welcomed ? "disconnected" : "cannot connect");
+    this.#log.warn(fields, welcomed ? "disconnected" : "cannot connect");
   }
 
   /** Full jitter: workers that lost the same server do not come back together. Longer only after all addresses were tried. */
-  private pauseMs(failures: number): number {
-    const doublings = Math.min(Math.floor(failures / this.addresses.length), DOUBLINGS_MAX);
-    return Math.random() * Math.min(this.timing.backoffMs * 2 ** doublings, this.timing.backoffMsMax);
+  #pauseMs(failures: number): number {
+    const doublings = Math.min(Math.floor(failures / this.#addresses.length), DOUBLINGS_MAX);
+    return Math.random() * Math.min(this.#timing.backoffMs * 2 ** doublings, this.#timing.backoffMsMax);
   }
 
-  private async pause(delayMs: number): Promise<void> {
+  async #pause(delayMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, delayMs);
-      this.endPause = () => {
+      this.#endPause = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.endPause = undefined;
+    this.#endPause = undefined;
   }
 
-  private hello(): WorkerHello {
-    const { actorId = "", name = "" } = this.options;
-    const { tools, workflows, customTypes } = this.services.hello;
+  #hello(): WorkerHello {
+    const { actorId = "", name = "" } = this.#options;
+    const { tools, workflows, customTypes } = this.#services.hello;
     return create(WorkerHelloSchema, {
       tools,
       workflows,
       customTypes,
-      workerSessionId: this.sessionId,
+      workerSessionId: this.#sessionId,
       actorId,
       name,
-      heldTokens: [...this.jobs.keys(), ...this.results.tokens()],
-      keptVarsBytes: BigInt(this.keptVarsBytes),
+      heldTokens: [...this.#jobs.keys(), ...this.#results.tokens()],
+      keptVarsBytes: BigInt(this.#keptVarsBytes),
     });
   }
 
   /** How many more jobs the server may offer: what is free, unless too many results wait to be acknowledged. Held jobs, owed
    *  credit and waiting results together stay below what a hello may name. */
-  private creditWanted(credit: number): number {
-    if (this.stateNow !== "connected" || this.results.bytes > RESULT_BYTES_MAX) return 0;
-    const taken = this.jobs.size + credit;
-    return Math.min(this.concurrency - taken, HELD_MAX - taken - this.results.size);
+  #creditWanted(credit: number): number {
+    if (this.#stateNow !== "connected" || this.#results.bytes > RESULT_BYTES_MAX) return 0;
+    const taken = this.#jobs.size + credit;
+    return Math.min(this.#concurrency - taken, HELD_MAX - taken - this.#results.size);
   }
 
   // ── Frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private onFrame(frame: WorkResponse["frame"]): void {
+  #onFrame(frame: WorkResponse["frame"]): void {
     switch (frame.case) {
       case "offer":
-        this.outbox?.useCredit(frame.value.jobs.length);
+        this.#outbox?.useCredit(frame.value.jobs.length);
         for (const job of frame.value.jobs) {
-          this.keptVars?.complete(job);
-          this.takeOffer(job);
+          this.#keptVars?.complete(job);
+          this.#takeOffer(job);
         }
         break;
       case "start":
-        for (const token of frame.value.tokens) this.begin(token);
+        for (const token of frame.value.tokens) this.#begin(token);
         break;
       case "resultAck":
         for (const { token, reason } of frame.value.acks) {
-          if (reason !== "") this.log.warn({ token, reason }, "a result was refused");
-          this.results.acknowledge(token);
+          if (reason !== "") this.#log.warn({ token, reason }, "a result was refused");
+          this.#results.acknowledge(token);
         }
-        this.sayGoodbyeIfIdle();
+        this.#sayGoodbyeIfIdle();
         break;
       case "cancel":
-        this.abort(frame.value.tokens, "CANCELLED");
+        this.#abort(frame.value.tokens, "CANCELLED");
         break;
       case "leaseLost":
-        this.abort(frame.value.tokens, "LEASE_LOST");
+        this.#abort(frame.value.tokens, "LEASE_LOST");
         break;
       case "pause":
-        for (const token of frame.value.tokens) this.jobs.get(token)?.held.setPaused(frame.value.paused);
+        for (const token of frame.value.tokens) this.#jobs.get(token)?.held.setPaused(frame.value.paused);
         break;
       case "ping":
-        this.outbox?.pong(frame.value.number);
+        this.#outbox?.pong(frame.value.number);
         break;
       // A second welcome, or what a newer server says.
       case "welcome":
       case undefined:
         break;
     }
-    this.stream?.wake();
+    this.#stream?.wake();
   }
 
-  private takeOffer(job: Job): void {
-    const known = this.jobs.has(job.token);
-    if (known) this.outbox?.accept(job.token);
+  #takeOffer(job: Job): void {
+    const known = this.#jobs.has(job.token);
+    if (known) this.#outbox?.accept(job.token);
     // Its result is on the way. After goodbye nothing is taken any more.
-    if (known || this.results.has(job.token) || this.goodbyeTimer !== undefined) return;
-    const service = this.services.find(job);
-    if (service === undefined || job.token === "" || this.jobs.size + this.results.size >= HELD_MAX) {
+    if (known || this.#results.has(job.token) || this.#goodbyeTimer !== undefined) return;
+    const service = this.#services.find(job);
+    if (service === undefined || job.token === "" || this.#jobs.size + this.#results.size >= HELD_MAX) {
       // Not accepted, it goes to another worker.
-      this.log.warn({ kind: job.kind, name: job.name }, "an offered job is not served here");
+      this.#log.warn({ kind: job.kind, name: job.name }, "an offered job is not served here");
       return;
     }
     const held = holdJob(job, service.work, {
-      onEnd: (ended, result) => this.onJobEnd(ended, result),
+      onEnd: (ended, result) => this.#onJobEnd(ended, result),
       onHeartbeat: (token) => {
-        this.outbox?.heartbeat(token);
-        this.stream?.wake();
+        this.#outbox?.heartbeat(token);
+        this.#stream?.wake();
       },
     });
-    this.jobs.set(job.token, { held, service });
-    this.outbox?.accept(job.token);
+    this.#jobs.set(job.token, { held, service });
+    this.#outbox?.accept(job.token);
   }
 
   /** Begins jobs whose accept has left: code that holds up the event loop would hold up the accept as well, and a job that is not accepted
    *  within seconds goes to another worker. AT_MOST_ONCE waits for `start`: then the server has recorded that it runs, and it is
    *  never run again silently. Never rejects. */
-  private async beginAccepted(tokens: readonly string[]): Promise<void> {
+  async #beginAccepted(tokens: readonly string[]): Promise<void> {
     let turnEndsAt = performance.now() + TURN_MS;
     for (const token of tokens) {
-      if (this.jobs.get(token)?.held.job.delivery === Delivery.AT_MOST_ONCE) continue;
-      this.begin(token);
+      if (this.#jobs.get(token)?.held.job.delivery === Delivery.AT_MOST_ONCE) continue;
+      this.#begin(token);
       if (performance.now() < turnEndsAt) continue;
       // Pings are answered between the two.
       await new Promise((resolve) => setImmediate(resolve));
@@ -453,87 +453,87 @@ export class Worker {
     }
   }
 
-  private begin(token: string): void {
-    const hold = this.jobs.get(token);
+  #begin(token: string): void {
+    const hold = this.#jobs.get(token);
     if (hold === undefined) return;
     if (hold.service.slots === undefined) hold.held.start();
     else hold.service.slots.begin(hold.held);
   }
 
-  private abort(tokens: readonly string[], cause: Exclude<AbortCause, "TIMEOUT">): void {
+  #abort(tokens: readonly string[], cause: Exclude<AbortCause, "TIMEOUT">): void {
     // A result that is already there stays: the server says what becomes of it.
-    for (const token of tokens) this.jobs.get(token)?.held.abort(cause);
+    for (const token of tokens) this.#jobs.get(token)?.held.abort(cause);
   }
 
-  private onJobEnd(held: HeldJob, result: JobResult | undefined): void {
+  #onJobEnd(held: HeldJob, result: JobResult | undefined): void {
     const { token } = held.job;
-    const hold = this.jobs.get(token);
-    this.jobs.delete(token);
-    if (result !== undefined) this.results.add(result);
+    const hold = this.#jobs.get(token);
+    this.#jobs.delete(token);
+    if (result !== undefined) this.#results.add(result);
     hold?.service.slots?.end(held);
-    this.stream?.wake();
-    this.sayGoodbyeIfIdle();
+    this.#stream?.wake();
+    this.#sayGoodbyeIfIdle();
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private beginDraining(): void {
-    if (this.stateNow === "draining" || this.stateNow === "stopped") return;
-    this.setState("draining");
-    this.outbox?.drain();
-    this.stream?.wake();
-    if (!this.started) this.setStopped();
-    else if (!this.sayGoodbyeIfIdle()) this.stopIfIdle();
+  #beginDraining(): void {
+    if (this.#stateNow === "draining" || this.#stateNow === "stopped") return;
+    this.#setState("draining");
+    this.#outbox?.drain();
+    this.#stream?.wake();
+    if (!this.#started) this.#setStopped();
+    else if (!this.#sayGoodbyeIfIdle()) this.#stopIfIdle();
   }
 
-  private giveUpJobs(): void {
-    this.giveUp = true;
-    for (const { held } of this.jobs.values()) held.abort("SHUTDOWN");
-    if (!this.sayGoodbyeIfIdle()) this.stopIfIdle();
+  #giveUpJobs(): void {
+    this.#giveUp = true;
+    for (const { held } of this.#jobs.values()) held.abort("SHUTDOWN");
+    if (!this.#sayGoodbyeIfIdle()) this.#stopIfIdle();
   }
 
-  private get isIdle(): boolean {
-    return this.giveUp || (this.jobs.size === 0 && this.results.size === 0);
+  get #isIdle(): boolean {
+    return this.#giveUp || (this.#jobs.size === 0 && this.#results.size === 0);
   }
 
   /** Whether goodbye is on its way. */
-  private sayGoodbyeIfIdle(): boolean {
-    if (this.stateNow !== "draining" || !this.isIdle || !this.connectedNow) return false;
-    this.outbox?.goodbye();
-    this.stream?.wake();
+  #sayGoodbyeIfIdle(): boolean {
+    if (this.#stateNow !== "draining" || !this.#isIdle || !this.#connectedNow) return false;
+    this.#outbox?.goodbye();
+    this.#stream?.wake();
     // Whatever the server does, its answer is not waited for longer.
-    this.goodbyeTimer ??= setTimeout(() => this.stream?.abandon(), GOODBYE_MS);
+    this.#goodbyeTimer ??= setTimeout(() => this.#stream?.abandon(), GOODBYE_MS);
     return true;
   }
 
   /** Without a connection there is nobody to say goodbye to. */
-  private stopIfIdle(): boolean {
-    if (this.stateNow !== "draining" || !this.isIdle || this.connectedNow) return false;
-    this.setStopped();
+  #stopIfIdle(): boolean {
+    if (this.#stateNow !== "draining" || !this.#isIdle || this.#connectedNow) return false;
+    this.#setStopped();
     return true;
   }
 
-  private setStopped(): void {
-    this.setState("stopped");
-    this.stream?.abandon();
-    this.endPause?.();
-    this.firstWelcome.reject(new Error("the worker was stopped before it was connected"));
-    this.closing.resolve();
+  #setStopped(): void {
+    this.#setState("stopped");
+    this.#stream?.abandon();
+    this.#endPause?.();
+    this.#firstWelcome.reject(new Error("the worker was stopped before it was connected"));
+    this.#closing.resolve();
   }
 
-  private fail(error: unknown): void {
-    this.firstWelcome.reject(error);
-    this.closing.reject(error);
-    for (const { held } of this.jobs.values()) held.abort("SHUTDOWN");
-    this.setStopped();
+  #fail(error: unknown): void {
+    this.#firstWelcome.reject(error);
+    this.#closing.reject(error);
+    for (const { held } of this.#jobs.values()) held.abort("SHUTDOWN");
+    this.#setStopped();
   }
 
-  private setState(state: WorkerState): void {
-    this.stateNow = state;
+  #setState(state: WorkerState): void {
+    this.#stateNow = state;
     try {
-      this.options.onStateChange?.(state);
+      this.#options.onStateChange?.(state);
     } catch (error) {
-      this.log.error({ error: String(error) }, "onStateChange failed");
+      this.#log.error({ error: String(error) }, "onStateChange failed");
     }
   }
 }
