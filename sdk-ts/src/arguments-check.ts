@@ -3,7 +3,8 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { ErrorObject } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 
-import { escapeSegment } from "./json.ts";
+import { messageOf } from "./errors.ts";
+import { isJsonObject, pointerOfSegments } from "./json.ts";
 import { type Schema, type StandardSchema, toJsonSchema } from "./schema.ts";
 
 /** The check of a Standard Schema; `jsonSchema()` of this package has none. */
@@ -67,8 +68,7 @@ function assertSchemaSize(toolName: string, schema: JsonObject): void {
 }
 
 async function parseAnyObject(args: JsonValue): ReturnType<ArgumentsCheck["parse"]> {
-  const isObject = typeof args === "object" && args !== null && !Array.isArray(args);
-  return isObject ? { args } : { problems: [{ path: "", message: "must be object" }] };
+  return isJsonObject(args) ? { args } : { problems: [{ path: "", message: "must be object" }] };
 }
 
 async function parseByLibrary(validate: Validate, args: JsonValue): ReturnType<ArgumentsCheck["parse"]> {
@@ -76,9 +76,7 @@ async function parseByLibrary(validate: Validate, args: JsonValue): ReturnType<A
   if (result.issues === undefined) return { args: result.value };
   return {
     problems: result.issues.slice(0, PROBLEMS_MAX).map(({ message, path = [] }) => ({
-      path: path
-        .map((segment) => `/${escapeSegment(String(typeof segment === "object" ? segment.key : segment))}`)
-        .join(""),
+      path: pointerOfSegments(path.map((segment) => String(typeof segment === "object" ? segment.key : segment))),
       message: message.slice(0, PROBLEM_CHARS_MAX),
     })),
   };
@@ -139,9 +137,7 @@ function createAjv(): Ajv2020 {
 /** The same text for equal values. */
 function sortedText(value: JsonValue): string {
   return JSON.stringify(value, (_key, inner: JsonValue) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
+    isJsonObject(inner) ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1))) : inner,
   );
 }
 
@@ -151,8 +147,4 @@ function problemOf(error: ErrorObject): ArgumentsProblem {
   const message = error.message ?? "does not fit";
   const text = detail === undefined ? message : `${message}: ${JSON.stringify(detail)}`;
   return { path: error.instancePath, message: text.slice(0, PROBLEM_CHARS_MAX).toWellFormed() };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

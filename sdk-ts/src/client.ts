@@ -12,6 +12,7 @@ import { type CallOptions, type Connection, createConnection } from "./connectio
 import { asyncDispose } from "./dispose.ts";
 import { numberOf } from "./enum-names.ts";
 import { RefusedError, RunCancelledError, RunFailedError } from "./errors.ts";
+import { given } from "./given.ts";
 import { type Json, type JsonObject, jsonObjectOf, jsonOf, valueOfJson } from "./json.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
 import { type Run, runOfMessage, type RunReference } from "./run.ts";
@@ -174,8 +175,10 @@ export class Client implements AsyncDisposable {
       actorId: options.actorId ?? this.#actorId,
       labels: { ...options.labels },
       paused: options.paused ?? false,
-      ...(limits === undefined ? {} : { limits: limits satisfies MessageInitShape<typeof LimitsSchema> }),
-      ...(startAt === undefined ? {} : { startAt: timestampOf(startAt, "startAt") }),
+      ...given({
+        limits: limits satisfies MessageInitShape<typeof LimitsSchema> | undefined,
+        startAt: startAt === undefined ? undefined : timestampOf(startAt, "startAt"),
+      }),
     };
     const { workflowId, version } =
       typeof workflow === "string"

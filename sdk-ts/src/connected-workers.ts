@@ -2,11 +2,11 @@
 import { DeliverySchema } from "@abstractruntime/proto/effect_policy_pb";
 import type { Worker as WorkerMessage } from "@abstractruntime/proto/worker_pb";
 import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { ClientContext } from "./context.ts";
 import { shortNameOf } from "./enum-names.ts";
 import type { JsonObject } from "./json.ts";
 import { itemsOf, type ListOptions } from "./pages.ts";
+import { dateOf } from "./time.ts";
 import type { ToolDelivery } from "./tool.ts";
 
 /** A worker that is connected to a server. */
@@ -78,7 +78,7 @@ function workerOfMessage(worker: WorkerMessage): ConnectedWorker {
       concurrency,
     })),
     serverId: worker.serverId,
-    connectTime: worker.connectTime === undefined ? new Date(0) : timestampDate(worker.connectTime),
+    connectTime: dateOf(worker.connectTime),
     draining: worker.draining,
   };
 }

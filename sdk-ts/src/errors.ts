@@ -140,6 +140,12 @@ export function isRefusal(error: ConnectError): boolean {
   return error.findDetails(ErrorInfoSchema).some(({ domain }) => domain === ERROR_DOMAIN);
 }
 
+/** The message of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  const message: unknown = thrown instanceof Error ? thrown.message : thrown;
+  return String(message);
+}
+
 function isReason(text: string | undefined): text is RefusalReason {
   return text !== undefined && text !== "UNSPECIFIED" && Object.hasOwn(Reasons, text);
 }

@@ -7,6 +7,7 @@ import {
 } from "@abstractruntime/proto/worker_service_pb";
 import { create } from "@bufbuild/protobuf";
 
+import { messageOf } from "./errors.ts";
 import { foreignKindOf } from "./json.ts";
 
 /** Longest output as JSON text, UTF-8 bytes, by the contract. */
@@ -81,11 +82,6 @@ function detailsOf(details: unknown): Uint8Array<ArrayBuffer> {
   } catch {
     return new Uint8Array();
   }
-}
-
-function messageOf(error: unknown): string {
-  const message: unknown = error instanceof Error ? error.message : error;
-  return String(message);
 }
 
 /** Text that Postgres and protobuf can hold. */

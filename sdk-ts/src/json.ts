@@ -25,7 +25,7 @@ export function jsonObjectOf(value: unknown, what: string): JsonObject {
   throw new TypeError(`${what} must be a JSON object`);
 }
 
-function isJsonObject(value: unknown): value is JsonObject {
+export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -54,7 +54,7 @@ function readJson(value: unknown, place: Place): Json {
 function readContainer(value: object, place: Place): Json {
   if (place.level >= LEVELS_MAX) throw notJson(`more than ${LEVELS_MAX} levels`, place);
   const within = (key: string | number): Place => ({
-    pointer: `${place.pointer}/${escapeSegment(String(key))}`,
+    pointer: place.pointer + pointerOfSegments([String(key)]),
     level: place.level + 1,
   });
   if ("toJSON" in value && typeof value.toJSON === "function") {
@@ -88,9 +88,9 @@ function notJson(what: string, { pointer }: Place): TypeError {
   return new TypeError(`${what} is no JSON${pointer === "" ? "" : `: ${pointer}`}`);
 }
 
-/** One name of a JSON Pointer (RFC 6901). */
-export function escapeSegment(segment: string): string {
-  return segment.replaceAll("~", "~0").replaceAll("/", "~1");
+/** The JSON Pointer (RFC 6901) of names and indexes, from the outermost one inwards. */
+export function pointerOfSegments(segments: readonly string[]): string {
+  return segments.map((segment) => `/${segment.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
 /** google.protobuf.Value of a JSON value. */

@@ -1,6 +1,5 @@
 /** Places in vars, as the graph writes them: names separated by dots, such as `order.payment`. */
-import type { Json } from "./json.ts";
-import { escapeSegment } from "./json.ts";
+import { type Json, pointerOfSegments } from "./json.ts";
 
 /** The paths into a type of vars, to a depth of five names; any text where the type does not say its names. */
 export type PathOf<T> = PathWithin<T, []>;
@@ -57,8 +56,5 @@ export function pointerOf(path: string): string {
       `${JSON.stringify(path)} is no path in vars: names of letters, digits, _ and -, separated by dots`,
     );
   }
-  return path
-    .split(".")
-    .map((name) => `/${escapeSegment(name)}`)
-    .join("");
+  return pointerOfSegments(path.split("."));
 }

@@ -5,6 +5,7 @@ import { BlockedReasonSchema, type Run as RunMessage, RunStatusSchema } from "@a
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { shortNameOf } from "./enum-names.ts";
 import { type Json, type JsonObject, jsonOfValue } from "./json.ts";
+import { dateOf } from "./time.ts";
 import { type Wait, waitOfMessage } from "./wait.ts";
 
 export type RunStatus = "running" | "waiting" | "completed" | "failed" | "cancelled";
@@ -135,8 +136,8 @@ function factsOf(run: RunMessage): Omit<RunFacts<unknown>, typeof runOutput> {
     labels: run.labels,
     seq: run.seq,
     usage: { steps: run.usage?.steps ?? 0 },
-    createTime: run.createTime === undefined ? new Date(0) : timestampDate(run.createTime),
-    updateTime: run.updateTime === undefined ? new Date(0) : timestampDate(run.updateTime),
+    createTime: dateOf(run.createTime),
+    updateTime: dateOf(run.updateTime),
     endTime: run.endTime && timestampDate(run.endTime),
     error: run.error && failureOfMessage(run.error),
   };

@@ -8,6 +8,7 @@ import type { CallOptions } from "./connection.ts";
 import type { ClientContext } from "./context.ts";
 import { numberOf } from "./enum-names.ts";
 import { RefusedError } from "./errors.ts";
+import { given } from "./given.ts";
 import type { Json, JsonObject } from "./json.ts";
 import { itemsOf, type ListOptions } from "./pages.ts";
 import {
@@ -147,9 +148,11 @@ export function filterMessage(filter: RunFilter): MessageInitShape<typeof RunFil
     parentRunId: filter.parentRunId ?? "",
     rootRunId: filter.rootRunId ?? "",
     labels: { ...filter.labels },
-    ...(paused === undefined ? {} : { paused }),
     waitingReasons: waitingReasons.map((reason) => numberOf(WaitReasonSchema, reason)),
-    ...(createTimeAfter === undefined ? {} : { createTimeAfter: timestampOf(createTimeAfter, "createTimeAfter") }),
-    ...(createTimeBefore === undefined ? {} : { createTimeBefore: timestampOf(createTimeBefore, "createTimeBefore") }),
+    ...given({
+      paused,
+      createTimeAfter: createTimeAfter === undefined ? undefined : timestampOf(createTimeAfter, "createTimeAfter"),
+      createTimeBefore: createTimeBefore === undefined ? undefined : timestampOf(createTimeBefore, "createTimeBefore"),
+    }),
   };
 }

@@ -1,5 +1,6 @@
 /** Schemas of vars, outputs and answers: what a library such as Zod gives, or plain JSON Schema. */
-import { type Json, type JsonObject, jsonObjectOf } from "./json.ts";
+import { messageOf } from "./errors.ts";
+import { isJsonObject, type Json, type JsonObject, jsonObjectOf } from "./json.ts";
 
 /** A schema of a library that follows the Standard Schema and Standard JSON Schema interfaces, such as Zod 4
  *  (https://standardschema.dev). */
@@ -35,7 +36,8 @@ type WithDefaults<Input, Output> = Simplified<
 >;
 type DefaultedKeys<Input, Output> = Exclude<keyof Input & keyof Output, OptionalKeys<Output>> & OptionalKeys<Input>;
 type OptionalKeys<T> = { [K in keyof T]-?: undefined extends T[K] ? K : never }[keyof T];
-type Simplified<T> = { [K in keyof T]: T[K] };
+/** The same type, shown as one object. */
+export type Simplified<T> = { [K in keyof T]: T[K] };
 
 /** Gives a JSON Schema the type of what it describes, which nobody checks against it.
  *
@@ -56,8 +58,7 @@ export function toJsonSchema(schema: Schema, what: string): JsonObject {
   try {
     return jsonObjectOf(converter.input({ target: "draft-2020-12" }), what);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new TypeError(`${what} has no JSON Schema: ${message}`, { cause: error });
+    throw new TypeError(`${what} has no JSON Schema: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -69,11 +70,10 @@ function isStandardSchema(schema: Schema): schema is StandardSchema {
 /** The defaults that a schema states for top-level names: the server fills in those, and no deeper ones. */
 export function defaultsOf(schema: JsonObject): JsonObject {
   const { properties } = schema;
-  if (typeof properties !== "object" || properties === null || Array.isArray(properties)) return {};
+  if (!isJsonObject(properties)) return {};
   const defaults: JsonObject = {};
   for (const [name, property] of Object.entries(properties)) {
-    if (typeof property !== "object" || property === null || Array.isArray(property)) continue;
-    if (property["default"] !== undefined) defaults[name] = property["default"];
+    if (isJsonObject(property) && property["default"] !== undefined) defaults[name] = property["default"];
   }
   return defaults;
 }

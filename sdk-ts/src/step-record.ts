@@ -9,6 +9,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { shortNameOf } from "./enum-names.ts";
 import { type Json, jsonOfValue } from "./json.ts";
 import { type Failure, failureOfMessage } from "./run.ts";
+import { dateOf } from "./time.ts";
 import { type Wait, waitOfMessage } from "./wait.ts";
 
 export type StepStatus = "started" | "completed" | "waiting" | "failed" | "cancelled";
@@ -73,7 +74,7 @@ export function stepRecordOfMessage(record: StepRecordMessage): StepRecord {
   return {
     runId: record.runId,
     seq: record.seq,
-    time: record.time === undefined ? new Date(0) : timestampDate(record.time),
+    time: dateOf(record.time),
     kind: record.kind,
     status: shortNameOf(StepStatusSchema, record.status) as StepStatus | undefined,
     nodeId: record.nodeId || undefined,

@@ -2,6 +2,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
 import { createArgumentsCheck, type ParsedOf } from "./arguments-check.ts";
+import { given } from "./given.ts";
 import type { JsonOf, JsonSchema, Schema, StandardSchema } from "./schema.ts";
 
 /** What may be assumed about running a call twice. `at-most-once`: a call that may have run is never run again silently. */
@@ -134,9 +135,7 @@ export function tool(definition: ToolDefinition, run: (args: never, context: Job
     name,
     version,
     description,
-    ...(schema === undefined ? {} : { inputSchema: schema }),
-    ...(delivery === undefined ? {} : { delivery }),
-    ...(concurrency === undefined ? {} : { concurrency }),
+    ...given({ inputSchema: schema, delivery, concurrency }),
     async call(args, context) {
       const parsed = await parse(args);
       if ("problems" in parsed) {
@@ -153,21 +152,32 @@ export function tool(definition: ToolDefinition, run: (args: never, context: Job
 }
 
 function assertDefinition(name: string, version: string, description: string, concurrency: number | undefined): void {
-  if (typeof name !== "string" || name === "" || name.length > NAME_CHARS_MAX || /\p{Cc}/u.test(name)) {
-    throw new TypeError(
-      `a tool's name has 1 to ${NAME_CHARS_MAX} characters, none of them a control character: ${JSON.stringify(name)}`,
-    );
-  }
+  assertServedName("the name of a tool", name);
   if (version.length > VERSION_CHARS_MAX) {
     throw new TypeError(`the version of tool ${name} has more than ${VERSION_CHARS_MAX} characters`);
   }
   if (Buffer.byteLength(description) > DESCRIPTION_BYTES_MAX) {
     throw new TypeError(`the description of tool ${name} has more than ${DESCRIPTION_BYTES_MAX} bytes`);
   }
+  assertConcurrency(`tool ${name}`, concurrency);
+}
+
+/** @param what for messages
+ *  @throws {TypeError} if the name is outside the contract's bounds */
+export function assertServedName(what: string, name: string): void {
+  if (typeof name === "string" && name !== "" && name.length <= NAME_CHARS_MAX && !/\p{Cc}/u.test(name)) return;
+  throw new TypeError(
+    `${what} must have 1 to ${NAME_CHARS_MAX} characters and no control character: ${JSON.stringify(name)}`,
+  );
+}
+
+/** @param what for messages
+ *  @throws {TypeError} if the concurrency is outside the contract's bounds */
+export function assertConcurrency(what: string, concurrency: number | undefined): void {
   if (
     concurrency !== undefined &&
     !(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)
   ) {
-    throw new TypeError(`the concurrency of tool ${name} is not a whole number of 1 to ${CONCURRENCY_MAX}`);
+    throw new TypeError(`the concurrency of ${what} must be a whole number from 1 to ${CONCURRENCY_MAX}`);
   }
 }

@@ -5,6 +5,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Scope } from "./scope.ts";
 import { shortNameOf } from "./enum-names.ts";
 import { type Json, type JsonObject, jsonOfValue } from "./json.ts";
+import { dateOf } from "./time.ts";
 
 /** `unknown`: of a later release. */
 export type WaitReason = "event" | "until" | "user" | "job" | "subworkflow" | "unknown";
@@ -63,7 +64,7 @@ export function waitOfMessage(wait: WaitMessage): Wait {
     scope: shortNameOf(ScopeSchema, wait.scope) as Scope | undefined,
     key: wait.key || undefined,
     dueTime: wait.dueTime && timestampDate(wait.dueTime),
-    createTime: wait.createTime === undefined ? new Date(0) : timestampDate(wait.createTime),
+    createTime: dateOf(wait.createTime),
     closeTime: wait.closeTime && timestampDate(wait.closeTime),
     answeredBy: wait.answeredBy || undefined,
   };

@@ -7,7 +7,14 @@ import { create, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { readHandlerInput, readPayload } from "./job-payload.ts";
 import type { JobWork } from "./job-run.ts";
 import { createJobSlots, type JobSlots } from "./job-slots.ts";
-import { type JobContext, type Tool, type ToolDelivery, ToolError } from "./tool.ts";
+import {
+  assertConcurrency,
+  assertServedName,
+  type JobContext,
+  type Tool,
+  type ToolDelivery,
+  ToolError,
+} from "./tool.ts";
 import type { Workflow } from "./workflow.ts";
 
 /** The code of a custom effect: gets the node's payload, gives any JSON. */
@@ -40,9 +47,6 @@ export type Service = {
 const HELLO_BYTES_MAX = 1024 * 1024;
 /** How many of each kind one worker may serve, by the contract. */
 const SERVED_MAX = 1_000;
-/** By the contract. */
-const TYPE_CHARS_MAX = 128;
-const CONCURRENCY_MAX = 10_000;
 
 /** @throws {TypeError} two of the same name, too many, schemas that are too large together, a custom type outside the contract's bounds */
 export function createWorkerServices({ tools, workflows, custom }: ServedThings): WorkerServices {
@@ -100,19 +104,10 @@ function service(concurrency: number | undefined, work: JobWork): Service {
 }
 
 function customEffect(type: string, effect: CustomEffect) {
-  if (type === "" || type.length > TYPE_CHARS_MAX || /\p{Cc}/u.test(type)) {
-    throw new TypeError(
-      `a custom effect's type has 1 to ${TYPE_CHARS_MAX} characters, none of them a control character: ${JSON.stringify(type)}`,
-    );
-  }
+  assertServedName("the type of a custom effect", type);
   const { run, delivery, concurrency } =
     typeof effect === "function" ? { run: effect, delivery: undefined, concurrency: undefined } : effect;
-  if (
-    concurrency !== undefined &&
-    !(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)
-  ) {
-    throw new TypeError(`the concurrency of custom effect ${type} is not a whole number of 1 to ${CONCURRENCY_MAX}`);
-  }
+  assertConcurrency(`custom effect ${type}`, concurrency);
   return { type, run, delivery, concurrency };
 }
 

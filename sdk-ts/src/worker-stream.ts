@@ -13,6 +13,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 
+import { given } from "./given.ts";
 import { openWorkerConnection } from "./worker-connection.ts";
 import type { Outbox } from "./worker-outbox.ts";
 
@@ -117,10 +118,10 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
       }
       return { welcomed };
     } catch (thrown) {
-      const reason: unknown = closing.signal.reason;
-      const error = reason instanceof ConnectError ? reason : ConnectError.from(thrown);
-      const said = error.findDetails(ErrorInfoSchema)[0]?.reason;
-      return { welcomed, error, ...(said === undefined ? {} : { reason: said }) };
+      const cause: unknown = closing.signal.reason;
+      const error = cause instanceof ConnectError ? cause : ConnectError.from(thrown);
+      const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
+      return { welcomed, error, ...given({ reason }) };
     } finally {
       watchdog.stop();
       standstill.stop();

@@ -20,6 +20,7 @@ import { Code } from "@connectrpc/connect";
 import { v4 as uuidv4 } from "uuid";
 
 import { readAddresses } from "./addresses.ts";
+import { given } from "./given.ts";
 import { type HeldJob, holdJob } from "./job-run.ts";
 import { createKeptVars, type KeptVars } from "./kept-vars.ts";
 import type { AbortCause, Tool } from "./tool.ts";
@@ -326,12 +327,7 @@ export class Worker {
   }
 
   #logEnd(address: string, { welcomed, reason, error }: StreamEnd, pauseMs: number): void {
-    const fields = {
-      address,
-      ...(reason === undefined ? {} : { reason }),
-      ...(error === undefined ? {} : { error: error.message }),
-      retryMs: Math.round(pauseMs),
-    };
+    const fields = { address, ...given({ reason, error: error?.message }), retryMs: Math.round(pauseMs) };
     this.#log.warn(fields, welcomed ? "disconnected" : "cannot connect");
   }
 

@@ -1,12 +1,13 @@
 /** Workflows: graphs whose vars, results, targets and output the compiler checks. */
 import { WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { fromJson, type MessageInitShape } from "@bufbuild/protobuf";
+import { given } from "./given.ts";
 import type { HandlerFunction } from "./handler.ts";
 import { type Json, type JsonObject, jsonObjectOf } from "./json.ts";
 import type { NodeJson, NodeTypes } from "./node.ts";
 import type { PathOf, Templated, ValueAt } from "./path.ts";
 import { type Node, nodeJsonOf, type TypesOf } from "./plain-node.ts";
-import { defaultsOf, type JsonOf, type Schema, toJsonSchema, type VarsOf } from "./schema.ts";
+import { defaultsOf, type JsonOf, type Schema, type Simplified, toJsonSchema, type VarsOf } from "./schema.ts";
 import type { Nothing, SetsOf } from "./step-plan.ts";
 
 export type { HandlerFunction } from "./handler.ts";
@@ -69,7 +70,6 @@ type StartVarsOf<Vars, Defaults> = Vars extends undefined
       Omit<JsonOf<Vars, JsonObject>, keyof Defaults & string> &
         Partial<Pick<JsonOf<Vars, JsonObject>, keyof Defaults & keyof JsonOf<Vars, JsonObject>>>
     >;
-type Simplified<T> = { [K in keyof T]: T[K] };
 
 /** Says in the compiler's message what is wrong with a node. */
 export type Problem<Message extends string> = { readonly problem: Message };
@@ -146,9 +146,11 @@ export function workflow<
     onCancel: onCancel ?? "",
     labels: { ...options.labels },
     commitEveryStep: options.commitEveryStep ?? false,
-    ...(varsSchema === undefined ? {} : { varsSchema }),
-    ...(Object.keys(defaultVars).length === 0 ? {} : { defaultVars }),
-    ...(limits === undefined ? {} : { limits: { ...limits } }),
+    ...given({
+      varsSchema,
+      defaultVars: Object.keys(defaultVars).length === 0 ? undefined : defaultVars,
+      limits: limits && { ...limits },
+    }),
   };
   return { workflowId, definition: fromJson(WorkflowSchema, definition as unknown as Json), handlers };
 }

@@ -2,11 +2,12 @@
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import { type Workflow as WorkflowMessage, WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { toJson } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { CallOptions } from "./connection.ts";
 import type { ClientContext } from "./context.ts";
+import { given } from "./given.ts";
 import type { JsonObject } from "./json.ts";
 import { itemsOf, type ListOptions } from "./pages.ts";
+import { dateOf } from "./time.ts";
 import type { Workflow } from "./workflow.ts";
 
 /** A workflow in one version, as a server has it. */
@@ -69,7 +70,7 @@ export function createWorkflows({ connection }: ClientContext): Workflows {
     },
 
     list({ workflowId = "", labels = {}, archived } = {}, { pageSize = 0, ...options } = {}) {
-      const filter = { workflowId, labels: { ...labels }, ...(archived === undefined ? {} : { archived }) };
+      const filter = { workflowId, labels: { ...labels }, ...given({ archived }) };
       return itemsOf(async (pageToken) => {
         const request = { filter, pageSize, pageToken };
         const reply = await connection.unary(method.listWorkflows, request, { ...options, retry: true });
@@ -99,7 +100,7 @@ function workflowOfMessage(workflow: WorkflowMessage | undefined): RegisteredWor
     labels,
     current,
     archived,
-    createTime: createTime === undefined ? new Date(0) : timestampDate(createTime),
+    createTime: dateOf(createTime),
     definition: toJson(WorkflowSchema, workflow) as JsonObject,
   };
 }
