@@ -1,4 +1,5 @@
-/** `@abstractruntime/sdk/client`: all of the SDK but tools and workers, and nothing of Node where a bundler resolves for browsers. */
+/** `@abstractruntime/sdk/client`: the SDK without tools and workers. Where a bundler resolves for browsers, it loads
+ *  nothing of Node. */
 export {
   type AwaitOptions,
   Client,

@@ -343,9 +343,9 @@ describe("several addresses", () => {
   });
 
   test("must be URLs", () => {
-    expect(() => new Client({ addresses: "localhost:7400" })).toThrow(/no http or https URL/);
+    expect(() => new Client({ addresses: "localhost:7400" })).toThrow(/not an http or https URL/);
     expect(() => new Client({ addresses: "http://127.0.0.1:1, " })).not.toThrow();
-    expect(() => new Client({ addresses: [] })).toThrow(/at least one address/);
+    expect(() => new Client({ addresses: [] })).toThrow(/at least one server address/);
   });
 });
 

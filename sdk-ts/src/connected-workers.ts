@@ -12,9 +12,9 @@ import type { ToolDelivery } from "./tool.ts";
 /** A worker that is connected to a server. */
 export type ConnectedWorker = {
   readonly workerSessionId: string;
-  /** Who it says it is. */
+  /** Who the worker says it is. */
   readonly actorId?: string | undefined;
-  /** Its own words for itself. */
+  /** The name that the worker gave itself. */
   readonly name: string;
   readonly tools: readonly {
     readonly name: string;
@@ -23,10 +23,10 @@ export type ConnectedWorker = {
     /** The JSON Schema of the arguments. Absent: any object. */
     readonly inputSchema?: JsonObject | undefined;
     readonly delivery: ToolDelivery;
-    /** How many calls it runs at once; 0: as many as its credit allows. */
+    /** How many calls it runs at once. 0: as many as its credit allows. */
     readonly concurrency: number;
   }[];
-  /** The workflows whose handlers it serves. No versions: all. */
+  /** The workflows whose handlers it serves. An empty list of versions means all versions. */
   readonly workflows: readonly { readonly workflowId: string; readonly versions: readonly number[] }[];
   readonly customTypes: readonly {
     readonly type: string;
@@ -36,7 +36,7 @@ export type ConnectedWorker = {
   /** The server that holds its stream. */
   readonly serverId: string;
   readonly connectTime: Date;
-  /** Whether it takes no more jobs. */
+  /** Whether the worker takes no more jobs. */
   readonly draining: boolean;
 };
 

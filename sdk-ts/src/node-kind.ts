@@ -1,10 +1,10 @@
-/** What the file of a node's kind tells the rest of the SDK, as its default export; `effects/effects.ts` and `nodes/nodes.ts` list
- *  these. Every other export of such a file is public. The default export is a type and a value of one name, because declarations of
- *  the lists refer to the type by it. */
+/** What the file of a kind of node exports by default, for the rest of the SDK; `effects/effects.ts` and
+ *  `nodes/nodes.ts` list these. Every other export of such a file is public. The default export is a type and a value
+ *  of one name, because declarations of the lists refer to the type by it. */
 import type { NodeJson, NodeTypes } from "./node.ts";
 
-/** What the compiler knows of a kind. `types` is computed: an interface that extends this one refers to `this["node"]`, the type of
- *  the whole plain node, and to `this["member"]`, the type of the member that the kind is named after. */
+/** What the compiler knows of a kind. `types` is computed: an interface that extends this one refers to `this["node"]`,
+ *  the type of the whole plain node, and to `this["member"]`, the type of the member that the kind is named after. */
 export interface KindTypes {
   readonly node: unknown;
   readonly member: unknown;

@@ -1,5 +1,5 @@
-/** Nodes of a graph: what all kinds have in common. Each kind has a file of its own, in `effects/` if handlers can ask for it in a
- *  step plan, otherwise in `nodes/`. */
+/** Nodes of a graph: what all kinds have in common. Each kind has a file of its own, in `effects/` if handlers can ask
+ *  for it in a step plan, otherwise in `nodes/`. */
 import { type EffectPolicy, policyJson } from "./effect-policy.ts";
 import { given } from "./given.ts";
 import type { HandlerFunction } from "./handler.ts";

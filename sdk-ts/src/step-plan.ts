@@ -1,8 +1,8 @@
-/** What a handler returns: what the run is to do now. The server applies the patch first. Then it carries out the effect and writes the
- *  result to `resultKey`. Then the run goes to `next`. No string in a plan is a template.
+/** What a handler returns: what the run is to do now. The server applies the patch first. Then it carries out the
+ *  effect and writes the result to `resultKey`. Then the run goes to `next`. No string in a plan is a template.
  *
- *  The functions that make a plan with an effect are in the effects' files, those that end the run in `nodes/complete.ts` and
- *  `nodes/fail.ts`. */
+ *  The functions that make a plan with an effect are in the effects' files, those that end the run in
+ *  `nodes/complete.ts` and `nodes/fail.ts`. */
 import type { StepPlan as StepPlanMessage } from "@abstractruntime/proto/step_plan_pb";
 import { given } from "./given.ts";
 import { type Json, type JsonObject, jsonOf } from "./json.ts";
@@ -16,13 +16,13 @@ export type PatchOpJson = {
   op: "PATCH_OP_KIND_SET" | "PATCH_OP_KIND_APPEND" | "PATCH_OP_KIND_UNSET";
   /** A JSON Pointer (RFC 6901). */
   path: string;
-  /** What a set writes. */
+  /** The value that a set writes. */
   value?: Json;
-  /** What an append adds. */
+  /** The elements that an append adds. */
   values?: Json[];
 };
 
-/** The proto JSON of a StepPlan: what goes to the server. */
+/** The proto JSON of a StepPlan, as it is sent to the server. */
 export type StepPlanJson = EffectJson & {
   resultKey?: string;
   nextNode?: string;
@@ -36,7 +36,7 @@ export type PlanTypes = { to: string; sets: object; appends: object; paths: stri
 
 declare const planTypes: unique symbol;
 
-/** A plan that the compiler can check against the node and the workflow it is for. */
+/** A plan that the compiler can check against its node and its workflow. */
 export type StepPlan<Types extends PlanTypes = PlanTypes> = StepPlanJson & { readonly [planTypes]?: Types };
 
 /** A plan that fits a handler of a workflow with these vars and output, whose node names these targets. */
@@ -48,9 +48,9 @@ export type FittingPlan<Vars, Output, To extends string> = StepPlan<{
   end: Given<Output>;
 }>;
 
-/** What may be set, by path. */
+/** The values that may be set, by path. */
 export type SetsOf<Vars> = { readonly [Path in PathOf<Vars>]?: Given<ValueAt<Vars, Path>> };
-/** What may be appended, by path. */
+/** The elements that may be appended, by path. */
 export type AppendsOf<Vars> = {
   readonly [Path in PathOf<Vars>]?: ValueAt<Vars, Path> extends readonly (infer Item)[]
     ? readonly Given<Item>[]
@@ -72,7 +72,7 @@ export type Changes = {
   readonly patch?: readonly PatchOp[];
 };
 
-/** One change of vars at a JSON Pointer (RFC 6901), which unlike a path reaches into lists. */
+/** One change of vars at a JSON Pointer (RFC 6901). Unlike a path, a pointer reaches into lists. */
 export type PatchOp =
   | { readonly op: "set"; readonly path: string; readonly value: unknown }
   | { readonly op: "append"; readonly path: string; readonly values: readonly unknown[] }

@@ -1,8 +1,9 @@
 /** The list of effects: what a node of a graph, or the step plan of a handler, can ask for.
  *
- *  An effect is one file, and it is named three times here. The file holds the effect's options and result, its proto JSON, the function
- *  that makes a node of it and the function that makes a step plan of it; these are public. Its default export is the effect's kind,
- *  from which the SDK derives the rest; `export *` does not pass it on, so that it stays inside the package. */
+ *  An effect is one file, and it is named three times here. The file holds the effect's options and result, its proto
+ *  JSON, the function that makes a node of it and the function that makes a step plan of it; these are public. Its
+ *  default export is the effect's kind, from which the SDK derives the rest; `export *` does not pass it on, so that it
+ *  stays inside the package. */
 import AnswerUserKind from "./answer-user.ts";
 import AskUserKind from "./ask-user.ts";
 import CustomKind from "./custom.ts";

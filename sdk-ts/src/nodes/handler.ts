@@ -34,8 +34,8 @@ type HandlerNodeTypes<S> = {
   end: never;
 };
 
-/** A node with code, which a `Worker` serves. The code returns a step plan, made by `goTo`, `completeRun`, `failRun`, `ask`,
- *  `callTools` …; the plan may go only to the nodes that `next` names.
+/** A node with code, which a `Worker` serves. The code returns a step plan, made by `goTo`, `completeRun`, `failRun`,
+ *  `ask`, `callTools` …; the plan may go only to the nodes that `next` names.
  *
  *  `handler({ next: ["ask", "pay"] }, ({ vars }) => goTo(vars.amount > 100 ? "ask" : "pay"))` */
 export function handler<Vars, Output, const S extends HandlerSettings>(

@@ -1,5 +1,5 @@
-/** The list of the kinds of node that are not effects, kept like `effects/effects.ts`. A handler has no place in the table, because a
- *  plain object cannot state one. */
+/** The list of the kinds of node that are not effects, kept like `effects/effects.ts`. A handler has no place in the
+ *  table, because a plain object cannot state one. */
 import AssignKind from "./assign.ts";
 import CompleteKind from "./complete.ts";
 import FailKind from "./fail.ts";
