@@ -1,12 +1,13 @@
-/** Arguments of tools: the JSON Schema that is told to others, and the check of what comes in. */
+/** Arguments of tools: the JSON Schema that a worker registers, and the check of the arguments of each call. */
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { ErrorObject } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 
-import { escapeSegment } from "./json.ts";
+import { messageOf } from "./errors.ts";
+import { isJsonObject, pointerOfSegments } from "./json.ts";
 import { type Schema, type StandardSchema, toJsonSchema } from "./schema.ts";
 
-/** The check of a Standard Schema; `jsonSchema()` of this package has none. */
+/** The check of a Standard Schema. A schema made by `jsonSchema()` of this package has no check. */
 type Validate = (value: unknown) => StandardResult | Promise<StandardResult>;
 type StandardResult =
   | { readonly value: unknown; readonly issues?: undefined }
@@ -16,10 +17,10 @@ type StandardIssue = {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 };
 
-/** What a function gets: the arguments as the schema makes them of what comes in. */
+/** The arguments that a function receives: what the schema makes of the call's arguments. */
 export type ParsedOf<S extends StandardSchema> = NonNullable<S["~standard"]["types"]>["output"];
 
-/** One way in which arguments do not fit. */
+/** One reason why arguments do not fit. */
 export type ArgumentsProblem = {
   /** The JSON Pointer of the place in the arguments. */
   path: string;
@@ -27,21 +28,21 @@ export type ArgumentsProblem = {
 };
 
 export type ArgumentsCheck = {
-  /** What the worker registers; absent: any object. */
+  /** The schema that the worker registers. Absent: any object. */
   schema?: JsonObject;
-  /** Checks arguments; a Standard Schema also parses them. At most ten problems are told. */
+  /** Checks arguments; a Standard Schema also parses them. Returns at most ten problems. */
   parse(args: JsonValue): Promise<{ args: unknown } | { problems: ArgumentsProblem[] }>;
 };
 
 /** Longest schema as JSON text, UTF-8 bytes, by the contract. */
 const SCHEMA_BYTES_MAX = 64 * 1024;
-/** How many problems a caller is told. */
+/** How many problems are returned. */
 const PROBLEMS_MAX = 10;
-/** How much of one problem's message: libraries may print the value itself. */
+/** How much of a problem's message is returned: libraries may print the value itself. */
 const PROBLEM_CHARS_MAX = 500;
 
 /** @param toolName for messages
- *  @throws {TypeError} the schema cannot be used */
+ *  @throws {TypeError} if the schema cannot be used */
 export function createArgumentsCheck(toolName: string, input: Schema | undefined): ArgumentsCheck {
   if (input === undefined) return { parse: parseAnyObject };
   const schema = toJsonSchema(input, `the input of tool ${toolName}`);
@@ -53,7 +54,7 @@ export function createArgumentsCheck(toolName: string, input: Schema | undefined
 
 function validateOf(input: Schema): Validate | undefined {
   const standard = input["~standard"] as { validate?: Validate } | undefined;
-  // Bound: libraries may read `this`.
+  // Bound, because libraries may read `this`.
   return standard?.validate?.bind(standard);
 }
 
@@ -67,8 +68,7 @@ function assertSchemaSize(toolName: string, schema: JsonObject): void {
 }
 
 async function parseAnyObject(args: JsonValue): ReturnType<ArgumentsCheck["parse"]> {
-  const isObject = typeof args === "object" && args !== null && !Array.isArray(args);
-  return isObject ? { args } : { problems: [{ path: "", message: "must be object" }] };
+  return isJsonObject(args) ? { args } : { problems: [{ path: "", message: "must be object" }] };
 }
 
 async function parseByLibrary(validate: Validate, args: JsonValue): ReturnType<ArgumentsCheck["parse"]> {
@@ -76,9 +76,7 @@ async function parseByLibrary(validate: Validate, args: JsonValue): ReturnType<A
   if (result.issues === undefined) return { args: result.value };
   return {
     problems: result.issues.slice(0, PROBLEMS_MAX).map(({ message, path = [] }) => ({
-      path: path
-        .map((segment) => `/${escapeSegment(String(typeof segment === "object" ? segment.key : segment))}`)
-        .join(""),
+      path: pointerOfSegments(path.map((segment) => String(typeof segment === "object" ? segment.key : segment))),
       message: message.slice(0, PROBLEM_CHARS_MAX),
     })),
   };
@@ -101,30 +99,30 @@ function compileParse(toolName: string, schema: JsonObject): ArgumentsCheck["par
   };
 }
 
-/** The server would refuse it, and the compiler's own message names no place. */
+/** The server would refuse other references, and the schema compiler's own message does not say where they are. */
 function assertLocalReferences(toolName: string, value: JsonValue): void {
   if (typeof value !== "object" || value === null) return;
   for (const [key, inner] of Object.entries(value)) {
     if ((key === "$ref" || key === "$dynamicRef") && typeof inner === "string" && !inner.startsWith("#")) {
       throw new TypeError(
-        `the input of tool ${toolName}: references lead into the same schema, they begin with #: ${inner}`,
+        `the input of tool ${toolName}: a reference must begin with # and point into the same schema: ${inner}`,
       );
     }
     if (inner !== undefined) assertLocalReferences(toolName, inner);
   }
 }
 
-/** The schema is the tool's author's; the values are anybody's. */
+/** The tool's author is trusted with the schema; nobody is trusted with the values. */
 function createAjv(): Ajv2020 {
   const ajv = new Ajv2020({
     strict: false,
     logger: false,
-    // Names of Object.prototype are not members.
+    // Properties of Object.prototype do not count as members.
     ownProperties: true,
-    // Says nothing about formats: the server, which checks schemas, knows fewer than the plugin does.
+    // Formats are not checked: the server, which checks schemas too, knows fewer formats than the plugin.
     validateFormats: false,
   });
-  // The library compares all pairs: a list of 100,000 objects would stop the worker for minutes.
+  // The library compares all pairs: a list of 100,000 objects would block the worker for minutes.
   ajv.removeKeyword("uniqueItems");
   ajv.addKeyword({
     keyword: "uniqueItems",
@@ -136,12 +134,10 @@ function createAjv(): Ajv2020 {
   return ajv;
 }
 
-/** The same text for equal values. */
+/** JSON text that is the same for equal values. */
 function sortedText(value: JsonValue): string {
   return JSON.stringify(value, (_key, inner: JsonValue) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
+    isJsonObject(inner) ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1))) : inner,
   );
 }
 
@@ -151,8 +147,4 @@ function problemOf(error: ErrorObject): ArgumentsProblem {
   const message = error.message ?? "does not fit";
   const text = detail === undefined ? message : `${message}: ${JSON.stringify(detail)}`;
   return { path: error.instancePath, message: text.slice(0, PROBLEM_CHARS_MAX).toWellFormed() };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,5 @@
-/** The client as browsers get it: another process resolves the package as bundlers do for browsers, may load nothing of Node, and speaks to a
- *  real server by fetch. */
+/** The client in browsers: another process resolves the package as bundlers do for browsers, may load nothing of Node,
+ *  and talks to a real server by fetch. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";

@@ -1,4 +1,5 @@
-/** `@abstractruntime/sdk/client`: all of the SDK but tools and workers, and nothing of Node where a bundler resolves for browsers. */
+/** `@abstractruntime/sdk/client`: the SDK without tools and workers. Where a bundler resolves for browsers, it loads
+ *  nothing of Node. */
 export {
   type AwaitOptions,
   Client,
@@ -10,26 +11,8 @@ export {
 } from "./client.ts";
 export type { ConnectedWorker, ConnectedWorkers } from "./connected-workers.ts";
 export type { CallOptions } from "./connection.ts";
-export {
-  type AnswerUserResult,
-  type AskUser,
-  type AskUserResult,
-  call,
-  type Custom,
-  type EmitEvent,
-  type EmitEventResult,
-  type FailureJson,
-  type Scope,
-  type ToolCall,
-  type ToolCallResult,
-  type ToolCalls,
-  type ToolCallsFrom,
-  type ToolCallsResult,
-  type WaitEvent,
-  type WaitEventResult,
-  type WaitUntil,
-  type WaitUntilResult,
-} from "./effects.ts";
+export type { EffectPolicy } from "./effect-policy.ts";
+export * from "./effects/effects.ts";
 export {
   ConnectionError,
   type FieldProblem,
@@ -39,56 +22,20 @@ export {
   RunCancelledError,
   RunFailedError,
 } from "./errors.ts";
+export type { FailureJson } from "./failure-json.ts";
 export type { HandlerContext, HandlerFunction, HandlerInput } from "./handler.ts";
 export type { Json, JsonObject } from "./json.ts";
 export type { Ledger } from "./ledger.ts";
-export {
-  answerUser,
-  type Assign,
-  askUser,
-  assign,
-  type BuiltNode,
-  complete,
-  custom,
-  type Edge,
-  type EffectPolicy,
-  type EffectSettings,
-  emitEvent,
-  fail,
-  handler,
-  type HandlerNode,
-  type HandlerSettings,
-  type JobSettings,
-  type Next,
-  type Node,
-  type NodeSettings,
-  type PlainNode,
-  toolCalls,
-  waitEvent,
-  waitUntil,
-} from "./node.ts";
+export type { BuiltNode, Edge, EffectSettings, JobSettings, Next, NodeSettings } from "./node.ts";
+export * from "./nodes/nodes.ts";
 export type { ListOptions } from "./pages.ts";
 export type { PathOf, ValueAt } from "./path.ts";
+export type { Node, PlainNode } from "./plain-node.ts";
 export type { BlockedReason, Failure, Notice, NoticeKind, Run, RunReference, RunStatus, RunSummary } from "./run.ts";
 export type { RunFilter, RunOrderName, Runs } from "./runs.ts";
 export { type JsonSchema, jsonSchema, type Schema, type StandardSchema } from "./schema.ts";
-export {
-  ask,
-  callTools,
-  type Changes,
-  completeRun,
-  emit,
-  failRun,
-  type Follow,
-  goTo,
-  type PatchOp,
-  perform,
-  type StepPlan,
-  type StepPlanJson,
-  tell,
-  waitForEvent,
-  waitForTime,
-} from "./step-plan.ts";
+export type { Scope } from "./scope.ts";
+export { type Changes, type Follow, goTo, type PatchOp, type StepPlan, type StepPlanJson } from "./step-plan.ts";
 export type { RecordedPatchOp, StepRecord, StepStatus } from "./step-record.ts";
 export type { Wait, WaitReason } from "./wait.ts";
 export type { WaitFilter, Waits } from "./waits.ts";

@@ -7,7 +7,8 @@ import { z } from "zod";
 import { useServer } from "../../tests/conformance/server.ts";
 import { Client, type ClientOptions } from "./client.ts";
 import { ConnectionError, RefusedError, RunCancelledError, RunFailedError } from "./errors.ts";
-import { askUser, assign, complete, fail, waitEvent, waitUntil } from "./node.ts";
+import { askUser, waitEvent, waitUntil } from "./effects/effects.ts";
+import { assign, complete, fail } from "./nodes/nodes.ts";
 import type { Notice } from "./run.ts";
 import type { Wait } from "./wait.ts";
 import { workflow } from "./workflow.ts";
@@ -342,9 +343,9 @@ describe("several addresses", () => {
   });
 
   test("must be URLs", () => {
-    expect(() => new Client({ addresses: "localhost:7400" })).toThrow(/no http or https URL/);
+    expect(() => new Client({ addresses: "localhost:7400" })).toThrow(/not an http or https URL/);
     expect(() => new Client({ addresses: "http://127.0.0.1:1, " })).not.toThrow();
-    expect(() => new Client({ addresses: [] })).toThrow(/at least one address/);
+    expect(() => new Client({ addresses: [] })).toThrow(/at least one server address/);
   });
 });
 

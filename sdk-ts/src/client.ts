@@ -1,4 +1,4 @@
-/** The client: registers workflows; starts, answers, watches and steers their runs. */
+/** The client: registers workflows; starts, answers, watches and controls their runs. */
 import { ScopeSchema } from "@abstractruntime/proto/event_pb";
 import type { LimitsSchema } from "@abstractruntime/proto/limits_pb";
 import { type EmitEventRequest, RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
@@ -12,6 +12,7 @@ import { type CallOptions, type Connection, createConnection } from "./connectio
 import { asyncDispose } from "./dispose.ts";
 import { numberOf } from "./enum-names.ts";
 import { RefusedError, RunCancelledError, RunFailedError } from "./errors.ts";
+import { given } from "./given.ts";
 import { type Json, type JsonObject, jsonObjectOf, jsonOf, valueOfJson } from "./json.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
 import { type Run, runOfMessage, type RunReference } from "./run.ts";
@@ -23,49 +24,53 @@ import type { Limits, Workflow } from "./workflow.ts";
 import { createWorkflows, type RegisteredWorkflow, type Workflows } from "./workflows.ts";
 
 export type ClientOptions = {
-  /** Where the servers are, as base URLs; servers are equal, and the next one is asked when one does not answer. Default: the environment
-   *  variable ABSTRACTRUNTIME_URL (separated by commas), else `http://127.0.0.1:7400`. */
+  /** The base URLs of the servers. Servers are equal; if one does not answer, the client asks the next. Default: the
+   *  environment variable ABSTRACTRUNTIME_URL (separated by commas), else `http://127.0.0.1:7400`. */
   addresses?: string | readonly string[] | undefined;
-  /** Who the client is: recorded with starts, answers, events and cancels, as claimed. Ids are never erased: no e-mail addresses. */
+  /** Who the client says it is; recorded with starts, answers, events and cancels. Do not use e-mail addresses: ids are
+   *  never erased. */
   actorId?: string | undefined;
-  /** A transport of one's own, instead of the addresses. */
+  /** Your own transport, instead of the addresses. */
   transport?: Transport | undefined;
-  /** How long a call may take with everything that is tried again. Default 30,000 ms. Waiting for a run does not count. */
+  /** How long a call may take including its retries. Default 30,000 ms. Waiting for a run does not count. */
   deadlineMs?: number | undefined;
   /** How long one attempt may take before the next server is asked. Default 10,000 ms. */
   attemptTimeoutMs?: number | undefined;
-  /** How long a stream may say nothing before it is opened again; servers give a sign of life about every 10 s. Default 30,000 ms. */
+  /** How long a stream may be silent before it is opened again. Default 30,000 ms; servers send something about every
+   *  10 s. */
   silenceTimeoutMs?: number | undefined;
 };
 
 export type StartOptions = CallOptions & {
-  /** The id of the run. Default: a UUIDv7. A start with the id and request of an earlier one gives that run. */
+  /** The id of the run. Default: a UUIDv7. To repeat a start with the same id and request returns the run of the first
+   *  start. */
   runId?: string | undefined;
-  /** The group of runs that it belongs to: a conversation, say. */
+  /** The group of runs that the run belongs to, such as a conversation. */
   sessionId?: string | undefined;
   /** Names and values to find the run by; at most 64. */
   labels?: Readonly<Record<string, string>> | undefined;
   /** Each limit that is given replaces the workflow's. */
   limits?: Limits | undefined;
-  /** Whether it starts paused. Default false. */
+  /** Whether the run starts paused. Default false. */
   paused?: boolean | undefined;
-  /** When it takes its first step. Default: at once. */
+  /** When the run takes its first step. Default: at once. */
   startAt?: Date | string | undefined;
   /** Default: the client's. */
   actorId?: string | undefined;
 };
 
 export type AwaitOptions = CallOptions & {
-  /** The waits at which to return; the end always returns. None: only the end. Default: `user`, a question to a person. */
+  /** The kinds of wait at which to return. A run that has ended always returns. With an empty list, only the end does.
+   *  Default: `user`, a question to a person. */
   reasons?: readonly Exclude<WaitReason, "unknown">[] | undefined;
-  /** After which to return the run as it then is. Default: none. */
+  /** After how long to return the run as it is then. Default: no limit. */
   timeoutMs?: number | undefined;
 };
 
 export type RespondOptions = CallOptions & {
-  /** The id of the answer. Default: a UUIDv7. The same answer with the same id again gives the same reply. */
+  /** The id of the answer. Default: a UUIDv7. To repeat the same answer with the same id returns the same reply. */
   requestId?: string | undefined;
-  /** The wait that is answered. Default: the run's open question. */
+  /** The wait to answer. Default: the run's open question. */
   waitId?: string | undefined;
   /** Who answers. Default: the client's. */
   actorId?: string | undefined;
@@ -73,11 +78,11 @@ export type RespondOptions = CallOptions & {
 
 export type OutsideEvent = {
   name: string;
-  /** By which waits select the event: an order id, say. */
+  /** The key by which waits select the event, such as an order id. */
   key?: string | undefined;
   /** Any JSON. Default null. */
   payload?: unknown;
-  /** By which the channel recognises the event when it comes again. Default: a UUIDv7. */
+  /** The id by which the channel recognises a repeated event. Default: a UUIDv7. */
   eventId?: string | undefined;
   /** Who emits it. Default: the client's. */
   actorId?: string | undefined;
@@ -95,15 +100,15 @@ export type ControlOptions = CallOptions & {
   actorId?: string | undefined;
 };
 
-/** How long one AwaitRun waits before the next; what lies between usually cuts idle calls later. */
+/** How long one AwaitRun waits. Proxies usually allow idle calls for longer than this. */
 const AWAIT_ROUND_MS = 50_000;
 
 /**
- * A client of one or several equal servers. It makes the ids of runs, answers and events itself, so that whatever the contract calls safe is sent
- * again until the deadline without doing anything twice.
+ * A client of one or several equal servers. It makes the ids of runs, answers and events itself. So it can send every
+ * request that the contract calls safe again until the deadline, and nothing is done twice.
  *
- * Every call may throw `RefusedError` (the server's reasons), `ConnectionError` (no server answered in time) and the reason of its
- * own signal; methods list the refusals that are theirs.
+ * Every call may throw `RefusedError` (the server refused it), `ConnectionError` (no server answered in time), or the
+ * reason of its signal. Each method lists its own refusals.
  *
  * `await using client = new Client()` closes it at the end of the block.
  */
@@ -118,8 +123,8 @@ export class Client implements AsyncDisposable {
   readonly #registered = new WeakMap<Workflow, RegisteredWorkflow>();
   readonly #registering = new WeakMap<Workflow, Promise<RegisteredWorkflow>>();
 
-  /** Connects with the first call.
-   *  @throws {TypeError} there is no address, or one is no http or https URL */
+  /** The client connects with its first call.
+   *  @throws {TypeError} if there is no address, or an address is not an http or https URL */
   constructor(options: ClientOptions = {}) {
     this.#actorId = options.actorId ?? "";
     this.#connection = createConnection({ ...options, addresses: readAddresses(options.addresses) });
@@ -131,13 +136,13 @@ export class Client implements AsyncDisposable {
     this.workers = createConnectedWorkers(context);
   }
 
-  /** Registers a workflow, once for each client: further calls give the first reply.
+  /** Registers a workflow, once for each client: later calls return the first reply.
    *  @throws {RefusedError} WORKFLOW_INVALID, with every problem and its path */
   async register(workflow: Workflow, options: CallOptions = {}): Promise<RegisteredWorkflow> {
     const known = this.#registered.get(workflow);
     if (known !== undefined) return known;
     const { signal, deadlineMs } = options;
-    // One request for all who ask meanwhile, but not for those with limits of their own.
+    // Concurrent calls share one request, except calls with a signal or a deadline of their own.
     const isShared = signal === undefined && deadlineMs === undefined;
     const shared = isShared ? this.#registering.get(workflow) : undefined;
     const registering = shared ?? this.workflows.register(workflow, { signal, deadlineMs });
@@ -151,9 +156,11 @@ export class Client implements AsyncDisposable {
     }
   }
 
-  /** Starts a run, of exactly the version that `workflow` is (it is registered first), or of the workflow with this id.
-   *  @param options.version with an id. Default: the current one
-   *  @throws {RefusedError} VARS_INVALID, RUN_EXISTS, WORKFLOW_ARCHIVED, WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_INVALID */
+  /** Starts a run. A `Workflow` is registered first, and the run uses exactly that version; an id starts the workflow
+   *  with that id.
+   *  @param options.version only with an id. Default: the current version
+   *  @throws {RefusedError} VARS_INVALID, RUN_EXISTS, WORKFLOW_ARCHIVED, WORKFLOW_UNKNOWN, VERSION_UNKNOWN,
+   *  WORKFLOW_INVALID */
   async start<Vars, Output, StartVars>(
     workflow: Workflow<Vars, Output, StartVars>,
     vars: StartVars,
@@ -165,7 +172,7 @@ export class Client implements AsyncDisposable {
     vars: unknown = {},
     options: StartOptions & { version?: number } = {},
   ): Promise<Run<unknown, unknown>> {
-    // Before anything is sent: these throw for what is no JSON.
+    // Read before anything is sent, because vars that are not JSON throw here.
     const { signal, deadlineMs, limits, startAt } = options;
     const facts = {
       runId: options.runId ?? uuidv7(),
@@ -174,8 +181,10 @@ export class Client implements AsyncDisposable {
       actorId: options.actorId ?? this.#actorId,
       labels: { ...options.labels },
       paused: options.paused ?? false,
-      ...(limits === undefined ? {} : { limits: limits satisfies MessageInitShape<typeof LimitsSchema> }),
-      ...(startAt === undefined ? {} : { startAt: timestampOf(startAt, "startAt") }),
+      ...given({
+        limits: limits satisfies MessageInitShape<typeof LimitsSchema> | undefined,
+        startAt: startAt === undefined ? undefined : timestampOf(startAt, "startAt"),
+      }),
     };
     const { workflowId, version } =
       typeof workflow === "string"
@@ -187,7 +196,7 @@ export class Client implements AsyncDisposable {
     return runOfMessage(reply.run);
   }
 
-  /** Starts a run, and gives it when it has ended or waits for a person. Its `status` says which.
+  /** Starts a run, and returns it after it has ended or when it waits for a person. Its `status` says which.
    *
    *  ```ts
    *  const run = await client.run(expense, { amount: 120 });
@@ -195,7 +204,7 @@ export class Client implements AsyncDisposable {
    *  const { paid } = await client.result(run);
    *  ```
    *
-   *  Its `reasons` and `timeoutMs` are those of `awaitRun`.
+   *  `reasons` and `timeoutMs` mean the same as for `awaitRun`.
    *  @throws {RefusedError} as `start` */
   async run<Vars, Output, StartVars>(
     workflow: Workflow<Vars, Output, StartVars>,
@@ -219,7 +228,7 @@ export class Client implements AsyncDisposable {
     return isAtRest(run, options.reasons ?? ["user"]) ? run : this.#awaitRun(run.runId, options);
   }
 
-  /** Gives a run when it has ended or waits for a person, or after `timeoutMs` as it then is.
+  /** Returns a run after it has ended or when it waits for a person; after `timeoutMs`, returns it as it is then.
    *  @throws {RefusedError} RUN_UNKNOWN */
   async awaitRun<Output = Json>(
     run: string | RunReference<Output>,
@@ -228,9 +237,9 @@ export class Client implements AsyncDisposable {
     return this.#awaitRun<JsonObject, Output>(runIdOf(run), options);
   }
 
-  /** The output of a run, when it has ended. A run that waits for a person is waited for, too.
-   *  @throws {RunFailedError} it ended FAILED
-   *  @throws {RunCancelledError} it was cancelled
+  /** Waits until a run has ended, and returns its output. While the run waits for a person, this waits too.
+   *  @throws {RunFailedError} if the run ended FAILED
+   *  @throws {RunCancelledError} if the run was cancelled
    *  @throws {RefusedError} RUN_UNKNOWN */
   async result<Output = Json>(run: string | RunReference<Output>, options: CallOptions = {}): Promise<Output> {
     const ended = await this.#awaitRun<JsonObject, Output>(runIdOf(run), { ...options, reasons: [] });
@@ -247,10 +256,11 @@ export class Client implements AsyncDisposable {
     }
   }
 
-  /** Answers the question that a run asks a person: the payload is `{ answer }`. Gives the run as it is when the answer is taken; it goes on
-   *  from there (`awaitRun`, `result`).
-   *  @param answer any JSON: one of the question's choices, or what its schema takes
-   *  @throws {RefusedError} RUN_NOT_WAITING if it asks nothing, RUN_ENDED, ANSWER_INVALID, WAIT_ALREADY_ANSWERED, RUN_UNKNOWN */
+  /** Answers the question that a run asks a person: the payload is `{ answer }`. Returns the run as it is when the
+   *  answer is accepted; the run goes on from there (`awaitRun`, `result`).
+   *  @param answer any JSON: one of the question's choices, or what its schema accepts
+   *  @throws {RefusedError} RUN_NOT_WAITING if the run asks nothing, RUN_ENDED, ANSWER_INVALID, WAIT_ALREADY_ANSWERED,
+   *  RUN_UNKNOWN */
   async respond<Output = Json>(
     run: string | RunReference<Output>,
     answer: unknown,
@@ -266,10 +276,10 @@ export class Client implements AsyncDisposable {
     return runOfMessage(reply.run);
   }
 
-  /** Emits an event to one run, the runs of a session or a workflow, or all (`scope: "global"`).
+  /** Emits an event to one run, to the runs of a session or a workflow, or to all runs (`scope: "global"`).
    *
    *  `client.emit({ name: "order.paid", workflowId: "order", key: "A-17", payload: { amount: 12 } })`
-   *  @returns its id, and how many waits had taken it so far
+   *  @returns the event's id, and how many waits have received it so far
    *  @throws {RefusedError} RUN_UNKNOWN, RUN_ENDED, WORKFLOW_UNKNOWN */
   async emit(event: OutsideEvent, options: CallOptions = {}): Promise<{ eventId: string; delivered: number }> {
     const request = {
@@ -285,7 +295,8 @@ export class Client implements AsyncDisposable {
     return { eventId: reply.eventId, delivered: reply.delivered };
   }
 
-  /** Cancels a run: its `onCancel` runs, and it ends CANCELLED. One that has ended is given as it is.
+  /** Cancels a run: its `onCancel` node runs, then the run ends CANCELLED. Returns a run that has already ended as it
+   *  is.
    *  @throws {RefusedError} RUN_UNKNOWN */
   async cancel<Output = Json>(
     run: string | RunReference<Output>,
@@ -296,7 +307,7 @@ export class Client implements AsyncDisposable {
     return runOfMessage(reply.run);
   }
 
-  /** Pauses a run: it takes no further step, its timers stand still, events and answers are kept.
+  /** Pauses a run: it takes no further steps and its timers stop; events and answers are kept.
    *  @throws {RefusedError} RUN_UNKNOWN, RUN_ENDED */
   async pause<Output = Json>(
     run: string | RunReference<Output>,
@@ -323,14 +334,14 @@ export class Client implements AsyncDisposable {
       const reply = await this.#connection.unary(RuntimeService.method.unpauseRun, request, call);
       return runOfMessage(reply.run);
     } catch (error) {
-      // The contract: after a first try that was lost, RUN_NOT_PAUSED may say that it was done.
+      // By the contract, RUN_NOT_PAUSED after a lost first attempt may mean that the first attempt succeeded.
       if (!(mayBeDone && error instanceof RefusedError && error.reason === "RUN_NOT_PAUSED")) throw error;
       return this.runs.get(run, options);
     }
   }
 
-  /** Does now what is due for a run. A paused one takes up to `maxSteps` steps and stays paused. Not sent again by itself: a paused run
-   *  might step twice.
+  /** Does at once what is due for a run. A paused run takes up to `maxSteps` steps and stays paused. The client does
+   *  not send a tick again, because a paused run might then step twice.
    *  @param options.maxSteps default 1, at most 1,000
    *  @throws {RefusedError} RUN_UNKNOWN, RUN_ENDED */
   async tick<Output = Json>(
@@ -342,7 +353,7 @@ export class Client implements AsyncDisposable {
     return runOfMessage(reply.run);
   }
 
-  /** Ends the calls that are under way with a ConnectionError, and the watches without one. */
+  /** Ends pending calls with a ConnectionError, and watches without an error. */
   close(): void {
     this.#connection.close();
   }
@@ -356,7 +367,7 @@ export class Client implements AsyncDisposable {
     if (run.status === "waiting" && run.waiting.reason === "user") return run.waiting.waitId;
     const hasEnded = run.status !== "running" && run.status !== "waiting";
     const reason = hasEnded ? "RUN_ENDED" : "RUN_NOT_WAITING";
-    throw new RefusedError(reason, `run ${runId} asks nothing: it is ${run.status}`, {
+    throw new RefusedError(reason, `run ${runId} asks no question: its status is ${run.status}`, {
       code: "failed_precondition",
       metadata: { run_id: runId, status: run.status },
     });
@@ -368,7 +379,7 @@ export class Client implements AsyncDisposable {
   ): Promise<Run<Vars, Output>> {
     const endsAt = performance.now() + timeoutMs;
     const numbers = reasons.map((reason) => numberOf(WaitReasonSchema, reason));
-    // In a request no reason means three of them, so one that the run does not wait for stands for none.
+    // In a request, an empty list means the default reasons. So "no reason" is a reason that the run does not wait for.
     let noReason: WaitReasonNumber = WaitReasonNumber.JOB;
     for (;;) {
       const waitMs = Math.max(0, Math.min(AWAIT_ROUND_MS, endsAt - performance.now()));

@@ -2,19 +2,19 @@
 import { DeliverySchema } from "@abstractruntime/proto/effect_policy_pb";
 import type { Worker as WorkerMessage } from "@abstractruntime/proto/worker_pb";
 import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { ClientContext } from "./context.ts";
 import { shortNameOf } from "./enum-names.ts";
 import type { JsonObject } from "./json.ts";
 import { itemsOf, type ListOptions } from "./pages.ts";
+import { dateOf } from "./time.ts";
 import type { ToolDelivery } from "./tool.ts";
 
 /** A worker that is connected to a server. */
 export type ConnectedWorker = {
   readonly workerSessionId: string;
-  /** Who it says it is. */
+  /** Who the worker says it is. */
   readonly actorId?: string | undefined;
-  /** Its own words for itself. */
+  /** The name that the worker gave itself. */
   readonly name: string;
   readonly tools: readonly {
     readonly name: string;
@@ -23,10 +23,10 @@ export type ConnectedWorker = {
     /** The JSON Schema of the arguments. Absent: any object. */
     readonly inputSchema?: JsonObject | undefined;
     readonly delivery: ToolDelivery;
-    /** How many calls it runs at once; 0: as many as its credit allows. */
+    /** How many calls it runs at once. 0: as many as its credit allows. */
     readonly concurrency: number;
   }[];
-  /** The workflows whose handlers it serves. No versions: all. */
+  /** The workflows whose handlers it serves. An empty list of versions means all versions. */
   readonly workflows: readonly { readonly workflowId: string; readonly versions: readonly number[] }[];
   readonly customTypes: readonly {
     readonly type: string;
@@ -36,7 +36,7 @@ export type ConnectedWorker = {
   /** The server that holds its stream. */
   readonly serverId: string;
   readonly connectTime: Date;
-  /** Whether it takes no more jobs. */
+  /** Whether the worker takes no more jobs. */
   readonly draining: boolean;
 };
 
@@ -78,7 +78,7 @@ function workerOfMessage(worker: WorkerMessage): ConnectedWorker {
       concurrency,
     })),
     serverId: worker.serverId,
-    connectTime: worker.connectTime === undefined ? new Date(0) : timestampDate(worker.connectTime),
+    connectTime: dateOf(worker.connectTime),
     draining: worker.draining,
   };
 }

@@ -1,8 +1,9 @@
 /**
- * Calls to one of several servers. Servers are equal, so a call that one of them does not answer goes to the next.
+ * Calls to one of several servers. Servers are equal, so a call that one server does not answer goes to the next.
  *
- * A call is sent again only if the contract calls its retry safe. Then everything that may pass by itself is tried again until the
- * deadline: connections that break, servers that stop, databases that are away, contention, overload. Other refusals are thrown at once.
+ * A call is sent again only if the contract says that its retry is safe. Then every temporary failure is retried until
+ * the deadline: broken connections, stopping servers, unavailable databases, contention, overload. Other refusals are
+ * thrown at once.
  */
 import { createAddressTransport } from "#transport";
 import type {
@@ -16,24 +17,24 @@ import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { ConnectionError, isRefusal, RefusedError, refusalOf, type RefusalReason } from "./errors.ts";
 
 export type CallOptions = {
-  /** Gives the call up, with the signal's reason. */
+  /** Ends the call; it then throws the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** How long the call may take with everything that is tried again, in milliseconds. Default: the client's. */
+  /** How long the call may take including its retries, in milliseconds. Default: the client's. */
   deadlineMs?: number | undefined;
 };
 
 export type UnaryOptions = CallOptions & {
-  /** Whether the contract says `Retry: safe` of this request. */
+  /** Whether the contract says `Retry: safe` for this request. */
   retry: boolean;
-  /** How long the server itself may wait before it answers. Comes on top of the deadline. */
+  /** How long the server itself may wait before it answers; added to the deadline. */
   serverWaitMs?: number;
-  /** Told when an attempt ended of which nobody knows what it did. */
+  /** Called if an attempt failed but may have been carried out. */
   onUnknownOutcome?: () => void;
 };
 
 export type FollowOptions = {
   signal: AbortSignal;
-  /** Whether the stream has no end of its own, so that an end without an error is one that broke. */
+  /** Whether the server never ends the stream by itself, so that an end without an error means a broken stream. */
   endless: boolean;
 };
 
@@ -44,15 +45,15 @@ export type Connection = {
     request: MessageInitShape<I>,
     options: UnaryOptions,
   ): Promise<MessageShape<O>>;
-  /** The messages of a stream, opened again for ever when it breaks, each time with what `request` then gives. Ends when the server ends it
-   *  without an error.
+  /** The messages of a stream. A broken stream is opened again, without limit, each time with what `request` then
+   *  returns. Ends after the server ends the stream without an error.
    *  @throws {RefusedError | ConnectionError} or the signal's reason */
   follow<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: () => MessageInitShape<I>,
     options: FollowOptions,
   ): AsyncGenerator<MessageShape<O>>;
-  /** Whether it was closed. */
+  /** Whether the connection was closed. */
   isClosed(): boolean;
   /** Ends all calls. */
   close(): void;
@@ -68,25 +69,25 @@ export type ConnectionOptions = {
   silenceTimeoutMs?: number | undefined;
 };
 
-/** Long enough for a server to be restarted or a database to fail over, short enough for a person who looks on. */
+/** Long enough for a server to restart or a database to fail over, short enough for a person who waits. */
 const DEADLINE_MS = 30_000;
-/** A server answers within milliseconds; one that takes this long is away, or its network is. */
+/** A server answers within milliseconds; if it takes this long, it or its network is down. */
 const ATTEMPT_TIMEOUT_MS = 10_000;
-/** Servers give a sign of life about every 10 s. */
+/** Servers send something about every 10 s. */
 const SILENCE_TIMEOUT_MS = 30_000;
-/** Pauses between attempts double from the first to the longest; the real one is anything up to it, so that clients that failed together do not
- *  come back together. */
+/** Pauses between attempts double from the first to the longest. The actual pause is random, up to that length, so that
+ *  clients that failed together do not come back together. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
-/** What a server's own delay is stretched by, at most. */
+/** The largest share by which a delay that the server named is lengthened. */
 const DELAY_SPREAD = 0.2;
 
-/** Refusals that pass by themselves. Of these another server may know nothing: */
+/** Temporary refusals that concern one server; another may accept the request. */
 const PASSING_HERE: ReadonlySet<RefusalReason> = new Set(["SHUTTING_DOWN", "DATABASE_UNAVAILABLE", "STREAM_TOO_SLOW"]);
-/** And these are about the run or the load: */
+/** Temporary refusals that concern the run or the load. */
 const PASSING: ReadonlySet<RefusalReason> = new Set(["TRANSITION_CONFLICT", "OVERLOADED"]);
 
-/** What a broken connection looks like, if no server says that it is a refusal. */
+/** The codes of a broken connection, if the error is not a refusal of a server. */
 const BROKEN: ReadonlySet<Code> = new Set([
   Code.Unavailable,
   Code.Aborted,
@@ -96,18 +97,19 @@ const BROKEN: ReadonlySet<Code> = new Set([
 ]);
 /** Codes of node:net for connections that were never made. */
 const NEVER_CONNECTED = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
-/** A chain of causes is a few errors long. */
+/** Bounds the walk along a chain of causes, which is a few errors long. */
 const CAUSES_MAX = 8;
 
 type Failure = {
-  /** What to throw if there is no further attempt. */
+  /** The error to throw if there is no further attempt. */
   error: RefusedError | ConnectionError;
+  /** Whether another attempt may succeed. */
   passes: boolean;
-  /** Whether another server may do better. */
+  /** Whether another server may succeed. */
   moves: boolean;
   /** Whether the request cannot have reached a server. */
   neverSent: boolean;
-  /** Whether the request may have been carried out all the same. */
+  /** Whether the request may have been carried out. */
   outcomeUnknown: boolean;
 };
 
@@ -132,7 +134,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (error instanceof RefusedError && error.retryAfterMs !== undefined) {
       return error.retryAfterMs * (1 + Math.random() * DELAY_SPREAD);
     }
-    // Every server is asked once before anyone waits.
+    // No pause before every server was asked once.
     if (failure.moves && failures < targets.length) return 0;
     const rounds = Math.floor(failures / targets.length);
     return Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(rounds, 16));
@@ -146,7 +148,7 @@ export function createConnection(options: ConnectionOptions): Connection {
         for (let failures = 1; ; failures++) {
           link.signal.throwIfAborted();
           const index = current;
-          // Whole: the protocol takes no fractions of a millisecond.
+          // A whole number, because the protocol takes no fractions of a millisecond.
           const timeoutMs = Math.max(
             1,
             Math.ceil(Math.min(attemptTimeoutMs + serverWaitMs, endsAt - performance.now())),
@@ -159,7 +161,7 @@ export function createConnection(options: ConnectionOptions): Connection {
             const failure = failureOf(cause);
             if (failure.outcomeUnknown) onUnknownOutcome?.();
             if (failure.moves) leave(index);
-            // A request that never left is not sent again: it is sent.
+            // To send a request that never left is not a retry, so it is allowed for every request.
             const isAllowed = retry || (failure.neverSent && failures < targets.length);
             const pause = pauseMs(failure, failures);
             if (!failure.passes || !isAllowed || performance.now() + pause >= endsAt) throw failure.error;
@@ -206,7 +208,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 }
 
-/** One stream, until it ends, or says nothing for too long. Time in which the caller does not ask for more does not count. */
+/** One stream, until it ends or is silent for too long. Time in which the caller does not ask for more does not
+ *  count. */
 async function* attempt<I extends DescMessage, O extends DescMessage>(
   transport: Transport,
   method: DescMethodServerStreaming<I, O>,
@@ -268,7 +271,7 @@ function classify(cause: unknown, addresses: readonly string[]): Failure {
   };
 }
 
-/** A server's own INTERNAL has no cause here; a stream that broke has one, or the words of the transport. */
+/** An INTERNAL that a server sent has no cause here; a broken stream has a cause, or a message of the transport. */
 function isBroken(error: ConnectError): boolean {
   if (error.code !== Code.Internal) return BROKEN.has(error.code);
   return error.cause !== undefined || /^(?:http\/2|protocol error)/.test(error.rawMessage);
@@ -282,7 +285,8 @@ function causesOf(error: unknown): object[] {
 
 type Link = { signal: AbortSignal; unlink(): void };
 
-/** Aborts with the first of the two. Not AbortSignal.any: a client's own signal lives long, and each call would stay with it. */
+/** A signal that aborts with the first of several. Not `AbortSignal.any`: the client's signal lives long and would hold
+ *  on to every call. */
 function linkSignals(...signals: (AbortSignal | undefined)[]): Link {
   const controller = new AbortController();
   const sources = signals.filter((signal) => signal !== undefined);

@@ -1,4 +1,5 @@
-/** What `await using` looks for, also where the platform does not know it yet: compilers and polyfills look for the same. */
+/** The symbol that `await using` looks for. Where the platform does not have it yet, compilers and polyfills look for
+ *  this one. */
 export const asyncDispose: typeof Symbol.asyncDispose =
   (Symbol as { asyncDispose?: typeof Symbol.asyncDispose }).asyncDispose ??
   (Symbol.for("Symbol.asyncDispose") as typeof Symbol.asyncDispose);

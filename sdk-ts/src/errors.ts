@@ -5,8 +5,8 @@ import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "@abstractrun
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { Json } from "./json.ts";
 
-/** Why a request was refused: the names of the contract's ErrorReason. `UNKNOWN`: a reason of a later release, or an error of the
- *  server that has none; go by the code. */
+/** Why a request was refused: the names of the contract's ErrorReason. `UNKNOWN`: a reason of a later release, or an
+ *  error of the server without a reason; use the code. */
 export type RefusalReason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED"> | "UNKNOWN";
 
 /** The gRPC status of a refusal, in lower case. */
@@ -38,16 +38,17 @@ const CODE_NAMES = {
   [Code.Unauthenticated]: "unauthenticated",
 } as const satisfies Record<Code, string>;
 
-/** The server refused the request: it changed nothing, unless the reason is DATABASE_UNAVAILABLE or UNKNOWN. */
+/** The server refused the request. The request changed nothing, unless the reason is DATABASE_UNAVAILABLE or
+ *  UNKNOWN. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
   readonly reason: RefusalReason;
   readonly code: RefusalCode;
   /** Small strings for programs, such as `run_id`. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** What is wrong with the fields of the request; empty if it is not about fields. */
+  /** What is wrong with the fields of the request; empty if the refusal is not about fields. */
   readonly problems: readonly FieldProblem[];
-  /** When the server says to try again. */
+  /** After how long to try again, if the server said. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
@@ -70,7 +71,7 @@ export class RefusedError extends Error {
   }
 }
 
-/** The run ended FAILED. The failure is data of the run: asking again gives the same. */
+/** The run ended FAILED. The failure is data of the run: asking again returns the same failure. */
 export class RunFailedError extends Error {
   override readonly name: string = "RunFailedError";
   readonly runId: string;
@@ -102,8 +103,8 @@ export class RunCancelledError extends RunFailedError {
   }
 }
 
-/** No server could be reached in the time that was given, or the client is closed. Whether a request that changes something was carried out
- *  is not known; the client's ids make it safe to call again with the same `runId`, `requestId` or `eventId`. */
+/** No server could be reached in time, or the client is closed. A request that changes something may have been carried
+ *  out. It is safe to call again with the same `runId`, `requestId` or `eventId`. */
 export class ConnectionError extends Error {
   override readonly name = "ConnectionError";
   readonly addresses: readonly string[];
@@ -114,10 +115,10 @@ export class ConnectionError extends Error {
   }
 }
 
-/** `domain` of every ErrorInfo of the contract. */
+/** The `domain` of every ErrorInfo of the contract. */
 const ERROR_DOMAIN = "abstractruntime";
 
-/** The refusal that an error brings. An error without ErrorInfo has the reason UNKNOWN. */
+/** The refusal that an error carries. Its reason is UNKNOWN if the ErrorInfo is missing. */
 export function refusalOf(error: ConnectError): RefusedError {
   const info = error.findDetails(ErrorInfoSchema).find(({ domain }) => domain === ERROR_DOMAIN);
   const [retry] = error.findDetails(RetryInfoSchema);
@@ -135,9 +136,15 @@ export function refusalOf(error: ConnectError): RefusedError {
   });
 }
 
-/** Whether the error is a server's own answer, not what a broken connection or a proxy looks like. */
+/** Whether a server of the contract sent the error. Otherwise it comes from a broken connection or a proxy. */
 export function isRefusal(error: ConnectError): boolean {
   return error.findDetails(ErrorInfoSchema).some(({ domain }) => domain === ERROR_DOMAIN);
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  const message: unknown = thrown instanceof Error ? thrown.message : thrown;
+  return String(message);
 }
 
 function isReason(text: string | undefined): text is RefusalReason {

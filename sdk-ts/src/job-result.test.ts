@@ -84,8 +84,12 @@ describe("resultOfError", () => {
     ["text", "it broke", { code: "TOOL_FAILED", message: "it broke" }],
     ["nothing", undefined, { code: "TOOL_FAILED", message: "undefined" }],
     ["an error whose message is no text", Object.assign(new Error("x"), { message: 5 }), { message: "5" }],
-    ["what cannot be shown", unshowable, { code: "TOOL_FAILED", message: "something was thrown that cannot be shown" }],
-    ["an object without prototype", Object.create(null), { message: "something was thrown that cannot be shown" }],
+    [
+      "what cannot be shown",
+      unshowable,
+      { code: "TOOL_FAILED", message: "the code threw a value that cannot be shown" },
+    ],
+    ["an object without prototype", Object.create(null), { message: "the code threw a value that cannot be shown" }],
     ["characters that cannot be stored", new Error("a\0\uD800"), { message: "a\uFFFD\uFFFD" }],
     [
       "a ToolError",

@@ -1,4 +1,4 @@
-/** What a job came to, as the server takes it: JSON text, or a failure that says what is wrong. */
+/** The result of a job as the server takes it: JSON text, or a failure that says what is wrong. */
 import {
   type JobFailure,
   JobFailureSchema,
@@ -7,23 +7,24 @@ import {
 } from "@abstractruntime/proto/worker_service_pb";
 import { create } from "@bufbuild/protobuf";
 
+import { messageOf } from "./errors.ts";
 import { foreignKindOf } from "./json.ts";
 
 /** Longest output as JSON text, UTF-8 bytes, by the contract. */
 const OUTPUT_BYTES_MAX = 1024 * 1024;
-/** Longest `details` of a failure; longer ones are left out, by the contract. */
+/** Longest `details` of a failure, by the contract; longer details are left out. */
 const DETAILS_BYTES_MAX = 64 * 1024;
-/** The server cuts messages at 64 KiB; a character has up to three bytes. */
+/** The server cuts messages at 64 KiB; a UTF-16 unit has up to three bytes. */
 const MESSAGE_CHARS_MAX = 20_000;
 /** By the contract. */
 const CODE_CHARS_MAX = 128;
 
-/** A failure that this package finds by itself. None of them passes by trying again but TIMEOUT. */
+/** A failure that this package finds by itself. Only a TIMEOUT may pass with another attempt. */
 export type OwnFailureCode = "RESULT_INVALID" | "RESULT_TOO_LARGE" | "PAYLOAD_INVALID" | "HANDLER_UNKNOWN" | "TIMEOUT";
 
-/** The result of a job that gave `value`. `undefined` counts as null, and as absent in an object, as JSON.stringify has it. What
- *  is no JSON (a BigInt, a function, NaN, a Map, a cycle) fails with RESULT_INVALID, what is larger than 1 MiB as JSON text
- *  with RESULT_TOO_LARGE. */
+/** The result of a job whose code returned `value`. `undefined` counts as null, and as absent in an object, as in
+ *  JSON.stringify. A value that is not JSON (a BigInt, a function, NaN, a Map, a cycle) fails with RESULT_INVALID, a
+ *  value of more than 1 MiB as JSON text with RESULT_TOO_LARGE. */
 export function resultOfOutput(token: string, value: unknown): JobResult {
   let text: string;
   try {
@@ -38,13 +39,13 @@ export function resultOfOutput(token: string, value: unknown): JobResult {
   return create(JobResultSchema, { token, outcome: { case: "output", value: Buffer.from(text) } });
 }
 
-/** The result of a job that threw `error`: a ToolError says its code, anything else is TOOL_FAILED. */
+/** The result of a job whose code threw `error`. A ToolError has its own code; anything else is TOOL_FAILED. */
 export function resultOfError(token: string, error: unknown): JobResult {
   try {
     return resultOfFailure(token, failureOf(error));
   } catch {
-    // Anything can be thrown, even what throws when it is looked at.
-    const message = "something was thrown that cannot be shown";
+    // Anything can be thrown, even a value that throws when it is read.
+    const message = "the code threw a value that cannot be shown";
     return resultOfFailure(token, create(JobFailureSchema, { code: "TOOL_FAILED", message }));
   }
 }
@@ -69,7 +70,7 @@ function failureOf(error: unknown): JobFailure {
   });
 }
 
-/** By its shape: a module with tools may have brought another copy of this package. */
+/** Recognised by its shape, because a module with tools may use another copy of this package. */
 function isToolError(error: unknown): error is { code: string; nonRetryable?: unknown; details?: unknown } {
   return error instanceof Error && error.name === "ToolError" && "code" in error && typeof error.code === "string";
 }
@@ -83,25 +84,20 @@ function detailsOf(details: unknown): Uint8Array<ArrayBuffer> {
   }
 }
 
-function messageOf(error: unknown): string {
-  const message: unknown = error instanceof Error ? error.message : error;
-  return String(message);
-}
-
 /** Text that Postgres and protobuf can hold. */
 function shownMessage(message: string): string {
   return message.slice(0, MESSAGE_CHARS_MAX).toWellFormed().replaceAll("\0", "\uFFFD");
 }
 
-// ── JSON text ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── JSON text ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 class TooLargeError extends Error {}
 class NotJsonError extends Error {}
 
-/** @throws {TooLargeError} more than `bytesMax` UTF-8 bytes
- *  @throws {Error} no JSON, or no I-JSON */
+/** @throws {TooLargeError} if the text has more than `bytesMax` UTF-8 bytes
+ *  @throws {Error} if the value is not JSON, or not I-JSON */
 function jsonTextOf(value: unknown, bytesMax: number): string {
-  // At least so many bytes are certain; what is far too large is given up before it is written out.
+  // A lower bound of the size, so that a value that is far too large is given up before it is written out.
   let bytesMin = 0;
   const text = JSON.stringify(value, (key, inner: unknown) => {
     bytesMin += key.length + (typeof inner === "string" ? inner.length : 1);
@@ -111,27 +107,27 @@ function jsonTextOf(value: unknown, bytesMax: number): string {
     else assertJsonValue(inner);
     return inner;
   }) as string | undefined;
-  // A toJSON that gives undefined.
+  // A toJSON that returns undefined.
   if (text === undefined) return "null";
-  // A UTF-16 unit is one to three UTF-8 bytes, so most texts are decided without counting.
+  // A UTF-16 unit is one to three UTF-8 bytes, so most texts need no counting.
   if (text.length > bytesMax || (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax)) {
     throw new TooLargeError();
   }
   return text;
 }
 
-/** A value that is no string. */
+/** For values that are not strings. */
 function assertJsonValue(value: unknown): void {
-  if (typeof value === "number" && !Number.isFinite(value)) throw new NotJsonError(`${value} is no JSON number`);
+  if (typeof value === "number" && !Number.isFinite(value)) throw new NotJsonError(`${value} is not a JSON number`);
   if (typeof value === "bigint" || typeof value === "function" || typeof value === "symbol") {
-    throw new NotJsonError(`a ${typeof value} is no JSON value`);
+    throw new NotJsonError(`a ${typeof value} is not a JSON value`);
   }
   const foreign = typeof value === "object" && value !== null ? foreignKindOf(value) : undefined;
   if (foreign !== undefined)
-    throw new NotJsonError(`a ${foreign} is no JSON value${foreign === "Promise" ? "; await it" : ""}`);
+    throw new NotJsonError(`a ${foreign} is not a JSON value${foreign === "Promise" ? "; await it" : ""}`);
 }
 
-/** I-JSON (RFC 7493) has no lone surrogates, and the database no U+0000. */
+/** I-JSON (RFC 7493) has no lone surrogates, and the database cannot hold U+0000. */
 function assertText(text: string): void {
   if (!text.isWellFormed()) throw new NotJsonError("a string is not well-formed Unicode");
   if (text.includes("\0")) throw new NotJsonError("a string has the character U+0000");

@@ -5,21 +5,21 @@
  *    └──────────────────────┴──── timeout ─────────────────────> ended, with the failure TIMEOUT
  *    └──────────────────────┴──── abort() ─────────────────────> ended, without a result
  *  ```
- *  Code that goes on after the end is not listened to any more. */
+ *  What the code does after the end is ignored. */
 import type { Job, JobResult } from "@abstractruntime/proto/worker_service_pb";
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 
 import { ownFailure, resultOfError, resultOfFailure, resultOfOutput } from "./job-result.ts";
 import { type AbortCause, JobAbortedError, type JobContext } from "./tool.ts";
 
-/** Does the work of a job: gives its output, or throws. */
+/** Does the work of a job: returns its output, or throws. */
 export type JobWork = (job: Job, context: JobContext) => unknown;
 
 export type HeldJob = {
   readonly job: Job;
-  /** Whether the code was begun. */
+  /** Whether the code was started. */
   readonly isStarted: boolean;
-  /** Begins; once, and not after the end. */
+  /** Starts the code: once, and not after the end. */
   start(): void;
   /** Ends the job without a result, and tells the code. */
   abort(cause: Exclude<AbortCause, "TIMEOUT">): void;
@@ -27,25 +27,25 @@ export type HeldJob = {
 };
 
 export type JobEvents = {
-  /** The job has ended; without a result if it was aborted. Called once. */
+  /** The job has ended, without a result if it was aborted. Called once. */
   onEnd(held: HeldJob, result?: JobResult): void;
-  /** The code says that it goes on; at most about three times per heartbeat timeout. */
+  /** The code reports progress; called at most about three times per heartbeat timeout. */
   onHeartbeat(token: string): void;
 };
 
-/** Longer delays fire at once; the server ends such a job itself. */
+/** Node fires longer timers at once, so they are not set; the server ends such a job itself. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
-/** Three chances for a heartbeat to arrive. */
+/** So that a heartbeat has three chances to arrive. */
 const HEARTBEATS_PER_TIMEOUT = 3;
 
 const ABORT_MESSAGES: Record<AbortCause, string> = {
-  CANCELLED: "nobody wants the job's result any more",
-  LEASE_LOST: "the job was lost to another worker",
+  CANCELLED: "the job's result is no longer wanted",
+  LEASE_LOST: "the server took the job back, and may have given it to another worker",
   TIMEOUT: "the job took longer than its timeout",
-  SHUTDOWN: "the worker ends",
+  SHUTDOWN: "the worker is stopping",
 };
 
-/** Takes a job; its timeout begins. */
+/** Takes a job and starts its timeout. */
 export function holdJob(job: Job, work: JobWork, { onEnd, onHeartbeat }: JobEvents): HeldJob {
   const abortion = new AbortController();
   const heartbeat = createHeartbeat(job.heartbeatTimeout, () => onHeartbeat(job.token));
@@ -120,7 +120,7 @@ export function holdJob(job: Job, work: JobWork, { onEnd, onHeartbeat }: JobEven
   return held;
 }
 
-/** Lets through the first beat at once and the last one of each interval at its end. */
+/** Passes on the first beat at once, and the last beat of each interval at the end of the interval. */
 function createHeartbeat(timeout: Duration | undefined, send: () => void) {
   const timeoutMs = timeout === undefined ? 0 : durationMs(timeout);
   const intervalMs = Math.min(timeoutMs / HEARTBEATS_PER_TIMEOUT, TIMER_MS_MAX);
@@ -138,7 +138,7 @@ function createHeartbeat(timeout: Duration | undefined, send: () => void) {
 
   return {
     beat(): void {
-      // Who has no heartbeat timeout is not waited for.
+      // Without a heartbeat timeout, nobody waits for heartbeats.
       if (timeoutMs <= 0) return;
       if (timer === undefined) sendNow();
       else isDue = true;

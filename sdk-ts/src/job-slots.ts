@@ -1,10 +1,10 @@
-/** The concurrency of one tool or custom effect: so many jobs run, others wait in order. */
+/** The concurrency of one tool or custom effect: that many jobs run, the others wait in order. */
 import type { HeldJob } from "./job-run.ts";
 
 export type JobSlots = {
-  /** Starts the job now, or when one that runs has ended. */
+  /** Starts the job now, or after a running job has ended. */
   begin(job: HeldJob): void;
-  /** The job has ended, begun or not. */
+  /** The job has ended, started or not. */
   end(job: HeldJob): void;
 };
 

@@ -7,25 +7,26 @@ export type { JsonObject } from "@bufbuild/protobuf";
 /** Any JSON value. */
 export type Json = JsonValue;
 
-/** Levels that are read before a value is taken for one that contains itself: twice what the contract lets pass. */
+/** A value with more levels is assumed to contain itself. Twice the depth that the contract allows. */
 const LEVELS_MAX = 64;
 
-/** The JSON of a value: members that are `undefined` are left out, `toJSON` (dates, URLs) is honoured, `-0` is 0.
- *  @throws {TypeError} for what JSON has no words for: NaN, bigint, functions, symbols, holes in lists, cycles, maps, sets, bytes,
- *  promises, lone surrogates; the message names the place as a JSON Pointer */
+/** The JSON of a value. Members that are `undefined` are left out, `toJSON` (dates, URLs) is called, `-0` becomes 0.
+ *  @throws {TypeError} if the value contains what JSON cannot express: NaN, bigint, functions, symbols, holes in lists,
+ *  cycles, maps, sets, bytes, promises, lone surrogates; the message names the place as a JSON Pointer */
 export function jsonOf(value: unknown): Json {
   return readJson(value, { pointer: "", level: 0 });
 }
 
-/** The same for a value that must be an object.
- *  @throws {TypeError} */
+/** The JSON of a value that must be an object.
+ *  @param what for messages
+ *  @throws {TypeError} as `jsonOf`, or if the value is not an object */
 export function jsonObjectOf(value: unknown, what: string): JsonObject {
   const json = jsonOf(value);
   if (isJsonObject(json)) return json;
   throw new TypeError(`${what} must be a JSON object`);
 }
 
-function isJsonObject(value: unknown): value is JsonObject {
+export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -54,7 +55,7 @@ function readJson(value: unknown, place: Place): Json {
 function readContainer(value: object, place: Place): Json {
   if (place.level >= LEVELS_MAX) throw notJson(`more than ${LEVELS_MAX} levels`, place);
   const within = (key: string | number): Place => ({
-    pointer: `${place.pointer}/${escapeSegment(String(key))}`,
+    pointer: place.pointer + pointerOfSegments([String(key)]),
     level: place.level + 1,
   });
   if ("toJSON" in value && typeof value.toJSON === "function") {
@@ -68,7 +69,8 @@ function readContainer(value: object, place: Place): Json {
   return Object.fromEntries(entries.map(([key, member]) => [key, readJson(member, within(key))]));
 }
 
-/** What JSON.stringify would make `{}` of, or an object with a member for each byte: its name. undefined for other objects. */
+/** The class name of an object that JSON.stringify would write as `{}`, or as an object with a member for each byte.
+ *  Returns undefined for other objects. */
 export function foreignKindOf(value: object): string | undefined {
   const isForeign =
     value instanceof Map ||
@@ -79,21 +81,21 @@ export function foreignKindOf(value: object): string | undefined {
   return isForeign ? value.constructor.name : undefined;
 }
 
-/** I-JSON (RFC 7493); in a message they would become U+FFFD. */
+/** I-JSON (RFC 7493) has no lone surrogates; in a message they would become U+FFFD. */
 function assertWellFormed(text: string, place: Place): void {
   if (!text.isWellFormed()) throw notJson("a string with a lone surrogate", place);
 }
 
 function notJson(what: string, { pointer }: Place): TypeError {
-  return new TypeError(`${what} is no JSON${pointer === "" ? "" : `: ${pointer}`}`);
+  return new TypeError(`${what} is not JSON${pointer === "" ? "" : `: ${pointer}`}`);
 }
 
-/** One name of a JSON Pointer (RFC 6901). */
-export function escapeSegment(segment: string): string {
-  return segment.replaceAll("~", "~0").replaceAll("/", "~1");
+/** The JSON Pointer (RFC 6901) of names and indexes, from the outermost one inwards. */
+export function pointerOfSegments(segments: readonly string[]): string {
+  return segments.map((segment) => `/${segment.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
-/** google.protobuf.Value of a JSON value. */
+/** The google.protobuf.Value of a JSON value. */
 export function valueOfJson(json: Json): Value {
   return { $typeName: "google.protobuf.Value", kind: kindOf(json) };
 }
@@ -110,7 +112,7 @@ function kindOf(json: Json): Value["kind"] {
   return { case: "structValue", value: { $typeName: "google.protobuf.Struct", fields } };
 }
 
-/** The JSON of a google.protobuf.Value; null if there is none. */
+/** The JSON of a google.protobuf.Value; null if the value is missing. */
 export function jsonOfValue(value: Value | undefined): Json {
   const kind = value?.kind;
   switch (kind?.case) {

@@ -1,15 +1,16 @@
-/** The large members of vars that a server has sent on one connection, each once: jobs that come later name them alone. The server says
- *  what is kept and what is forgotten, so a new connection begins with nothing. */
+/** The large members of vars that a server has sent on one connection. It sends each once; later jobs only name it. The
+ *  server says what is kept and what is forgotten, so a new connection starts empty. */
 import type { Job, LargeVar } from "@abstractruntime/proto/worker_service_pb";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 export type KeptVars = {
-  /** Gives each of the job's large vars its text. Needs every offered job, in their order, whatever becomes of it.
-   *  @throws {ConnectError} the server says what does not fit what it said before: the connection is of no use any more */
+  /** Fills in the text of each of the job's large vars. Must be called with every offered job, in order, even if the
+   *  job is not taken.
+   *  @throws {ConnectError} if the server contradicts what it sent before; the connection cannot be used any more */
   complete(job: Job): void;
 };
 
-/** @param bytesMax what the server was told may be kept */
+/** @param bytesMax the limit that the hello told the server */
 export function createKeptVars(bytesMax: number): KeptVars {
   const kept = new Map<bigint, Uint8Array>();
   let bytes = 0;
@@ -22,7 +23,7 @@ export function createKeptVars(bytesMax: number): KeptVars {
     }
     if (id === 0n) return value;
     if (known !== undefined) throw broken(`large vars ${id} a second time`);
-    // A copy: what came is a part of its frame, which must not be kept as a whole.
+    // A copy, because the received bytes are part of a frame, and the whole frame must not stay in memory.
     const text = new Uint8Array(value);
     kept.set(id, text);
     bytes += text.length;

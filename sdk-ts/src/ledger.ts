@@ -1,4 +1,4 @@
-/** `client.ledger`: what happened to runs, record by record. */
+/** `client.ledger`: the history of runs, record by record. */
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import type { CallOptions } from "./connection.ts";
@@ -10,16 +10,17 @@ import { type StepRecord, stepRecordOfMessage } from "./step-record.ts";
 import { createWatch, type Watch } from "./watch.ts";
 
 export type Ledger = {
-  /** The records of a run that there are now, by rising number.
-   *  @param options.afterSeq default 0: from the first
-   *  @param options.includeProof whether to give the exact bytes behind each hash */
+  /** The records that a run has now, in ascending order.
+   *  @param options.afterSeq default 0: from the first record
+   *  @param options.includeProof whether to return the exact bytes behind each hash */
   list(
     run: string | RunReference,
     options?: ListOptions & { afterSeq?: number; includeProof?: boolean },
   ): AsyncIterable<StepRecord>;
   /** @throws {RefusedError} RUN_UNKNOWN, STEP_RECORD_UNKNOWN */
   get(run: string | RunReference, seq: number, options?: CallOptions & { includeProof?: boolean }): Promise<StepRecord>;
-  /** The records of a run: those that there are, then new ones as they are committed. Ends after the one that ended the run. */
+  /** The records of a run: the existing ones, then new ones as they are committed. Ends after the record that ended the
+   *  run. */
   watch(run: string | RunReference, options?: { afterSeq?: number; signal?: AbortSignal }): Watch<StepRecord>;
 };
 
@@ -38,7 +39,7 @@ export function createLedger({ connection }: ClientContext): Ledger {
       const request = { runId: runIdOf(run), seq, includeProof };
       const call = { ...options, retry: true };
       const { stepRecord } = await connection.unary(LedgerService.method.getStepRecord, request, call);
-      if (stepRecord === undefined) throw new Error("the server sent a reply without its record");
+      if (stepRecord === undefined) throw new Error("the server sent a reply without the record");
       return stepRecordOfMessage(stepRecord);
     },
 

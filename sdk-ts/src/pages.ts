@@ -1,14 +1,14 @@
-/** How lists are read. */
+/** Reads lists page by page. */
 import type { CallOptions } from "./connection.ts";
 
 export type ListOptions = CallOptions & {
-  /** The most items of one request, 1 to 1,000. Default 50. How many there are in all does not depend on it. */
+  /** How many items one request returns at most, 1 to 1,000. Default 50. The list is read to its end in any case. */
   pageSize?: number | undefined;
 };
 
 type Page<Item> = { items: readonly Item[]; nextPageToken: string };
 
-/** The items of all pages, each page asked for when its first item is. */
+/** The items of all pages. A page is requested when the caller asks for its first item. */
 export async function* itemsOf<Item>(readPage: (pageToken: string) => Promise<Page<Item>>): AsyncGenerator<Item> {
   let pageToken = "";
   do {

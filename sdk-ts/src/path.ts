@@ -1,8 +1,7 @@
-/** Places in vars, as the graph writes them: names separated by dots, such as `order.payment`. */
-import type { Json } from "./json.ts";
-import { escapeSegment } from "./json.ts";
+/** Paths in vars, as the graph writes them: names separated by dots, such as `order.payment`. */
+import { type Json, pointerOfSegments } from "./json.ts";
 
-/** The paths into a type of vars, to a depth of five names; any text where the type does not say its names. */
+/** The paths in a type of vars, to a depth of five names; any string where the type does not list its names. */
 export type PathOf<T> = PathWithin<T, []>;
 
 type PathWithin<T, Depth extends unknown[]> = Depth["length"] extends 5
@@ -19,7 +18,7 @@ type PathWithin<T, Depth extends unknown[]> = Depth["length"] extends 5
             }[keyof T & string]
         : never;
 
-/** What stands at a path: its type without `undefined`, JSON where the type does not say its names. */
+/** The type of the value at a path, without `undefined`; JSON where the type does not list its names. */
 export type ValueAt<T, Path extends string> = unknown extends T
   ? Json
   : Path extends keyof T
@@ -30,14 +29,14 @@ export type ValueAt<T, Path extends string> = unknown extends T
         : Json
       : Json;
 
-/** A type whose lists may be read-only, as literals are. */
+/** The same type with read-only lists and members, as in literals. */
 export type Given<T> = T extends readonly (infer Item)[]
   ? readonly Given<Item>[]
   : T extends object
     ? { readonly [K in keyof T]: Given<T[K]> }
     : T;
 
-/** What one may be: the value, or a template that gives it. Nothing looks into templates at compile time. */
+/** The value, or a template that evaluates to it. The compiler does not look into templates. */
 export type Templated<T> =
   | `${string}\${${string}`
   | (T extends readonly (infer Item)[]
@@ -46,19 +45,16 @@ export type Templated<T> =
         ? { readonly [K in keyof T]: Templated<T[K]> }
         : T);
 
-/** 1 to 32 names of letters, digits, `_` and `-`, by the contract. */
+/** By the contract: 1 to 32 names of letters, digits, `_` and `-`. */
 const PATH = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,31}$/;
 
 /** The JSON Pointer of a dotted path.
- *  @throws {TypeError} */
+ *  @throws {TypeError} if the text is not a path */
 export function pointerOf(path: string): string {
   if (!PATH.test(path)) {
     throw new TypeError(
-      `${JSON.stringify(path)} is no path in vars: names of letters, digits, _ and -, separated by dots`,
+      `${JSON.stringify(path)} is not a path in vars; a path is names of letters, digits, _ and -, separated by dots`,
     );
   }
-  return path
-    .split(".")
-    .map((name) => `/${escapeSegment(name)}`)
-    .join("");
+  return pointerOfSegments(path.split("."));
 }

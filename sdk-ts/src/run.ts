@@ -5,6 +5,7 @@ import { BlockedReasonSchema, type Run as RunMessage, RunStatusSchema } from "@a
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { shortNameOf } from "./enum-names.ts";
 import { type Json, type JsonObject, jsonOfValue } from "./json.ts";
+import { dateOf } from "./time.ts";
 import { type Wait, waitOfMessage } from "./wait.ts";
 
 export type RunStatus = "running" | "waiting" | "completed" | "failed" | "cancelled";
@@ -26,18 +27,18 @@ export type Failure = {
 
 declare const runOutput: unique symbol;
 
-/** A run, by its id; what `start` and `run` give also knows the type of the output. */
+/** A run, by its id. The result of `start` and `run` also has the type of the output. */
 export type RunReference<Output = unknown> = { readonly runId: string; readonly [runOutput]?: Output };
 
 type RunFacts<Output> = RunReference<Output> & {
   readonly workflowId: string;
-  /** The version of the workflow, for the life of the run. */
+  /** The version of the workflow; it never changes during the run. */
   readonly version: number;
   readonly paused: boolean;
-  /** The node that the run is at, or ended at. */
+  /** The node at which the run is, or at which it ended. */
   readonly currentNode: string;
   readonly sessionId?: string | undefined;
-  /** Who started it, as claimed. */
+  /** Who started the run, as claimed. */
   readonly actorId?: string | undefined;
   readonly parentRunId?: string | undefined;
   readonly rootRunId: string;
@@ -48,7 +49,7 @@ type RunFacts<Output> = RunReference<Output> & {
   readonly createTime: Date;
   readonly updateTime: Date;
   readonly endTime?: Date | undefined;
-  /** The last failure: what ended a failed run, or what an `onError` node was reached by. */
+  /** The last failure: the one that ended a failed run, or that led to an `onError` node. */
   readonly error?: Failure | undefined;
 };
 
@@ -59,16 +60,16 @@ type Standing<Completed> =
   | { readonly status: "failed"; readonly error: Failure }
   | { readonly status: "cancelled" };
 
-/** One execution of a workflow. `status` says what else is there: `waiting`, `output` or `error`. */
+/** One execution of a workflow. `status` says which further member is present: `waiting`, `output` or `error`. */
 export type Run<Vars = JsonObject, Output = Json> = RunFacts<Output> & {
   /** The run's state. */
   readonly vars: Vars;
 } & Standing<{ readonly output: Output }>;
 
-/** A run without vars and output, as lists and notices have it. */
+/** A run without vars and output, as in lists and notices. */
 export type RunSummary = RunFacts<unknown> & Standing<unknown>;
 
-/** What happened to a run. `unknown`: of a later release. */
+/** What happened to a run. `unknown`: a kind of a later release. */
 export type NoticeKind =
   | "started"
   | "waiting"
@@ -80,20 +81,20 @@ export type NoticeKind =
   | "cancelled"
   | "unknown";
 
-/** Word of a committed change of a run. */
+/** Reports a committed change of a run. */
 export type Notice = {
-  /** The same each time the notice is sent. */
+  /** Stays the same if the notice is sent again. */
   readonly noticeId: string;
   readonly kind: NoticeKind;
-  /** The run as it was when the notice was sent: it may have moved on. */
+  /** The run as it was when the notice was sent; it may have moved on since the change. */
   readonly run: RunSummary;
-  /** Where the feed stands after this notice: a watch can begin here, at any server. */
+  /** The position of the feed after this notice. A watch can begin here, at any server. */
   readonly cursor: string;
 };
 
-/** A run in the full view. Its types are those that the caller knows the workflow to have. */
+/** A run in the full view. The caller knows the types of its vars and output from the workflow. */
 export function runOfMessage<Vars, Output>(run: RunMessage | undefined): Run<Vars, Output> {
-  if (run === undefined) throw new Error("the server sent a reply without its run");
+  if (run === undefined) throw new Error("the server sent a reply without the run");
   const output = jsonOfValue(run.output) as Output;
   const standing = standingOf(run, { output });
   return { ...factsOf(run), vars: (run.vars ?? {}) as Vars, ...standing } as Run<Vars, Output>;
@@ -135,8 +136,8 @@ function factsOf(run: RunMessage): Omit<RunFacts<unknown>, typeof runOutput> {
     labels: run.labels,
     seq: run.seq,
     usage: { steps: run.usage?.steps ?? 0 },
-    createTime: run.createTime === undefined ? new Date(0) : timestampDate(run.createTime),
-    updateTime: run.updateTime === undefined ? new Date(0) : timestampDate(run.updateTime),
+    createTime: dateOf(run.createTime),
+    updateTime: dateOf(run.updateTime),
     endTime: run.endTime && timestampDate(run.endTime),
     error: run.error && failureOfMessage(run.error),
   };

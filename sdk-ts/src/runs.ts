@@ -8,6 +8,7 @@ import type { CallOptions } from "./connection.ts";
 import type { ClientContext } from "./context.ts";
 import { numberOf } from "./enum-names.ts";
 import { RefusedError } from "./errors.ts";
+import { given } from "./given.ts";
 import type { Json, JsonObject } from "./json.ts";
 import { itemsOf, type ListOptions } from "./pages.ts";
 import {
@@ -25,12 +26,12 @@ import { timestampOf } from "./time.ts";
 import type { WaitReason } from "./wait.ts";
 import { createWatch, type Watch } from "./watch.ts";
 
-/** Which runs. Every member that is given must match. */
+/** Selects runs. Every given member must match. */
 export type RunFilter = {
   workflowId?: string | undefined;
   /** Needs `workflowId`. */
   version?: number | undefined;
-  /** Any of these. */
+  /** One of these. */
   statuses?: readonly RunStatus[] | undefined;
   sessionId?: string | undefined;
   /** Who started the run. */
@@ -39,11 +40,11 @@ export type RunFilter = {
   rootRunId?: string | undefined;
   labels?: Readonly<Record<string, string>> | undefined;
   paused?: boolean | undefined;
-  /** What the run waits for: any of these. */
+  /** What the run waits for: one of these. */
   waitingReasons?: readonly Exclude<WaitReason, "unknown">[] | undefined;
-  /** Started at or after. */
+  /** Started at this time or later. */
   createTimeAfter?: Date | string | undefined;
-  /** Started before. */
+  /** Started before this time. */
   createTimeBefore?: Date | string | undefined;
 };
 
@@ -52,12 +53,13 @@ export type RunOrderName = "newest" | "oldest" | "last-changed";
 export type Runs = {
   /** @throws {RefusedError} RUN_UNKNOWN */
   get<Output = Json>(run: string | RunReference<Output>, options?: CallOptions): Promise<Run<JsonObject, Output>>;
-  /** The runs that match, as they are when their page is read. Default order: the newest first. */
+  /** The matching runs, as they are when their page is read. Default order: newest first. */
   list(filter?: RunFilter, options?: ListOptions & { order?: RunOrderName }): AsyncIterable<RunSummary>;
-  /** What happens to the runs that match, from now on, or from a cursor. The reader is told by CURSOR_EXPIRED if what the cursor
-   *  points at is not kept any more.
+  /** What happens to the matching runs, from now on or from a cursor. Ends with the refusal CURSOR_EXPIRED if the
+   *  position of the cursor is no longer kept.
    *  @param options.kinds default: all
-   *  @param options.cursor of the last notice seen; `beginning` is everything that is kept */
+   *  @param options.cursor the cursor of the last notice seen; `beginning` starts with the oldest notice that is
+   *  kept */
   watch(
     filter?: RunFilter,
     options?: { kinds?: readonly Exclude<NoticeKind, "unknown">[]; cursor?: string; signal?: AbortSignal },
@@ -125,7 +127,7 @@ export function createRuns({ connection }: ClientContext): Runs {
         const call = { ...options, retry: true, onUnknownOutcome };
         await connection.unary(RuntimeService.method.deleteRun, request, call);
       } catch (error) {
-        // The contract: after a first try that was lost, RUN_UNKNOWN says that it was done.
+        // By the contract, RUN_UNKNOWN after a lost first attempt means that the first attempt deleted the run.
         if (!(mayBeDone && error instanceof RefusedError && error.reason === "RUN_UNKNOWN")) throw error;
       }
     },
@@ -147,9 +149,11 @@ export function filterMessage(filter: RunFilter): MessageInitShape<typeof RunFil
     parentRunId: filter.parentRunId ?? "",
     rootRunId: filter.rootRunId ?? "",
     labels: { ...filter.labels },
-    ...(paused === undefined ? {} : { paused }),
     waitingReasons: waitingReasons.map((reason) => numberOf(WaitReasonSchema, reason)),
-    ...(createTimeAfter === undefined ? {} : { createTimeAfter: timestampOf(createTimeAfter, "createTimeAfter") }),
-    ...(createTimeBefore === undefined ? {} : { createTimeBefore: timestampOf(createTimeBefore, "createTimeBefore") }),
+    ...given({
+      paused,
+      createTimeAfter: createTimeAfter === undefined ? undefined : timestampOf(createTimeAfter, "createTimeAfter"),
+      createTimeBefore: createTimeBefore === undefined ? undefined : timestampOf(createTimeBefore, "createTimeBefore"),
+    }),
   };
 }

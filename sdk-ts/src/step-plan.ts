@@ -1,43 +1,28 @@
-/** What a handler returns: what the run is to do now. The patch is applied first, then the effect is carried out and its result
- *  written to `resultKey`, then the run goes to `next`. No string in a plan is a template. */
-import {
-  type AnswerOf,
-  type AnswerUserResult,
-  type AskUser,
-  type AskUserResult,
-  answerUserJson,
-  askUserJson,
-  type Custom,
-  customJson,
-  type EffectJson,
-  type EmitEvent,
-  type EmitEventResult,
-  emitEventJson,
-  type ToolCalls,
-  type ToolsResultOf,
-  toolCallsJson,
-  type WaitEvent,
-  type WaitEventResult,
-  waitEventJson,
-  type WaitUntil,
-  type WaitUntilResult,
-  waitUntilJson,
-} from "./effects.ts";
-import { type Json, jsonOf } from "./json.ts";
+/** What a handler returns: what the run is to do now. The server applies the patch first. Then it carries out the
+ *  effect and writes the result to `resultKey`. Then the run goes to `next`. No string in a plan is a template.
+ *
+ *  The functions that make a plan with an effect are in the effects' files, those that end the run in
+ *  `nodes/complete.ts` and `nodes/fail.ts`. */
+import type { StepPlan as StepPlanMessage } from "@abstractruntime/proto/step_plan_pb";
+import { given } from "./given.ts";
+import { type Json, type JsonObject, jsonOf } from "./json.ts";
 import { type Given, type PathOf, pointerOf, type ValueAt } from "./path.ts";
+
+/** One effect in proto JSON, as nodes and step plans hold it; the names are the contract's. */
+export type EffectJson = { [Name in NonNullable<StepPlanMessage["effect"]["case"]>]?: JsonObject };
 
 /** One change of vars in proto JSON. */
 export type PatchOpJson = {
   op: "PATCH_OP_KIND_SET" | "PATCH_OP_KIND_APPEND" | "PATCH_OP_KIND_UNSET";
   /** A JSON Pointer (RFC 6901). */
   path: string;
-  /** What a set writes. */
+  /** The value that a set writes. */
   value?: Json;
-  /** What an append adds. */
+  /** The elements that an append adds. */
   values?: Json[];
 };
 
-/** The proto JSON of a StepPlan: what goes to the server. */
+/** The proto JSON of a StepPlan, as it is sent to the server. */
 export type StepPlanJson = EffectJson & {
   resultKey?: string;
   nextNode?: string;
@@ -46,12 +31,12 @@ export type StepPlanJson = EffectJson & {
   patch?: PatchOpJson[];
 };
 
-/** What the compiler knows of a plan: where it goes, what it writes, what it ends the run with. */
+/** What the compiler knows of a plan: where it goes, what it writes, and the output that it ends the run with. */
 export type PlanTypes = { to: string; sets: object; appends: object; paths: string; end: unknown };
 
 declare const planTypes: unique symbol;
 
-/** A plan that the compiler can check against the node and the workflow it is for. */
+/** A plan that the compiler can check against its node and its workflow. */
 export type StepPlan<Types extends PlanTypes = PlanTypes> = StepPlanJson & { readonly [planTypes]?: Types };
 
 /** A plan that fits a handler of a workflow with these vars and output, whose node names these targets. */
@@ -63,9 +48,9 @@ export type FittingPlan<Vars, Output, To extends string> = StepPlan<{
   end: Given<Output>;
 }>;
 
-/** What may be set, by path. */
+/** The values that may be set, by path. */
 export type SetsOf<Vars> = { readonly [Path in PathOf<Vars>]?: Given<ValueAt<Vars, Path>> };
-/** What may be appended, by path. */
+/** The elements that may be appended, by path. */
 export type AppendsOf<Vars> = {
   readonly [Path in PathOf<Vars>]?: ValueAt<Vars, Path> extends readonly (infer Item)[]
     ? readonly Given<Item>[]
@@ -79,15 +64,15 @@ export type Nothing = object;
 export type Changes = {
   /** Values to set; each replaces the whole value at its path. Null is a value. */
   readonly set?: object;
-  /** Elements to add to the end of the list at each path; a list that does not exist is made. */
+  /** Elements to add to the end of the list at each path; a missing list is created. */
   readonly append?: { readonly [path: string]: readonly unknown[] };
   /** Paths to remove. */
   readonly unset?: readonly string[];
-  /** Further operations, with JSON Pointers, after the others. Nobody checks them at compile time. */
+  /** Further operations, with JSON Pointers, applied after the others. The compiler does not check them. */
   readonly patch?: readonly PatchOp[];
 };
 
-/** One change of vars at a JSON Pointer (RFC 6901), which unlike a path reaches into lists. */
+/** One change of vars at a JSON Pointer (RFC 6901). Unlike a path, a pointer reaches into lists. */
 export type PatchOp =
   | { readonly op: "set"; readonly path: string; readonly value: unknown }
   | { readonly op: "append"; readonly path: string; readonly values: readonly unknown[] }
@@ -105,12 +90,14 @@ type SetOf<F> = F extends { readonly set: infer S extends object } ? S : Nothing
 type AppendOf<F> = F extends { readonly append: infer A extends object } ? A : Nothing;
 type UnsetOf<F> = F extends { readonly unset: readonly (infer P)[] } ? P & string : never;
 type ResultKeyOf<F> = F extends { readonly resultKey: infer P } ? P & string : never;
-type ChangeTypes<F> = {
+/** What changes write. */
+export type ChangeTypes<F> = {
   sets: SetOf<F>;
   appends: AppendOf<F>;
   paths: ((keyof SetOf<F> | keyof AppendOf<F>) & string) | UnsetOf<F>;
 };
-type FollowTypes<F, Result> = {
+/** The types of a plan whose effect has this result. */
+export type FollowTypes<F, Result> = {
   to: F extends { readonly next: infer To } ? To & string : never;
   sets: SetOf<F> & { [P in ResultKeyOf<F>]: Result };
   appends: AppendOf<F>;
@@ -121,7 +108,7 @@ type FollowTypes<F, Result> = {
 /** Goes to a node.
  *
  *  `goTo("approve", { set: { "order.total": 12 }, append: { log: ["priced"] } })`
- *  @throws {TypeError} a path or a value that cannot be written */
+ *  @throws {TypeError} if a path or a value cannot be written */
 export function goTo<const To extends string, const C extends Changes = Nothing>(
   to: To,
   changes?: C,
@@ -129,86 +116,15 @@ export function goTo<const To extends string, const C extends Changes = Nothing>
   return { nextNode: to, ...patchJson(changes) };
 }
 
-/** Completes the run with an output, null if there is none.
- *  @throws {TypeError} the output is no JSON */
-export function completeRun(): StepPlan<ChangeTypes<Nothing> & { to: never; end: null }>;
-export function completeRun<const Output, const C extends Changes = Nothing>(
-  output: Output,
-  changes?: C,
-): StepPlan<ChangeTypes<C> & { to: never; end: Output }>;
-export function completeRun(output?: unknown, changes?: Changes): StepPlanJson {
-  return { completeOutput: output === undefined ? null : jsonOf(output), ...patchJson(changes) };
+/** A plan with an effect and what follows it.
+ *  @throws {TypeError} if a path or a value cannot be written */
+export function planOf(effect: EffectJson, then: Follow | undefined): StepPlanJson {
+  const { resultKey, next } = then ?? {};
+  if (resultKey !== undefined) pointerOf(resultKey);
+  return { ...effect, ...given({ resultKey, nextNode: next }), ...patchJson(then) };
 }
 
-/** Fails the run, whatever `onError` says. To fail the node instead, throw.
- *  @param code for programs: 1 to 128 characters */
-export function failRun(code: string, message = ""): StepPlan<ChangeTypes<Nothing> & { to: never; end: never }> {
-  return { fail: { code, message } };
-}
-
-/** Asks a person, and waits for the answer. */
-export function ask<const Q extends AskUser & { choices?: readonly Json[] }, const F extends Follow = Nothing>(
-  question: Q,
-  then?: F,
-): StepPlan<FollowTypes<F, AskUserResult<AnswerOf<Q>>>> {
-  return { ...askUserJson(question), ...followJson(then) };
-}
-
-/** Waits for an instant (`{ at }`) or a duration (`{ after }`). */
-export function waitForTime<const F extends Follow = Nothing>(
-  time: WaitUntil,
-  then?: F,
-): StepPlan<FollowTypes<F, WaitUntilResult>> {
-  return { ...waitUntilJson(time), ...followJson(then) };
-}
-
-/** Waits for an event. */
-export function waitForEvent<const F extends Follow = Nothing>(
-  wait: WaitEvent,
-  then?: F,
-): StepPlan<FollowTypes<F, WaitEventResult<never>>> {
-  return { ...waitEventJson(wait), ...followJson(then) };
-}
-
-/** Emits an event. */
-export function emit<const F extends Follow = Nothing>(
-  event: EmitEvent,
-  then?: F,
-): StepPlan<FollowTypes<F, EmitEventResult>> {
-  return { ...emitEventJson(event), ...followJson(then) };
-}
-
-/** Tells the person something, without waiting. */
-export function tell<const F extends Follow = Nothing>(
-  message: string,
-  then?: F,
-): StepPlan<FollowTypes<F, AnswerUserResult>> {
-  return { ...answerUserJson(message), ...followJson(then) };
-}
-
-/** Calls tools side by side, and waits until all have settled. */
-export function callTools<const C extends ToolCalls, const F extends Follow = Nothing>(
-  calls: C,
-  then?: F,
-): StepPlan<FollowTypes<F, ToolsResultOf<C>>> {
-  return { ...toolCallsJson(calls), ...followJson(then) };
-}
-
-/** Does something that a worker registered as a custom effect. */
-export function perform<const F extends Follow = Nothing>(custom: Custom, then?: F): StepPlan<FollowTypes<F, never>> {
-  return { ...customJson(custom), ...followJson(then) };
-}
-
-function followJson(then: Follow | undefined): StepPlanJson {
-  if (then?.resultKey !== undefined) pointerOf(then.resultKey);
-  return {
-    ...(then?.resultKey === undefined ? {} : { resultKey: then.resultKey }),
-    ...(then?.next === undefined ? {} : { nextNode: then.next }),
-    ...patchJson(then),
-  };
-}
-
-function patchJson(changes: Changes | undefined): Pick<StepPlanJson, "patch"> {
+export function patchJson(changes: Changes | undefined): Pick<StepPlanJson, "patch"> {
   const { set = {}, append = {}, unset = [], patch = [] } = changes ?? {};
   const ops = [
     ...Object.entries(set).map(([path, value]: [string, unknown]) => setJson(pointerOf(path), value)),

@@ -1,4 +1,4 @@
-/** Entries of ledgers, as callers see them. */
+/** Ledger records, as callers see them. */
 import {
   PatchOpKindSchema,
   PatchSourceSchema,
@@ -9,6 +9,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { shortNameOf } from "./enum-names.ts";
 import { type Json, jsonOfValue } from "./json.ts";
 import { type Failure, failureOfMessage } from "./run.ts";
+import { dateOf } from "./time.ts";
 import { type Wait, waitOfMessage } from "./wait.ts";
 
 export type StepStatus = "started" | "completed" | "waiting" | "failed" | "cancelled";
@@ -19,37 +20,37 @@ export type RecordedPatchOp = {
   readonly path: string;
   readonly value?: Json | undefined;
   readonly values?: readonly Json[] | undefined;
-  /** What a set or an append takes from, instead of a value. */
+  /** The source from which a set or an append takes its value, instead of `value` or `values`. */
   readonly of?: "given" | "result" | "calls" | undefined;
   readonly at?: string | undefined;
 };
 
-/** One entry of a run's ledger: numbered without gaps, linked by hashes, never rewritten. */
+/** One record of a run's ledger. Records are numbered without gaps, linked by hashes, and never rewritten. */
 export type StepRecord = {
   readonly runId: string;
   /** From 1. */
   readonly seq: number;
-  /** In milliseconds; the proof's header has the microseconds. */
+  /** To the millisecond; the proof's header has microseconds. */
   readonly time: Date;
-  /** What the record tells, such as `step.completed`. An open set. */
+  /** What happened, such as `step.completed`. Later releases may add kinds. */
   readonly kind: string;
-  /** Where the step stands after it; absent if it is not about a step. */
+  /** The step's status after the record; absent if the record is not about a step. */
   readonly status?: StepStatus | undefined;
   readonly nodeId?: string | undefined;
   readonly attempt?: number | undefined;
   readonly epoch: number;
   readonly actorId?: string | undefined;
   readonly idempotencyKey?: string | undefined;
-  /** The effect that the step asked for, its payload evaluated. */
+  /** The effect that the step asked for, with its payload evaluated. */
   readonly effect?: { readonly type: string; readonly payload: Json } | undefined;
   readonly result?: Json | undefined;
   readonly error?: Failure | undefined;
   readonly patch: readonly RecordedPatchOp[];
-  /** The wait that it opened. */
+  /** The wait that the record opened. */
   readonly wait?: Wait | undefined;
   readonly nextNode?: string | undefined;
   readonly output?: Json | undefined;
-  /** The caller's words for a cancel or a pause. */
+  /** Why the run was cancelled or paused, in the caller's words. */
   readonly reason?: string | undefined;
   readonly requestId?: string | undefined;
   readonly callId?: string | undefined;
@@ -57,7 +58,7 @@ export type StepRecord = {
   readonly workflowDigest?: string | undefined;
   /** 64 lower-case hex digits. */
   readonly hash: string;
-  /** The exact bytes behind the hash, if they were asked for. */
+  /** The exact bytes behind the hash, if the caller asked for them. */
   readonly proof?:
     | {
         readonly headerJson: string;
@@ -73,7 +74,7 @@ export function stepRecordOfMessage(record: StepRecordMessage): StepRecord {
   return {
     runId: record.runId,
     seq: record.seq,
-    time: record.time === undefined ? new Date(0) : timestampDate(record.time),
+    time: dateOf(record.time),
     kind: record.kind,
     status: shortNameOf(StepStatusSchema, record.status) as StepStatus | undefined,
     nodeId: record.nodeId || undefined,

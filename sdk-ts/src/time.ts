@@ -1,11 +1,17 @@
-import { type Duration, type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
+/** Times and durations of the contract. */
+import { type Duration, type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 
 /** @param what for messages
- *  @throws {TypeError} */
+ *  @throws {TypeError} if the text is not a time */
 export function timestampOf(time: Date | string, what: string): Timestamp {
   const date = new Date(time);
-  if (Number.isNaN(date.getTime())) throw new TypeError(`${what} is no time: ${String(time)}`);
+  if (Number.isNaN(date.getTime())) throw new TypeError(`${what} is not a time: ${String(time)}`);
   return timestampFromDate(date);
+}
+
+/** The date of a field that every reply has. */
+export function dateOf(time: Timestamp | undefined): Date {
+  return time === undefined ? new Date(0) : timestampDate(time);
 }
 
 export function durationOf(ms: number): Duration {

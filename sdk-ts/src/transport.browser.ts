@@ -1,4 +1,4 @@
-/** How a client in a browser reaches one address: Connect by fetch. */
+/** Reaches one address from a browser: Connect over fetch. */
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 
@@ -7,12 +7,12 @@ type AddressTransport = { transport: Transport; close(): void };
 export function createAddressTransport(address: string): AddressTransport {
   return {
     transport: createConnectTransport({ baseUrl: address, useBinaryFormat: true }),
-    // The browser keeps the connections.
+    // The browser owns the connections.
     close: () => undefined,
   };
 }
 
-/** A page has no environment. */
+/** A page has no environment variables. */
 export function addressesOfEnvironment(): string | undefined {
   return undefined;
 }

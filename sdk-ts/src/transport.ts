@@ -1,9 +1,9 @@
-/** How a client in Node reaches one address: Connect over HTTP/2, which a proxy of any kind understands and which has room for every
- *  problem of a refusal. package.json gives browsers `transport.browser.ts` in its place. */
+/** Reaches one address from Node: Connect over HTTP/2, which every proxy understands and which has room for every
+ *  problem of a refusal. For browsers, package.json replaces this file by `transport.browser.ts`. */
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
-/** How often a silent connection with open calls is asked whether it lives, and how long its answer may take. */
+/** How often a silent connection with open calls is pinged, and how long the answer may take. */
 const PING_INTERVAL_MS = 10_000;
 const PING_TIMEOUT_MS = 5_000;
 
@@ -20,7 +20,7 @@ export function createAddressTransport(address: string): AddressTransport {
   };
 }
 
-/** What the environment says about where servers are. */
+/** The servers' addresses in the environment. */
 export function addressesOfEnvironment(): string | undefined {
   return process.env["ABSTRACTRUNTIME_URL"];
 }

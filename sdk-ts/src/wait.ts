@@ -1,20 +1,21 @@
-/** What runs wait for, as callers see it. */
+/** Waits of runs, as callers see them. */
 import { ScopeSchema } from "@abstractruntime/proto/event_pb";
 import { type Wait as WaitMessage, WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { Scope } from "./effects.ts";
+import type { Scope } from "./scope.ts";
 import { shortNameOf } from "./enum-names.ts";
 import { type Json, type JsonObject, jsonOfValue } from "./json.ts";
+import { dateOf } from "./time.ts";
 
-/** `unknown`: of a later release. */
+/** `unknown`: a reason of a later release. */
 export type WaitReason = "event" | "until" | "user" | "job" | "subworkflow" | "unknown";
 
-/** An open question or pause of a run, or one that was closed. */
+/** Something that a run waits for, or waited for. */
 export type Wait = {
   readonly waitId: string;
   readonly runId: string;
   readonly workflowId: string;
-  /** Absent while the run waits for its start. */
+  /** Absent if the run waits for its start. */
   readonly nodeId?: string | undefined;
   readonly sessionId?: string | undefined;
   /** The run's labels. */
@@ -24,13 +25,13 @@ export type Wait = {
   readonly prompt: string;
   /** What the person should see beside the question. */
   readonly details?: Json | undefined;
-  /** The answers to choose from. Absent if the answer is free. */
+  /** The answers to choose from. Absent if any answer is possible. */
   readonly choices?: readonly Json[] | undefined;
-  /** Whether, with choices, a string that is none of them is accepted. */
+  /** Whether, with choices, the answer may also be any other string. */
   readonly allowFreeText: boolean;
-  /** The JSON Schema of the answer; on every wait that a person can answer. */
+  /** The JSON Schema of the answer; present on every wait that a person can answer. */
   readonly answerSchema?: JsonObject | undefined;
-  /** Who is asked; empty: anyone. */
+  /** Who is asked. Empty: anyone. */
   readonly assignees: readonly string[];
   /** The names of the events that end the wait; empty unless the reason is `event`. */
   readonly names: readonly string[];
@@ -39,7 +40,7 @@ export type Wait = {
   /** When the wait ends by itself. */
   readonly dueTime?: Date | undefined;
   readonly createTime: Date;
-  /** Absent while it is open. */
+  /** Absent while the wait is open. */
   readonly closeTime?: Date | undefined;
   readonly answeredBy?: string | undefined;
 };
@@ -63,7 +64,7 @@ export function waitOfMessage(wait: WaitMessage): Wait {
     scope: shortNameOf(ScopeSchema, wait.scope) as Scope | undefined,
     key: wait.key || undefined,
     dueTime: wait.dueTime && timestampDate(wait.dueTime),
-    createTime: wait.createTime === undefined ? new Date(0) : timestampDate(wait.createTime),
+    createTime: dateOf(wait.createTime),
     closeTime: wait.closeTime && timestampDate(wait.closeTime),
     answeredBy: wait.answeredBy || undefined,
   };

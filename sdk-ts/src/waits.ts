@@ -1,4 +1,4 @@
-/** `client.waits`: what runs wait for; by default the inbox, the questions to people. */
+/** `client.waits`: what runs wait for. By default this is the inbox: the questions to people. */
 import { NoticeKind } from "@abstractruntime/proto/notice_pb";
 import { RuntimeService, type WatchRunsResponse } from "@abstractruntime/proto/runtime_service_pb";
 import { type WaitFilterSchema, WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
@@ -13,32 +13,32 @@ import { filterMessage } from "./runs.ts";
 import { type Wait, waitOfMessage, type WaitReason } from "./wait.ts";
 import { createWatch, type Watch } from "./watch.ts";
 
-/** Which waits. Every member that is given must match. */
+/** Selects waits. Every given member must match. */
 export type WaitFilter = {
-  /** Any of these. Default: `user`. */
+  /** One of these. Default: `user`. */
   reasons?: readonly Exclude<WaitReason, "unknown">[] | undefined;
   workflowId?: string | undefined;
   sessionId?: string | undefined;
   /** The run that waits. */
   runId?: string | undefined;
-  /** One who must be among the assignees. Waits that anyone may answer do not match. */
+  /** A name that must be among the assignees. Waits that anyone may answer do not match. */
   assignee?: string | undefined;
   /** Labels of the runs. */
   labels?: Readonly<Record<string, string>> | undefined;
 };
 
 export type Waits = {
-  /** The open waits that match, the oldest first. */
+  /** The matching open waits, oldest first. */
   list(filter?: WaitFilter, options?: ListOptions): AsyncIterable<Wait>;
   /** A wait, open or closed.
    *  @throws {RefusedError} WAIT_UNKNOWN */
   get(waitId: string, options?: CallOptions): Promise<Wait>;
-  /** The open waits that match: those that there are, then new ones as they are opened, each once. A wait may have been closed again by the time
-   *  it is read. */
+  /** The matching open waits: the existing ones, then new ones as they are opened, each once. A wait may already be
+   *  closed when it is read. */
   watch(filter?: WaitFilter, options?: { signal?: AbortSignal }): Watch<Wait>;
 };
 
-/** What opens waits and what ends them. */
+/** The kinds of notice that open or close waits. */
 const KINDS = [NoticeKind.WAITING, NoticeKind.RESUMED, NoticeKind.COMPLETED, NoticeKind.FAILED, NoticeKind.CANCELLED];
 
 export function createWaits({ connection }: ClientContext): Waits {
@@ -49,8 +49,9 @@ export function createWaits({ connection }: ClientContext): Waits {
       return { items: reply.waits.map(waitOfMessage), nextPageToken: reply.nextPageToken };
     });
 
-  /** First where the feed stands, then the list, then the feed from there: what is opened meanwhile is in one of them, or in both.
-   *  The feed is not read while the list is: a notice brings its run as it is when it is sent, so later ones are never older than the list. */
+  /** Reads the position of the feed, then the list, then the feed from that position. A wait that is opened meanwhile
+   *  is in the list, in the feed, or in both. The feed is not read at the same time as the list: a notice has its run
+   *  as it is when the notice is sent, so what the feed says is never older than the list. */
   async function* watchOnce(
     filter: WaitFilter,
     seen: SeenWaits,
@@ -79,7 +80,7 @@ export function createWaits({ connection }: ClientContext): Waits {
 
     async get(waitId, options = {}) {
       const reply = await connection.unary(RuntimeService.method.getWait, { waitId }, { ...options, retry: true });
-      if (reply.wait === undefined) throw new Error("the server sent a reply without its wait");
+      if (reply.wait === undefined) throw new Error("the server sent a reply without the wait");
       return waitOfMessage(reply.wait);
     },
 
@@ -91,7 +92,7 @@ export function createWaits({ connection }: ClientContext): Waits {
             try {
               yield* watchOnce(filter, seen, leaving, onOpen);
             } catch (error) {
-              // The feed's past is gone, but what is open can be listed again.
+              // The position is no longer kept, but the open waits can be listed again.
               if (!(error instanceof RefusedError && error.reason === "CURSOR_EXPIRED")) throw error;
             }
           }
@@ -102,20 +103,20 @@ export function createWaits({ connection }: ClientContext): Waits {
   };
 }
 
-/** Where a feed stands when it is opened: a server says so first. */
+/** The position of a feed when it is opened. A server sends it first. */
 async function cursorOf(feed: AsyncGenerator<WatchRunsResponse>): Promise<string> {
   const first = await feed.next();
   await feed.return(undefined);
   return first.done === true ? "" : first.value.cursor;
 }
 
-/** The list is read whole; few large pages cost less than many small ones. */
+/** The whole list is read, and a few large pages cost less than many small ones. */
 const LIST_PAGE = 1_000;
 
 type SeenWaits = { isNew(wait: Wait): boolean; forget(runId: string): void };
 
-/** What was told, so that nothing is told twice: the last wait of every run that still waits. A run has one open wait at a time, and its
- *  waits come in order. */
+/** Remembers the last wait of every run that still waits, so that no wait is returned twice. A run has one open wait at
+ *  a time, and its waits arrive in order. */
 function createSeenWaits(): SeenWaits {
   const waitIdByRun = new Map<string, string>();
   return {
@@ -128,7 +129,7 @@ function createSeenWaits(): SeenWaits {
   };
 }
 
-/** What the filter of runs does not look at. */
+/** Checks the members that the filter of runs does not have. */
 function matches(wait: Wait, { reasons = ["user"], runId, assignee }: WaitFilter): boolean {
   if (!reasons.some((reason) => reason === wait.reason)) return false;
   if (runId !== undefined && runId !== wait.runId) return false;

@@ -1,13 +1,14 @@
-/** What `watch()` gives: a feed that lasts until its reader leaves. */
+/** The result of `watch()`: a feed that lasts until its reader leaves. */
 import { asyncDispose } from "./dispose.ts";
 import { ConnectionError } from "./errors.ts";
 
-/** Items as they happen. It is read once, by one reader; leaving the loop ends it, and so do the signal (with its reason) and the client's
- *  close (without an error). Broken connections are opened again where they broke, for ever: nothing is skipped, nothing comes twice. */
+/** Items as they happen, for one reader. The watch ends when the reader leaves the loop, when the signal aborts (with
+ *  its reason), and when the client is closed (without an error). After a broken connection it continues where it
+ *  stopped, without limit: no item is skipped, and no item comes twice. */
 export interface Watch<Item> extends AsyncIterable<Item>, AsyncDisposable {
-  /** Opens the feed now, not with the first item that is asked for, and resolves when the server has it: what happens from then on is
-   *  seen.
-   *  @throws {RefusedError} as the reader would be told */
+  /** Opens the feed now instead of with the first item, and resolves when the server has opened it. The watch includes
+   *  everything that happens after that.
+   *  @throws {RefusedError} the same error as the reader gets */
   opened(): Promise<void>;
 }
 
@@ -35,7 +36,7 @@ export function createWatch<Item>(
   };
   const end = async (): Promise<IteratorResult<Item>> => {
     signal?.removeEventListener("abort", onAbort);
-    // A reader that left wants to hear nothing more, not even that.
+    // A reader that has left gets no error.
     leaving.abort();
     await items.return(undefined).catch(() => undefined);
     return { done: true, value: undefined };
@@ -44,10 +45,10 @@ export function createWatch<Item>(
     async opened() {
       if (first === undefined) {
         first = items.next();
-        // The reader is told; if there is none, nobody is.
+        // The reader gets the error; without a reader, nobody does.
         first.catch(() => undefined);
       }
-      // Resolves with the first item, or with the server's first sign of life; rejects if there is neither.
+      // Resolves with the server's first message or the first item; rejects if opening fails.
       await Promise.race([open, first]);
     },
     [Symbol.asyncIterator]: () => ({ next, return: end }),
@@ -57,7 +58,7 @@ export function createWatch<Item>(
   };
 }
 
-/** A watch ends with its client, without an error. */
+/** Ends without an error if the client is closed. */
 async function* quietAtClose<Item>(items: AsyncGenerator<Item>, isClosed: () => boolean): AsyncGenerator<Item> {
   try {
     yield* items;

@@ -1,6 +1,6 @@
-/** The HTTP/2 connection below a worker's stream: exactly one, which is never opened again. The transport's own manager stops
- *  listening to a session when it gives it up; an error that comes after that, from a server that speaks something else for
- *  instance, would end the process. */
+/** The HTTP/2 connection below a worker's stream: exactly one, which is never opened again. The transport's own session
+ *  manager removes its listeners when it gives a session up. An error after that, for example from a server that speaks
+ *  another protocol, would end the process. */
 import { connect, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
 
 /** What `createGrpcTransport` takes as its `sessionManager`. */
@@ -8,7 +8,7 @@ export type WorkerConnection = {
   readonly authority: string;
   request(method: string, path: string, headers: OutgoingHttpHeaders, options: object): Promise<ClientHttp2Stream>;
   notifyResponseByteRead(stream: ClientHttp2Stream): void;
-  /** Ends it at once, with its streams. */
+  /** Ends the connection and its streams at once. */
   destroy(): void;
 };
 
@@ -18,7 +18,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 export function openWorkerConnection(address: string): WorkerConnection {
   const authority = new URL(address).origin;
   const session = connect(authority, { settings: { initialWindowSize: WINDOW_BYTES } });
-  // For as long as it lives; who has a stream on it is told there.
+  // Listens as long as the session lives. The stream reports the error too.
   session.on("error", () => {});
   const connected = connectedSession(session);
   connected.catch(() => {});

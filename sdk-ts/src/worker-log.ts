@@ -1,10 +1,10 @@
-/** Where a worker says what happens to it. A logger of pino fits. */
+/** A worker's log. A pino logger fits. */
 export type WorkerLog = {
   [Level in "debug" | "info" | "warn" | "error"]: (fields: Record<string, unknown>, message: string) => void;
 };
 
-/** For workers that were given no log: warnings and errors go to stderr, a line each, so that a worker that cannot reach its
- *  server is not silent. */
+/** The default log: warnings and errors go to stderr, one line each, so that a worker that cannot reach its server is
+ *  not silent. */
 export const STDERR_LOG: WorkerLog = {
   debug: () => {},
   info: () => {},

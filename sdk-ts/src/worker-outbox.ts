@@ -1,5 +1,6 @@
-/** What the worker has to say on one connection. No frames wait here but facts, from which a frame is made when the connection
- *  takes one: however slow it is, they grow no more than the jobs that are held, and each frame carries all that has gathered. */
+/** What the worker has to send on one connection. The outbox keeps facts, not frames; it makes a frame when the
+ *  connection takes one. So its size is bounded by the jobs that the worker holds, however slow the connection is, and
+ *  each frame carries everything so far. */
 import { type WorkRequest, WorkRequestSchema } from "@abstractruntime/proto/worker_service_pb";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
@@ -8,34 +9,34 @@ import type { ResultStore } from "./worker-results.ts";
 export type Outbox = {
   accept(token: string): void;
   heartbeat(token: string): void;
-  /** Only the last ping is answered: it shows the same. */
+  /** Only the last ping is answered; that shows the same. */
   pong(number: bigint): void;
   drain(): void;
-  /** After everything else. */
+  /** Sent after everything else. */
   goodbye(): void;
-  /** The server has offered so many jobs. */
+  /** The server has offered this many jobs. */
   useCredit(jobs: number): void;
   /** How many jobs the server may still offer. */
   readonly credit: number;
-  /** Nothing follows: goodbye was taken. */
+  /** Whether goodbye was sent; nothing follows it. */
   readonly isFinished: boolean;
-  /** The next frame; undefined if there is nothing to say. */
+  /** The next frame; undefined if there is nothing to send. */
   takeFrame(): WorkRequest | undefined;
 };
 
-/** Credit is given once that part of what the worker takes is free, or after a while where the server has less than that part left:
- *  seldom a frame for each job. */
+/** Credit is sent when this part of the worker's concurrency is free; if the server has less than this part left, after
+ *  a short delay. So there is seldom one credit frame for each job. */
 const CREDIT_PART = 4;
 const CREDIT_DELAY_MS = 20;
 /** Tokens have up to 1,024 characters, and a frame 3 MiB. */
 const FRAME_TOKENS_MAX = 1_000;
 
 export type OutboxOptions = {
-  /** How many jobs the worker takes at once. */
+  /** How many jobs the worker holds at once. */
   concurrency: number;
-  /** How many more jobs the worker takes, given how many it is still owed. */
+  /** How many more jobs the worker can take, if the server may still offer `credit` jobs. */
   creditWanted: (credit: number) => number;
-  /** There is something to say that was held back. */
+  /** A delayed frame is due. */
   onDue: () => void;
 };
 
@@ -50,7 +51,7 @@ export function createOutbox(results: ResultStore, { concurrency, creditWanted, 
   let drain: "no" | "wanted" | "said" = "no";
   let goodbye: "no" | "wanted" | "said" = "no";
 
-  // Accepts stand before results, so that no result is sent of a job that was not accepted.
+  // Accepts come before results, so that no job's result is sent before its accept.
   function nextFrame(): MessageInitShape<typeof WorkRequestSchema>["frame"] {
     if (pingNumber !== undefined) {
       const number = pingNumber;
@@ -71,9 +72,9 @@ export function createOutbox(results: ResultStore, { concurrency, creditWanted, 
     }
     const jobs = drain === "no" ? creditWanted(credit) : 0;
     if (jobs <= 0) return undefined;
-    // A server without any credit is given it at once: the free places would stay free meanwhile.
+    // A server without any credit gets it at once: otherwise free places would stay empty.
     if (credit > 0 && jobs < creditPart && !isCreditDue) {
-      // Else the next offer asks again, before the server has none left.
+      // Otherwise the next offer comes here again before the server's credit is used up.
       if (credit < creditPart) {
         creditTimer ??= setTimeout(() => {
           isCreditDue = true;

@@ -1,25 +1,27 @@
-/** Results that the server has not acknowledged: kept over all connections, sent on each until it does. */
+/** Results that the server has not acknowledged. They outlive connections, and are sent on each connection until they
+ *  are acknowledged. */
 import { type JobResult, JobResultSchema } from "@abstractruntime/proto/worker_service_pb";
 import { toBinary } from "@bufbuild/protobuf";
 
 export type ResultStore = {
   add(result: JobResult): void;
-  /** The server has said what became of the result. */
+  /** The server has accepted or refused the result. */
   acknowledge(token: string): void;
   has(token: string): boolean;
-  /** A new connection: everything is to be sent again. */
+  /** For a new connection: every result has to be sent again. */
   sendAllAgain(): void;
-  /** Results to be sent in one frame, each once per connection; empty if there are none. */
+  /** Results to send in one frame, each once per connection; empty if there is nothing to send. */
   takeBatch(): JobResult[];
   tokens(): Iterable<string>;
   readonly size: number;
-  /** Bytes of all results in their wire form, about. */
+  /** The approximate bytes of all results in their wire form. */
   readonly bytes: number;
 };
 
 /** By the contract. */
 const BATCH_RESULTS_MAX = 1_000;
-/** A frame has at most 3 MiB. A result larger than this has a frame of its own, so that small ones do not wait for it. */
+/** A frame has at most 3 MiB. A result larger than this gets a frame of its own, so that small results do not wait for
+ *  it. */
 const BATCH_BYTES_MAX = 1024 * 1024;
 
 export function createResultStore(): ResultStore {
@@ -65,10 +67,11 @@ export function createResultStore(): ResultStore {
   };
 }
 
-/** Tags and lengths around an output and its token. */
+/** The tags and lengths around an output and its token. */
 const OUTPUT_BYTES_BESIDE = 16;
 
-/** About the bytes of a result in its wire form. Outputs, nearly all of them, are not written for it. */
+/** The approximate bytes of a result in its wire form. Outputs, which are nearly all results, are not serialized for
+ *  this. */
 function sizeOf(result: JobResult): number {
   const { token, outcome } = result;
   if (outcome.case !== "output") return toBinary(JobResultSchema, result).length;

@@ -7,12 +7,19 @@ import { create, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { readHandlerInput, readPayload } from "./job-payload.ts";
 import type { JobWork } from "./job-run.ts";
 import { createJobSlots, type JobSlots } from "./job-slots.ts";
-import { type JobContext, type Tool, type ToolDelivery, ToolError } from "./tool.ts";
+import {
+  assertConcurrency,
+  assertServedName,
+  type JobContext,
+  type Tool,
+  type ToolDelivery,
+  ToolError,
+} from "./tool.ts";
 import type { Workflow } from "./workflow.ts";
 
-/** The code of a custom effect: gets the node's payload, gives any JSON. */
+/** The code of a custom effect: receives the node's payload, returns any JSON. */
 export type CustomFunction = (payload: JsonValue, context: JobContext) => unknown;
-/** A custom effect that a worker serves: its code, or its code with what `tool()` takes beside it. */
+/** A custom effect that a worker serves: its code, or its code with some of the settings of a tool. */
 export type CustomEffect =
   | CustomFunction
   | { run: CustomFunction; delivery?: ToolDelivery; /** 1 to 10,000. */ concurrency?: number };
@@ -24,7 +31,7 @@ export type ServedThings = {
 };
 
 export type WorkerServices = {
-  /** The hello's part about them. */
+  /** The part of the hello that lists them. */
   readonly hello: Pick<WorkerHello, "tools" | "workflows" | "customTypes">;
   /** The code of a job; undefined if the worker does not serve it. */
   find(job: Job): Service | undefined;
@@ -32,19 +39,17 @@ export type WorkerServices = {
 
 export type Service = {
   work: JobWork;
-  /** Absent: as many at once as the worker takes. */
+  /** Absent: limited only by the worker's concurrency. */
   slots?: JobSlots;
 };
 
-/** A frame has at most 3 MiB, and a hello also names up to 10,000 jobs, by tokens of some 150 bytes. */
+/** A frame has at most 3 MiB, and a hello also names up to 10,000 jobs by tokens of about 150 bytes. */
 const HELLO_BYTES_MAX = 1024 * 1024;
 /** How many of each kind one worker may serve, by the contract. */
 const SERVED_MAX = 1_000;
-/** By the contract. */
-const TYPE_CHARS_MAX = 128;
-const CONCURRENCY_MAX = 10_000;
 
-/** @throws {TypeError} two of the same name, too many, schemas that are too large together, a custom type outside the contract's bounds */
+/** @throws {TypeError} if two things have the same name, there are too many of them, their schemas are too large
+ *  together, or a custom effect is outside the contract's bounds */
 export function createWorkerServices({ tools, workflows, custom }: ServedThings): WorkerServices {
   const effects = Object.entries(custom).map(([type, effect]) => customEffect(type, effect));
   const toolServices = indexed("tools", tools, (served) => [
@@ -72,7 +77,9 @@ export function createWorkerServices({ tools, workflows, custom }: ServedThings)
     ),
   });
   if (toBinary(WorkerHelloSchema, hello).length > HELLO_BYTES_MAX) {
-    throw new TypeError(`what a worker serves has at most ${HELLO_BYTES_MAX} bytes of names, descriptions and schemas`);
+    throw new TypeError(
+      `the names, descriptions and schemas that a worker serves may have at most ${HELLO_BYTES_MAX} bytes`,
+    );
   }
   return {
     hello,
@@ -85,7 +92,7 @@ function indexed<Served>(
   served: readonly Served[],
   entryOf: (one: Served) => [string, Service],
 ): ReadonlyMap<string, Service> {
-  if (served.length > SERVED_MAX) throw new TypeError(`a worker serves at most ${SERVED_MAX} ${what}`);
+  if (served.length > SERVED_MAX) throw new TypeError(`a worker can serve at most ${SERVED_MAX} ${what}`);
   const services = new Map<string, Service>();
   for (const one of served) {
     const [name, found] = entryOf(one);
@@ -100,19 +107,10 @@ function service(concurrency: number | undefined, work: JobWork): Service {
 }
 
 function customEffect(type: string, effect: CustomEffect) {
-  if (type === "" || type.length > TYPE_CHARS_MAX || /\p{Cc}/u.test(type)) {
-    throw new TypeError(
-      `a custom effect's type has 1 to ${TYPE_CHARS_MAX} characters, none of them a control character: ${JSON.stringify(type)}`,
-    );
-  }
+  assertServedName("the type of a custom effect", type);
   const { run, delivery, concurrency } =
     typeof effect === "function" ? { run: effect, delivery: undefined, concurrency: undefined } : effect;
-  if (
-    concurrency !== undefined &&
-    !(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX)
-  ) {
-    throw new TypeError(`the concurrency of custom effect ${type} is not a whole number of 1 to ${CONCURRENCY_MAX}`);
-  }
+  assertConcurrency(`custom effect ${type}`, concurrency);
   return { type, run, delivery, concurrency };
 }
 
@@ -141,9 +139,13 @@ function deliveryToProto(delivery: ToolDelivery | undefined): Delivery {
 async function callHandler(workflow: Workflow, job: Job, context: JobContext): Promise<unknown> {
   const handler = workflow.handlers.get(context.nodeId);
   if (handler === undefined) {
-    throw new ToolError("HANDLER_UNKNOWN", `this worker's ${workflow.workflowId} has no handler ${context.nodeId}`, {
-      nonRetryable: true,
-    });
+    throw new ToolError(
+      "HANDLER_UNKNOWN",
+      `workflow ${workflow.workflowId} has no handler ${context.nodeId} in this worker`,
+      {
+        nonRetryable: true,
+      },
+    );
   }
   return handler(readHandlerInput(job), context);
 }

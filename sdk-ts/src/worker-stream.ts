@@ -1,4 +1,5 @@
-/** One connection of a worker: one HTTP/2 connection with one stream. Whatever happens to it, it ends; the worker opens the next. */
+/** One connection of a worker: one HTTP/2 connection with one stream. Any error ends it; the worker then opens the next
+ *  one. */
 import { ErrorInfoSchema } from "@abstractruntime/proto/google/rpc/error_details_pb";
 import {
   type WorkerHello,
@@ -13,6 +14,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 
+import { given } from "./given.ts";
 import { openWorkerConnection } from "./worker-connection.ts";
 import type { Outbox } from "./worker-outbox.ts";
 
@@ -20,14 +22,15 @@ import type { Outbox } from "./worker-outbox.ts";
 export type StreamEnd = {
   /** Whether the server had welcomed the worker. */
   welcomed: boolean;
-  /** The name of an ErrorReason without its prefix; WORKER_SILENT also if this side gave up. Absent if the server said none. */
+  /** The name of an ErrorReason without its prefix. WORKER_SILENT also if this side gave up. Absent if the server sent
+   *  no reason. */
   reason?: string;
-  /** Absent if the server ended the stream without an error, or the worker did. */
+  /** Absent if the server or the worker ended the stream without an error. */
   error?: ConnectError;
 };
 
 export type WorkerStream = {
-  /** The outbox has something to say. */
+  /** The outbox has something to send. */
   wake(): void;
   /** Gives the connection up. */
   abandon(): void;
@@ -45,15 +48,16 @@ export type StreamOptions = {
   onSent(frame: WorkRequest["frame"]): void;
   /** How long the server may take to answer the hello, connecting included. */
   welcomeTimeoutMs: number;
-  /** How long nothing may come, if the welcome does not say. */
+  /** How long the server may be silent, if the welcome does not say. */
   silenceTimeoutMs: number;
 };
 
-/** The server sends at most 3 MiB; larger frames are garbage. */
+/** The server's frames have at most 3 MiB; larger frames are garbage. */
 const FRAME_BYTES_MAX = 16 * 1024 * 1024;
-/** A process that stood still finds its own timers due before it reads what has arrived meanwhile: so long it may take to read. */
+/** After a process was suspended, its timers fire before it reads what arrived meanwhile. This is the time that it gets
+ *  to read. */
 const CATCH_UP_MS = 1_000;
-/** How much later than due a timer says that the process stood still. */
+/** A timer that fires this much too late shows that the process was suspended. */
 const STANDSTILL_MS = 500;
 
 export function openWorkerStream(options: StreamOptions): WorkerStream {
@@ -70,14 +74,14 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
   const welcome = Promise.withResolvers<void>();
   const watchdog = createWatchdog(welcomeTimeoutMs, () => abandon(silentError()));
   const standstill = createStandstillWatch(() =>
-    abandon(new ConnectError("the process stood still", Code.Unavailable)),
+    abandon(new ConnectError("the process was suspended", Code.Unavailable)),
   );
   let welcomed = false;
   let wakeUp: (() => void) | undefined;
 
   function abandon(error?: ConnectError): void {
     closing.abort(error);
-    // Not only the call: the connection may be what is broken.
+    // Ends the connection too, because the connection itself may be broken.
     connection.destroy();
   }
 
@@ -89,7 +93,8 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
       const woken = new Promise<void>((resolve) => {
         wakeUp = resolve;
       });
-      // What this turn of the event loop brings goes into the same frames; results of code that is done at once go with the accepts.
+      // Waits for the rest of this turn of the event loop, so that its facts share frames. After an accept it waits
+      // less: jobs that are done at once send their results right after their accepts.
       await new Promise((resolve) => (hasAccepted ? process.nextTick(resolve) : setImmediate(resolve)));
       const frame = outbox.takeFrame();
       hasAccepted = frame?.frame.case === "accept";
@@ -117,10 +122,10 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
       }
       return { welcomed };
     } catch (thrown) {
-      const reason: unknown = closing.signal.reason;
-      const error = reason instanceof ConnectError ? reason : ConnectError.from(thrown);
-      const said = error.findDetails(ErrorInfoSchema)[0]?.reason;
-      return { welcomed, error, ...(said === undefined ? {} : { reason: said }) };
+      const cause: unknown = closing.signal.reason;
+      const error = cause instanceof ConnectError ? cause : ConnectError.from(thrown);
+      const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
+      return { welcomed, error, ...given({ reason }) };
     } finally {
       watchdog.stop();
       standstill.stop();
@@ -133,7 +138,7 @@ export function openWorkerStream(options: StreamOptions): WorkerStream {
   return { wake: () => wakeUp?.(), abandon: () => abandon(), ended: receive() };
 }
 
-/** The bounds keep a broken welcome from switching the watchdog off. */
+/** These bounds prevent a wrong welcome from disabling the watchdog. */
 const SILENCE_MS_MIN = 100;
 const SILENCE_MS_MAX = 10 * 60_000;
 
@@ -148,12 +153,13 @@ function acceptTimeoutMs({ acceptTimeout }: WorkerWelcome): number {
   return Math.max(acceptTimeout === undefined ? ACCEPT_MS_DEFAULT : durationMs(acceptTimeout), SILENCE_MS_MIN);
 }
 
-/** Looks so often within the time that an offer stands. */
+/** How many checks there are during the time that an offer is valid. */
 const STANDSTILL_LOOKS = 10;
 
 /**
- * Calls `onStandstill` when the process stood still about as long as an offer stands: offers that wait to be read may be others'
- * by now, and to begin one would do its work twice. Timers are due before what has arrived is read, so none is.
+ * Calls `onStandstill` if the process was suspended for about as long as an offer is valid. Offers that are still
+ * unread may belong to other workers by then, and to begin one would do its work twice. Timers fire before received
+ * frames are read, so none of them is begun.
  */
 function createStandstillWatch(onStandstill: () => void) {
   let timer: NodeJS.Timeout | undefined;
@@ -174,12 +180,13 @@ function createStandstillWatch(onStandstill: () => void) {
 
 function silentError(): ConnectError {
   const info = { reason: "WORKER_SILENT", domain: "abstractruntime" };
-  return new ConnectError("nothing came from the server for too long", Code.Unavailable, undefined, [
+  return new ConnectError("the server was silent for too long", Code.Unavailable, undefined, [
     { desc: ErrorInfoSchema, value: info },
   ]);
 }
 
-/** Calls `onSilence` when `reset` was not called for the timeout, in which the process was awake. */
+/** Calls `onSilence` if `reset` is not called for the length of the timeout. Time in which the process was suspended
+ *  does not count. */
 function createWatchdog(timeoutMs: number, onSilence: () => void) {
   let silenceMs = timeoutMs;
   let timer: NodeJS.Timeout;

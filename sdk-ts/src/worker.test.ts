@@ -18,7 +18,7 @@ import {
   fakeJob,
   refusal,
   startFakeServer,
-} from "./worker-fake-server.ts";
+} from "../../tests/support/fake-worker-server.ts";
 import { Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
 import type { Workflow } from "./workflow.ts";
 
@@ -184,8 +184,8 @@ describe("the first connection", () => {
       [{ keptVarsBytes: -1 }, /0 to 1073741824/],
       [{ keptVarsBytes: 1024 ** 3 + 1 }, /0 to 1073741824/],
       [{ keptVarsBytes: 0.5 }, /0 to 1073741824/],
-      [{ server: "127.0.0.1:7400" }, /no http or https URL of a server/],
-      [{ server: [] }, /at least one address/],
+      [{ server: "127.0.0.1:7400" }, /not an http or https URL of a server/],
+      [{ server: [] }, /at least one server address/],
       [{ name: "x".repeat(257) }, /256/],
     ] satisfies [WorkerOptions, RegExp][]) {
       expect(() => new Worker(options)).toThrow(message);

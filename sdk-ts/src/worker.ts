@@ -5,8 +5,8 @@
  *                            └──── drain(), stop() ────> draining ── no jobs, no results ──> stopped
  *                            └──── the hello is refused ───────────────────────────────────> stopped, `closed` rejects
  *  ```
- *  The jobs that are held and the results without an acknowledgement belong to the worker; connections come and go. A job's
- *  token authorises its result at any server, so a new connection goes on where the one before broke off. */
+ *  Held jobs and unacknowledged results belong to the worker, not to a connection. A job's token authorises its result
+ *  at any server, so a new connection continues where the previous one broke. */
 import { Delivery } from "@abstractruntime/proto/effect_policy_pb";
 import {
   type Job,
@@ -20,6 +20,7 @@ import { Code } from "@connectrpc/connect";
 import { v4 as uuidv4 } from "uuid";
 
 import { readAddresses } from "./addresses.ts";
+import { given } from "./given.ts";
 import { type HeldJob, holdJob } from "./job-run.ts";
 import { createKeptVars, type KeptVars } from "./kept-vars.ts";
 import type { AbortCause, Tool } from "./tool.ts";
@@ -33,25 +34,26 @@ import type { Workflow } from "./workflow.ts";
 export type WorkerState = "connecting" | "connected" | "draining" | "stopped";
 
 export type WorkerOptions = {
-  /** Servers, such as `http://127.0.0.1:7400`; each connection goes to the next one. Default: the environment variable
-   *  ABSTRACTRUNTIME_URL (several are separated by commas), else `http://127.0.0.1:7400`. */
+  /** The servers, such as `http://127.0.0.1:7400`; each new connection goes to the next one. Default: the environment
+   *  variable ABSTRACTRUNTIME_URL (separated by commas), else `http://127.0.0.1:7400`. */
   server?: string | readonly string[];
   tools?: readonly Tool[];
   /** Workflows whose handlers are served. */
   workflows?: readonly Workflow[];
   /** Custom effects by their type. */
   custom?: Readonly<Record<string, CustomEffect>>;
-  /** How many jobs are held at once, 1 to 5,000; default 100. */
+  /** How many jobs the worker holds at once, 1 to 5,000. Default 100. */
   concurrency?: number;
-  /** How many bytes of large members of vars, from about 2 KiB, are kept in memory for the next handlers of their runs, so that the
-   *  server sends each once: 0 to 1 GiB; default 64 MiB. With 0, every handler is sent all vars of its run. */
+  /** How many bytes of large members of vars (from about 2 KiB) the worker keeps in memory for later handlers of their
+   *  runs, so that the server sends each member once. 0 to 1 GiB, default 64 MiB. With 0, the server sends every
+   *  handler all vars of its run. */
   keptVarsBytes?: number;
-  /** Who the worker is; recorded with its results, as claimed. Letters, digits, `.`, `_` and `-`, at most 128. */
+  /** Who the worker says it is; recorded with its results. At most 128 letters, digits, `.`, `_` and `-`. */
   actorId?: string;
-  /** The worker's own words for itself, at most 256 characters. */
+  /** A name for people, at most 256 characters. */
   name?: string;
   onStateChange?: (state: WorkerState) => void;
-  /** Default: warnings and errors to stderr. false: nothing. */
+  /** Default: warnings and errors go to stderr. false: no log. */
   log?: WorkerLog | false;
   /** For tests and unusual networks. */
   timing?: Partial<WorkerTiming>;
@@ -60,46 +62,47 @@ export type WorkerOptions = {
 export type WorkerTiming = {
   /** How long a server may take to welcome the worker, connecting included. */
   welcomeTimeoutMs: number;
-  /** After how long without any frame the connection is given up, if the server does not say. */
+  /** After how long without any frame the worker gives the connection up, if the server does not say. */
   silenceTimeoutMs: number;
-  /** The pause before a new connection: between nothing and this, doubled with each failure. */
+  /** The longest pause before the first new connection; it doubles with each failure. The actual pause is random, up to
+   *  that length. */
   backoffMs: number;
-  /** The longest it becomes. */
+  /** The limit of the doubling. */
   backoffMsMax: number;
 };
 
 export type WorkerStats = {
-  /** Jobs that are accepted and have not ended. */
+  /** Accepted jobs that have not ended. */
   heldJobs: number;
   /** Results that the server has not acknowledged. */
   unackedResults: number;
-  /** How many more jobs the server may offer at the moment. */
+  /** How many more jobs the server may offer now. */
   credit: number;
   /** Connections on which the worker was welcomed. */
   connections: number;
 };
 
 const DEFAULT_CONCURRENCY = 100;
-/** A hello names at most 10,000 jobs: those that run, and as many results. */
+/** A hello names at most 10,000 jobs: the running ones, and the same number of results. */
 const CONCURRENCY_MAX = 5_000;
 const HELD_MAX = 10_000;
-/** As much as 64 runs with the most vars that a run can have. */
+/** Enough for 64 runs with as many vars as a run can have. */
 const DEFAULT_KEPT_VARS_BYTES = 64 * 1024 * 1024;
 /** By the contract. */
 const KEPT_VARS_BYTES_MAX = 1024 * 1024 * 1024;
-/** Results that a slow server has not taken: beyond this no more jobs are asked for. */
+/** With more unacknowledged results than this, the worker asks a slow server for no more jobs. */
 const RESULT_BYTES_MAX = 64 * 1024 * 1024;
-/** After so long the event loop has its turn before the next job begins. */
+/** After this time the event loop gets a turn before the next job begins. */
 const TURN_MS = 10;
 /** By the contract. */
 const NAME_CHARS_MAX = 256;
-/** Below the 30 s that orchestrators usually give. */
+/** Less than the 30 s that orchestrators usually allow. */
 const DEFAULT_GRACE_MS = 25_000;
 /** How long the server may take to end the stream after goodbye. */
 const GOODBYE_MS = 2_000;
-/** A connection that ended sooner after its welcome is one of a server that may be in trouble. */
+/** If a connection ends sooner than this, its server may be in trouble. */
 const STABLE_MS = 5_000;
-/** Doublings of the pause that make a difference, whatever it begins with. */
+/** More doublings make no difference, whatever the first pause is. */
 const DOUBLINGS_MAX = 16;
 const DEFAULT_TIMING: WorkerTiming = {
   welcomeTimeoutMs: 10_000,
@@ -111,105 +114,108 @@ const DEFAULT_TIMING: WorkerTiming = {
 type Hold = { held: HeldJob; service: Service };
 
 export class Worker {
-  /** Resolves when the worker has stopped; rejects if the server refuses it for good, because its hello breaks the protocol. */
+  /** Resolves when the worker has stopped. Rejects if the server refuses the worker for good, because its hello breaks
+   *  the protocol. */
   readonly closed: Promise<void>;
 
-  private readonly options: WorkerOptions;
-  private readonly addresses: readonly string[];
-  private readonly services: WorkerServices;
-  private readonly log: WorkerLog;
-  private readonly timing: WorkerTiming;
-  private readonly concurrency: number;
-  private readonly keptVarsBytes: number;
+  readonly #options: WorkerOptions;
+  readonly #addresses: readonly string[];
+  readonly #services: WorkerServices;
+  readonly #log: WorkerLog;
+  readonly #timing: WorkerTiming;
+  readonly #concurrency: number;
+  readonly #keptVarsBytes: number;
 
-  private readonly jobs = new Map<string, Hold>();
-  private readonly results = createResultStore();
-  /** Kept over all connections. */
-  private sessionId = uuidv4();
-  private stream: WorkerStream | undefined;
-  /** What is to be said on `stream`. */
-  private outbox: Outbox | undefined;
-  /** What `stream` has brought. */
-  private keptVars: KeptVars | undefined;
-  private stateNow: WorkerState = "connecting";
-  private connectedNow = false;
-  private connections = 0;
-  private started = false;
-  /** Jobs are not waited for any more. */
-  private giveUp = false;
-  private readonly firstWelcome = Promise.withResolvers<void>();
-  private readonly closing = Promise.withResolvers<void>();
+  readonly #jobs = new Map<string, Hold>();
+  readonly #results = createResultStore();
+  /** The same on all connections, unless the server says that the session was replaced. */
+  #sessionId = uuidv4();
+  #stream: WorkerStream | undefined;
+  /** What has to be sent on `stream`. */
+  #outbox: Outbox | undefined;
+  /** The large vars that `stream` has received. */
+  #keptVars: KeptVars | undefined;
+  #stateNow: WorkerState = "connecting";
+  #connectedNow = false;
+  #connections = 0;
+  #started = false;
+  /** Whether the worker stops without waiting for its jobs. */
+  #giveUp = false;
+  readonly #firstWelcome = Promise.withResolvers<void>();
+  readonly #closing = Promise.withResolvers<void>();
   /** Ends a pause between connections. */
-  private endPause: (() => void) | undefined;
-  /** Set once goodbye is on its way: the last thing that a worker says. */
-  private goodbyeTimer: NodeJS.Timeout | undefined;
+  #endPause: (() => void) | undefined;
+  /** Set after goodbye was queued; goodbye is the last frame of a worker. */
+  #goodbyeTimer: NodeJS.Timeout | undefined;
 
-  /** @throws {TypeError} an option is outside its bounds, or two things have the same name */
+  /** @throws {TypeError} if an option is outside its bounds, or two tools, workflows or custom effects have the same
+   *  name */
   constructor(options: WorkerOptions = {}) {
-    this.options = options;
-    this.addresses = readAddresses(options.server);
-    this.services = createWorkerServices({
+    this.#options = options;
+    this.#addresses = readAddresses(options.server);
+    this.#services = createWorkerServices({
       tools: options.tools ?? [],
       workflows: options.workflows ?? [],
       custom: options.custom ?? {},
     });
-    this.log = options.log === false ? NO_LOG : (options.log ?? STDERR_LOG);
-    this.timing = { ...DEFAULT_TIMING, ...options.timing };
-    this.concurrency = readConcurrency(options.concurrency);
+    this.#log = options.log === false ? NO_LOG : (options.log ?? STDERR_LOG);
+    this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    this.#concurrency = readConcurrency(options.concurrency);
     const keptVarsBytes = readKeptVarsBytes(options.keptVarsBytes);
-    // Only handlers are given vars.
-    this.keptVarsBytes = this.services.hello.workflows.length === 0 ? 0 : keptVarsBytes;
+    // Only handlers receive vars.
+    this.#keptVarsBytes = this.#services.hello.workflows.length === 0 ? 0 : keptVarsBytes;
     if ((options.name ?? "").length > NAME_CHARS_MAX) {
-      throw new TypeError(`a worker's name has at most ${NAME_CHARS_MAX} characters`);
+      throw new TypeError(`the name of a worker must have at most ${NAME_CHARS_MAX} characters`);
     }
-    this.closed = this.closing.promise;
-    // Who does not look at them is told by the log.
+    this.closed = this.#closing.promise;
+    // A rejection that nobody handles must not end the process; the log reports it.
     this.closed.catch(() => {});
-    this.firstWelcome.promise.catch(() => {});
+    this.#firstWelcome.promise.catch(() => {});
   }
 
   get state(): WorkerState {
-    return this.stateNow;
+    return this.#stateNow;
   }
 
-  /** Whether a server has welcomed the worker and the connection holds, draining or not. */
+  /** Whether the worker is connected and welcomed, draining or not. */
   get isConnected(): boolean {
-    return this.connectedNow;
+    return this.#connectedNow;
   }
 
   stats(): WorkerStats {
     return {
-      heldJobs: this.jobs.size,
-      unackedResults: this.results.size,
-      credit: this.outbox?.credit ?? 0,
-      connections: this.connections,
+      heldJobs: this.#jobs.size,
+      unackedResults: this.#results.size,
+      credit: this.#outbox?.credit ?? 0,
+      connections: this.#connections,
     };
   }
 
-  /** Connects, and stays connected for ever. Resolves at the first welcome, however long that takes.
-   *  @throws {ConnectError} the server refuses the worker for good
-   *  @throws {Error} the worker was stopped before */
+  /** Connects, and stays connected until the worker stops. Resolves at the first welcome, however long that takes.
+   *  @throws {ConnectError} if the server refuses the worker for good
+   *  @throws {Error} if the worker is stopped before that */
   async start(): Promise<this> {
-    if (this.stateNow === "stopped") throw new Error("the worker has stopped");
-    if (!this.started) {
-      this.started = true;
-      // What could fail here would be a mistake of this class; it must not end the process.
-      this.connectUntilStopped().catch((error: unknown) => this.fail(error));
+    if (this.#stateNow === "stopped") throw new Error("the worker has stopped");
+    if (!this.#started) {
+      this.#started = true;
+      // An error here is a bug of this class; it must not end the process.
+      this.#connectUntilStopped().catch((error: unknown) => this.#fail(error));
     }
-    await this.firstWelcome.promise;
+    await this.#firstWelcome.promise;
     return this;
   }
 
-  /** Takes no more jobs, finishes those that are held, and stops when their results are acknowledged, however long that takes. */
+  /** Takes no more jobs, finishes the held ones, and stops when their results are acknowledged, however long that
+   *  takes. */
   async drain(): Promise<void> {
-    this.beginDraining();
+    this.#beginDraining();
     return this.closed;
   }
 
-  /** Drains, for at most `graceMs` (25 s); then gives up the jobs that are left, aborting their signals. */
+  /** Drains for at most `graceMs` (25 s). Then it gives up the remaining jobs and aborts their signals. */
   async stop({ graceMs = DEFAULT_GRACE_MS }: { graceMs?: number } = {}): Promise<void> {
-    this.beginDraining();
-    const timer = setTimeout(() => this.giveUpJobs(), graceMs);
+    this.#beginDraining();
+    const timer = setTimeout(() => this.#giveUpJobs(), graceMs);
     try {
       await this.closed;
     } finally {
@@ -221,14 +227,14 @@ export class Worker {
     await this.stop();
   }
 
-  /** Lets SIGTERM and SIGINT stop the worker, as `stop` does; a second signal ends the process at once. */
+  /** Makes SIGTERM and SIGINT stop the worker, as `stop` does. A second signal ends the process at once. */
   handleSignals(options: { graceMs?: number } = {}): void {
     let isTold = false;
     const onSignal = (signal: NodeJS.Signals): void => {
-      // 128 and the signal's number, as shells have it.
+      // 128 plus the signal's number, as in shells.
       if (isTold) process.exit(signal === "SIGINT" ? 130 : 143);
       isTold = true;
-      this.log.info({ signal }, "draining");
+      this.#log.info({ signal }, "draining");
       this.stop(options).catch(() => {});
     };
     const signals = ["SIGTERM", "SIGINT"] as const;
@@ -239,311 +245,310 @@ export class Worker {
     this.closed.then(removeListeners, removeListeners);
   }
 
-  // ── Connections ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Connections ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private async connectUntilStopped(): Promise<void> {
+  async #connectUntilStopped(): Promise<void> {
     let unanswered = 0;
     let shortLived = 0;
-    for (let index = 0; this.stateNow !== "stopped"; index++) {
-      const address = this.addresses[index % this.addresses.length]!;
+    for (let index = 0; this.#stateNow !== "stopped"; index++) {
+      const address = this.#addresses[index % this.#addresses.length]!;
       const openedAt = performance.now();
-      const end = await this.serveConnection(address);
-      if (this.endedForGood(end)) return;
-      if (this.stopIfIdle()) return;
-      // A server keeps leases for a few seconds after a connection broke: the first new one must come soon.
+      const end = await this.#serveConnection(address);
+      if (this.#endedForGood(end)) return;
+      if (this.#stopIfIdle()) return;
+      // A server keeps leases for a few seconds after a connection breaks, so the first new connection must come soon.
       if (end.welcomed) unanswered = 0;
       if (performance.now() - openedAt > STABLE_MS && end.welcomed) shortLived = 0;
       const failures = unanswered + shortLived;
-      const movesOn = end.reason === "SHUTTING_DOWN" && failures === 0 && this.addresses.length > 1;
-      const pauseMs = movesOn ? 0 : this.pauseMs(failures);
+      const movesOn = end.reason === "SHUTTING_DOWN" && failures === 0 && this.#addresses.length > 1;
+      const pauseMs = movesOn ? 0 : this.#pauseMs(failures);
       if (end.welcomed) shortLived += 1;
       else unanswered += 1;
-      this.logEnd(address, end, pauseMs);
-      await this.pause(pauseMs);
+      this.#logEnd(address, end, pauseMs);
+      await this.#pause(pauseMs);
     }
   }
 
-  private async serveConnection(address: string): Promise<StreamEnd> {
-    const outbox = createOutbox(this.results, {
-      concurrency: this.concurrency,
-      creditWanted: (credit) => this.creditWanted(credit),
+  async #serveConnection(address: string): Promise<StreamEnd> {
+    const outbox = createOutbox(this.#results, {
+      concurrency: this.#concurrency,
+      creditWanted: (credit) => this.#creditWanted(credit),
       onDue: () => {
-        if (this.outbox === outbox) this.stream?.wake();
+        if (this.#outbox === outbox) this.#stream?.wake();
       },
     });
-    const hello = this.hello();
-    // Said again, because a frame that was taken may not have arrived.
-    for (const token of this.jobs.keys()) outbox.accept(token);
-    this.results.sendAllAgain();
-    if (this.stateNow === "draining") outbox.drain();
+    const hello = this.#hello();
+    // Sent again, because a frame that the connection took may not have arrived.
+    for (const token of this.#jobs.keys()) outbox.accept(token);
+    this.#results.sendAllAgain();
+    if (this.#stateNow === "draining") outbox.drain();
     const stream = openWorkerStream({
       address,
       hello,
       outbox,
-      welcomeTimeoutMs: this.timing.welcomeTimeoutMs,
-      silenceTimeoutMs: this.timing.silenceTimeoutMs,
-      onWelcome: ({ serverId }) => this.onWelcome(address, serverId),
-      onFrame: (frame) => this.onFrame(frame),
+      welcomeTimeoutMs: this.#timing.welcomeTimeoutMs,
+      silenceTimeoutMs: this.#timing.silenceTimeoutMs,
+      onWelcome: ({ serverId }) => this.#onWelcome(address, serverId),
+      onFrame: (frame) => this.#onFrame(frame),
       onSent: (frame) => {
-        if (frame.case === "accept") this.beginAccepted(frame.value.tokens).catch(() => {});
+        if (frame.case === "accept") this.#beginAccepted(frame.value.tokens).catch(() => {});
       },
     });
-    this.outbox = outbox;
-    this.keptVars = createKeptVars(this.keptVarsBytes);
-    this.stream = stream;
+    this.#outbox = outbox;
+    this.#keptVars = createKeptVars(this.#keptVarsBytes);
+    this.#stream = stream;
     const end = await stream.ended;
-    this.outbox = undefined;
-    this.keptVars = undefined;
-    this.stream = undefined;
-    this.connectedNow = false;
-    clearTimeout(this.goodbyeTimer);
-    if (end.reason === "WORKER_SESSION_REPLACED") this.sessionId = uuidv4();
-    if (this.stateNow === "connected") this.setState("connecting");
+    this.#outbox = undefined;
+    this.#keptVars = undefined;
+    this.#stream = undefined;
+    this.#connectedNow = false;
+    clearTimeout(this.#goodbyeTimer);
+    if (end.reason === "WORKER_SESSION_REPLACED") this.#sessionId = uuidv4();
+    if (this.#stateNow === "connected") this.#setState("connecting");
     return end;
   }
 
-  private onWelcome(address: string, serverId: string): void {
-    this.connections += 1;
-    this.connectedNow = true;
-    // What changed while there was no connection is told anew; until then a job counts as going on.
-    for (const { held } of this.jobs.values()) held.setPaused(false);
-    this.log.info({ address, serverId, sessionId: this.sessionId }, "connected");
-    if (this.stateNow === "connecting") this.setState("connected");
-    this.firstWelcome.resolve();
-    this.sayGoodbyeIfIdle();
+  #onWelcome(address: string, serverId: string): void {
+    this.#connections += 1;
+    this.#connectedNow = true;
+    // The server repeats what changed while there was no connection; until then, a job counts as not paused.
+    for (const { held } of this.#jobs.values()) held.setPaused(false);
+    this.#log.info({ address, serverId, sessionId: this.#sessionId }, "connected");
+    if (this.#stateNow === "connecting") this.#setState("connected");
+    this.#firstWelcome.resolve();
+    this.#sayGoodbyeIfIdle();
   }
 
-  /** Whether no other connection follows. */
-  private endedForGood(end: StreamEnd): boolean {
-    if (this.stateNow === "stopped") return true;
+  /** Whether no further connection follows. */
+  #endedForGood(end: StreamEnd): boolean {
+    if (this.#stateNow === "stopped") return true;
     const refused = end.reason === "REQUEST_INVALID" || end.error?.code === Code.InvalidArgument;
     if (!end.welcomed && refused && end.error !== undefined) {
-      this.log.error({ error: end.error.message }, "the server refuses this worker");
-      this.fail(end.error);
+      this.#log.error({ error: end.error.message }, "the server refuses this worker");
+      this.#fail(end.error);
       return true;
     }
     return false;
   }
 
-  private logEnd(address: string, { welcomed, reason, error }: StreamEnd, pauseMs: number): void {
-    const fields = {
-      address,
-      ...(reason === undefined ? {} : { reason }),
-      ...(error === undefined ? {} : { error: error.message }),
-      retryMs: Math.round(pauseMs),
-    };
-    this.log.warn(fields, welcomed ? "disconnected" : "cannot connect");
+  #logEnd(address: string, { welcomed, reason, error }: StreamEnd, pauseMs: number): void {
+    const fields = { address, ...given({ reason, error: error?.message }), retryMs: Math.round(pauseMs) };
+    this.#log.warn(fields, welcomed ? "disconnected" : "cannot connect");
   }
 
-  /** Full jitter: workers that lost the same server do not come back together. Longer only after all addresses were tried. */
-  private pauseMs(failures: number): number {
-    const doublings = Math.min(Math.floor(failures / this.addresses.length), DOUBLINGS_MAX);
-    return Math.random() * Math.min(this.timing.backoffMs * 2 ** doublings, this.timing.backoffMsMax);
+  /** Full jitter, so that workers that lost the same server do not come back together. It grows only after all
+   *  addresses were tried. */
+  #pauseMs(failures: number): number {
+    const doublings = Math.min(Math.floor(failures / this.#addresses.length), DOUBLINGS_MAX);
+    return Math.random() * Math.min(this.#timing.backoffMs * 2 ** doublings, this.#timing.backoffMsMax);
   }
 
-  private async pause(delayMs: number): Promise<void> {
+  async #pause(delayMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, delayMs);
-      this.endPause = () => {
+      this.#endPause = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.endPause = undefined;
+    this.#endPause = undefined;
   }
 
-  private hello(): WorkerHello {
-    const { actorId = "", name = "" } = this.options;
-    const { tools, workflows, customTypes } = this.services.hello;
+  #hello(): WorkerHello {
+    const { actorId = "", name = "" } = this.#options;
+    const { tools, workflows, customTypes } = this.#services.hello;
     return create(WorkerHelloSchema, {
       tools,
       workflows,
       customTypes,
-      workerSessionId: this.sessionId,
+      workerSessionId: this.#sessionId,
       actorId,
       name,
-      heldTokens: [...this.jobs.keys(), ...this.results.tokens()],
-      keptVarsBytes: BigInt(this.keptVarsBytes),
+      heldTokens: [...this.#jobs.keys(), ...this.#results.tokens()],
+      keptVarsBytes: BigInt(this.#keptVarsBytes),
     });
   }
 
-  /** How many more jobs the server may offer: what is free, unless too many results wait to be acknowledged. Held jobs, owed
-   *  credit and waiting results together stay below what a hello may name. */
-  private creditWanted(credit: number): number {
-    if (this.stateNow !== "connected" || this.results.bytes > RESULT_BYTES_MAX) return 0;
-    const taken = this.jobs.size + credit;
-    return Math.min(this.concurrency - taken, HELD_MAX - taken - this.results.size);
+  /** How many more jobs the server may offer: the free places, but none if too many results are unacknowledged. Held
+   *  jobs, credit and unacknowledged results together stay within what a hello may name. */
+  #creditWanted(credit: number): number {
+    if (this.#stateNow !== "connected" || this.#results.bytes > RESULT_BYTES_MAX) return 0;
+    const taken = this.#jobs.size + credit;
+    return Math.min(this.#concurrency - taken, HELD_MAX - taken - this.#results.size);
   }
 
-  // ── Frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private onFrame(frame: WorkResponse["frame"]): void {
+  #onFrame(frame: WorkResponse["frame"]): void {
     switch (frame.case) {
       case "offer":
-        this.outbox?.useCredit(frame.value.jobs.length);
+        this.#outbox?.useCredit(frame.value.jobs.length);
         for (const job of frame.value.jobs) {
-          this.keptVars?.complete(job);
-          this.takeOffer(job);
+          this.#keptVars?.complete(job);
+          this.#takeOffer(job);
         }
         break;
       case "start":
-        for (const token of frame.value.tokens) this.begin(token);
+        for (const token of frame.value.tokens) this.#begin(token);
         break;
       case "resultAck":
         for (const { token, reason } of frame.value.acks) {
-          if (reason !== "") this.log.warn({ token, reason }, "a result was refused");
-          this.results.acknowledge(token);
+          if (reason !== "") this.#log.warn({ token, reason }, "a result was refused");
+          this.#results.acknowledge(token);
         }
-        this.sayGoodbyeIfIdle();
+        this.#sayGoodbyeIfIdle();
         break;
       case "cancel":
-        this.abort(frame.value.tokens, "CANCELLED");
+        this.#abort(frame.value.tokens, "CANCELLED");
         break;
       case "leaseLost":
-        this.abort(frame.value.tokens, "LEASE_LOST");
+        this.#abort(frame.value.tokens, "LEASE_LOST");
         break;
       case "pause":
-        for (const token of frame.value.tokens) this.jobs.get(token)?.held.setPaused(frame.value.paused);
+        for (const token of frame.value.tokens) this.#jobs.get(token)?.held.setPaused(frame.value.paused);
         break;
       case "ping":
-        this.outbox?.pong(frame.value.number);
+        this.#outbox?.pong(frame.value.number);
         break;
-      // A second welcome, or what a newer server says.
+      // A second welcome, or a frame of a newer server.
       case "welcome":
       case undefined:
         break;
     }
-    this.stream?.wake();
+    this.#stream?.wake();
   }
 
-  private takeOffer(job: Job): void {
-    const known = this.jobs.has(job.token);
-    if (known) this.outbox?.accept(job.token);
-    // Its result is on the way. After goodbye nothing is taken any more.
-    if (known || this.results.has(job.token) || this.goodbyeTimer !== undefined) return;
-    const service = this.services.find(job);
-    if (service === undefined || job.token === "" || this.jobs.size + this.results.size >= HELD_MAX) {
-      // Not accepted, it goes to another worker.
-      this.log.warn({ kind: job.kind, name: job.name }, "an offered job is not served here");
+  #takeOffer(job: Job): void {
+    const known = this.#jobs.has(job.token);
+    if (known) this.#outbox?.accept(job.token);
+    // Ignored if its result is already on the way, and after goodbye.
+    if (known || this.#results.has(job.token) || this.#goodbyeTimer !== undefined) return;
+    const service = this.#services.find(job);
+    if (service === undefined || job.token === "" || this.#jobs.size + this.#results.size >= HELD_MAX) {
+      // A job that is not accepted goes to another worker.
+      this.#log.warn(
+        { kind: job.kind, name: job.name },
+        "ignoring an offered job that this worker does not serve or cannot hold",
+      );
       return;
     }
     const held = holdJob(job, service.work, {
-      onEnd: (ended, result) => this.onJobEnd(ended, result),
+      onEnd: (ended, result) => this.#onJobEnd(ended, result),
       onHeartbeat: (token) => {
-        this.outbox?.heartbeat(token);
-        this.stream?.wake();
+        this.#outbox?.heartbeat(token);
+        this.#stream?.wake();
       },
     });
-    this.jobs.set(job.token, { held, service });
-    this.outbox?.accept(job.token);
+    this.#jobs.set(job.token, { held, service });
+    this.#outbox?.accept(job.token);
   }
 
-  /** Begins jobs whose accept has left: code that holds up the event loop would hold up the accept as well, and a job that is not accepted
-   *  within seconds goes to another worker. AT_MOST_ONCE waits for `start`: then the server has recorded that it runs, and it is
-   *  never run again silently. Never rejects. */
-  private async beginAccepted(tokens: readonly string[]): Promise<void> {
+  /** Begins jobs whose accepts were sent. Not earlier, because code that blocks the event loop would also delay the
+   *  accept, and a job that is not accepted within seconds goes to another worker. An AT_MOST_ONCE job waits for
+   *  `start`: by then the server has recorded that it runs, so it is never run again silently. Never rejects. */
+  async #beginAccepted(tokens: readonly string[]): Promise<void> {
     let turnEndsAt = performance.now() + TURN_MS;
     for (const token of tokens) {
-      if (this.jobs.get(token)?.held.job.delivery === Delivery.AT_MOST_ONCE) continue;
-      this.begin(token);
+      if (this.#jobs.get(token)?.held.job.delivery === Delivery.AT_MOST_ONCE) continue;
+      this.#begin(token);
       if (performance.now() < turnEndsAt) continue;
-      // Pings are answered between the two.
+      // Pings are answered here.
       await new Promise((resolve) => setImmediate(resolve));
       turnEndsAt = performance.now() + TURN_MS;
     }
   }
 
-  private begin(token: string): void {
-    const hold = this.jobs.get(token);
+  #begin(token: string): void {
+    const hold = this.#jobs.get(token);
     if (hold === undefined) return;
     if (hold.service.slots === undefined) hold.held.start();
     else hold.service.slots.begin(hold.held);
   }
 
-  private abort(tokens: readonly string[], cause: Exclude<AbortCause, "TIMEOUT">): void {
-    // A result that is already there stays: the server says what becomes of it.
-    for (const token of tokens) this.jobs.get(token)?.held.abort(cause);
+  #abort(tokens: readonly string[], cause: Exclude<AbortCause, "TIMEOUT">): void {
+    // A result that already exists stays; the server decides about it.
+    for (const token of tokens) this.#jobs.get(token)?.held.abort(cause);
   }
 
-  private onJobEnd(held: HeldJob, result: JobResult | undefined): void {
+  #onJobEnd(held: HeldJob, result: JobResult | undefined): void {
     const { token } = held.job;
-    const hold = this.jobs.get(token);
-    this.jobs.delete(token);
-    if (result !== undefined) this.results.add(result);
+    const hold = this.#jobs.get(token);
+    this.#jobs.delete(token);
+    if (result !== undefined) this.#results.add(result);
     hold?.service.slots?.end(held);
-    this.stream?.wake();
-    this.sayGoodbyeIfIdle();
+    this.#stream?.wake();
+    this.#sayGoodbyeIfIdle();
   }
 
-  // ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private beginDraining(): void {
-    if (this.stateNow === "draining" || this.stateNow === "stopped") return;
-    this.setState("draining");
-    this.outbox?.drain();
-    this.stream?.wake();
-    if (!this.started) this.setStopped();
-    else if (!this.sayGoodbyeIfIdle()) this.stopIfIdle();
+  #beginDraining(): void {
+    if (this.#stateNow === "draining" || this.#stateNow === "stopped") return;
+    this.#setState("draining");
+    this.#outbox?.drain();
+    this.#stream?.wake();
+    if (!this.#started) this.#setStopped();
+    else if (!this.#sayGoodbyeIfIdle()) this.#stopIfIdle();
   }
 
-  private giveUpJobs(): void {
-    this.giveUp = true;
-    for (const { held } of this.jobs.values()) held.abort("SHUTDOWN");
-    if (!this.sayGoodbyeIfIdle()) this.stopIfIdle();
+  #giveUpJobs(): void {
+    this.#giveUp = true;
+    for (const { held } of this.#jobs.values()) held.abort("SHUTDOWN");
+    if (!this.#sayGoodbyeIfIdle()) this.#stopIfIdle();
   }
 
-  private get isIdle(): boolean {
-    return this.giveUp || (this.jobs.size === 0 && this.results.size === 0);
+  get #isIdle(): boolean {
+    return this.#giveUp || (this.#jobs.size === 0 && this.#results.size === 0);
   }
 
-  /** Whether goodbye is on its way. */
-  private sayGoodbyeIfIdle(): boolean {
-    if (this.stateNow !== "draining" || !this.isIdle || !this.connectedNow) return false;
-    this.outbox?.goodbye();
-    this.stream?.wake();
-    // Whatever the server does, its answer is not waited for longer.
-    this.goodbyeTimer ??= setTimeout(() => this.stream?.abandon(), GOODBYE_MS);
+  /** Returns whether goodbye was queued. */
+  #sayGoodbyeIfIdle(): boolean {
+    if (this.#stateNow !== "draining" || !this.#isIdle || !this.#connectedNow) return false;
+    this.#outbox?.goodbye();
+    this.#stream?.wake();
+    // The worker waits no longer than this, whatever the server does.
+    this.#goodbyeTimer ??= setTimeout(() => this.#stream?.abandon(), GOODBYE_MS);
     return true;
   }
 
-  /** Without a connection there is nobody to say goodbye to. */
-  private stopIfIdle(): boolean {
-    if (this.stateNow !== "draining" || !this.isIdle || this.connectedNow) return false;
-    this.setStopped();
+  /** Stops without a goodbye if there is no connection. Returns whether it did. */
+  #stopIfIdle(): boolean {
+    if (this.#stateNow !== "draining" || !this.#isIdle || this.#connectedNow) return false;
+    this.#setStopped();
     return true;
   }
 
-  private setStopped(): void {
-    this.setState("stopped");
-    this.stream?.abandon();
-    this.endPause?.();
-    this.firstWelcome.reject(new Error("the worker was stopped before it was connected"));
-    this.closing.resolve();
+  #setStopped(): void {
+    this.#setState("stopped");
+    this.#stream?.abandon();
+    this.#endPause?.();
+    this.#firstWelcome.reject(new Error("the worker was stopped before it was connected"));
+    this.#closing.resolve();
   }
 
-  private fail(error: unknown): void {
-    this.firstWelcome.reject(error);
-    this.closing.reject(error);
-    for (const { held } of this.jobs.values()) held.abort("SHUTDOWN");
-    this.setStopped();
+  #fail(error: unknown): void {
+    this.#firstWelcome.reject(error);
+    this.#closing.reject(error);
+    for (const { held } of this.#jobs.values()) held.abort("SHUTDOWN");
+    this.#setStopped();
   }
 
-  private setState(state: WorkerState): void {
-    this.stateNow = state;
+  #setState(state: WorkerState): void {
+    this.#stateNow = state;
     try {
-      this.options.onStateChange?.(state);
+      this.#options.onStateChange?.(state);
     } catch (error) {
-      this.log.error({ error: String(error) }, "onStateChange failed");
+      this.#log.error({ error: String(error) }, "onStateChange failed");
     }
   }
 }
 
 function readConcurrency(concurrency = DEFAULT_CONCURRENCY): number {
   if (Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX) return concurrency;
-  throw new TypeError(`a worker's concurrency is a whole number of 1 to ${CONCURRENCY_MAX}`);
+  throw new TypeError(`the concurrency of a worker must be a whole number from 1 to ${CONCURRENCY_MAX}`);
 }
 
 function readKeptVarsBytes(bytes = DEFAULT_KEPT_VARS_BYTES): number {
   if (Number.isInteger(bytes) && bytes >= 0 && bytes <= KEPT_VARS_BYTES_MAX) return bytes;
-  throw new TypeError(`the bytes of vars that a worker keeps are a whole number of 0 to ${KEPT_VARS_BYTES_MAX}`);
+  throw new TypeError(`keptVarsBytes must be a whole number from 0 to ${KEPT_VARS_BYTES_MAX}`);
 }

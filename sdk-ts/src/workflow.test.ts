@@ -1,25 +1,25 @@
-/** What the compiler says about graphs stands in `@ts-expect-error` lines: `tsc` fails where one of them is no error. */
+/** `@ts-expect-error` lines say what the compiler reports about graphs: `tsc` fails if such a line has no error. */
 import { WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { create, toJson } from "@bufbuild/protobuf";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { call } from "./effects.ts";
-import type { HandlerContext } from "./handler.ts";
 import {
   answerUser,
+  ask,
   askUser,
-  assign,
-  complete,
+  call,
+  callTools,
   custom,
   emitEvent,
-  fail,
-  handler,
   toolCalls,
   waitEvent,
+  waitForTime,
   waitUntil,
-} from "./node.ts";
+} from "./effects/effects.ts";
+import type { HandlerContext } from "./handler.ts";
+import { assign, complete, completeRun, fail, failRun, handler } from "./nodes/nodes.ts";
 import { jsonSchema } from "./schema.ts";
-import { ask, callTools, completeRun, failRun, goTo, waitForTime } from "./step-plan.ts";
+import { goTo } from "./step-plan.ts";
 import { tool } from "./tool.ts";
 import { type Workflow, workflow } from "./workflow.ts";
 
@@ -310,12 +310,12 @@ describe("what the compiler cannot see", () => {
     expect(() => workflow("w", { vars: z.object({ at: z.date() }) }, whole)).toThrow(
       /vars of workflow w has no JSON Schema/,
     );
-    expect(() => askUser({ prompt: "?" }, { resultKey: "a..b" })).toThrow(/"a..b" is no path/);
-    expect(() => goTo("x", { set: { a: Number.NaN } })).toThrow(/the number NaN is no JSON/);
-    expect(() => completeRun({ list: [undefined] })).toThrow(/undefined is no JSON: \/list\/0/);
-    expect(() => complete({ big: 1n })).toThrow(/bigint is no JSON: \/big/);
-    expect(() => complete({ seen: [new Set([1])] })).toThrow(/a Set is no JSON: \/seen\/0/);
-    expect(() => complete({ text: "\uD800" })).toThrow(/lone surrogate is no JSON: \/text/);
-    expect(() => complete({ "\uD800": 1 })).toThrow(/lone surrogate is no JSON/);
+    expect(() => askUser({ prompt: "?" }, { resultKey: "a..b" })).toThrow(/"a..b" is not a path/);
+    expect(() => goTo("x", { set: { a: Number.NaN } })).toThrow(/the number NaN is not JSON/);
+    expect(() => completeRun({ list: [undefined] })).toThrow(/undefined is not JSON: \/list\/0/);
+    expect(() => complete({ big: 1n })).toThrow(/bigint is not JSON: \/big/);
+    expect(() => complete({ seen: [new Set([1])] })).toThrow(/a Set is not JSON: \/seen\/0/);
+    expect(() => complete({ text: "\uD800" })).toThrow(/lone surrogate is not JSON: \/text/);
+    expect(() => complete({ "\uD800": 1 })).toThrow(/lone surrogate is not JSON/);
   });
 });

@@ -1,22 +1,24 @@
 /** Workflows: graphs whose vars, results, targets and output the compiler checks. */
 import { WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { fromJson, type MessageInitShape } from "@bufbuild/protobuf";
+import { given } from "./given.ts";
 import type { HandlerFunction } from "./handler.ts";
 import { type Json, type JsonObject, jsonObjectOf } from "./json.ts";
-import { type Node, type NodeJson, nodeJsonOf, type NodeTypes, type TypesOf } from "./node.ts";
+import type { NodeJson, NodeTypes } from "./node.ts";
 import type { PathOf, Templated, ValueAt } from "./path.ts";
-import { defaultsOf, type JsonOf, type Schema, toJsonSchema, type VarsOf } from "./schema.ts";
+import { type Node, nodeJsonOf, type TypesOf } from "./plain-node.ts";
+import { defaultsOf, type JsonOf, type Schema, type Simplified, toJsonSchema, type VarsOf } from "./schema.ts";
 import type { Nothing, SetsOf } from "./step-plan.ts";
 
 export type { HandlerFunction } from "./handler.ts";
 
 declare const workflowTypes: unique symbol;
 
-/** A workflow with its handlers. `workflow()` makes it, `client.register` and `client.start` take it to a server, a `Worker`
- *  serves its handlers. */
+/** A workflow with its handlers. `workflow()` makes it, `client.register` and `client.start` send it to a server, a
+ *  `Worker` serves its handlers. */
 export type Workflow<Vars = unknown, Output = unknown, StartVars = unknown> = {
   readonly workflowId: string;
-  /** The graph, without what the server sets. */
+  /** The graph, without the members that the server sets. */
   readonly definition: MessageInitShape<typeof WorkflowSchema>;
   /** The code of the handler nodes, by node. */
   readonly handlers: ReadonlyMap<string, HandlerFunction>;
@@ -24,7 +26,7 @@ export type Workflow<Vars = unknown, Output = unknown, StartVars = unknown> = {
   readonly [workflowTypes]?: { readonly vars: Vars; readonly output: Output; readonly startVars: StartVars };
 };
 
-/** How much a run may use; absent: the contract's defaults. */
+/** How much a run may use. An absent member has the contract's default. */
 export type Limits = {
   /** Default 100,000. */
   maxSteps?: number;
@@ -32,27 +34,29 @@ export type Limits = {
   maxCostUsd?: number;
   /** How deep subworkflows may nest. Default 20. */
   maxDepth?: number;
-  /** How long a run may take, waits included, such as `72h`. */
+  /** How long a run may take including its waits, such as `72h`. */
   runTimeout?: string;
   /** The share of a limit, in percent, from which clients should warn. Default 80. */
   warnPercent?: number;
 };
 
 export type WorkflowOptions<Vars, Output, Defaults, Id extends string> = {
-  /** The vars: what a start gives, and as optional members what nodes add. A Zod 4 schema, `jsonSchema<T>(…)`, or an untyped JSON
-   *  Schema. The server refuses starts that do not meet it. Defaults of top-level members are the workflow's. Default: any object. */
+  /** The vars: the members that a start passes and, as optional members, those that nodes add. A Zod 4 schema,
+   *  `jsonSchema<T>(…)`, or an untyped JSON Schema. The server refuses starts that do not meet it. Its defaults of
+   *  top-level members become the workflow's defaults. Default: any object. */
   vars?: Vars;
-  /** The output, for the compiler: nodes and handlers may complete the run with nothing else. Default: any JSON. */
+  /** The output, for the compiler: nodes and handlers may complete the run only with this type. Default: any JSON. */
   output?: Output;
-  /** The vars that a start does not give, by top-level name; these come before the schema's. No templates. */
+  /** Values for vars that a start does not pass, by top-level name. They override the schema's defaults. No
+   *  templates. */
   defaults?: Defaults;
   /** What the workflow is for; at most 16 KiB. */
   description?: string;
-  /** The node at which runs start. Default: the first of `nodes`. */
+  /** The node at which runs start. Default: the first node in `nodes`. */
   entry?: NoInfer<Id>;
-  /** The node to go to if a node without an `onError` of its own fails. Default: the run ends FAILED. */
+  /** The node to go to if a node without its own `onError` fails. Default: the run ends FAILED. */
   onError?: NoInfer<Id>;
-  /** The node to go to, once, when a cancel is asked for. Default: a cancel ends the run at once. */
+  /** The node to go to, once, when the run is to be cancelled. Default: a cancel ends the run at once. */
   onCancel?: NoInfer<Id>;
   limits?: Limits;
   /** Names and values to find the workflow by; not part of its digest. At most 64. */
@@ -61,16 +65,15 @@ export type WorkflowOptions<Vars, Output, Defaults, Id extends string> = {
   commitEveryStep?: boolean;
 };
 
-/** What a start gives: members with a default may be left out. */
+/** The vars that a start passes. Members with a default may be left out. */
 type StartVarsOf<Vars, Defaults> = Vars extends undefined
   ? JsonObject
   : Simplified<
       Omit<JsonOf<Vars, JsonObject>, keyof Defaults & string> &
         Partial<Pick<JsonOf<Vars, JsonObject>, keyof Defaults & keyof JsonOf<Vars, JsonObject>>>
     >;
-type Simplified<T> = { [K in keyof T]: T[K] };
 
-/** Says in the compiler's message what is wrong with a node. */
+/** Makes the compiler's message say what is wrong with a node. */
 export type Problem<Message extends string> = { readonly problem: Message };
 
 /** What is wrong with each node; `unknown` where nothing is. */
@@ -92,7 +95,7 @@ type CheckedNode<Types extends NodeTypes, Id extends string, Vars, Output> = [Un
     : Problem<`vars have no ${Exclude<Types["paths"], PathOf<Vars>>}`>
   : Problem<`no node is called ${UnknownIds<Types["to"], Id>}`>;
 
-/** Targets that are no node. Nobody knows what a plain string says; the server checks it. */
+/** Targets that are not a node. The compiler cannot check a target of type `string`; the server does. */
 type UnknownIds<To extends string, Id extends string> = string extends To ? never : Exclude<To, Id>;
 
 type TemplatedSetsOf<Vars> = { readonly [Path in PathOf<Vars>]?: Templated<ValueAt<Vars, Path>> };
@@ -102,21 +105,27 @@ type TemplatedSetsOf<Vars> = { readonly [Path in PathOf<Vars>]?: Templated<Value
  *  ```ts
  *  const expense = workflow(
  *    "expense",
- *    { vars: z.object({ amount: z.number(), reply: z.object({ answer: z.string() }).optional() }), output: z.object({ paid: z.boolean() }) },
+ *    {
+ *      vars: z.object({ amount: z.number(), reply: z.object({ answer: z.string() }).optional() }),
+ *      output: z.object({ paid: z.boolean() }),
+ *    },
  *    {
  *      check: handler({ next: ["ask", "pay"] }, ({ vars }) => goTo(vars.amount > 100 ? "ask" : "pay")),
- *      ask: askUser({ prompt: "Pay ${vars.amount}?", choices: ["yes", "no"] }, { resultKey: "reply", next: [{ to: "pay", when: "result.answer == 'yes'" }, "refused"] }),
+ *      ask: askUser(
+ *        { prompt: "Pay ${vars.amount}?", choices: ["yes", "no"] },
+ *        { resultKey: "reply", next: [{ to: "pay", when: "result.answer == 'yes'" }, "refused"] },
+ *      ),
  *      pay: complete({ paid: true }),
  *      refused: fail("REFUSED", "nobody wanted to pay"),
  *    },
  *  );
  *  ```
  *
- *  A target that is no node, a path that vars do not have, a result or an output that does not fit are errors of the compiler. Expressions
- *  and templates are checked by the server, at registration.
+ *  The compiler reports a target that is not a node, a path that vars do not have, and a result or an output that does
+ *  not fit. The server checks expressions and templates at registration.
  *
- *  @param nodes by id; the first one is the entry unless `entry` says otherwise
- *  @throws {TypeError} a schema without JSON Schema, or defaults that are no JSON; the functions that make nodes throw for theirs */
+ *  @param nodes by id; the first node is the entry unless `entry` says otherwise
+ *  @throws {TypeError} if a schema cannot be written as JSON Schema, or the defaults are not JSON */
 export function workflow<
   Vars extends Schema | undefined = undefined,
   Output extends Schema | undefined = undefined,
@@ -145,9 +154,11 @@ export function workflow<
     onCancel: onCancel ?? "",
     labels: { ...options.labels },
     commitEveryStep: options.commitEveryStep ?? false,
-    ...(varsSchema === undefined ? {} : { varsSchema }),
-    ...(Object.keys(defaultVars).length === 0 ? {} : { defaultVars }),
-    ...(limits === undefined ? {} : { limits: { ...limits } }),
+    ...given({
+      varsSchema,
+      defaultVars: Object.keys(defaultVars).length === 0 ? undefined : defaultVars,
+      limits: limits && { ...limits },
+    }),
   };
   return { workflowId, definition: fromJson(WorkflowSchema, definition as unknown as Json), handlers };
 }

@@ -2,14 +2,15 @@
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import { type Workflow as WorkflowMessage, WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { toJson } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { CallOptions } from "./connection.ts";
 import type { ClientContext } from "./context.ts";
+import { given } from "./given.ts";
 import type { JsonObject } from "./json.ts";
 import { itemsOf, type ListOptions } from "./pages.ts";
+import { dateOf } from "./time.ts";
 import type { Workflow } from "./workflow.ts";
 
-/** A workflow in one version, as a server has it. */
+/** One version of a workflow, as the server has it. */
 export type RegisteredWorkflow = {
   readonly workflowId: string;
   /** From 1. */
@@ -18,9 +19,9 @@ export type RegisteredWorkflow = {
   readonly digest: string;
   readonly description: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Whether starts without a version start this one. */
+  /** Whether starts without a version use this one. */
   readonly current: boolean;
-  /** Whether the workflow takes no starts. */
+  /** Whether the workflow takes no more starts. */
   readonly archived: boolean;
   readonly createTime: Date;
   /** The whole workflow in proto JSON. */
@@ -28,21 +29,22 @@ export type RegisteredWorkflow = {
 };
 
 export type Workflows = {
-  /** Registers a graph as the next version of its workflow. One that is registered already is returned as it is.
+  /** Registers a graph as the next version of its workflow. A graph that is already registered is returned as it is.
    *  @throws {RefusedError} WORKFLOW_INVALID, with every problem and its path */
   register(workflow: Pick<Workflow, "definition">, options?: CallOptions): Promise<RegisteredWorkflow>;
-  /** @param options.version default: the current one
+  /** @param options.version default: the current version
    *  @throws {RefusedError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN */
   get(workflowId: string, options?: CallOptions & { version?: number }): Promise<RegisteredWorkflow>;
-  /** The current version of each workflow, by id; with `workflowId` all versions of that one, the highest first. */
+  /** The current version of each workflow, ordered by id. With `workflowId`: all versions of that workflow, highest
+   *  first. */
   list(
     filter?: { workflowId?: string; labels?: Readonly<Record<string, string>>; archived?: boolean },
     options?: ListOptions,
   ): AsyncIterable<RegisteredWorkflow>;
-  /** Says which version starts use that name none. 0: the highest, now and after each registration.
+  /** Sets the version for starts without a version. 0: the highest version, now and after each registration.
    *  @throws {RefusedError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN */
   setCurrentVersion(workflowId: string, version: number, options?: CallOptions): Promise<RegisteredWorkflow>;
-  /** The workflow takes no more starts; runs go on.
+  /** Archives a workflow: it takes no more starts, and its runs go on.
    *  @throws {RefusedError} WORKFLOW_UNKNOWN */
   archive(workflowId: string, options?: CallOptions): Promise<RegisteredWorkflow>;
   /** @throws {RefusedError} WORKFLOW_UNKNOWN */
@@ -69,7 +71,7 @@ export function createWorkflows({ connection }: ClientContext): Workflows {
     },
 
     list({ workflowId = "", labels = {}, archived } = {}, { pageSize = 0, ...options } = {}) {
-      const filter = { workflowId, labels: { ...labels }, ...(archived === undefined ? {} : { archived }) };
+      const filter = { workflowId, labels: { ...labels }, ...given({ archived }) };
       return itemsOf(async (pageToken) => {
         const request = { filter, pageSize, pageToken };
         const reply = await connection.unary(method.listWorkflows, request, { ...options, retry: true });
@@ -89,7 +91,7 @@ export function createWorkflows({ connection }: ClientContext): Workflows {
 }
 
 function workflowOfMessage(workflow: WorkflowMessage | undefined): RegisteredWorkflow {
-  if (workflow === undefined) throw new Error("the server sent a reply without its workflow");
+  if (workflow === undefined) throw new Error("the server sent a reply without the workflow");
   const { workflowId, version, digest, description, labels, current, archived, createTime } = workflow;
   return {
     workflowId,
@@ -99,7 +101,7 @@ function workflowOfMessage(workflow: WorkflowMessage | undefined): RegisteredWor
     labels,
     current,
     archived,
-    createTime: createTime === undefined ? new Date(0) : timestampDate(createTime),
+    createTime: dateOf(createTime),
     definition: toJson(WorkflowSchema, workflow) as JsonObject,
   };
 }

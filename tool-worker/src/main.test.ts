@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { Code } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
 
-import { fakeJob, refusal, startFakeServer } from "../../sdk-ts/src/worker-fake-server.ts";
+import { fakeJob, refusal, startFakeServer } from "../../tests/support/fake-worker-server.ts";
 
 const BIN = join(import.meta.dirname, "..", "bin", "abstractruntime-tool-worker.mjs");
 
