@@ -3,7 +3,7 @@ import type postgres from "postgres";
 import type { BenchDatabase } from "./postgres.ts";
 
 /** Where an ended run leaves rows. */
-const TABLES = ["runs", "run_payloads", "step_records", "feed"] as const;
+const TABLES = ["runs", "run_parts", "step_records", "feed"] as const;
 /** Runs of one statement: few enough that it is over in seconds. */
 const RUNS_PER_STATEMENT = 20_000;
 /** One for each core of a small machine. */

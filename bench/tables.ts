@@ -17,7 +17,7 @@ export async function readTableSizes(database: BenchDatabase): Promise<TableSize
   return await database.withSql(async (sql) => {
     const [row] = await sql<[Record<keyof TableSizes, string>]>`
       select sum(pg_total_relation_size(relid)) as bytes,
-             sum(pg_total_relation_size(relid)) filter (where relname in ('runs', 'run_payloads', 'lanes', 'servers'))
+             sum(pg_total_relation_size(relid)) filter (where relname in ('runs', 'run_parts', 'lanes', 'servers'))
                as "changingBytes",
              sum(n_live_tup) as "liveRows", sum(n_dead_tup) as "deadRows", sum(autovacuum_count) as autovacuums
       from pg_stat_user_tables`;

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { Json } from "../../server/src/core/json.ts";
-import type { SealedRecord } from "../../server/src/core/ledger-format.ts";
+import { partOf, type SealedRecord } from "../../server/src/core/ledger-format.ts";
 import type { RunState } from "../../server/src/core/run.ts";
 
 export const GOLDEN_FOLDER = import.meta.dirname;
@@ -12,14 +12,21 @@ type StoredRecord = { header: string; hash: string; body: string; body_salt: str
 export type LedgerFile = { about: string; records: StoredRecord[]; state: Json };
 
 export function toFile(about: string, sealed: readonly SealedRecord[], state: RunState): LedgerFile {
-  const records = sealed.map(({ header, hash, body, bodySalt, given, givenSalt }) => ({
-    header,
-    hash,
-    body,
-    body_salt: Buffer.from(bodySalt).toString("hex"),
-    ...(givenSalt === undefined ? {} : { given: given!, given_salt: Buffer.from(givenSalt).toString("hex") }),
-  }));
+  const records = sealed.map((record) => {
+    const [body, given] = [partOf(record, "body"), partOf(record, "given")];
+    return {
+      header: record.header,
+      hash: record.hash,
+      body: body!.text,
+      body_salt: hexOf(body!.salt),
+      ...(given === undefined ? {} : { given: given.text, given_salt: hexOf(given.salt) }),
+    };
+  });
   return { about, records, state: state as unknown as Json };
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
 }
 
 export function readLedgers(): { name: string; sealed: SealedRecord[]; state: Json }[] {
@@ -30,9 +37,10 @@ export function readLedgers(): { name: string; sealed: SealedRecord[]; state: Js
       seq: index + 1,
       header,
       hash,
-      body,
-      bodySalt: Buffer.from(body_salt, "hex"),
-      ...(given === undefined ? {} : { given, givenSalt: Buffer.from(given_salt!, "hex") }),
+      parts: [
+        { name: "body", text: body, salt: Buffer.from(body_salt, "hex") },
+        ...(given === undefined ? [] : [{ name: "given", text: given, salt: Buffer.from(given_salt!, "hex") }]),
+      ],
     }));
     return { name, sealed, state: file.state };
   });

@@ -12,6 +12,7 @@ import {
   freshCaller,
   freshId,
   ledgerProblems,
+  closesBy,
   movesRun,
   refusalOf,
   startRequest,
@@ -93,7 +94,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await a.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId);
     // Whichever server's timer it is: both are held until the answer is there.
-    const isTimer = movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time");
+    const isTimer = movesRun(request.runId!, closesBy("time"));
     const timers = [a, b].map((server) => server.hold("batches.commit", "before", isTimer));
     const run = await a.engine.startRun(caller, request);
     await Promise.race(timers.map(({ reached }) => reached));
@@ -117,11 +118,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     b.hold("runs.claimDue", "before");
     const run = await startRun(a, caller, askingGraph({ timeout: TIMEOUT, defaultAnswer: "none" }));
     const { runId } = run.state;
-    const late = b.hold(
-      "batches.commit",
-      "before",
-      movesRun(runId, ({ closeWait }) => closeWait?.by === "answer"),
-    );
+    const late = b.hold("batches.commit", "before", movesRun(runId, closesBy("answer")));
     const lost = refusalOf(answer(b, caller, run, "too late"));
     await late.reached;
     const ended = await untilEnded(a, caller, runId);
@@ -156,7 +153,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const definition = listeningGraph({ timeout: TIMEOUT });
     await a.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId);
-    const isTimeout = movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time");
+    const isTimeout = movesRun(request.runId!, closesBy("time"));
     const timers = [a, b].map((server) => server.hold("batches.commit", "before", isTimeout));
     const run = await a.engine.startRun(caller, request);
     const free = await freeServer(timers);
@@ -182,11 +179,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const request = startRequest(definition.workflowId);
     // Server b claims no timer: a timeout of its own would stand behind the held event.
     b.hold("runs.claimDue", "before");
-    const timeout = a.hold(
-      "batches.commit",
-      "before",
-      movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time"),
-    );
+    const timeout = a.hold("batches.commit", "before", movesRun(request.runId!, closesBy("time")));
     // The event is emitted before the wait's due time and committed only when the timeout has been decided.
     const event = emitRequest("order.paid", { payload: 1 });
     const emit = b.hold("batches.commit", "before", deliversEvent(event.eventId!));
@@ -212,7 +205,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     b.hold("runs.claimDue", "before");
     const run = await startRun(a, caller, listeningGraph({ timeout: TIMEOUT }));
     const { runId } = run.state;
-    const isTaking = movesRun(runId, ({ closeWait }) => closeWait?.by === "event");
+    const isTaking = movesRun(runId, closesBy("event"));
     const late = b.hold("batches.commit", "before", isTaking);
     // The event is there in time, but the run takes it only when the timeout could have come: it is still the event's.
     const emitted = b.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));

@@ -23,6 +23,7 @@ import {
   startRequest,
   startRun,
   startTestServer,
+  transitionsOf,
   STORE_KINDS,
   turn,
   untilEnded,
@@ -277,11 +278,9 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       database,
       { lanes: 1 },
       rejecting((batch) =>
-        batch.items.some(
-          (item) =>
-            item.type === "transition" &&
-            item.transition.records.some((record) => isGuilty(record, item.transition.runId)) &&
-            item.transition.after.state.status !== "failed",
+        transitionsOf(batch).some(
+          ({ runId, records, after }) =>
+            records.some((record) => isGuilty(record, runId)) && after.state.status !== "failed",
         ),
       ),
     );
@@ -331,12 +330,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
         database,
         {},
         rejecting((batch) =>
-          batch.items.some(
-            (item) =>
-              item.type === "transition" &&
-              item.transition.expectedSeq > 0 &&
-              item.transition.after.state.status !== "failed",
-          ),
+          transitionsOf(batch).some(({ expectedSeq, after }) => expectedSeq > 0 && after.state.status !== "failed"),
         ),
       );
       const caller = freshCaller();

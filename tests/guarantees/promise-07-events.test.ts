@@ -110,7 +110,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       const opening = a.hold(
         "batches.commit",
         "before",
-        movesRun(runId, ({ openWait }) => openWait !== undefined),
+        movesRun(runId, ({ openWaits }) => openWaits.length > 0),
       );
       // An event of a run that is not there yet is refused, so the run starts paused and is stepped to its wait.
       await a.engine.startRun(caller, { ...starting, paused: true });
@@ -133,7 +133,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       const opened = a.hold(
         "batches.commit",
         "after",
-        movesRun(runId, ({ openWait }) => openWait !== undefined),
+        movesRun(runId, ({ openWaits }) => openWaits.length > 0),
       );
       const started = a.engine.startRun(caller, starting);
       await opened.reached;

@@ -36,7 +36,9 @@ describe.each(STORE_KINDS)("promise 9, ledgers, on %s", (kind) => {
         await turn();
         for (const key of keys) {
           problems.push(...(await ledgerProblems(b.store, key)));
-          const records = (await readLedger(b.store, key)).map(({ header, body, hash }) => `${hash} ${header} ${body}`);
+          const records = (await readLedger(b.store, key)).map(
+            ({ header, parts, hash }) => `${hash} ${header} ${parts.map(({ text }) => text).join(" ")}`,
+          );
           const before = copies.get(key.runId) ?? [];
           if (before.some((record, index) => record !== records[index])) problems.push(`${key.runId} was rewritten`);
           copies.set(key.runId, records);

@@ -5,7 +5,6 @@ import type { Caller, StartRequest } from "../../server/src/engine/api.ts";
 import { BatchOutcomeUnknownError } from "../../server/src/store/contract/errors.ts";
 import type { StoredRun } from "../../server/src/store/contract/runs.ts";
 import type { Store } from "../../server/src/store/contract/store.ts";
-import { BASIC_FORMAT } from "../../server/src/store/run-format.ts";
 import {
   emitRequest,
   freshCaller,
@@ -240,52 +239,6 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     const second = await step(worker, { nextNode: "done" });
     expect([first, second].map(({ vars }) => vars["event"])).toMatchObject([{ payload: 1 }, { payload: 2 }]);
     expect((await untilEnded(a, caller, run.runId)).state.status).toBe("completed");
-    expect(await ledgerProblems(a.store, run)).toEqual([]);
-  });
-
-  test("no row is left behind, and no vars are kept apart, while a server of the release before is there", async () => {
-    let isOlderThere = true;
-    let lookedAround = 0;
-    const { a, caller, worker, start } = await setUp((store) => ({
-      ...store,
-      lanes: {
-        ...store.lanes,
-        async lookAround(serverId) {
-          lookedAround += 1;
-          const seen = await store.lanes.lookAround(serverId);
-          const older = { serverId: "before", process: "before", renewals: lookedAround, runFormat: BASIC_FORMAT };
-          return isOlderThere ? { ...seen, others: [...seen.others, older] } : seen;
-        },
-      },
-    }));
-    const olderIsThere = async (is: boolean): Promise<void> => {
-      isOlderThere = is;
-      const before = lookedAround;
-      await expect.poll(() => lookedAround).toBeGreaterThan(before + 1);
-    };
-    const run = await start();
-    await step(worker);
-    const whole = await run.read();
-    expect(whole).toMatchObject({ format: BASIC_FORMAT, state: { seq: 2 } });
-    expect(whole.behind).toBeUndefined();
-    await olderIsThere(false);
-    await stepUntilBehind(worker, run);
-    await step(worker, {
-      patch: [
-        { op: "set", path: "/more", value: `${LARGE}2` },
-        { op: "unset", path: "/text" },
-      ],
-    });
-    const apart = await run.read();
-    expect(apart.format).toBeGreaterThan(BASIC_FORMAT);
-    expect(apart.state.vars).toMatchObject({ more: `${LARGE}2` });
-    await olderIsThere(true);
-    const { vars } = await step(worker);
-    const wholeAgain = await run.read();
-    expect(wholeAgain).toMatchObject({ format: BASIC_FORMAT, state: { vars: { n: vars.n + 1, more: `${LARGE}2` } } });
-    expect(wholeAgain.behind).toBeUndefined();
-    await step(worker, { nextNode: "done" });
-    expect((await untilEnded(a, caller, run.runId)).state.output).toBe(vars.n + 2);
     expect(await ledgerProblems(a.store, run)).toEqual([]);
   });
 });

@@ -18,9 +18,10 @@ import type { WorkflowDefinition } from "../../server/src/core/graph/definition.
 import type { Caller, EmitRequest, RunView, StartRequest } from "../../server/src/engine/api.ts";
 import type { EngineSettings } from "../../server/src/engine/context.ts";
 import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";
-import type { Batch } from "../../server/src/store/contract/batch.ts";
+import type { Batch, Transition } from "../../server/src/store/contract/batch.ts";
 import { LaneFencedError, StoreUnavailableError } from "../../server/src/store/contract/errors.ts";
 import type { RunKey } from "../../server/src/store/contract/runs.ts";
+import type { WaitClosing } from "../../server/src/store/contract/waits.ts";
 import type { Nouns, Store, Verb } from "../../server/src/store/contract/store.ts";
 import { mapVerbs } from "../../server/src/store/map-verbs.ts";
 import { createMemoryDatabase, createMemoryStore } from "../../server/src/store/memory/store.ts";
@@ -231,13 +232,20 @@ export async function endLeases(server: TestServer): Promise<void> {
 }
 
 /** A batch with a transition of this run, and of this kind. */
-export function movesRun(runId: string, matches: (transition: TransitionItem) => boolean = () => true) {
+export function movesRun(runId: string, matches: (transition: Transition) => boolean = () => true) {
   return (batch: Batch): boolean =>
-    batch.items.some(
-      (item) => item.type === "transition" && item.transition.runId === runId && matches(item.transition),
-    );
+    transitionsOf(batch).some((transition) => transition.runId === runId && matches(transition));
 }
-type TransitionItem = Extract<Batch["items"][number], { type: "transition" }>["transition"];
+
+/** A transition that closes a wait in this way. */
+export function closesBy(by: WaitClosing["by"]) {
+  return ({ closeWaits }: Transition): boolean => closeWaits.some((closing) => closing.by === by);
+}
+
+/** All transitions of a batch. */
+export function transitionsOf({ items }: Batch): Transition[] {
+  return items.flatMap((item) => (item.type === "group" ? item.transitions : []));
+}
 
 /** A batch with this event, come from outside. */
 export function deliversEvent(eventId: string) {
@@ -372,9 +380,8 @@ export async function ledgerProblems(store: Store, key: RunKey): Promise<string[
     if (record.seq !== index + 1 || header.seq !== index + 1) say(`has seq ${record.seq}`);
     if (header.prev !== previous) say("is not linked to the one before");
     if (recordHash(record.header) !== record.hash) say("has another hash");
-    if (partDigest(record.bodySalt, record.body) !== header.parts["body"]) say("has another body");
-    const given = record.given === undefined ? undefined : partDigest(record.givenSalt!, record.given);
-    if (given !== header.parts["given"]) say("has another given");
+    const digests = record.parts.map(({ name, text, salt }) => [name, partDigest(salt, text)]);
+    if (textOf(digests) !== textOf(Object.entries(header.parts))) say("has other parts");
     if (header.time < time) say("is before the one before");
     previous = record.hash;
     time = header.time;

@@ -29,8 +29,9 @@ async function assertResults(url: string): Promise<void> {
   try {
     const [row] = await sql<[{ wrong: number }]>`
       select count(*)::int as wrong
-      from runs left join run_payloads using (tenant_id, run_id)
-      where (output::jsonb ->> 'count')::int is distinct from ${COUNT_AT_END}`;
+      from runs r
+      left join run_parts p on p.tenant_id = r.tenant_id and p.run_id = r.run_id and p.part = 'output'
+      where (p.value::jsonb ->> 'count')::int is distinct from ${COUNT_AT_END}`;
     if (row.wrong > 0) throw new Error(`${row.wrong} runs gave something else than ${COUNT_AT_END}`);
   } finally {
     await sql.end();

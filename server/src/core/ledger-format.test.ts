@@ -10,6 +10,8 @@ import {
   partDigest,
   recordHash,
   SALT_BYTES,
+  partOf,
+  type SealedRecord,
 } from "./ledger-format.ts";
 import type { Json } from "./json.ts";
 import type { RecordOf, StepRecordDraft } from "./records.ts";
@@ -88,17 +90,21 @@ describe("sealing", () => {
     const headers = sealed.map(({ header }) => JSON.parse(header) as { prev: string; parts: Record<string, string> });
     expect(headers.map(({ prev }) => prev)).toEqual([previous, sealed[0]!.hash]);
     expect(headHash).toBe(sealed[1]!.hash);
-    expect(headers[0]!.parts).toEqual({ body: partDigest(sealed[0]!.bodySalt, sealed[0]!.body) });
-    expect(headers[1]!.parts).toEqual({
-      body: partDigest(sealed[1]!.bodySalt, sealed[1]!.body),
-      given: partDigest(sealed[1]!.givenSalt!, '{"answer":1}'),
-    });
+    const digestsOf = ({ parts: sealedParts }: SealedRecord) =>
+      sealedParts.map(({ name, text, salt }) => [name, partDigest(salt, text)]);
+    expect(sealed.map(({ parts: sealedParts }) => sealedParts.map(({ name }) => name))).toEqual([
+      ["body"],
+      ["body", "given"],
+    ]);
+    expect(partOf(sealed[1]!, "given")?.text).toBe('{"answer":1}');
+    expect(headers.map((header) => Object.entries(header.parts))).toEqual(sealed.map(digestsOf));
   });
 
   test("salts are 16 bytes and never the same", () => {
     const drafts = Array.from({ length: 400 }, () => ({ ...draft, given: "1" }));
     const { sealed } = sealRecords(drafts, NO_PREVIOUS_HASH);
-    const salts = sealed.flatMap(({ bodySalt, givenSalt }) => [bodySalt, givenSalt!]);
+    const salts = sealed.flatMap((record) => record.parts.map(({ salt }) => salt));
+    expect(salts).toHaveLength(2 * drafts.length);
     expect(new Set(salts.map(({ length }) => length))).toEqual(new Set([SALT_BYTES]));
     expect(new Set(salts.map((salt) => Buffer.from(salt).toString("hex"))).size).toBe(salts.length);
   });

@@ -1,4 +1,5 @@
 /** The bytes of the ledger: docs/ledger-format.md in code. Fixed from the first release. */
+import assert from "node:assert/strict";
 // In one go: with an object for each hash it takes more than twice as long.
 import { hash } from "node:crypto";
 import { parseOwnJson } from "./json.ts";
@@ -13,17 +14,24 @@ export const NO_PREVIOUS_HASH = "0".repeat(64);
 /** Bytes of a part's salt. */
 export const SALT_BYTES = 16;
 
+/** A part of a record: the text that its digest covers, with the salt. */
+export type SealedPart = { name: string; text: string; salt: Uint8Array };
+
 /** A record as it is stored: the header's exact text, its hash, and the parts that its digests cover. */
 export type SealedRecord = {
   seq: number;
   header: string;
   /** Lower-case hex. */
   hash: string;
-  body: string;
-  bodySalt: Uint8Array;
-  given?: string;
-  givenSalt?: Uint8Array;
+  /** Every record has a `body`, which is first; `given` follows where there is one, then any others. */
+  parts: readonly SealedPart[];
 };
+
+/** The part of a record that has a name. */
+export function partOf<P extends { name: string }>({ parts }: { parts: readonly P[] }, name: string): P | undefined {
+  // Nearly every record has one part or two.
+  return parts.find((part) => part.name === name);
+}
 
 /** Lower-case hex of the salted digest of one part. */
 export function partDigest(salt: Uint8Array, bytes: string | Uint8Array): string {
@@ -71,9 +79,15 @@ type Header = {
 };
 
 /** Reads a stored record back as the draft it was sealed from. Trusts it: verifying is the verifier's work. */
-export function draftFromSealed(record: Pick<SealedRecord, "header" | "body" | "given">): StepRecordDraft {
+export function draftFromSealed(record: {
+  header: string;
+  parts: readonly Pick<SealedPart, "name" | "text">[];
+}): StepRecordDraft {
   const { tenant_id, run_id, seq, time, kind, epoch, ...rest } = JSON.parse(record.header) as Header;
   const { node_id, attempt, actor_id, idempotency_key, workflow } = rest;
+  const body = partOf(record, "body");
+  const given = partOf(record, "given");
+  assert(body !== undefined, "a record has a body");
   const draft: AnyRecord = {
     tenant_id,
     run_id,
@@ -86,8 +100,8 @@ export function draftFromSealed(record: Pick<SealedRecord, "header" | "body" | "
     ...(actor_id === undefined ? {} : { actor_id }),
     ...(idempotency_key === undefined ? {} : { idempotency_key }),
     ...(workflow === undefined ? {} : { workflow }),
-    body: parseOwnJson(record.body) as unknown as RecordBody,
-    ...(record.given === undefined ? {} : { given: record.given }),
+    body: parseOwnJson(body.text) as unknown as RecordBody,
+    ...(given === undefined ? {} : { given: given.text }),
   };
   return draft as StepRecordDraft;
 }

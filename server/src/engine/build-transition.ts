@@ -7,10 +7,10 @@ import type { Transition } from "../store/contract/batch.ts";
 import type { NoticeDraft, NoticeKind } from "../store/contract/feed.ts";
 import type { JobSettlement, NewJob } from "../store/contract/jobs.ts";
 import type { StoredRun } from "../store/contract/runs.ts";
-import type { WaitClosing } from "../store/contract/waits.ts";
-import { formatAfter, mayStayBehind } from "../store/run-format.ts";
+import type { OpenWait, WaitClosing } from "../store/contract/waits.ts";
+import { RUN_FORMAT } from "../store/run-format.ts";
+import { partsWriteOf } from "../store/run-parts.ts";
 import { rowSeqOf, stayBehind } from "../store/row-behind.ts";
-import { varsWriteOf } from "../store/vars-write.ts";
 import { sealRecords } from "./seal.ts";
 
 export type Plan = {
@@ -26,8 +26,6 @@ export type TransitionFacts = {
   headHash: string;
   requestDigest: string;
   laneId: number;
-  /** The newest format of runs that every server knows. */
-  formatMax: number;
   consumedMail: readonly number[];
   /** The jobs that the plan makes, leased as far as there are workers. */
   jobs: readonly NewJob[];
@@ -47,17 +45,16 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
   const closeWait = closedWait(before?.state, plan);
   const settlements = commands.flatMap((command) => (command.type === "settle_jobs" ? command.settlements : []));
   const isHeld = before !== undefined && before.state.paused !== after.paused && hasOpenCalls(before.state);
-  const expected = commands.find((command) => command.type === "expect_channel");
   const notices = plan.records.flatMap((record) => noticesOf(record, before?.state, plan));
   const behind =
     before !== undefined && isOfItsOwnerOnly(before, facts, notices) ? stayBehind(before, after, sealed) : undefined;
-  const vars = behind === undefined ? varsWriteOf(before, after.vars, facts.formatMax) : undefined;
+  const parts = behind === undefined ? partsWriteOf(before, after) : undefined;
   const stored: StoredRun = {
     state: after,
     headHash,
     requestDigest: facts.requestDigest,
     ...(isActive(after) ? { ownerLane: laneId } : {}),
-    format: behind === undefined ? formatAfter(before, after, facts.formatMax) : before!.format,
+    format: RUN_FORMAT,
     ...(behind === undefined ? {} : { behind }),
   };
   const transition: Transition = {
@@ -66,20 +63,22 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
     expectedSeq: before?.state.seq ?? 0,
     rowSeq: before === undefined ? 0 : rowSeqOf(before),
     after: stored,
-    ...(vars === undefined ? {} : { vars }),
-    outputChanged: after.output !== undefined,
+    ...(parts === undefined ? {} : { parts }),
     ...(wakeTime === undefined ? {} : { wakeTime }),
     records: sealed,
     notices,
-    ...(openWait === undefined ? {} : { openWait }),
-    ...(closeWait === undefined ? {} : { closeWait }),
+    openWaits: openWait === undefined ? [] : [openWait],
+    closeWaits: closeWait === undefined ? [] : [closeWait],
     events: commands.flatMap((command) => (command.type === "emit" ? [command.event] : [])),
-    ...(expected === undefined ? {} : { expectChannel: { channel: expected.channel, upTo: expected.upTo } }),
+    expectChannels: commands.flatMap((command) =>
+      command.type === "expect_channel" ? [{ channel: command.channel, upTo: command.upTo }] : [],
+    ),
     jobs: facts.jobs,
     settledJobs: settlements.map((settlement) => jobSettlement(settlement, facts.leaseOf)),
     cancelJobs: before !== undefined && leavesCalls(before.state, after, settlements),
     ...(isHeld ? { holdJobs: after.paused } : {}),
     consumedMail: facts.consumedMail,
+    mail: [],
   };
   return { transition, bytes: bytesOf(transition) };
 }
@@ -87,7 +86,7 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
 /** Whether only the run's owner need know what changes: the row may then be left behind. */
 function isOfItsOwnerOnly(
   before: StoredRun,
-  { plan, laneId, formatMax, consumedMail, jobs }: TransitionFacts,
+  { plan, laneId, consumedMail, jobs }: TransitionFacts,
   notices: readonly NoticeDraft[],
 ): boolean {
   const { after, commands } = plan;
@@ -95,7 +94,6 @@ function isOfItsOwnerOnly(
     before.ownerLane === laneId &&
     isActive(before.state) &&
     isActive(after) &&
-    mayStayBehind(before, formatMax) &&
     wakeTimeOf(before.state) === wakeTimeOf(after) &&
     after.output === undefined &&
     plan.records.length > 0 &&
@@ -135,23 +133,23 @@ const BYTES_BESIDE = 1_000;
 
 /** About the bytes that a transition takes in its batch: every text that is sent. */
 function bytesOf(transition: Transition): number {
-  const { vars, after } = transition;
   let bytes = BYTES_BESIDE;
-  for (const { header, body, given } of transition.records) bytes += textBytes(header, body, given);
-  if (vars !== undefined)
-    bytes += "rest" in vars ? textBytes(vars.rest, ...vars.changed.values()) : textBytes(vars.whole);
-  if (transition.outputChanged) bytes += textBytes(JSON.stringify(after.state.output));
-  if (transition.openWait !== undefined) bytes += textBytes(JSON.stringify(transition.openWait));
+  for (const { header, parts } of transition.records) {
+    bytes += textBytes(header, ...parts.map(({ text }) => text));
+  }
+  for (const { text } of transition.parts?.set ?? []) bytes += textBytes(text);
+  for (const wait of transition.openWaits) bytes += textBytes(JSON.stringify(wait));
+  for (const { body } of transition.mail) bytes += textBytes(JSON.stringify(body));
   for (const { payload } of transition.events) bytes += textBytes(JSON.stringify(payload));
   for (const { payload } of transition.jobs) bytes += textBytes(JSON.stringify(payload));
   return bytes;
 }
 
-function textBytes(...texts: (string | undefined)[]): number {
-  return texts.reduce((sum, text) => sum + (text === undefined ? 0 : Buffer.byteLength(text)), 0);
+function textBytes(...texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 }
 
-function openedWait(before: RunState | undefined, plan: Plan): Transition["openWait"] {
+function openedWait(before: RunState | undefined, plan: Plan): OpenWait | undefined {
   const { wait } = plan.after;
   if (wait === undefined || wait.wait_id === before?.wait?.wait_id) return undefined;
   const opener = plan.records.findLast((record) => record.body.wait?.wait_id === wait.wait_id);

@@ -81,6 +81,8 @@ export type EngineContext = {
   readonly readWoken: (channel: Channel) => Promise<ChannelProgress>;
   /** The lane that a run belongs to. @throws {DomainError} SHUTTING_DOWN, DATABASE_UNAVAILABLE while there is none */
   laneOf(key: RunKey): Lane;
+  /** A lane for what belongs to no run: always the same one for the same text, while the lease lasts. @throws as `laneOf` */
+  laneFor(text: string): Lane;
   /** Whether a lane is one of this server's that are open. */
   isOwnLane(laneId: number): boolean;
   readonly workers: Workers;
@@ -89,8 +91,6 @@ export type EngineContext = {
   pending(): number;
   /** Whether other servers use the database. */
   hasOthers(): boolean;
-  /** The newest format of runs that every server knows. */
-  formatMax(): number;
   isStopping(): boolean;
   /** Goes on computing a run in the background. */
   advance(key: RunKey): void;

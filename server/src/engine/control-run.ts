@@ -2,13 +2,14 @@
 import { type ControlStimulus, runEnded } from "../core/control-run.ts";
 import { DomainError } from "../core/errors.ts";
 import { hasEnded, hasNextStep } from "../core/run.ts";
+import type { MailDraft } from "../store/contract/mail.ts";
 import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 import type { Caller, ControlRequest, RunView } from "./api.ts";
 import { type EngineContext, viewOf } from "./context.ts";
 import { pause } from "./pause.ts";
 import { createSignal } from "./notice-hub.ts";
 import { OwnedElsewhereError, perform, runUnknown } from "./perform.ts";
-import { deliverMail } from "./deliver-mail.ts";
+import { type ControlMailBody, deliverMail } from "./deliver-mail.ts";
 import { wake } from "./wake-run.ts";
 
 /** How long a tick waits for a handler. */
@@ -39,14 +40,21 @@ export async function controlRun(
   } catch (error) {
     const isBusy = error instanceof DomainError && error.reason === "TRANSITION_CONFLICT";
     if (!(error instanceof OwnedElsewhereError) && !isBusy) throw error;
-    return viewOf(context, await sendMail(context, key, { kind, ...asked }));
+    return viewOf(context, await sendMail(context, key, { kind, body: bodyOf(asked) }));
   }
+}
+
+function bodyOf({ actorId, reason }: { actorId?: string; reason?: string }): ControlMailBody {
+  return {
+    ...(actorId === undefined ? {} : { actor_id: actorId }),
+    ...(reason === undefined ? {} : { reason }),
+  };
 }
 
 async function sendMail(
   context: EngineContext,
   key: RunKey,
-  mail: { kind: ControlStimulus["type"]; actorId?: string; reason?: string },
+  mail: MailDraft & { kind: ControlStimulus["type"] },
 ): Promise<StoredRun> {
   const changed = createSignal();
   const unwatch = context.hub.watchRun(key, changed.raise);

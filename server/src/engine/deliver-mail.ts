@@ -1,4 +1,5 @@
 /** Mail: what others leave for a run that they may not change themselves. Acted on once, in a transition of the run. */
+import type { ControlStimulus } from "../core/control-run.ts";
 import { DomainError } from "../core/errors.ts";
 import type { Mail } from "../store/contract/mail.ts";
 import type { RunKey } from "../store/contract/runs.ts";
@@ -10,7 +11,10 @@ export async function deliverMail(context: EngineContext, key: RunKey): Promise<
   try {
     await context.runs.exclusive(key, async (entry) => {
       for (const mail of await context.loadMail(key)) {
-        await perform(context, entry, (now) => ({ ...stimulusFrom(mail), now }), { consumedMail: [mail.mailId] }).catch(
+        const stimulus = stimulusFrom(mail);
+        // Of a newer release: a server that knows it acts on it.
+        if (stimulus === undefined) continue;
+        await perform(context, entry, (now) => ({ ...stimulus, now }), { consumedMail: [mail.mailId] }).catch(
           async (error: unknown) => {
             if (!(error instanceof DomainError) || !isAnswered(error)) throw error;
             // The run is as the sender wanted it, or has ended: nothing to do but to take the mail away.
@@ -30,11 +34,17 @@ function isAnswered(error: DomainError): boolean {
   return error.reason === "RUN_ENDED" || error.reason === "RUN_NOT_PAUSED";
 }
 
-function stimulusFrom(mail: Mail) {
-  const { kind, actorId, reason } = mail;
+/** What mail says that asks for control of a run. */
+export type ControlMailBody = { actor_id?: string; reason?: string };
+
+const CONTROLS: ReadonlySet<string> = new Set<ControlStimulus["type"]>(["cancel", "pause", "unpause"]);
+
+function stimulusFrom({ kind, body }: Mail) {
+  if (!CONTROLS.has(kind)) return undefined;
+  const { actor_id: actorId, reason } = body as ControlMailBody;
   return {
-    type: kind,
+    type: kind as ControlStimulus["type"],
     ...(actorId === undefined ? {} : { actorId }),
     ...(reason === undefined ? {} : { reason }),
-  } as const;
+  };
 }

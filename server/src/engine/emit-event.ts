@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import { runEnded } from "../core/control-run.ts";
 import { DomainError } from "../core/errors.ts";
+import { channelKey } from "../core/event.ts";
 import { hasEnded } from "../core/run.ts";
 import type { Caller, EmitRequest } from "./api.ts";
 import type { EngineContext } from "./context.ts";
@@ -50,7 +51,7 @@ export async function emitEvent(
     emitTime: context.clock.next(),
     ...(request.actorId === undefined ? {} : { actorId: request.actorId }),
   };
-  const lane = context.laneOf({ tenantId, runId: `${scope}/${scopeId}` });
+  const lane = context.laneFor(channelKey(channel));
   const bytes = JSON.stringify(request.payload).length + 500;
   // A duplicate wakes listeners too: whoever committed the first may have died before it came to that.
   await lane.submit({ type: "delivery", delivery: { type: "event", event } }, bytes);

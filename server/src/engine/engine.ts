@@ -134,16 +134,12 @@ export function createEngine(options: {
     lookUpEvent: createBatcher((queries: readonly EventQuery[]) => store.events.lookUp(queries)),
     readChannel: createBatcher((channels: readonly Channel[]) => store.events.readChannels(channels)),
     readWoken: createBatcher((channels: readonly Channel[]) => store.events.readWoken(channels)),
-    laneOf: (key) => {
-      if (isStopping)
-        throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
-      return lease.laneOf(key);
-    },
+    laneOf: (key) => whileRunning(() => lease.laneOf(key)),
+    laneFor: (text) => whileRunning(() => lease.laneFor(text)),
     isOwnLane: lease.isOwnLane,
     admission: createAdmission(lease.pending, settings.pendingMax),
     pending: lease.pending,
     hasOthers: lease.hasOthers,
-    formatMax: lease.formatMax,
     isStopping: () => isStopping,
     advance: (key) => advanceRun(context, advancing, key),
     deliverMail: (key) => void deliverMail(context, key),
@@ -155,6 +151,11 @@ export function createEngine(options: {
   const waker = createListenerWaker(context);
   const timers = createTimers(context);
   const workers = createWorkers(context, lease.serverId);
+
+  function whileRunning<T>(work: () => T): T {
+    if (isStopping) throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
+    return work();
+  }
 
   function onSurroundings(surroundings: Surroundings): void {
     clock.observe(surroundings.now);
@@ -170,7 +171,7 @@ export function createEngine(options: {
   async function claimRuns(): Promise<void> {
     try {
       for (;;) {
-        const lane = context.laneOf({ tenantId: "", runId: randomUUID() });
+        const lane = whileRunning(lease.anyLane);
         const keys = await store.runs.claim(lane.lease.laneId, CLAIM_MAX);
         if (keys.length > 0) log.info({ runs: keys.length }, "going on with the runs of a server that is gone");
         for (const key of keys) context.advance(key);

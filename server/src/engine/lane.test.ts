@@ -37,7 +37,7 @@ type FakeDatabase = {
 };
 
 function nameOf(item: BatchItem): string {
-  if (item.type === "transition") return item.transition.runId;
+  if (item.type === "group") return item.transitions.map(({ runId }) => runId).join();
   assert(item.delivery.type === "mail");
   return `mail of ${item.delivery.runId}`;
 }
@@ -56,12 +56,14 @@ function createFakeDatabase(): FakeDatabase {
       await database.fault(names, batch);
       for (const item of batch.items) {
         database.committed.push(nameOf(item));
-        const record = item.type === "transition" ? item.transition.records[0] : undefined;
-        if (record !== undefined) database.records.set(nameOf(item), record);
+        for (const { runId, records } of item.type === "group" ? item.transitions : []) {
+          if (records[0] !== undefined) database.records.set(runId, records[0]);
+        }
       }
       database.replyFault(batch);
       return batch.items.map(() => ({ type: "committed" }));
     },
+    list: unused,
     async settle(_laneId, batchNo) {
       database.settled.push(batchNo);
       return database.settle(batchNo);
@@ -110,8 +112,8 @@ describe("a lane", () => {
   });
 
   const start = (runId: string): BatchItem => ({
-    type: "transition",
-    transition: startOf({ tenantId: TENANT, runId }),
+    type: "group",
+    transitions: [startOf({ tenantId: TENANT, runId })],
   });
   const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `run-${i}`);
 
@@ -231,7 +233,7 @@ describe("a lane", () => {
     };
     const mail: BatchItem = {
       type: "delivery",
-      delivery: mailDelivery({ tenantId: TENANT, runId: "run-0" }, { kind: "cancel" }),
+      delivery: mailDelivery({ tenantId: TENANT, runId: "run-0" }, "cancel"),
     };
     expect(await submit([start("run-0"), lost, mail, start("gone")])).toEqual([
       "committed",

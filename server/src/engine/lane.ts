@@ -14,8 +14,9 @@ import {
 import type { Lane as LaneLease } from "../store/contract/lanes.ts";
 import type { Store } from "../store/contract/store.ts";
 import { pause } from "./pause.ts";
+import { runKeyText } from "./run-table.ts";
 
-/** Items of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
+/** Transitions and deliveries of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
 const BATCH_ITEMS_MAX = 512;
 /** Bytes of one batch, as far as they are counted: the payload texts. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
@@ -58,12 +59,19 @@ export function createLane(options: {
   let isPumping = false;
   let isFenced = false;
 
+  /** The first of what is gathered. A run is at most once in a batch: what comes to the same run again is left for the next. */
   function takeBatch(): Waiting[] {
     let bytes = 0;
+    let items = 0;
     let count = 0;
-    while (count < gathered.length && count < BATCH_ITEMS_MAX) {
-      bytes += gathered[count]!.bytes;
-      if (count > 0 && bytes > BATCH_BYTES_MAX) break;
+    const runs = new Set<string>();
+    for (const waiting of gathered) {
+      const keys = runsOf(waiting.item);
+      bytes += waiting.bytes;
+      items += Math.max(keys.length, 1);
+      const isFull = items > BATCH_ITEMS_MAX || bytes > BATCH_BYTES_MAX || keys.some((key) => runs.has(key));
+      if (count > 0 && isFull) break;
+      for (const key of keys) runs.add(key);
       count++;
     }
     return gathered.splice(0, count);
@@ -148,14 +156,15 @@ export function createLane(options: {
         gathered.push(waiting);
         continue;
       }
-      const { transition } = waiting.item;
-      const first = transition.records[0];
-      if (first === undefined) {
-        waiting.resolve({ type: "conflict" });
+      // All or none of a group: one record says what became of it.
+      const moved = waiting.item.transitions.find(({ records }) => records.length > 0);
+      const first = moved?.records[0];
+      if (moved === undefined || first === undefined) {
+        waiting.resolve(UNKNOWN_CONFLICT);
         continue;
       }
-      const [stored] = await forSure(() => store.ledger.list(transition, first.seq - 1, 1));
-      waiting.resolve({ type: stored?.hash === first.hash ? "committed" : "conflict" });
+      const [stored] = await forSure(() => store.ledger.list(moved, first.seq - 1, 1));
+      waiting.resolve(stored?.hash === first.hash ? { type: "committed" } : UNKNOWN_CONFLICT);
     }
   }
 
@@ -188,6 +197,13 @@ export function createLane(options: {
       });
     },
   };
+}
+
+/** Why was lost with the reply. Whoever is told reads the run again. */
+const UNKNOWN_CONFLICT: ItemOutcome = { type: "conflict", transition: 0, cause: "seq" };
+
+function runsOf(item: BatchItem): string[] {
+  return item.type === "group" ? item.transitions.map(runKeyText) : [];
 }
 
 function isAway(error: unknown): boolean {

@@ -174,10 +174,9 @@ async function commit(
       headHash: before?.headHash ?? NO_PREVIOUS_HASH,
       requestDigest: before?.requestDigest ?? requestDigest,
       laneId: lane.lease.laneId,
-      formatMax: context.formatMax(),
       jobs: reservation?.jobs ?? [],
     });
-    const outcome = await submit(() => lane.submit({ type: "transition", transition }, bytes));
+    const outcome = await submit(() => lane.submit({ type: "group", transitions: [transition] }, bytes));
     isCommitted = outcome.type === "committed";
     if (isCommitted) reservation?.commit();
     return { run: transition.after, outcome, hasNotices: transition.notices.length > 0 };

@@ -1,5 +1,6 @@
 import { randomFillSync } from "node:crypto";
-import { encodeHeader, partDigest, recordHash, SALT_BYTES, type SealedRecord } from "../core/ledger-format.ts";
+import { encodeHeader, partDigest, recordHash, SALT_BYTES } from "../core/ledger-format.ts";
+import type { SealedPart, SealedRecord } from "../core/ledger-format.ts";
 import type { StepRecordDraft } from "../core/records.ts";
 
 /** Random bytes are drawn in blocks: a call of the operating system for each salt costs more than the hash. */
@@ -23,23 +24,13 @@ export function sealRecords(
 ): { sealed: SealedRecord[]; headHash: string } {
   let headHash = previousHash;
   const sealed = drafts.map((draft): SealedRecord => {
-    const body = JSON.stringify(draft.body);
-    const bodySalt = nextSalt();
-    const givenSalt = draft.given === undefined ? undefined : nextSalt();
-    const parts = {
-      body: partDigest(bodySalt, body),
-      ...(givenSalt === undefined ? {} : { given: partDigest(givenSalt, draft.given!) }),
-    };
-    const header = encodeHeader(draft, parts, headHash);
+    const parts: SealedPart[] = [{ name: "body", text: JSON.stringify(draft.body), salt: nextSalt() }];
+    if (draft.given !== undefined) parts.push({ name: "given", text: draft.given, salt: nextSalt() });
+    const digests: Record<string, string> = {};
+    for (const { name, text, salt } of parts) digests[name] = partDigest(salt, text);
+    const header = encodeHeader(draft, digests, headHash);
     headHash = recordHash(header);
-    return {
-      seq: draft.seq,
-      header,
-      hash: headHash,
-      body,
-      bodySalt,
-      ...(givenSalt === undefined ? {} : { given: draft.given!, givenSalt }),
-    };
+    return { seq: draft.seq, header, hash: headHash, parts };
   });
   return { sealed, headHash };
 }

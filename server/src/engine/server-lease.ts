@@ -5,7 +5,6 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
-import { BASIC_FORMAT, RUN_FORMAT } from "../store/run-format.ts";
 import { StoreUnavailableError } from "../store/contract/errors.ts";
 import type { Surroundings } from "../store/contract/lanes.ts";
 import type { RunKey } from "../store/contract/runs.ts";
@@ -19,12 +18,15 @@ import { runKeyText } from "./run-table.ts";
 export type ServerLease = {
   /** The id of the lease that is open now, or was last. */
   serverId(): string;
+  /** The lane that a run belongs to. @throws {DomainError} DATABASE_UNAVAILABLE while there is no lease */
   laneOf(key: RunKey): Lane;
+  /** The lane that a text belongs to: always the same one while the lease lasts. @throws as `laneOf` */
+  laneFor(text: string): Lane;
+  /** One of the lanes, each in turn. @throws as `laneOf` */
+  anyLane(): Lane;
   isOwnLane(laneId: number): boolean;
   pending(): number;
   hasOthers(): boolean;
-  /** The newest format of runs that every server knew when this one last looked around. */
-  formatMax(): number;
   isServing(): boolean;
   onServingChange(callback: (serving: boolean) => void): () => void;
   /** Opens the lease and begins to look around. @throws StoreUnavailableError */
@@ -49,8 +51,7 @@ export function createServerLease(options: {
   let lanes: Lane[] = [];
   let isServing = false;
   let others = false;
-  /** Until it is known who else is there. */
-  let formatMax = BASIC_FORMAT;
+  let lanesTaken = 0;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
   let isStopped = false;
@@ -88,7 +89,6 @@ export function createServerLease(options: {
         surroundings = await store.lanes.lookAround(serverId);
       }
       others = surroundings.others.length > 0;
-      formatMax = Math.min(RUN_FORMAT, ...surroundings.others.map(({ runFormat }) => runFormat));
       const gone = await observer.observe(surroundings);
       setServing(surroundings.leaseHeld);
       onSurroundings(gone.length === 0 ? surroundings : { ...surroundings, hasOrphans: true });
@@ -113,17 +113,20 @@ export function createServerLease(options: {
     });
   }
 
+  function laneAt(number: number): Lane {
+    if (lanes.length === 0) {
+      throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now; ask again.", {
+        retryAfterMs: 1_000,
+      });
+    }
+    return lanes[number % lanes.length]!;
+  }
+
   return {
     serverId: () => serverId,
-    laneOf(key) {
-      if (lanes.length === 0) {
-        throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now; ask again.", {
-          retryAfterMs: 1_000,
-        });
-      }
-      return lanes[hash(runKeyText(key)) % lanes.length]!;
-    },
-    formatMax: () => formatMax,
+    laneOf: (key) => laneAt(hash(runKeyText(key))),
+    laneFor: (text) => laneAt(hash(text)),
+    anyLane: () => laneAt(lanesTaken++),
     isOwnLane: (laneId) => lanes.some((lane) => lane.lease.laneId === laneId),
     pending: () => lanes.reduce((sum, lane) => sum + lane.pending, 0),
     hasOthers: () => others,

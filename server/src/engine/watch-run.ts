@@ -60,7 +60,7 @@ export async function listRecords(
         limit: request.limit,
         read: (start, limit) => context.store.ledger.list(key, start ?? 0, limit),
         startOf: ({ seq }) => seq,
-        bytesOf: ({ header, body, given }) => header.length + body.length + (given?.length ?? 0),
+        bytesOf: ({ header, parts }) => parts.reduce((bytes, { text }) => bytes + text.length, header.length),
       });
       if (entries.length > 0) {
         const records = entries.map((sealed) => ({ record: draftFromSealed(sealed), sealed }));

@@ -90,10 +90,10 @@ export function fakeRecord(seq = 1, body?: RecordBody): StepRecordView {
       seq,
       header: '{"v":1}',
       hash: "a".repeat(64),
-      body: '{"status":"completed"}',
-      bodySalt: new Uint8Array(16).fill(1),
-      given: '{"answer":"yes"}',
-      givenSalt: new Uint8Array(16).fill(2),
+      parts: [
+        { name: "body", text: '{"status":"completed"}', salt: new Uint8Array(16).fill(1) },
+        { name: "given", text: '{"answer":"yes"}', salt: new Uint8Array(16).fill(2) },
+      ],
     },
   };
 }

@@ -10,7 +10,7 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { resultOf } from "../core/fold/step-end.ts";
 import { type Json, parseOwnJson } from "../core/json.ts";
-import type { SealedRecord } from "../core/ledger-format.ts";
+import { partOf, type SealedRecord } from "../core/ledger-format.ts";
 import type { PatchOp as CorePatchOp } from "../core/pointer.ts";
 import type { RecordBody } from "../core/records.ts";
 import type { StepRecordView } from "../engine/api.ts";
@@ -72,13 +72,11 @@ function patchOpToProto(op: CorePatchOp): PatchOp {
 }
 
 function proofToProto(sealed: SealedRecord): StepProof {
+  const given = partOf(sealed, "given");
   return create(StepProofSchema, {
     headerJson: sealed.header,
-    bodyJson: sealed.body,
-    given: sealed.given === undefined ? undefined : new TextEncoder().encode(sealed.given),
-    salts: {
-      body: Uint8Array.from(sealed.bodySalt),
-      ...(sealed.givenSalt === undefined ? {} : { given: Uint8Array.from(sealed.givenSalt) }),
-    },
+    bodyJson: partOf(sealed, "body")?.text ?? "",
+    given: given === undefined ? undefined : new TextEncoder().encode(given.text),
+    salts: Object.fromEntries(sealed.parts.map(({ name, salt }) => [name, Uint8Array.from(salt)])),
   });
 }

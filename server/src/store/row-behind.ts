@@ -9,7 +9,7 @@
 import { apply } from "../core/fold/fold.ts";
 import { addMs, type Instant } from "../core/duration.ts";
 import type { Json } from "../core/json.ts";
-import { draftFromSealed, type SealedRecord } from "../core/ledger-format.ts";
+import { draftFromSealed, type SealedPart, type SealedRecord } from "../core/ledger-format.ts";
 import type { StepRecordDraft } from "../core/records.ts";
 import type { RowBehind, StoredRun } from "./contract/runs.ts";
 
@@ -18,7 +18,9 @@ const CHARS_MAX = 256 * 1024;
 const AGE_MAX_MS = 1_000;
 
 /** A record that a row does not have. */
-export type MissingRecord = Pick<SealedRecord, "header" | "hash" | "body" | "given">;
+export type MissingRecord = Pick<SealedRecord, "header" | "hash"> & {
+  parts: readonly Pick<SealedPart, "name" | "text">[];
+};
 
 /** A run as its ledger says. @param row as its row says, @param missing the records behind that, in their order */
 export function foldMissing(row: StoredRun, missing: readonly MissingRecord[]): StoredRun {
@@ -78,5 +80,10 @@ export function rowVarsOf({ state, behind }: StoredRun): Json {
 }
 
 function charsOf(records: readonly MissingRecord[]): number {
-  return records.reduce((sum, { header, body, given }) => sum + header.length + body.length + (given?.length ?? 0), 0);
+  let chars = 0;
+  for (const { header, parts } of records) {
+    chars += header.length;
+    for (const { text } of parts) chars += text.length;
+  }
+  return chars;
 }

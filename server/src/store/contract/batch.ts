@@ -2,7 +2,7 @@
 import type { Instant } from "../../core/duration.ts";
 import type { Channel, EventDraft } from "../../core/event.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
-import type { VarsWrite } from "../vars-write.ts";
+import type { PartsWrite } from "../run-parts.ts";
 import type { NoticeDraft } from "./feed.ts";
 import type { JobSettlement, NewJob } from "./jobs.ts";
 import type { MailDraft } from "./mail.ts";
@@ -19,19 +19,17 @@ export type Transition = RunKey & {
    */
   rowSeq: number;
   after: StoredRun;
-  /** How vars are written that differ from what is stored; present for a new run. Absent: they are left as they are. */
-  vars?: VarsWrite;
-  /** Whether the output differs from what is stored; an unchanged one is not written. */
-  outputChanged: boolean;
+  /** What is written of the parts of the run's state that have rows of their own. Absent: they stay as they are. */
+  parts?: PartsWrite;
   /** When the run wakes by itself. */
   wakeTime?: Instant;
   records: readonly SealedRecord[];
   notices: readonly NoticeDraft[];
-  openWait?: OpenWait;
-  closeWait?: WaitClosing;
+  openWaits: readonly OpenWait[];
+  closeWaits: readonly WaitClosing[];
   events: readonly EventDraft[];
-  /** The commit counts only while the channel's last number is at most `upTo`. */
-  expectChannel?: { channel: Channel; upTo: number };
+  /** The commit counts only while each channel's last number is at most `upTo`. */
+  expectChannels: readonly { channel: Channel; upTo: number }[];
   jobs: readonly NewJob[];
   /** Jobs of the run that have come to an end, or to the end of an attempt. */
   settledJobs: readonly JobSettlement[];
@@ -39,41 +37,69 @@ export type Transition = RunKey & {
   cancelJobs: boolean;
   /** Whether the queue holds the run's jobs back (its run was paused) or gives them out again; absent: as before. */
   holdJobs?: boolean;
-  /**
-   * Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of
-   * no other transaction: otherwise the item is a conflict, so that of two servers that have read the same mail one
-   * acts on it.
-   */
+  /** Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of no other
+   *  transaction: otherwise the group is a conflict, so that of two servers that have read the same mail one acts on it. */
   consumedMail: readonly number[];
+  /** Mail that it sends, in its order. */
+  mail: readonly (RunKey & MailDraft)[];
 };
 
 /** Mail and events that come from outside of any run. */
 export type Delivery = { type: "event"; event: EventDraft } | ({ type: "mail"; mail: MailDraft } & RunKey);
 
-export type BatchItem = { type: "transition"; transition: Transition } | { type: "delivery"; delivery: Delivery };
+/** Transitions of one group at most: a run and the children that it starts. */
+export const GROUP_TRANSITIONS_MAX = 256;
+
+/** A group is committed all or none: 1 to GROUP_TRANSITIONS_MAX transitions of as many runs. */
+export type BatchItem =
+  | { type: "group"; transitions: readonly Transition[] }
+  | { type: "delivery"; delivery: Delivery };
 
 /**
- * What became of one item. "conflict": the run's seq is another one, the row is being changed now, its `consumedMail`
- * is not there any more, or (expectedSeq 0) the run exists or existed. "channel_moved": the channel has an event that
- * the transition did not see. For an event: the number it got, or "duplicate" where its event_id is in the channel
- * already.
+ * Why a group was refused.
+ * - "seq": the run's seq is another one, or its row is being changed now.
+ * - "record": the ledger has a record already where the first of the transition would be, though the run's row does not show it.
+ * - "run_exists": a run that would begin exists, or existed and was deleted.
+ * - "mail": its `consumedMail` is not there any more, or is in the hands of another transaction.
+ * - "job": a job that it settles is settled already, is under another lease, or is in the hands of another transaction.
+ */
+export type ConflictCause = "seq" | "record" | "run_exists" | "mail" | "job";
+
+/**
+ * What became of one item. Refused groups name the transition, by its number in the group, that is refused first, in the order in which
+ * the store checks: "channel_moved" (a channel has an event that the transition did not see), then "mail", "job", "seq" or "record", and
+ * "run_exists". For an event: the number it got, or "duplicate" where its event_id is in the channel already.
  */
 export type ItemOutcome =
   | { type: "committed"; number?: number }
-  | { type: "conflict" }
-  | { type: "channel_moved" }
+  | { type: "conflict"; transition: number; cause: ConflictCause }
+  | { type: "channel_moved"; transition: number }
   | { type: "duplicate" };
 
 export type Batch = { laneId: number; batchNo: number; items: readonly BatchItem[] };
 
+/** What a batch committed of one tenant's ledgers. */
+export type CommittedBatch = {
+  tenantId: string;
+  laneId: number;
+  batchNo: number;
+  /** In the order of the batch: for each run the lower-case hex hashes of its records, the first of which has `firstSeq`. */
+  runs: { runId: string; firstSeq: number; hashes: string[] }[];
+};
+
 export interface BatchStore {
   /**
-   * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. One item's
-   * conflict touches no other, but for one that is rare: that a step record's place is taken is a conflict of an item
-   * that is alone, and rejects a batch of several. Within a batch each run appears at most once.
+   * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. A group that is refused leaves no
+   * row and touches no other. Within a batch each run appears at most once.
+   *
+   * Two commits that write the same record at the same moment, which the lanes' leases rule out, are the exception: the later one is a
+   * conflict if its item is alone, else its batch is rejected.
    * @throws BatchOutcomeUnknownError, LaneFencedError, BatchRejectedError, BatchContendedError, StoreUnavailableError
    */
   commit(batch: Batch): Promise<ItemOutcome[]>;
+  /** What the batches of a lane committed of a tenant's ledgers, in their order. A batch without records of the tenant is left out.
+   *  Stays when a run is deleted: hashes and ids tell nothing of what was in the records. */
+  list(request: { tenantId: string; laneId: number; afterBatchNo: number; limit: number }): Promise<CommittedBatch[]>;
   /** Says whether a batch was committed; if not, it never will be. Waits while it is still being committed. */
   settle(laneId: number, batchNo: number): Promise<"committed" | "void">;
 }

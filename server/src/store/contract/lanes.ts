@@ -8,13 +8,7 @@ import type { Instant } from "../../core/duration.ts";
 export type Lane = { laneId: number; nonce: number };
 
 /** A server's lease, observed by the others. */
-export type ServerLease = {
-  serverId: string;
-  process: string;
-  renewals: number;
-  /** The newest format of runs that it knows. */
-  runFormat: number;
-};
+export type ServerLease = { serverId: string; process: string; renewals: number };
 
 /** What the regular look around sees; one statement, about every 2 s. */
 export type Surroundings = {

@@ -24,5 +24,11 @@ export const batches: Statements<BatchWriter, BatchStore> = {
     await database.faults.afterCommit?.(batch);
     return outcomes;
   },
+  list: ({ database }, { tenantId, laneId, afterBatchNo, limit }) =>
+    structuredClone(
+      (database.lanes.get(laneId)?.committed ?? [])
+        .filter((batch) => batch.tenantId === tenantId && batch.batchNo > afterBatchNo)
+        .slice(0, limit),
+    ),
   settle: ({ database }, laneId, batchNo) => settleBatch(database, laneId, batchNo),
 };

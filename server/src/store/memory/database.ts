@@ -8,16 +8,17 @@
 import { type Instant, instantFromEpochMicros } from "../../core/duration.ts";
 import type { Channel, ChannelEvent } from "../../core/event.ts";
 import { parseOwnJson } from "../../core/json.ts";
-import type { SealedRecord } from "../../core/ledger-format.ts";
+import type { SealedPart, SealedRecord } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
 import type { Wait } from "../../core/wait.ts";
-import type { Batch } from "../contract/batch.ts";
+import type { Batch, CommittedBatch } from "../contract/batch.ts";
 import type { FeedEntry } from "../contract/feed.ts";
 import type { JobHead, NewJob } from "../contract/jobs.ts";
 import type { Mail } from "../contract/mail.ts";
 import type { RunKey, StoredRun } from "../contract/runs.ts";
 import type { WaitClosing } from "../contract/waits.ts";
 import type { StoredWorker } from "../contract/workers.ts";
+import type { RunPart } from "../run-parts.ts";
 
 /** What a test may do to a database. */
 export type MemoryFaults = {
@@ -39,10 +40,10 @@ export type RunRow = RunKey &
     /** For filters; never handed out. `vars` is null and `output` absent. */
     head: RunState;
     stateText: string;
-    varsText: string;
-    outputText?: string;
+    /** JSON texts, by kind and name. */
+    parts: Map<RunPart, Map<string, string>>;
     wakeTime?: Instant;
-    records: SealedRecord[];
+    records: (Omit<SealedRecord, "parts"> & { parts: SealedPart[] })[];
   };
 
 export type JobRow = RunKey &
@@ -90,7 +91,7 @@ export type ChannelRow = {
   eventIds: Set<string>;
 };
 
-export type MailRow = Mail & { createTime: Instant };
+export type MailRow = Omit<Mail, "body"> & { bodyText: string; createTime: Instant };
 
 export type ServerRow = { serverId: string; process: string; renewals: number; ended: boolean; endedMicros?: number };
 
@@ -101,6 +102,7 @@ export type LaneRow = {
   lastBatchNo: number;
   batches: Map<number, "committed" | "void">;
   feed: FeedEntry[];
+  committed: CommittedBatch[];
 };
 
 export type WorkflowRow = {

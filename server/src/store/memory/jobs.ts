@@ -15,6 +15,7 @@ import type {
   OrphanedLeases,
 } from "../contract/jobs.ts";
 import type { RunKey } from "../contract/runs.ts";
+import { RUN_FORMAT } from "../run-format.ts";
 import { encodeRefusedResult } from "../refused-result.ts";
 import { type JobRow, type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
@@ -118,19 +119,13 @@ export function canSettle(database: MemoryDatabase, { tenantId, runId, settledJo
   });
 }
 
-/** Settles, cancels, and holds back or lets go the jobs of a batch's runs. */
-export function changeJobs(database: MemoryDatabase, transitions: readonly Transition[]): void {
-  for (const { tenantId, settledJobs } of transitions) {
-    for (const settlement of settledJobs) settleJob(database, tenantId, settlement);
-  }
-  for (const transition of transitions.filter(({ cancelJobs }) => cancelJobs)) {
-    for (const row of jobsOf(database, transition)) if (!isOver(row)) endJob(row, "cancelled");
-  }
-  holdJobs(database, transitions);
+export function cancelJobs(database: MemoryDatabase, key: RunKey): void {
+  for (const row of jobsOf(database, key)) if (!isOver(row)) endJob(row, "cancelled");
 }
 
-/** Computed for a whole batch before any of it is changed: every job sees the queues as they were. */
-function holdJobs(database: MemoryDatabase, transitions: readonly Transition[]): void {
+/** Holds back or lets go the jobs of a batch's runs. Computed for the whole batch before any of it is changed: every job sees the queues
+ *  as they were. */
+export function holdJobs(database: MemoryDatabase, transitions: readonly Transition[]): void {
   const now = timeOf(database);
   const changing = transitions.flatMap((transition) => {
     const rows = jobsOf(database, transition).filter((row) => !isOver(row) && row.held !== transition.holdJobs);
@@ -171,7 +166,7 @@ function openUntil({ queueTimeoutMs }: { queueTimeoutMs?: number | undefined }, 
   return queueTimeoutMs === undefined ? undefined : addMs(now, queueTimeoutMs);
 }
 
-function settleJob(database: MemoryDatabase, tenantId: string, settlement: JobSettlement): void {
+export function settleJob(database: MemoryDatabase, tenantId: string, settlement: JobSettlement): void {
   const { idempotencyKey, leaseNo, digest, retry } = settlement;
   const row = findJob(database, { tenantId, idempotencyKey })!;
   endJob(row, retry === undefined ? "settled" : "delayed");
@@ -251,7 +246,7 @@ function claimJobs(database: MemoryDatabase, serverId: string, requests: readonl
     const claimable = database.jobs.values().flatMap((row) => {
       if (row.state !== "open" || row.held || !isIn(request, row)) return [];
       const run = database.runs.get(rowKey(row.tenantId, row.runId));
-      if (run?.head.status !== "running" || run.head.paused) return [];
+      if (run?.head.status !== "running" || run.head.paused || run.format > RUN_FORMAT) return [];
       return versions === undefined || versions.includes(run.head.version) ? [{ row, run }] : [];
     });
     const inTurn = [...claimable].toSorted((a, b) => compareTurns(a.row, b.row));

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import type { Lane, LaneState, LaneStore, Surroundings } from "../contract/lanes.ts";
-import { RUN_FORMAT } from "../run-format.ts";
 import { type LaneRow, type MemoryDatabase, timeOf } from "./database.ts";
 import { hasOrphanedLeases, nextJobTime } from "./jobs.ts";
 import { hasOrphans, nextWakeTime } from "./runs.ts";
@@ -21,7 +20,7 @@ function openServer(
   return Array.from({ length: lanes }, () => {
     database.lastLaneId += 1;
     const lane: Lane = { laneId: database.lastLaneId, nonce: randomInt(NONCE_END) };
-    database.lanes.set(lane.laneId, { ...lane, server, lastBatchNo: 0, batches: new Map(), feed: [] });
+    database.lanes.set(lane.laneId, { ...lane, server, lastBatchNo: 0, batches: new Map(), feed: [], committed: [] });
     return lane;
   });
 }
@@ -37,7 +36,7 @@ function lookAround(database: MemoryDatabase, serverId: string): Surroundings {
     leaseHeld,
     others: [...database.servers.values()]
       .filter((server) => server !== own && !server.ended)
-      .map(({ serverId: id, process, renewals }) => ({ serverId: id, process, renewals, runFormat: RUN_FORMAT })),
+      .map(({ serverId: id, process, renewals }) => ({ serverId: id, process, renewals })),
     hasOrphans: hasOrphans(database),
     ...(wakeTime === undefined ? {} : { nextWakeTime: wakeTime }),
     hasOrphanedLeases: hasOrphanedLeases(database),

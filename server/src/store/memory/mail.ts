@@ -1,31 +1,39 @@
 /** Mail for runs, and what nobody has looked after. */
 import { addMs } from "../../core/duration.ts";
+import type { Json } from "../../core/json.ts";
 import { hasEnded } from "../../core/run.ts";
-import type { MailStore, Mail, MailDraft, Strays } from "../contract/mail.ts";
+import {
+  type Mail,
+  MAIL_BYTES_MAX,
+  MAIL_LETTERS_MAX,
+  type MailDraft,
+  type MailStore,
+  type Strays,
+} from "../contract/mail.ts";
 import type { RunKey } from "../contract/runs.ts";
-import { type MemoryDatabase, rowKey, timeOf } from "./database.ts";
+import { type MemoryDatabase, readStored, rowKey, timeOf } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
 
-export function deliverMail(database: MemoryDatabase, { tenantId, runId }: RunKey, draft: MailDraft): void {
+export function deliverMail(database: MemoryDatabase, { tenantId, runId, kind, body }: RunKey & MailDraft): void {
   database.lastMailId += 1;
-  const { kind, actorId, reason } = draft;
-  database.mail.set(database.lastMailId, {
-    mailId: database.lastMailId,
-    tenantId,
-    runId,
-    kind,
-    ...(actorId === undefined ? {} : { actorId }),
-    ...(reason === undefined ? {} : { reason }),
-    createTime: timeOf(database),
-  });
+  const mailId = database.lastMailId;
+  const bodyText = JSON.stringify(body);
+  database.mail.set(mailId, { mailId, tenantId, runId, kind, bodyText, createTime: timeOf(database) });
 }
 
-/** In the order of delivery: mail ids rise, and the map keeps them so. */
 function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
   const wanted = new Set(keys.map(({ tenantId, runId }) => rowKey(tenantId, runId)));
-  return [...database.mail.values()]
-    .filter((mail) => wanted.has(rowKey(mail.tenantId, mail.runId)))
-    .map(({ createTime: _createTime, ...mail }) => mail);
+  const taken = new Map<string, { letters: number; bytes: number }>();
+  // Mail ids rise, and the map keeps them so.
+  return [...database.mail.values()].flatMap(({ createTime: _createTime, bodyText, ...mail }) => {
+    const key = rowKey(mail.tenantId, mail.runId);
+    if (!wanted.has(key)) return [];
+    const { letters, bytes } = taken.get(key) ?? { letters: 0, bytes: 0 };
+    const now = { letters: letters + 1, bytes: bytes + Buffer.byteLength(bodyText) };
+    taken.set(key, now);
+    const isTaken = now.letters <= MAIL_LETTERS_MAX && (letters === 0 || now.bytes <= MAIL_BYTES_MAX);
+    return isTaken ? [{ ...mail, body: readStored(bodyText) as Json }] : [];
+  });
 }
 
 /** Mail to a run that has ended or is not there is no stray: no transition could ever act on it. */

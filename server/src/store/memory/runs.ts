@@ -4,6 +4,7 @@ import type { Json } from "../../core/json.ts";
 import { hasEnded, type RunState, waitReasonOf } from "../../core/run.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";
+import { NO_PAYLOADS, partsByKind, payloadsFromParts, type RunPart } from "../run-parts.ts";
 import { foldMissing, foldMissingHeads } from "../row-behind.ts";
 import { deleteJobs } from "./jobs.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
@@ -29,14 +30,19 @@ function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
   return {
     state: {
       ...state,
-      ...(withPayload ? { vars: readStored(row.varsText) as Json } : {}),
-      ...(withPayload && row.outputText !== undefined ? { output: readStored(row.outputText) as Json } : {}),
+      ...(withPayload ? payloadsFromParts(partsByKind(partsOf(row))) : NO_PAYLOADS),
     },
     headHash,
     requestDigest,
     ...(ownerLane === undefined ? {} : { ownerLane }),
     format,
   };
+}
+
+function* partsOf({ parts }: RunRow): Generator<[RunPart, string, Json]> {
+  for (const [part, texts] of parts) {
+    for (const [name, text] of texts) yield [part, name, readStored(text) as Json];
+  }
 }
 
 function listRuns(

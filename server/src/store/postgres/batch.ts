@@ -1,8 +1,9 @@
 /** Batches: committed by commit.ts, and what became of one whose reply was lost. */
-import type { BatchStore } from "../contract/batch.ts";
+import type { BatchStore, CommittedBatch } from "../contract/batch.ts";
 import type { Statements } from "../map-verbs.ts";
 import type { Sql } from "./client.ts";
 import { commit } from "./commit.ts";
+import type { CommitFunction } from "./commit-batch.ts";
 import { isLockTimeout } from "./errors.ts";
 
 /** Voids the batch unless it was committed. Waits while the row is locked by the batch itself. */
@@ -36,7 +37,42 @@ async function settleBatch(sql: Sql, laneId: number, batchNo: number): Promise<"
   }
 }
 
+type CommittedRow = { tenant_id: string; lane_id: number; batch_no: number; runs: string; hashes: Buffer };
+
+async function listBatches(
+  sql: Sql,
+  request: { tenantId: string; laneId: number; afterBatchNo: number; limit: number },
+): Promise<CommittedBatch[]> {
+  const { tenantId, laneId, afterBatchNo, limit } = request;
+  const rows = await sql<CommittedRow[]>`
+    select tenant_id, lane_id, batch_no, runs, hashes from batches
+    where tenant_id = ${tenantId} and lane_id = ${laneId} and batch_no > ${afterBatchNo}
+    order by batch_no limit ${limit}`;
+  return rows.map((row) => ({
+    tenantId: row.tenant_id,
+    laneId: row.lane_id,
+    batchNo: row.batch_no,
+    runs: runsFromRow(row),
+  }));
+}
+
+const HASH_BYTES = 32;
+
+function runsFromRow({ runs, hashes }: CommittedRow): CommittedBatch["runs"] {
+  let used = 0;
+  return runs.split("\n").map((line) => {
+    const [runId, firstSeq, records] = line.split(" ");
+    const ofRun = Array.from({ length: Number(records) }, () => {
+      used += HASH_BYTES;
+      return hashes.toString("hex", used - HASH_BYTES, used);
+    });
+    return { runId: runId!, firstSeq: Number(firstSeq), hashes: ofRun };
+  });
+}
+
 type BatchConnections = {
+  sql: Sql;
+  commitFunction: CommitFunction;
   /** Of their own: commits never wait behind reads. */
   commits: Sql;
   /** Opens a connection for one question. */
@@ -44,7 +80,8 @@ type BatchConnections = {
 };
 
 export const batches: Statements<BatchConnections, BatchStore> = {
-  commit: ({ commits }, batch) => commit(commits, batch),
+  commit: ({ commits, commitFunction }, batch) => commit(commits, batch, commitFunction),
+  list: ({ sql }, request) => listBatches(sql, request),
   settle: async ({ openFresh }, laneId, batchNo) => {
     // Fresh, because the connections of the pool may be as dead as the one that carried the batch.
     const fresh = openFresh();

@@ -5,6 +5,8 @@ import { type Instant, parseInstant } from "../../core/duration.ts";
 /** Microsecond instants and safe integers instead of Date (milliseconds) and text. */
 type Types = { bigint: number; instant: Instant };
 export type Sql = postgres.Sql<Types>;
+/** A pool, or a transaction on one of its connections. */
+export type AnySql = postgres.ISql<Types>;
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
 /** A database that does not answer within this is away; a call then fails instead of hanging. */
@@ -68,7 +70,7 @@ export function rowsParameter(rows: readonly object[]): string {
 }
 
 /** To be joined by a statement that may wait for a lock: lock_timeout for this statement's transaction. Evaluated before the rows
- *  it is joined to are locked; no session keeps it. `commit_batch_3` sets its own. */
+ *  it is joined to are locked; no session keeps it. `commit_batch` sets its own. */
 export function lockTimeout(sql: Sql): Fragment {
   return sql`(select set_config('lock_timeout', '1s', true)) as lock_timeout`;
 }

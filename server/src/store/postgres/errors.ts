@@ -10,7 +10,7 @@ import {
   StoreUnavailableError,
 } from "../contract/errors.ts";
 
-/** Raised by `commit_batch_3`. */
+/** Raised by `commit_batch`. */
 const LANE_ENDED = "AR001";
 const BATCH_DECIDED = "AR002";
 
@@ -132,7 +132,7 @@ export function storeErrorOf(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-/** What a failed `commit_batch_3` means for its batch. */
+/** What a failed `commit_batch` means for its batch. */
 export function commitErrorOf(error: unknown): Error {
   const code = codeOf(error);
   const options = { cause: error };

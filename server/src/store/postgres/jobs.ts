@@ -21,6 +21,7 @@ import type {
 import { encodeRefusedResult } from "../refused-result.ts";
 import { RUN_FORMAT } from "../run-format.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
+import { CHANGE_LEASES, CLAIM_JOBS } from "./job-functions.ts";
 import type { Statements } from "../map-verbs.ts";
 
 type HeadRow = {
@@ -122,7 +123,7 @@ async function claimRound(sql: Sql, serverId: string, round: readonly NumberedRe
   }));
   return await sql<ClaimedRow[]>`
     select c.request, c.place, ${headColumns(sql)}, j.seq, j.node_id, j.call_id, j.payload, c.workflow_id, c.version, c.session_id
-    from claim_jobs_2(${serverId}, ${rowsParameter(rows)}::text::json, ${RUN_FORMAT}) as c cross join lateral (select (c.job).*) as j`;
+    from ${sql(CLAIM_JOBS.name)}(${serverId}, ${rowsParameter(rows)}::text::json, ${RUN_FORMAT}) as c cross join lateral (select (c.job).*) as j`;
 }
 
 function leasedJobFromRow(row: ClaimedRow): LeasedJob {
@@ -174,7 +175,7 @@ async function changeLeases(
     }));
     const { lossesMax, serverId } = facts;
     const answers = await sql<{ place: number; outcome: LeaseOutcome | "busy" }[]>`
-      select place, outcome from change_leases(
+      select place, outcome from ${sql(CHANGE_LEASES.name)}(
         ${change}, ${rowsParameter(rows)}::text::json, ${lossesMax ?? null}::int, ${serverId ?? null}::text
       )`;
     const busy = new Set<number>();

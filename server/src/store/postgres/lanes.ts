@@ -2,8 +2,9 @@
 import { randomInt } from "node:crypto";
 import type { Instant } from "../../core/duration.ts";
 import type { Lane, LaneState, LaneStore, ServerLease, Surroundings } from "../contract/lanes.ts";
-import { BASIC_FORMAT, RUN_FORMAT } from "../run-format.ts";
+import { StoreUnavailableError } from "../contract/errors.ts";
 import { lockTimeout, type Sql } from "./client.ts";
+import { MIGRATION_LOCK, missingFunctions } from "./functions.ts";
 import { nextDueTime, orphanHolders } from "./jobs.ts";
 import { orphanedLanes } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
@@ -12,15 +13,26 @@ import type { Statements } from "../map-verbs.ts";
 const LANE_IDS_LOCK = 7_400_002;
 const NONCE_MAX = 2 ** 31 - 1;
 
+/** @param functions the names of those that the server calls */
 async function openServer(
   sql: Sql,
+  functions: readonly string[],
   { serverId, process, lanes }: { serverId: string; process: string; lanes: number },
 ): Promise<Lane[]> {
   const nonces = Array.from({ length: lanes }, () => ({ nonce: randomInt(NONCE_MAX) }));
   const opened = await sql.begin(async (transaction) => {
+    // Nobody drops a function between the look and the commit that says who needs it.
+    await transaction`select pg_advisory_xact_lock_shared(${MIGRATION_LOCK})`;
+    const missing = await missingFunctions(transaction, functions);
+    if (missing.length > 0) {
+      throw new StoreUnavailableError(`the database has no ${missing.join(", ")}: a start of this program makes it`);
+    }
     await transaction`select pg_advisory_xact_lock(${LANE_IDS_LOCK})`;
     await transaction`
-      insert into servers (server_id, process, run_format) values (${serverId}, ${process}, ${RUN_FORMAT})`;
+      insert into servers (server_id, process, functions)
+      values (
+        ${serverId}, ${process}, array(select json_array_elements_text(${JSON.stringify(functions)}::text::json))
+      )`;
     return await transaction<{ lane_id: number; nonce: number }[]>`
       insert into lanes (server_id, nonce)
       select ${serverId}, nonce from json_to_recordset(${JSON.stringify(nonces)}::text::json) as n (nonce int)
@@ -50,7 +62,7 @@ async function lookAround(sql: Sql, serverId: string): Promise<Surroundings> {
       exists (select from renewed) as lease_held,
       (
         select json_agg(json_build_object(
-          'serverId', server_id, 'process', process, 'renewals', renewals, 'runFormat', coalesce(run_format, ${BASIC_FORMAT})
+          'serverId', server_id, 'process', process, 'renewals', renewals
         ))
         from servers where ended_at is null and server_id <> ${serverId}
       ) as others,
@@ -99,6 +111,8 @@ async function listLanes(sql: Sql, aboveLaneId: number): Promise<LaneState[]> {
 }
 
 type LaneConnections = {
+  /** The names of the functions that the server calls. */
+  functions: readonly string[];
   sql: Sql;
   transactions: Sql;
   /** Of its own: to renew the lease never waits behind another statement. */
@@ -108,7 +122,7 @@ type LaneConnections = {
 };
 
 export const lanes: Statements<LaneConnections, LaneStore> = {
-  open: ({ transactions }, request) => openServer(transactions, request),
+  open: ({ transactions, functions }, request) => openServer(transactions, functions, request),
   lookAround: async ({ lease, doubtfulClaims }, serverId) => {
     const seen = await lookAround(lease, serverId);
     return { ...seen, hasOrphans: seen.hasOrphans || doubtfulClaims.size > 0 };

@@ -1,5 +1,5 @@
 /** The ledger, read. */
-import type { SealedRecord } from "../../core/ledger-format.ts";
+import type { SealedPart, SealedRecord } from "../../core/ledger-format.ts";
 import type { RunKey } from "../contract/runs.ts";
 import type { Sql } from "./client.ts";
 import type { LedgerStore } from "../contract/ledger.ts";
@@ -13,9 +13,10 @@ type RecordRow = {
   body_salt: Buffer;
   given: string | null;
   given_salt: Buffer | null;
+  /** Parts that have no column. */
+  others: { name: string; text: string; salt: string }[] | null;
 };
 
-/** Records behind a seq, in order. */
 async function listStepRecords(
   sql: Sql,
   { tenantId, runId }: RunKey,
@@ -23,17 +24,28 @@ async function listStepRecords(
   limit: number,
 ): Promise<SealedRecord[]> {
   const rows = await sql<RecordRow[]>`
-    select seq, header, hash, body, body_salt, given, given_salt from step_records
-    where tenant_id = ${tenantId} and run_id = ${runId} and seq > ${afterSeq}
-    order by seq limit ${limit}`;
+    select r.seq, r.header, r.hash, r.body, r.body_salt, r.given, r.given_salt, (
+        select json_agg(
+          json_build_object('name', p.name, 'text', p.text, 'salt', encode(p.salt, 'hex')) order by p.ordinal
+        )
+        from record_parts p where p.tenant_id = r.tenant_id and p.run_id = r.run_id and p.seq = r.seq
+      ) as others
+    from step_records r
+    where r.tenant_id = ${tenantId} and r.run_id = ${runId} and r.seq > ${afterSeq}
+    order by r.seq limit ${limit}`;
   return rows.map((row) => ({
     seq: row.seq,
     header: row.header,
     hash: row.hash.toString("hex"),
-    body: row.body,
-    bodySalt: row.body_salt,
-    ...(row.given === null || row.given_salt === null ? {} : { given: row.given, givenSalt: row.given_salt }),
+    parts: partsFromRow(row),
   }));
+}
+
+function partsFromRow({ body, body_salt, given, given_salt, others }: RecordRow): SealedPart[] {
+  const parts: SealedPart[] = [{ name: "body", text: body, salt: body_salt }];
+  if (given !== null && given_salt !== null) parts.push({ name: "given", text: given, salt: given_salt });
+  for (const { name, text, salt } of others ?? []) parts.push({ name, text, salt: Buffer.from(salt, "hex") });
+  return parts;
 }
 
 export const ledger: Statements<Sql, LedgerStore> = { list: listStepRecords };

@@ -1,35 +1,36 @@
 /** Mail, and what a crash left behind. */
 import type { Channel, Scope } from "../../core/event.ts";
-import type { MailStore, Mail, MailDraft, Strays } from "../contract/mail.ts";
+import { parseOwnJson } from "../../core/json.ts";
+import { type Mail, MAIL_BYTES_MAX, MAIL_LETTERS_MAX, type MailStore, type Strays } from "../contract/mail.ts";
 import type { RunKey } from "../contract/runs.ts";
 import type { Sql } from "./client.ts";
 import { keyFromRow, keyRows } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
 
-type MailRow = {
-  tenant_id: string;
-  run_id: string;
-  mail_id: number;
-  kind: MailDraft["kind"];
-  actor_id: string | null;
-  reason: string | null;
-};
+type MailRow = { tenant_id: string; run_id: string; mail_id: number; kind: string; body: string };
 
-/** All mail of some runs, in the order in which it came. */
 async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[]> {
   if (keys.length === 0) return [];
   const rows = await sql<MailRow[]>`
-    select m.tenant_id, m.run_id, m.mail_id, m.kind, m.actor_id, m.reason
+    select m.tenant_id, m.run_id, m.mail_id, m.kind, m.body
     from json_to_recordset(${keyRows(keys)}::text::json) as k (tenant_id text, run_id text)
-    join mail m on m.tenant_id = k.tenant_id and m.run_id = k.run_id
+    cross join lateral (
+      select f.*, row_number() over by_id as number, sum(octet_length(f.body)) over by_id as bytes
+      from (
+        select l.tenant_id, l.run_id, l.mail_id, l.kind, l.body from mail l
+        where l.tenant_id = k.tenant_id and l.run_id = k.run_id
+        order by l.mail_id limit ${MAIL_LETTERS_MAX}
+      ) as f
+      window by_id as (order by f.mail_id)
+    ) as m
+    where m.number = 1 or m.bytes <= ${MAIL_BYTES_MAX}
     order by m.mail_id`;
   return rows.map((row) => ({
     tenantId: row.tenant_id,
     runId: row.run_id,
     mailId: row.mail_id,
     kind: row.kind,
-    ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
-    ...(row.reason === null ? {} : { reason: row.reason }),
+    body: parseOwnJson(row.body),
   }));
 }
 

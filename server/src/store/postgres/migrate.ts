@@ -2,34 +2,38 @@
 import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate as applyMigrations } from "drizzle-orm/postgres-js/migrator";
 import { fileURLToPath } from "node:url";
-import postgres from "postgres";
+import { openClient, type Sql } from "./client.ts";
+import { COMMIT_BATCH } from "./commit-batch.ts";
 import { isLockTimeout, storeErrorOf } from "./errors.ts";
+import { createFunctions, type DatabaseFunction, dropUnnamedFunctions, MIGRATION_LOCK } from "./functions.ts";
+import { JOB_FUNCTIONS } from "./job-functions.ts";
+import { arrangeStorage } from "./storage.ts";
 
 const MIGRATIONS = fileURLToPath(new URL("../../../migrations", import.meta.url));
 
 /** The oldest Postgres this project promises to run on. */
 const VERSION_MIN = 150_000;
 
-/** Which advisory lock the migrating server holds; any number that no one else uses. */
-const MIGRATION_LOCK = 7_400_001;
-
 /** A table lock that is not given at once would make everyone queue behind it, so a migration asks briefly and often. */
 const LOCK_TIMEOUT = "2s";
 const LOCK_ATTEMPTS_MAX = 30;
 
-const CONNECT_TIMEOUT_S = 5;
-
 /** A database that this release does not run on. */
 export class UnsuitableDatabaseError extends Error {}
 
+/** What this release calls. */
+const FUNCTIONS: readonly DatabaseFunction[] = [COMMIT_BATCH, ...JOB_FUNCTIONS];
+
 /**
- * Applies the migrations that the database does not have yet. Waits while another server does so.
+ * Applies the migrations that the database does not have yet, makes what they cannot (how tables are stored, functions), and drops
+ * functions that no server has needed for long. Waits while another server does so.
  * @param url a direct URL, not one of a pooler in transaction mode
+ * @param functions those that the caller needs
  * @throws UnsuitableDatabaseError: Postgres is too old, or its encoding is not UTF8; StoreUnavailableError
  */
-export async function migrate(url: string): Promise<void> {
+export async function migrate(url: string, functions = FUNCTIONS): Promise<void> {
   // A session lock and a session setting need one connection of their own.
-  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: CONNECT_TIMEOUT_S, fetch_types: false });
+  const sql = openClient(url, { max: 1 });
   try {
     await assertSuitable(sql);
     await sql`select pg_advisory_lock(${MIGRATION_LOCK})`;
@@ -37,6 +41,10 @@ export async function migrate(url: string): Promise<void> {
     for (let attempts = 1; ; attempts++) {
       try {
         await applyMigrations(drizzle(sql), { migrationsFolder: MIGRATIONS });
+        await arrangeStorage(sql);
+        await createTokenKey(sql);
+        await createFunctions(sql, functions);
+        await dropUnnamedFunctions(sql);
         return;
       } catch (error) {
         const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
@@ -51,7 +59,14 @@ export async function migrate(url: string): Promise<void> {
   }
 }
 
-async function assertSuitable(sql: postgres.Sql): Promise<void> {
+async function createTokenKey(sql: Sql): Promise<void> {
+  await sql`
+    insert into settings (key, value)
+    values ('token_key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))
+    on conflict do nothing`;
+}
+
+async function assertSuitable(sql: Sql): Promise<void> {
   const [row] = await sql<{ version: string; number: string; encoding: string }[]>`
     select current_setting('server_version') as version, current_setting('server_version_num') as number,
       current_setting('server_encoding') as encoding`;

@@ -1,10 +1,11 @@
 /** A run as rows and back: which part of its state is a column, which is JSON text beside them. */
-import assert from "node:assert/strict";
-import { type Json, type JsonObject, parseOwnJson } from "../../core/json.ts";
+import { type Json, parseOwnJson } from "../../core/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { StoredRun } from "../contract/runs.ts";
+import type { Transition } from "../contract/batch.ts";
 import type { MissingRecord } from "../row-behind.ts";
+import { NO_PAYLOADS, partsByKind, payloadsFromParts, type RunPart, type StatePayloads } from "../run-parts.ts";
 
 /** The part of the state that has neither a column nor a row of its own. */
 type StateRest = Pick<
@@ -44,6 +45,24 @@ export function encodeStateRest(state: RunState): string {
   return JSON.stringify(rest);
 }
 
+/** The columns of a run that every transition changes, without those of JSON text. */
+export function changingColumns({ after, wakeTime }: Transition): object {
+  const { state } = after;
+  return {
+    status: state.status,
+    paused: state.paused,
+    node: state.node,
+    seq: state.seq,
+    head_hash: hexToBytea(after.headHash),
+    wait_reason: state.wait?.reason,
+    owner_lane: after.ownerLane,
+    wake_at: wakeTime,
+    update_time: state.updateTime,
+    end_time: state.endTime,
+    format: after.format,
+  };
+}
+
 /** Bytes as JSON rows carry them to a bytea column. */
 export function bytesToHex(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")}`;
@@ -77,18 +96,19 @@ export type RunRow = {
   request_digest: Buffer;
   format: number;
   state: string;
-  vars?: string | null;
-  output?: string | null;
-  vars_rest?: string | null;
-  /** JSON object of the members that `vars_rest` names. */
-  vars_apart?: string | null;
+  /** JSON list of [part, name, value]. */
+  parts?: string | null;
   /** Null: the row is not behind its ledger. */
   missing?: { header: string; hash: string; body: string; given: string | null }[] | null;
 };
 
 /** The records that a row does not have. */
 export function missingFromRow({ missing }: RunRow): MissingRecord[] {
-  return (missing ?? []).map(({ given, ...record }) => (given === null ? record : { ...record, given }));
+  return (missing ?? []).map(({ header, hash, body, given }) => ({
+    header,
+    hash,
+    parts: [{ name: "body", text: body }, ...(given === null ? [] : [{ name: "given", text: given }])],
+  }));
 }
 
 export function runFromRow(row: RunRow): StoredRun {
@@ -109,8 +129,7 @@ export function runFromRow(row: RunRow): StoredRun {
       status: row.status,
       paused: row.paused,
       node: row.node,
-      vars: varsFromRow(row),
-      ...(typeof row.output === "string" ? { output: parseOwnJson(row.output) } : {}),
+      ...payloadsFromRow(row),
       updateTime: row.update_time,
       ...(row.end_time === null ? {} : { endTime: row.end_time }),
       seq: row.seq,
@@ -126,15 +145,7 @@ export function runFromRow(row: RunRow): StoredRun {
   };
 }
 
-function varsFromRow(row: RunRow): Json {
-  if (typeof row.vars_rest !== "string") return typeof row.vars === "string" ? parseOwnJson(row.vars) : null;
-  assert(typeof row.vars_apart === "string", "members that are named are there");
-  const [vars, names] = parseOwnJson(row.vars_rest) as [JsonObject, string[]];
-  const apart = parseOwnJson(row.vars_apart) as JsonObject;
-  for (const name of names) {
-    const value = apart[name];
-    assert(value !== undefined, "members that are named are there");
-    vars[name] = value;
-  }
-  return vars;
+function payloadsFromRow({ parts }: RunRow): StatePayloads {
+  if (typeof parts !== "string") return NO_PAYLOADS;
+  return payloadsFromParts(partsByKind(parseOwnJson(parts) as unknown as [RunPart, string, Json][]));
 }

@@ -54,14 +54,14 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
   return await loadEach(
     sql,
     keys,
-    // Members that are apart come as one JSON object, put together of their texts.
-    sql`${runColumns(sql)}, p.vars, p.output, p.vars_rest,
-        case when p.vars_rest is not null then (
-          select '{' || string_agg(to_json(v.name) || ':' || v.value, ',') || '}' from run_vars v
-          where v.tenant_id = r.tenant_id and v.run_id = r.run_id
-        ) end as vars_apart,
+    // JSON put together of JSON texts, so that nobody escapes one in another.
+    sql`${runColumns(sql)},
+        (
+          select '[' || string_agg('["' || p.part || '",' || to_json(p.name) || ',' || p.value || ']', ',') || ']'
+          from run_parts p where p.tenant_id = r.tenant_id and p.run_id = r.run_id
+        ) as parts,
         ${missingRecords(sql, sql`s.given`)}
-      from runs r join run_payloads p on p.tenant_id = r.tenant_id and p.run_id = r.run_id`,
+      from runs r`,
     (row) => foldMissing(runFromRow(row), missingFromRow(row)),
   );
 }
@@ -171,8 +171,8 @@ export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<
       for update of runs skip locked
     ),
     tombstone as (insert into deleted_runs (tenant_id, run_id) select tenant_id, run_id from run),
-    payloads as (delete from run_payloads t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
-    vars as (delete from run_vars t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    parts as (delete from run_parts t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
+    record_parts as (delete from record_parts t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     records as (delete from step_records t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     waits as (delete from waits t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),
     jobs as (delete from jobs t using run where t.tenant_id = run.tenant_id and t.run_id = run.run_id),

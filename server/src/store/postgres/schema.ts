@@ -1,14 +1,13 @@
 /**
  * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
  *
- * Authoritative: `step_records`, the ledger. `runs`, `run_payloads` and `run_vars` are a cache of its fold, which may be behind it for
- * active runs of format 3 (store/row-behind.ts); `waits` an index of the waits in it. `commit_batch_3` (migrations/0005; `commit_batch_2`
- * of the release before) alone writes runs, payloads, records, waits, events, jobs, mail and feed, except that a claim moves a run's owner
- * or wake time, that leases of jobs begin and end outside of any batch (jobs.ts), and that deleting a run deletes and leaves its id in
- * `deleted_runs`.
+ * Authoritative: `step_records` with `record_parts`, the ledger. `runs` and `run_parts` are a cache of its fold, which may be behind it
+ * for active runs (store/row-behind.ts); `waits` is an index of the waits in it. The function of commit-batch.ts alone writes runs, parts,
+ * records, waits, events, jobs, mail, feed and batches, except that a claim moves a run's owner or wake time, that leases of jobs begin and
+ * end outside of any batch (jobs.ts), and that deleting a run deletes and leaves its id in `deleted_runs`.
  *
  * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
- * What `drizzle-kit` cannot say (fill factors, functions) is in the migrations behind the first.
+ * What `drizzle-kit` cannot say is made by `migrate`: fill factors (storage.ts) and functions (functions.ts).
  */
 import { sql } from "drizzle-orm";
 import {
@@ -41,11 +40,18 @@ export const servers = pgTable("servers", {
   serverId: id("server_id").primaryKey(),
   /** Where it runs, for people. */
   process: text("process").notNull(),
-  /** The newest format of runs that it knows (run-format.ts). Null: a release from before there was more than format 2. */
-  runFormat: integer("run_format"),
+  /** The functions that it calls (functions.ts): none of them is dropped while its lease is open. */
+  functions: text("functions").array().notNull(),
   renewals: count("renewals").notNull().default(0),
   startTime: instant("start_time").notNull().defaultNow(),
   endedAt: instant("ended_at"),
+});
+
+/** Functions that this program made in the database, each named by the digest of its text. */
+export const functions = pgTable("functions", {
+  name: id("name").primaryKey(),
+  /** When it was made, or when a sweep last saw a server that names it. */
+  namedAt: instant("named_at").notNull().defaultNow(),
 });
 
 /** Ordered streams of commit batches. An ended lane takes no batch any more. */
@@ -188,37 +194,23 @@ export const deletedRuns = pgTable(
   (table) => [primaryKey({ columns: [table.tenantId, table.runId] })],
 );
 
-/** What may be large, written only when it changes. All are JSON text; a stored row has one of `vars` and `vars_rest`. */
-export const runPayloads = pgTable(
-  "run_payloads",
+/** Parts of a run's state that may be large, each written only when it changes (store/run-parts.ts). Values are JSON text. */
+export const runParts = pgTable(
+  "run_parts",
   {
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
-    /** As a whole. */
-    vars: text("vars"),
-    output: text("output"),
-    /** `[vars, names]`: vars with null in place of the members that are in `run_vars`, and the names of those. Only in runs of format 3,
-     *  which are not written while servers of the release before are there: they would read no vars. */
-    varsRest: text("vars_rest"),
-  },
-  (table) => [
-    primaryKey({ columns: [table.tenantId, table.runId] }),
-    // Not "exactly one": in the upsert of a commit both being null means unchanged.
-    check("run_payloads_vars_once", sql`vars is null or vars_rest is null`),
-  ],
-);
-
-/** Large members of vars, each written only when it changes: those that `vars_rest` names. The release before deletes runs without
- *  them; as no run gets such an id again, what it leaves behind is never read. */
-export const runVars = pgTable(
-  "run_vars",
-  {
-    tenantId: id("tenant_id").notNull(),
-    runId: id("run_id").notNull(),
+    part: id("part").notNull(),
+    /** Of a member its name, of an outcome the ordinal of its call; "" of what there is once. */
     name: id("name").notNull(),
     value: text("value").notNull(),
   },
-  (table) => [primaryKey({ columns: [table.tenantId, table.runId, table.name] })],
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.runId, table.part, table.name] }),
+    check("run_parts_part_known", sql`part in ('vars', 'member', 'calls', 'outcome', 'output')`),
+    // A member of vars may have the empty name.
+    check("run_parts_named_if_many", sql`name = '' or part in ('member', 'outcome')`),
+  ],
 );
 
 /** The ledger: docs/ledger-format.md. Inserted once, deleted with its run. */
@@ -241,6 +233,25 @@ export const stepRecords = pgTable(
     check("step_records_seq_from_1", sql`seq >= 1`),
     check("step_records_hash_is_sha256", sql`length(hash) = 32`),
     check("step_records_given_with_salt", sql`(given is null) = (given_salt is null)`),
+  ],
+);
+
+/** Parts of records beside `body` and `given`, which nearly every record has. */
+export const recordParts = pgTable(
+  "record_parts",
+  {
+    tenantId: id("tenant_id").notNull(),
+    runId: id("run_id").notNull(),
+    seq: count("seq").notNull(),
+    name: id("name").notNull(),
+    /** The place among the record's parts, from 0. */
+    ordinal: integer("ordinal").notNull(),
+    text: text("text").notNull(),
+    salt: bytea("salt").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.runId, table.seq, table.name] }),
+    check("record_parts_have_no_column", sql`name not in ('body', 'given')`),
   ],
 );
 
@@ -334,7 +345,7 @@ export const events = pgTable(
 );
 
 /**
- * Remote work. Columns with a default are unknown to the release before, which inserts jobs without them.
+ * Remote work.
  *
  * A queue is (tenant, kind, name). Its jobs are given out by turn, then by position. A new job's turn is not before that of the first
  * job in the queue, and behind those of its own fairness key: keys are served in turn, and none saves up turns while it has no jobs
@@ -356,23 +367,23 @@ export const jobs = pgTable(
     payload: text("payload").notNull(),
     state: id("state").notNull(),
     createTime: instant("create_time").notNull().defaultNow(),
-    fairnessKey: id("fairness_key").notNull().default(""),
-    turn: count("turn").notNull().default(0),
+    fairnessKey: id("fairness_key").notNull(),
+    turn: count("turn").notNull(),
     /** Rises from job to job. */
     position: count("position").notNull().generatedByDefaultAsIdentity(),
     /** Its run is paused: it is neither given out nor due. */
-    held: boolean("held").notNull().default(false),
+    held: boolean("held").notNull(),
     /** Delayed: when it becomes open. Open: when it has waited for a worker too long. */
     dueAt: instant("due_at"),
     /** Rises with every lease. */
-    leaseNo: integer("lease_no").notNull().default(0),
+    leaseNo: integer("lease_no").notNull(),
     leaseServer: id("lease_server"),
     workerSession: id("worker_session"),
     leaseTime: instant("lease_time"),
     /** Leases that ended without a result. */
-    losses: integer("losses").notNull().default(0),
-    attempt: integer("attempt").notNull().default(1),
-    timeoutMs: count("timeout_ms").notNull().default(900_000),
+    losses: integer("losses").notNull(),
+    attempt: integer("attempt").notNull(),
+    timeoutMs: count("timeout_ms").notNull(),
     heartbeatTimeoutMs: count("heartbeat_timeout_ms"),
     queueTimeoutMs: count("queue_timeout_ms"),
     delivery: id("delivery"),
@@ -405,7 +416,6 @@ export const jobs = pgTable(
       "jobs_leased_whole",
       sql`num_nonnulls(lease_server, worker_session, lease_time) = case when state in ('leased', 'running') then 3 else 0 end`,
     ),
-    // Not the other way round: the release before cancels jobs and knows no due time.
     check("jobs_delayed_due", sql`state <> 'delayed' or due_at is not null`),
     check("jobs_delivery_known", sql`delivery in ('at_least_once', 'at_most_once')`),
   ],
@@ -440,15 +450,16 @@ export const mail = pgTable(
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
     mailId: count("mail_id").notNull().generatedByDefaultAsIdentity(),
+    /** The set of kinds is open: core knows them. */
     kind: id("kind").notNull(),
-    actorId: id("actor_id"),
-    reason: text("reason"),
+    /** JSON. */
+    body: text("body").notNull(),
     createTime: instant("create_time").notNull().defaultNow(),
   },
   (table) => [
     primaryKey({ columns: [table.tenantId, table.runId, table.mailId] }),
     index("mail_by_time").on(table.createTime),
-    check("mail_kind_known", sql`kind in ('cancel', 'pause', 'unpause')`),
+    check("mail_kind_length", sql`char_length(kind) between 1 and 64`),
   ],
 );
 
@@ -466,4 +477,26 @@ export const feed = pgTable(
     time: instant("time").notNull(),
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.laneId, table.batchNo, table.ordinal] })],
+);
+
+/**
+ * What a batch committed of a tenant's ledgers, for the log of record hashes: one row for each batch with records. The record hashes
+ * stand in the order of the batch, so that each comes after its `prev`; lanes go on in the order of their batch numbers.
+ */
+export const batches = pgTable(
+  "batches",
+  {
+    tenantId: id("tenant_id").notNull(),
+    laneId: count("lane_id").notNull(),
+    batchNo: count("batch_no").notNull(),
+    /** A line for each run: its id, the seq of its first record, and how many there are, with a space between. Ids are never erased;
+     *  the records themselves may be gone when this is read. */
+    runs: text("runs").notNull(),
+    /** The records' hashes, 32 bytes each, in the order of `runs`. */
+    hashes: bytea("hashes").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.laneId, table.batchNo] }),
+    check("batches_hashes_whole", sql`length(hashes) > 0 and length(hashes) % 32 = 0`),
+  ],
 );

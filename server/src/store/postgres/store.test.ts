@@ -20,9 +20,12 @@ import type { Store } from "../contract/store.ts";
 import { describeStore } from "../suite/suite.ts";
 import {
   assignOf,
+  channelMoved,
+  conflictOf,
   endOf,
   eventDelivery,
   eventOf,
+  groupOf,
   jobOf,
   mailDelivery,
   openWriter,
@@ -97,27 +100,6 @@ describe("the store on Postgres", () => {
     };
   }
 
-  it("keeps a server of the release before from what it does not know", async () => {
-    const tenantId = newTenant();
-    const writer = await openWriter(store);
-    await observer`insert into servers (server_id, process) values ('before', 'the release before')`;
-    const { others } = await store.lanes.lookAround(writer.serverId);
-    expect(others.find(({ serverId }) => serverId === "before")?.runFormat).toBe(2);
-    await store.lanes.end("before");
-    await writer.put(
-      startOf({ tenantId, runId: "large", vars: { text: "x".repeat(10_000) } }, { jobs: [jobOf("key-1")] }),
-    );
-    const call = { ordinal: 0, kind: "tool" as const, name: "pay", idempotency_key: "key-2" };
-    await writer.put(startOf({ tenantId, runId: "small" }, { jobs: [jobOf("key-2")], state: { calls: [call] } }));
-    const requests = [{ request: 0, tenant_id: tenantId, kind: "tool", name: "pay", worker_sessions: ["a", "b"] }];
-    const claimed = await observer<{ key: string }[]>`
-      select (job).idempotency_key as key from claim_jobs('before', ${JSON.stringify(requests)}::text::json)`;
-    expect(claimed.map(({ key }) => key)).toEqual(["key-2"]);
-    const request = { tenantId, kind: "tool" as const, name: "pay", workerSessionIds: ["a", "b"] };
-    const left = await store.jobs.claim(writer.serverId, [request]);
-    expect(left.map(({ idempotencyKey }) => idempotencyKey)).toEqual(["key-1"]);
-  });
-
   function holdRun(runId: string): Promise<{ release(): Promise<void> }> {
     return hold((sql) => sql`select from runs where run_id = ${runId} for no key update`);
   }
@@ -143,7 +125,7 @@ describe("the store on Postgres", () => {
     const names = async () => {
       const rows = await observer<
         { name: string }[]
-      >`select name from run_vars where tenant_id = ${tenantId} order by name`;
+      >`select name from run_parts where tenant_id = ${tenantId} and part = 'member' order by name`;
       return rows.map(({ name }) => name);
     };
     const replaced = (before: StoredRun, value: Json) =>
@@ -172,17 +154,14 @@ describe("the store on Postgres", () => {
     const LARGE = "x".repeat(3_000);
     const stale = await writer.put(startOf({ tenantId, runId: "run-1", vars: { a: LARGE, b: LARGE } }));
     await writer.put(assignOf(stale, "small", 1));
-    const rows = () => observer`select * from run_vars where tenant_id = ${tenantId} order by name`;
+    const rows = () => observer`select * from run_parts where tenant_id = ${tenantId} order by part, name`;
     const before = await rows();
-    expect(before).toHaveLength(2);
-    for (const refused of [
-      assignOf(stale, "a", 1),
-      assignOf(stale, "a", `${LARGE}!`),
-      assignOf(stale, "c", LARGE),
-      startOf({ tenantId, runId: "run-1", vars: { d: LARGE } }),
-    ]) {
-      expect(await writer.commit(refused)).toEqual([{ type: "conflict" }]);
+    expect(before).toHaveLength(3);
+    for (const refused of [assignOf(stale, "a", 1), assignOf(stale, "a", `${LARGE}!`), assignOf(stale, "c", LARGE)]) {
+      expect(await writer.commit(refused)).toEqual([conflictOf("seq")]);
     }
+    const again = startOf({ tenantId, runId: "run-1", vars: { d: LARGE } });
+    expect(await writer.commit(again)).toEqual([conflictOf("run_exists")]);
     expect(await rows()).toEqual(before);
   });
 
@@ -195,7 +174,7 @@ describe("the store on Postgres", () => {
     // A wait for the lock would end in an error after a second; the holder lets go only afterwards.
     const outcomes = await writer.commit(assignOf(locked, "x", 1), assignOf(free, "x", 1));
     await holder.release();
-    expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(outcomes).toEqual([conflictOf("seq"), COMMITTED]);
     expect(await writer.commit(assignOf(locked, "x", 1))).toEqual([COMMITTED]);
   });
 
@@ -208,7 +187,7 @@ describe("the store on Postgres", () => {
     const holder = await holdRun("owned");
     expect(await store.runs.claim(writer.laneId, 10)).toEqual([]);
     expect(await store.runs.delete(run.state)).toBe(false);
-    expect(await writer.deliver(mailDelivery(run.state, { kind: "cancel" }))).toEqual([COMMITTED]);
+    expect(await writer.deliver(mailDelivery(run.state, "cancel"))).toEqual([COMMITTED]);
     await holder.release();
     expect(await store.runs.claim(writer.laneId, 10)).toEqual([{ tenantId, runId: "owned" }]);
   });
@@ -218,13 +197,13 @@ describe("the store on Postgres", () => {
     const tenantId = newTenant();
     const mailed = await writer.put(startOf({ tenantId, runId: "mailed" }));
     const free = await writer.put(startOf({ tenantId, runId: "free" }));
-    await writer.deliver(mailDelivery(mailed.state, { kind: "cancel" }));
+    await writer.deliver(mailDelivery(mailed.state, "cancel"));
     const consumedMail = (await store.mail.list([mailed.state])).map((mail) => mail.mailId);
     const holder = await hold((sql) => sql`select from mail where tenant_id = ${tenantId} for update`);
     const act = assignOf(mailed, "x", 1, { consumedMail });
     const outcomes = await writer.commit(act, assignOf(free, "x", 1));
     await holder.release();
-    expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(outcomes).toEqual([conflictOf("mail"), COMMITTED]);
     expect(await store.runs.load([mailed.state])).toEqual([mailed]);
     expect(await writer.commit(act)).toEqual([COMMITTED]);
     expect(await store.mail.list([mailed.state])).toEqual([]);
@@ -239,7 +218,7 @@ describe("the store on Postgres", () => {
     const outcomes = writer.commit(start, startOf({ tenantId, runId: "run-2" }));
     await blockedBackend("commit_batch");
     await deletion.release();
-    expect(await outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(await outcomes).toEqual([conflictOf("run_exists"), COMMITTED]);
     expect(await store.runs.load([start])).toEqual([undefined]);
     expect(await store.ledger.list(start, 0, 10)).toEqual([]);
   });
@@ -302,7 +281,7 @@ describe("the store on Postgres", () => {
     await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
     const holder = await holdChannel(channel);
     const start = startOf({ tenantId, runId: "run-1" });
-    const item = { type: "transition", transition: start } as const;
+    const item = groupOf(start);
     const event = { type: "delivery", delivery: eventDelivery(eventOf(channel, { name: "second" })) } as const;
     await expect(writer.commitItems([item, event])).rejects.toBeInstanceOf(BatchContendedError);
     // The part that does not need the channel is not held up.
@@ -342,12 +321,12 @@ describe("the store on Postgres", () => {
     const wait = waitOf(
       run,
       { reason: "event", names: ["go"], scope: "global", scope_id: "" },
-      { expectChannel: { channel, upTo: lookup.upTo } },
+      { expectChannels: [{ channel, upTo: lookup.upTo }] },
     );
     const outcome = writer.commit(wait);
     await blockedBackend("commit_batch");
     await emitter.release();
-    expect(await outcome).toEqual([{ type: "channel_moved" }]);
+    expect(await outcome).toEqual([channelMoved()]);
   });
 
   it("locks channels in one order, whatever a batch does with them", async () => {
@@ -369,7 +348,7 @@ describe("the store on Postgres", () => {
       const committed = writer.commit(
         assignOf(run, "x", 1, {
           events: [eventOf(emitted, { name: "e" })],
-          expectChannel: { channel: expected, upTo: Number.MAX_SAFE_INTEGER },
+          expectChannels: [{ channel: expected, upTo: Number.MAX_SAFE_INTEGER }],
         }),
       );
       await blockedBackend("commit_batch");
@@ -500,7 +479,7 @@ describe("jobs on Postgres", () => {
     const settle = assignOf(run, "x", 1, { settledJobs: [{ idempotencyKey: "a1", leaseNo: 1 }] });
     const outcomes = await writer.commit(settle, assignOf(free, "x", 1));
     await holder.release();
-    expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
+    expect(outcomes).toEqual([conflictOf("job"), COMMITTED]);
     expect(await store.runs.load([run.state])).toEqual([run]);
     expect(await writer.commit(settle)).toEqual([COMMITTED]);
   });
@@ -594,46 +573,6 @@ describe("jobs on Postgres", () => {
     const stateless = sql`update jobs set state = 'delayed' where tenant_id = ${tenantId}`;
     await expect(stateless).rejects.toThrow("jobs_delayed_due");
   });
-
-  it("gives jobs that the release before has made, and lets it cancel them", async () => {
-    const tenantId = `tenant-${++tenants}`;
-    const { writer, run } = await startWith(tenantId, ["new-1"]);
-    let batchNo = writer.batchNo();
-    const commitBefore = async (rows: { jobs?: object[]; cancels?: object[] }) => {
-      batchNo += 1;
-      const text = (section?: object[]) => (section === undefined ? null : JSON.stringify(section));
-      return await sql`
-        select * from commit_batch(
-          ${writer.laneId}::bigint, ${batchNo}::bigint, null, null, null, '{}', null, null, null, null, null, null,
-          ${text(rows.cancels)}::text::json, ${text(rows.jobs)}::text::json, null, null, null
-        )`;
-    };
-    const job = (key: string, place: number) => ({
-      item: 0,
-      tenant_id: tenantId,
-      idempotency_key: key,
-      run_id: "run-1",
-      seq: 1,
-      node_id: "first",
-      kind: "tool",
-      name: "pay",
-      ordinal: place,
-      call_id: "call",
-      payload: '{"a":1}',
-    });
-    expect(await commitBefore({ jobs: ["old-1", "old-2"].map(job) })).toEqual([]);
-    expect(await claimKeys(tenantId, 2)).toEqual(["new-1", "old-1"]);
-    const [head] = await store.jobs.load([{ tenantId, idempotencyKey: "old-1" }]);
-    expect(head).toMatchObject({ state: "leased", leaseNo: 1, attempt: 1, losses: 0, timeoutMs: 900_000 });
-    await commitBefore({ cancels: [{ item: 0, tenant_id: tenantId, run_id: "run-1" }] });
-    expect(await claimKeys(tenantId, 2)).toEqual([]);
-    expect(await stateOf(tenantId, "old-2")).toBe("cancelled");
-    const [lane] = await sql<
-      { last_batch_no: number }[]
-    >`select last_batch_no from lanes where lane_id = ${writer.laneId}`;
-    expect(lane).toEqual({ last_batch_no: batchNo });
-    expect(await store.runs.load([run.state])).toEqual([run]);
-  });
 });
 
 describe("plans on Postgres", () => {
@@ -680,7 +619,7 @@ describe("plans on Postgres", () => {
       commit(inside, {
         laneId: writer.laneId,
         batchNo: ++batchNo,
-        items: [{ type: "transition", transition: assignOf(run, "x", 1) }],
+        items: [groupOf(assignOf(run, "x", 1))],
       });
     // Plans are made here, on one row, and kept by this connection.
     await readsOf("runs", (inside) => move(inside, first));
@@ -701,12 +640,12 @@ describe("plans on Postgres", () => {
     let batchNo = 0;
     const commitOne = async (inside: Sql, transition: Transition): Promise<StoredRun> => {
       batchNo += 1;
-      await commit(inside, { laneId: writer.laneId, batchNo, items: [{ type: "transition", transition }] });
+      await commit(inside, { laneId: writer.laneId, batchNo, items: [groupOf(transition)] });
       return transition.after;
     };
     const work = async (runId: string): Promise<Reads[]> => {
       const reads: Reads[] = [];
-      const read = async (one: (inside: Sql) => Promise<unknown>) => reads.push(await readsOf("run_vars", one));
+      const read = async (one: (inside: Sql) => Promise<unknown>) => reads.push(await readsOf("run_parts", one));
       let run = startOf({ tenantId, runId, vars: { a: LARGE, b: LARGE } }).after;
       await read((inside) => commitOne(inside, startOf({ tenantId, runId, vars: { a: LARGE, b: LARGE } })));
       const [stored] = await loadRuns(sql, [{ tenantId, runId }]);
@@ -740,7 +679,7 @@ describe("plans on Postgres", () => {
     let leases: (JobLease & { isLoss: boolean })[] = [];
     let batchNo = 0;
     const commitOne = (inside: Sql, transition: Transition) => {
-      const batch = { laneId: writer.laneId, batchNo: ++batchNo, items: [{ type: "transition", transition }] } as const;
+      const batch = { laneId: writer.laneId, batchNo: ++batchNo, items: [groupOf(transition)] } as const;
       return commit(inside, batch);
     };
     const runs = new Map<string, StoredRun>();

@@ -12,9 +12,11 @@ import type { Store, Verb, Verbs } from "../contract/store.ts";
 import { type Around, bindVerbs, mapVerbs, observed, type VerbObserver } from "../map-verbs.ts";
 import { batches } from "./batch.ts";
 import { openClient, type Sql } from "./client.ts";
+import { COMMIT_BATCH, type CommitFunction } from "./commit-batch.ts";
 import { attempt, isOutcomeUnknown, storeErrorOf } from "./errors.ts";
 import { events } from "./events.ts";
 import { feed } from "./feed.ts";
+import { JOB_FUNCTIONS } from "./job-functions.ts";
 import { jobs } from "./jobs.ts";
 import { lanes } from "./lanes.ts";
 import { ledger } from "./ledger.ts";
@@ -46,6 +48,8 @@ export type PostgresStoreOptions = {
   poolSize?: number;
   /** Is told of every call of a verb. */
   onVerb?: VerbObserver;
+  /** Commits batches; the database must have it. Default: this release's. */
+  commitFunction?: CommitFunction;
 };
 
 /**
@@ -71,7 +75,18 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
     return {
       tokenKey,
       close,
-      ...createVerbs({ sql, commits, lease, transactions, direct, openFresh }, options.onVerb),
+      ...createVerbs(
+        {
+          sql,
+          commits,
+          lease,
+          transactions,
+          direct,
+          openFresh,
+          commitFunction: options.commitFunction ?? COMMIT_BATCH,
+        },
+        options.onVerb,
+      ),
     };
   } catch (error) {
     await close();
@@ -86,6 +101,7 @@ type Connections = {
   transactions: Sql;
   direct: Sql;
   openFresh: () => Sql;
+  commitFunction: CommitFunction;
 };
 
 /**
@@ -108,7 +124,8 @@ const OWN_ERRORS: ReadonlySet<Verb> = new Set(["batches.commit", "runs.claim"]);
 const withErrors: Around = (verb, perform) => (OWN_ERRORS.has(verb) ? perform() : call(async () => await perform()));
 
 function createVerbs(connections: Connections, onVerb: VerbObserver | undefined): Verbs {
-  const { sql, commits, lease, transactions, direct, openFresh } = connections;
+  const { sql, commits, lease, transactions, direct, openFresh, commitFunction } = connections;
+  const functions = [commitFunction, ...JOB_FUNCTIONS].map(({ name }) => name);
   /** Lanes whose last claim may have been made though its reply was lost. */
   const doubtfulClaims = new Set<number>();
 
@@ -130,8 +147,8 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
   }
 
   const verbs = {
-    lanes: bindVerbs({ sql, transactions, lease, doubtfulClaims }, lanes),
-    batches: bindVerbs({ commits, openFresh }, batches),
+    lanes: bindVerbs({ sql, transactions, lease, doubtfulClaims, functions }, lanes),
+    batches: bindVerbs({ sql, commits, openFresh, commitFunction }, batches),
     runs: { ...bindVerbs(sql, runs), claim },
     ledger: bindVerbs(sql, ledger),
     waits: bindVerbs(sql, waits),

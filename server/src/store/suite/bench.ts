@@ -23,8 +23,6 @@ export const HOUR_MS = 3_600_000;
 
 export const COMMITTED = { type: "committed" };
 
-export const CONFLICT = { type: "conflict" };
-
 /** What a test works with: two servers on one database, and a tenant nobody else uses. */
 export type Bench = {
   readonly store: Store;

@@ -8,9 +8,11 @@ import { ALL, COMMITTED, type OpenBench, keyOf, load } from "./bench.ts";
 import {
   answerOf,
   assignOf,
+  channelMoved,
   closingOf,
   eventDelivery,
   eventOf,
+  groupOf,
   openWriter,
   startOf,
   stepOf,
@@ -239,25 +241,26 @@ export function describeEvents(openBench: OpenBench): void {
       ];
       const [before] = await store.events.lookUp([queryOf(channel, ["go"])]);
       assert(before !== undefined);
-      const expectation = { expectChannel: { channel, upTo: before.upTo } };
+      const expectation = { expectChannels: [{ channel, upTo: before.upTo }] };
       const early = await writer.put(waitOf(one, eventWait(channel, ["go"]), expectation));
       await writer.deliver(eventDelivery(eventOf(channel, { name: "unrelated" })));
       const late = waitOf(two, eventWait(channel, ["go"]), expectation);
       const bystander = startOf({ tenantId, runId: "bystander" });
-      expect(await writer.commit(late, bystander)).toEqual([{ type: "channel_moved" }, COMMITTED]);
+      expect(await writer.commit(late, bystander)).toEqual([channelMoved(), COMMITTED]);
       expect(await store.runs.load([early, late.after, bystander.after].map(keyOf))).toEqual([
         early,
         two,
         bystander.after,
       ]);
-      assert(late.openWait !== undefined);
-      expect(await store.waits.get(tenantId, late.openWait.wait_id)).toBeUndefined();
+      const [opened] = late.openWaits;
+      assert(opened !== undefined);
+      expect(await store.waits.get(tenantId, opened.wait_id)).toBeUndefined();
       expect(await store.ledger.list(late, 0, ALL)).toHaveLength(1);
       // Looked up again, it may wait.
       const [again] = await store.events.lookUp([queryOf(channel, ["go"])]);
       assert(again !== undefined);
       expect(again.event).toBeUndefined();
-      expect(await writer.commit({ ...late, expectChannel: { channel, upTo: again.upTo } })).toEqual([COMMITTED]);
+      expect(await writer.commit({ ...late, expectChannels: [{ channel, upTo: again.upTo }] })).toEqual([COMMITTED]);
     });
 
     it("is not moved by events of another channel", async () => {
@@ -270,7 +273,7 @@ export function describeEvents(openBench: OpenBench): void {
         eventDelivery(eventOf({ tenantId, scope: "session", scopeId: "b" }, { name: "go" })),
         eventDelivery(eventOf({ tenantId, scope: "run", scopeId: "a" }, { name: "go" })),
       );
-      const wait = waitOf(run, eventWait(channel, ["go"]), { expectChannel: { channel, upTo: 0 } });
+      const wait = waitOf(run, eventWait(channel, ["go"]), { expectChannels: [{ channel, upTo: 0 }] });
       expect(await writer.commit(wait)).toEqual([COMMITTED]);
     });
 
@@ -284,13 +287,10 @@ export function describeEvents(openBench: OpenBench): void {
         const [lookup] = await store.events.lookUp([query]);
         assert(lookup !== undefined);
         const wait = waitOf(run, eventWait(channel, ["go"], order), {
-          expectChannel: { channel, upTo: lookup.upTo },
+          expectChannels: [{ channel, upTo: lookup.upTo }],
         });
         const emit = eventDelivery(eventOf(channel, { name: "go", key: order }));
-        const items = [
-          { type: "delivery" as const, delivery: emit },
-          { type: "transition" as const, transition: wait },
-        ];
+        const items = [{ type: "delivery" as const, delivery: emit }, groupOf(wait)];
         const outcomes = await writer.commitItems(order === "emit first" ? items : items.toReversed());
         const emitted = outcomes[order === "emit first" ? 0 : 1];
         const waited = outcomes[order === "emit first" ? 1 : 0];
@@ -317,7 +317,7 @@ export function describeEvents(openBench: OpenBench): void {
       assert(lookup !== undefined);
       // Its own event lies behind what it looked up to; refused, it would be decided in the same way for ever.
       const wait = waitOf(run, eventWait(channel, ["mine"]), {
-        expectChannel: { channel, upTo: lookup.upTo },
+        expectChannels: [{ channel, upTo: lookup.upTo }],
         events: [eventOf(channel, { name: "mine" })],
       });
       expect(await writer.commit(wait)).toEqual([COMMITTED]);
@@ -345,7 +345,7 @@ export function describeEvents(openBench: OpenBench): void {
       const paused = await listen("paused", channel, ["order.paid"]);
       const held = await writer.put(stepOf(paused, "run.paused", { paused: true }));
       const woken = await listen("woken", channel, ["order.paid"]);
-      await writer.put(answerOf(woken, { closeWait: { ...closingOf(woken), by: "event" } }));
+      await writer.put(answerOf(woken, { closeWaits: [{ ...closingOf(woken), by: "event" }] }));
       await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "asking" })), { reason: "user" }));
 
       const runsOf = async (...events: { name: string; key: string }[]): Promise<string[]> =>

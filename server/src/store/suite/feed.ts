@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { Transition } from "../contract/batch.ts";
 import type { FeedEntry, LanePosition, NoticeKind } from "../contract/feed.ts";
-import { ALL, COMMITTED, CONFLICT, type OpenBench } from "./bench.ts";
-import { type Writer, endOf, openWriter, startOf } from "./fixtures.ts";
+import { ALL, COMMITTED, type OpenBench } from "./bench.ts";
+import { conflictOf, endOf, openWriter, startOf, type Writer } from "./fixtures.ts";
 
 export function describeFeed(openBench: OpenBench): void {
   describe("the feed", () => {
@@ -98,7 +98,7 @@ export function describeFeed(openBench: OpenBench): void {
       const tenantId = bench.tenant();
       const start = noted(tenantId, [1]);
       await writer.put(start);
-      expect(await writer.commit(start, noted(tenantId, [2]))).toEqual([CONFLICT, COMMITTED]);
+      expect(await writer.commit(start, noted(tenantId, [2]))).toEqual([conflictOf("run_exists"), COMMITTED]);
       const feed = await store.feed.read(tenantId, fromStart(writer), ALL);
       expect(feed.map((entry) => entry.seq)).toEqual([1, 2]);
     });

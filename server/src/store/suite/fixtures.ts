@@ -17,14 +17,15 @@ import type { RecordBody, RecordKind, StepRecordDraft } from "../../core/records
 import type { Wait } from "../../core/wait.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import { rowSeqOf, stayBehind } from "../row-behind.ts";
-import { formatAfter, RUN_FORMAT } from "../run-format.ts";
-import { varsWriteOf } from "../vars-write.ts";
-import type { BatchItem, Delivery, ItemOutcome, Transition } from "../contract/batch.ts";
+import { RUN_FORMAT } from "../run-format.ts";
+import { partsWriteOf } from "../run-parts.ts";
+import type { BatchItem, ConflictCause, Delivery, ItemOutcome, Transition } from "../contract/batch.ts";
 import type { NewJob } from "../contract/jobs.ts";
 import type { Lane } from "../contract/lanes.ts";
 import type { MailDraft } from "../contract/mail.ts";
 import type { RunKey, StoredRun } from "../contract/runs.ts";
 import type { Store } from "../contract/store.ts";
+import type { WaitClosing } from "../contract/waits.ts";
 
 /** Where the suite's time begins: with microseconds, which a store must not cut off. */
 export const TIME_ZERO = "2026-01-02T03:04:05.678901Z" as Instant;
@@ -138,11 +139,11 @@ export function waitOf(
 
 /** The step behind a wait: closes it, the run goes on. */
 export function answerOf(before: StoredRun, facts: TransitionFacts = {}): Transition {
-  return stepOf(before, "step.completed", { status: "completed" }, { closeWait: closingOf(before), ...facts });
+  return stepOf(before, "step.completed", { status: "completed" }, { closeWaits: [closingOf(before)], ...facts });
 }
 
 /** How the open wait of a run is closed by the next transition. */
-export function closingOf(before: StoredRun): NonNullable<Transition["closeWait"]> {
+export function closingOf(before: StoredRun): WaitClosing {
   const waitId = before.state.wait?.wait_id;
   assert(waitId !== undefined, "the run waits");
   return { waitId, closeTime: addMs(before.state.updateTime, 1), by: "answer", runSeq: before.state.seq + 1 };
@@ -162,7 +163,7 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
   const wakeTime = wakeTimeOf(state);
   const wait = draft.body.wait;
   const behind = isLeft && before !== undefined ? stayBehind(before, state, [record]) : undefined;
-  const vars = behind === undefined ? varsWriteOf(before, state.vars, RUN_FORMAT) : undefined;
+  const parts = behind === undefined ? partsWriteOf(before, state) : undefined;
   return {
     tenantId: state.tenantId,
     runId: state.runId,
@@ -173,36 +174,41 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
       headHash: record.hash,
       requestDigest: before?.requestDigest ?? digestOf(`request of ${state.runId}`),
       ...(ownerLane !== undefined && isActive(state) ? { ownerLane } : {}),
-      format: behind === undefined ? formatAfter(before, state, RUN_FORMAT) : before!.format,
+      format: RUN_FORMAT,
       ...(behind === undefined ? {} : { behind }),
     },
-    ...(vars === undefined ? {} : { vars }),
-    outputChanged: draft.body.output !== undefined,
+    ...(parts === undefined ? {} : { parts }),
     ...(wakeTime === undefined ? {} : { wakeTime }),
     records: [record],
     notices: [],
-    ...(wait === undefined ? {} : { openWait: { ...wait, seq: draft.seq } }),
+    openWaits: wait === undefined ? [] : [{ ...wait, seq: draft.seq }],
+    closeWaits: [],
     events: [],
+    expectChannels: [],
     jobs: [],
     settledJobs: [],
     cancelJobs: false,
     consumedMail: [],
+    mail: [],
     ...rest,
   };
 }
 
-function seal(draft: StepRecordDraft, previousHash: string): SealedRecord {
-  const bodySalt = new Uint8Array(randomBytes(SALT_BYTES));
-  const body = JSON.stringify(draft.body);
-  const parts: Record<string, string> = { body: partDigest(bodySalt, body) };
-  if (draft.given === undefined) {
-    const header = encodeHeader(draft, parts, previousHash);
-    return { seq: draft.seq, header, hash: recordHash(header), body, bodySalt };
-  }
-  const givenSalt = new Uint8Array(randomBytes(SALT_BYTES));
-  parts.given = partDigest(givenSalt, draft.given);
-  const header = encodeHeader(draft, parts, previousHash);
-  return { seq: draft.seq, header, hash: recordHash(header), body, bodySalt, given: draft.given, givenSalt };
+/** @param others parts beside body and given */
+export function seal(
+  draft: StepRecordDraft,
+  previousHash: string,
+  others: readonly { name: string; text: string }[] = [],
+): SealedRecord {
+  const texts = [
+    { name: "body", text: JSON.stringify(draft.body) },
+    ...(draft.given === undefined ? [] : [{ name: "given", text: draft.given }]),
+    ...others,
+  ];
+  const parts = texts.map((part) => ({ ...part, salt: new Uint8Array(randomBytes(SALT_BYTES)) }));
+  const digests = Object.fromEntries(parts.map(({ name, text, salt }) => [name, partDigest(salt, text)]));
+  const header = encodeHeader(draft, digests, previousHash);
+  return { seq: draft.seq, header, hash: recordHash(header), parts };
 }
 
 /** A job for the tool "pay". */
@@ -248,7 +254,7 @@ export type Writer = {
   readonly laneId: number;
   /** The number of the last batch. */
   batchNo(): number;
-  /** Commits one batch of transitions. */
+  /** Commits one batch of transitions, each in a group of its own. */
   commit(...transitions: Transition[]): Promise<ItemOutcome[]>;
   /** Commits one batch of deliveries. */
   deliver(...deliveries: Delivery[]): Promise<ItemOutcome[]>;
@@ -267,7 +273,7 @@ export async function openWriter(store: Store, serverId = `server-${randomBytes(
     return store.batches.commit({ laneId, batchNo, items });
   };
   const commit = (...transitions: Transition[]): Promise<ItemOutcome[]> =>
-    commitItems(transitions.map((transition) => ({ type: "transition", transition })));
+    commitItems(transitions.map((transition) => groupOf(transition)));
   return {
     store,
     serverId,
@@ -285,24 +291,38 @@ export async function openWriter(store: Store, serverId = `server-${randomBytes(
   };
 }
 
+export function groupOf(...transitions: Transition[]): BatchItem {
+  return { type: "group", transitions };
+}
+
+/** What becomes of a group whose transition of this number is refused. */
+export function conflictOf(cause: ConflictCause, transition = 0): ItemOutcome {
+  return { type: "conflict", transition, cause };
+}
+
+export function channelMoved(transition = 0): ItemOutcome {
+  return { type: "channel_moved", transition };
+}
+
 export function eventDelivery(event: EventDraft): Delivery {
   return { type: "event", event };
 }
 
-export function mailDelivery(key: RunKey, mail: MailDraft): Delivery {
-  return { type: "mail", tenantId: key.tenantId, runId: key.runId, mail };
+/** @param kind of mail, or all of it */
+export function mailDelivery({ tenantId, runId }: RunKey, kind: string | MailDraft): Delivery {
+  return { type: "mail", tenantId, runId, mail: typeof kind === "string" ? { kind, body: {} } : kind };
 }
 
 /** Two transitions of one run as one, like the run-ahead makes them. @param before the run before the first */
 export function joinOf(first: Transition, second: Transition, before?: StoredRun): Transition {
   assert.equal(second.expectedSeq, first.after.state.seq);
-  const { vars: _vars, ...rest } = second;
-  const vars = varsWriteOf(before, second.after.state.vars, RUN_FORMAT);
+  const { parts: _parts, ...rest } = second;
+  const parts = partsWriteOf(before, second.after.state);
   return {
     ...rest,
     expectedSeq: first.expectedSeq,
     rowSeq: first.rowSeq,
-    ...(vars === undefined ? {} : { vars }),
+    ...(parts === undefined ? {} : { parts }),
     records: [...first.records, ...second.records],
     notices: [...first.notices, ...second.notices],
     events: [...first.events, ...second.events],

@@ -10,8 +10,9 @@ import { BatchRejectedError } from "../contract/errors.ts";
 import type { JobHead, JobKey, JobLease, JobRequest, JobState, NewJob } from "../contract/jobs.ts";
 import type { StoredRun } from "../contract/runs.ts";
 import type { Store } from "../contract/store.ts";
-import { COMMITTED, CONFLICT, HOUR_MS, type OpenBench, keyOf, load } from "./bench.ts";
-import { type Writer, assignOf, digestOf, endOf, jobOf, openWriter, startOf, stepOf } from "./fixtures.ts";
+import { RUN_FORMAT } from "../run-format.ts";
+import { COMMITTED, HOUR_MS, type OpenBench, keyOf, load } from "./bench.ts";
+import { assignOf, conflictOf, digestOf, endOf, jobOf, openWriter, startOf, stepOf, type Writer } from "./fixtures.ts";
 
 const keyIn = (tenantId: string, idempotencyKey: string): JobKey => ({ tenantId, idempotencyKey });
 
@@ -269,6 +270,16 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await statesOf(store, keysIn(tenantId, ["custom-1", "pay-2"]))).toEqual(["open", "open"]);
     });
 
+    it("of a run that a newer release has written stay in their queue", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      const newer = startOf({ tenantId, runId: "newer" }, { jobs: jobsOf(["a1"]) });
+      await writer.put({ ...newer, after: { ...newer.after, format: RUN_FORMAT + 1 } });
+      await addJobs(writer, tenantId, ["a2"]);
+      expect(await claimKeys(store, writer, tenantId, 2)).toEqual(["a2"]);
+      expect((await load(store, newer)).format).toBe(RUN_FORMAT + 1);
+    });
+
     it("of handlers are given by the version of their run", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
@@ -455,8 +466,8 @@ export function describeJobs(openBench: OpenBench): void {
       const digest = digestOf("result");
       const settle = (before: StoredRun, idempotencyKey: string, leaseNo: number): Transition =>
         assignOf(before, "x", 1, { settledJobs: [{ idempotencyKey, leaseNo, digest }] });
-      expect(await writer.commit(settle(run, "a1", 2), assignOf(free, "x", 1))).toEqual([CONFLICT, COMMITTED]);
-      expect(await writer.commit(settle(run, "missing", 1))).toEqual([CONFLICT]);
+      expect(await writer.commit(settle(run, "a1", 2), assignOf(free, "x", 1))).toEqual([conflictOf("job"), COMMITTED]);
+      expect(await writer.commit(settle(run, "missing", 1))).toEqual([conflictOf("job")]);
       expect(await load(store, keyOf(run))).toEqual(run);
       const after = await writer.put(settle(run, "a1", 1));
       expect(await headIn(store, tenantId, "a1")).toMatchObject({
@@ -467,7 +478,7 @@ export function describeJobs(openBench: OpenBench): void {
       });
       expect(await headIn(store, tenantId, "a1")).not.toHaveProperty("workerSessionId");
       expect(await headIn(store, tenantId, "a2")).toMatchObject({ state: "leased" });
-      expect(await writer.commit(settle(after, "a1", 1))).toEqual([CONFLICT]);
+      expect(await writer.commit(settle(after, "a1", 1))).toEqual([conflictOf("job")]);
       expect(await load(store, keyOf(run))).toEqual(after);
       expect(await store.jobs.start([leaseIn(tenantId, "a1", 1)])).toEqual([false]);
       expect(await store.jobs.release([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3)).toEqual(["gone"]);
@@ -480,9 +491,11 @@ export function describeJobs(openBench: OpenBench): void {
       const other = await writer.put(startOf({ tenantId, runId: "run-2" }));
       await claimKeys(store, writer, tenantId, 1);
       const settledJobs = [{ idempotencyKey: "a1", leaseNo: 1 }];
-      expect(await writer.commit(assignOf(other, "x", 1, { settledJobs }))).toEqual([CONFLICT]);
+      expect(await writer.commit(assignOf(other, "x", 1, { settledJobs }))).toEqual([conflictOf("job")]);
       await writer.put(assignOf(run, "x", 1));
-      expect(await writer.commit(assignOf(run, "x", 2, { settledJobs, cancelJobs: true }))).toEqual([CONFLICT]);
+      expect(await writer.commit(assignOf(run, "x", 2, { settledJobs, cancelJobs: true }))).toEqual([
+        conflictOf("seq"),
+      ]);
       expect(await statesOf(store, keysIn(tenantId, ["a1"]))).toEqual(["leased"]);
     });
 
@@ -496,7 +509,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 1)).toEqual(["a1"]);
       const settle = (idempotencyKey: string): Transition =>
         assignOf(run, "x", 1, { settledJobs: [{ idempotencyKey, leaseNo: 1 }] });
-      expect(await writer.commit(settle("a1"))).toEqual([CONFLICT]);
+      expect(await writer.commit(settle("a1"))).toEqual([conflictOf("job")]);
       expect(await writer.commit(settle("a2"))).toEqual([COMMITTED]);
       expect(await headIn(store, tenantId, "a2")).not.toHaveProperty("settledDigest");
       expect(await statesOf(store, keysIn(tenantId, ["a1", "a2"]))).toEqual(["leased", "settled"]);
@@ -521,7 +534,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await headIn(store, tenantId, "a1")).not.toHaveProperty("workerSessionId");
       expect(await claimKeys(store, writer, tenantId, 1)).toEqual([]);
       const again = { idempotencyKey: "a1", leaseNo: 1, digest: digestOf("late") };
-      expect(await writer.commit(assignOf(after, "x", 2, { settledJobs: [again] }))).toEqual([CONFLICT]);
+      expect(await writer.commit(assignOf(after, "x", 2, { settledJobs: [again] }))).toEqual([conflictOf("job")]);
       expect(await load(store, keyOf(run))).toEqual(after);
     });
 
@@ -532,7 +545,7 @@ export function describeJobs(openBench: OpenBench): void {
       await claimKeys(store, writer, tenantId, 1);
       const settle = (before: StoredRun, idempotencyKey: string, leaseNo: number): Transition =>
         assignOf(before, "x", 1, { settledJobs: [{ idempotencyKey, leaseNo, onlyOpen: true }] });
-      expect(await writer.commit(settle(run, "a1", 1))).toEqual([CONFLICT]);
+      expect(await writer.commit(settle(run, "a1", 1))).toEqual([conflictOf("job")]);
       const after = await writer.put(settle(run, "a2", 0));
       expect(await headIn(store, tenantId, "a2")).toMatchObject({ state: "settled", settledLeaseNo: 0 });
       await store.jobs.release([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3);

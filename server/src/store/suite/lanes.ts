@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";
 import { LaneFencedError } from "../contract/errors.ts";
 import { ALL, COMMITTED, type OpenBench, keyOf, load } from "./bench.ts";
-import { assignOf, eventDelivery, eventOf, openWriter, startOf, waitOf } from "./fixtures.ts";
+import { assignOf, eventDelivery, eventOf, groupOf, openWriter, startOf, waitOf } from "./fixtures.ts";
 
 export function describeLanes(openBench: OpenBench): void {
   describe("lanes", () => {
@@ -105,7 +105,7 @@ export function describeLanes(openBench: OpenBench): void {
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const transition = assignOf(run, "x", 1);
-      const batch = { laneId: writer.laneId, batchNo: 1, items: [{ type: "transition" as const, transition }] };
+      const batch = { laneId: writer.laneId, batchNo: 1, items: [groupOf(transition)] };
       await expect(store.batches.commit(batch)).rejects.toBeInstanceOf(Error);
       expect(await load(store, keyOf(run))).toEqual(run);
     });

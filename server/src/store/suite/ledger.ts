@@ -2,19 +2,20 @@
 import { describe, expect, it } from "vitest";
 import { fold } from "../../core/fold/fold.ts";
 import { NO_PREVIOUS_HASH, draftFromSealed, recordHash } from "../../core/ledger-format.ts";
+import type { StepRecordDraft } from "../../core/records.ts";
+import type { StoredRun } from "../contract/runs.ts";
 import type { Store } from "../contract/store.ts";
 import { ALL, type OpenBench, keyOf, load } from "./bench.ts";
-import { assignOf, endOf, joinOf, startOf } from "./fixtures.ts";
+import { assignOf, endOf, joinOf, seal, startOf } from "./fixtures.ts";
 
 export function describeLedger(openBench: OpenBench): void {
   describe("the ledger", () => {
     const bench = openBench("group");
 
     const plain = (records: Awaited<ReturnType<Store["ledger"]["list"]>>) =>
-      records.map(({ bodySalt, givenSalt, ...rest }) => ({
+      records.map(({ parts, ...rest }) => ({
         ...rest,
-        bodySalt: Buffer.from(bodySalt).toString("hex"),
-        ...(givenSalt === undefined ? {} : { givenSalt: Buffer.from(givenSalt).toString("hex") }),
+        parts: parts.map(({ salt, ...part }) => ({ ...part, salt: Buffer.from(salt).toString("hex") })),
       }));
 
     it("gives records back byte for byte, gapless and chained, and they fold to the run's state", async () => {
@@ -40,9 +41,40 @@ export function describeLedger(openBench: OpenBench): void {
       const run = await load(store, start);
       expect(run.headHash).toBe(previous);
       expect(fold(records.map(draftFromSealed))).toEqual(run.state);
-      expect("given" in (records[0] ?? {})).toBe(true);
-      expect("given" in (records[1] ?? {})).toBe(false);
-      expect("givenSalt" in (records[1] ?? {})).toBe(false);
+      const names = records.map(({ parts }) => parts.map(({ name }) => name));
+      expect(names).toEqual([["body", "given"], ["body"], ["body"], ["body"]]);
+    });
+
+    it("gives any part of a record back, in their order, and deletes all with their run", async () => {
+      const { store, writer } = bench;
+      const statements = [
+        { name: "statement", text: '{"payload":"a\\nb"}\n\u00fc' },
+        { name: "attestation", text: "" },
+      ];
+      const draft = (seq: number, before?: StoredRun): StepRecordDraft => {
+        const transition = before === undefined ? startOf(key) : assignOf(before, "x", seq);
+        return draftFromSealed(transition.records[0]!);
+      };
+      const key = { tenantId: bench.tenant(), runId: "run-1" };
+      const first = seal(draft(1), NO_PREVIOUS_HASH, statements);
+      const start = startOf(key);
+      const started = await writer.put({ ...start, records: [first], after: { ...start.after, headHash: first.hash } });
+      const second = seal(draft(2, started), first.hash, statements.slice(0, 1));
+      const step = assignOf(started, "x", 2);
+      const moved = await writer.put({ ...step, records: [second], after: { ...step.after, headHash: second.hash } });
+      const third = assignOf(moved, "x", 3);
+      await writer.put(third);
+      const records = await store.ledger.list(key, 0, ALL);
+      expect(plain(records)).toEqual(plain([first, second, ...third.records]));
+      expect(records.map(({ parts }) => parts.map(({ name }) => name))).toEqual([
+        ["body", "given", "statement", "attestation"],
+        ["body", "statement"],
+        ["body"],
+      ]);
+      expect(fold(records.map(draftFromSealed))).toEqual((await load(store, key)).state);
+      await writer.put(endOf(third.after, null));
+      expect(await store.runs.delete(key)).toBe(true);
+      expect(await store.ledger.list(key, 0, ALL)).toEqual([]);
     });
 
     it("lists records behind a seq, at most so many", async () => {

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";
 import type { StoredRun } from "../contract/runs.ts";
-import { ALL, COMMITTED, CONFLICT, HOUR_MS, type OpenBench, keyOf, load } from "./bench.ts";
-import { assignOf, eventDelivery, eventOf, mailDelivery, openWriter, startOf, stepOf } from "./fixtures.ts";
+import { ALL, COMMITTED, HOUR_MS, type OpenBench, keyOf, load } from "./bench.ts";
+import { assignOf, conflictOf, eventDelivery, eventOf, mailDelivery, openWriter, startOf, stepOf } from "./fixtures.ts";
 
 export function describeMail(openBench: OpenBench): void {
   describe("mail", () => {
@@ -16,17 +16,17 @@ export function describeMail(openBench: OpenBench): void {
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const neighbour = await writer.put(startOf({ tenantId, runId: "run-2" }));
       const outcomes = await writer.deliver(
-        mailDelivery(keyOf(run), { kind: "pause", actorId: "ann", reason: "lunch" }),
-        mailDelivery(keyOf(neighbour), { kind: "cancel" }),
-        mailDelivery(keyOf(run), { kind: "unpause" }),
+        mailDelivery(keyOf(run), { kind: "pause", body: { actor_id: "ann", reason: "lunch" } }),
+        mailDelivery(keyOf(neighbour), "cancel"),
+        mailDelivery(keyOf(run), "unpause"),
       );
       expect(outcomes).toEqual([COMMITTED, COMMITTED, COMMITTED]);
       expect(await load(store, keyOf(run))).toEqual(run);
       const mail = await other.mail.list([keyOf(run)]);
       const shapes = mail.map(({ mailId: _mailId, ...rest }) => rest);
       expect(shapes).toEqual([
-        { tenantId, runId: "run-1", kind: "pause", actorId: "ann", reason: "lunch" },
-        { tenantId, runId: "run-1", kind: "unpause" },
+        { tenantId, runId: "run-1", kind: "pause", body: { actor_id: "ann", reason: "lunch" } },
+        { tenantId, runId: "run-1", kind: "unpause", body: {} },
       ]);
       expect((await store.mail.list([keyOf(neighbour), keyOf(run)])).length).toBe(3);
       expect(await store.mail.list([])).toEqual([]);
@@ -43,12 +43,12 @@ export function describeMail(openBench: OpenBench): void {
     it("stays when the transition that acted on it lost the race", async () => {
       const { store, writer } = bench;
       const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
-      await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
+      await writer.deliver(mailDelivery(keyOf(run), "cancel"));
       await writer.put(assignOf(run, "x", 1));
       const [mail] = await store.mail.list([keyOf(run)]);
       assert(mail !== undefined);
       expect(await writer.commit(stepOf(run, "run.cancelled", {}, { consumedMail: [mail.mailId] }))).toEqual([
-        CONFLICT,
+        conflictOf("seq"),
       ]);
       expect(await store.mail.list([keyOf(run)])).toEqual([mail]);
     });
@@ -59,8 +59,8 @@ export function describeMail(openBench: OpenBench): void {
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const neighbour = await writer.put(startOf({ tenantId, runId: "run-2" }));
       const deliveries = ["pause", "unpause"] as const;
-      await writer.deliver(...deliveries.map((kind) => mailDelivery(keyOf(run), { kind })));
-      await writer.deliver(mailDelivery(keyOf(neighbour), { kind: "pause" }));
+      await writer.deliver(...deliveries.map((kind) => mailDelivery(keyOf(run), kind)));
+      await writer.deliver(mailDelivery(keyOf(neighbour), "pause"));
       const [first, second] = await store.mail.list([keyOf(run)]);
       const [others] = await store.mail.list([keyOf(neighbour)]);
       assert(first !== undefined && second !== undefined && others !== undefined);
@@ -72,14 +72,14 @@ export function describeMail(openBench: OpenBench): void {
         events: [eventOf(channel, { name: "late" })],
       });
       const own = assignOf(neighbour, "x", 2, { consumedMail: [others.mailId] });
-      expect(await writer.commit(late, own)).toEqual([CONFLICT, COMMITTED]);
+      expect(await writer.commit(late, own)).toEqual([conflictOf("mail"), COMMITTED]);
       expect(await store.runs.load([keyOf(run), keyOf(neighbour)])).toEqual([after, own.after]);
       expect(await store.events.list(channel, 0, ALL)).toEqual([]);
       // Nothing of it was committed: the mail that was there still is.
       expect(await store.mail.list([keyOf(run), keyOf(neighbour)])).toEqual([second]);
 
       const stolen = assignOf(own.after, "x", 3, { consumedMail: [second.mailId] });
-      expect(await writer.commit(stolen)).toEqual([CONFLICT]);
+      expect(await writer.commit(stolen)).toEqual([conflictOf("mail")]);
       expect(await store.mail.list([keyOf(run)])).toEqual([second]);
       await writer.put(assignOf(after, "x", 3, { consumedMail: [second.mailId] }));
       expect(await store.mail.list([keyOf(run)])).toEqual([]);
@@ -90,7 +90,7 @@ export function describeMail(openBench: OpenBench): void {
       const otherWriter = await openWriter(other);
       const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
       for (let round = 0; round < 10; round++) {
-        await writer.deliver(mailDelivery(keyOf(run), { kind: "pause" }));
+        await writer.deliver(mailDelivery(keyOf(run), "pause"));
         const consumedMail = (await store.mail.list([keyOf(run)])).map((mail) => mail.mailId);
         const taken = { ...startOf(keyOf(run)), expectedSeq: 1, rowSeq: 1, after: run, records: [], consumedMail };
         const outcomes = (await Promise.all([writer.commit(taken), otherWriter.commit(taken)])).flat();
@@ -109,10 +109,10 @@ export function describeMail(openBench: OpenBench): void {
       expect(await store.mail.findStrays(0, 10)).toEqual({ mailed: [], channels: [] });
       const runs: StoredRun[] = [];
       for (const runId of ["b", "a", "c"]) runs.push(await writer.put(startOf({ tenantId, runId })));
-      for (const run of runs) await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
+      for (const run of runs) await writer.deliver(mailDelivery(keyOf(run), "cancel"));
       const [first, second, third] = runs;
       assert(first !== undefined && second !== undefined && third !== undefined);
-      await writer.deliver(mailDelivery(keyOf(first), { kind: "pause" }));
+      await writer.deliver(mailDelivery(keyOf(first), "pause"));
       expect((await other.mail.findStrays(0, 10)).mailed).toEqual(runs.map(keyOf));
       expect((await other.mail.findStrays(0, 2)).mailed).toEqual([keyOf(first), keyOf(second)]);
       expect((await other.mail.findStrays(HOUR_MS, 10)).mailed).toEqual([]);

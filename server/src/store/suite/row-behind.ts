@@ -4,11 +4,11 @@ import { addMs } from "../../core/duration.ts";
 import type { JsonObject } from "../../core/json.ts";
 import type { PatchOp } from "../../core/pointer.ts";
 import type { Transition } from "../contract/batch.ts";
-import { BatchRejectedError, LaneFencedError } from "../contract/errors.ts";
+import { LaneFencedError } from "../contract/errors.ts";
 import type { PageStart } from "../contract/page.ts";
 import type { StoredRun } from "../contract/runs.ts";
-import { ALL, COMMITTED, CONFLICT, type OpenBench, keyOf, load } from "./bench.ts";
-import { TIME_ZERO, answerOf, endOf, openWriter, startOf, stepOf, waitOf } from "./fixtures.ts";
+import { ALL, COMMITTED, type OpenBench, keyOf, load } from "./bench.ts";
+import { answerOf, conflictOf, endOf, openWriter, startOf, stepOf, TIME_ZERO, waitOf } from "./fixtures.ts";
 
 export function describeRowBehind(openBench: OpenBench): void {
   describe("runs whose rows are behind", () => {
@@ -78,7 +78,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       const { writer, other } = bench;
       const [run, stale] = [await startOwned(), await startOwned()];
       const ahead = left(stale).after;
-      expect(await writer.commit(left(ahead), left(run))).toEqual([CONFLICT, COMMITTED]);
+      expect(await writer.commit(left(ahead), left(run))).toEqual([conflictOf("seq"), COMMITTED]);
       expect(await bench.store.ledger.list(keyOf(stale), 0, ALL)).toHaveLength(1);
       expect(await load(other, keyOf(stale))).toEqual(stale);
       expect((await load(other, keyOf(run))).state.seq).toBe(2);
@@ -89,26 +89,27 @@ export function describeRowBehind(openBench: OpenBench): void {
       const start = await startOwned();
       const [run, neighbour] = [await writer.put(left(start, { op: "set", path: "/n", value: 1 })), await startOwned()];
       const second = left(start, { op: "set", path: "/n", value: 2 });
-      expect(await writer.commit(second)).toEqual([CONFLICT]);
-      expect(await writer.commit(waitOf(start, { reason: "user" }))).toEqual([CONFLICT]);
-      await expect(writer.commit(second, left(neighbour))).rejects.toThrow(BatchRejectedError);
+      expect(await writer.commit(second)).toEqual([conflictOf("record")]);
+      expect(await writer.commit(waitOf(start, { reason: "user" }))).toEqual([conflictOf("record")]);
+      const beside = left(neighbour);
+      expect(await writer.commit(second, beside)).toEqual([conflictOf("record"), COMMITTED]);
       expect(await load(other, keyOf(run))).toEqual(run);
-      expect(await load(other, keyOf(neighbour))).toEqual(neighbour);
+      expect(await load(other, keyOf(neighbour))).toEqual(beside.after);
     });
 
     it("take no step ahead of the ledger", async () => {
       const { writer, other } = bench;
       const start = await startOwned();
       const ahead = left(start).after;
-      expect(await writer.commit(left(ahead))).toEqual([CONFLICT]);
-      expect(await writer.commit(waitOf(ahead, { reason: "user" }))).toEqual([CONFLICT]);
+      expect(await writer.commit(left(ahead))).toEqual([conflictOf("seq")]);
+      expect(await writer.commit(waitOf(ahead, { reason: "user" }))).toEqual([conflictOf("seq")]);
       expect(await load(other, keyOf(start))).toEqual(start);
     });
 
     it("are left as they are by a step that is refused for something else", async () => {
       const { writer, other } = bench;
       const start = await startOwned();
-      expect(await writer.commit({ ...left(start), consumedMail: [4_711] })).toEqual([CONFLICT]);
+      expect(await writer.commit({ ...left(start), consumedMail: [4_711] })).toEqual([conflictOf("mail")]);
       expect(await load(other, keyOf(start))).toEqual(start);
     });
 

@@ -6,11 +6,12 @@ import type { Channel } from "../../core/event.ts";
 import type { JsonObject } from "../../core/json.ts";
 import { BatchRejectedError } from "../contract/errors.ts";
 import type { RunFilter, RunOrder, StoredRun } from "../contract/runs.ts";
-import { ALL, COMMITTED, CONFLICT, HOUR_MS, type OpenBench, keyOf, load, readPages } from "./bench.ts";
+import { ALL, COMMITTED, HOUR_MS, type OpenBench, keyOf, load, readPages } from "./bench.ts";
 import {
   answerOf,
   assignOf,
   closingOf,
+  conflictOf,
   endOf,
   eventOf,
   mailDelivery,
@@ -87,7 +88,7 @@ export function describeRuns(openBench: OpenBench): void {
       const first = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { first: true } });
       await writer.put(first);
       const second = startOf({ tenantId: first.tenantId, runId: "run-1", vars: { first: false } });
-      expect(await (await openWriter(other)).commit(second)).toEqual([CONFLICT]);
+      expect(await (await openWriter(other)).commit(second)).toEqual([conflictOf("run_exists")]);
       expect(await load(store, first)).toEqual(first.after);
       expect(await store.ledger.list(first, 0, ALL)).toHaveLength(1);
     });
@@ -114,14 +115,15 @@ export function describeRuns(openBench: OpenBench): void {
       const channel: Channel = { tenantId, scope: "global", scopeId: "" };
       const late = waitOf(stale, { reason: "user", prompt: "late" }, { events: [eventOf(channel, { name: "late" })] });
       const outcomes = await writer.commit(assignOf(left, "x", 1), late, assignOf(right, "x", 2));
-      expect(outcomes).toEqual([COMMITTED, CONFLICT, COMMITTED]);
+      expect(outcomes).toEqual([COMMITTED, conflictOf("seq"), COMMITTED]);
       const runs = await store.runs.load([keyOf(left), keyOf(stale), keyOf(right)]);
       expect(runs.map((run) => run?.state.vars)).toEqual([{ x: 1 }, { by: "first" }, { x: 2 }]);
       expect(runs[1]).toEqual(moved);
       expect(await store.ledger.list(keyOf(stale), 0, ALL)).toHaveLength(2);
       expect(await store.events.list(channel, 0, ALL)).toEqual([]);
-      assert(late.openWait !== undefined);
-      expect(await store.waits.get(tenantId, late.openWait.wait_id)).toBeUndefined();
+      const [opened] = late.openWaits;
+      assert(opened !== undefined);
+      expect(await store.waits.get(tenantId, opened.wait_id)).toBeUndefined();
     });
 
     it("refuses a step ahead of the run and a step of a run that is not there", async () => {
@@ -130,7 +132,10 @@ export function describeRuns(openBench: OpenBench): void {
       const first = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const second = assignOf(first, "x", 1).after;
       const ghost = startOf({ tenantId, runId: "ghost" }).after;
-      expect(await writer.commit(assignOf(second, "x", 2), assignOf(ghost, "x", 3))).toEqual([CONFLICT, CONFLICT]);
+      expect(await writer.commit(assignOf(second, "x", 2), assignOf(ghost, "x", 3))).toEqual([
+        conflictOf("seq"),
+        conflictOf("seq"),
+      ]);
       expect(await store.runs.load([keyOf(first), keyOf(ghost)])).toEqual([first, undefined]);
       expect(await store.ledger.list(keyOf(ghost), 0, ALL)).toEqual([]);
     });
@@ -235,7 +240,7 @@ export function describeRuns(openBench: OpenBench): void {
       const starts = Array.from({ length: 300 }, (_, i) => startOf({ tenantId, runId: `run-${i}`, vars: { i } }));
       await writer.commit(...starts.filter((_, i) => i % 7 === 0));
       const outcomes = await writer.commit(...starts);
-      expect(outcomes).toEqual(starts.map((_, i) => (i % 7 === 0 ? CONFLICT : COMMITTED)));
+      expect(outcomes).toEqual(starts.map((_, i) => (i % 7 === 0 ? conflictOf("run_exists") : COMMITTED)));
       expect(await store.runs.load(starts)).toEqual(starts.map((start) => start.after));
     });
   });
@@ -264,7 +269,7 @@ export function describeRuns(openBench: OpenBench): void {
       const tenantId = bench.tenant();
       const keep = await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "keep" })), { reason: "user" }));
       const gone = await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "gone" })), { reason: "user" }));
-      await writer.deliver(mailDelivery(keyOf(gone), { kind: "cancel" }), mailDelivery(keyOf(keep), { kind: "pause" }));
+      await writer.deliver(mailDelivery(keyOf(gone), "cancel"), mailDelivery(keyOf(keep), "pause"));
       await writer.put(endOf(await writer.put(answerOf(gone)), null));
       expect(await store.runs.delete(keyOf(gone))).toBe(true);
       expect(await store.runs.load([keyOf(gone), keyOf(keep)])).toEqual([undefined, keep]);
@@ -294,7 +299,7 @@ export function describeRuns(openBench: OpenBench): void {
       );
       const neighbour = startOf({ tenantId, runId: "run-2" });
       const namesake = startOf({ tenantId: bench.tenant(), runId: "run-1" });
-      expect(await writer.commit(again, neighbour, namesake)).toEqual([CONFLICT, COMMITTED, COMMITTED]);
+      expect(await writer.commit(again, neighbour, namesake)).toEqual([conflictOf("run_exists"), COMMITTED, COMMITTED]);
       expect(await store.runs.load([again, neighbour, namesake])).toEqual([undefined, neighbour.after, namesake.after]);
       expect(await store.ledger.list(again, 0, ALL)).toEqual([]);
       expect(await store.events.list(channel, 0, ALL)).toEqual([]);
@@ -508,8 +513,8 @@ export function describeRuns(openBench: OpenBench): void {
       const moved = await sleeping(tenantId, "moved", -1_000);
       const ended = await sleeping(tenantId, "ended", -1_000);
       const held = await writer.put(stepOf(paused, "run.paused", { paused: true }));
-      await writer.put(answerOf(moved, { closeWait: { ...closingOf(moved), by: "time" } }));
-      await writer.put(stepOf(ended, "run.cancelled", {}, { closeWait: { ...closingOf(ended), by: "cancel" } }));
+      await writer.put(answerOf(moved, { closeWaits: [{ ...closingOf(moved), by: "time" }] }));
+      await writer.put(stepOf(ended, "run.cancelled", {}, { closeWaits: [{ ...closingOf(ended), by: "cancel" }] }));
       const none = await store.runs.claimDue(10, HOUR_MS);
       expect(none.runs).toEqual([]);
       expect(none).not.toHaveProperty("nextWakeTime");

@@ -1,13 +1,10 @@
 /** Vars whose large members are kept apart. */
-import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { JsonObject } from "../../core/json.ts";
 import type { PatchOp } from "../../core/pointer.ts";
 import type { StoredRun } from "../contract/runs.ts";
-import { BASIC_FORMAT, formatAfter } from "../run-format.ts";
-import { varsWriteOf } from "../vars-write.ts";
-import { ALL, COMMITTED, CONFLICT, type OpenBench, keyOf, load } from "./bench.ts";
-import { answerOf, assignOf, endOf, joinOf, startOf, stepOf, waitOf } from "./fixtures.ts";
+import { ALL, COMMITTED, type OpenBench, keyOf, load } from "./bench.ts";
+import { assignOf, conflictOf, endOf, joinOf, startOf, stepOf } from "./fixtures.ts";
 
 export function describeVars(openBench: OpenBench): void {
   describe("vars with large members", () => {
@@ -48,21 +45,6 @@ export function describeVars(openBench: OpenBench): void {
       ).items;
       expect(listed?.state.vars).toBeNull();
       expect(listed?.format).toBe(run.format);
-    });
-
-    it("marks of the runs that are not active only those that have some as of a newer format", async () => {
-      const { writer } = bench;
-      const park = async (run: StoredRun) => await writer.put(waitOf(run, { reason: "user" }));
-      const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1 } }));
-      const small = await park(run);
-      expect(small.format).toBe(BASIC_FORMAT);
-      await expectStored(small);
-      const going = await writer.put(answerOf(small));
-      expect(going.format).toBe(run.format);
-      const large = await park(await change(going, { op: "set", path: "/b", value: LARGE }));
-      expect(large.format).toBeGreaterThan(BASIC_FORMAT);
-      const shrunk = await change(await writer.put(answerOf(large)), { op: "set", path: "/b", value: "" });
-      expect((await park(shrunk)).format).toBe(BASIC_FORMAT);
     });
 
     it("changes small members beside them", async () => {
@@ -123,57 +105,23 @@ export function describeVars(openBench: OpenBench): void {
       expect(run.state.vars).toBe(LARGE);
     });
 
-    it("takes over a run whose vars an older release has stored whole", async () => {
-      const { writer } = bench;
-      const start = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1, list: [LARGE], b: LARGE } });
-      const vars = { whole: JSON.stringify(start.after.state.vars), dropped: [] };
-      const old = await writer.put({ ...start, vars, after: { ...start.after, format: 2 } });
-      await expectStored(old);
-      const apart = await writer.put(stepOf(old, "step.completed", { status: "completed" }));
-      expect(apart.format).toBe(3);
-      await expectStored(apart);
-      const changed = await change(apart, { op: "set", path: "/a", value: 2 });
-      await change(changed, { op: "unset", path: "/b" });
-    });
-
-    it("are put back into one text while there is a server that does not know them apart", async () => {
-      const { writer } = bench;
-      const apart = await writer.put(
-        startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1, list: [LARGE], b: LARGE } }),
-      );
-      const vars = varsWriteOf(apart, { a: 2, list: [LARGE], b: LARGE }, BASIC_FORMAT);
-      assert(vars !== undefined);
-      expect(vars).toEqual({ whole: JSON.stringify({ a: 2, list: [LARGE], b: LARGE }), dropped: ["list", "b"] });
-      const step = stepOf(apart, "step.completed", {
-        status: "completed",
-        patch: [{ op: "set", path: "/a", value: 2 }],
-      });
-      const whole = await writer.put({
-        ...step,
-        vars,
-        after: { ...step.after, format: formatAfter(apart, step.after.state, BASIC_FORMAT) },
-      });
-      expect(whole.format).toBe(BASIC_FORMAT);
-      await expectStored(whole);
-    });
-
     it("are not touched by a transition that is refused, and those of its neighbours are", async () => {
       const { store, writer } = bench;
       const stale = await startLarge();
       const neighbour = await startLarge();
       const moved = await change(stale, { op: "set", path: "/text", value: `${LARGE} moved` });
       expect(await writer.commit(assignOf(stale, "text", "small"), assignOf(neighbour, "list", 0))).toEqual([
-        CONFLICT,
+        conflictOf("seq"),
         COMMITTED,
       ]);
-      expect(await writer.commit(assignOf(stale, "new", LARGE))).toEqual([CONFLICT]);
+      expect(await writer.commit(assignOf(stale, "new", LARGE))).toEqual([conflictOf("seq")]);
       await expectStored(moved);
       expect((await load(store, keyOf(neighbour))).state.vars).toEqual({
         ...(neighbour.state.vars as object),
         list: 0,
       });
       const again = startOf({ ...keyOf(stale), vars: { text: "x".repeat(5_000), other: LARGE } });
-      expect(await writer.commit(again)).toEqual([CONFLICT]);
+      expect(await writer.commit(again)).toEqual([conflictOf("run_exists")]);
       await expectStored(moved);
     });
 

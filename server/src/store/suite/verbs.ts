@@ -34,6 +34,7 @@ function callsOf(
     "lanes.list": () => store.lanes.list(0),
     "batches.commit": () =>
       store.batches.commit({ laneId, batchNo: 1, items: [{ type: "delivery", delivery: event }] }),
+    "batches.list": () => store.batches.list({ tenantId, laneId, afterBatchNo: 0, limit: 1 }),
     "batches.settle": () => store.batches.settle(laneId, 1),
     "runs.load": () => store.runs.load([key]),
     "runs.loadHeads": () => store.runs.loadHeads([key]),

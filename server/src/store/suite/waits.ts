@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Wait } from "../../core/wait.ts";
 import type { StoredWait, WaitFilter } from "../contract/waits.ts";
-import { ALL, CONFLICT, HOUR_MS, type OpenBench, keyOf, load, readPages } from "./bench.ts";
-import { answerOf, closingOf, startOf, stepOf, timeAt, waitOf } from "./fixtures.ts";
+import { ALL, HOUR_MS, type OpenBench, keyOf, load, readPages } from "./bench.ts";
+import { answerOf, closingOf, conflictOf, startOf, stepOf, timeAt, waitOf } from "./fixtures.ts";
 
 export function describeWaits(openBench: OpenBench): void {
   describe("waits", () => {
@@ -50,7 +50,7 @@ export function describeWaits(openBench: OpenBench): void {
         waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { reason: "user" }),
       );
       const closing = { ...closingOf(waiting), requestId: "request-1", actorId: "ann" };
-      await writer.put(answerOf(waiting, { closeWait: closing }));
+      await writer.put(answerOf(waiting, { closeWaits: [closing] }));
       const found = await store.waits.get(tenantId, closing.waitId);
       expect(found?.closing).toEqual(closing);
       expect(found?.wait).toEqual(waiting.state.wait);
@@ -63,8 +63,10 @@ export function describeWaits(openBench: OpenBench): void {
       const tenantId = bench.tenant();
       const first = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const one = await writer.put(waitOf(first, { reason: "until", due_time: timeAt(5) }));
-      const two = await writer.put(waitOf(one, { reason: "user" }, { closeWait: { ...closingOf(one), by: "time" } }));
-      await writer.put(stepOf(two, "run.cancelled", {}, { closeWait: { ...closingOf(two), by: "cancel" } }));
+      const two = await writer.put(
+        waitOf(one, { reason: "user" }, { closeWaits: [{ ...closingOf(one), by: "time" }] }),
+      );
+      await writer.put(stepOf(two, "run.cancelled", {}, { closeWaits: [{ ...closingOf(two), by: "cancel" }] }));
       const closed = await store.waits.get(tenantId, closingOf(one).waitId);
       expect(closed?.closing).toEqual({ ...closingOf(one), by: "time" });
       expect((await store.waits.get(tenantId, closingOf(two).waitId))?.closing?.by).toBe("cancel");
@@ -79,7 +81,7 @@ export function describeWaits(openBench: OpenBench): void {
         waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { reason: "user" }),
       );
       const paused = await writer.put(stepOf(waiting, "run.paused", { paused: true }));
-      expect(await writer.commit(answerOf(waiting))).toEqual([CONFLICT]);
+      expect(await writer.commit(answerOf(waiting))).toEqual([conflictOf("seq")]);
       expect(await store.waits.get(tenantId, closingOf(waiting).waitId)).not.toHaveProperty("closing");
       expect((await load(store, keyOf(waiting))).state).toEqual(paused.state);
     });

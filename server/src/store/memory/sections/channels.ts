@@ -1,0 +1,16 @@
+/** Channels: groups that count only while a channel stands still. Seen before any event of the batch: it moves no channel under itself. */
+import { channelKey } from "../../../core/event.ts";
+import { refuseIf, type Section } from "./section.ts";
+
+export const CHANNELS: Section = {
+  name: "channels",
+  check(hand) {
+    refuseIf(hand, ({ expectChannels }) => {
+      const hasMoved = expectChannels.some(({ channel, upTo }) => {
+        const lastNumber = hand.database.channels.get(channelKey(channel))?.lastNumber ?? 0;
+        return lastNumber > upTo;
+      });
+      return hasMoved ? "channel_moved" : undefined;
+    });
+  },
+};

@@ -1,0 +1,10 @@
+/** Jobs that their queue holds back while their run is paused, and gives out again afterwards. */
+import { holdJobs } from "../jobs.ts";
+import { committedOf, type Section } from "./section.ts";
+
+export const HOLDS: Section = {
+  name: "holds",
+  write(hand) {
+    holdJobs(hand.database, committedOf(hand));
+  },
+};

@@ -1,0 +1,124 @@
+/**
+ * The function that commits a batch, put together of its sections: one statement for the client, one transaction, whole or not at all.
+ *
+ * Why a function and not one statement of CTEs: each statement in it sees what the locks before it have waited for; sections that a batch
+ * does not have cost nothing; its plans outlive the statement also where a pooler forbids prepared statements; and the settings below hold
+ * for these plans alone. Without them a plan made while a table is small (full scans win) stays in use until the next analyze, a minute
+ * into a rush of starts.
+ *
+ * The joins to `LATERAL (SELECT ctid … FOR UPDATE)` have one possible plan: the key's index for each row, then the row itself. A plain join
+ * would let the planner walk a whole index of a table that was small once.
+ *
+ * Lock order: that of the list. The lane and channels are waited for; mail, jobs that are settled and rows of runs never are; jobs that are
+ * cancelled or held are, but whoever has them waits for nothing; starts wait for those of the same id. All else belongs to runs whose rows
+ * are locked.
+ */
+import { type DatabaseFunction, nameFunction } from "./functions.ts";
+import { BATCHES } from "./sections/batches.ts";
+import { BEHIND } from "./sections/behind.ts";
+import { CANCELS } from "./sections/cancels.ts";
+import { CHANNELS } from "./sections/channels.ts";
+import { CLOSINGS } from "./sections/closings.ts";
+import { EVENTS } from "./sections/events.ts";
+import { FENCE } from "./sections/fence.ts";
+import { HOLDS } from "./sections/holds.ts";
+import { JOBS } from "./sections/jobs.ts";
+import { MAIL } from "./sections/mail.ts";
+import { MOVES } from "./sections/moves.ts";
+import { NOTICES } from "./sections/notices.ts";
+import { PARTS } from "./sections/parts.ts";
+import { READ_MAIL } from "./sections/read-mail.ts";
+import { RECORD_PARTS } from "./sections/record-parts.ts";
+import { RECORDS } from "./sections/records.ts";
+import type { Section } from "./sections/section.ts";
+import { SETTLEMENTS } from "./sections/settlements.ts";
+import { STARTS } from "./sections/starts.ts";
+import { WAITS } from "./sections/waits.ts";
+
+export const SECTIONS: readonly Section[] = [
+  FENCE,
+  CHANNELS,
+  READ_MAIL,
+  SETTLEMENTS,
+  MOVES,
+  BEHIND,
+  CANCELS,
+  HOLDS,
+  STARTS,
+  PARTS,
+  RECORDS,
+  RECORD_PARTS,
+  CLOSINGS,
+  WAITS,
+  JOBS,
+  MAIL,
+  NOTICES,
+  EVENTS,
+  BATCHES,
+];
+
+export type CommitFunction = DatabaseFunction & {
+  readonly sections: readonly Section[];
+  /** The names of the parameters after lane and batch number, in the order in which they are sent. */
+  readonly parameters: readonly string[];
+  /** The statement that calls it, as a template of lane, batch number and parameters. By the parameters' names, so that their order
+   *  is of no account. */
+  readonly call: TemplateStringsArray;
+};
+
+export function commitFunctionOf(sections: readonly Section[]): CommitFunction {
+  const parameters = sections.flatMap((section) => Object.entries(section.parameters));
+  const textsOf = (key: "variables" | "check" | "write") => sections.map((section) => section[key] ?? "").join("");
+  const created = nameFunction(
+    "commit_batch",
+    (name) => `CREATE FUNCTION ${name}(
+  p_lane_id bigint,
+  p_batch_no bigint${parameters.map(([parameter, type]) => `,\n  ${parameter} ${type}`).join("")}
+) RETURNS TABLE (item int, outcome text, transition int, number bigint)
+LANGUAGE plpgsql
+SET lock_timeout = '1s'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  -- Groups that are not committed: the number of the item, of the transition that is refused, and why. An item may be there several times:
+  -- the first counts.
+  refused int[] := '{}';
+  refused_by int[] := '{}';
+  causes text[] := '{}';${textsOf("variables")}
+BEGIN${textsOf("check")}
+
+  -- What is refused is known from here on.${textsOf("write")}
+
+  IF cardinality(refused) > 0 THEN
+    RETURN QUERY
+    SELECT r.item, r.cause, r.transition, NULL::bigint
+    FROM unnest(refused, causes, refused_by) AS r (item, cause, transition);
+  END IF;
+END
+$$;`,
+  );
+  return {
+    ...created,
+    sections,
+    parameters: parameters.map(([parameter]) => parameter),
+    call: callOf(created.name, parameters),
+  };
+}
+
+function callOf(name: string, parameters: readonly [string, "json" | "text"][]): TemplateStringsArray {
+  const strings = [`select item, outcome, transition, number from ${name}(p_lane_id => `, "::bigint, p_batch_no => "];
+  // A row set goes as text: postgres.js would encode what it knows to be JSON again.
+  let cast = "::bigint";
+  for (const [parameter, type] of parameters) {
+    strings.push(`${cast}, ${parameter} => `);
+    cast = type === "json" ? "::text::json" : "::text";
+  }
+  strings.push(`${cast})`);
+  return Object.assign(strings, { raw: strings });
+}
+
+export const COMMIT_BATCH = commitFunctionOf(SECTIONS);

@@ -1,0 +1,67 @@
+/**
+ * Functions of this program in the database. Each is named by the digest of its own text, so that servers of several releases find theirs
+ * side by side, and that a change of one is the diff of its text.
+ *
+ * A server names the functions that it calls in the transaction that opens its lease, under the lock of migrations. `migrate` makes those
+ * that are missing, and drops those that no open server names and that none has named for 30 days, under the same lock.
+ */
+import { hash } from "node:crypto";
+import type { AnySql, Sql } from "./client.ts";
+
+/** The lock of everything that changes the database's schema; any number that no one else uses. */
+export const MIGRATION_LOCK = 7_400_001;
+
+/** Longer than a server of an earlier release may be away before it opens a lease again. */
+const UNNAMED_DAYS_MAX = 30;
+
+export type DatabaseFunction = { readonly name: string; readonly text: string };
+
+/** @param definition of a name the statement that makes the function */
+export function nameFunction(base: string, definition: (name: string) => string): DatabaseFunction {
+  const digest = hash("sha256", definition(base)).slice(0, 8);
+  const name = `${base}_${digest}`;
+  return { name, text: definition(name) };
+}
+
+/** Makes the functions that are not there yet. Under `MIGRATION_LOCK`. */
+export async function createFunctions(sql: Sql, functions: readonly DatabaseFunction[]): Promise<void> {
+  for (const { name, text } of functions) {
+    if (await isThere(sql, name)) continue;
+    await sql.begin(async (transaction) => {
+      await transaction.unsafe(text);
+      await transaction`
+        insert into functions (name) values (${name}) on conflict (name) do update set named_at = now()`;
+    });
+  }
+}
+
+/** Drops the functions that nobody has named for long. Under `MIGRATION_LOCK`. @returns their names */
+export async function dropUnnamedFunctions(sql: Sql): Promise<string[]> {
+  await sql`
+    update functions f set named_at = greatest(f.named_at, named.until)
+    from (
+      select name, max(coalesce(s.ended_at, now())) as until from servers s cross join unnest(s.functions) as name group by name
+    ) as named
+    where named.name = f.name`;
+  const unnamed = await sql<{ name: string }[]>`
+    select name from functions where named_at < now() - ${UNNAMED_DAYS_MAX} * interval '1 day' order by name`;
+  for (const { name } of unnamed) {
+    await sql.begin(async (transaction) => {
+      await transaction`drop function if exists ${transaction(name)}`;
+      await transaction`delete from functions where name = ${name}`;
+    });
+  }
+  return unnamed.map(({ name }) => name);
+}
+
+/** Which functions are not there, of those that a server is about to name. */
+export async function missingFunctions(sql: AnySql, names: readonly string[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const name of names) if (!(await isThere(sql, name))) missing.push(name);
+  return missing;
+}
+
+async function isThere(sql: AnySql, name: string): Promise<boolean> {
+  const rows = await sql`select where to_regproc(${name}) is not null`;
+  return rows.length > 0;
+}

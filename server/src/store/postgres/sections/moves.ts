@@ -1,0 +1,79 @@
+/** Rows of runs that move: compared and swapped by their seq. */
+import { changingColumns, encodeStateRest } from "../run-row.ts";
+import { jsonOf, keyOf, linesOf, type PlacedTransition, type Section } from "./section.ts";
+
+export const MOVES: Section<"p_move_keys" | "p_moves" | "p_move_states"> = {
+  name: "moves",
+  parameters: { p_move_keys: "json", p_moves: "json", p_move_states: "text" },
+  encode({ transitions }) {
+    const moves = transitions.filter(isMove);
+    return {
+      p_move_keys: jsonOf(
+        moves.map((placed) => ({
+          ...keyOf(placed),
+          row_seq: placed.transition.rowSeq,
+          expected_seq: placed.transition.expectedSeq,
+        })),
+      ),
+      p_moves: jsonOf(moves.map(({ item, transition }) => ({ item, ...changingColumns(transition) }))),
+      p_move_states: linesOf(moves.map(({ transition }) => encodeStateRest(transition.after.state))),
+    };
+  },
+  variables: `
+  -- Where each row is that moves.
+  move_places tid[];`,
+  check: `
+  -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the ledger goes on
+  -- where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was left behind.
+  IF p_move_keys IS NOT NULL THEN
+    SELECT
+      array_agg(f.place), refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
+      refused_by || coalesce(array_agg(f.transition) FILTER (WHERE f.cause IS NOT NULL), '{}'),
+      causes || coalesce(array_agg(f.cause) FILTER (WHERE f.cause IS NOT NULL), '{}')
+    INTO move_places, refused, refused_by, causes
+    FROM (
+      SELECT
+        m.item, m.transition, locked.place,
+        CASE
+          WHEN locked.place IS NULL OR last.seq IS NULL THEN 'seq'
+          WHEN last.seq > m.expected_seq THEN 'record'
+        END AS cause
+      FROM json_to_recordset(p_move_keys) AS m (
+        item int, transition int, tenant_id text, run_id text, row_seq bigint, expected_seq bigint
+      )
+      LEFT JOIN LATERAL (
+        SELECT r.ctid AS place FROM runs r
+        WHERE r.tenant_id = m.tenant_id AND r.run_id = m.run_id AND r.seq = m.row_seq AND m.item <> ALL (refused)
+        FOR NO KEY UPDATE SKIP LOCKED
+      ) AS locked ON true
+      LEFT JOIN LATERAL (
+        SELECT s.seq FROM step_records s
+        WHERE s.tenant_id = m.tenant_id AND s.run_id = m.run_id AND s.seq >= m.expected_seq
+        ORDER BY s.seq DESC LIMIT 1
+      ) AS last ON true
+    ) AS f;
+  END IF;`,
+  write: `
+  -- The rows are locked, so they are where they were found.
+  IF p_moves IS NOT NULL THEN
+    UPDATE runs SET
+      status = m.status, paused = m.paused, node = m.node, seq = m.seq, head_hash = m.head_hash,
+      wait_reason = m.wait_reason, owner_lane = m.owner_lane, wake_at = m.wake_at, update_time = m.update_time,
+      end_time = m.end_time, format = m.format, state = m.state
+    FROM ROWS FROM (
+      json_to_recordset(p_moves) AS (
+        item int, status text, paused boolean, node text, seq bigint, head_hash bytea, wait_reason text, owner_lane bigint,
+        wake_at timestamptz, update_time timestamptz, end_time timestamptz, format int
+      ),
+      string_to_table(p_move_states, E'\\n'),
+      unnest(move_places)
+    ) AS m (
+      item, status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, update_time, end_time, format, state, place
+    )
+    WHERE runs.ctid = m.place AND m.item <> ALL (refused);
+  END IF;`,
+};
+
+function isMove({ transition: { after, rowSeq } }: PlacedTransition): boolean {
+  return after.behind === undefined && rowSeq > 0;
+}

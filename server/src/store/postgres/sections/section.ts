@@ -1,0 +1,120 @@
+/**
+ * A section is one kind of row of a commit: how its rows are sent, the SQL that reads and writes them, and (under the same file name in
+ * store/memory/sections) its twin in memory.
+ *
+ * A commit has two phases. First the sections check, in the order of their list: each locks what it needs and may refuse groups. Only
+ * then, when it is known which groups are refused, do they write, in the same order; no SQL of the second phase writes a row of a group
+ * that is refused. So a group is committed whole or not at all, and does not touch its neighbours.
+ */
+import { type Channel, channelKey } from "../../../core/event.ts";
+import type { Batch, Delivery, Transition } from "../../contract/batch.ts";
+
+export type Section<Parameter extends string = string> = {
+  readonly name: string;
+  /** Parameters of the function. A "json" is a set of rows for `json_to_recordset`, a "text" one line for each of some rows. */
+  readonly parameters: Readonly<Record<Parameter, "json" | "text">>;
+  /** The values of the parameters for a batch. Null: the batch has no such rows. */
+  encode(contents: BatchContents): Record<Parameter, string | null>;
+  /** Declarations of variables that the SQL of this section, or of a later one, uses. */
+  readonly variables?: string;
+  /** What it does in the first phase. May add to `refused`, `refused_by` and `causes`. */
+  readonly check?: string;
+  /** What it does in the second phase. Leaves out the groups in `refused`. */
+  readonly write?: string;
+};
+
+/** A transition at its place in a batch. */
+export type PlacedTransition = {
+  /** The number of its group. */
+  readonly item: number;
+  /** Its number in the group. */
+  readonly place: number;
+  readonly transition: Transition;
+};
+
+/** A channel that a batch touches. */
+export type TouchedChannel = {
+  readonly channel: Channel;
+  /** Its place in lock order, from 1, as SQL counts. */
+  readonly index: number;
+  /** How many events the batch has for it. */
+  readonly events: number;
+};
+
+/** A batch as its sections read it. */
+export type BatchContents = {
+  readonly transitions: readonly PlacedTransition[];
+  readonly deliveries: readonly { readonly item: number; readonly delivery: Delivery }[];
+  /** By `channelKey`, in the order in which all servers lock channels. */
+  readonly channels: ReadonlyMap<string, TouchedChannel>;
+};
+
+export function contentsOf(batch: Batch): BatchContents {
+  const transitions: PlacedTransition[] = [];
+  const deliveries: { item: number; delivery: Delivery }[] = [];
+  for (const [item, entry] of batch.items.entries()) {
+    if (entry.type === "delivery") deliveries.push({ item, delivery: entry.delivery });
+    else for (const [place, transition] of entry.transitions.entries()) transitions.push({ item, place, transition });
+  }
+  return { transitions, deliveries, channels: touchedChannels(transitions, deliveries) };
+}
+
+function touchedChannels(
+  transitions: readonly PlacedTransition[],
+  deliveries: BatchContents["deliveries"],
+): Map<string, TouchedChannel> {
+  const events = new Map<string, { channel: Channel; events: number }>();
+  const touch = (channel: Channel, count: number): void => {
+    const key = channelKey(channel);
+    const entry = events.get(key);
+    if (entry === undefined) events.set(key, { channel, events: count });
+    else entry.events += count;
+  };
+  for (const { transition } of transitions) {
+    for (const event of transition.events) touch(event, 1);
+    for (const { channel } of transition.expectChannels) touch(channel, 0);
+  }
+  for (const { delivery } of deliveries) if (delivery.type === "event") touch(delivery.event, 1);
+  const inLockOrder = [...events].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return new Map(inLockOrder.map(([key, entry], place) => [key, { ...entry, index: place + 1 }]));
+}
+
+/** What rows of a transition begin with. */
+export function keyOf({ item, place, transition }: PlacedTransition): {
+  item: number;
+  transition: number;
+  tenant_id: string;
+  run_id: string;
+} {
+  return { item, transition: place, tenant_id: transition.tenantId, run_id: transition.runId };
+}
+
+/** The value of a "json" parameter. JSON, because encoding it costs Node a third of what array literals cost. */
+export function jsonOf(rows: readonly object[]): string | null {
+  return rows.length === 0 ? null : JSON.stringify(rows);
+}
+
+/**
+ * The value of a "text" parameter: a line for each row. What is JSON itself and may be long goes this way, so that nobody escapes and
+ * reads it as JSON in JSON: no JSON text that this program writes has a line break in it, and none is empty.
+ */
+export function linesOf(texts: readonly string[]): string | null {
+  return texts.length === 0 ? null : texts.join("\n");
+}
+
+/** A line that stands for nothing. */
+export const NO_TEXT = "";
+
+/**
+ * SQL that refuses groups.
+ * @param rows a select of (item, transition, cause), in the order of the batch. A group may come several times, and may have been refused
+ * before: the first time counts (commit.ts).
+ */
+export function refuse(rows: string): string {
+  return `
+    SELECT
+      refused || coalesce(array_agg(f.item), '{}'), refused_by || coalesce(array_agg(f.transition), '{}'),
+      causes || coalesce(array_agg(f.cause), '{}')
+    INTO refused, refused_by, causes
+    FROM (${rows}) AS f (item, transition, cause);`;
+}
