@@ -10,7 +10,7 @@ import { apply } from "../core/fold/fold.ts";
 import { addMs, type Instant } from "../core/duration.ts";
 import type { Json } from "../core/json.ts";
 import { draftFromSealed, type SealedPart, type SealedRecord } from "../core/ledger-format.ts";
-import type { StepRecordDraft } from "../core/records.ts";
+import type { AnyRecord, StepRecordDraft } from "../core/records.ts";
 import type { RowBehind, StoredRun } from "./contract/runs.ts";
 
 const STEPS_MAX = 64;
@@ -30,9 +30,9 @@ export function foldMissing(row: StoredRun, missing: readonly MissingRecord[]): 
 /** The same without payloads: `row` has no vars, and `given` may be left out of the records. */
 export function foldMissingHeads(row: StoredRun, missing: readonly MissingRecord[]): StoredRun {
   return foldInto(row, missing, (record) => {
-    const { given: _given, body, ...rest } = draftFromSealed(record);
+    const { given: _given, body, ...rest }: AnyRecord = draftFromSealed(record);
     const { patch: _patch, result: _result, ...changes } = body;
-    return { ...rest, body: changes };
+    return { ...rest, body: changes } as StepRecordDraft;
   });
 }
 

@@ -4,36 +4,24 @@
  *
  * - "vars": vars, with null in place of each member that is apart.
  * - "member": such a member of vars, by its name (core/large-members.ts says which those are).
- * - "calls": the calls in flight, written once when they are asked for.
- * - "outcome": what came of one of them, by its ordinal.
+ * - "calls": the calls in flight, written once when they are asked for (in-flight.ts).
+ * - "attempt": a further attempt of one of them, by its ordinal.
+ * - "outcome": how one of them ended, by its ordinal.
  * - "output": the run's output.
  */
-import assert from "node:assert/strict";
 import { emptyObject, type Json, type JsonObject } from "../core/json.ts";
 import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/large-members.ts";
 import type { RunState } from "../core/run.ts";
 import type { StoredRun } from "./contract/runs.ts";
+import { addCallChanges, inFlightFromRow, inFlightToRow, type StoredInFlight } from "./in-flight.ts";
+import type { PartChanges, PartsWrite, RunPart, StoredParts } from "./part.ts";
 import { rowVarsOf } from "./row-behind.ts";
 
-export type RunPart = "vars" | "member" | "calls" | "outcome" | "output";
+/** A state as a run's row has it: without what is in parts. */
+export type RowState = Omit<RunState, "vars" | "output" | "inFlight"> & { inFlight?: StoredInFlight };
 
-/** How parts change: first what is dropped, then what is set. */
-export type PartsWrite = {
-  /** JSON texts. */
-  readonly set: readonly { part: RunPart; name: string; text: string }[];
-  readonly drop: readonly { part: RunPart; name: string }[];
-  /** Parts of which every row is dropped. */
-  readonly dropAll: readonly RunPart[];
-};
-
-/** The parts of one run as they are stored: by kind, then by name. */
-export type StoredParts = ReadonlyMap<RunPart, ReadonlyMap<string, Json>>;
-
-/** What of a state is in parts. */
-export type StatePayloads = Pick<RunState, "vars" | "output">;
-
-/** Of a run that is read without its parts. */
-export const NO_PAYLOADS: StatePayloads = { vars: null };
+/** What a run that is read without payloads has of its parts, if its row does not say more. */
+export const NO_PARTS: StoredParts = new Map();
 
 /** The name of what a run has at most once. */
 const ONLY = "";
@@ -42,8 +30,8 @@ const NONE: LargeMembers = new Map();
 
 /** How the parts are written with a run's row; undefined: they stay as they are. @param before undefined: nothing of the run is stored */
 export function partsWriteOf(before: StoredRun | undefined, after: RunState): PartsWrite | undefined {
-  const set: { part: RunPart; name: string; text: string }[] = [];
-  const drop: { part: RunPart; name: string }[] = [];
+  const changes: PartChanges = { set: [], drop: [], dropAll: [] };
+  const { set, drop } = changes;
   if (before === undefined || rowVarsOf(before) !== after.vars) {
     const large = largeMembersOf(after.vars, before?.state.vars);
     const stored = before === undefined ? NONE : largeMembersOf(rowVarsOf(before));
@@ -57,7 +45,9 @@ export function partsWriteOf(before: StoredRun | undefined, after: RunState): Pa
     if (after.output === undefined) drop.push({ part: "output", name: ONLY });
     else set.push({ part: "output", name: ONLY, text: JSON.stringify(after.output) });
   }
-  return set.length === 0 && drop.length === 0 ? undefined : { set, drop, dropAll: [] };
+  // A row that is behind its ledger is that of an active run: nothing was in flight.
+  addCallChanges(before === undefined || before.behind !== undefined ? {} : before.state, after, changes);
+  return set.length === 0 && drop.length === 0 && changes.dropAll.length === 0 ? undefined : changes;
 }
 
 function withoutMembers(vars: Json, large: LargeMembers): Json {
@@ -83,13 +73,30 @@ export function partsByKind(rows: Iterable<readonly [RunPart, string, Json]>): S
   return parts;
 }
 
-/** What the parts say of a run's state. */
-export function payloadsFromParts(parts: StoredParts): StatePayloads {
+/** A state without what is in parts. */
+export function stateToRow({ vars: _vars, output: _output, inFlight, ...rest }: RunState): RowState {
+  return { ...rest, ...(inFlight === undefined ? {} : { inFlight: inFlightToRow(inFlight) }) };
+}
+
+/**
+ * A state, put together of a row and its parts.
+ * @param parts without "vars" for a run that is read without payloads: its vars are null
+ */
+export function stateFromRow({ inFlight, ...rest }: RowState, parts: StoredParts): RunState {
+  const output = parts.get("output")?.get(ONLY);
+  return {
+    ...rest,
+    vars: varsFromParts(parts),
+    ...(inFlight === undefined ? {} : { inFlight: inFlightFromRow(inFlight, parts) }),
+    ...(output === undefined ? {} : { output }),
+  };
+}
+
+function varsFromParts(parts: StoredParts): Json {
   const vars = parts.get("vars")?.get(ONLY);
-  assert(vars !== undefined, "every run has vars");
+  if (vars === undefined) return null;
   const members = parts.get("member");
   // Only an object has members that are apart.
   if (members !== undefined) for (const [name, value] of members) (vars as JsonObject)[name] = value;
-  const output = parts.get("output")?.get(ONLY);
-  return { vars, ...(output === undefined ? {} : { output }) };
+  return vars;
 }

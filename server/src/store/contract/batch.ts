@@ -2,7 +2,7 @@
 import type { Instant } from "../../core/duration.ts";
 import type { Channel, EventDraft } from "../../core/event.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
-import type { PartsWrite } from "../run-parts.ts";
+import type { PartsWrite } from "../part.ts";
 import type { NoticeDraft } from "./feed.ts";
 import type { JobSettlement, NewJob } from "./jobs.ts";
 import type { MailDraft } from "./mail.ts";

@@ -18,7 +18,7 @@ import type { Mail } from "../contract/mail.ts";
 import type { RunKey, StoredRun } from "../contract/runs.ts";
 import type { WaitClosing } from "../contract/waits.ts";
 import type { StoredWorker } from "../contract/workers.ts";
-import type { RunPart } from "../run-parts.ts";
+import type { RunPart } from "../part.ts";
 
 /** What a test may do to a database. */
 export type MemoryFaults = {

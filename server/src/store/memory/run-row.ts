@@ -1,8 +1,8 @@
 /** A run as a row, as its transitions write it. */
 import assert from "node:assert/strict";
-import type { RunState } from "../../core/run.ts";
 import type { Transition } from "../contract/batch.ts";
-import { NO_PAYLOADS, type RunPart } from "../run-parts.ts";
+import type { RunPart } from "../part.ts";
+import { NO_PARTS, type RowState, stateFromRow, stateToRow } from "../run-parts.ts";
 import { readStored, type RunRow } from "./database.ts";
 import { assertTexts } from "./sections/section.ts";
 
@@ -17,12 +17,11 @@ export function assertRow({ tenantId, runId, after, openWaits }: Transition): vo
 
 /** The row after a transition; its parts and records are written by their own sections. */
 export function rowAfter(before: RunRow | undefined, { tenantId, runId, after, wakeTime }: Transition): RunRow {
-  const { vars: _vars, output: _output, ...head } = after.state;
-  const stateText = JSON.stringify({ ...head, ...NO_PAYLOADS });
+  const stateText = JSON.stringify(stateToRow(after.state));
   return {
     tenantId,
     runId,
-    head: readStored(stateText) as RunState,
+    head: stateFromRow(readStored(stateText) as RowState, NO_PARTS),
     stateText,
     parts: before?.parts ?? new Map<RunPart, Map<string, string>>(),
     headHash: after.headHash,

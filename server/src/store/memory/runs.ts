@@ -4,7 +4,8 @@ import type { Json } from "../../core/json.ts";
 import { hasEnded, type RunState, waitReasonOf } from "../../core/run.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";
-import { NO_PAYLOADS, partsByKind, payloadsFromParts, type RunPart } from "../run-parts.ts";
+import type { RunPart } from "../part.ts";
+import { partsByKind, type RowState, stateFromRow } from "../run-parts.ts";
 import { foldMissing, foldMissingHeads } from "../row-behind.ts";
 import { deleteJobs } from "./jobs.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
@@ -25,13 +26,11 @@ function readRun(row: RunRow, withPayload: boolean): StoredRun {
 }
 
 function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
-  const state = readStored(row.stateText) as RunState;
+  const state = readStored(row.stateText) as RowState;
+  const parts = withPayload ? partsOf(row) : partsOf(row, HEAD_PARTS);
   const { headHash, requestDigest, ownerLane, format } = row;
   return {
-    state: {
-      ...state,
-      ...(withPayload ? payloadsFromParts(partsByKind(partsOf(row))) : NO_PAYLOADS),
-    },
+    state: stateFromRow(state, partsByKind(parts)),
     headHash,
     requestDigest,
     ...(ownerLane === undefined ? {} : { ownerLane }),
@@ -39,8 +38,12 @@ function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
   };
 }
 
-function* partsOf({ parts }: RunRow): Generator<[RunPart, string, Json]> {
+/** What a run that is read without payloads has of its parts. */
+const HEAD_PARTS: ReadonlySet<RunPart> = new Set(["calls", "attempt"]);
+
+function* partsOf({ parts }: RunRow, only?: ReadonlySet<RunPart>): Generator<[RunPart, string, Json]> {
   for (const [part, texts] of parts) {
+    if (only !== undefined && !only.has(part)) continue;
     for (const [name, text] of texts) yield [part, name, readStored(text) as Json];
   }
 }

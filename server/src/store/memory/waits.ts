@@ -4,6 +4,7 @@ import { reasonOf, shownWait, type Wait } from "../../core/wait.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunKey } from "../contract/runs.ts";
 import type { WaitStore, OpenWait, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
+import type { RowState } from "../run-parts.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, type WaitRow } from "./database.ts";
 import { comparePlaces, hasLabels } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
@@ -36,7 +37,7 @@ function runOf(database: MemoryDatabase, row: WaitRow): RunRow {
 }
 
 function waitFromRow(database: MemoryDatabase, row: WaitRow): StoredWait {
-  const { workflowId, sessionId, labels } = readStored(runOf(database, row).stateText) as RunState;
+  const { workflowId, sessionId, labels } = readStored(runOf(database, row).stateText) as RowState;
   return {
     tenantId: row.tenantId,
     runId: row.runId,

@@ -1,23 +1,23 @@
 /** A run as rows and back: which part of its state is a column, which is JSON text beside them. */
 import { type Json, parseOwnJson } from "../../core/json.ts";
-import type { RunState, RunStatus } from "../../core/run.ts";
+import { type RunState, type RunStatus, waitReasonOf } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { StoredRun } from "../contract/runs.ts";
 import type { Transition } from "../contract/batch.ts";
 import type { MissingRecord } from "../row-behind.ts";
-import { NO_PAYLOADS, partsByKind, payloadsFromParts, type RunPart, type StatePayloads } from "../run-parts.ts";
+import { inFlightToRow } from "../in-flight.ts";
+import type { RunPart, StoredParts } from "../part.ts";
+import { NO_PARTS, partsByKind, type RowState, stateFromRow } from "../run-parts.ts";
 
 /** The part of the state that has neither a column nor a row of its own. */
 type StateRest = Pick<
-  RunState,
+  RowState,
   | "digest"
   | "limits"
   | "channels"
   | "cancelling"
   | "handlingError"
-  | "wait"
-  | "calls"
-  | "sequel"
+  | "inFlight"
   | "steps"
   | "epoch"
   | "cursors"
@@ -33,9 +33,7 @@ export function encodeStateRest(state: RunState): string {
     channels: state.channels,
     cancelling: state.cancelling,
     ...(state.handlingError === undefined ? {} : { handlingError: state.handlingError }),
-    ...(state.wait === undefined ? {} : { wait: state.wait }),
-    calls: state.calls,
-    ...(state.sequel === undefined ? {} : { sequel: state.sequel }),
+    ...(state.inFlight === undefined ? {} : { inFlight: inFlightToRow(state.inFlight) }),
     steps: state.steps,
     epoch: state.epoch,
     cursors: state.cursors,
@@ -54,7 +52,7 @@ export function changingColumns({ after, wakeTime }: Transition): object {
     node: state.node,
     seq: state.seq,
     head_hash: hexToBytea(after.headHash),
-    wait_reason: state.wait?.reason,
+    wait_reason: waitReasonOf(state),
     owner_lane: after.ownerLane,
     wake_at: wakeTime,
     update_time: state.updateTime,
@@ -113,31 +111,27 @@ export function missingFromRow({ missing }: RunRow): MissingRecord[] {
 
 export function runFromRow(row: RunRow): StoredRun {
   const rest = parseOwnJson(row.state) as unknown as StateRest;
-  const { wait, deadlineTime, error, ...always } = rest;
+  const state: RowState = {
+    tenantId: row.tenant_id,
+    runId: row.run_id,
+    workflowId: row.workflow_id,
+    version: row.version,
+    ...(row.session_id === null ? {} : { sessionId: row.session_id }),
+    ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
+    ...(row.parent_run_id === null ? {} : { parentRunId: row.parent_run_id }),
+    rootRunId: row.root_run_id,
+    labels: row.labels,
+    createTime: row.create_time,
+    status: row.status,
+    paused: row.paused,
+    node: row.node,
+    updateTime: row.update_time,
+    ...(row.end_time === null ? {} : { endTime: row.end_time }),
+    seq: row.seq,
+    ...rest,
+  };
   return {
-    state: {
-      tenantId: row.tenant_id,
-      runId: row.run_id,
-      workflowId: row.workflow_id,
-      version: row.version,
-      ...(row.session_id === null ? {} : { sessionId: row.session_id }),
-      ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
-      ...(row.parent_run_id === null ? {} : { parentRunId: row.parent_run_id }),
-      rootRunId: row.root_run_id,
-      labels: row.labels,
-      createTime: row.create_time,
-      status: row.status,
-      paused: row.paused,
-      node: row.node,
-      ...payloadsFromRow(row),
-      updateTime: row.update_time,
-      ...(row.end_time === null ? {} : { endTime: row.end_time }),
-      seq: row.seq,
-      ...always,
-      ...(wait === undefined ? {} : { wait }),
-      ...(deadlineTime === undefined ? {} : { deadlineTime }),
-      ...(error === undefined ? {} : { error }),
-    },
+    state: stateFromRow(state, partsFromRow(row)),
     headHash: row.head_hash.toString("hex"),
     requestDigest: row.request_digest.toString("hex"),
     ...(row.owner_lane === null ? {} : { ownerLane: row.owner_lane }),
@@ -145,7 +139,7 @@ export function runFromRow(row: RunRow): StoredRun {
   };
 }
 
-function payloadsFromRow({ parts }: RunRow): StatePayloads {
-  if (typeof parts !== "string") return NO_PAYLOADS;
-  return payloadsFromParts(partsByKind(parseOwnJson(parts) as unknown as [RunPart, string, Json][]));
+function partsFromRow({ parts }: RunRow): StoredParts {
+  if (typeof parts !== "string") return NO_PARTS;
+  return partsByKind(parseOwnJson(parts) as unknown as [RunPart, string, Json][]);
 }

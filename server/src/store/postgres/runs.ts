@@ -41,9 +41,23 @@ function missingRecords(sql: Sql, given: Fragment): Fragment {
     ) end as missing`;
 }
 
-/** What `headFromRow` reads. */
+/**
+ * Parts of a run as one JSON list, put together of JSON texts, so that nobody escapes one in another.
+ * @param condition on the parts `p`
+ */
+function partsOf(sql: Sql, condition: Fragment): Fragment {
+  return sql`(
+    select '[' || string_agg('["' || p.part || '",' || to_json(p.name) || ',' || p.value || ']', ',') || ']'
+    from run_parts p where p.tenant_id = r.tenant_id and p.run_id = r.run_id ${condition}
+  )`;
+}
+
+/** What `headFromRow` reads: parts only of runs with many calls in flight, and no outcomes. */
 function headColumns(sql: Sql): Fragment {
-  return sql`${runColumns(sql)}, ${missingRecords(sql, sql`null`)}`;
+  return sql`
+    ${runColumns(sql)},
+    case when strpos(r.state, '"calls":"apart"') > 0 then ${partsOf(sql, sql`and p.part in ('calls', 'attempt')`)} end as parts,
+    ${missingRecords(sql, sql`null`)}`;
 }
 
 function headFromRow(row: RunRow): StoredRun {
@@ -54,14 +68,7 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
   return await loadEach(
     sql,
     keys,
-    // JSON put together of JSON texts, so that nobody escapes one in another.
-    sql`${runColumns(sql)},
-        (
-          select '[' || string_agg('["' || p.part || '",' || to_json(p.name) || ',' || p.value || ']', ',') || ']'
-          from run_parts p where p.tenant_id = r.tenant_id and p.run_id = r.run_id
-        ) as parts,
-        ${missingRecords(sql, sql`s.given`)}
-      from runs r`,
+    sql`${runColumns(sql)}, ${partsOf(sql, sql``)} as parts, ${missingRecords(sql, sql`s.given`)} from runs r`,
     (row) => foldMissing(runFromRow(row), missingFromRow(row)),
   );
 }

@@ -201,15 +201,15 @@ export const runParts = pgTable(
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
     part: id("part").notNull(),
-    /** Of a member its name, of an outcome the ordinal of its call; "" of what there is once. */
+    /** A member's name, or the ordinal of a call for its attempt and outcome. "" for what there is once. */
     name: id("name").notNull(),
     value: text("value").notNull(),
   },
   (table) => [
     primaryKey({ columns: [table.tenantId, table.runId, table.part, table.name] }),
-    check("run_parts_part_known", sql`part in ('vars', 'member', 'calls', 'outcome', 'output')`),
+    check("run_parts_part_known", sql`part in ('vars', 'member', 'calls', 'attempt', 'outcome', 'output')`),
     // A member of vars may have the empty name.
-    check("run_parts_named_if_many", sql`name = '' or part in ('member', 'outcome')`),
+    check("run_parts_named_if_many", sql`name = '' or part in ('member', 'attempt', 'outcome')`),
   ],
 );
 

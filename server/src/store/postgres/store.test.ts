@@ -320,7 +320,7 @@ describe("the store on Postgres", () => {
     );
     const wait = waitOf(
       run,
-      { reason: "event", names: ["go"], scope: "global", scope_id: "" },
+      { asks: "event", names: ["go"], scope: "global", scope_id: "" },
       { expectChannels: [{ channel, upTo: lookup.upTo }] },
     );
     const outcome = writer.commit(wait);
@@ -741,8 +741,8 @@ describe("plans on Postgres", () => {
       waitOf(
         start.after,
         i % 2 === 0
-          ? { reason: "event", names: ["go"], scope: "session", scope_id: "busy", key: `key-${i}` }
-          : { reason: "until", due_time: FUTURE },
+          ? { asks: "event", names: ["go"], scope: "session", scope_id: "busy", key: `key-${i}` }
+          : { asks: "time", due_time: FUTURE },
       ),
     );
     for (let i = 0; i < MANY; i += 500) {
@@ -750,9 +750,9 @@ describe("plans on Postgres", () => {
       await writer.commit(...waits.slice(i, i + 500));
     }
     const due = await writer.put(startOf({ tenantId, runId: "due" }));
-    await writer.put(waitOf(due, { reason: "until", due_time: PAST }));
+    await writer.put(waitOf(due, { asks: "time", due_time: PAST }));
     const asked = await writer.put(startOf({ tenantId, runId: "asked" }));
-    await writer.put(waitOf(asked, { reason: "user" }));
+    await writer.put(waitOf(asked, { asks: "question" }));
     const events = Array.from({ length: MANY }, (_, i) => eventOf(channel, { name: `n-${i}` }));
     await writer.deliver(...events.slice(0, 500).map(eventDelivery));
     await writer.deliver(...events.slice(500).map(eventDelivery));

@@ -224,7 +224,7 @@ export function describeEvents(openBench: OpenBench): void {
     });
 
     const eventWait = (channel: Channel, names: string[], key?: string) => ({
-      reason: "event" as const,
+      asks: "event" as const,
       names,
       scope: channel.scope,
       scope_id: channel.scopeId,
@@ -346,7 +346,7 @@ export function describeEvents(openBench: OpenBench): void {
       const held = await writer.put(stepOf(paused, "run.paused", { paused: true }));
       const woken = await listen("woken", channel, ["order.paid"]);
       await writer.put(answerOf(woken, { closeWaits: [{ ...closingOf(woken), by: "event" }] }));
-      await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "asking" })), { reason: "user" }));
+      await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "asking" })), { asks: "question" }));
 
       const runsOf = async (...events: { name: string; key: string }[]): Promise<string[]> =>
         (await store.events.listListeners({ channel, events, limit: ALL }))
@@ -441,7 +441,7 @@ export function describeEvents(openBench: OpenBench): void {
       const heard = globalOf(tenantId);
       const own: Channel = { tenantId, scope: "run", scopeId: "run-1" };
       const wait: Parameters<typeof waitOf>[1] = {
-        reason: "event",
+        asks: "event",
         names: ["go"],
         scope: "global",
         scope_id: heard.scopeId,

@@ -2,6 +2,7 @@
  * What the shared store suite commits: small real ledgers (sealed, chained, folded by core) and a server that writes
  * them.
  */
+import type { StepSequel } from "../../core/call.ts";
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { apply } from "../../core/fold/fold.ts";
@@ -11,9 +12,9 @@ import { waitIdOf } from "../../core/identifiers.ts";
 import type { Json, JsonObject } from "../../core/json.ts";
 import { encodeHeader, NO_PREVIOUS_HASH, partDigest, recordHash, SALT_BYTES } from "../../core/ledger-format.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
-import { isActive, wakeTimeOf } from "../../core/run.ts";
+import { isActive, wakeTimeOf, openWaitOf } from "../../core/run.ts";
 import type { RunState } from "../../core/run.ts";
-import type { RecordBody, RecordKind, StepRecordDraft } from "../../core/records.ts";
+import type { RecordBody, RecordKind, StepRecordDraft, AnyRecord } from "../../core/records.ts";
 import type { Wait } from "../../core/wait.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import { rowSeqOf, stayBehind } from "../row-behind.ts";
@@ -97,7 +98,7 @@ export function startOf(run: RunFacts, facts: TransitionFacts = {}): Transition 
 
 /** The next transition of a run: one record over what is stored. */
 export function stepOf(before: StoredRun, kind: RecordKind, body: RecordBody, facts: TransitionFacts = {}): Transition {
-  const draft: StepRecordDraft = {
+  const draft: AnyRecord = {
     tenant_id: before.state.tenantId,
     run_id: before.state.runId,
     kind,
@@ -107,7 +108,7 @@ export function stepOf(before: StoredRun, kind: RecordKind, body: RecordBody, fa
     node_id: before.state.node,
     body,
   };
-  return transitionOf(before, draft, facts);
+  return transitionOf(before, draft as StepRecordDraft, facts);
 }
 
 /** A step that sets one of the run's vars and goes on. */
@@ -120,11 +121,15 @@ export function assignOf(before: StoredRun, name: string, value: Json, facts: Tr
   );
 }
 
+/** What a test says of a wait; the rest is made up. */
+export type WaitFacts = { [A in Wait["asks"]]: Partial<Extract<Wait, { asks: A }>> & { asks: A } }[Wait["asks"]];
+
 /** A step that opens a wait; `create_time` and `wait_id` are made up unless given. */
 export function waitOf(
   before: StoredRun,
-  wait: Partial<Wait> & Pick<Wait, "reason">,
+  wait: WaitFacts,
   facts: TransitionFacts = {},
+  sequel?: StepSequel,
 ): Transition {
   const { tenantId, runId, epoch, seq, updateTime, node } = before.state;
   const createTime = facts.time ?? addMs(updateTime, 1);
@@ -132,9 +137,15 @@ export function waitOf(
     wait_id: waitIdOf(tenantId, runId, epoch, seq + 1),
     node_id: node,
     create_time: createTime,
+    ...(wait.asks === "question" ? { prompt: "?", answer_schema: {} } : {}),
     ...wait,
-  };
-  return stepOf(before, "step.waiting", { status: "waiting", wait: whole }, { ...facts, time: createTime });
+  } as Wait;
+  return stepOf(
+    before,
+    "step.waiting",
+    { status: "waiting", wait: whole, ...(sequel === undefined ? {} : { sequel }) },
+    { ...facts, time: createTime },
+  );
 }
 
 /** The step behind a wait: closes it, the run goes on. */
@@ -144,7 +155,7 @@ export function answerOf(before: StoredRun, facts: TransitionFacts = {}): Transi
 
 /** How the open wait of a run is closed by the next transition. */
 export function closingOf(before: StoredRun): WaitClosing {
-  const waitId = before.state.wait?.wait_id;
+  const waitId = openWaitOf(before.state)?.wait_id;
   assert(waitId !== undefined, "the run waits");
   return { waitId, closeTime: addMs(before.state.updateTime, 1), by: "answer", runSeq: before.state.seq + 1 };
 }
@@ -161,7 +172,7 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
   const state = { ...folded, ...stateFacts };
   const record = seal(draft, before?.headHash ?? NO_PREVIOUS_HASH);
   const wakeTime = wakeTimeOf(state);
-  const wait = draft.body.wait;
+  const { wait }: RecordBody = draft.body;
   const behind = isLeft && before !== undefined ? stayBehind(before, state, [record]) : undefined;
   const parts = behind === undefined ? partsWriteOf(before, state) : undefined;
   return {

@@ -1,4 +1,5 @@
 /** Jobs: made by transitions, claimed, leased, settled. */
+import { callsOf } from "../../core/run.ts";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
@@ -77,7 +78,7 @@ export function describeJobs(openBench: OpenBench): void {
       const jobs = calls.map((call) => jobOf(call.idempotency_key, call));
       const keys = calls.map((call) => ({ tenantId, idempotencyKey: call.idempotency_key }));
       const started = await writer.put(stepOf(run, "step.started", { status: "started", calls }, { jobs }));
-      expect((await load(store, keyOf(run))).state.calls).toEqual(calls);
+      expect(callsOf((await load(store, keyOf(run))).state)).toEqual(calls);
       expect(await statesOf(store, keys)).toEqual(["open", "open"]);
       await writer.put(stepOf(started, "run.cancelled", {}, { cancelJobs: true }));
       expect((await load(store, keyOf(run))).state.status).toBe("cancelled");

@@ -178,7 +178,7 @@ export function describeLanes(openBench: OpenBench): void {
         orphans.push(`orphan-${i}`);
       }
       const parked = await doomed.put(startOf({ tenantId, runId: "parked" }, { ownerLane: doomed.laneId }));
-      await doomed.put(waitOf(parked, { reason: "user" }));
+      await doomed.put(waitOf(parked, { asks: "question" }));
       await alive.put(startOf({ tenantId, runId: "alive" }, { ownerLane: alive.laneId }));
       expect((await store.lanes.lookAround(writer.serverId)).hasOrphans).toBe(false);
       expect(await store.runs.claim(writer.laneId, ALL)).toEqual([]);

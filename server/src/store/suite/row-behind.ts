@@ -54,7 +54,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       const second = await writer.put(
         left(first, { op: "set", path: "/more", value: [LARGE] }, { op: "unset", path: "/n" }),
       );
-      const waiting = await writer.put(waitOf(second, { reason: "user" }));
+      const waiting = await writer.put(waitOf(second, { asks: "question" }));
       expect(waiting.behind).toBeUndefined();
       expect(await load(store, keyOf(waiting))).toEqual(waiting);
       expect(waiting.state.vars).toEqual({ text: `${LARGE}!`, more: [LARGE] });
@@ -70,7 +70,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       const start = await startOwned({ n: 0, text: LARGE });
       const away = await writer.put(left(start, { op: "set", path: "/text", value: "small" }));
       const back = await writer.put(left(away, { op: "set", path: "/text", value: LARGE }));
-      const waiting = await writer.put(waitOf(back, { reason: "user" }));
+      const waiting = await writer.put(waitOf(back, { asks: "question" }));
       expect(await load(store, keyOf(waiting))).toEqual(waiting);
     });
 
@@ -90,7 +90,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       const [run, neighbour] = [await writer.put(left(start, { op: "set", path: "/n", value: 1 })), await startOwned()];
       const second = left(start, { op: "set", path: "/n", value: 2 });
       expect(await writer.commit(second)).toEqual([conflictOf("record")]);
-      expect(await writer.commit(waitOf(start, { reason: "user" }))).toEqual([conflictOf("record")]);
+      expect(await writer.commit(waitOf(start, { asks: "question" }))).toEqual([conflictOf("record")]);
       const beside = left(neighbour);
       expect(await writer.commit(second, beside)).toEqual([conflictOf("record"), COMMITTED]);
       expect(await load(other, keyOf(run))).toEqual(run);
@@ -102,7 +102,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       const start = await startOwned();
       const ahead = left(start).after;
       expect(await writer.commit(left(ahead))).toEqual([conflictOf("seq")]);
-      expect(await writer.commit(waitOf(ahead, { reason: "user" }))).toEqual([conflictOf("seq")]);
+      expect(await writer.commit(waitOf(ahead, { asks: "question" }))).toEqual([conflictOf("seq")]);
       expect(await load(other, keyOf(start))).toEqual(start);
     });
 

@@ -1,4 +1,5 @@
 /** Runs: stored, moved, deleted, listed and woken. */
+import { openWaitOf, sequelOf } from "../../core/run.ts";
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import { type Instant, addMs } from "../../core/duration.ts";
@@ -64,11 +65,12 @@ export function describeRuns(openBench: OpenBench): void {
 
     it("keeps what a handler's step plan says of the effect that a run is at", async () => {
       const sequel = { result_path: "/result", to: "second" };
-      const start = startOf({ tenantId: bench.tenant(), runId: "run-1" }, { state: { sequel } });
-      const after = await bench.writer.put(start);
-      expect(after.state.sequel).toEqual(sequel);
+      const begun = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+      const after = await bench.writer.put(waitOf(begun, { asks: "question" }, {}, sequel));
+      expect(sequelOf(after.state)).toEqual(sequel);
       expect(await load(bench.store, keyOf(after))).toEqual(after);
-      const next = await bench.writer.put(assignOf(after, "x", 1, { state: { sequel: { to: "third" } } }));
+      const answered = await bench.writer.put(answerOf(after));
+      const next = await bench.writer.put(waitOf(answered, { asks: "question" }, {}, { to: "third" }));
       expect(await load(bench.store, keyOf(after))).toEqual(next);
     });
 
@@ -113,7 +115,11 @@ export function describeRuns(openBench: OpenBench): void {
       ];
       const moved = await writer.put(assignOf(stale, "by", "first"));
       const channel: Channel = { tenantId, scope: "global", scopeId: "" };
-      const late = waitOf(stale, { reason: "user", prompt: "late" }, { events: [eventOf(channel, { name: "late" })] });
+      const late = waitOf(
+        stale,
+        { asks: "question", prompt: "late" },
+        { events: [eventOf(channel, { name: "late" })] },
+      );
       const outcomes = await writer.commit(assignOf(left, "x", 1), late, assignOf(right, "x", 2));
       expect(outcomes).toEqual([COMMITTED, conflictOf("seq"), COMMITTED]);
       const runs = await store.runs.load([keyOf(left), keyOf(stale), keyOf(right)]);
@@ -211,7 +217,7 @@ export function describeRuns(openBench: OpenBench): void {
         startOf({ tenantId: bench.tenant(), runId: "run-1" }, { ownerLane: writer.laneId }),
       );
       expect((await load(store, keyOf(first))).ownerLane).toBe(writer.laneId);
-      const waiting = await writer.put(waitOf(first, { reason: "user" }));
+      const waiting = await writer.put(waitOf(first, { asks: "question" }));
       expect(await load(store, keyOf(first))).not.toHaveProperty("ownerLane");
       await writer.put(answerOf(waiting, { ownerLane: writer.laneId }));
       expect((await load(store, keyOf(first))).ownerLane).toBe(writer.laneId);
@@ -253,7 +259,7 @@ export function describeRuns(openBench: OpenBench): void {
       const tenantId = bench.tenant();
       const active = await writer.put(startOf({ tenantId, runId: "run-1" }, { ownerLane: writer.laneId }));
       expect(await store.runs.delete(keyOf(active))).toBe(false);
-      const waiting = await writer.put(waitOf(active, { reason: "user" }));
+      const waiting = await writer.put(waitOf(active, { asks: "question" }));
       expect(await store.runs.delete(keyOf(active))).toBe(false);
       expect(await store.runs.delete({ tenantId, runId: "missing" })).toBe(false);
       const after = await writer.put(answerOf(waiting));
@@ -267,8 +273,12 @@ export function describeRuns(openBench: OpenBench): void {
     it("takes records, waits and mail along, and nothing of others", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
-      const keep = await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "keep" })), { reason: "user" }));
-      const gone = await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "gone" })), { reason: "user" }));
+      const keep = await writer.put(
+        waitOf(await writer.put(startOf({ tenantId, runId: "keep" })), { asks: "question" }),
+      );
+      const gone = await writer.put(
+        waitOf(await writer.put(startOf({ tenantId, runId: "gone" })), { asks: "question" }),
+      );
       await writer.deliver(mailDelivery(keyOf(gone), "cancel"), mailDelivery(keyOf(keep), "pause"));
       await writer.put(endOf(await writer.put(answerOf(gone)), null));
       expect(await store.runs.delete(keyOf(gone))).toBe(true);
@@ -338,8 +348,8 @@ export function describeRuns(openBench: OpenBench): void {
       await create("flow-c", 2, { workflowId: "flow-b", version: 3, labels: { team: "red", size: "l" } });
       await create("session", 3, { sessionId: "s1", actorId: "ann", labels: { team: "blue" } });
       await create("child", 4, { parentRunId: "plain", rootRunId: "plain" });
-      await writer.put(waitOf(await create("asking", 5), { reason: "user" }));
-      await writer.put(waitOf(await create("sleeping", 6), { reason: "until", due_time: timeAt(9_999) }));
+      await writer.put(waitOf(await create("asking", 5), { asks: "question" }));
+      await writer.put(waitOf(await create("sleeping", 6), { asks: "time", due_time: timeAt(9_999) }));
       const held = await create("held", 7);
       await writer.put(stepOf(held, "run.paused", { paused: true }));
       await writer.put(endOf(await create("done", 8), 1));
@@ -455,7 +465,7 @@ export function describeRuns(openBench: OpenBench): void {
     async function sleeping(tenantId: string, runId: string, inMs: number): Promise<StoredRun> {
       const start = startOf({ tenantId, runId });
       const wakeTime = addMs(await bench.store.now(), inMs);
-      return await bench.writer.put(waitOf(await bench.writer.put(start), { reason: "until", due_time: wakeTime }));
+      return await bench.writer.put(waitOf(await bench.writer.put(start), { asks: "time", due_time: wakeTime }));
     }
 
     it("takes what is due, earliest first, and leaves it to others only later", async () => {
@@ -475,11 +485,11 @@ export function describeRuns(openBench: OpenBench): void {
       expect(one.now >= before).toBe(true);
       const two = await other.runs.claimDue(10, 5 * HOUR_MS);
       expect(two.runs).toEqual([{ tenantId, runId: "third" }]);
-      expect(two.nextWakeTime).toBe(future.state.wait?.due_time);
+      expect(two.nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
       const none = await store.runs.claimDue(10, 5 * HOUR_MS);
       expect(none.runs).toEqual([]);
-      expect(none.nextWakeTime).toBe(future.state.wait?.due_time);
-      expect((await store.lanes.lookAround(writer.serverId)).nextWakeTime).toBe(future.state.wait?.due_time);
+      expect(none.nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
+      expect((await store.lanes.lookAround(writer.serverId)).nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
     });
 
     it("offers a run again when its taker did nothing about it", async () => {

@@ -1,17 +1,17 @@
 /** Waits. */
+import { openWaitOf } from "../../core/run.ts";
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
-import type { Wait } from "../../core/wait.ts";
 import type { StoredWait, WaitFilter } from "../contract/waits.ts";
 import { ALL, HOUR_MS, type OpenBench, keyOf, load, readPages } from "./bench.ts";
-import { answerOf, closingOf, conflictOf, startOf, stepOf, timeAt, waitOf } from "./fixtures.ts";
+import { answerOf, closingOf, conflictOf, startOf, stepOf, timeAt, waitOf, type WaitFacts } from "./fixtures.ts";
 
 export function describeWaits(openBench: OpenBench): void {
   describe("waits", () => {
     const bench = openBench("group");
 
-    const question: Partial<Wait> & Pick<Wait, "reason"> = {
-      reason: "user",
+    const question: WaitFacts = {
+      asks: "question",
       prompt: "Approve ü?",
       details: { amount: 1.5, deep: [{ a: null }] },
       choices: ["yes", "no", 3],
@@ -29,7 +29,7 @@ export function describeWaits(openBench: OpenBench): void {
         startOf({ tenantId, runId: "run-1", workflowId: "expense", sessionId: "s1", labels }),
       );
       const waiting = await writer.put(waitOf(first, { ...question, due_time: timeAt(HOUR_MS) }));
-      const { wait } = waiting.state;
+      const wait = openWaitOf(waiting.state);
       assert(wait !== undefined);
       const expected = { tenantId, runId: "run-1", wait, workflowId: "expense", sessionId: "s1", labels };
       const found = await store.waits.get(tenantId, wait.wait_id);
@@ -47,13 +47,13 @@ export function describeWaits(openBench: OpenBench): void {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const waiting = await writer.put(
-        waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { reason: "user" }),
+        waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { asks: "question" }),
       );
       const closing = { ...closingOf(waiting), requestId: "request-1", actorId: "ann" };
       await writer.put(answerOf(waiting, { closeWaits: [closing] }));
       const found = await store.waits.get(tenantId, closing.waitId);
       expect(found?.closing).toEqual(closing);
-      expect(found?.wait).toEqual(waiting.state.wait);
+      expect(found?.wait).toEqual(openWaitOf(waiting.state));
       const { items } = await store.waits.list({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
       expect(items).toEqual([]);
     });
@@ -62,9 +62,9 @@ export function describeWaits(openBench: OpenBench): void {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const first = await writer.put(startOf({ tenantId, runId: "run-1" }));
-      const one = await writer.put(waitOf(first, { reason: "until", due_time: timeAt(5) }));
+      const one = await writer.put(waitOf(first, { asks: "time", due_time: timeAt(5) }));
       const two = await writer.put(
-        waitOf(one, { reason: "user" }, { closeWaits: [{ ...closingOf(one), by: "time" }] }),
+        waitOf(one, { asks: "question" }, { closeWaits: [{ ...closingOf(one), by: "time" }] }),
       );
       await writer.put(stepOf(two, "run.cancelled", {}, { closeWaits: [{ ...closingOf(two), by: "cancel" }] }));
       const closed = await store.waits.get(tenantId, closingOf(one).waitId);
@@ -78,7 +78,7 @@ export function describeWaits(openBench: OpenBench): void {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const waiting = await writer.put(
-        waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { reason: "user" }),
+        waitOf(await writer.put(startOf({ tenantId, runId: "run-1" })), { asks: "question" }),
       );
       const paused = await writer.put(stepOf(waiting, "run.paused", { paused: true }));
       expect(await writer.commit(answerOf(waiting))).toEqual([conflictOf("seq")]);
@@ -107,7 +107,7 @@ export function describeWaits(openBench: OpenBench): void {
       const answered = await open("answered", 15, {});
       await writer.put(answerOf(answered));
       const tenant2 = bench.tenant();
-      await writer.put(waitOf(await writer.put(startOf({ tenantId: tenant2, runId: "first" })), { reason: "user" }));
+      await writer.put(waitOf(await writer.put(startOf({ tenantId: tenant2, runId: "first" })), { asks: "question" }));
 
       const list = async (filter: Partial<WaitFilter>): Promise<string[]> => {
         const page = await store.waits.list({ tenantId, filter: { reasons: ["user"], ...filter }, limit: ALL });

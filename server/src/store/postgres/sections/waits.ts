@@ -1,4 +1,5 @@
 /** Waits that open. */
+import { type EventWait, reasonOf, shownWait } from "../../../core/wait.ts";
 import { jsonOf, type Section } from "./section.ts";
 
 export const WAITS: Section<"p_waits"> = {
@@ -12,15 +13,12 @@ export const WAITS: Section<"p_waits"> = {
           tenant_id: tenantId,
           run_id: runId,
           wait_id: wait.wait_id,
-          reason: wait.reason,
+          reason: reasonOf(wait),
           seq,
           create_time: wait.create_time,
-          names: wait.names,
-          scope: wait.scope,
-          scope_id: wait.scope_id,
-          key: wait.key,
-          assignees: wait.assignees,
+          assignees: shownWait(wait).assignees,
           body: JSON.stringify(wait),
+          ...(wait.asks === "event" ? listeningOf(wait) : {}),
         })),
       ),
     ),
@@ -40,3 +38,8 @@ export const WAITS: Section<"p_waits"> = {
     WHERE w.item <> ALL (refused);
   END IF;`,
 };
+
+/** What the index of listeners knows a wait by. */
+function listeningOf({ names, scope, scope_id, key }: EventWait): object {
+  return { names, scope, scope_id, key };
+}
