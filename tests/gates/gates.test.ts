@@ -173,6 +173,11 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     imports: "@abstractruntime/proto/run_pb",
     reason: "below rpc nothing imports the generated messages",
   },
+  ...["../store/contract.ts", "../engine/probe.ts", "../core/errors.ts", "../config.ts"].map((imports) => ({
+    folder: "embedded-postgres",
+    imports,
+    reason: "embedded-postgres imports nothing else of the server",
+  })),
   { folder: "effects", imports: "../store/contract.ts", reason: "effects import only effects and core" },
   { folder: "engine", imports: "../rpc/probe.ts", reason: "engine imports only engine, effects, store and core" },
   { folder: "engine", imports: "../cli/probe.ts", reason: "engine imports only engine, effects, store and core" },
