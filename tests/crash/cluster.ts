@@ -1,4 +1,4 @@
-/** A server with its embedded Postgres, and a second server on that database: processes to be killed and started again. */
+/** A server with its embedded Postgres, and a second server on that database: processes to be killed and restarted. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ const STOP_MS_MAX = 20_000;
 const GONE_MS_MAX = 10_000;
 const POLL_MS = 20;
 
-/** The servers of a cluster. The first one has the data directory; the second one joins its database, and comes and goes. */
+/** The servers of a cluster. The first has the data directory; the second joins its database, and comes and goes. */
 export type ServerName = "first" | "second";
 
 export type Cluster = {

@@ -178,6 +178,16 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     imports,
     reason: "embedded-postgres imports nothing else of the server",
   })),
+  {
+    folder: "store/postgres",
+    imports: "../../embedded-postgres/database-error.ts",
+    reason: "store imports only store and core",
+  },
+  {
+    folder: "rpc",
+    imports: "../embedded-postgres/database-error.ts",
+    reason: "rpc imports only rpc, engine, core",
+  },
   { folder: "effects", imports: "../store/contract.ts", reason: "effects import only effects and core" },
   { folder: "engine", imports: "../rpc/probe.ts", reason: "engine imports only engine, effects, store and core" },
   { folder: "engine", imports: "../cli/probe.ts", reason: "engine imports only engine, effects, store and core" },

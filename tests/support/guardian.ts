@@ -1,9 +1,11 @@
 /**
- * Outlives the test run, to end what a killed run leaves behind: `node tests/support/guardian.ts <folder> <pid of the run>`.
+ * Outlives the test run, to end what a killed run leaves behind.
  *
- * Bound to the run by a pipe, its stdin, which closes however the run ends. `folder` is the temporary folder of everything
- * in the run (TMPDIR), so it marks the processes too: each has it in its environment, or in its command line. The
- * guardian has the suite's Postgres, whose URLs it writes to stdout as a line of JSON.
+ *   node tests/support/guardian.ts <folder> <pid of the run>
+ *
+ * A pipe, its stdin, tells it of the run's end, however the run ends. `folder` is the temporary folder of everything in
+ * the run (TMPDIR), so it marks the processes too: each has it in its environment, or in its command line. The guardian
+ * has the suite's Postgres, whose URLs it writes to stdout as a line of JSON.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";

@@ -157,7 +157,7 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
 
   test("a server that has lost the directory says so, and leaves the database to the other one", async () => {
     const server = await start();
-    const taker = postgres(server.adminUrl, { max: 1 });
+    const taker = postgres(server.adminUrl, { max: 1, onnotice: () => {} });
     cleanups.push(() => taker.end({ timeout: 0 }));
     const [lock] = await taker<{ id: number }[]>`select objid as id from pg_locks where locktype = 'advisory'`;
     // Waits in the lock's queue, so it is first when the session ends.

@@ -16,20 +16,20 @@ import { lastLines, spawnSettings } from "./programs.ts";
  * A Postgres that one server starts, keeps running and stops.
  *
  * Two locks decide, and a kill releases both, so neither can be stale:
- * - Which *postmaster* runs on the data is decided by Postgres: `postmaster.pid` and its shared memory admit one. A server
- *   that finds none running starts one; a server that loses that race connects to the winner's.
- * - Which *server* has the data directory is decided in the database: it holds an advisory lock on a session of its own.
- *   Every other server is refused, and told the URL under which it can use this database.
+ * - Which *postmaster* runs on the data is decided by Postgres: `postmaster.pid` and its shared memory admit one. A
+ *   server that finds none running starts one; a server that loses that race connects to the winner's.
+ * - Which *server* has the data directory is decided in the database: it holds an advisory lock on a session of its
+ *   own. Every other server is refused, and told the URL under which it can use this database.
  *
- * After SIGKILL of the server the database goes on running, and the session's end releases the lock: the next server takes
- * over the running database. After SIGKILL of the database its server sees the session close and starts it again, on the
- * same port, so that pools with the old URL find it. If another server starts on the directory in just that moment, one of
- * the two gets the lock; the other one is refused. After SIGKILL of both, what Postgres left (pid file, shared memory,
- * half-written WAL) is handled at the next start: by Postgres, except where a living process has got the pid of the
- * dead postmaster, or old server processes do not end.
+ * After SIGKILL of the server the database goes on running, and the session's end releases the lock: the next server
+ * takes the running database over. After SIGKILL of the database its server sees the session close and starts it again,
+ * on the same port, so that pools with the old URL find it. If another server starts on the directory in just that
+ * moment, one of the two gets the lock; the other one is refused. After SIGKILL of both, what Postgres left (pid file,
+ * shared memory, half-written WAL) is handled at the next start: by Postgres, except where a living process has got the
+ * pid of the dead postmaster, or old server processes do not end.
  *
- * All this holds on one machine. Postgres cannot see a postmaster in another container or on another machine, so no data
- * directory may be shared between them: servers there use DATABASE_URL.
+ * All this holds on one machine. Postgres cannot see a postmaster in another container or on another machine, so no
+ * data directory may be shared between them: servers there use DATABASE_URL.
  */
 export type EmbeddedPostgres = {
   /** For clients: a role that owns the database and nothing else. Stays the same when the database is started again. */
@@ -98,10 +98,10 @@ const LOG_BYTES_MAX = 8 * 1024 * 1024;
 const LOG_TAIL_BYTES = 64 * 1024;
 
 /**
- * Starts the embedded Postgres of a data directory, or takes over the one that a killed server left, and keeps it running.
- * Returns when it accepts connections; replay after a crash may take a while, and is mentioned in the log.
- * @throws {DatabaseSetupError} DATA_DIR_IN_USE if another server has the directory; DATA_DIR_UNUSABLE, BINARIES_UNUSABLE,
- *   PORT_UNAVAILABLE, LOGIN_REFUSED, START_FAILED
+ * Starts the embedded Postgres of a data directory, or takes over the one that a killed server left, and keeps it
+ * running. Returns when it accepts connections; replay after a crash may take a while, and is mentioned in the log.
+ * @throws {DatabaseSetupError} DATA_DIR_IN_USE if another server has the directory; DATA_DIR_UNUSABLE,
+ *   BINARIES_UNUSABLE, PORT_UNAVAILABLE, LOGIN_REFUSED, START_FAILED
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { dataDir, log, signal, unsafeForTests = false } = options;
@@ -137,6 +137,9 @@ type Attempt = {
 class Supervisor implements EmbeddedPostgres {
   readonly failed: Promise<DatabaseSetupError>;
   readonly #cluster: Cluster;
+  readonly #pidFile: string;
+  readonly #portFile: string;
+  readonly #logFile: string;
   readonly #log: DatabaseLog;
   readonly #unsafeForTests: boolean;
   readonly #fixedPort: number | undefined;
@@ -150,10 +153,14 @@ class Supervisor implements EmbeddedPostgres {
   #port: number | undefined;
   /** 0 before the first session, and if another server has the directory. */
   #pid = 0;
+  /** The last postmaster that was a child of this process. */
   #spawnedPid = 0;
 
   constructor(cluster: Cluster, options: EmbeddedPostgresOptions) {
     this.#cluster = cluster;
+    this.#pidFile = path.join(cluster.dataFolder, "postmaster.pid");
+    this.#portFile = path.join(cluster.folder, "port");
+    this.#logFile = path.join(cluster.folder, "postgres.log");
     this.#log = options.log;
     this.#unsafeForTests = options.unsafeForTests ?? false;
     this.#fixedPort = options.port;
@@ -180,11 +187,13 @@ class Supervisor implements EmbeddedPostgres {
     process.on("exit", this.#signalStop);
     try {
       await this.#bringUp();
+      signal?.throwIfAborted();
     } catch (error) {
       await this.stop();
       signal?.throwIfAborted();
       if (error instanceof DatabaseSetupError) throw error;
-      const message = `the embedded database in ${this.#cluster.folder} does not start: ${describeDatabaseError(error)}`;
+      const { folder } = this.#cluster;
+      const message = `the embedded database in ${folder} does not start: ${describeDatabaseError(error)}`;
       throw new DatabaseSetupError("START_FAILED", message, { cause: error });
     } finally {
       signal?.removeEventListener("abort", cut);
@@ -274,8 +283,9 @@ class Supervisor implements EmbeddedPostgres {
   /** Opens the session and takes the lock; false if that may succeed later.
    *  @throws {DatabaseSetupError} DATA_DIR_IN_USE, LOGIN_REFUSED */
   async #takeOver({ pid, port }: { pid: number; port: number }, attempt: Attempt): Promise<boolean> {
-    // The session belongs to one server until that one ends, so a database on another port is another server's.
+    // This server starts its database on one port, so a database on another port is another server's.
     if (this.#port !== undefined && port !== this.#port) throw this.#inUse(port);
+    let isClosed = false;
     const sql = postgres({
       host: HOST,
       port,
@@ -292,7 +302,10 @@ class Supervisor implements EmbeddedPostgres {
       idle_timeout: 0,
       connection: { application_name: "abstractruntime supervisor" },
       onnotice: () => {},
-      onclose: () => this.#onClose(sql),
+      onclose: () => {
+        isClosed = true;
+        this.#onClose(sql);
+      },
     });
     try {
       const [row] = await sql<{ name: string; isOwner: boolean }[]>`
@@ -305,6 +318,8 @@ class Supervisor implements EmbeddedPostgres {
         await prepareDatabase(sql, this.#cluster.password);
         this.#stopping.signal.throwIfAborted();
         await this.#remember(port);
+        // It may have been closed before it was the session that is watched.
+        if (isClosed) return false;
         this.#session = { sql, pid };
         this.#child = undefined;
         this.#pid = pid;
@@ -312,8 +327,8 @@ class Supervisor implements EmbeddedPostgres {
         return true;
       }
       if (attempt.hasLasted("owned", OWNER_END_MS)) throw this.#inUse(port);
+      return false;
     } catch (error) {
-      await sql.end({ timeout: 0 });
       if (error instanceof DatabaseSetupError || this.#stopping.signal.aborted) throw error;
       if (["28P01", "28000", "SASL_SIGNATURE_MISMATCH"].includes(errorCode(error))) {
         const file = path.join(this.#cluster.folder, "password");
@@ -321,13 +336,13 @@ class Supervisor implements EmbeddedPostgres {
       }
       attempt.notice(`waiting for the embedded database: ${describeDatabaseError(error)}`);
       return false;
+    } finally {
+      if (this.#session?.sql !== sql) await sql.end({ timeout: 0 });
     }
-    await sql.end({ timeout: 0 });
-    return false;
   }
 
-  /** Gives up the database, which another server has, and makes the refusal. It names the password's file, not the password:
-   *  messages are logged. */
+  /** Gives up the database, which another server has, and makes the refusal. It names the password's file, not the
+   *  password: messages are logged. */
   #inUse(port: number): DatabaseSetupError {
     this.#child = undefined;
     this.#pid = 0;
@@ -426,7 +441,8 @@ class Supervisor implements EmbeddedPostgres {
     }
     throw new DatabaseSetupError(
       "START_FAILED",
-      `the embedded database does not start (log: ${this.#logFile}):\n${lastLines(messages, 10) || "it left no message"}`,
+      `the embedded database does not start (log: ${this.#logFile}):\n` +
+        (lastLines(messages, 10) || "it left no message"),
     );
   }
 
@@ -498,18 +514,6 @@ class Supervisor implements EmbeddedPostgres {
   async #remember(port: number): Promise<void> {
     await using file = await openOwnFile(this.#portFile, constants.O_TRUNC);
     await file.writeFile(`${port}\n`);
-  }
-
-  get #pidFile(): string {
-    return path.join(this.#cluster.dataFolder, "postmaster.pid");
-  }
-
-  get #portFile(): string {
-    return path.join(this.#cluster.folder, "port");
-  }
-
-  get #logFile(): string {
-    return path.join(this.#cluster.folder, "postgres.log");
   }
 
   async #pause(ms: number = POLL_MS): Promise<void> {

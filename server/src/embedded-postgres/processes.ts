@@ -34,7 +34,7 @@ export function orphansOf(cluster: ClusterMarks): number[] {
   });
 }
 
-/** Returns whether a process with this pid exists. A dead child that its parent has not collected counts as existing. */
+/** Returns whether a process with this pid exists. A dead child that its parent has not collected exists. */
 export function processExists(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -50,7 +50,7 @@ function bareEnvironment(): NodeJS.ProcessEnv {
   return environment;
 }
 
-/** Removes drafts (`<prefix><pid>-…`) whose maker is dead. One that cannot be removed now is tried again next time. */
+/** Removes drafts (`<prefix><pid>-…`) whose maker is dead. One that cannot be removed is tried again next time. */
 export async function sweepAbandoned(folder: string, prefix: string): Promise<void> {
   for (const name of await fs.readdir(folder)) {
     const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN;
