@@ -8,7 +8,8 @@
  * has the suite's Postgres, whose URLs it writes to stdout as a line of JSON.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { rm, rmdir } from "node:fs/promises";
+import { readdir, rm, rmdir } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { startThrowAwayPostgres } from "./postgres.ts";
 
@@ -35,8 +36,14 @@ await over;
 await endLeftovers();
 await postgres.stop();
 // A run that ends by itself may have kept files of tests that failed, and says where they are.
-if (isOrderly) await rmdir(folder).catch(() => undefined);
-else await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+if (isOrderly) {
+  // Caches that programs keep there.
+  const caches = (await readdir(folder)).filter((name) => /^(node-compile-cache|tsx-\d+)$/.test(name));
+  for (const name of caches) await rm(join(folder, name), { recursive: true, force: true });
+  await rmdir(folder).catch(() => undefined);
+} else {
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+}
 // stdin may be open still, if a signal has ended this.
 process.exit();
 
