@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import postgres from "postgres";
-import { startEmbeddedPostgres } from "../server/src/store/postgres/embedded.ts";
+import { startEmbeddedPostgres } from "../server/src/embedded-postgres/embedded-postgres.ts";
 
 /** Without one of these a commit may be lost by a power cut, and costs next to nothing. */
 const DURABLE = ["fsync", "synchronous_commit", "full_page_writes"] as const;
@@ -52,7 +52,7 @@ const log = {
 };
 
 /**
- * Starts an embedded Postgres with data in `folder`, or takes one that runs.
+ * Starts an embedded Postgres with data in `folder`, or connects to one that runs.
  * @param adminUrl of a superuser in the database `postgres`. Absent: the embedded one
  * @throws {NotDurableError}
  */
@@ -65,10 +65,7 @@ export async function openPostgres(folder: string, adminUrl: string | undefined)
   const sql = postgres(admin, { max: 1, onnotice: () => {} });
   const close = async (): Promise<void> => {
     await sql.end();
-    // The embedded one waits for its process without keeping this one alive.
-    const alive = setInterval(() => undefined, 1_000);
     await embedded?.stop();
-    clearInterval(alive);
   };
   try {
     await assertDurable(sql);

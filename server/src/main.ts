@@ -4,7 +4,7 @@ import { CliError, UsageError } from "./cli/failure.ts";
 import { runCli } from "./cli/program.ts";
 import { type Config, ConfigError, loadConfig } from "./config.ts";
 import { type Announcement, startServer } from "./serve.ts";
-import { DatabaseSetupError } from "./store/postgres/embedded-wait.ts";
+import { DatabaseSetupError } from "./embedded-postgres/database-error.ts";
 
 /** Well below the 30 s that orchestrators usually give, and above what stopping takes while the database answers. */
 const STOP_MS_MAX = 15_000;

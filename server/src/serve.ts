@@ -7,8 +7,8 @@ import type { Config } from "./config.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createRpcServer } from "./rpc/server.ts";
 import type { Store } from "./store/contract/store.ts";
-import { startEmbeddedPostgres } from "./store/postgres/embedded.ts";
-import { waitForDatabase } from "./store/postgres/embedded-wait.ts";
+import { startEmbeddedPostgres } from "./embedded-postgres/embedded-postgres.ts";
+import { waitForDatabase } from "./wait-for-database.ts";
 import { migrate } from "./store/postgres/migrate.ts";
 import { createPostgresStore } from "./store/postgres/store.ts";
 
@@ -26,7 +26,7 @@ export type Announcement = {
 export type RunningServer = Announcement & {
   /** Settles if the server cannot go on without a person; it should be stopped then. */
   failed: Promise<Error>;
-  /** Finishes what is in hand, stops the embedded database unless another server uses it, and removes a temporary folder. */
+  /** Finishes what is in hand, stops the embedded database, and removes a temporary folder. */
   stop(): Promise<void>;
 };
 

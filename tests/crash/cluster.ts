@@ -1,4 +1,4 @@
-/** One data directory, the servers on it and their embedded Postgres: processes to be killed and started again. */
+/** A server with its embedded Postgres, and a second server on that database: processes to be killed and restarted. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ const STOP_MS_MAX = 20_000;
 const GONE_MS_MAX = 10_000;
 const POLL_MS = 20;
 
-/** The servers of a cluster, by what they are to the test: the second one comes and goes. */
+/** The servers of a cluster. The first has the data directory; the second joins its database, and comes and goes. */
 export type ServerName = "first" | "second";
 
 export type Cluster = {
@@ -76,6 +76,7 @@ export async function createCluster(): Promise<Cluster> {
         ({ command }) =>
           // What somebody has opened to look at the directory is none of the cluster's.
           (command.includes(dataDir) && /main\.ts server|postgres|initdb/.test(command)) ||
+          command.includes(`main.ts server --listen ${new URL(servers.second.url).host}`) ||
           (clusterName !== undefined && command.includes(clusterName)),
       );
   }
@@ -99,8 +100,12 @@ export async function createCluster(): Promise<Cluster> {
       const log = openSync(server.logFile, "a");
       const child = spawn(
         process.execPath,
-        [MAIN, "server", "--data-dir", dataDir, "--listen", new URL(server.url).host],
-        { cwd: REPOSITORY, env: ambientEnvironment(), stdio: ["ignore", log, log] },
+        [MAIN, "server", "--listen", new URL(server.url).host, ...(name === "first" ? ["--data-dir", dataDir] : [])],
+        {
+          cwd: REPOSITORY,
+          env: { ...ambientEnvironment(), ...(name === "first" ? {} : { DATABASE_URL: databaseUrl(dataDir) }) },
+          stdio: ["ignore", log, log],
+        },
       );
       closeSync(log);
       server.child = child;
@@ -160,6 +165,12 @@ export async function createCluster(): Promise<Cluster> {
       return left;
     },
   };
+}
+
+/** How a further server joins the database of a data directory, as the server that has it tells. */
+function databaseUrl(dataDir: string): string {
+  const read = (file: string) => readFileSync(join(dataDir, "postgres", file), "utf8").trim();
+  return `postgres://abstractruntime:${read("password")}@${HOST}:${read("port")}/abstractruntime`;
 }
 
 async function createSite(dataDir: string, name: ServerName): Promise<Server> {

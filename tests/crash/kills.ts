@@ -20,7 +20,7 @@ export type Kill = {
   isHasty: boolean;
 };
 
-/** Draws all kills at once. The middle third finds two servers on the data directory. */
+/** Draws all kills at once. The middle third finds two servers on the database. */
 export function planKills(chance: Chance, count: number): Kill[] {
   return Array.from({ length: count }, (_, index): Kill => {
     const servers = index >= Math.floor(count / 3) && index < Math.floor((2 * count) / 3) ? 2 : 1;

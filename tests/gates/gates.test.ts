@@ -173,6 +173,21 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     imports: "@abstractruntime/proto/run_pb",
     reason: "below rpc nothing imports the generated messages",
   },
+  ...["../store/contract/store.ts", "../engine/probe.ts", "../core/errors.ts", "../config.ts"].map((imports) => ({
+    folder: "embedded-postgres",
+    imports,
+    reason: "embedded-postgres imports nothing else of the server",
+  })),
+  {
+    folder: "store/postgres",
+    imports: "../../embedded-postgres/database-error.ts",
+    reason: "store imports only store and core",
+  },
+  {
+    folder: "rpc",
+    imports: "../embedded-postgres/database-error.ts",
+    reason: "rpc imports only rpc, engine, core",
+  },
   { folder: "engine", imports: "../rpc/probe.ts", reason: "engine imports only engine, store and core" },
   { folder: "engine", imports: "../cli/probe.ts", reason: "engine imports only engine, store and core" },
   {

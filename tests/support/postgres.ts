@@ -7,7 +7,7 @@ import path from "node:path";
 import postgres from "postgres";
 import { inject } from "vitest";
 
-import { startEmbeddedPostgres } from "../../server/src/store/postgres/embedded.ts";
+import { startEmbeddedPostgres } from "../../server/src/embedded-postgres/embedded-postgres.ts";
 
 /**
  * The database of the test suite: one throw-away Postgres, started once (global-setup.ts), in which each test file clones

@@ -7,8 +7,8 @@ import path from "node:path";
 import { askUser, complete, jsonSchema, workflow } from "@abstractruntime/sdk";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 
-import { findPostmaster } from "../store/postgres/embedded-cluster.ts";
-import { postmasterState } from "../store/postgres/embedded-processes.ts";
+import { findPostmaster } from "../embedded-postgres/cluster.ts";
+import { postmasterState } from "../embedded-postgres/processes.ts";
 import { createRuntime } from "./create-runtime.ts";
 
 /** A server with a new database starts within seconds; four of them at once, on a busy machine, need longer. */

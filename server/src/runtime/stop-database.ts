@@ -2,16 +2,15 @@
 import * as fs from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { findPostmaster } from "../store/postgres/embedded-cluster.ts";
-import { postmasterState, signalProcess } from "../store/postgres/embedded-processes.ts";
+import { findPostmaster } from "../embedded-postgres/cluster.ts";
+import { postmasterState, signalProcess } from "../embedded-postgres/processes.ts";
 
 const POLL_MS = 20;
 /** At once is tens of milliseconds; a machine that is out of memory or disk may need seconds. */
 const STOP_MS_MAX = 10_000;
 
 /**
- * Stops the database of a data directory at once, without a checkpoint: its next start replays what was committed. Another server
- * on the same directory starts it again.
+ * Stops the database of a data directory at once, without a checkpoint: its next start replays what was committed.
  * @param options.removeFolder removes the data directory too
  */
 export async function stopDatabase(dataDir: string, { removeFolder }: { removeFolder: boolean }): Promise<void> {

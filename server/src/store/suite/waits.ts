@@ -89,11 +89,11 @@ export function describeWaits(openBench: OpenBench): void {
     it("filters open waits and pages over them, oldest first", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
-      const open = async (runId: string, at: number, run: object, wait: object = {}) =>
+      const open = async (runId: string, at: number, run: object, wait: Partial<WaitFacts> = {}) =>
         await writer.put(
           waitOf(
             await writer.put(startOf({ tenantId, runId, ...run })),
-            { reason: "user", ...wait },
+            { asks: "question", ...wait } as WaitFacts,
             { time: timeAt(at) },
           ),
         );
@@ -103,7 +103,7 @@ export function describeWaits(openBench: OpenBench): void {
       await open("tied-a", 40, {});
       await open("tied-b", 40, {});
       await open("tied-c", 40, {});
-      await open("sleeping", 5, {}, { reason: "until" });
+      await open("sleeping", 5, {}, { asks: "time" });
       const answered = await open("answered", 15, {});
       await writer.put(answerOf(answered));
       const tenant2 = bench.tenant();

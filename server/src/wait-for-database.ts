@@ -2,38 +2,13 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import postgres from "postgres";
 
-/** Why a database cannot be used, where waiting does not help and a person has to act. */
-export type DatabaseSetupReason =
-  | "URL_INVALID"
-  | "LOGIN_REFUSED"
-  | "DATABASE_UNKNOWN"
-  | "TLS_REFUSED"
-  | "VERSION_UNSUPPORTED"
-  | "ENCODING_UNSUPPORTED"
-  | "TIMED_OUT"
-  | "DATA_DIR_UNUSABLE"
-  | "DATA_DIR_IN_USE"
-  | "BINARIES_UNUSABLE"
-  | "PORT_UNAVAILABLE"
-  | "START_FAILED";
-
-/** The database cannot be used until a person changes something; the message says what. Never holds a password. */
-export class DatabaseSetupError extends Error {
-  readonly reason: DatabaseSetupReason;
-
-  constructor(reason: DatabaseSetupReason, message: string, options?: { cause?: unknown }) {
-    super(message, options);
-    this.name = "DatabaseSetupError";
-    this.reason = reason;
-  }
-}
-
-/** Where notes for the operator go. A pino logger fits. */
-export type DatabaseLog = {
-  info(message: string): void;
-  warn(message: string): void;
-  error(message: string): void;
-};
+import {
+  type DatabaseLog,
+  DatabaseSetupError,
+  type DatabaseSetupReason,
+  describeDatabaseError,
+  errorCode,
+} from "./embedded-postgres/database-error.ts";
 
 export type WaitForDatabaseOptions = {
   log: DatabaseLog;
@@ -43,7 +18,8 @@ export type WaitForDatabaseOptions = {
   timeoutMs?: number;
 };
 
-/** First pause between attempts; doubles up to `RETRY_MS_MAX`, so that a starting database is found soon and an absent one costs nothing. */
+/** First pause between attempts. It doubles up to `RETRY_MS_MAX`: a starting database is found soon, and an absent one
+ *  costs nothing. */
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2_000;
 /** How often the wait is mentioned again in the log. */
@@ -55,7 +31,8 @@ const SERVER_VERSION_MIN = 15;
 
 /**
  * Waits until the database at `url` accepts connections and can serve as the store.
- * Logs one line when it has to wait, a reminder every few seconds, and one when the database is there; never a password.
+ * Logs a line when it has to wait, a reminder every few seconds, and a line when the database is there; never a
+ * password.
  * A standby that refuses writes is waited for too: a failover cures it.
  * @throws {DatabaseSetupError} URL_INVALID, LOGIN_REFUSED, DATABASE_UNKNOWN, TLS_REFUSED, VERSION_UNSUPPORTED,
  *   ENCODING_UNSUPPORTED: waiting cannot cure these. TIMED_OUT after `timeoutMs`.
@@ -100,9 +77,7 @@ function databasePlace(url: string): string {
     throw new DatabaseSetupError(
       "URL_INVALID",
       "DATABASE_URL is not a valid URL (is a character of the password not escaped?)",
-      {
-        cause: cause instanceof Error ? cause.name : undefined,
-      },
+      { cause: cause instanceof Error ? cause.name : undefined },
     );
   }
 }
@@ -171,31 +146,3 @@ const incurable: Record<string, DatabaseSetupReason> = {
   CERT_HAS_EXPIRED: "TLS_REFUSED",
   ERR_TLS_CERT_ALTNAME_INVALID: "TLS_REFUSED",
 };
-
-/** The SQLSTATE or system code of an error of the client, or "". */
-export function errorCode(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : "";
-}
-
-/** Says in a few words what an error of the client means to an operator; never holds a password. */
-export function describeDatabaseError(error: unknown): string {
-  switch (errorCode(error)) {
-    case "ECONNREFUSED":
-      return "connection refused";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "the host name is unknown";
-    case "CONNECT_TIMEOUT":
-    case "ETIMEDOUT":
-      return "no answer";
-    case "ECONNRESET":
-    case "CONNECTION_CLOSED":
-    case "CONNECTION_DESTROYED":
-      return "the connection was closed";
-    case "53300":
-      return "it has too many connections";
-    default:
-      return error instanceof Error && error.message !== "" ? error.message : `it failed with ${errorCode(error)}`;
-  }
-}

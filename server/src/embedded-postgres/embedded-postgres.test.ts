@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import * as fs from "node:fs/promises";
@@ -9,12 +9,12 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 
 import postgres from "postgres";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, assert, beforeEach, describe, expect, test } from "vitest";
 
-import { createTestDatabase, startThrowAwayPostgres } from "../../../../tests/support/postgres.ts";
-import { orphansOf } from "./embedded-processes.ts";
-import { DatabaseSetupError, waitForDatabase } from "./embedded-wait.ts";
-import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded.ts";
+import { waitForDatabase } from "../wait-for-database.ts";
+import { DatabaseSetupError } from "./database-error.ts";
+import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded-postgres.ts";
+import { orphansOf } from "./processes.ts";
 
 // Signals, process tables and orphans as tested here are those of Linux; the suite needs a real Postgres per test,
 // so a test costs an initdb (half a second without flushing).
@@ -36,7 +36,6 @@ afterEach(async () => {
 describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
   test("makes a durable UTF8 database, and stops without leaving a process", async () => {
     const server = await start({ unsafeForTests: false });
-    expect(server.startedHere).toBe(true);
     expect(await settings(server.url, ["fsync", "synchronous_commit", "full_page_writes", "data_checksums"])).toEqual([
       "on",
       "on",
@@ -66,45 +65,68 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     await expect(kept(Object.assign(new URL(url), { password: "wrong" }).href)).rejects.toThrow("password");
   });
 
-  test("a second server joins; the last one that stops, in either order, stops the database", async () => {
-    const starter = await start();
-    const joiner = await start();
-    expect(joiner).toMatchObject({ url: starter.url, pid: starter.pid, startedHere: false });
-    await starter.stop();
-    await put(joiner.url, 1);
-    const third = await start();
-    await joiner.stop();
-    expect(await kept(third.url)).toEqual([1]);
-    await third.stop();
-    expect(isRunning(starter.pid)).toBe(false);
+  test("a second server is refused, and told how to join the database; the first one goes on", async () => {
+    const owner = await start();
+    await put(owner.url, 1);
+    const refusal = await start().catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(DatabaseSetupError);
+    expect(refusal).toMatchObject({ reason: "DATA_DIR_IN_USE" });
+    const { message } = refusal as DatabaseSetupError;
+    expect(message).toContain(`another server uses the data directory ${dataDir}`);
+    // The message is logged; the password stays in its file, from which a shell takes it.
+    expect(message).not.toContain(new URL(owner.url).password);
+    const [setting = ""] = /DATABASE_URL=.*/.exec(message) ?? [];
+    const { stdout } = spawnSync("sh", ["-c", `${setting}; printf %s "$DATABASE_URL"`], { encoding: "utf8" });
+    expect(stdout).toBe(owner.url);
+    expect(await kept(stdout)).toEqual([1]);
+    expect(isRunning(owner.pid)).toBe(true);
+    await owner.stop();
+    expect(isRunning(owner.pid)).toBe(false);
   });
 
-  test("servers that stop at the same moment stop the database", async () => {
-    const servers = [await start(), await start(), await start()];
-    await Promise.all(servers.map((server) => server.stop()));
-    expect(isRunning(servers[0]?.pid ?? 0)).toBe(false);
+  test("a data directory with blanks and quotes in its name can be joined too", async () => {
+    const odd = path.join(dataDir, 'what\'s "this" $HOME');
+    const owner = await start({ dataDir: odd });
+    const { message } = (await start({ dataDir: odd }).catch((error: unknown) => error)) as DatabaseSetupError;
+    const [setting = ""] = /DATABASE_URL=.*/.exec(message) ?? [];
+    const { stdout } = spawnSync("sh", ["-c", `${setting}; printf %s "$DATABASE_URL"`], { encoding: "utf8" });
+    expect(stdout).toBe(owner.url);
   });
 
-  test("a server that starts while the last one stops gets a database", async () => {
+  test("a server that starts while another one stops gets a database", async () => {
     const first = await start();
     const [second] = await Promise.all([start(), first.stop()]);
     await put(second.url, 1);
     expect(await kept(second.url)).toEqual([1]);
   });
 
-  test("servers that start on an empty folder at the same moment share one database", async () => {
-    const [first, second] = await Promise.all([startInProcess(), startInProcess()]);
-    expect(second.pid).toBe(first.pid);
-    expect(second.url).toBe(first.url);
-    expect(first.startedHere).toBe(!second.startedHere);
-    expect(await fs.readdir(dataDir)).toEqual(["postgres"]);
-    await put(first.url, 1);
-    expect(await kept(second.url)).toEqual([1]);
-  });
+  test.each(["an empty folder", "a stopped database", "a database whose server was killed"])(
+    "of servers that start at the same moment on %s exactly one gets it",
+    async (before) => {
+      if (before === "a stopped database") await (await start()).stop();
+      if (before === "a database whose server was killed") await (await startInProcess()).kill();
+      const servers = Array.from({ length: 3 }, () => serverProcess());
+      const outcomes = await Promise.allSettled(servers.map(({ ready }) => ready));
+      const refused = servers.filter((_, index) => outcomes[index]?.status === "rejected");
+      expect(outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [String(outcome.reason)] : []))).toEqual([
+        expect.stringContaining("DATA_DIR_IN_USE"),
+        expect.stringContaining("DATA_DIR_IN_USE"),
+      ]);
+      const [winner] = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+      assert(winner !== undefined);
+      const { url, pid } = winner;
+      expect(await fs.readdir(dataDir)).toEqual(["postgres"]);
+      // The refused ones have gone. The winner has lost nothing by that, whichever of them started the database.
+      await Promise.all(refused.map(({ stop }) => stop()));
+      await put(url, 1);
+      expect(await kept(url)).toEqual([1]);
+      await Promise.all(servers.map(({ stop }) => stop()));
+      expect(isRunning(pid)).toBe(false);
+    },
+  );
 
   test("a database killed with SIGKILL comes back on its port with what was committed", async () => {
     const server = await start({ unsafeForTests: false });
-    const joiner = await start({ unsafeForTests: false });
     await put(server.url, 1);
     const before = server.pid;
     process.kill(before, "SIGKILL");
@@ -112,12 +134,53 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     await until(() => !isRunning(before));
     await waitForDatabase(server.url, { log: silent });
     expect(await kept(server.url)).toEqual([1]);
-    await until(() => server.pid !== before && joiner.pid === server.pid);
-    expect(server.startedHere).toBe(!joiner.startedHere);
+    await until(() => server.pid !== before);
+    // The directory is this server's still.
+    await expect(start()).rejects.toMatchObject({ reason: "DATA_DIR_IN_USE" });
+    await put(server.url, 2);
     await server.stop();
-    await put(joiner.url, 2);
-    await joiner.stop();
-    expect(isRunning(joiner.pid)).toBe(false);
+    expect(isRunning(server.pid)).toBe(false);
+  });
+
+  test("a server whose session was ended takes the lock again, with the database running", async () => {
+    const server = await start();
+    const { pid } = server;
+    const sql = postgres(server.adminUrl, { max: 1 });
+    await sql`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted`;
+    await until(async () => (await sql`select from pg_locks where locktype = 'advisory' and granted`).length === 1);
+    await sql.end();
+    await expect(start()).rejects.toMatchObject({ reason: "DATA_DIR_IN_USE" });
+    expect(server.pid).toBe(pid);
+    await server.stop();
+    expect(isRunning(pid)).toBe(false);
+  });
+
+  test("a server that has lost the directory says so, and leaves the database to the other one", async () => {
+    const server = await start();
+    const taker = postgres(server.adminUrl, { max: 1, onnotice: () => {} });
+    cleanups.push(() => taker.end({ timeout: 0 }));
+    const [lock] = await taker<{ id: number }[]>`select objid as id from pg_locks where locktype = 'advisory'`;
+    // Waits in the lock's queue, so it is first when the session ends.
+    const taken = taker`select pg_advisory_lock(${lock?.id ?? 0})`.execute();
+    const killer = postgres(server.adminUrl, { max: 1 });
+    await until(async () => (await killer`select from pg_locks where locktype = 'advisory'`).length === 2);
+    await killer`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted`;
+    await killer.end();
+    await taken;
+    expect(await server.failed).toMatchObject({ reason: "DATA_DIR_IN_USE" });
+    const [postmaster = ""] = (await fs.readFile(pidFile(), "utf8")).split("\n");
+    await server.stop();
+    expect(isRunning(Number(postmaster))).toBe(true);
+    process.kill(Number(postmaster), "SIGQUIT");
+    await until(() => !isRunning(Number(postmaster)));
+  });
+
+  test("a process that ends without having stopped its database takes the database along", async () => {
+    const server = serverProcess();
+    const { pid } = await server.ready;
+    await server.exit();
+    await until(() => !isRunning(pid));
+    await expect(fs.access(pidFile())).rejects.toThrow("ENOENT");
   });
 
   test("server processes that outlive a killed database are ended before it starts again", async () => {
@@ -142,13 +205,13 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     expect(await endless).toBeInstanceOf(Error);
   });
 
-  test("a server killed with SIGKILL leaves the database running; the next one joins and stops it", async () => {
+  test("a server killed with SIGKILL leaves the database running; the next one takes it over and stops it", async () => {
     const killed = await startInProcess();
     await put(killed.url, 1);
     await killed.kill();
     expect(isRunning(killed.pid)).toBe(true);
     const server = await start();
-    expect(server).toMatchObject({ pid: killed.pid, url: killed.url, startedHere: false });
+    expect(server).toMatchObject({ pid: killed.pid, url: killed.url });
     expect(await kept(server.url)).toEqual([1]);
     await server.stop();
     expect(isRunning(killed.pid)).toBe(false);
@@ -212,7 +275,9 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     await expect(server.ready).rejects.toThrow("ended before");
     expect(await fs.readdir(dataDir)).toEqual([initialisation]);
     // The orphaned initdb may be writing still: it does not matter to the new one.
-    await put((await start()).url, 1);
+    const first = await start();
+    await put(first.url, 1);
+    await first.stop();
     await until(async () => {
       await (await start()).stop();
       return (await fs.readdir(dataDir)).length === 1;
@@ -254,20 +319,6 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     await expect(start()).rejects.toThrow("made by Postgres 9");
   });
 
-  test("refuses while a server on another machine or in another container uses the folder", async () => {
-    const first = await start();
-    const text = await fs.readFile(pidFile(), "utf8");
-    await first.stop();
-    await fs.writeFile(pidFile(), text);
-    const hostFile = path.join(dataDir, "postgres", "host");
-    await fs.writeFile(hostFile, "elsewhere");
-    const presence = setInterval(() => void fs.utimes(hostFile, new Date(), new Date()), 500);
-    cleanups.push(async () => clearInterval(presence));
-    await expect(start()).rejects.toMatchObject({ reason: "DATA_DIR_IN_USE" });
-    clearInterval(presence);
-    await put((await start()).url, 1);
-  });
-
   test.runIf(process.platform === "linux" && process.getuid?.() === 0)(
     "as root, works below a folder that the database's user may not enter",
     async () => {
@@ -277,8 +328,9 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
       await put(first.url, 1);
       process.kill(first.pid, "SIGKILL");
       await waitForDatabase(first.url, { log: silent });
-      const joiner = await start({ dataDir: closed });
-      expect(await kept(joiner.url)).toEqual([1]);
+      await first.stop();
+      const second = await start({ dataDir: closed });
+      expect(await kept(second.url)).toEqual([1]);
     },
   );
 
@@ -301,76 +353,7 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
   });
 });
 
-describe("waitForDatabase", { timeout: TEST_MS_MAX }, () => {
-  test("waits for a database that is away, saying so once and without the password", async () => {
-    const first = await start();
-    await first.stop();
-    const messages: string[] = [];
-    const waiting = waitForDatabase(first.url, { log: recorder(messages) });
-    await until(() => messages.length > 0);
-    const { password, host } = new URL(first.url);
-    expect(messages).toEqual([`waiting for the database at ${host}/abstractruntime: connection refused`]);
-    await start();
-    await waiting;
-    expect(messages.at(-1)).toBe(`the database at ${host}/abstractruntime is there`);
-    expect(messages.join()).not.toContain(password);
-  });
-
-  test("waits behind a listener that closes every connection, until its time is over", async () => {
-    const server = createServer((socket) => socket.destroy());
-    const port = await listenOn(server);
-    const url = `postgres://u:secret@127.0.0.1:${port}/d`;
-    await expect(waitForDatabase(url, { log: silent, timeoutMs: 300 })).rejects.toMatchObject({ reason: "TIMED_OUT" });
-  });
-
-  test("ends with the signal's reason", async () => {
-    const reason = new Error("enough");
-    const abort = new AbortController();
-    const messages: string[] = [];
-    const url = "postgres://u:secret@127.0.0.1:1/d";
-    const waiting = waitForDatabase(url, { log: recorder(messages), signal: abort.signal });
-    await until(() => messages.length > 0);
-    abort.abort(reason);
-    await expect(waiting).rejects.toBe(reason);
-  });
-
-  test("refuses at once what waiting does not cure", async () => {
-    const server = await startThrowAwayPostgres();
-    cleanups.push(() => server.stop());
-    const database = await createTestDatabase(server);
-    await waitForDatabase(database.url, { log: silent });
-
-    const sql = postgres(server.adminUrl, { max: 1 });
-    await sql`create database latin template template0 encoding 'LATIN1' locale_provider libc locale 'C'`;
-    await sql.end();
-    const changed = (change: Partial<URL>) => Object.assign(new URL(database.url), change).href;
-    const cases: [string, string][] = [
-      [changed({ password: "wrong" }), "LOGIN_REFUSED"],
-      [changed({ username: "nobody" }), "LOGIN_REFUSED"],
-      [changed({ pathname: "/absent" }), "DATABASE_UNKNOWN"],
-      [changed({ pathname: "/latin" }), "ENCODING_UNSUPPORTED"],
-      ["mysql://u:secret@127.0.0.1/d", "URL_INVALID"],
-      ["postgres://u:sec#ret/@127.0.0.1/d", "URL_INVALID"],
-    ];
-    for (const [url, reason] of cases) {
-      const refusal: unknown = await waitForDatabase(url, { log: silent, timeoutMs: 5_000 }).catch(
-        (error: unknown) => error,
-      );
-      expect(refusal).toBeInstanceOf(DatabaseSetupError);
-      expect(refusal).toMatchObject({ reason });
-      expect(String(refusal)).not.toMatch(/sec|wrong/);
-    }
-    await database.drop();
-    await expect(waitForDatabase(database.url, { log: silent })).rejects.toMatchObject({ reason: "DATABASE_UNKNOWN" });
-  });
-});
-
 const silent = { info: () => {}, warn: () => {}, error: () => {} };
-
-function recorder(messages: string[]) {
-  const record = (message: string) => void messages.push(message);
-  return { info: record, warn: record, error: record };
-}
 
 async function start(options: Partial<Parameters<typeof startEmbeddedPostgres>[0]> = {}): Promise<EmbeddedPostgres> {
   const server = await startEmbeddedPostgres({ dataDir, log: silent, unsafeForTests: true, ...options });
@@ -379,17 +362,26 @@ async function start(options: Partial<Parameters<typeof startEmbeddedPostgres>[0
 }
 
 type Account = { uid: number; gid: number };
-type ProcessFacts = Pick<EmbeddedPostgres, "url" | "pid" | "startedHere">;
-type ServerProcess = { kill(): Promise<void>; stop(): Promise<void>; ready: Promise<ProcessFacts> };
+type ProcessFacts = Pick<EmbeddedPostgres, "url" | "pid">;
+type ServerProcess = {
+  ready: Promise<ProcessFacts>;
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+  exit(): Promise<void>;
+};
 
-/** A server in a process of its own: ready when it has printed where its database is; `stop` ends it cleanly. */
+/** A server in a process of its own: ready when it has printed where its database is; `stop` ends it cleanly, `exit`
+ *  without stopping its database. */
 function serverProcess(account?: Account): ServerProcess {
   const script = `
-    import { startEmbeddedPostgres } from ${JSON.stringify(new URL("embedded.ts", import.meta.url).href)};
+    import { startEmbeddedPostgres } from ${JSON.stringify(new URL("embedded-postgres.ts", import.meta.url).href)};
     const log = { info() {}, warn() {}, error: console.error };
-    const server = await startEmbeddedPostgres({ dataDir: ${JSON.stringify(dataDir)}, log, unsafeForTests: true });
-    console.log(JSON.stringify({ url: server.url, pid: server.pid, startedHere: server.startedHere }));
-    process.stdin.on("end", () => server.stop()).resume();
+    const options = { dataDir: ${JSON.stringify(dataDir)}, log, unsafeForTests: true };
+    const server = await startEmbeddedPostgres(options).catch((error) => console.log(JSON.stringify(error.reason)));
+    if (server) {
+      console.log(JSON.stringify({ url: server.url, pid: server.pid }));
+      process.stdin.on("data", () => process.exit(1)).on("end", () => server.stop());
+    }
   `;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
     stdio: ["pipe", "pipe", "inherit"],
@@ -403,18 +395,22 @@ function serverProcess(account?: Account): ServerProcess {
   };
   const ready = firstLine(child);
   ready.catch(() => {}); // Whoever kills it early does not wait for it.
-  // What a killed server leaves running is joined and stopped at the end.
+  // What a killed server leaves running is taken over and stopped at the end.
   cleanups.push(async () => {
     const facts = await ready.catch(() => undefined);
     if (facts && isRunning(facts.pid)) await (await start()).stop();
   });
   cleanups.push(kill);
-  return { kill, stop: () => endInput(child, exited), ready };
+  const exit = async () => {
+    child.stdin.write("exit");
+    await exited;
+  };
+  return { kill, exit, stop: () => endInput(child, exited), ready };
 }
 
 async function startInProcess(account?: Account): Promise<ProcessFacts & Omit<ServerProcess, "ready">> {
-  const { ready, kill, stop } = serverProcess(account);
-  return { ...(await ready), kill, stop };
+  const { ready, ...server } = serverProcess(account);
+  return { ...(await ready), ...server };
 }
 
 async function endInput(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
@@ -428,7 +424,9 @@ async function firstLine(child: ChildProcess): Promise<ProcessFacts> {
   const ended = once(lines, "close").then(() => undefined);
   const line = await Promise.race([once(lines, "line").then(([first]) => String(first)), ended]);
   if (line === undefined) throw new Error("the server process ended before its database was there");
-  return JSON.parse(line) as ProcessFacts;
+  const said = JSON.parse(line) as ProcessFacts | string;
+  if (typeof said === "string") throw new Error(`the server was refused: ${said}`);
+  return said;
 }
 
 /** Not merely dead and not yet collected by whoever inherited it. */
