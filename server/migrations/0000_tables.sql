@@ -135,8 +135,8 @@ CREATE TABLE "run_parts" (
 	"name" text COLLATE "C" NOT NULL,
 	"value" text NOT NULL,
 	CONSTRAINT "run_parts_tenant_id_run_id_part_name_pk" PRIMARY KEY("tenant_id","run_id","part","name"),
-	CONSTRAINT "run_parts_part_known" CHECK (part in ('vars', 'member', 'calls', 'outcome', 'output')),
-	CONSTRAINT "run_parts_named_if_many" CHECK (name = '' or part in ('member', 'outcome'))
+	CONSTRAINT "run_parts_part_known" CHECK (part in ('vars', 'member', 'calls', 'attempt', 'outcome', 'output')),
+	CONSTRAINT "run_parts_named_if_many" CHECK (name = '' or part in ('member', 'attempt', 'outcome'))
 );
 --> statement-breakpoint
 CREATE TABLE "runs" (
