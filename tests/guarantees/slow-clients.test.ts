@@ -1,10 +1,10 @@
 /** Clients that stop listening, or ask too much: they cost a server nothing for long. */
 import { describe, expect, test } from "vitest";
-import { awaitRun } from "../../server/src/engine/await-run.ts";
+import { awaitRun } from "../../server/src/engine/operations/await-run.ts";
 import type { EngineContext } from "../../server/src/engine/context.ts";
 import { createNoticeHub } from "../../server/src/engine/notice-hub.ts";
-import { watchRun } from "../../server/src/engine/watch-run.ts";
-import { watchRuns } from "../../server/src/engine/watch-runs.ts";
+import { watchRun } from "../../server/src/engine/operations/watch-run.ts";
+import { watchRuns } from "../../server/src/engine/operations/watch-runs.ts";
 import {
   answer,
   freshCaller,

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { sealRecords } from "../engine/seal.ts";
+import { sealRecords } from "../engine/transition/seal.ts";
 import { fold } from "./apply.ts";
 import { DomainError } from "./errors.ts";
 import { canonicalJson, type Json } from "./json.ts";

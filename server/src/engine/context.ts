@@ -6,7 +6,7 @@ import type { ChannelProgress, Mail, RunKey, Store, StoredRun } from "../store/c
 import type { RunView } from "./api.ts";
 import type { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";
-import type { Lane } from "./lane.ts";
+import type { Lane } from "./lanes/lane.ts";
 import type { NoticeHub } from "./notice-hub.ts";
 import type { RunTable } from "./run-table.ts";
 import type { Workers } from "./workers/workers.ts";

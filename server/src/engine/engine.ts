@@ -12,16 +12,16 @@ import { compileWorkflow, workflowDigest } from "../core/workflow.ts";
 import type { Mail, RunKey, Store, StoredWait, StoredWorkflow, Surroundings } from "../store/contract.ts";
 import { rowTimeOf } from "../store/row-behind.ts";
 import { createAdmission } from "./admission.ts";
-import { type AdvanceQueue, advanceRun } from "./advance-run.ts";
+import { type AdvanceQueue, advanceRun } from "./stimuli/advance-run.ts";
 import type { Engine, WaitView, WorkflowView } from "./api.ts";
-import { awaitRun } from "./await-run.ts";
+import { awaitRun } from "./operations/await-run.ts";
 import { createBatcher } from "./batcher.ts";
 import { createClock } from "./clock.ts";
 import { type EngineContext, type EngineSettings, SETTINGS_DEFAULT, viewOf } from "./context.ts";
-import { controlRun, tickRun } from "./control-run.ts";
-import { deliverMail } from "./deliver-mail.ts";
-import { emitEvent } from "./emit-event.ts";
-import { createTimers } from "./fire-timers.ts";
+import { controlRun, tickRun } from "./operations/control-run.ts";
+import { deliverMail } from "./stimuli/deliver-mail.ts";
+import { emitEvent } from "./operations/emit-event.ts";
+import { createTimers } from "./stimuli/fire-timers.ts";
 import {
   pageLimit,
   pagePurpose,
@@ -33,15 +33,15 @@ import {
 } from "./lists.ts";
 import { createNeighbours } from "./neighbours.ts";
 import { createNoticeHub } from "./notice-hub.ts";
-import { runUnknown } from "./perform.ts";
-import { resumeRun } from "./resume-run.ts";
+import { runUnknown } from "./transition/perform.ts";
+import { resumeRun } from "./operations/resume-run.ts";
 import { createRunTable } from "./run-table.ts";
-import { createServerLease } from "./server-lease.ts";
-import { startRun } from "./start-run.ts";
-import { createListenerWaker } from "./wake-listeners.ts";
+import { createServerLease } from "./lanes/server-lease.ts";
+import { startRun } from "./operations/start-run.ts";
+import { createListenerWaker } from "./stimuli/wake-listeners.ts";
 import { createWorkers } from "./workers/workers.ts";
-import { listRecords, watchRun } from "./watch-run.ts";
-import { watchRuns } from "./watch-runs.ts";
+import { listRecords, watchRun } from "./operations/watch-run.ts";
+import { watchRuns } from "./operations/watch-runs.ts";
 import { createWorkflowCache, versionUnknown, workflowUnknown } from "./workflow-cache.ts";
 
 /** Runs claimed at once from servers that are gone. */

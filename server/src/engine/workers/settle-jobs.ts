@@ -5,10 +5,10 @@
 import type { CallEnd } from "../../core/settle-call.ts";
 import { DomainError, type ErrorReason } from "../../core/errors.ts";
 import type { JobHead, JobKey, RunKey, StoredRun } from "../../store/contract.ts";
-import { failRun } from "../advance-run.ts";
+import { failRun } from "../stimuli/advance-run.ts";
 import type { EngineContext } from "../context.ts";
 import { pause } from "../pause.ts";
-import { OwnedElsewhereError, perform } from "../perform.ts";
+import { OwnedElsewhereError, perform } from "../transition/perform.ts";
 import { runKeyText } from "../run-table.ts";
 
 /** Pauses between attempts while the database is away or others keep changing the run; the last one repeats. */

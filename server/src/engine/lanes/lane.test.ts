@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { SealedRecord } from "../core/ledger-format.ts";
+import type { SealedRecord } from "../../core/ledger-format.ts";
 import {
   type Batch,
   BatchContendedError,
@@ -12,8 +12,8 @@ import {
   LaneFencedError,
   type Store,
   StoreUnavailableError,
-} from "../store/contract.ts";
-import { mailDelivery, startOf } from "../store/store-suite-fixtures.ts";
+} from "../../store/contract.ts";
+import { mailDelivery, startOf } from "../../store/store-suite-fixtures.ts";
 import { createLane, type Lane } from "./lane.ts";
 
 const TENANT = "t";

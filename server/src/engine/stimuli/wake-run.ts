@@ -1,8 +1,8 @@
-import { DomainError } from "../core/errors.ts";
-import type { RunKey } from "../store/contract.ts";
+import { DomainError } from "../../core/errors.ts";
+import type { RunKey } from "../../store/contract.ts";
 import { failRun } from "./advance-run.ts";
-import type { EngineContext } from "./context.ts";
-import { OwnedElsewhereError, perform, type Performed } from "./perform.ts";
+import type { EngineContext } from "../context.ts";
+import { OwnedElsewhereError, perform, type Performed } from "../transition/perform.ts";
 
 /**
  * Has a run look at what may be due for it: its deadline, its wait, an event. Gives what was done, or undefined where

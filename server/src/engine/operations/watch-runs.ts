@@ -2,15 +2,15 @@
  * The feed over all runs. A cursor is one position per lane, so nothing is skipped whatever the servers do: within a lane
  * batches become visible in order, and lanes that are new are read from their beginning.
  */
-import { DomainError } from "../core/errors.ts";
-import type { Json } from "../core/json.ts";
-import type { RunState } from "../core/run.ts";
-import type { FeedEntry, LaneState } from "../store/contract.ts";
-import type { Caller, NoticeKind, RunFilter, RunsMessage } from "./api.ts";
-import { type EngineContext, viewOf } from "./context.ts";
-import { createSignal } from "./notice-hub.ts";
-import { pause } from "./pause.ts";
-import { readToken, writeToken } from "./token.ts";
+import { DomainError } from "../../core/errors.ts";
+import type { Json } from "../../core/json.ts";
+import type { RunState } from "../../core/run.ts";
+import type { FeedEntry, LaneState } from "../../store/contract.ts";
+import type { Caller, NoticeKind, RunFilter, RunsMessage } from "../api.ts";
+import { type EngineContext, viewOf } from "../context.ts";
+import { createSignal } from "../notice-hub.ts";
+import { pause } from "../pause.ts";
+import { readToken, writeToken } from "../token.ts";
 
 /** Entries read at once, with their runs in one query. */
 const ENTRIES_PAGE = 100;

@@ -1,10 +1,10 @@
-import { hasEnded } from "../core/run.ts";
-import type { WaitReason } from "../core/wait.ts";
-import type { RunKey, StoredRun } from "../store/contract.ts";
-import type { Caller, RunView } from "./api.ts";
-import { type EngineContext, viewOf } from "./context.ts";
-import { createSignal, type RunNews } from "./notice-hub.ts";
-import { runUnknown } from "./perform.ts";
+import { hasEnded } from "../../core/run.ts";
+import type { WaitReason } from "../../core/wait.ts";
+import type { RunKey, StoredRun } from "../../store/contract.ts";
+import type { Caller, RunView } from "../api.ts";
+import { type EngineContext, viewOf } from "../context.ts";
+import { createSignal, type RunNews } from "../notice-hub.ts";
+import { runUnknown } from "../transition/perform.ts";
 
 /** Waits at which a client has something to do (CONTRACT.md, rule 6). */
 const REASONS_DEFAULT: readonly WaitReason[] = ["user", "event", "job"];

@@ -1,12 +1,12 @@
 import { v7 as uuidv7 } from "uuid";
-import { runEnded } from "../core/control-run.ts";
-import { DomainError } from "../core/errors.ts";
-import type { Channel } from "../core/event.ts";
-import { hasEnded } from "../core/run.ts";
-import type { Caller, EmitRequest } from "./api.ts";
-import type { EngineContext } from "./context.ts";
-import { runUnknown } from "./perform.ts";
-import { workflowUnknown } from "./workflow-cache.ts";
+import { runEnded } from "../../core/control-run.ts";
+import { DomainError } from "../../core/errors.ts";
+import type { Channel } from "../../core/event.ts";
+import { hasEnded } from "../../core/run.ts";
+import type { Caller, EmitRequest } from "../api.ts";
+import type { EngineContext } from "../context.ts";
+import { runUnknown } from "../transition/perform.ts";
+import { workflowUnknown } from "../workflow-cache.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;

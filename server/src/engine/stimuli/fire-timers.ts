@@ -1,7 +1,7 @@
 /** Timers: due runs are claimed in batches by the database's clock; a claim holds for a while, so that another server tries if this
  *  one dies. */
-import type { EngineContext } from "./context.ts";
-import { createDueTimer, type DueTimer } from "./due-timer.ts";
+import type { EngineContext } from "../context.ts";
+import { createDueTimer, type DueTimer } from "../due-timer.ts";
 import { wake } from "./wake-run.ts";
 
 const CLAIM_MAX = 500;

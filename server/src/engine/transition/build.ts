@@ -1,7 +1,7 @@
 /** From decisions to what is committed: one place that seals, and that derives notices, waits and the wake time. */
-import type { CallSettlement, Command } from "../core/decision.ts";
-import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
-import type { StepRecordDraft } from "../core/step-record.ts";
+import type { CallSettlement, Command } from "../../core/decision.ts";
+import { isActive, type RunState, wakeTimeOf } from "../../core/run.ts";
+import type { StepRecordDraft } from "../../core/step-record.ts";
 import type {
   JobSettlement,
   NewJob,
@@ -10,10 +10,10 @@ import type {
   StoredRun,
   Transition,
   WaitClosing,
-} from "../store/contract.ts";
-import { formatAfter, mayStayBehind } from "../store/run-format.ts";
-import { rowSeqOf, stayBehind } from "../store/row-behind.ts";
-import { varsWriteOf } from "../store/vars-write.ts";
+} from "../../store/contract.ts";
+import { formatAfter, mayStayBehind } from "../../store/run-format.ts";
+import { rowSeqOf, stayBehind } from "../../store/row-behind.ts";
+import { varsWriteOf } from "../../store/vars-write.ts";
 import { sealRecords } from "./seal.ts";
 
 export type Plan = {

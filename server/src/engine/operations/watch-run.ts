@@ -1,11 +1,11 @@
-import { draftFromSealed } from "../core/ledger-format.ts";
-import { hasEnded } from "../core/run.ts";
-import type { RunKey } from "../store/contract.ts";
-import type { Caller, RunMessage, StepRecordView } from "./api.ts";
-import type { EngineContext } from "./context.ts";
-import { readPage } from "./lists.ts";
-import { createSignal } from "./notice-hub.ts";
-import { runUnknown } from "./perform.ts";
+import { draftFromSealed } from "../../core/ledger-format.ts";
+import { hasEnded } from "../../core/run.ts";
+import type { RunKey } from "../../store/contract.ts";
+import type { Caller, RunMessage, StepRecordView } from "../api.ts";
+import type { EngineContext } from "../context.ts";
+import { readPage } from "../lists.ts";
+import { createSignal } from "../notice-hub.ts";
+import { runUnknown } from "../transition/perform.ts";
 
 /** Records read at once: each may hold payloads of 1 MiB. */
 const RECORDS_PAGE = 25;

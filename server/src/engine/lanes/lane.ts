@@ -13,8 +13,8 @@ import {
   LaneFencedError,
   type Store,
   StoreUnavailableError,
-} from "../store/contract.ts";
-import { pause } from "./pause.ts";
+} from "../../store/contract.ts";
+import { pause } from "../pause.ts";
 
 /** Items of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
 const BATCH_ITEMS_MAX = 512;

@@ -2,22 +2,22 @@
  * How every change of a run is made: load, decide in core, commit, notify. A conflict means that somebody else was first:
  * load and decide again, so that exactly one of two racing stimuli wins and the other is told.
  */
-import type { Command, Decision, JobDraft } from "../core/decision.ts";
-import { decide, type Stimulus } from "../core/decide.ts";
-import type { EventLookup } from "../core/event.ts";
-import type { HandlerOutcome } from "../core/run-handler.ts";
-import { DomainError } from "../core/errors.ts";
-import { NO_PREVIOUS_HASH } from "../core/ledger-format.ts";
-import { isActive, type RunState, wakeTimeOf } from "../core/run.ts";
-import { addMs, type Instant } from "../core/duration.ts";
-import type { Workflow } from "../core/workflow.ts";
-import { BatchRejectedError, type ItemOutcome, type RunKey, type StoredRun } from "../store/contract.ts";
-import { RUN_FORMAT } from "../store/run-format.ts";
-import { buildTransition, type LeaseOf, type Plan as TransitionPlan } from "./build-transition.ts";
-import type { EngineContext } from "./context.ts";
-import { pause } from "./pause.ts";
-import type { RunEntry } from "./run-table.ts";
-import type { HandlerRun } from "./workers/handler-runs.ts";
+import type { Command, Decision, JobDraft } from "../../core/decision.ts";
+import { decide, type Stimulus } from "../../core/decide.ts";
+import type { EventLookup } from "../../core/event.ts";
+import type { HandlerOutcome } from "../../core/run-handler.ts";
+import { DomainError } from "../../core/errors.ts";
+import { NO_PREVIOUS_HASH } from "../../core/ledger-format.ts";
+import { isActive, type RunState, wakeTimeOf } from "../../core/run.ts";
+import { addMs, type Instant } from "../../core/duration.ts";
+import type { Workflow } from "../../core/workflow.ts";
+import { BatchRejectedError, type ItemOutcome, type RunKey, type StoredRun } from "../../store/contract.ts";
+import { RUN_FORMAT } from "../../store/run-format.ts";
+import { buildTransition, type LeaseOf, type Plan as TransitionPlan } from "./build.ts";
+import type { EngineContext } from "../context.ts";
+import { pause } from "../pause.ts";
+import type { RunEntry } from "../run-table.ts";
+import type { HandlerRun } from "../workers/handler-runs.ts";
 
 /** Bounds of run-ahead: steps without an effect that share one commit (DESIGN.md, section 5). */
 const RUN_AHEAD_STEPS_MAX = 64;

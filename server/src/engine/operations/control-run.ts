@@ -1,15 +1,15 @@
 /** Cancel, pause, unpause and tick: what operators ask of a run. */
-import { type ControlStimulus, runEnded } from "../core/control-run.ts";
-import { DomainError } from "../core/errors.ts";
-import { hasEnded, hasNextStep } from "../core/run.ts";
-import type { RunKey, StoredRun } from "../store/contract.ts";
-import type { Caller, ControlRequest, RunView } from "./api.ts";
-import { type EngineContext, viewOf } from "./context.ts";
-import { pause } from "./pause.ts";
-import { createSignal } from "./notice-hub.ts";
-import { OwnedElsewhereError, perform, runUnknown } from "./perform.ts";
-import { deliverMail } from "./deliver-mail.ts";
-import { wake } from "./wake-run.ts";
+import { type ControlStimulus, runEnded } from "../../core/control-run.ts";
+import { DomainError } from "../../core/errors.ts";
+import { hasEnded, hasNextStep } from "../../core/run.ts";
+import type { RunKey, StoredRun } from "../../store/contract.ts";
+import type { Caller, ControlRequest, RunView } from "../api.ts";
+import { type EngineContext, viewOf } from "../context.ts";
+import { pause } from "../pause.ts";
+import { createSignal } from "../notice-hub.ts";
+import { OwnedElsewhereError, perform, runUnknown } from "../transition/perform.ts";
+import { deliverMail } from "../stimuli/deliver-mail.ts";
+import { wake } from "../stimuli/wake-run.ts";
 
 /** How long a tick waits for a handler. */
 const HANDLER_WAIT_MS = 60_000;

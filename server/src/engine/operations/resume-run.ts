@@ -1,14 +1,14 @@
-import { apply } from "../core/apply.ts";
-import { DomainError } from "../core/errors.ts";
-import { canonicalJson, type Json } from "../core/json.ts";
-import { draftFromSealed } from "../core/ledger-format.ts";
-import type { RunState } from "../core/run.ts";
-import type { StepRecordDraft } from "../core/step-record.ts";
-import type { RunKey, StoredRun, StoredWait } from "../store/contract.ts";
-import type { Caller, RunView } from "./api.ts";
-import { RUN_FORMAT } from "../store/run-format.ts";
-import { type EngineContext, viewOf } from "./context.ts";
-import { OwnedElsewhereError, perform } from "./perform.ts";
+import { apply } from "../../core/apply.ts";
+import { DomainError } from "../../core/errors.ts";
+import { canonicalJson, type Json } from "../../core/json.ts";
+import { draftFromSealed } from "../../core/ledger-format.ts";
+import type { RunState } from "../../core/run.ts";
+import type { StepRecordDraft } from "../../core/step-record.ts";
+import type { RunKey, StoredRun, StoredWait } from "../../store/contract.ts";
+import type { Caller, RunView } from "../api.ts";
+import { RUN_FORMAT } from "../../store/run-format.ts";
+import { type EngineContext, viewOf } from "../context.ts";
+import { OwnedElsewhereError, perform } from "../transition/perform.ts";
 
 export type ResumeRequest = { runId: string; waitId: string; payload: Json; requestId?: string; actorId?: string };
 

@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
-import { encodeHeader, partDigest, recordHash, SALT_BYTES, type SealedRecord } from "../core/ledger-format.ts";
-import type { StepRecordDraft } from "../core/step-record.ts";
+import { encodeHeader, partDigest, recordHash, SALT_BYTES, type SealedRecord } from "../../core/ledger-format.ts";
+import type { StepRecordDraft } from "../../core/step-record.ts";
 
 /** Random bytes are drawn in blocks: a call of the operating system for each salt costs more than the hash. */
 const POOL_BYTES = 4096;

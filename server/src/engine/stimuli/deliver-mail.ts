@@ -1,8 +1,8 @@
 /** Mail: what others leave for a run that they may not change themselves. Acted on once, in a transition of the run. */
-import { DomainError } from "../core/errors.ts";
-import type { Mail, RunKey } from "../store/contract.ts";
-import type { EngineContext } from "./context.ts";
-import { OwnedElsewhereError, perform } from "./perform.ts";
+import { DomainError } from "../../core/errors.ts";
+import type { Mail, RunKey } from "../../store/contract.ts";
+import type { EngineContext } from "../context.ts";
+import { OwnedElsewhereError, perform } from "../transition/perform.ts";
 
 /** Acts on everything that lies in a run's mail. Whatever fails stays there for the sweep. */
 export async function deliverMail(context: EngineContext, key: RunKey): Promise<void> {

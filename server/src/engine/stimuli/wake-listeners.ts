@@ -2,9 +2,9 @@
  * Wakes the runs that wait for events of a channel, after the events are committed: in bounded batches, each run in its own
  * transition. The channel's row notes how far that has come, so that a sweep finds what a crash cut short.
  */
-import { type Channel, channelKey } from "../core/event.ts";
-import { StoreUnavailableError } from "../store/contract.ts";
-import type { EngineContext } from "./context.ts";
+import { type Channel, channelKey } from "../../core/event.ts";
+import { StoreUnavailableError } from "../../store/contract.ts";
+import type { EngineContext } from "../context.ts";
 import { wake } from "./wake-run.ts";
 
 /** Events read at once: each may hold a payload of 1 MiB. */

@@ -4,14 +4,14 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
-import { DomainError } from "../core/errors.ts";
-import { BASIC_FORMAT, RUN_FORMAT } from "../store/run-format.ts";
-import { type RunKey, type Store, StoreUnavailableError, type Surroundings } from "../store/contract.ts";
-import type { EngineSettings } from "./context.ts";
+import { DomainError } from "../../core/errors.ts";
+import { BASIC_FORMAT, RUN_FORMAT } from "../../store/run-format.ts";
+import { type RunKey, type Store, StoreUnavailableError, type Surroundings } from "../../store/contract.ts";
+import type { EngineSettings } from "../context.ts";
 import { createLane, type Lane } from "./lane.ts";
-import { createLeaseObserver } from "./leases.ts";
+import { createLeaseObserver } from "./lease-observer.ts";
 import { processIdentity } from "./process-identity.ts";
-import { runKeyText } from "./run-table.ts";
+import { runKeyText } from "../run-table.ts";
 
 export type ServerLease = {
   /** The id of the lease that is open now, or was last. */

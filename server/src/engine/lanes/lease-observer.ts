@@ -4,7 +4,7 @@
  * server on the same machine whose process is gone is taken over at once.
  */
 import type { Logger } from "pino";
-import type { ServerLease, Store, Surroundings } from "../store/contract.ts";
+import type { ServerLease, Store, Surroundings } from "../../store/contract.ts";
 import { isProcessGone } from "./process-identity.ts";
 
 export type LeaseObserver = {

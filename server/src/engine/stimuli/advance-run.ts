@@ -1,11 +1,11 @@
 /** Computing on active runs, in the background, until they park or end. */
-import { DomainError, type ErrorReason } from "../core/errors.ts";
-import type { Failure } from "../core/failure.ts";
-import type { RunKey } from "../store/contract.ts";
-import type { EngineContext } from "./context.ts";
-import { advancing, OwnedElsewhereError, perform } from "./perform.ts";
-import { pause } from "./pause.ts";
-import { type RunEntry, runKeyText } from "./run-table.ts";
+import { DomainError, type ErrorReason } from "../../core/errors.ts";
+import type { Failure } from "../../core/failure.ts";
+import type { RunKey } from "../../store/contract.ts";
+import type { EngineContext } from "../context.ts";
+import { advancing, OwnedElsewhereError, perform } from "../transition/perform.ts";
+import { pause } from "../pause.ts";
+import { type RunEntry, runKeyText } from "../run-table.ts";
 
 /** Pauses between attempts while the database is away or others keep changing the run; the last one repeats. */
 const RETRY_PAUSES_MS = [50, 200, 500, 1_000, 2_000];

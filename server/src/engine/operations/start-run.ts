@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
-import { DomainError } from "../core/errors.ts";
-import { scopeIdsOf } from "../core/event-wait.ts";
-import { type Channel, type Scope, SCOPES } from "../core/event.ts";
-import { canonicalJson } from "../core/json.ts";
-import { startRun as decideStart } from "../core/start-run.ts";
-import { checkLimits, type Workflow } from "../core/workflow.ts";
-import type { RunKey, StoredRun } from "../store/contract.ts";
-import type { Caller, RunView, StartRequest } from "./api.ts";
-import { type EngineContext, viewOf } from "./context.ts";
-import { performStart } from "./perform.ts";
-import type { RunEntry } from "./run-table.ts";
+import { DomainError } from "../../core/errors.ts";
+import { scopeIdsOf } from "../../core/event-wait.ts";
+import { type Channel, type Scope, SCOPES } from "../../core/event.ts";
+import { canonicalJson } from "../../core/json.ts";
+import { startRun as decideStart } from "../../core/start-run.ts";
+import { checkLimits, type Workflow } from "../../core/workflow.ts";
+import type { RunKey, StoredRun } from "../../store/contract.ts";
+import type { Caller, RunView, StartRequest } from "../api.ts";
+import { type EngineContext, viewOf } from "../context.ts";
+import { performStart } from "../transition/perform.ts";
+import type { RunEntry } from "../run-table.ts";
 
 /** How often a start begins again because the run that was in its way is gone. */
 const ATTEMPTS_MAX = 5;
