@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createRpcServer } from "./rpc/server.ts";
-import type { Store } from "./store/contract.ts";
+import type { Store } from "./store/contract/store.ts";
 import { startEmbeddedPostgres } from "./store/postgres/embedded.ts";
 import { waitForDatabase } from "./store/postgres/embedded-wait.ts";
 import { migrate } from "./store/postgres/migrate.ts";

@@ -225,7 +225,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     const job = await worker.nextJob();
     worker.accept(job);
     worker.cut();
-    const held = a.hold("saveWorker", "before", ({ tenantId }) => tenantId === caller.tenantId);
+    const held = a.hold("workers.save", "before", ({ tenantId }) => tenantId === caller.tenantId);
     const coming = connect(a, caller, { workerSessionId: worker.sessionId, heldTokens: [job.token] });
     await held.reached;
     await a.engine.cancelRun(caller, { runId: run.state.runId });
@@ -246,7 +246,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
       const run = await startRun(a, caller, calling(AT_MOST_ONCE));
       const job = await worker.nextJob();
       expect(job.delivery).toBe("at_most_once");
-      const starting = a.hold("startJobs", "after");
+      const starting = a.hold("jobs.start", "after");
       worker.accept(job);
       await starting.reached;
       worker.cut();

@@ -160,7 +160,7 @@ const lintFaults: { fault: string; content: string; rule: RegExp }[] = [
 
 /** The arrows of the tree that nobody may draw; the messages are those of .oxlintrc.json. */
 const layerFaults: { folder: string; imports: string; reason: string }[] = [
-  { folder: "core", imports: "../store/contract.ts", reason: "core imports only core and pure libraries" },
+  { folder: "core", imports: "../store/contract/store.ts", reason: "core imports only core and pure libraries" },
   { folder: "core", imports: "../engine/probe.ts", reason: "core imports only core and pure libraries" },
   { folder: "core", imports: "../config.ts", reason: "core knows neither the process nor its configuration" },
   { folder: "core", imports: "postgres", reason: "core imports only core and pure libraries" },
@@ -173,7 +173,7 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     imports: "@abstractruntime/proto/run_pb",
     reason: "below rpc nothing imports the generated messages",
   },
-  { folder: "effects", imports: "../store/contract.ts", reason: "effects import only effects and core" },
+  { folder: "effects", imports: "../store/contract/store.ts", reason: "effects import only effects and core" },
   { folder: "engine", imports: "../rpc/probe.ts", reason: "engine imports only engine, effects, store and core" },
   { folder: "engine", imports: "../cli/probe.ts", reason: "engine imports only engine, effects, store and core" },
   {
@@ -187,10 +187,10 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     imports: "../store/postgres/probe.ts",
     reason: "engine knows the store's contract, not an implementation",
   },
-  { folder: "rpc", imports: "../store/contract.ts", reason: "rpc never imports store" },
+  { folder: "rpc", imports: "../store/contract/store.ts", reason: "rpc never imports store" },
   { folder: "rpc", imports: "../cli/probe.ts", reason: "rpc imports only rpc, engine, core" },
   { folder: "cli", imports: "../engine/probe.ts", reason: "cli is a client of the contract" },
-  { folder: "cli", imports: "../store/contract.ts", reason: "cli is a client of the contract" },
+  { folder: "cli", imports: "../store/contract/store.ts", reason: "cli is a client of the contract" },
 ];
 
 beforeAll(copyTree);

@@ -50,7 +50,7 @@ describe("a database that is away", () => {
     const counting = countingGraph();
     counting.nodes["count"]!.next = [{ to: "count", when: "vars.n < 300" }, { to: "done" }];
     const active = await startRun(server, caller, counting);
-    const committed = server.hold("commit", "before");
+    const committed = server.hold("batches.commit", "before");
     await committed.reached;
     // Cut while a batch is on its way: nobody can say what became of it.
     proxy.cut();

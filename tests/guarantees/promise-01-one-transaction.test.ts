@@ -75,7 +75,7 @@ describe("promise 1, one transaction per transition, on postgres", () => {
 
   async function seen(caller: Caller, runId: string) {
     const key = { tenantId: caller.tenantId, runId };
-    const [run] = await server.store.loadRuns([key]);
+    const [run] = await server.store.runs.load([key]);
     const waits = await outside<{ open: boolean }[]>`
       select close_time is null as open from waits where run_id = ${runId} order by seq`;
     const [due] = await outside<{ is_due: boolean }[]>`
@@ -130,7 +130,7 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     expect((await answered).state.seq).toBeGreaterThan(4);
     await untilEnded(server, caller, runId);
     expect(await ledgerProblems(server.store, run.state)).toEqual([]);
-    const events = await server.store.listEvents({ tenantId: caller.tenantId, scope: "global", scopeId: "" }, 0, 10);
+    const events = await server.store.events.list({ tenantId: caller.tenantId, scope: "global", scopeId: "" }, 0, 10);
     expect(events.map(({ eventId }) => eventId)).toEqual(["the-event"]);
     expect((await untilEnded(server, caller, listener.state.runId)).state.output).toMatchObject({
       event: { event_id: "the-event" },
@@ -156,11 +156,11 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     });
     const started = startRun(server, caller, emitter, { runId: "emitter" });
     await blockedProcess();
-    expect(await server.store.loadRuns([{ tenantId: caller.tenantId, runId: "emitter" }])).toEqual([undefined]);
-    expect(await server.store.listEvents(channel, 1, 10)).toEqual([]);
+    expect(await server.store.runs.load([{ tenantId: caller.tenantId, runId: "emitter" }])).toEqual([undefined]);
+    expect(await server.store.events.list(channel, 1, 10)).toEqual([]);
     released.resolve();
     await Promise.all([holding, started]);
-    expect(await server.store.listEvents(channel, 1, 10)).toMatchObject([{ eventId: "the-event" }]);
+    expect(await server.store.events.list(channel, 1, 10)).toMatchObject([{ eventId: "the-event" }]);
     await untilEnded(server, caller, "emitter");
   });
 });

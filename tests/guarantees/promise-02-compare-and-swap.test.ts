@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Json } from "../../server/src/core/json.ts";
 import type { Caller } from "../../server/src/engine/api.ts";
-import type { Batch } from "../../server/src/store/contract.ts";
+import type { Batch } from "../../server/src/store/contract/batch.ts";
 import {
   answer,
   deliversEvent,
@@ -41,7 +41,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const caller = freshCaller();
     const run = await startRun(winner, caller, askingGraph());
     const key = run.state;
-    const late = loser.hold("commit", "before", movesRun(key.runId));
+    const late = loser.hold("batches.commit", "before", movesRun(key.runId));
     const lost = refusalOf(answer(loser, caller, run, "of the loser"));
     await late.reached;
     const won = await answer(winner, caller, run, "of the winner");
@@ -57,7 +57,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const { winner, loser } = inOrder(order);
     const caller = freshCaller();
     const run = await startRun(winner, caller, askingTwiceGraph());
-    const late = loser.hold("commit", "before", movesRun(run.state.runId));
+    const late = loser.hold("batches.commit", "before", movesRun(run.state.runId));
     const second = answer(loser, caller, run, "yes", "request-1");
     await late.reached;
     const first = await answer(winner, caller, run, "yes", "request-1");
@@ -93,7 +93,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const request = startRequest(definition.workflowId);
     // Whichever server's timer it is: both are held until the answer is there.
     const isTimer = movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time");
-    const timers = [a, b].map((server) => server.hold("commit", "before", isTimer));
+    const timers = [a, b].map((server) => server.hold("batches.commit", "before", isTimer));
     const run = await a.engine.startRun(caller, request);
     await Promise.race(timers.map(({ reached }) => reached));
     const won = await answer(await freeServer(timers), caller, run, "in time");
@@ -113,11 +113,11 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const { a, b } = servers;
     const caller = freshCaller();
     // Server b claims no timer: what it did for the run would wait behind its own held answer.
-    b.hold("claimDueRuns", "before");
+    b.hold("runs.claimDue", "before");
     const run = await startRun(a, caller, askingGraph({ timeout: TIMEOUT, defaultAnswer: "none" }));
     const { runId } = run.state;
     const late = b.hold(
-      "commit",
+      "batches.commit",
       "before",
       movesRun(runId, ({ closeWait }) => closeWait?.by === "answer"),
     );
@@ -134,7 +134,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());
     const { runId } = run.state;
-    const late = b.hold("commit", "before", movesRun(runId));
+    const late = b.hold("batches.commit", "before", movesRun(runId));
     const lost =
       first === "answer" ? refusalOf(b.engine.cancelRun(caller, { runId })) : refusalOf(answer(b, caller, run, "late"));
     await late.reached;
@@ -156,7 +156,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await a.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId);
     const isTimeout = movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time");
-    const timers = [a, b].map((server) => server.hold("commit", "before", isTimeout));
+    const timers = [a, b].map((server) => server.hold("batches.commit", "before", isTimeout));
     const run = await a.engine.startRun(caller, request);
     const free = await freeServer(timers);
     // The timeout is decided, but before it is committed the channel has an event: it is decided again.
@@ -164,7 +164,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     for (const timer of timers) timer.release();
     const ended = await untilEnded(a, caller, request.runId!);
     const channel = { tenantId: caller.tenantId, scope: "global", scopeId: "" } as const;
-    const [event] = await a.store.listEvents(channel, 0, 1);
+    const [event] = await a.store.events.list(channel, 0, 1);
     // Clocks of servers differ a little, so either may be; what counts is the time at which the event was emitted.
     const isLate = event!.emitTime > run.state.wait!.due_time!;
     expect(ended.state.output).toMatchObject({ event: { timed_out: isLate } });
@@ -180,20 +180,20 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await a.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId);
     // Server b claims no timer: a timeout of its own would stand behind the held event.
-    b.hold("claimDueRuns", "before");
+    b.hold("runs.claimDue", "before");
     const timeout = a.hold(
-      "commit",
+      "batches.commit",
       "before",
       movesRun(request.runId!, ({ closeWait }) => closeWait?.by === "time"),
     );
     // The event is emitted before the wait's due time and committed only when the timeout has been decided.
     const event = emitRequest("order.paid", { payload: 1 });
-    const emit = b.hold("commit", "before", deliversEvent(event.eventId!));
+    const emit = b.hold("batches.commit", "before", deliversEvent(event.eventId!));
     await a.engine.startRun(caller, request);
     const emitted = b.engine.emitEvent(caller, event);
     await emit.reached;
     await timeout.reached;
-    const committed = b.hold("commit", "after", deliversEvent(event.eventId!));
+    const committed = b.hold("batches.commit", "after", deliversEvent(event.eventId!));
     emit.release();
     await committed.reached;
     committed.release();
@@ -208,11 +208,11 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const { a, b } = servers;
     const caller = freshCaller();
     // Server b claims no timer: what it did for the run would wait behind its own held transition.
-    b.hold("claimDueRuns", "before");
+    b.hold("runs.claimDue", "before");
     const run = await startRun(a, caller, listeningGraph({ timeout: TIMEOUT }));
     const { runId } = run.state;
     const isTaking = movesRun(runId, ({ closeWait }) => closeWait?.by === "event");
-    const late = b.hold("commit", "before", isTaking);
+    const late = b.hold("batches.commit", "before", isTaking);
     // The event is there in time, but the run takes it only when the timeout could have come: it is still the event's.
     const emitted = b.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     await late.reached;
@@ -230,7 +230,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const definition = askingGraph();
     await winner.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId, { vars: { n: 1 } });
-    const late = loser.hold("commit", "before", movesRun(request.runId!));
+    const late = loser.hold("batches.commit", "before", movesRun(request.runId!));
     const second = loser.engine.startRun(caller, request);
     await late.reached;
     const first = await winner.engine.startRun(caller, request);
@@ -245,7 +245,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const definition = askingGraph();
     await winner.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId, { vars: { n: 1 } });
-    const late = loser.hold("commit", "before", movesRun(request.runId!));
+    const late = loser.hold("batches.commit", "before", movesRun(request.runId!));
     const second = refusalOf(loser.engine.startRun(caller, { ...request, vars: { n: 2 } }));
     await late.reached;
     const first = await winner.engine.startRun(caller, request);
@@ -262,7 +262,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const { runId } = run.state;
     const pause = (server: typeof a) => server.engine.pauseRun(caller, { runId });
     const reply = (server: typeof a) => answer(server, caller, run, "yes");
-    const late = b.hold("commit", "before", movesRun(runId));
+    const late = b.hold("batches.commit", "before", movesRun(runId));
     const second = first === "pause" ? reply(b) : pause(b);
     await late.reached;
     await (first === "pause" ? pause(a) : reply(a));
@@ -289,7 +289,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const emit = () => a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     if (first === "event") {
       // Decided when the channel was empty; when it is committed the event is there, and nobody else will wake the run.
-      const late = b.hold("commit", "before", movesRun(runId));
+      const late = b.hold("batches.commit", "before", movesRun(runId));
       const unpaused = b.engine.unpauseRun(caller, { runId });
       await late.reached;
       expect(await emit()).toMatchObject({ delivered: 0 });
@@ -297,7 +297,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
       await unpaused;
     } else {
       // Committed before the event is, but its server has not heard of it yet.
-      const late = b.hold("commit", "after", movesRun(runId));
+      const late = b.hold("batches.commit", "after", movesRun(runId));
       const unpaused = b.engine.unpauseRun(caller, { runId });
       await late.reached;
       expect(await emit()).toMatchObject({ delivered: 1 });
@@ -318,7 +318,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     expect(cancelled.state.status).not.toBe("completed");
     const ended = await untilEnded(b, caller, runId);
     expect(ended.state.status).toBe("cancelled");
-    expect(await b.store.listMail([ended.state])).toEqual([]);
+    expect(await b.store.mail.list([ended.state])).toEqual([]);
     expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
   });
 
@@ -331,13 +331,13 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await a.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId);
     const step = a.hold(
-      "commit",
+      "batches.commit",
       "before",
       movesRun(request.runId!, ({ expectedSeq }) => expectedSeq === 5),
     );
     await a.engine.startRun(caller, request);
     await step.reached;
-    const mail = b.hold("commit", "before", deliversMail(request.runId!));
+    const mail = b.hold("batches.commit", "before", deliversMail(request.runId!));
     const cancelled = b.engine.cancelRun(caller, { runId: request.runId! });
     await mail.reached;
     step.release();
@@ -351,12 +351,14 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const caller = freshCaller();
     const { runId, scopeId } = await listenerBesideItsChannel(caller);
     // Paused by a, which has not heard of it; unpaused by b.
-    const committed = a.hold("commit", "after", movesRun(runId));
+    const committed = a.hold("batches.commit", "after", movesRun(runId));
     const paused = a.engine.pauseRun(caller, { runId });
     await committed.reached;
     await b.engine.unpauseRun(caller, { runId });
     // The wake-up waits behind the pause. A server that trusted its memory would find the run paused and do nothing.
-    const listed = a.hold("listListeners", "after", ({ events }) => events.some(({ name }) => name === "order.paid"));
+    const listed = a.hold("events.listListeners", "after", ({ events }) =>
+      events.some(({ name }) => name === "order.paid"),
+    );
     const emitted = a.engine.emitEvent(caller, emitRequest("order.paid", { scope: "session", scopeId, payload: 1 }));
     await listed.reached;
     listed.release();
@@ -375,7 +377,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     for (;;) {
       const seen = (batch: Batch) => (lane = batch.laneId) < 0;
       const scopeId = freshId("session");
-      a.hold("commit", "before", seen);
+      a.hold("batches.commit", "before", seen);
       const run = await startRun(a, caller, definition, { sessionId: scopeId });
       const runLane = lane;
       await a.engine.emitEvent(caller, emitRequest("other", { scope: "session", scopeId }));
@@ -390,7 +392,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const run = await startRun(a, caller, askingTwiceGraph());
     const { runId } = run.state;
     // Committed at a, which has not heard of it: its next operations on the run are queued behind.
-    const committed = a.hold("commit", "after", movesRun(runId));
+    const committed = a.hold("batches.commit", "after", movesRun(runId));
     const first = answer(a, caller, run, "yes");
     await committed.reached;
     const { state } = await b.engine.getRun(caller, runId, "full");

@@ -1,7 +1,7 @@
 /** Promise 3: nothing is acknowledged, notified or done in the world before its commit. */
 import { describe, expect, test } from "vitest";
 import type { Caller } from "../../server/src/engine/api.ts";
-import { BatchOutcomeUnknownError, LaneFencedError } from "../../server/src/store/contract.ts";
+import { BatchOutcomeUnknownError, LaneFencedError } from "../../server/src/store/contract/errors.ts";
 import {
   answer,
   deliversEvent,
@@ -76,7 +76,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     const request = startRequest(definition.workflowId);
     const watchers = [watchAll(a, caller), watchAll(b, caller)];
     await Promise.all(watchers.map(({ opened }) => opened));
-    const held = a.hold("commit", "before", movesRun(request.runId!));
+    const held = a.hold("batches.commit", "before", movesRun(request.runId!));
     const started = watched(a.engine.startRun(caller, request));
     await held.reached;
     await letOut(servers);
@@ -103,7 +103,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     const { signal } = new AbortController();
     const request = { runId, reasons: ["until"], timeoutMs: 5_000, signal } as const;
     const waiting = [a, b].map((server) => watched(server.engine.awaitRun(caller, request)));
-    const held = a.hold("commit", "before", movesRun(runId));
+    const held = a.hold("batches.commit", "before", movesRun(runId));
     const answered = watched(answer(a, caller, run, "yes"));
     await held.reached;
     await letOut(servers);
@@ -119,7 +119,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     const caller = freshCaller();
     const run = await startRun(b, caller, listeningGraph());
     const event = emitRequest("order.paid");
-    const held = a.hold("commit", "before", deliversEvent(event.eventId!));
+    const held = a.hold("batches.commit", "before", deliversEvent(event.eventId!));
     const emitted = watched(a.engine.emitEvent(caller, event));
     await held.reached;
     await letOut(servers);
@@ -141,7 +141,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     });
     const run = await startRun(a, caller, emitter);
     const held = a.hold(
-      "commit",
+      "batches.commit",
       "before",
       movesRun(run.state.runId, ({ events }) => events.length > 0),
     );
@@ -160,7 +160,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     const caller = freshCaller();
     const run = await startRun(a, caller, countingGraph());
     const { runId } = run.state;
-    const held = b.hold("commit", "before", deliversMail(runId));
+    const held = b.hold("batches.commit", "before", deliversMail(runId));
     const cancelled = watched(b.engine.cancelRun(caller, { runId }));
     await held.reached;
     await letOut(servers);
@@ -177,7 +177,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     const run = await startRun(a, caller, askingGraph());
     const watcher = watchAll(a, caller);
     await watcher.opened;
-    const held = a.hold("commit", "before", movesRun(run.state.runId));
+    const held = a.hold("batches.commit", "before", movesRun(run.state.runId));
     held.release(new LaneFencedError("ended by another server"));
     expect(await refusalOf(answer(a, caller, run, "yes"))).toBe("DATABASE_UNAVAILABLE");
     await answerable(a, caller, run.state.runId);
@@ -197,8 +197,8 @@ describe.each(STORE_KINDS)("promise 3, commit first, where the outcome is not kn
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());
     const { runId } = run.state;
-    a.hold("commit", moment, movesRun(runId)).release(new BatchOutcomeUnknownError("the connection died"));
-    const asking = a.hold("settleBatch", "before");
+    a.hold("batches.commit", moment, movesRun(runId)).release(new BatchOutcomeUnknownError("the connection died"));
+    const asking = a.hold("batches.settle", "before");
     const answered = watched(answer(a, caller, run, "yes", "request-1"));
     await asking.reached;
     await letOut(servers);
@@ -215,11 +215,11 @@ describe.each(STORE_KINDS)("promise 3, commit first, where the outcome is not kn
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());
     const { runId } = run.state;
-    const held = a.hold("commit", "before", movesRun(runId));
+    const held = a.hold("batches.commit", "before", movesRun(runId));
     const lost = refusalOf(answer(a, caller, run, "too late"));
     await held.reached;
     await answer(b, caller, run, "in time");
-    a.hold("commit", "after", movesRun(runId)).release(new BatchOutcomeUnknownError("the connection died"));
+    a.hold("batches.commit", "after", movesRun(runId)).release(new BatchOutcomeUnknownError("the connection died"));
     held.release();
     expect(await lost).toBe("WAIT_ALREADY_ANSWERED");
     expect((await a.engine.getRun(caller, runId, "full")).state.output).toMatchObject({ reply: { answer: "in time" } });

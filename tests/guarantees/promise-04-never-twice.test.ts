@@ -74,7 +74,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
   test("a result and the end of its lease: the result first", async () => {
     const { a, b, caller, worker, run, job } = await begin();
     const other = await connect(b, caller);
-    const ending = a.hold("releaseJobs", "before");
+    const ending = a.hold("jobs.release", "before");
     worker.connection.receive({ type: "goodbye" });
     await ending.reached;
     // Its result comes all the same, by another way.
@@ -89,13 +89,13 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
 
   test("a result and the end of its lease: the end first, and another worker's result", async () => {
     const { a, b, caller, worker, run, job } = await begin();
-    const late = a.hold("commit", "before", movesRun(run.state.runId));
+    const late = a.hold("batches.commit", "before", movesRun(run.state.runId));
     const lost = worker.complete(job, "late");
     await late.reached;
     // As a server does that believes the worker gone.
     const { tenantId } = caller;
     const { idempotencyKey, leaseNumber: leaseNo } = job;
-    expect(await a.store.releaseJobs([{ tenantId, idempotencyKey, leaseNo, isLoss: true }], 5)).toEqual(["open"]);
+    expect(await a.store.jobs.release([{ tenantId, idempotencyKey, leaseNo, isLoss: true }], 5)).toEqual(["open"]);
     const other = await connect(b, caller);
     const again = await other.nextJob();
     expect(again).toMatchObject({ idempotencyKey, leaseNumber: 2 });
@@ -109,11 +109,11 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
 
   test("a result and the end of its lease: the end first, the job open again", async () => {
     const { a, b, caller, worker, run, job } = await begin();
-    const late = a.hold("commit", "before", movesRun(run.state.runId));
+    const late = a.hold("batches.commit", "before", movesRun(run.state.runId));
     const lost = worker.complete(job, "late");
     await late.reached;
     const { idempotencyKey, leaseNumber: leaseNo } = job;
-    await a.store.releaseJobs([{ tenantId: caller.tenantId, idempotencyKey, leaseNo, isLoss: true }], 5);
+    await a.store.jobs.release([{ tenantId: caller.tenantId, idempotencyKey, leaseNo, isLoss: true }], 5);
     const other = await connect(b, caller);
     const again = await other.nextJob();
     other.accept(again);
@@ -130,7 +130,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     ["another", "other", { status: "refused", reason: "JOB_SETTLED" }],
   ])("%s result at both servers at once", async (_which, output, told) => {
     const { a, b, caller, worker, run, job } = await begin();
-    const late = a.hold("commit", "before", movesRun(run.state.runId));
+    const late = a.hold("batches.commit", "before", movesRun(run.state.runId));
     const first = worker.complete(job, "same");
     await late.reached;
     const twin = await connect(b, caller);
@@ -164,7 +164,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     const { a, b, caller, worker, run, job } = await begin();
     const { runId } = run.state;
     if (first === "result") {
-      const late = b.hold("commit", "before", movesRun(runId));
+      const late = b.hold("batches.commit", "before", movesRun(runId));
       const cancelled = b.engine.cancelRun(caller, { runId });
       await late.reached;
       expect(await worker.complete(job, "in time")).toMatchObject({ status: "accepted" });
@@ -172,7 +172,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
       await cancelled;
       await endedOnce(a, caller, run);
     } else {
-      const late = a.hold("commit", "before", movesRun(runId));
+      const late = a.hold("batches.commit", "before", movesRun(runId));
       const lost = worker.complete(job, "too late");
       await late.reached;
       await b.engine.cancelRun(caller, { runId });
@@ -198,7 +198,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
       const run = await startRun(doomed, caller, calling());
       const job = await worker.nextJob();
       worker.accept(job);
-      const committed = doomed.hold("commit", "after", movesRun(run.state.runId));
+      const committed = doomed.hold("batches.commit", "after", movesRun(run.state.runId));
       worker.connection.receive({
         type: "result",
         results: [{ token: job.token, outcome: { output: JSON.stringify("done") } }],
@@ -213,7 +213,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
       expect(back.waiting).toBe(0);
       back.cut();
       // The run goes on where its server has been taken over.
-      await b.store.endServer((await worker.frame("welcome")).serverId);
+      await b.store.lanes.end((await worker.frame("welcome")).serverId);
       expect((await endedOnce(b, caller, run)).output).toBe("done");
     },
   );
@@ -226,7 +226,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     const run = await startRun(doomed, caller, calling());
     const job = await worker.nextJob();
     worker.accept(job);
-    const uncommitted = doomed.hold("commit", "before", movesRun(run.state.runId));
+    const uncommitted = doomed.hold("batches.commit", "before", movesRun(run.state.runId));
     worker.connection.receive({ type: "result", results: [{ token: job.token, outcome: { output: '"done"' } }] });
     await uncommitted.reached;
     const killed = doomed.kill();

@@ -69,7 +69,7 @@ describe.each(STORE_KINDS)("promise 5, at most once, on %s", (kind) => {
     const worker = await connect(a, caller);
     const run = await startRun(a, caller, calling(WAYS[0][1]));
     const job = await worker.nextJob();
-    const starting = a.hold("startJobs", "before");
+    const starting = a.hold("jobs.start", "before");
     worker.accept(job);
     await starting.reached;
     for (let round = 0; round < 5; round++) await Promise.all([a.store.now(), turn()]);
@@ -132,7 +132,7 @@ describe.each(STORE_KINDS)("promise 5, at most once, on %s", (kind) => {
     await doomed.kill();
     const other = await connect(a, caller);
     // As another server does that has not heard of it for too long.
-    await a.store.endServer((await worker.frame("welcome")).serverId);
+    await a.store.lanes.end((await worker.frame("welcome")).serverId);
     if (state === "offered") {
       const again = await other.nextJob();
       other.accept(again);

@@ -4,13 +4,13 @@
  */
 import { describe, expect, test } from "vitest";
 import type { NodeDefinition } from "../../server/src/core/workflow.ts";
+import type { Batch } from "../../server/src/store/contract/batch.ts";
 import {
-  type Batch,
   BatchOutcomeUnknownError,
   BatchRejectedError,
-  type Store,
   StoreUnavailableError,
-} from "../../server/src/store/contract.ts";
+} from "../../server/src/store/contract/errors.ts";
+import type { Store } from "../../server/src/store/contract/store.ts";
 import {
   answer,
   emitRequest,
@@ -37,14 +37,13 @@ const QUICK = { lookAroundMs: 20, leaseMs: 400 };
 /** A store that rejects every batch with a matching item, as a database does that cannot store it. */
 function rejecting(matches: (batch: Batch) => boolean): (store: Store) => Store {
   return (store) => ({
-    ...bound(store),
-    commit: (batch) =>
-      matches(batch) ? Promise.reject(new BatchRejectedError("a row is refused")) : store.commit(batch),
+    ...store,
+    batches: {
+      ...store.batches,
+      commit: (batch) =>
+        matches(batch) ? Promise.reject(new BatchRejectedError("a row is refused")) : store.batches.commit(batch),
+    },
   });
-}
-
-function bound(store: Store): Store {
-  return Object.fromEntries(Object.entries(store)) as unknown as Store;
 }
 
 describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
@@ -144,7 +143,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     await a.engine.registerWorkflow(caller, definition);
     const requests = Array.from({ length: 20 }, () => startRequest(definition.workflowId));
     const held = a.hold(
-      "commit",
+      "batches.commit",
       "before",
       movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 4),
     );
@@ -186,7 +185,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     await a.engine.registerWorkflow(caller, definition);
     const requests = Array.from({ length: 20 }, () => startRequest(definition.workflowId));
     const held = a.hold(
-      "commit",
+      "batches.commit",
       "before",
       movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 9),
     );
@@ -202,7 +201,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     await database.close();
   });
 
-  test.each([["loadRuns"], ["lookUpEvents"], ["getWorkflow"], ["commit"]] as const)(
+  test.each([["runs.load"], ["events.lookUp"], ["workflows.get"], ["batches.commit"]] as const)(
     "a database that is away for a moment fails no run: %s",
     async (verb) => {
       const database = await openSharedDatabase(kind);
@@ -217,13 +216,13 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       };
       await first.engine.registerWorkflow(caller, definition);
       const request = startRequest(definition.workflowId);
-      const started = first.hold("commit", "after", movesRun(request.runId!));
+      const started = first.hold("batches.commit", "after", movesRun(request.runId!));
       const starting = first.engine.startRun(caller, request).catch(() => undefined);
       await started.reached;
       const killed = first.kill();
       started.release();
       const second = await startTestServer(database);
-      const claimed = second.hold("claimRuns", "after");
+      const claimed = second.hold("runs.claim", "after");
       // Its own lease ends as well: its next look around opens another, and claims what the first server had.
       await endLeases(second);
       await claimed.reached;
@@ -253,7 +252,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       await a.engine.registerWorkflow(caller, definition);
       const requests = Array.from({ length: 10 }, () => startRequest(definition.workflowId));
       const failing = a.hold(
-        "commit",
+        "batches.commit",
         moment,
         movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 3),
       );
@@ -308,12 +307,12 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     const database = await openSharedDatabase(kind);
     const a = await startTestServer(database, { lookAroundMs: 20 });
     const caller = freshCaller();
-    const claimed = a.hold("claimDueRuns", "after");
+    const claimed = a.hold("runs.claimDue", "after");
     const run = await startRun(a, caller, askingGraph({ timeout: "100ms", defaultAnswer: "none" }));
     // A look around before the run is due, whose reply takes long.
-    const looked = a.hold("lookAround", "after");
+    const looked = a.hold("lanes.lookAround", "after");
     await Promise.all([looked.reached, claimed.reached]);
-    const loaded = a.hold("loadRuns", "before", (keys) => keys.some(({ runId }) => runId === run.state.runId));
+    const loaded = a.hold("runs.load", "before", (keys) => keys.some(({ runId }) => runId === run.state.runId));
     claimed.release();
     await loaded.reached;
     looked.release();

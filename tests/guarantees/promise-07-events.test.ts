@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { Scope } from "../../server/src/core/event.ts";
 import type { WorkflowDefinition } from "../../server/src/core/workflow.ts";
 import type { Caller, RunView } from "../../server/src/engine/api.ts";
-import { BatchOutcomeUnknownError, StoreUnavailableError } from "../../server/src/store/contract.ts";
+import { BatchOutcomeUnknownError, StoreUnavailableError } from "../../server/src/store/contract/errors.ts";
 import {
   answer,
   deliversEvent,
@@ -106,7 +106,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       const starting = request(definition);
       const runId = starting.runId!;
       const opening = a.hold(
-        "commit",
+        "batches.commit",
         "before",
         movesRun(runId, ({ openWait }) => openWait !== undefined),
       );
@@ -129,7 +129,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       const starting = request(definition);
       const runId = starting.runId!;
       const opened = a.hold(
-        "commit",
+        "batches.commit",
         "after",
         movesRun(runId, ({ openWait }) => openWait !== undefined),
       );
@@ -149,7 +149,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       await a.engine.registerWorkflow(caller, definition);
       const run = await a.engine.startRun(caller, request(definition));
       const event = eventFor(run.state, scope, key);
-      const looking = b.hold("readWoken", "before", (channels) =>
+      const looking = b.hold("events.readWoken", "before", (channels) =>
         channels.some(({ tenantId }) => tenantId === caller.tenantId),
       );
       const emitted = b.engine.emitEvent(caller, event);
@@ -200,7 +200,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, listeningThriceGraph());
-    const late = a.hold("commit", "before", movesRun(run.state.runId));
+    const late = a.hold("batches.commit", "before", movesRun(run.state.runId));
     const first = a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     await late.reached;
     await b.engine.emitEvent(caller, emitRequest("order.paid", { payload: 2 }));
@@ -260,7 +260,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     const emits = [1, 2, 3].map((payload) => emitRequest("order.paid", { payload }));
     await Promise.all(emits.map((event, index) => (index % 2 === 0 ? b : a).engine.emitEvent(caller, event)));
     const channel = { tenantId: caller.tenantId, scope: "global", scopeId: "" } as const;
-    const order = (await a.store.listEvents(channel, 0, 10)).map(({ payload }) => payload);
+    const order = (await a.store.events.list(channel, 0, 10)).map(({ payload }) => payload);
     expect(new Set(order)).toEqual(new Set([1, 2, 3]));
     for (const { runId } of requests) expect(taken(await untilEnded(a, caller, runId!))).toEqual(order);
   });
@@ -276,7 +276,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     const b = await startTestServer(database, settings);
     const caller = freshCaller();
     const run = await startRun(b, caller, listeningGraph());
-    const looking = a.hold("readWoken", "before");
+    const looking = a.hold("events.readWoken", "before");
     const emitted = a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 })).catch(() => undefined);
     await looking.reached;
     const killed = a.kill();
@@ -293,7 +293,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     const b = await startTestServer(database, settings);
     const caller = freshCaller();
     const run = await startRun(b, caller, listeningGraph());
-    const listed = a.hold("listListeners", "after");
+    const listed = a.hold("events.listListeners", "after");
     const emitted = a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     await listed.reached;
     const stopped = a.stop();
@@ -306,23 +306,26 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     await database.close();
   });
 
-  test.each([["loadRuns"], ["lookUpEvents"], ["listListeners"], ["listEvents"], ["readWoken"]] as const)(
-    "a database that is away for a moment while a listener is woken: %s",
-    async (verb) => {
-      const database = await openSharedDatabase(kind);
-      const a = await startTestServer(database, settings);
-      const caller = freshCaller();
-      const run = await startRun(a, caller, listeningGraph());
-      const failing = a.hold(verb, "before");
-      failing.release(new StoreUnavailableError("away for a moment"));
-      await a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
-      await failing.reached;
-      expect((await untilEnded(a, caller, run.state.runId)).state.output).toMatchObject({ event: { payload: 1 } });
-      expect(a.errors).toEqual([]);
-      await a.stop();
-      await database.close();
-    },
-  );
+  test.each([
+    ["runs.load"],
+    ["events.lookUp"],
+    ["events.listListeners"],
+    ["events.list"],
+    ["events.readWoken"],
+  ] as const)("a database that is away for a moment while a listener is woken: %s", async (verb) => {
+    const database = await openSharedDatabase(kind);
+    const a = await startTestServer(database, settings);
+    const caller = freshCaller();
+    const run = await startRun(a, caller, listeningGraph());
+    const failing = a.hold(verb, "before");
+    failing.release(new StoreUnavailableError("away for a moment"));
+    await a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
+    await failing.reached;
+    expect((await untilEnded(a, caller, run.state.runId)).state.output).toMatchObject({ event: { payload: 1 } });
+    expect(a.errors).toEqual([]);
+    await a.stop();
+    await database.close();
+  });
 
   test("a reply about an event that was lost: the emitter is told, and its listeners wake", async () => {
     const database = await openSharedDatabase(kind);
@@ -330,7 +333,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     const caller = freshCaller();
     const run = await startRun(a, caller, listeningGraph());
     const event = emitRequest("order.paid", { payload: 1 });
-    a.hold("commit", "after", deliversEvent(event.eventId!)).release(
+    a.hold("batches.commit", "after", deliversEvent(event.eventId!)).release(
       new BatchOutcomeUnknownError("the reply was lost"),
     );
     expect(await a.engine.emitEvent(caller, event)).toMatchObject({ eventId: event.eventId });
@@ -346,7 +349,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     const caller = freshCaller();
     const run = await startRun(b, caller, listeningGraph());
     const event = emitRequest("order.paid", { payload: 1 });
-    const looking = a.hold("readWoken", "before");
+    const looking = a.hold("events.readWoken", "before");
     const emitted = a.engine.emitEvent(caller, event).catch(() => undefined);
     await looking.reached;
     const killed = a.kill();
@@ -364,7 +367,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     const b = await startTestServer(database, settings);
     const caller = freshCaller();
     const run = await startRun(b, caller, listeningGraph());
-    const waking = a.hold("commit", "before", movesRun(run.state.runId));
+    const waking = a.hold("batches.commit", "before", movesRun(run.state.runId));
     const emitted = a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     await waking.reached;
     await endLeases(a);

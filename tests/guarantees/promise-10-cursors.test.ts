@@ -1,7 +1,8 @@
 /** Promise 10: a cursor never skips and never silently repeats, whichever server is asked, across restarts. */
 import { describe, expect, test } from "vitest";
 import type { Caller, RunsMessage } from "../../server/src/engine/api.ts";
-import type { FeedEntry, Store } from "../../server/src/store/contract.ts";
+import type { FeedEntry } from "../../server/src/store/contract/feed.ts";
+import type { Store } from "../../server/src/store/contract/store.ts";
 import {
   answer,
   freshCaller,
@@ -47,10 +48,10 @@ const BEGINNING: Reading = { ids: [], cursor: "beginning" };
 
 /** Every notice of a tenant, as the database has them. */
 async function allNotices(store: Store, { tenantId }: Caller): Promise<string[]> {
-  const lanes = await store.listLanes(0);
+  const lanes = await store.lanes.list(0);
   const nonces = new Map(lanes.map(({ laneId, nonce }) => [laneId, nonce]));
   const positions = lanes.map(({ laneId }) => ({ laneId, batchNo: 0, ordinal: 0 }));
-  const entries: FeedEntry[] = await store.readFeed(tenantId, positions, 100_000);
+  const entries: FeedEntry[] = await store.feed.read(tenantId, positions, 100_000);
   return entries.map(({ laneId, batchNo, ordinal }) => `${laneId}-${nonces.get(laneId)}-${batchNo}-${ordinal}`);
 }
 
@@ -88,7 +89,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     const definition = askingGraph();
     await a.engine.registerWorkflow(caller, definition);
     const late = startRequest(definition.workflowId);
-    const held = a.hold("commit", "before", movesRun(late.runId!));
+    const held = a.hold("batches.commit", "before", movesRun(late.runId!));
     const started = a.engine.startRun(caller, late);
     await held.reached;
     for (let count = 0; count < 8; count++) await b.engine.startRun(caller, startRequest(definition.workflowId));
@@ -104,7 +105,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     const caller = freshCaller();
     const definition = askingGraph();
     await a.engine.registerWorkflow(caller, definition);
-    const looked = b.hold("listLanes", "after");
+    const looked = b.hold("lanes.list", "after");
     const reading = read(b, caller, BEGINNING, (ids) => ids.length === 4);
     await looked.reached;
     // A server that comes, writes and goes, all between two looks.
@@ -124,7 +125,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     const passing = await startTestServer(servers.database);
     await passing.engine.startRun(caller, startRequest(definition.workflowId));
     const first = await read(b, caller, BEGINNING, (ids) => ids.length === 2);
-    const reads = b.hold("readFeed", "before");
+    const reads = b.hold("feed.read", "before");
     const reading = read(b, caller, first, (ids) => ids.length === 4);
     await reads.reached;
     await passing.engine.startRun(caller, startRequest(definition.workflowId));
@@ -164,8 +165,8 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
       reads += 1;
       return false;
     };
-    a.hold("readFeed", "before", counting);
-    a.hold("loadRuns", "before", counting);
+    a.hold("feed.read", "before", counting);
+    a.hold("runs.load", "before", counting);
     const runs = Array.from({ length: 200 }, () => startRequest(definition.workflowId));
     await Promise.all(runs.map((run) => b.engine.startRun(caller, run)));
     // Nobody pulls, so nothing is read for it, however much happens.
@@ -274,13 +275,9 @@ describe.each(STORE_KINDS)("promise 10, cursors, across restarts on %s", (kind) 
     const { cursor } = await read(server, caller, BEGINNING, (ids) => ids.length === 2);
     // The other database signs with the same key, as a restored backup does, but lacks what came after it.
     const key = server.store.tokenKey;
-    const restored = await startTestServer(other, {}, (store) => ({ ...bound(store), tokenKey: key }));
+    const restored = await startTestServer(other, {}, (store) => ({ ...store, tokenKey: key }));
     expect(await refusalOf(read(restored, caller, { ids: [], cursor }, () => true))).toBe("CURSOR_EXPIRED");
     await Promise.all([server.stop(), restored.stop()]);
     await Promise.all([database.close(), other.close()]);
   });
 });
-
-function bound(store: Store): Store {
-  return Object.fromEntries(Object.entries(store)) as unknown as Store;
-}

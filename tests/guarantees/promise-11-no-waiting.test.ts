@@ -4,8 +4,9 @@
  */
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { Batch, Store } from "../../server/src/store/contract.ts";
-import { BatchRejectedError } from "../../server/src/store/contract.ts";
+import type { Batch } from "../../server/src/store/contract/batch.ts";
+import type { Store } from "../../server/src/store/contract/store.ts";
+import { BatchRejectedError } from "../../server/src/store/contract/errors.ts";
 import {
   answer,
   emitRequest,
@@ -72,11 +73,11 @@ describe("promise 11, no waiting, on postgres", () => {
     const [stuck, ...others] = runs;
     const lock = await lockRun(stuck!.state.runId);
     // Gathered behind one batch, so that all of them share the next.
-    const held = a.hold("commit", "before");
+    const held = a.hold("batches.commit", "before");
     const first = a.engine.startRun(caller, startRequest(definition.workflowId));
     await held.reached;
     const batches: number[] = [];
-    a.hold("commit", "before", (batch) => batches.push(batch.items.length) < 0);
+    a.hold("batches.commit", "before", (batch) => batches.push(batch.items.length) < 0);
     const told = runs.map((run) => refusalOf(answer(a, caller, run, "yes")));
     await a.store.now();
     held.release();
@@ -112,7 +113,7 @@ describe("promise 11, no waiting, on postgres", () => {
     const channel = { tenantId: caller.tenantId, scope: "global", scopeId: "" } as const;
     await lock.release();
     // A pass that missed someone is not noted; the next one looks at the same event again.
-    expect(await a.store.readWoken([channel])).toMatchObject([{ lastNumber: 1, wokenNumber: 0 }]);
+    expect(await a.store.events.readWoken([channel])).toMatchObject([{ lastNumber: 1, wokenNumber: 0 }]);
     await a.engine.emitEvent(caller, emitRequest("other"));
     expect((await untilEnded(a, caller, run.state.runId)).state.status).toBe("completed");
   });
@@ -156,16 +157,21 @@ describe.each(STORE_KINDS)("promise 11, one bad transition, on %s", (kind) => {
     const isGuilty = movesRun("guilty");
     const sizes: number[] = [];
     const server = await startTestServer(database, { lanes: 1 }, (store: Store) => ({
-      ...(Object.fromEntries(Object.entries(store)) as unknown as Store),
-      commit: (batch: Batch) => {
-        sizes.push(batch.items.length);
-        return isGuilty(batch) ? Promise.reject(new BatchRejectedError("a row is refused")) : store.commit(batch);
+      ...store,
+      batches: {
+        ...store.batches,
+        commit: (batch: Batch) => {
+          sizes.push(batch.items.length);
+          return isGuilty(batch)
+            ? Promise.reject(new BatchRejectedError("a row is refused"))
+            : store.batches.commit(batch);
+        },
       },
     }));
     const caller = freshCaller();
     const definition = askingGraph();
     await server.engine.registerWorkflow(caller, definition);
-    const held = server.hold("commit", "before");
+    const held = server.hold("batches.commit", "before");
     const first = server.engine.startRun(caller, startRequest(definition.workflowId));
     await held.reached;
     const requests = Array.from({ length: 31 }, () => startRequest(definition.workflowId));

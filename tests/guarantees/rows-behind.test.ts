@@ -2,7 +2,9 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { Json } from "../../server/src/core/json.ts";
 import type { Caller, StartRequest } from "../../server/src/engine/api.ts";
-import { BatchOutcomeUnknownError, type Store, type StoredRun } from "../../server/src/store/contract.ts";
+import { BatchOutcomeUnknownError } from "../../server/src/store/contract/errors.ts";
+import type { StoredRun } from "../../server/src/store/contract/runs.ts";
+import type { Store } from "../../server/src/store/contract/store.ts";
 import { BASIC_FORMAT } from "../../server/src/store/run-format.ts";
 import {
   emitRequest,
@@ -88,7 +90,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
         const run = await startRun(a, caller, definition, { vars: { n: 0, text: LARGE }, ...facts });
         const key = { ...caller, runId: run.state.runId };
         const read = async (): Promise<StoredRun> => {
-          const [stored] = await a.store.loadRuns([key]);
+          const [stored] = await a.store.runs.load([key]);
           if (stored === undefined) throw new Error("the run is not there");
           return stored;
         };
@@ -129,7 +131,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     expect(state).toMatchObject({ status: "completed", output: n + 3, seq: n + 5 });
     expect(new Set(keys).size).toBe(n + 3);
     expect(await ledgerProblems(b.store, state)).toEqual([]);
-    expect((await b.store.loadRuns([state]))[0]?.behind).toBeUndefined();
+    expect((await b.store.runs.load([state]))[0]?.behind).toBeUndefined();
   });
 
   test("what is asked of such a run finds it where it is: a pause, a cancellation", async () => {
@@ -191,7 +193,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     const { a, caller, worker, start } = await setUp();
     const run = await start();
     const n = (await stepUntilBehind(worker, run)).length;
-    const held = a.hold("commit", outcome === "committed" ? "after" : "before", movesRun(run.runId));
+    const held = a.hold("batches.commit", outcome === "committed" ? "after" : "before", movesRun(run.runId));
     const stepping = step(worker);
     await held.reached;
     held.release(new BatchOutcomeUnknownError("the connection died"));
@@ -207,8 +209,8 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     const { a, caller, worker, start } = await setUp();
     const run = await start();
     await stepUntilBehind(worker, run);
-    const committed = a.hold("commit", "after", movesRun(run.runId));
-    const asked = a.hold("listStepRecords", "before");
+    const committed = a.hold("batches.commit", "after", movesRun(run.runId));
+    const asked = a.hold("ledger.list", "before");
     const stepping = step(worker);
     await committed.reached;
     committed.release(new BatchOutcomeUnknownError("the connection died"));
@@ -246,11 +248,14 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     let lookedAround = 0;
     const { a, caller, worker, start } = await setUp((store) => ({
       ...store,
-      async lookAround(serverId) {
-        lookedAround += 1;
-        const seen = await store.lookAround(serverId);
-        const older = { serverId: "before", process: "before", renewals: lookedAround, runFormat: BASIC_FORMAT };
-        return isOlderThere ? { ...seen, others: [...seen.others, older] } : seen;
+      lanes: {
+        ...store.lanes,
+        async lookAround(serverId) {
+          lookedAround += 1;
+          const seen = await store.lanes.lookAround(serverId);
+          const older = { serverId: "before", process: "before", renewals: lookedAround, runFormat: BASIC_FORMAT };
+          return isOlderThere ? { ...seen, others: [...seen.others, older] } : seen;
+        },
       },
     }));
     const olderIsThere = async (is: boolean): Promise<void> => {

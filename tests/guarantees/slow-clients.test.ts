@@ -26,8 +26,8 @@ function watchingContext(server: TestServer) {
     settings: { heartbeatMs: 60_000 },
     workers: { blockedReason: () => undefined },
     isStopping: () => false,
-    loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.loadRuns([key]))[0],
-    loadRunHead: async (key: { tenantId: string; runId: string }) => (await server.store.loadRunHeads([key]))[0],
+    loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.runs.load([key]))[0],
+    loadRunHead: async (key: { tenantId: string; runId: string }) => (await server.store.runs.loadHeads([key]))[0],
   } as unknown as EngineContext;
   return { hub, context };
 }
@@ -91,7 +91,7 @@ describe("slow and bad clients", () => {
     const caller = freshCaller();
     const definition = askingGraph();
     const runs = await Promise.all(Array.from({ length: 12 }, () => startRun(server, caller, definition)));
-    const held = server.hold("commit", "before");
+    const held = server.hold("batches.commit", "before");
     const first = answer(server, caller, runs[0]!, "yes");
     await held.reached;
     const answers = runs.slice(1).map((run) => answer(server, caller, run, "yes"));

@@ -16,10 +16,11 @@ import { createEngine, type RunningEngine } from "../../server/src/engine/engine
 import {
   BatchOutcomeUnknownError,
   LaneFencedError,
-  type RunKey,
-  type Store,
   StoreUnavailableError,
-} from "../../server/src/store/contract.ts";
+} from "../../server/src/store/contract/errors.ts";
+import type { RunKey } from "../../server/src/store/contract/runs.ts";
+import type { Store, Verb } from "../../server/src/store/contract/store.ts";
+import { mapVerbs } from "../../server/src/store/map-verbs.ts";
 import { createMemoryDatabase, createMemoryStore } from "../../server/src/store/memory/store.ts";
 import { ledgerProblems, readLedger } from "../support/engine.ts";
 import { GRAPHS } from "./graphs.ts";
@@ -111,21 +112,16 @@ async function live(random: Random): Promise<Outcome> {
   async function startServer(): Promise<void> {
     const inner = await createMemoryStore(database);
     let isCut = false;
-    const store = new Proxy(inner, {
-      get(target, name, receiver) {
-        const value: unknown = Reflect.get(target, name, receiver);
-        if (typeof value !== "function") return value;
-        const assertAlive = (): void => {
-          if (isCut) throw name === "commit" ? new LaneFencedError("dead") : new StoreUnavailableError("dead");
-        };
-        return async (...args: unknown[]) => {
-          assertAlive();
-          const result: unknown = await (value as (...all: unknown[]) => Promise<unknown>)(...args);
-          assertAlive();
-          return result;
-        };
-      },
+    const assertAlive = (verb: Verb): void => {
+      if (isCut) throw verb === "batches.commit" ? new LaneFencedError("dead") : new StoreUnavailableError("dead");
+    };
+    const mortal = mapVerbs(inner, async (verb, perform) => {
+      assertAlive(verb);
+      const result = await perform();
+      assertAlive(verb);
+      return result;
     });
+    const store: Store = { ...inner, ...mortal };
     // A server's clock may be off; only the database's counts.
     const skew = random.below(5_000_000) - 2_500_000;
     const nothing = (): void => undefined;
@@ -245,7 +241,7 @@ async function live(random: Random): Promise<Outcome> {
 
   /** Answers one of the open questions, now and then with a second answer that races with the first. */
   async function reply(): Promise<void> {
-    const { items } = await store().listWaits({ tenantId: CALLER.tenantId, filter: { reasons: ["user"] }, limit: 50 });
+    const { items } = await store().waits.list({ tenantId: CALLER.tenantId, filter: { reasons: ["user"] }, limit: 50 });
     const fresh = items.filter(({ wait }) => !asked.has(wait.wait_id));
     if (fresh.length === 0) return;
     const { runId, wait } = random.pick(fresh);
@@ -325,7 +321,7 @@ async function live(random: Random): Promise<Outcome> {
       const open = [...database.servers.values()].filter(({ ended }) => !ended);
       if (open.length > 0) {
         say("a lease is ended by another");
-        await own.endServer(random.pick(open).serverId);
+        await own.lanes.end(random.pick(open).serverId);
       }
     } else {
       database.faults.away = true;
@@ -351,19 +347,19 @@ async function live(random: Random): Promise<Outcome> {
       const { due_time, reason, scope, names, key } = run.wait;
       if (due_time !== undefined && due_time < now) found.push(`${run.runId} was due at ${due_time}`);
       if (reason !== "event") continue;
-      const [lookup] = await own.lookUpEvents([eventQuery(run, channelOf(run, scope!), names!, key)]);
+      const [lookup] = await own.events.lookUp([eventQuery(run, channelOf(run, scope!), names!, key)]);
       if (lookup!.event !== undefined) found.push(`${run.runId} did not take ${lookup!.event.eventId}`);
     }
     // Mail to a run that has ended has nobody to act on it.
     const open = runs.filter((run) => !hasEnded(run)).map(({ tenantId, runId }) => ({ tenantId, runId }));
-    const mail = await own.listMail(open);
+    const mail = await own.mail.list(open);
     found.push(...mail.map(({ runId, kind }) => `mail of ${runId} lies there: ${kind}`));
     return found;
   }
 
   async function loadAll(): Promise<RunState[]> {
-    const page = await own.listRuns({ tenantId: CALLER.tenantId, filter: {}, order: "create_time_asc", limit: 1_000 });
-    const runs = await own.loadRuns(page.items.map(({ state }) => state));
+    const page = await own.runs.list({ tenantId: CALLER.tenantId, filter: {}, order: "create_time_asc", limit: 1_000 });
+    const runs = await own.runs.load(page.items.map(({ state }) => state));
     return runs.map((run) => run!.state);
   }
 
@@ -452,7 +448,7 @@ async function live(random: Random): Promise<Outcome> {
       problems.push(`the acknowledged answer ${requestId} of ${runId} is there ${found.length} times`);
   }
   for (const event of events) {
-    const all = await own.listEvents({ ...CALLER, scope: event.scope, scopeId: event.scopeId }, 0, 10_000);
+    const all = await own.events.list({ ...CALLER, scope: event.scope, scopeId: event.scopeId }, 0, 10_000);
     const found = all.filter(({ eventId }) => eventId === event.eventId);
     if (found.length !== 1) problems.push(`the acknowledged event ${event.eventId} is there ${found.length} times`);
   }
@@ -483,7 +479,7 @@ async function numbersOf(store: Store, run: RunState): Promise<Map<string, numbe
   const numbers = new Map<string, number>();
   for (const scope of ["run", "session", "workflow", "global"] as const) {
     const channel: Channel = channelOf(run, scope);
-    for (const { eventId, number } of await store.listEvents(channel, 0, 10_000))
+    for (const { eventId, number } of await store.events.list(channel, 0, 10_000))
       numbers.set(`${scope} ${eventId}`, number);
   }
   return numbers;

@@ -16,13 +16,11 @@ import type { WorkflowDefinition } from "../../server/src/core/workflow.ts";
 import type { Caller, EmitRequest, RunView, StartRequest } from "../../server/src/engine/api.ts";
 import type { EngineSettings } from "../../server/src/engine/context.ts";
 import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";
-import {
-  type Batch,
-  LaneFencedError,
-  type RunKey,
-  type Store,
-  StoreUnavailableError,
-} from "../../server/src/store/contract.ts";
+import type { Batch } from "../../server/src/store/contract/batch.ts";
+import { LaneFencedError, StoreUnavailableError } from "../../server/src/store/contract/errors.ts";
+import type { RunKey } from "../../server/src/store/contract/runs.ts";
+import type { Nouns, Store, Verb } from "../../server/src/store/contract/store.ts";
+import { mapVerbs } from "../../server/src/store/map-verbs.ts";
 import { createMemoryDatabase, createMemoryStore } from "../../server/src/store/memory/store.ts";
 import { createPostgresStore } from "../../server/src/store/postgres/store.ts";
 import { createTestDatabase } from "./postgres.ts";
@@ -61,7 +59,6 @@ export async function openSharedDatabase(kind: StoreKind): Promise<SharedDatabas
   };
 }
 
-type Verb = keyof Store;
 type Moment = "before" | "after";
 
 /** One store call that is held where it is. */
@@ -84,7 +81,10 @@ type GatedStore = {
   cut(): void;
 };
 
-type ArgumentOf<V extends Verb> = Store[V] extends (argument: infer A, ...rest: never[]) => unknown ? A : never;
+type VerbOf<V extends Verb> = V extends `${infer N extends keyof Nouns}.${infer M}`
+  ? Nouns[N][M & keyof Nouns[N]]
+  : Store[V & keyof Store];
+type ArgumentOf<V extends Verb> = VerbOf<V> extends (argument: infer A, ...rest: never[]) => unknown ? A : never;
 
 function gateStore(inner: Store): GatedStore {
   const armed = new Set<ArmedHold>();
@@ -94,7 +94,7 @@ function gateStore(inner: Store): GatedStore {
   function assertNotCut(verb: Verb): void {
     if (!isCut) return;
     // A lane that has ended is not tried again, so that what is left of the server comes to rest at once.
-    throw verb === "commit"
+    throw verb === "batches.commit"
       ? new LaneFencedError("this server is cut off")
       : new StoreUnavailableError("this server is cut off");
   }
@@ -110,19 +110,13 @@ function gateStore(inner: Store): GatedStore {
     }
   }
 
-  const store = new Proxy(inner, {
-    get(target, name, receiver) {
-      const value: unknown = Reflect.get(target, name, receiver);
-      if (typeof value !== "function" || name === "close") return value;
-      const verb = name as Verb;
-      return async (...args: unknown[]) => {
-        await pass(verb, "before", args[0]);
-        const result: unknown = await (value as (...all: unknown[]) => Promise<unknown>)(...args);
-        await pass(verb, "after", args[0]);
-        return result;
-      };
-    },
+  const gated = mapVerbs(inner, async (verb, perform, args) => {
+    await pass(verb, "before", args[0]);
+    const result = await perform();
+    await pass(verb, "after", args[0]);
+    return result;
   });
+  const store: Store = { ...inner, ...gated };
   return {
     store,
     hold(verb, moment, matches = () => true) {
@@ -228,10 +222,10 @@ export async function startTestServer(
 /** Ends every lease that is open now, as a server does that has not heard of the others for too long. */
 export async function endLeases(server: TestServer): Promise<void> {
   const serverId = freshId("observer");
-  await server.store.openServer({ serverId, process: "test", lanes: 1 });
-  const { others } = await server.store.lookAround(serverId);
-  for (const other of others) await server.store.endServer(other.serverId);
-  await server.store.endServer(serverId);
+  await server.store.lanes.open({ serverId, process: "test", lanes: 1 });
+  const { others } = await server.store.lanes.lookAround(serverId);
+  for (const other of others) await server.store.lanes.end(other.serverId);
+  await server.store.lanes.end(serverId);
 }
 
 /** A batch with a transition of this run, and of this kind. */
@@ -346,7 +340,7 @@ export function answer(
 export async function readLedger(store: Store, key: RunKey): Promise<SealedRecord[]> {
   const records: SealedRecord[] = [];
   for (;;) {
-    const page = await store.listStepRecords(key, records.length, 1_000);
+    const page = await store.ledger.list(key, records.length, 1_000);
     records.push(...page);
     if (page.length < 1_000) return records;
   }
@@ -357,7 +351,7 @@ export async function readLedger(store: Store, key: RunKey): Promise<SealedRecor
  * @param run read before the records are
  */
 export async function ledgerProblems(store: Store, key: RunKey): Promise<string[]> {
-  const [run] = await store.loadRuns([key]);
+  const [run] = await store.runs.load([key]);
   if (run === undefined) return ["the run is not there"];
   const records = (await readLedger(store, key)).filter(({ seq }) => seq <= run.state.seq);
   const problems: string[] = [];

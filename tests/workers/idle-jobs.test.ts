@@ -164,7 +164,7 @@ describe.each(STORE_KINDS)("a result on its way on %s", (kind) => {
     const { runId } = (await startRun(a, caller, calling(1))).state;
     const job = await worker.nextJob();
     worker.accept(job);
-    const hold = a.hold("commit", "before", movesRun(runId));
+    const hold = a.hold("batches.commit", "before", movesRun(runId));
     worker.connection.receive({ type: "result", results: [{ token: job.token, outcome: { output: "1" } }] });
     await hold.reached;
     const other = await connectTestWorker(a, caller, { toolNames: ["t"] });
@@ -187,14 +187,14 @@ describe.each(STORE_KINDS)("credit on %s", (kind) => {
   test("what an earlier connection granted is not given back to the next", async () => {
     const { a } = servers;
     const caller = freshCaller();
-    const claim = a.hold("claimJobs", "before");
+    const claim = a.hold("jobs.claim", "before");
     const worker = await connectTestWorker(a, caller, { toolNames: ["t"] });
     worker.credit(5);
     await claim.reached;
     worker.cut();
     const again = await connectTestWorker(a, caller, { workerSessionId: worker.sessionId, toolNames: ["t", "last"] });
     again.credit(1);
-    const next = a.hold("claimJobs", "before");
+    const next = a.hold("jobs.claim", "before");
     claim.release();
     await next.reached;
     next.release();

@@ -168,7 +168,7 @@ describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
     const first = await connectTestWorker(a, caller, facts);
     first.credit(1);
     // The handler of the worker that is lost becomes a job, leased to the one that has credit.
-    const commit = a.hold("commit", "before", movesRun(runId));
+    const commit = a.hold("batches.commit", "before", movesRun(runId));
     lost.cut();
     await commit.reached;
     first.cut();

@@ -13,7 +13,7 @@ describe.each(STORE_KINDS)("the list of workers on %s", (kind) => {
     const worker = await connectTestWorker(a, caller, { toolNames: ["t"] });
     const listed = async () => (await b.engine.listWorkers(caller, { pageSize: 0, pageToken: "" })).workers;
     expect(await listed()).toHaveLength(1);
-    const draining = a.hold("saveWorker", "before");
+    const draining = a.hold("workers.save", "before");
     worker.connection.receive({ type: "drain" });
     await draining.reached;
     worker.connection.receive({ type: "goodbye" });

@@ -189,7 +189,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     const one = await first.nextJob();
     first.accept(one);
     // Whoever brings it, the token authorises it; what b has to say of it does not come.
-    const silence = b.hold("notify", "before");
+    const silence = b.hold("notices.send", "before");
     const bringer = await connectTestWorker(b, caller, {});
     expect(await bringer.complete(one, 1)).toMatchObject({ status: "accepted" });
     await silence.reached;
@@ -226,7 +226,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     const run = await startRun(other, caller, calling(["t"]));
     const job = await worker.nextJob();
     worker.accept(job);
-    const silence = a.hold("notify", "before");
+    const silence = a.hold("notices.send", "before");
     await a.engine.cancelRun(caller, { runId: run.state.runId });
     await silence.reached;
     expect(await worker.frame("cancel")).toEqual({ type: "cancel", tokens: [job.token] });

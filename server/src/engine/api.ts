@@ -10,7 +10,10 @@ import type { Wait, WaitReason } from "../core/wait.ts";
 import type { Limits, WorkflowDefinition } from "../core/workflow.ts";
 import type { CallFailure } from "../core/call-failure.ts";
 import type { Delivery } from "../core/decision.ts";
-import type { NoticeKind, RunFilter, StoredTool, StoredWorker, WaitFilter } from "../store/contract.ts";
+import type { NoticeKind } from "../store/contract/feed.ts";
+import type { RunFilter } from "../store/contract/runs.ts";
+import type { WaitFilter } from "../store/contract/waits.ts";
+import type { StoredTool, StoredWorker } from "../store/contract/workers.ts";
 
 export type { NoticeKind, RunFilter, StoredTool, WaitFilter };
 

@@ -2,7 +2,10 @@
 import type { Logger } from "pino";
 import type { Channel, EventLookup, EventQuery } from "../core/event.ts";
 import type { Instant } from "../core/duration.ts";
-import type { ChannelProgress, Mail, RunKey, Store, StoredRun } from "../store/contract.ts";
+import type { ChannelProgress } from "../store/contract/events.ts";
+import type { Mail } from "../store/contract/mail.ts";
+import type { RunKey, StoredRun } from "../store/contract/runs.ts";
+import type { Store } from "../store/contract/store.ts";
 import type { RunView } from "./api.ts";
 import type { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";

@@ -9,7 +9,12 @@ import { DomainError } from "../core/errors.ts";
 import type { Channel, EventQuery } from "../core/event.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
 import { compileWorkflow, workflowDigest } from "../core/workflow.ts";
-import type { Mail, RunKey, Store, StoredWait, StoredWorkflow, Surroundings } from "../store/contract.ts";
+import type { Surroundings } from "../store/contract/lanes.ts";
+import type { Mail } from "../store/contract/mail.ts";
+import type { RunKey } from "../store/contract/runs.ts";
+import type { Store } from "../store/contract/store.ts";
+import type { StoredWait } from "../store/contract/waits.ts";
+import type { StoredWorkflow } from "../store/contract/workflows.ts";
 import { rowTimeOf } from "../store/row-behind.ts";
 import { createAdmission } from "./admission.ts";
 import { type AdvanceQueue, advanceRun } from "./stimuli/advance-run.ts";
@@ -118,17 +123,17 @@ export function createEngine(options: {
     workflows: createWorkflowCache(store, log),
     hub,
     runs: createRunTable(),
-    loadRun: createBatcher((keys: readonly RunKey[]) => store.loadRuns(keys), LOADS_MAX),
-    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.loadRunHeads(keys), HEADS_MAX),
+    loadRun: createBatcher((keys: readonly RunKey[]) => store.runs.load(keys), LOADS_MAX),
+    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.runs.loadHeads(keys), HEADS_MAX),
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
-      const all = await store.listMail(keys);
+      const all = await store.mail.list(keys);
       return keys.map((key): Mail[] =>
         all.filter((mail) => mail.tenantId === key.tenantId && mail.runId === key.runId),
       );
     }),
-    lookUpEvent: createBatcher((queries: readonly EventQuery[]) => store.lookUpEvents(queries)),
-    readChannel: createBatcher((channels: readonly Channel[]) => store.readChannels(channels)),
-    readWoken: createBatcher((channels: readonly Channel[]) => store.readWoken(channels)),
+    lookUpEvent: createBatcher((queries: readonly EventQuery[]) => store.events.lookUp(queries)),
+    readChannel: createBatcher((channels: readonly Channel[]) => store.events.readChannels(channels)),
+    readWoken: createBatcher((channels: readonly Channel[]) => store.events.readWoken(channels)),
     laneOf: (key) => {
       if (isStopping)
         throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
@@ -166,7 +171,7 @@ export function createEngine(options: {
     try {
       for (;;) {
         const lane = context.laneOf({ tenantId: "", runId: randomUUID() });
-        const keys = await store.claimRuns(lane.lease.laneId, CLAIM_MAX);
+        const keys = await store.runs.claim(lane.lease.laneId, CLAIM_MAX);
         if (keys.length > 0) log.info({ runs: keys.length }, "going on with the runs of a server that is gone");
         for (const key of keys) context.advance(key);
         if (keys.length < CLAIM_MAX) return;
@@ -179,7 +184,7 @@ export function createEngine(options: {
   /** Looks after mail and events that a crash, or a lost notice, left behind. */
   async function sweep(): Promise<void> {
     try {
-      const { mailed, channels } = await store.findStrays(settings.strayMs, STRAYS_MAX);
+      const { mailed, channels } = await store.mail.findStrays(settings.strayMs, STRAYS_MAX);
       await Promise.all([
         ...mailed.map((key) => deliverMail(context, key)),
         ...channels.map((channel) => waker.wakeListeners(channel)),
@@ -196,7 +201,7 @@ export function createEngine(options: {
     // Without other servers everything is published in this process.
     if (lease.hasOthers() && hub.watchers > 0) {
       try {
-        const lanes = await store.listLanes(Number.MAX_SAFE_INTEGER);
+        const lanes = await store.lanes.list(Number.MAX_SAFE_INTEGER);
         const progress = JSON.stringify(lanes.map(({ laneId, lastBatchNo }) => [laneId, lastBatchNo]));
         if (progress !== lastProgress) hub.publishToAll();
         lastProgress = progress;
@@ -211,12 +216,12 @@ export function createEngine(options: {
     async registerWorkflow(caller, definition) {
       compileWorkflow(definition);
       const digest = workflowDigest(definition);
-      return workflowView(await store.registerWorkflow({ tenantId: caller.tenantId, digest, definition }));
+      return workflowView(await store.workflows.register({ tenantId: caller.tenantId, digest, definition }));
     },
     async getWorkflow(caller, workflowId, version) {
-      const stored = await store.getWorkflow(caller.tenantId, workflowId, version);
+      const stored = await store.workflows.get(caller.tenantId, workflowId, version);
       if (stored !== undefined) return workflowView(stored);
-      const isKnown = version !== 0 && (await store.getWorkflow(caller.tenantId, workflowId, 0)) !== undefined;
+      const isKnown = version !== 0 && (await store.workflows.get(caller.tenantId, workflowId, 0)) !== undefined;
       throw isKnown ? versionUnknown(workflowId, version) : workflowUnknown(workflowId);
     },
     async listWorkflows(caller, request) {
@@ -226,20 +231,20 @@ export function createEngine(options: {
       const { entries, next } = await readPage({
         start: readPageToken(store, purpose, request) as string | number | undefined,
         limit: pageLimit(request.pageSize),
-        read: (start, limit) => store.listWorkflows({ ...list, limit, ...(start === undefined ? {} : { start }) }),
+        read: (start, limit) => store.workflows.list({ ...list, limit, ...(start === undefined ? {} : { start }) }),
         startOf: (stored) => (workflowId === undefined ? stored.workflowId : stored.version),
         bytesOf: ({ definition }) => JSON.stringify(definition).length,
       });
       return { workflows: entries.map(workflowView), nextPageToken: writePageToken(store, purpose, next) };
     },
     async setCurrentVersion(caller, workflowId, version) {
-      const stored = await store.setCurrentVersion(caller.tenantId, workflowId, version);
+      const stored = await store.workflows.setCurrentVersion(caller.tenantId, workflowId, version);
       if (stored !== undefined) return workflowView(stored);
-      const isKnown = (await store.getWorkflow(caller.tenantId, workflowId, 0)) !== undefined;
+      const isKnown = (await store.workflows.get(caller.tenantId, workflowId, 0)) !== undefined;
       throw isKnown ? versionUnknown(workflowId, version) : workflowUnknown(workflowId);
     },
     async setArchived(caller, workflowId, archived) {
-      const stored = await store.setArchived(caller.tenantId, workflowId, archived);
+      const stored = await store.workflows.setArchived(caller.tenantId, workflowId, archived);
       if (stored === undefined) throw workflowUnknown(workflowId);
       return workflowView(stored);
     },
@@ -268,7 +273,7 @@ export function createEngine(options: {
         start: readPageStart(store, purpose, request),
         limit: pageLimit(request.pageSize),
         read: async (start, limit) => {
-          const page = await store.listRuns({
+          const page = await store.runs.list({
             tenantId,
             filter,
             order,
@@ -276,7 +281,7 @@ export function createEngine(options: {
             ...(start === undefined ? {} : { start }),
           });
           // Both reads see a run or one of them does not: one that is deleted in between stays in its basic form.
-          const full = view === "basic" ? [] : await store.loadRuns(page.items.map(({ state }) => state));
+          const full = view === "basic" ? [] : await store.runs.load(page.items.map(({ state }) => state));
           return page.items.map((listed, index) => ({ listed, run: full[index] ?? listed }));
         },
         // Where it was listed: it may have gone on since.
@@ -294,7 +299,7 @@ export function createEngine(options: {
     awaitRun: (caller, request) => awaitRun(context, caller, request),
     async deleteRun(caller, runId) {
       const key = { tenantId: caller.tenantId, runId };
-      if (await store.deleteRun(key)) return;
+      if (await store.runs.delete(key)) return;
       if ((await context.loadRunHead(key)) === undefined) throw runUnknown(runId);
       throw new DomainError("RUN_NOT_ENDED", `Run ${runId} has not ended; cancel it first.`, {
         metadata: { run_id: runId },
@@ -310,14 +315,14 @@ export function createEngine(options: {
         start: readPageStart(store, purpose, request),
         limit: pageLimit(request.pageSize),
         read: async (start, limit) =>
-          (await store.listWaits({ tenantId, filter, limit, ...(start === undefined ? {} : { start }) })).items,
+          (await store.waits.list({ tenantId, filter, limit, ...(start === undefined ? {} : { start }) })).items,
         startOf: ({ wait }) => ({ time: wait.create_time, id: wait.wait_id }),
         bytesOf: ({ wait }) => JSON.stringify(wait).length,
       });
       return { waits: entries.map(waitView), nextPageToken: writePageStart(store, purpose, next) };
     },
     async getWait(caller, waitId) {
-      const wait = await store.getWait(caller.tenantId, waitId);
+      const wait = await store.waits.get(caller.tenantId, waitId);
       if (wait !== undefined) return waitView(wait);
       throw new DomainError("WAIT_UNKNOWN", `There is no wait ${waitId}.`, { metadata: { wait_id: waitId } });
     },
@@ -340,7 +345,7 @@ export function createEngine(options: {
     },
     async getStepRecord(caller, runId, seq) {
       const key = { tenantId: caller.tenantId, runId };
-      const [sealed] = await store.listStepRecords(key, seq - 1, 1);
+      const [sealed] = await store.ledger.list(key, seq - 1, 1);
       if (sealed?.seq === seq) return { record: draftFromSealed(sealed), sealed };
       if ((await context.loadRunHead(key)) === undefined) throw runUnknown(runId);
       throw new DomainError("STEP_RECORD_UNKNOWN", `The ledger of run ${runId} has no record ${seq}.`, {
@@ -359,7 +364,7 @@ export function createEngine(options: {
         start: readPageToken(store, purpose, request) as string | undefined,
         limit: pageLimit(request.pageSize),
         read: (start, limit) =>
-          store.listWorkers({
+          store.workers.list({
             tenantId,
             limit,
             ...(tool === undefined ? {} : { tool }),

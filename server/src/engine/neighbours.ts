@@ -3,7 +3,9 @@
  * moment and sent as one notice; a lost one costs time, not correctness, since watchers poll and sweeps search.
  */
 import type { Logger } from "pino";
-import { type RunKey, type Store, StoreUnavailableError } from "../store/contract.ts";
+import { StoreUnavailableError } from "../store/contract/errors.ts";
+import type { RunKey } from "../store/contract/runs.ts";
+import type { Store } from "../store/contract/store.ts";
 import { pause } from "./pause.ts";
 import { runKeyText } from "./run-table.ts";
 
@@ -67,7 +69,7 @@ export function createNeighbours(options: {
       text = JSON.stringify({ from: name, runs: [], mail: [], more: true, moreJobs: true });
     }
     try {
-      await store.notify(text);
+      await store.notices.send(text);
     } catch (error) {
       if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
     }
@@ -90,7 +92,7 @@ export function createNeighbours(options: {
   async function listen(): Promise<void> {
     while (!isStopped && unlisten === undefined) {
       try {
-        unlisten = await store.listen(hear);
+        unlisten = await store.notices.listen(hear);
         onListening();
       } catch (error) {
         if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "listening to other servers failed");
@@ -109,7 +111,7 @@ export function createNeighbours(options: {
     },
     tellToLook() {
       const payload: Payload = { from: name, runs: [], mail: [], more: true, moreJobs: true };
-      store.notify(JSON.stringify(payload)).catch((error: unknown) => {
+      store.notices.send(JSON.stringify(payload)).catch((error: unknown) => {
         if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
       });
     },

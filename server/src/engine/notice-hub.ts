@@ -1,5 +1,5 @@
 /** Who waits for news of which run, in this process. What they read comes from the store; this only says when to look. */
-import type { RunKey, StoredRun } from "../store/contract.ts";
+import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 import { runKeyText } from "./run-table.ts";
 
 /** News of a run: as it was just committed here, or undefined when another server committed something. */

@@ -3,7 +3,7 @@
  * a parked run without stimuli has no entry, so waiting runs cost no memory.
  */
 import { DomainError } from "../core/errors.ts";
-import type { RunKey, StoredRun } from "../store/contract.ts";
+import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 
 /** Operations that may wait for one run: far more than people and timers bring, and a bound for a flood. */
 const OPERATIONS_PER_RUN_MAX = 1_000;

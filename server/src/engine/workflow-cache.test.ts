@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { WorkflowDefinition } from "../core/workflow.ts";
+import type { Store } from "../store/contract/store.ts";
 import { createMemoryDatabase, createMemoryStore } from "../store/memory/store.ts";
 import { createEngine } from "./engine.ts";
 
@@ -18,12 +19,15 @@ async function openBroken(graph: WorkflowDefinition, broken: WorkflowDefinition)
   const run = await first.startRun(caller, { ...start, runId: "r" });
   await first.stop();
   const store = await createMemoryStore(database);
-  const getWorkflow = store.getWorkflow.bind(store);
-  const altered = {
+  const { workflows } = store;
+  const altered: Store = {
     ...store,
-    getWorkflow: async (...args: Parameters<typeof getWorkflow>) => {
-      const stored = await getWorkflow(...args);
-      return stored && { ...stored, definition: broken };
+    workflows: {
+      ...workflows,
+      get: async (...args) => {
+        const stored = await workflows.get(...args);
+        return stored && { ...stored, definition: broken };
+      },
     },
   };
   const engine = createEngine({ store: altered, log });

@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
 import { compileWorkflow, type Workflow } from "../core/workflow.ts";
-import type { Store, StoredWorkflow } from "../store/contract.ts";
+import type { Store } from "../store/contract/store.ts";
+import type { StoredWorkflow } from "../store/contract/workflows.ts";
 import { createBatcher } from "./batcher.ts";
 
 /** Compiled versions kept: a graph takes some 100 KiB compiled. The least recently used goes first. */
@@ -24,7 +25,7 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
     // Runs that start together mostly start the same workflow: ask once for each.
     const questions = new Map(wanted.map((one) => [keyOf(one.tenantId, one.workflowId, one.version), one]));
     const asked = [...questions].map(async ([key, { tenantId, workflowId, version }]) => {
-      return [key, await store.getWorkflow(tenantId, workflowId, version)] as const;
+      return [key, await store.workflows.get(tenantId, workflowId, version)] as const;
     });
     const answers = new Map(await Promise.all(asked));
     return wanted.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version)));

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { addMs } from "../core/duration.ts";
-import type { StoredRun } from "./contract.ts";
+import type { StoredRun } from "./contract/runs.ts";
 import { rowSeqOf, stayBehind } from "./row-behind.ts";
-import { startOf, stepOf, TIME_ZERO } from "./store-suite-fixtures.ts";
+import { startOf, stepOf, TIME_ZERO } from "./suite/fixtures.ts";
 
 const start = startOf({ tenantId: "tenant", runId: "run-1", vars: { n: 0 } }, { ownerLane: 1 }).after;
 

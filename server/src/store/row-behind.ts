@@ -11,20 +11,11 @@ import { addMs, type Instant } from "../core/duration.ts";
 import type { Json } from "../core/json.ts";
 import { draftFromSealed, type SealedRecord } from "../core/ledger-format.ts";
 import type { StepRecordDraft } from "../core/step-record.ts";
-import type { StoredRun } from "./contract.ts";
+import type { RowBehind, StoredRun } from "./contract/runs.ts";
 
 const STEPS_MAX = 64;
 const CHARS_MAX = 256 * 1024;
 const AGE_MAX_MS = 1_000;
-
-/** What a row says that is behind. */
-export type RowBehind = {
-  seq: number;
-  vars: Json;
-  updateTime: Instant;
-  /** Characters of the records that the row does not have. */
-  chars: number;
-};
 
 /** A record that a row does not have. */
 export type MissingRecord = Pick<SealedRecord, "header" | "hash" | "body" | "given">;

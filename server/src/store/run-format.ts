@@ -5,7 +5,7 @@
 import type { Json } from "../core/json.ts";
 import { largeMembersOf } from "../core/large-members.ts";
 import { isActive, type RunState } from "../core/run.ts";
-import type { StoredRun } from "./contract.ts";
+import type { StoredRun } from "./contract/runs.ts";
 import { rowVarsOf } from "./row-behind.ts";
 
 /** The newest that this release knows. */

@@ -17,30 +17,16 @@ import { fold } from "../core/apply.ts";
 import type { PatchOp } from "../core/pointer.ts";
 import type { Call } from "../core/step-record.ts";
 import type { Wait } from "../core/wait.ts";
-import { BatchRejectedError, LaneFencedError } from "./contract.ts";
-import type {
-  ChannelProgress,
-  FeedEntry,
-  JobHead,
-  JobKey,
-  JobLease,
-  JobRequest,
-  JobState,
-  LanePosition,
-  NewJob,
-  NoticeKind,
-  Page,
-  PageStart,
-  RunFilter,
-  RunKey,
-  RunOrder,
-  Store,
-  StoredRun,
-  StoredWait,
-  StoredWorker,
-  Transition,
-  WaitFilter,
-} from "./contract.ts";
+import { BatchRejectedError, LaneFencedError } from "./contract/errors.ts";
+import type { Transition } from "./contract/batch.ts";
+import type { ChannelProgress } from "./contract/events.ts";
+import type { FeedEntry, LanePosition, NoticeKind } from "./contract/feed.ts";
+import type { JobHead, JobKey, JobLease, JobRequest, JobState, NewJob } from "./contract/jobs.ts";
+import type { Page, PageStart } from "./contract/page.ts";
+import type { RunFilter, RunKey, RunOrder, StoredRun } from "./contract/runs.ts";
+import type { Store } from "./contract/store.ts";
+import type { StoredWait, WaitFilter } from "./contract/waits.ts";
+import type { StoredWorker } from "./contract/workers.ts";
 import { BASIC_FORMAT, formatAfter } from "./run-format.ts";
 import { varsWriteOf } from "./vars-write.ts";
 import {
@@ -62,7 +48,7 @@ import {
   timeAt,
   waitOf,
   type Writer,
-} from "./store-suite-fixtures.ts";
+} from "./suite/fixtures.ts";
 
 /** One database, empty when it is created. */
 export type StoreHarness = {
@@ -93,13 +79,13 @@ function keyOf(run: { state: RunKey }): RunKey {
 }
 
 async function load(store: Store, key: RunKey): Promise<StoredRun> {
-  const [run] = await store.loadRuns([key]);
+  const [run] = await store.runs.load([key]);
   assert(run !== undefined, `run ${key.runId} is stored`);
   return run;
 }
 
 async function progressOf(store: Store, channel: Channel): Promise<ChannelProgress> {
-  const [progress] = await store.readWoken([channel]);
+  const [progress] = await store.events.readWoken([channel]);
   assert(progress !== undefined, "every channel has an answer");
   return progress;
 }
@@ -130,18 +116,18 @@ function requestOf(tenantId: string, workerSessionIds: readonly string[]): JobRe
 /** Claims jobs for the tool "pay" and gives their keys in the order in which they were given. */
 async function claimKeys(store: Store, { serverId }: Writer, tenantId: string, count: number): Promise<string[]> {
   const sessions = Array.from({ length: count }, (_, i) => `session-${i}`);
-  const jobs = await store.claimJobs(serverId, [requestOf(tenantId, sessions)]);
+  const jobs = await store.jobs.claim(serverId, [requestOf(tenantId, sessions)]);
   return jobs.map((job) => job.idempotencyKey);
 }
 
 async function headIn(store: Store, tenantId: string, idempotencyKey: string): Promise<JobHead> {
-  const [head] = await store.loadJobs([keyIn(tenantId, idempotencyKey)]);
+  const [head] = await store.jobs.load([keyIn(tenantId, idempotencyKey)]);
   assert(head !== undefined, `job ${idempotencyKey} is stored`);
   return head;
 }
 
 async function statesOf(store: Store, keys: readonly JobKey[]): Promise<(JobState | undefined)[]> {
-  return (await store.loadJobs(keys)).map((head) => head?.state);
+  return (await store.jobs.load(keys)).map((head) => head?.state);
 }
 
 /** Reads a list to its end in pages of `limit`. */
@@ -220,12 +206,14 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
       it("carries a notice to the other servers and to the sender", async () => {
         const heard = (store: Store): Promise<{ payload: Promise<string>; stop: () => Promise<void> }> => {
           const payload = Promise.withResolvers<string>();
-          return store.listen((text) => payload.resolve(text)).then((stop) => ({ payload: payload.promise, stop }));
+          return store.notices
+            .listen((text) => payload.resolve(text))
+            .then((stop) => ({ payload: payload.promise, stop }));
         };
         const here = await heard(bench.store);
         const there = await heard(bench.other);
         const text = JSON.stringify({ text: "ü'\"\\", filler: "x".repeat(6_900) });
-        await bench.other.notify(text);
+        await bench.other.notices.send(text);
         expect(await here.payload).toBe(text);
         expect(await there.payload).toBe(text);
         await here.stop();
@@ -234,11 +222,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
 
       it("stops telling a listener that has left", async () => {
         const left: string[] = [];
-        const stop = await bench.store.listen((text) => left.push(text));
+        const stop = await bench.store.notices.listen((text) => left.push(text));
         await stop();
         const arrived = Promise.withResolvers<string>();
-        const stopOther = await bench.other.listen((text) => arrived.resolve(text));
-        await bench.other.notify("after it left");
+        const stopOther = await bench.other.notices.listen((text) => arrived.resolve(text));
+        await bench.other.notices.send("after it left");
         expect(await arrived.promise).toBe("after it left");
         expect(left).toEqual([]);
         await stopOther();
@@ -312,7 +300,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const second = startOf({ tenantId: first.tenantId, runId: "run-1", vars: { first: false } });
         expect(await (await openWriter(other)).commit(second)).toEqual([CONFLICT]);
         expect(await load(store, first)).toEqual(first.after);
-        expect(await store.listStepRecords(first, 0, ALL)).toHaveLength(1);
+        expect(await store.ledger.list(first, 0, ALL)).toHaveLength(1);
       });
 
       it("keeps runs of one id apart by tenant", async () => {
@@ -322,7 +310,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await writer.put(assignOf(one, "of", 3));
         expect((await load(store, keyOf(one))).state.vars).toEqual({ of: 3 });
         expect(await load(store, keyOf(two))).toEqual(two);
-        expect(await store.listStepRecords(keyOf(two), 0, ALL)).toHaveLength(1);
+        expect(await store.ledger.list(keyOf(two), 0, ALL)).toHaveLength(1);
       });
 
       it("moves a run forward only from the seq that was seen, and leaves the neighbours of a conflict alone", async () => {
@@ -342,13 +330,13 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         );
         const outcomes = await writer.commit(assignOf(left, "x", 1), late, assignOf(right, "x", 2));
         expect(outcomes).toEqual([COMMITTED, CONFLICT, COMMITTED]);
-        const runs = await store.loadRuns([keyOf(left), keyOf(stale), keyOf(right)]);
+        const runs = await store.runs.load([keyOf(left), keyOf(stale), keyOf(right)]);
         expect(runs.map((run) => run?.state.vars)).toEqual([{ x: 1 }, { by: "first" }, { x: 2 }]);
         expect(runs[1]).toEqual(moved);
-        expect(await store.listStepRecords(keyOf(stale), 0, ALL)).toHaveLength(2);
-        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
+        expect(await store.ledger.list(keyOf(stale), 0, ALL)).toHaveLength(2);
+        expect(await store.events.list(channel, 0, ALL)).toEqual([]);
         assert(late.openWait !== undefined);
-        expect(await store.getWait(tenantId, late.openWait.wait_id)).toBeUndefined();
+        expect(await store.waits.get(tenantId, late.openWait.wait_id)).toBeUndefined();
       });
 
       it("refuses a step ahead of the run and a step of a run that is not there", async () => {
@@ -358,8 +346,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const second = assignOf(first, "x", 1).after;
         const ghost = startOf({ tenantId, runId: "ghost" }).after;
         expect(await writer.commit(assignOf(second, "x", 2), assignOf(ghost, "x", 3))).toEqual([CONFLICT, CONFLICT]);
-        expect(await store.loadRuns([keyOf(first), keyOf(ghost)])).toEqual([first, undefined]);
-        expect(await store.listStepRecords(keyOf(ghost), 0, ALL)).toEqual([]);
+        expect(await store.runs.load([keyOf(first), keyOf(ghost)])).toEqual([first, undefined]);
+        expect(await store.ledger.list(keyOf(ghost), 0, ALL)).toEqual([]);
       });
 
       it("lets exactly one of two servers take a step", async () => {
@@ -374,7 +362,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           run = await load(store, keyOf(run));
           expect(run).toEqual(one?.type === "committed" ? mine.after : theirs.after);
         }
-        expect(await store.listStepRecords(keyOf(run), 0, ALL)).toHaveLength(11);
+        expect(await store.ledger.list(keyOf(run), 0, ALL)).toHaveLength(11);
       });
 
       it("loads runs in the order of the keys, with nothing for those that are not there", async () => {
@@ -384,9 +372,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const b = await writer.put(startOf({ tenantId, runId: "b" }));
         const missing = { tenantId, runId: "missing" };
         const stranger = { tenantId: bench.tenant(), runId: "a" };
-        const loaded = await store.loadRuns([keyOf(b), missing, keyOf(a), stranger, keyOf(b)]);
+        const loaded = await store.runs.load([keyOf(b), missing, keyOf(a), stranger, keyOf(b)]);
         expect(loaded).toEqual([b, undefined, a, undefined, b]);
-        expect(await store.loadRuns([])).toEqual([]);
+        expect(await store.runs.load([])).toEqual([]);
       });
 
       it("loads runs without their payloads", async () => {
@@ -395,9 +383,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const a = await writer.put(startOf({ tenantId, runId: "a", vars: { large: "x".repeat(1_000) } }));
         const ended = await writer.put(endOf(a, { total: 1 }));
         const { output: _output, ...head } = ended.state;
-        const heads = await store.loadRunHeads([{ tenantId, runId: "missing" }, keyOf(a)]);
+        const heads = await store.runs.loadHeads([{ tenantId, runId: "missing" }, keyOf(a)]);
         expect(heads).toEqual([undefined, { ...ended, state: { ...head, vars: null } }]);
-        expect(await store.loadRunHeads([])).toEqual([]);
+        expect(await store.runs.loadHeads([])).toEqual([]);
       });
 
       it("does not touch vars that a transition says are unchanged", async () => {
@@ -419,7 +407,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const ended = await writer.put(endOf(full, { total: [1, 2] }));
         await writer.put(endOf(empty, null));
         await writer.put(stepOf(none, "run.failed", { error: { code: "X", message: "no", retryable: false } }));
-        const runs = await store.loadRuns([keyOf(full), keyOf(empty), keyOf(none)]);
+        const runs = await store.runs.load([keyOf(full), keyOf(empty), keyOf(none)]);
         expect(runs[0]).toEqual(ended);
         expect(runs[1]?.state.output).toBeNull();
         expect(runs[2]?.state.status).toBe("failed");
@@ -446,8 +434,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const good = startOf({ tenantId, runId: "good" });
         const bad = startOf({ tenantId, runId: "bad" }, { events: [eventOf(channel, { name: "no\u0000text" })] });
         await expect(writer.commit(good, bad)).rejects.toBeInstanceOf(BatchRejectedError);
-        expect(await store.loadRuns([good, bad])).toEqual([undefined, undefined]);
-        expect(await store.settleBatch(writer.laneId, writer.batchNo())).toBe("void");
+        expect(await store.runs.load([good, bad])).toEqual([undefined, undefined]);
+        expect(await store.batches.settle(writer.laneId, writer.batchNo())).toBe("void");
         expect(await writer.commit(good)).toEqual([COMMITTED]);
         expect(await load(store, good)).toEqual(good.after);
       });
@@ -463,7 +451,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await writer.commit(...starts.filter((_, i) => i % 7 === 0));
         const outcomes = await writer.commit(...starts);
         expect(outcomes).toEqual(starts.map((_, i) => (i % 7 === 0 ? CONFLICT : COMMITTED)));
-        expect(await store.loadRuns(starts)).toEqual(starts.map((start) => start.after));
+        expect(await store.runs.load(starts)).toEqual(starts.map((start) => start.after));
       });
     });
 
@@ -486,7 +474,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
 
       async function listed(run: StoredRun): Promise<StoredRun[]> {
         const { tenantId } = run.state;
-        return (await bench.store.listRuns({ tenantId, filter: {}, order: "update_time_desc", limit: ALL })).items;
+        return (await bench.store.runs.list({ tenantId, filter: {}, order: "update_time_desc", limit: ALL })).items;
       }
 
       it("are read as their ledgers say, whole, without payloads, and in lists", async () => {
@@ -498,7 +486,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const loaded = await load(other, keyOf(run));
         expect(loaded).toEqual(run);
         expect(loaded.state).toMatchObject({ seq: 6, steps: 5, node: "node-5", vars: { n: 5, text: LARGE } });
-        const [head] = await other.loadRunHeads([keyOf(run)]);
+        const [head] = await other.runs.loadHeads([keyOf(run)]);
         expect(head).toMatchObject({ headHash: run.headHash, state: { ...run.state, vars: null } });
         expect(await listed(run)).toEqual([head]);
       });
@@ -518,9 +506,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const active = await writer.put(answerOf(waiting, { ownerLane: writer.laneId }));
         const ended = await writer.put(endOf(await writer.put(left(active, { op: "set", path: "/n", value: 1 })), 1));
         expect(await load(store, keyOf(ended))).toEqual(ended);
-        expect((await store.listStepRecords(keyOf(ended), 0, ALL)).map(({ seq }) => seq)).toEqual([
-          1, 2, 3, 4, 5, 6, 7,
-        ]);
+        expect((await store.ledger.list(keyOf(ended), 0, ALL)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7]);
       });
 
       it("go back to what the row says, and are written if anything differs", async () => {
@@ -537,7 +523,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const [run, stale] = [await startOwned(), await startOwned()];
         const ahead = left(stale).after;
         expect(await writer.commit(left(ahead), left(run))).toEqual([CONFLICT, COMMITTED]);
-        expect(await bench.store.listStepRecords(keyOf(stale), 0, ALL)).toHaveLength(1);
+        expect(await bench.store.ledger.list(keyOf(stale), 0, ALL)).toHaveLength(1);
         expect(await load(other, keyOf(stale))).toEqual(stale);
         expect((await load(other, keyOf(run))).state.seq).toBe(2);
       });
@@ -582,10 +568,10 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const body = { status: "completed" as const, patch: [{ op: "set" as const, path: "/n", value: 1 }] };
         const facts = { ownerLane: leaving.laneId, isLeft: true };
         const run = await leaving.put(stepOf(start, "step.completed", body, facts));
-        await store.endServer(leaving.serverId);
+        await store.lanes.end(leaving.serverId);
         await expect(leaving.commit(stepOf(run, "step.completed", body, facts))).rejects.toThrow(LaneFencedError);
         // The other tests' runs are orphans too, and are claimed along.
-        while ((await load(other, keyOf(run))).ownerLane !== writer.laneId) await other.claimRuns(writer.laneId, ALL);
+        while ((await load(other, keyOf(run))).ownerLane !== writer.laneId) await other.runs.claim(writer.laneId, ALL);
         const found = await load(other, keyOf(run));
         expect(found).toEqual({ ...run, ownerLane: writer.laneId });
         const next = await writer.put(left(found, { op: "set", path: "/n", value: 2 }));
@@ -607,7 +593,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         let start: PageStart | undefined;
         do {
           const request = { tenantId, filter: {}, order: "update_time_desc" as const, limit: 1 };
-          const page = await store.listRuns({ ...request, ...(start === undefined ? {} : { start }) });
+          const page = await store.runs.list({ ...request, ...(start === undefined ? {} : { start }) });
           seen.push(...page.items.map(({ state }) => state.runId));
           start = page.next;
         } while (start !== undefined);
@@ -644,9 +630,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
       it("gives them back as they were, with all members in their order", async () => {
         const run = await startLarge({ last: [1], 'a "name"\n\\': { text: LARGE }, ["n".repeat(3_000)]: LARGE });
         await expectStored(run);
-        expect((await bench.store.loadRunHeads([keyOf(run)]))[0]?.state.vars).toBeNull();
+        expect((await bench.store.runs.loadHeads([keyOf(run)]))[0]?.state.vars).toBeNull();
         const [listed] = (
-          await bench.store.listRuns({
+          await bench.store.runs.list({
             tenantId: run.state.tenantId,
             filter: {},
             order: "create_time_asc",
@@ -788,7 +774,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store } = bench;
         const small = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "small", vars: { text: 1 } }));
         const runs = [await startLarge(), small, await startLarge({ text: `${LARGE}2` })];
-        expect(await store.loadRuns(runs.map(keyOf))).toEqual(runs);
+        expect(await store.runs.load(runs.map(keyOf))).toEqual(runs);
       });
 
       it("go with their run", async () => {
@@ -797,8 +783,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const gone = await startLarge();
         const ended = await writer.put(endOf(gone, LARGE));
         await expectStored(ended);
-        expect(await store.deleteRun(keyOf(gone))).toBe(true);
-        expect(await store.loadRuns([keyOf(gone), keyOf(kept)])).toEqual([undefined, kept]);
+        expect(await store.runs.delete(keyOf(gone))).toBe(true);
+        expect(await store.runs.load([keyOf(gone), keyOf(kept)])).toEqual([undefined, kept]);
       });
     });
 
@@ -809,16 +795,16 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, writer } = bench;
         const tenantId = bench.tenant();
         const active = await writer.put(startOf({ tenantId, runId: "run-1" }, { ownerLane: writer.laneId }));
-        expect(await store.deleteRun(keyOf(active))).toBe(false);
+        expect(await store.runs.delete(keyOf(active))).toBe(false);
         const waiting = await writer.put(waitOf(active, { reason: "user" }));
-        expect(await store.deleteRun(keyOf(active))).toBe(false);
-        expect(await store.deleteRun({ tenantId, runId: "missing" })).toBe(false);
+        expect(await store.runs.delete(keyOf(active))).toBe(false);
+        expect(await store.runs.delete({ tenantId, runId: "missing" })).toBe(false);
         const after = await writer.put(answerOf(waiting));
         expect(await load(store, keyOf(active))).toEqual(after);
         await writer.put(endOf(after, "done"));
-        expect(await store.deleteRun({ tenantId: bench.tenant(), runId: "run-1" })).toBe(false);
-        expect(await store.deleteRun(keyOf(active))).toBe(true);
-        expect(await store.deleteRun(keyOf(active))).toBe(false);
+        expect(await store.runs.delete({ tenantId: bench.tenant(), runId: "run-1" })).toBe(false);
+        expect(await store.runs.delete(keyOf(active))).toBe(true);
+        expect(await store.runs.delete(keyOf(active))).toBe(false);
       });
 
       it("takes records, waits and mail along, and nothing of others", async () => {
@@ -835,26 +821,26 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           mailDelivery(keyOf(keep), { kind: "pause" }),
         );
         await writer.put(endOf(await writer.put(answerOf(gone)), null));
-        expect(await store.deleteRun(keyOf(gone))).toBe(true);
-        expect(await store.loadRuns([keyOf(gone), keyOf(keep)])).toEqual([undefined, keep]);
-        expect(await store.listStepRecords(keyOf(gone), 0, ALL)).toEqual([]);
-        expect(await store.listStepRecords(keyOf(keep), 0, ALL)).toHaveLength(2);
-        expect(await store.getWait(tenantId, closingOf(gone).waitId)).toBeUndefined();
-        expect(await store.getWait(tenantId, closingOf(keep).waitId)).toBeDefined();
-        expect((await store.listMail([keyOf(gone), keyOf(keep)])).map((mail) => mail.runId)).toEqual(["keep"]);
+        expect(await store.runs.delete(keyOf(gone))).toBe(true);
+        expect(await store.runs.load([keyOf(gone), keyOf(keep)])).toEqual([undefined, keep]);
+        expect(await store.ledger.list(keyOf(gone), 0, ALL)).toEqual([]);
+        expect(await store.ledger.list(keyOf(keep), 0, ALL)).toHaveLength(2);
+        expect(await store.waits.get(tenantId, closingOf(gone).waitId)).toBeUndefined();
+        expect(await store.waits.get(tenantId, closingOf(keep).waitId)).toBeDefined();
+        expect((await store.mail.list([keyOf(gone), keyOf(keep)])).map((mail) => mail.runId)).toEqual(["keep"]);
       });
 
       it("never gives the id to another run, and leaves the neighbours of such a start alone", async () => {
         const { store, other, writer } = bench;
         const tenantId = bench.tenant();
         const first = await writer.put(startOf({ tenantId, runId: "run-1", vars: { life: 1 } }));
-        expect(await store.wasDeleted(keyOf(first))).toBe(false);
-        expect(await store.deleteRun(keyOf(first))).toBe(false);
+        expect(await store.runs.wasDeleted(keyOf(first))).toBe(false);
+        expect(await store.runs.delete(keyOf(first))).toBe(false);
         await writer.put(endOf(first, "end"));
-        expect(await store.wasDeleted(keyOf(first))).toBe(false);
-        expect(await store.deleteRun(keyOf(first))).toBe(true);
-        expect(await other.wasDeleted(keyOf(first))).toBe(true);
-        expect(await store.wasDeleted({ tenantId, runId: "run-2" })).toBe(false);
+        expect(await store.runs.wasDeleted(keyOf(first))).toBe(false);
+        expect(await store.runs.delete(keyOf(first))).toBe(true);
+        expect(await other.runs.wasDeleted(keyOf(first))).toBe(true);
+        expect(await store.runs.wasDeleted({ tenantId, runId: "run-2" })).toBe(false);
 
         const channel: Channel = { tenantId, scope: "global", scopeId: "" };
         const again = startOf(
@@ -864,21 +850,21 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const neighbour = startOf({ tenantId, runId: "run-2" });
         const namesake = startOf({ tenantId: bench.tenant(), runId: "run-1" });
         expect(await writer.commit(again, neighbour, namesake)).toEqual([CONFLICT, COMMITTED, COMMITTED]);
-        expect(await store.loadRuns([again, neighbour, namesake])).toEqual([
+        expect(await store.runs.load([again, neighbour, namesake])).toEqual([
           undefined,
           neighbour.after,
           namesake.after,
         ]);
-        expect(await store.listStepRecords(again, 0, ALL)).toEqual([]);
-        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
-        expect(await store.readFeed(tenantId, [{ laneId: writer.laneId, batchNo: 0, ordinal: 0 }], ALL)).toEqual([]);
+        expect(await store.ledger.list(again, 0, ALL)).toEqual([]);
+        expect(await store.events.list(channel, 0, ALL)).toEqual([]);
+        expect(await store.feed.read(tenantId, [{ laneId: writer.laneId, batchNo: 0, ordinal: 0 }], ALL)).toEqual([]);
       });
     });
 
     describe("the ledger", () => {
       const bench = openBench("group");
 
-      const plain = (records: Awaited<ReturnType<Store["listStepRecords"]>>) =>
+      const plain = (records: Awaited<ReturnType<Store["ledger"]["list"]>>) =>
         records.map(({ bodySalt, givenSalt, ...rest }) => ({
           ...rest,
           bodySalt: Buffer.from(bodySalt).toString("hex"),
@@ -895,7 +881,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         // Two records in one transition, as the run-ahead commits them.
         await writer.put(joinOf(first, second));
         await writer.put(end);
-        const records = await store.listStepRecords(start, 0, ALL);
+        const records = await store.ledger.list(start, 0, ALL);
         const sealed = [start, first, second, end].flatMap((transition) => transition.records);
         expect(plain(records)).toEqual(plain(sealed));
         expect(records.map((record) => record.seq)).toEqual([1, 2, 3, 4]);
@@ -918,12 +904,12 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         let run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
         for (let i = 0; i < 11; i++) run = await writer.put(assignOf(run, "i", i));
         const seqs = async (afterSeq: number, limit: number) =>
-          (await store.listStepRecords(keyOf(run), afterSeq, limit)).map((record) => record.seq);
+          (await store.ledger.list(keyOf(run), afterSeq, limit)).map((record) => record.seq);
         expect(await seqs(0, 3)).toEqual([1, 2, 3]);
         expect(await seqs(3, 3)).toEqual([4, 5, 6]);
         expect(await seqs(9, 100)).toEqual([10, 11, 12]);
         expect(await seqs(12, 100)).toEqual([]);
-        expect(await store.listStepRecords({ tenantId: bench.tenant(), runId: "run-1" }, 0, 100)).toEqual([]);
+        expect(await store.ledger.list({ tenantId: bench.tenant(), runId: "run-1" }, 0, 100)).toEqual([]);
       });
     });
 
@@ -936,7 +922,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         filter: RunFilter,
         order: RunOrder = "create_time_asc",
       ): Promise<string[]> {
-        const page = await bench.store.listRuns({ tenantId, filter, order, limit: ALL });
+        const page = await bench.store.runs.list({ tenantId, filter, order, limit: ALL });
         expect(page.next).toBeUndefined();
         return page.items.map((run) => run.state.runId);
       }
@@ -946,7 +932,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         const first = await writer.put(startOf({ tenantId, runId: "run-1", vars: { secret: 1 }, labels: { a: "b" } }));
         const ended = await writer.put(endOf(first, { secret: 2 }));
-        const { items } = await store.listRuns({ tenantId, filter: {}, order: "create_time_desc", limit: 10 });
+        const { items } = await store.runs.list({ tenantId, filter: {}, order: "create_time_desc", limit: 10 });
         const { output: _output, ...state } = ended.state;
         expect(items).toEqual([{ ...ended, state: { ...state, vars: null } }]);
         expect(items[0]?.state).not.toHaveProperty("output");
@@ -1039,12 +1025,12 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         for (const order of ["create_time_asc", "create_time_desc", "update_time_desc"] as const) {
           const timeOf = (run: StoredRun) =>
             order === "update_time_desc" ? run.state.updateTime : run.state.createTime;
-          const whole = await store.listRuns({ tenantId, filter: {}, order, limit: ALL });
+          const whole = await store.runs.list({ tenantId, filter: {}, order, limit: ALL });
           const times = whole.items.map(timeOf);
           expect(times).toEqual(order === "create_time_asc" ? times.toSorted() : times.toSorted().toReversed());
           for (const limit of [1, 2, 3, 7]) {
             const paged = await readPages(limit, (start) =>
-              store.listRuns({ tenantId, filter: {}, order, limit, ...(start === undefined ? {} : { start }) }),
+              store.runs.list({ tenantId, filter: {}, order, limit, ...(start === undefined ? {} : { start }) }),
             );
             expect(paged).toEqual(whole.items);
           }
@@ -1061,7 +1047,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         }
         const filter = { labels: { parity: "odd" } };
         const paged = await readPages(2, (start) =>
-          store.listRuns({
+          store.runs.list({
             tenantId,
             filter,
             order: "create_time_desc",
@@ -1098,13 +1084,13 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { wait } = waiting.state;
         assert(wait !== undefined);
         const expected = { tenantId, runId: "run-1", wait, workflowId: "expense", sessionId: "s1", labels };
-        const found = await store.getWait(tenantId, wait.wait_id);
+        const found = await store.waits.get(tenantId, wait.wait_id);
         expect(found).toEqual(expected);
         expect(found).not.toHaveProperty("closing");
-        expect(await other.getWait(tenantId, wait.wait_id)).toEqual(expected);
-        expect(await store.getWait(bench.tenant(), wait.wait_id)).toBeUndefined();
-        expect(await store.getWait(tenantId, "missing")).toBeUndefined();
-        const { items } = await store.listWaits({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
+        expect(await other.waits.get(tenantId, wait.wait_id)).toEqual(expected);
+        expect(await store.waits.get(bench.tenant(), wait.wait_id)).toBeUndefined();
+        expect(await store.waits.get(tenantId, "missing")).toBeUndefined();
+        const { items } = await store.waits.list({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
         expect(items).toEqual([expected]);
         expect(await load(store, keyOf(first))).toEqual(waiting);
       });
@@ -1117,10 +1103,10 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         );
         const closing = { ...closingOf(waiting), requestId: "request-1", actorId: "ann" };
         await writer.put(answerOf(waiting, { closeWait: closing }));
-        const found = await store.getWait(tenantId, closing.waitId);
+        const found = await store.waits.get(tenantId, closing.waitId);
         expect(found?.closing).toEqual(closing);
         expect(found?.wait).toEqual(waiting.state.wait);
-        const { items } = await store.listWaits({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
+        const { items } = await store.waits.list({ tenantId, filter: { reasons: ["user"] }, limit: 10 });
         expect(items).toEqual([]);
       });
 
@@ -1131,11 +1117,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const one = await writer.put(waitOf(first, { reason: "until", due_time: timeAt(5) }));
         const two = await writer.put(waitOf(one, { reason: "user" }, { closeWait: { ...closingOf(one), by: "time" } }));
         await writer.put(stepOf(two, "run.cancelled", {}, { closeWait: { ...closingOf(two), by: "cancel" } }));
-        const closed = await store.getWait(tenantId, closingOf(one).waitId);
+        const closed = await store.waits.get(tenantId, closingOf(one).waitId);
         expect(closed?.closing).toEqual({ ...closingOf(one), by: "time" });
-        expect((await store.getWait(tenantId, closingOf(two).waitId))?.closing?.by).toBe("cancel");
+        expect((await store.waits.get(tenantId, closingOf(two).waitId))?.closing?.by).toBe("cancel");
         const filter: WaitFilter = { reasons: ["user", "until"] };
-        expect(await store.listWaits({ tenantId, filter, limit: 10 })).toEqual({ items: [] });
+        expect(await store.waits.list({ tenantId, filter, limit: 10 })).toEqual({ items: [] });
       });
 
       it("leaves a wait open whose closing lost the race", async () => {
@@ -1146,7 +1132,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         );
         const paused = await writer.put(stepOf(waiting, "run.paused", { paused: true }));
         expect(await writer.commit(answerOf(waiting))).toEqual([CONFLICT]);
-        expect(await store.getWait(tenantId, closingOf(waiting).waitId)).not.toHaveProperty("closing");
+        expect(await store.waits.get(tenantId, closingOf(waiting).waitId)).not.toHaveProperty("closing");
         expect((await load(store, keyOf(waiting))).state).toEqual(paused.state);
       });
 
@@ -1174,7 +1160,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await writer.put(waitOf(await writer.put(startOf({ tenantId: tenant2, runId: "first" })), { reason: "user" }));
 
         const list = async (filter: Partial<WaitFilter>): Promise<string[]> => {
-          const page = await store.listWaits({ tenantId, filter: { reasons: ["user"], ...filter }, limit: ALL });
+          const page = await store.waits.list({ tenantId, filter: { reasons: ["user"], ...filter }, limit: ALL });
           expect(page.next).toBeUndefined();
           return page.items.map((item) => item.runId);
         };
@@ -1194,7 +1180,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(await list({ labels: { team: "red", size: "s" } })).toEqual(["second"]);
         for (const limit of [1, 2, 4]) {
           const paged = await readPages<StoredWait>(limit, (start) =>
-            store.listWaits({
+            store.waits.list({
               tenantId,
               filter: { reasons: ["user"] },
               limit,
@@ -1228,15 +1214,15 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           { tenantId, scope: "workflow", scopeId: "x" },
           globalOf(bench.tenant()),
         ];
-        expect(await store.readChannels(channels)).toEqual([0, 0, 0, 0, 0]);
-        expect(await store.readChannels([])).toEqual([]);
+        expect(await store.events.readChannels(channels)).toEqual([0, 0, 0, 0, 0]);
+        expect(await store.events.readChannels([])).toEqual([]);
         const drafts = channels.flatMap((channel) => [1, 2].map((n) => eventOf(channel, { name: `n${n}` })));
         const outcomes = await writer.deliver(...drafts.map(eventDelivery));
         const otherWriter = await openWriter(other);
         const [late] = await otherWriter.deliver(eventDelivery(eventOf(globalOf(tenantId), { name: "late" })));
         expect(outcomes.map((outcome) => outcome.type)).toEqual(drafts.map(() => "committed"));
         for (const [i, channel] of channels.entries()) {
-          const events = await store.listEvents(channel, 0, ALL);
+          const events = await store.events.list(channel, 0, ALL);
           const numbers = events.map((event) => event.number);
           const names = i === 0 ? ["n1", "n2", "late"] : ["n1", "n2"];
           expect(events.map((event) => event.name)).toEqual(names);
@@ -1244,7 +1230,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           expect(new Set(numbers).size).toBe(numbers.length);
           const told = [outcomes[2 * i], outcomes[2 * i + 1], ...(i === 0 ? [late] : [])];
           expect(told).toEqual(numbers.map((number) => ({ type: "committed", number })));
-          expect(await store.readChannels([channel])).toEqual([numbers.at(-1)]);
+          expect(await store.events.readChannels([channel])).toEqual([numbers.at(-1)]);
         }
       });
 
@@ -1268,10 +1254,10 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           ...event,
           number: numbers[i],
         }));
-        expect(await store.listEvents(channel, 0, ALL)).toEqual(expected);
-        expect((await store.listEvents(channel, 0, 1))[0]).toEqual(expected[0]);
-        expect(await store.listEvents(channel, numbers[0] ?? 0, 1)).toEqual([expected[1]]);
-        expect(await store.listEvents(channel, numbers[2] ?? 0, ALL)).toEqual([]);
+        expect(await store.events.list(channel, 0, ALL)).toEqual(expected);
+        expect((await store.events.list(channel, 0, 1))[0]).toEqual(expected[0]);
+        expect(await store.events.list(channel, numbers[0] ?? 0, 1)).toEqual([expected[1]]);
+        expect(await store.events.list(channel, numbers[2] ?? 0, ALL)).toEqual([]);
       });
 
       it("tells a duplicate event_id in the same batch and in a later one", async () => {
@@ -1292,9 +1278,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           eventDelivery(eventOf(channel, { name: "five", eventId: "fresh" })),
         );
         expect(later.map((outcome) => outcome.type)).toEqual(["duplicate", "committed"]);
-        const names = (await store.listEvents(channel, 0, ALL)).map((event) => event.name);
+        const names = (await store.events.list(channel, 0, ALL)).map((event) => event.name);
         expect(names).toEqual(["one", "five"]);
-        expect((await store.listEvents(elsewhere, 0, ALL)).map((event) => event.name)).toEqual(["three"]);
+        expect((await store.events.list(elsewhere, 0, ALL)).map((event) => event.name)).toEqual(["three"]);
       });
 
       it("emits with a transition, and skips what is there already without failing it", async () => {
@@ -1305,7 +1291,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const one = eventOf(channel, { name: "one", eventId: "one" });
         const after = await writer.put(assignOf(run, "x", 1, { events: [one, eventOf(channel, { name: "two" })] }));
         const next = await writer.put(assignOf(after, "x", 2, { events: [one, eventOf(channel, { name: "three" })] }));
-        expect((await store.listEvents(channel, 0, ALL)).map((event) => event.name)).toEqual(["one", "two", "three"]);
+        expect((await store.events.list(channel, 0, ALL)).map((event) => event.name)).toEqual(["one", "two", "three"]);
         expect(await load(store, keyOf(run))).toEqual(next);
       });
 
@@ -1321,7 +1307,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           eventOf(channel, { name: "other_%", key: "b" }),
         ];
         await writer.deliver(...drafts.map(eventDelivery));
-        const events = await store.listEvents(channel, 0, ALL);
+        const events = await store.events.list(channel, 0, ALL);
         const number = (i: number): number => events[i]?.number ?? Number.NaN;
         const upTo = number(5);
         const cursor = (name: string, i: number, key?: string): EventCursor => ({
@@ -1363,8 +1349,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           [queryOf(channel, ["order.paid"], { startNumber: number(0), cursors: [cursor("order.paid", 2, "b")] }), 4],
         ];
         const expected = table.map(([, i]) => (i === undefined ? { upTo } : { upTo, event: events[i] }));
-        expect(await store.lookUpEvents(table.map(([query]) => query))).toEqual(expected);
-        expect(await other.lookUpEvents([])).toEqual([]);
+        expect(await store.events.lookUp(table.map(([query]) => query))).toEqual(expected);
+        expect(await other.events.lookUp([])).toEqual([]);
       });
 
       it("looks up in several channels at once, also where nothing was emitted", async () => {
@@ -1373,16 +1359,16 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const empty: Channel = { tenantId, scope: "run", scopeId: "nothing" };
         const filled: Channel = { tenantId, scope: "session", scopeId: "s" };
         const [outcome] = await writer.deliver(eventDelivery(eventOf(filled, { name: "go" })));
-        const lookups = await store.lookUpEvents([
+        const lookups = await store.events.lookUp([
           queryOf(empty, ["go"]),
           queryOf(filled, ["go"]),
           queryOf(empty, ["*"]),
         ]);
-        const [event] = await store.listEvents(filled, 0, 1);
+        const [event] = await store.events.list(filled, 0, 1);
         assert(event !== undefined);
         expect(outcome).toEqual({ type: "committed", number: event.number });
         expect(lookups).toEqual([{ upTo: 0 }, { upTo: event.number, event }, { upTo: 0 }]);
-        expect(await store.readChannels([empty])).toEqual([0]);
+        expect(await store.events.readChannels([empty])).toEqual([0]);
       });
 
       const eventWait = (channel: Channel, names: string[], key?: string) => ({
@@ -1401,7 +1387,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           await writer.put(startOf({ tenantId, runId: "one" })),
           await writer.put(startOf({ tenantId, runId: "two" })),
         ];
-        const [before] = await store.lookUpEvents([queryOf(channel, ["go"])]);
+        const [before] = await store.events.lookUp([queryOf(channel, ["go"])]);
         assert(before !== undefined);
         const expectation = { expectChannel: { channel, upTo: before.upTo } };
         const early = await writer.put(waitOf(one, eventWait(channel, ["go"]), expectation));
@@ -1409,16 +1395,16 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const late = waitOf(two, eventWait(channel, ["go"]), expectation);
         const bystander = startOf({ tenantId, runId: "bystander" });
         expect(await writer.commit(late, bystander)).toEqual([{ type: "channel_moved" }, COMMITTED]);
-        expect(await store.loadRuns([early, late.after, bystander.after].map(keyOf))).toEqual([
+        expect(await store.runs.load([early, late.after, bystander.after].map(keyOf))).toEqual([
           early,
           two,
           bystander.after,
         ]);
         assert(late.openWait !== undefined);
-        expect(await store.getWait(tenantId, late.openWait.wait_id)).toBeUndefined();
-        expect(await store.listStepRecords(late, 0, ALL)).toHaveLength(1);
+        expect(await store.waits.get(tenantId, late.openWait.wait_id)).toBeUndefined();
+        expect(await store.ledger.list(late, 0, ALL)).toHaveLength(1);
         // Looked up again, it may wait.
-        const [again] = await store.lookUpEvents([queryOf(channel, ["go"])]);
+        const [again] = await store.events.lookUp([queryOf(channel, ["go"])]);
         assert(again !== undefined);
         expect(again.event).toBeUndefined();
         expect(await writer.commit({ ...late, expectChannel: { channel, upTo: again.upTo } })).toEqual([COMMITTED]);
@@ -1429,7 +1415,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         const channel: Channel = { tenantId, scope: "session", scopeId: "a" };
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
-        await store.lookUpEvents([queryOf(channel, ["go"])]);
+        await store.events.lookUp([queryOf(channel, ["go"])]);
         await writer.deliver(
           eventDelivery(eventOf({ tenantId, scope: "session", scopeId: "b" }, { name: "go" })),
           eventDelivery(eventOf({ tenantId, scope: "run", scopeId: "a" }, { name: "go" })),
@@ -1445,7 +1431,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         for (const order of ["emit first", "wait first"]) {
           const run = await writer.put(startOf({ tenantId, runId: order.replace(" ", "-") }));
           const query = queryOf(channel, ["go"], { key: order });
-          const [lookup] = await store.lookUpEvents([query]);
+          const [lookup] = await store.events.lookUp([query]);
           assert(lookup !== undefined);
           const wait = waitOf(run, eventWait(channel, ["go"], order), {
             expectChannel: { channel, upTo: lookup.upTo },
@@ -1460,11 +1446,15 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           const waited = outcomes[order === "emit first" ? 1 : 0];
           expect(emitted?.type).toBe("committed");
           // Either the wait is refused, or whoever wakes the listeners of the event finds it.
-          const listeners = await store.listListeners({ channel, events: [{ name: "go", key: order }], limit: ALL });
+          const listeners = await store.events.listListeners({
+            channel,
+            events: [{ name: "go", key: order }],
+            limit: ALL,
+          });
           const found = waited?.type === "committed" ? [run.state.runId] : [];
           expect(["committed", "channel_moved"]).toContain(waited?.type);
           expect(listeners.map((listener) => listener.runId)).toEqual(found);
-          expect((await store.lookUpEvents([query]))[0]?.event?.key).toBe(order);
+          expect((await store.events.lookUp([query]))[0]?.event?.key).toBe(order);
         }
       });
 
@@ -1473,7 +1463,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         const channel = globalOf(tenantId);
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
-        const [lookup] = await store.lookUpEvents([queryOf(channel, ["mine"])]);
+        const [lookup] = await store.events.lookUp([queryOf(channel, ["mine"])]);
         assert(lookup !== undefined);
         // Its own event lies behind what it looked up to; refused, it would be decided in the same way for ever.
         const wait = waitOf(run, eventWait(channel, ["mine"]), {
@@ -1481,7 +1471,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           events: [eventOf(channel, { name: "mine" })],
         });
         expect(await writer.commit(wait)).toEqual([COMMITTED]);
-        const listeners = await store.listListeners({ channel, events: [{ name: "mine", key: "" }], limit: ALL });
+        const listeners = await store.events.listListeners({
+          channel,
+          events: [{ name: "mine", key: "" }],
+          limit: ALL,
+        });
         expect(listeners.map((listener) => listener.runId)).toEqual(["run-1"]);
       });
 
@@ -1505,7 +1499,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await writer.put(waitOf(await writer.put(startOf({ tenantId, runId: "asking" })), { reason: "user" }));
 
         const runsOf = async (...events: { name: string; key: string }[]): Promise<string[]> =>
-          (await store.listListeners({ channel, events, limit: ALL })).map((listener) => listener.runId).toSorted();
+          (await store.events.listListeners({ channel, events, limit: ALL }))
+            .map((listener) => listener.runId)
+            .toSorted();
         expect(await runsOf({ name: "order.paid", key: "" })).toEqual(["keyless", "paid", "prefix", "star"]);
         expect(await runsOf({ name: "order.paid", key: "k1" })).toEqual(["keyed", "paid", "prefix", "star"]);
         expect(await runsOf({ name: "order.sent", key: "k2" })).toEqual(["prefix", "star"]);
@@ -1524,7 +1520,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         ]);
         expect(await runsOf()).toEqual([]);
 
-        const listeners = await store.listListeners({
+        const listeners = await store.events.listListeners({
           channel,
           events: [{ name: "order.paid", key: "k1" }],
           limit: ALL,
@@ -1562,7 +1558,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const seen: string[] = [];
         for (let pages = 0; pages < 10; pages++) {
           const afterWaitId = seen.at(-1);
-          const page = await store.listListeners({
+          const page = await store.events.listListeners({
             channel,
             events: [{ name: "go", key: "" }],
             limit: 3,
@@ -1584,11 +1580,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const [first = 0, last = 0] = outcomes.map((outcome) => (outcome.type === "committed" ? outcome.number : 0));
         expect((await progressOf(store, channel)).lastNumber).toBe(last);
         expect((await progressOf(store, channel)).wokenNumber).toBeLessThan(first);
-        await store.markWoken([{ channel, number: first }]);
+        await store.events.markWoken([{ channel, number: first }]);
         expect(await progressOf(other, channel)).toEqual({ lastNumber: last, wokenNumber: first, isHeard: false });
-        await other.markWoken([{ channel, number: last }]);
-        await store.markWoken([{ channel, number: first }]);
-        await store.markWoken([]);
+        await other.events.markWoken([{ channel, number: last }]);
+        await store.events.markWoken([{ channel, number: first }]);
+        await store.events.markWoken([]);
         expect(await progressOf(store, channel)).toEqual({ lastNumber: last, wokenNumber: last, isHeard: false });
       });
 
@@ -1605,13 +1601,14 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         };
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
         await writer.deliver(...[heard, own, heard].map((channel) => eventDelivery(eventOf(channel, { name: "go" }))));
-        const isHeard = async () => (await store.readWoken([own, heard, own])).map((progress) => progress.isHeard);
+        const isHeard = async () =>
+          (await store.events.readWoken([own, heard, own])).map((progress) => progress.isHeard);
         expect(await isHeard()).toEqual([false, false, false]);
         const waiting = await writer.put(waitOf(run, wait));
         expect(await isHeard()).toEqual([false, true, false]);
         await writer.put(answerOf(waiting));
         expect(await isHeard()).toEqual([false, false, false]);
-        expect(await store.readWoken([])).toEqual([]);
+        expect(await store.events.readWoken([])).toEqual([]);
       });
     });
 
@@ -1630,22 +1627,22 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         );
         expect(outcomes).toEqual([COMMITTED, COMMITTED, COMMITTED]);
         expect(await load(store, keyOf(run))).toEqual(run);
-        const mail = await other.listMail([keyOf(run)]);
+        const mail = await other.mail.list([keyOf(run)]);
         const shapes = mail.map(({ mailId: _mailId, ...rest }) => rest);
         expect(shapes).toEqual([
           { tenantId, runId: "run-1", kind: "pause", actorId: "ann", reason: "lunch" },
           { tenantId, runId: "run-1", kind: "unpause" },
         ]);
-        expect((await store.listMail([keyOf(neighbour), keyOf(run)])).length).toBe(3);
-        expect(await store.listMail([])).toEqual([]);
-        expect(await store.listMail([{ tenantId: bench.tenant(), runId: "run-1" }])).toEqual([]);
+        expect((await store.mail.list([keyOf(neighbour), keyOf(run)])).length).toBe(3);
+        expect(await store.mail.list([])).toEqual([]);
+        expect(await store.mail.list([{ tenantId: bench.tenant(), runId: "run-1" }])).toEqual([]);
 
         const [pause, unpause] = mail.map((item) => item.mailId);
         assert(pause !== undefined && unpause !== undefined);
         const paused = stepOf(run, "run.paused", { paused: true }, { consumedMail: [pause] });
         await writer.put(paused);
-        expect((await store.listMail([keyOf(run)])).map((item) => item.mailId)).toEqual([unpause]);
-        expect(await store.listMail([keyOf(neighbour)])).toHaveLength(1);
+        expect((await store.mail.list([keyOf(run)])).map((item) => item.mailId)).toEqual([unpause]);
+        expect(await store.mail.list([keyOf(neighbour)])).toHaveLength(1);
       });
 
       it("stays when the transition that acted on it lost the race", async () => {
@@ -1653,12 +1650,12 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
         await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
         await writer.put(assignOf(run, "x", 1));
-        const [mail] = await store.listMail([keyOf(run)]);
+        const [mail] = await store.mail.list([keyOf(run)]);
         assert(mail !== undefined);
         expect(await writer.commit(stepOf(run, "run.cancelled", {}, { consumedMail: [mail.mailId] }))).toEqual([
           CONFLICT,
         ]);
-        expect(await store.listMail([keyOf(run)])).toEqual([mail]);
+        expect(await store.mail.list([keyOf(run)])).toEqual([mail]);
       });
 
       it("is acted on once: without it the transition is a conflict, its neighbours are committed", async () => {
@@ -1669,8 +1666,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const deliveries = ["pause", "unpause"] as const;
         await writer.deliver(...deliveries.map((kind) => mailDelivery(keyOf(run), { kind })));
         await writer.deliver(mailDelivery(keyOf(neighbour), { kind: "pause" }));
-        const [first, second] = await store.listMail([keyOf(run)]);
-        const [others] = await store.listMail([keyOf(neighbour)]);
+        const [first, second] = await store.mail.list([keyOf(run)]);
+        const [others] = await store.mail.list([keyOf(neighbour)]);
         assert(first !== undefined && second !== undefined && others !== undefined);
         const after = await writer.put(assignOf(run, "x", 1, { consumedMail: [first.mailId] }));
 
@@ -1681,16 +1678,16 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         });
         const own = assignOf(neighbour, "x", 2, { consumedMail: [others.mailId] });
         expect(await writer.commit(late, own)).toEqual([CONFLICT, COMMITTED]);
-        expect(await store.loadRuns([keyOf(run), keyOf(neighbour)])).toEqual([after, own.after]);
-        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
+        expect(await store.runs.load([keyOf(run), keyOf(neighbour)])).toEqual([after, own.after]);
+        expect(await store.events.list(channel, 0, ALL)).toEqual([]);
         // Nothing of it was committed: the mail that was there still is.
-        expect(await store.listMail([keyOf(run), keyOf(neighbour)])).toEqual([second]);
+        expect(await store.mail.list([keyOf(run), keyOf(neighbour)])).toEqual([second]);
 
         const stolen = assignOf(own.after, "x", 3, { consumedMail: [second.mailId] });
         expect(await writer.commit(stolen)).toEqual([CONFLICT]);
-        expect(await store.listMail([keyOf(run)])).toEqual([second]);
+        expect(await store.mail.list([keyOf(run)])).toEqual([second]);
         await writer.put(assignOf(after, "x", 3, { consumedMail: [second.mailId] }));
-        expect(await store.listMail([keyOf(run)])).toEqual([]);
+        expect(await store.mail.list([keyOf(run)])).toEqual([]);
       });
 
       it("is acted on by one of two servers, also where nothing of the run changes", async () => {
@@ -1699,11 +1696,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
         for (let round = 0; round < 10; round++) {
           await writer.deliver(mailDelivery(keyOf(run), { kind: "pause" }));
-          const consumedMail = (await store.listMail([keyOf(run)])).map((mail) => mail.mailId);
+          const consumedMail = (await store.mail.list([keyOf(run)])).map((mail) => mail.mailId);
           const taken = { ...startOf(keyOf(run)), expectedSeq: 1, rowSeq: 1, after: run, records: [], consumedMail };
           const outcomes = (await Promise.all([writer.commit(taken), otherWriter.commit(taken)])).flat();
           expect(new Set(outcomes.map(({ type }) => type))).toEqual(new Set(["committed", "conflict"]));
-          expect(await store.listMail([keyOf(run)])).toEqual([]);
+          expect(await store.mail.list([keyOf(run)])).toEqual([]);
         }
       });
     });
@@ -1733,8 +1730,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await writer.put(stepOf(started, "run.cancelled", {}, { cancelJobs: true }));
         expect((await load(store, keyOf(run))).state.status).toBe("cancelled");
         expect(await statesOf(store, keys)).toEqual(["cancelled", "cancelled"]);
-        expect(await store.deleteRun(keyOf(run))).toBe(true);
-        expect(await store.loadJobs(keys)).toEqual([undefined, undefined]);
+        expect(await store.runs.delete(keyOf(run))).toBe(true);
+        expect(await store.jobs.load(keys)).toEqual([undefined, undefined]);
       });
 
       it("come with all that was said of them, and of their run", async () => {
@@ -1758,7 +1755,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           startOf({ tenantId, runId: "run-1", workflowId: "flow-1", version: 3, sessionId: "s" }, { jobs: [job] }),
         );
         const before = await store.now();
-        const [leased] = await store.claimJobs(writer.serverId, [requestOf(tenantId, ["session-1"])]);
+        const [leased] = await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["session-1"])]);
         assert(leased !== undefined);
         const { leaseTime, ...rest } = leased;
         expect(rest).toEqual({
@@ -1787,7 +1784,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         });
         assert(leaseTime !== undefined);
         expect(leaseTime >= before).toBe(true);
-        const [head, missing] = await other.loadJobs([keyIn(tenantId, "key-1"), keyIn(tenantId, "key-2")]);
+        const [head, missing] = await other.jobs.load([keyIn(tenantId, "key-1"), keyIn(tenantId, "key-2")]);
         const { seq: _1, nodeId: _2, callId: _3, payload: _4, ...ofJob } = leased;
         const { workflowId: _5, version: _6, sessionId: _7, ...expected } = ofJob;
         expect(head).toEqual(expected);
@@ -1798,7 +1795,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, writer } = bench;
         const tenantId = bench.tenant();
         await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: [jobOf("key-1", { payload: null })] }));
-        const [head] = await store.loadJobs([keyIn(tenantId, "key-1")]);
+        const [head] = await store.jobs.load([keyIn(tenantId, "key-1")]);
         expect(head).toEqual({
           tenantId,
           idempotencyKey: "key-1",
@@ -1812,7 +1809,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           ordinal: 0,
           timeoutMs: 60_000,
         });
-        const [leased] = await store.claimJobs(writer.serverId, [requestOf(tenantId, ["session-1"])]);
+        const [leased] = await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["session-1"])]);
         expect(leased).toMatchObject({ payload: null, leaseNo: 1 });
         for (const name of ["callId", "sessionId", "heartbeatTimeoutMs", "delivery", "settledDigest"]) {
           expect(leased).not.toHaveProperty(name);
@@ -1846,7 +1843,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const dueTime = addMs(await store.now(), HOUR_MS);
         const jobs = [jobOf("leased", { lease }), jobOf("delayed", { dueTime, attempt: 2 }), jobOf("open")];
         await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
-        const [leased, delayed, open] = await store.loadJobs(keysIn(tenantId, ["leased", "delayed", "open"]));
+        const [leased, delayed, open] = await store.jobs.load(keysIn(tenantId, ["leased", "delayed", "open"]));
         expect(leased).toMatchObject({ state: "leased", leaseNo: 1, workerSessionId: "session-1" });
         expect(leased).toHaveProperty("leaseTime");
         expect(delayed).toMatchObject({ state: "delayed", leaseNo: 0, attempt: 2 });
@@ -1881,7 +1878,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await addJobs(writer, tenantId, ["a1", "a2", "a3", "a4"]);
         expect(await claimKeys(store, writer, tenantId, 2)).toEqual(["a1", "a2"]);
         const back = ["a2", "a1"].map((key) => ({ ...leaseIn(tenantId, key, 1), isLoss: false }));
-        expect(await store.releaseJobs(back, 3)).toEqual(["open", "open"]);
+        expect(await store.jobs.release(back, 3)).toEqual(["open", "open"]);
         await addJobs(writer, tenantId, ["b1", "b2"]);
         expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a1", "a2", "a3", "b1", "a4", "b2"]);
       });
@@ -1907,7 +1904,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         ];
         await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
         await writer.put(startOf({ tenantId: stranger, runId: "run-1" }, { jobs: [jobOf("strange")] }));
-        const leased = await store.claimJobs(writer.serverId, [
+        const leased = await store.jobs.claim(writer.serverId, [
           { ...requestOf(tenantId, ["s-1", "s-2", "s-3"]), name: "mail" },
           requestOf(tenantId, ["s-4"]),
           { ...requestOf(tenantId, ["s-5"]), name: "nobody" },
@@ -1917,7 +1914,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           ["mail-2", "s-2"],
           ["pay-1", "s-4"],
         ]);
-        expect(await store.claimJobs(writer.serverId, [])).toEqual([]);
+        expect(await store.jobs.claim(writer.serverId, [])).toEqual([]);
         expect(await statesOf(store, keysIn(tenantId, ["custom-1", "pay-2"]))).toEqual(["open", "open"]);
       });
 
@@ -1930,7 +1927,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           await writer.put(startOf({ tenantId, runId, version }, { jobs: [job] }));
         }
         const queue = { tenantId, kind: "handler", name: "flow" } as const;
-        const leased = await store.claimJobs(writer.serverId, [
+        const leased = await store.jobs.claim(writer.serverId, [
           { ...queue, versions: [2], workerSessionIds: ["s-1", "s-1"] },
           { ...queue, versions: [1, 2], workerSessionIds: ["s-2"] },
         ]);
@@ -1938,7 +1935,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           [2, "s-1"],
           [1, "s-2"],
         ]);
-        const rest = await store.claimJobs(writer.serverId, [{ ...queue, workerSessionIds: ["s-3", "s-3", "s-3"] }]);
+        const rest = await store.jobs.claim(writer.serverId, [{ ...queue, workerSessionIds: ["s-3", "s-3", "s-3"] }]);
         expect(rest.map((job) => job.version)).toEqual([3, 1]);
       });
 
@@ -1946,7 +1943,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, writer } = bench;
         const tenantId = bench.tenant();
         await addJobs(writer, tenantId, ["a1", "a2", "a3"]);
-        const leased = await store.claimJobs(writer.serverId, [
+        const leased = await store.jobs.claim(writer.serverId, [
           requestOf(tenantId, ["s-1", "s-1"]),
           requestOf(tenantId, ["s-2", "s-2"]),
         ]);
@@ -1975,7 +1972,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await addJobs(writer, tenantId, ["a4"]);
         const paused = await writer.put(stepOf(run, "run.paused", { paused: true }, { holdJobs: true }));
         // What comes back to the queue is held as well.
-        expect(await store.releaseJobs([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3)).toEqual(["open"]);
+        expect(await store.jobs.release([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3)).toEqual(["open"]);
         expect(await claimKeys(store, writer, tenantId, 1)).toEqual(["a4"]);
         expect(await claimKeys(store, writer, tenantId, 1)).toEqual([]);
         await addJobs(writer, tenantId, ["a5"]);
@@ -2036,7 +2033,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         await addJobs(writer, tenantId, ["a1"]);
         const release = async (leaseNo: number, isLoss: boolean): Promise<string[]> =>
-          await other.releaseJobs([{ ...leaseIn(tenantId, "a1", leaseNo), isLoss }], 1);
+          await other.jobs.release([{ ...leaseIn(tenantId, "a1", leaseNo), isLoss }], 1);
         await claimKeys(store, writer, tenantId, 1);
         expect(await release(1, false)).toEqual(["open"]);
         expect(await headIn(store, tenantId, "a1")).toMatchObject({ state: "open", leaseNo: 1, losses: 0 });
@@ -2051,8 +2048,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(await release(3, true)).toEqual(["exhausted"]);
         expect(await headIn(store, tenantId, "a1")).toMatchObject({ state: "leased", leaseNo: 3, losses: 1 });
         expect(await release(3, false)).toEqual(["open"]);
-        expect(await store.releaseJobs([{ ...leaseIn(tenantId, "missing", 1), isLoss: true }], 1)).toEqual(["gone"]);
-        expect(await store.releaseJobs([], 1)).toEqual([]);
+        expect(await store.jobs.release([{ ...leaseIn(tenantId, "missing", 1), isLoss: true }], 1)).toEqual(["gone"]);
+        expect(await store.jobs.release([], 1)).toEqual([]);
       });
 
       it("that have been started are not released", async () => {
@@ -2061,17 +2058,17 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await addJobs(writer, tenantId, ["a1", "a2"]);
         await claimKeys(store, writer, tenantId, 2);
         const leases = [leaseIn(tenantId, "a2", 1), leaseIn(tenantId, "a1", 2), leaseIn(tenantId, "missing", 1)];
-        expect(await store.startJobs(leases)).toEqual([true, false, false]);
+        expect(await store.jobs.start(leases)).toEqual([true, false, false]);
         // The reply may have been lost.
-        expect(await other.startJobs(leases)).toEqual([true, false, false]);
-        const released = await store.releaseJobs(
+        expect(await other.jobs.start(leases)).toEqual([true, false, false]);
+        const released = await store.jobs.release(
           ["a1", "a2"].map((key) => ({ ...leaseIn(tenantId, key, 1), isLoss: true })),
           3,
         );
         expect(released).toEqual(["open", "running"]);
         expect(await statesOf(store, keysIn(tenantId, ["a1", "a2"]))).toEqual(["open", "running"]);
-        expect(await store.startJobs([leaseIn(tenantId, "a1", 1)])).toEqual([false]);
-        expect(await store.startJobs([])).toEqual([]);
+        expect(await store.jobs.start([leaseIn(tenantId, "a1", 1)])).toEqual([false]);
+        expect(await store.jobs.start([])).toEqual([]);
       });
 
       it("are adopted by the server that their worker is at", async () => {
@@ -2079,21 +2076,21 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const heir = await openWriter(other);
         const tenantId = bench.tenant();
         await addJobs(writer, tenantId, ["a1", "a2", "a3", "a4"]);
-        await store.claimJobs(writer.serverId, [requestOf(tenantId, ["s-1", "s-1", "s-2", "s-1"])]);
-        await store.startJobs([leaseIn(tenantId, "a2", 1)]);
-        await store.releaseJobs([{ ...leaseIn(tenantId, "a4", 1), isLoss: false }], 3);
+        await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["s-1", "s-1", "s-2", "s-1"])]);
+        await store.jobs.start([leaseIn(tenantId, "a2", 1)]);
+        await store.jobs.release([{ ...leaseIn(tenantId, "a4", 1), isLoss: false }], 3);
         const request = { tenantId, workerSessionId: "s-1", serverId: heir.serverId, limit: 10 };
-        expect(await other.adoptJobs({ ...request, fromServerId: heir.serverId })).toEqual([]);
-        const adopted = await other.adoptJobs({ ...request, fromServerId: writer.serverId });
-        expect(adopted).toEqual(await store.loadJobs(keysIn(tenantId, ["a1", "a2"])));
+        expect(await other.jobs.adopt({ ...request, fromServerId: heir.serverId })).toEqual([]);
+        const adopted = await other.jobs.adopt({ ...request, fromServerId: writer.serverId });
+        expect(adopted).toEqual(await store.jobs.load(keysIn(tenantId, ["a1", "a2"])));
         expect(adopted.map((job) => [job.state, job.workerSessionId])).toEqual([
           ["leased", "s-1"],
           ["running", "s-1"],
         ]);
-        expect(await other.adoptJobs({ ...request, fromServerId: writer.serverId })).toEqual([]);
-        expect(await other.adoptJobs({ ...request, limit: 1 })).toEqual([adopted[0]]);
-        expect(await other.adoptJobs(request)).toEqual(adopted);
-        expect(await other.adoptJobs({ ...request, tenantId: bench.tenant() })).toEqual([]);
+        expect(await other.jobs.adopt({ ...request, fromServerId: writer.serverId })).toEqual([]);
+        expect(await other.jobs.adopt({ ...request, limit: 1 })).toEqual([adopted[0]]);
+        expect(await other.jobs.adopt(request)).toEqual(adopted);
+        expect(await other.jobs.adopt({ ...request, tenantId: bench.tenant() })).toEqual([]);
       });
 
       // Ends.
@@ -2121,8 +2118,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(await headIn(store, tenantId, "a2")).toMatchObject({ state: "leased" });
         expect(await writer.commit(settle(after, "a1", 1))).toEqual([CONFLICT]);
         expect(await load(store, keyOf(run))).toEqual(after);
-        expect(await store.startJobs([leaseIn(tenantId, "a1", 1)])).toEqual([false]);
-        expect(await store.releaseJobs([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3)).toEqual(["gone"]);
+        expect(await store.jobs.start([leaseIn(tenantId, "a1", 1)])).toEqual([false]);
+        expect(await store.jobs.release([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3)).toEqual(["gone"]);
       });
 
       it("are not settled by other runs, nor by a step that lost to another", async () => {
@@ -2144,7 +2141,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: jobsOf(["a1", "a2"]) }));
         await claimKeys(store, writer, tenantId, 2);
         const leases = ["a1", "a2"].map((key) => ({ ...leaseIn(tenantId, key, 1), isLoss: true }));
-        await store.releaseJobs(leases, 3);
+        await store.jobs.release(leases, 3);
         expect(await claimKeys(store, writer, tenantId, 1)).toEqual(["a1"]);
         const settle = (idempotencyKey: string): Transition =>
           assignOf(run, "x", 1, { settledJobs: [{ idempotencyKey, leaseNo: 1 }] });
@@ -2159,7 +2156,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: jobsOf(["a1"]) }));
         await claimKeys(store, writer, tenantId, 1);
-        await store.startJobs([leaseIn(tenantId, "a1", 1)]);
+        await store.jobs.start([leaseIn(tenantId, "a1", 1)]);
         const retry = { attempt: 2, dueTime: addMs(await store.now(), HOUR_MS) };
         const failed = { idempotencyKey: "a1", leaseNo: 1, digest: digestOf("failure"), retry };
         const after = await writer.put(assignOf(run, "x", 1, { settledJobs: [failed] }));
@@ -2187,7 +2184,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(await writer.commit(settle(run, "a1", 1))).toEqual([CONFLICT]);
         const after = await writer.put(settle(run, "a2", 0));
         expect(await headIn(store, tenantId, "a2")).toMatchObject({ state: "settled", settledLeaseNo: 0 });
-        await store.releaseJobs([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3);
+        await store.jobs.release([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3);
         await writer.put(settle(after, "a1", 1));
         expect(await statesOf(store, keysIn(tenantId, ["a1", "a2"]))).toEqual(["settled", "settled"]);
       });
@@ -2200,20 +2197,20 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
         await writer.put(startOf({ tenantId, runId: "run-2" }, { jobs: [jobOf("of another")] }));
         const names = ["leased", "running", "settled", "open", "delayed", "of another"];
-        await store.claimJobs(writer.serverId, [requestOf(tenantId, ["s-1", "s-1", "s-1"])]);
-        const claimed = (await store.loadJobs(keysIn(tenantId, names))).filter((job) => job?.state === "leased");
+        await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["s-1", "s-1", "s-1"])]);
+        const claimed = (await store.jobs.load(keysIn(tenantId, names))).filter((job) => job?.state === "leased");
         expect(claimed).toHaveLength(3);
         const leased = claimed.map((job) => job!.idempotencyKey);
-        await store.startJobs([leaseIn(tenantId, leased[1]!, 1)]);
+        await store.jobs.start([leaseIn(tenantId, leased[1]!, 1)]);
         const settledJobs = [{ idempotencyKey: leased[2]!, leaseNo: 1 }];
         await writer.put(assignOf(run, "x", 1, { settledJobs, cancelJobs: true, jobs: [jobOf("new")] }));
         const states = await statesOf(store, keysIn(tenantId, [...names, "new"]));
         const expected = names.map((name) => (name === leased[2] ? "settled" : "cancelled"));
         expect(states).toEqual([...expected.slice(0, -1), leased.includes("of another") ? "leased" : "open", "open"]);
         const gone = { ...leaseIn(tenantId, leased[0]!, 1), isLoss: true };
-        expect(await store.releaseJobs([gone], 3)).toEqual(["gone"]);
+        expect(await store.jobs.release([gone], 3)).toEqual(["gone"]);
         expect(await headIn(store, tenantId, leased[0]!)).not.toHaveProperty("workerSessionId");
-        expect(await store.adoptJobs({ tenantId, workerSessionId: "s-1", serverId: "any", limit: 10 })).toHaveLength(
+        expect(await store.jobs.adopt({ tenantId, workerSessionId: "s-1", serverId: "any", limit: 10 })).toHaveLength(
           leased.includes("of another") ? 1 : 0,
         );
       });
@@ -2224,8 +2221,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await addJobs(writer, tenantId, ["a1"]);
         await claimKeys(store, writer, tenantId, 1);
         const before = await headIn(store, tenantId, "a1");
-        await store.noteRefusedResult(keyIn(tenantId, "a1"), { reason: "LEASE_ENDED", output: "\0ü".repeat(60_000) });
-        await store.noteRefusedResult(keyIn(tenantId, "missing"), { reason: "LEASE_ENDED", output: "" });
+        await store.jobs.noteRefusedResult(keyIn(tenantId, "a1"), {
+          reason: "LEASE_ENDED",
+          output: "\0ü".repeat(60_000),
+        });
+        await store.jobs.noteRefusedResult(keyIn(tenantId, "missing"), { reason: "LEASE_ENDED", output: "" });
         expect(await headIn(store, tenantId, "a1")).toEqual(before);
       });
     });
@@ -2236,8 +2236,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
       it("are none where nothing is delayed or bounded", async () => {
         const { store, writer } = bench;
         await addJobs(writer, bench.tenant(), ["a1"]);
-        expect(await store.claimDueJobs(10, HOUR_MS)).toEqual({ queues: [], expired: [] });
-        expect(await store.lookAround(writer.serverId)).not.toHaveProperty("nextJobTime");
+        expect(await store.jobs.claimDue(10, HOUR_MS)).toEqual({ queues: [], expired: [] });
+        expect(await store.lanes.lookAround(writer.serverId)).not.toHaveProperty("nextJobTime");
       });
 
       it("become open when their delay is over, first in their queue, and are looked at once", async () => {
@@ -2253,8 +2253,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         ];
         const jobs = [jobOf("m1", { name: "mail", dueTime: addMs(now, -2) })];
         await writer.put(assignOf(run, "x", 1, { settledJobs, jobs }));
-        expect((await store.lookAround(writer.serverId)).nextJobTime).toBe(addMs(now, -2));
-        expect(await store.claimDueJobs(10, HOUR_MS)).toEqual({
+        expect((await store.lanes.lookAround(writer.serverId)).nextJobTime).toBe(addMs(now, -2));
+        expect(await store.jobs.claimDue(10, HOUR_MS)).toEqual({
           queues: [
             { tenantId, kind: "tool", name: "mail" },
             { tenantId, kind: "tool", name: "pay" },
@@ -2262,9 +2262,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           expired: [],
           nextJobTime: later,
         });
-        expect(await other.claimDueJobs(10, HOUR_MS)).toEqual({ queues: [], expired: [], nextJobTime: later });
-        expect((await store.lookAround(writer.serverId)).nextJobTime).toBe(later);
-        const leased = await store.claimJobs(writer.serverId, [requestOf(tenantId, ["s-1", "s-1"])]);
+        expect(await other.jobs.claimDue(10, HOUR_MS)).toEqual({ queues: [], expired: [], nextJobTime: later });
+        expect((await store.lanes.lookAround(writer.serverId)).nextJobTime).toBe(later);
+        const leased = await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["s-1", "s-1"])]);
         expect(leased.map((job) => [job.idempotencyKey, job.leaseNo, job.attempt])).toEqual([
           ["a1", 2, 2],
           ["a3", 1, 1],
@@ -2276,12 +2276,12 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         const jobs = [jobOf("a1", { queueTimeoutMs: 0 }), jobOf("a2", { queueTimeoutMs: HOUR_MS })];
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
-        const [a1] = await store.loadJobs([keyIn(tenantId, "a1")]);
-        const first = await store.claimDueJobs(10, 0);
+        const [a1] = await store.jobs.load([keyIn(tenantId, "a1")]);
+        const first = await store.jobs.claimDue(10, 0);
         expect(first).toMatchObject({ queues: [], expired: [a1] });
-        const second = await other.claimDueJobs(10, 2 * HOUR_MS);
+        const second = await other.jobs.claimDue(10, 2 * HOUR_MS);
         expect(second.expired).toEqual([a1]);
-        const none = await store.claimDueJobs(10, 0);
+        const none = await store.jobs.claimDue(10, 0);
         expect(none).toMatchObject({ queues: [], expired: [] });
         // That of a2.
         assert(none.nextJobTime !== undefined);
@@ -2291,7 +2291,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await writer.put(assignOf(run, "x", 1, { settledJobs }));
         await claimKeys(store, writer, tenantId, 1);
         expect(await statesOf(store, keysIn(tenantId, ["a1", "a2"]))).toEqual(["settled", "leased"]);
-        expect(await store.claimDueJobs(10, 0)).toEqual({ queues: [], expired: [] });
+        expect(await store.jobs.claimDue(10, 0)).toEqual({ queues: [], expired: [] });
       });
 
       it("count their wait from when they came into the queue", async () => {
@@ -2304,12 +2304,12 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           jobOf("leased", { queueTimeoutMs: 0, lease }),
         ];
         await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
-        const opened = await store.claimDueJobs(10, 0);
+        const opened = await store.jobs.claimDue(10, 0);
         expect(opened).toMatchObject({ queues: [{ tenantId, kind: "tool", name: "pay" }], expired: [] });
         assert(opened.nextJobTime !== undefined);
         expect(opened.nextJobTime >= addMs(now, HOUR_MS)).toBe(true);
-        expect(await store.releaseJobs([{ ...leaseIn(tenantId, "leased", 1), isLoss: true }], 3)).toEqual(["open"]);
-        const { expired } = await store.claimDueJobs(10, HOUR_MS);
+        expect(await store.jobs.release([{ ...leaseIn(tenantId, "leased", 1), isLoss: true }], 3)).toEqual(["open"]);
+        const { expired } = await store.jobs.claimDue(10, HOUR_MS);
         expect(expired.map((job) => job.idempotencyKey)).toEqual(["leased"]);
       });
 
@@ -2319,10 +2319,10 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const now = await store.now();
         const jobs = [3, 1, 2].map((n) => jobOf(`job-${n}`, { name: `tool-${n}`, dueTime: addMs(now, n - 10) }));
         await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
-        const first = await store.claimDueJobs(2, HOUR_MS);
+        const first = await store.jobs.claimDue(2, HOUR_MS);
         expect(first.queues.map(({ name }) => name)).toEqual(["tool-1", "tool-2"]);
         expect(first.nextJobTime).toBe(addMs(now, -7));
-        expect((await store.claimDueJobs(2, HOUR_MS)).queues.map(({ name }) => name)).toEqual(["tool-3"]);
+        expect((await store.jobs.claimDue(2, HOUR_MS)).queues.map(({ name }) => name)).toEqual(["tool-3"]);
       });
 
       it("wait for their run to be unpaused", async () => {
@@ -2332,11 +2332,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const jobs = [jobOf("delayed", { dueTime, name: "mail" }), jobOf("open", { queueTimeoutMs: HOUR_MS })];
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
         const paused = await writer.put(stepOf(run, "run.paused", { paused: true }, { holdJobs: true }));
-        expect(await store.claimDueJobs(10, 0)).toEqual({ queues: [], expired: [] });
-        expect(await store.lookAround(writer.serverId)).not.toHaveProperty("nextJobTime");
+        expect(await store.jobs.claimDue(10, 0)).toEqual({ queues: [], expired: [] });
+        expect(await store.lanes.lookAround(writer.serverId)).not.toHaveProperty("nextJobTime");
         await writer.put(stepOf(paused, "run.unpaused", { paused: false }, { holdJobs: false }));
-        expect((await store.lookAround(writer.serverId)).nextJobTime).toBe(dueTime);
-        const after = await store.claimDueJobs(10, 0);
+        expect((await store.lanes.lookAround(writer.serverId)).nextJobTime).toBe(dueTime);
+        const after = await store.jobs.claimDue(10, 0);
         expect(after.queues.map(({ name }) => name)).toEqual(["mail"]);
         assert(after.nextJobTime !== undefined);
         expect(after.nextJobTime >= addMs(dueTime, HOUR_MS)).toBe(true);
@@ -2349,7 +2349,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const jobs = [jobOf("delayed", { dueTime }), jobOf("open", { queueTimeoutMs: 0 })];
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
         await writer.put(stepOf(run, "run.cancelled", {}, { cancelJobs: true }));
-        expect(await store.claimDueJobs(10, 0)).toEqual({ queues: [], expired: [] });
+        expect(await store.jobs.claimDue(10, 0)).toEqual({ queues: [], expired: [] });
       });
 
       it("are opened by one of two servers", async () => {
@@ -2358,8 +2358,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const dueTime = await store.now();
         const jobs = [1, 2, 3, 4].map((n) => jobOf(`job-${n}`, { name: `tool-${n}`, dueTime }));
         await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
-        const taken = await Promise.all([store.claimDueJobs(3, HOUR_MS), other.claimDueJobs(3, HOUR_MS)]);
-        const rest = await store.claimDueJobs(10, HOUR_MS);
+        const taken = await Promise.all([store.jobs.claimDue(3, HOUR_MS), other.jobs.claimDue(3, HOUR_MS)]);
+        const rest = await store.jobs.claimDue(10, HOUR_MS);
         const names = [...taken, rest].flatMap(({ queues }) => queues.map(({ name }) => name));
         expect(names.toSorted()).toEqual(["tool-1", "tool-2", "tool-3", "tool-4"]);
       });
@@ -2373,13 +2373,13 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         const doomed = await openWriter(other, "doomed");
         await addJobs(writer, tenantId, ["a1", "a2", "a3", "a4"]);
-        await other.claimJobs("doomed", [requestOf(tenantId, ["s-2", "s-1", "s-2"])]);
-        await store.claimJobs(writer.serverId, [requestOf(tenantId, ["s-3"])]);
-        expect((await store.lookAround(writer.serverId)).hasOrphanedLeases).toBe(false);
-        expect(await store.listOrphanedLeases(10)).toEqual([]);
-        await store.endServer(doomed.serverId);
-        expect((await store.lookAround(writer.serverId)).hasOrphanedLeases).toBe(true);
-        const orphans = await store.listOrphanedLeases(10);
+        await other.jobs.claim("doomed", [requestOf(tenantId, ["s-2", "s-1", "s-2"])]);
+        await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["s-3"])]);
+        expect((await store.lanes.lookAround(writer.serverId)).hasOrphanedLeases).toBe(false);
+        expect(await store.jobs.listOrphanedLeases(10)).toEqual([]);
+        await store.lanes.end(doomed.serverId);
+        expect((await store.lanes.lookAround(writer.serverId)).hasOrphanedLeases).toBe(true);
+        const orphans = await store.jobs.listOrphanedLeases(10);
         const goneMs = expect.any(Number) as number;
         expect(orphans.toSorted((a, b) => (a.workerSessionId < b.workerSessionId ? -1 : 1))).toEqual([
           { tenantId, workerSessionId: "s-1", serverId: "doomed", goneMs },
@@ -2388,8 +2388,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         // By the database's clock, which only goes on.
         expect(orphans[0]!.goneMs).toBeGreaterThanOrEqual(0);
         expect(orphans[0]!.goneMs).toBeLessThan(60_000);
-        expect(await store.listOrphanedLeases(1)).toHaveLength(1);
-        const adopted = await store.adoptJobs({
+        expect(await store.jobs.listOrphanedLeases(1)).toHaveLength(1);
+        const adopted = await store.jobs.adopt({
           tenantId,
           workerSessionId: "s-2",
           serverId: writer.serverId,
@@ -2397,12 +2397,12 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           limit: 10,
         });
         expect(adopted.map((job) => job.idempotencyKey)).toEqual(["a1", "a3"]);
-        expect(await store.listOrphanedLeases(10)).toEqual([
+        expect(await store.jobs.listOrphanedLeases(10)).toEqual([
           { tenantId, workerSessionId: "s-1", serverId: "doomed", goneMs },
         ]);
-        await store.releaseJobs([{ ...leaseIn(tenantId, "a2", 1), isLoss: true }], 3);
-        expect(await store.listOrphanedLeases(10)).toEqual([]);
-        expect((await store.lookAround(writer.serverId)).hasOrphanedLeases).toBe(false);
+        await store.jobs.release([{ ...leaseIn(tenantId, "a2", 1), isLoss: true }], 3);
+        expect(await store.jobs.listOrphanedLeases(10)).toEqual([]);
+        expect((await store.lanes.lookAround(writer.serverId)).hasOrphanedLeases).toBe(false);
       });
     });
 
@@ -2442,15 +2442,15 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           customTypes: [{ type: "custom", concurrency: 1 }],
         });
         const before = await store.now();
-        await store.saveWorker(worker);
-        const [saved, ...more] = await other.listWorkers({ tenantId, limit: 10 });
+        await store.workers.save(worker);
+        const [saved, ...more] = await other.workers.list({ tenantId, limit: 10 });
         expect(more).toEqual([]);
         assert(saved !== undefined);
         const { connectTime, ...rest } = saved;
         expect(rest).toEqual(worker);
         expect(connectTime >= before).toBe(true);
-        await store.saveWorker(workerOf(tenantId, "s-2", writer.serverId));
-        const [plain] = await store.listWorkers({ tenantId, start: "s-1", limit: 1 });
+        await store.workers.save(workerOf(tenantId, "s-2", writer.serverId));
+        const [plain] = await store.workers.list({ tenantId, start: "s-1", limit: 1 });
         expect(plain).not.toHaveProperty("actorId");
       });
 
@@ -2463,11 +2463,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           ["S-4", []],
           ["s-2", ["mail"]],
         ] as const) {
-          await store.saveWorker(workerOf(tenantId, session, writer.serverId, { tools: tools.map(toolOf) }));
+          await store.workers.save(workerOf(tenantId, session, writer.serverId, { tools: tools.map(toolOf) }));
         }
-        await store.saveWorker(workerOf(bench.tenant(), "s-0", writer.serverId));
+        await store.workers.save(workerOf(bench.tenant(), "s-0", writer.serverId));
         const sessions = async (request: { tool?: string; start?: string; limit: number }): Promise<string[]> =>
-          (await store.listWorkers({ tenantId, ...request })).map((worker) => worker.workerSessionId);
+          (await store.workers.list({ tenantId, ...request })).map((worker) => worker.workerSessionId);
         expect(await sessions({ limit: 10 })).toEqual(["S-4", "s-1", "s-2", "s-3"]);
         expect(await sessions({ limit: 2 })).toEqual(["S-4", "s-1"]);
         expect(await sessions({ start: "s-1", limit: 2 })).toEqual(["s-2", "s-3"]);
@@ -2480,46 +2480,48 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, other, writer } = bench;
         const tenantId = bench.tenant();
         const second = await openWriter(other);
-        await store.saveWorker(workerOf(tenantId, "s-1", writer.serverId, { actorId: "a", tools: [toolOf("pay")] }));
-        await other.saveWorker(workerOf(tenantId, "s-1", second.serverId, { name: "again", tools: [toolOf("mail")] }));
-        const [worker, ...more] = await store.listWorkers({ tenantId, limit: 10 });
+        await store.workers.save(workerOf(tenantId, "s-1", writer.serverId, { actorId: "a", tools: [toolOf("pay")] }));
+        await other.workers.save(
+          workerOf(tenantId, "s-1", second.serverId, { name: "again", tools: [toolOf("mail")] }),
+        );
+        const [worker, ...more] = await store.workers.list({ tenantId, limit: 10 });
         expect(more).toEqual([]);
         expect(worker).toMatchObject({ name: "again", serverId: second.serverId, tools: [{ name: "mail" }] });
         expect(worker).not.toHaveProperty("actorId");
-        expect(await store.listWorkers({ tenantId, tool: "pay", limit: 10 })).toEqual([]);
+        expect(await store.workers.list({ tenantId, tool: "pay", limit: 10 })).toEqual([]);
         const key = { tenantId, workerSessionId: "s-1" };
-        await store.removeWorker({ ...key, serverId: writer.serverId });
-        expect(await store.listWorkers({ tenantId, limit: 10 })).toEqual([worker]);
-        await other.removeWorker({ ...key, serverId: second.serverId });
-        expect(await store.listWorkers({ tenantId, limit: 10 })).toEqual([]);
+        await store.workers.remove({ ...key, serverId: writer.serverId });
+        expect(await store.workers.list({ tenantId, limit: 10 })).toEqual([worker]);
+        await other.workers.remove({ ...key, serverId: second.serverId });
+        expect(await store.workers.list({ tenantId, limit: 10 })).toEqual([]);
       });
 
       it("keep their connect time when they drain", async () => {
         const { store, writer } = bench;
         const tenantId = bench.tenant();
-        await store.saveWorker(workerOf(tenantId, "s-1", writer.serverId));
-        const [before] = await store.listWorkers({ tenantId, limit: 10 });
-        await store.saveWorker(workerOf(tenantId, "s-1", writer.serverId, { draining: true }));
-        expect(await store.listWorkers({ tenantId, limit: 10 })).toEqual([{ ...before, draining: true }]);
+        await store.workers.save(workerOf(tenantId, "s-1", writer.serverId));
+        const [before] = await store.workers.list({ tenantId, limit: 10 });
+        await store.workers.save(workerOf(tenantId, "s-1", writer.serverId, { draining: true }));
+        expect(await store.workers.list({ tenantId, limit: 10 })).toEqual([{ ...before, draining: true }]);
       });
 
       it("go with their server, and those of other servers are known", async () => {
         const { store, other, writer } = bench;
         const [tenantId, second] = [bench.tenant(), bench.tenant()];
         const doomed = await openWriter(other);
-        await store.saveWorker(workerOf(tenantId, "s-1", writer.serverId));
-        await other.saveWorker(workerOf(tenantId, "s-2", doomed.serverId));
-        await other.saveWorker(workerOf(second, "s-3", doomed.serverId));
+        await store.workers.save(workerOf(tenantId, "s-1", writer.serverId));
+        await other.workers.save(workerOf(tenantId, "s-2", doomed.serverId));
+        await other.workers.save(workerOf(second, "s-3", doomed.serverId));
         const elsewhere = async (serverId: string, limit: number): Promise<string[]> =>
-          (await store.listWorkersElsewhere(serverId, limit)).map((worker) => worker.workerSessionId).toSorted();
+          (await store.workers.listElsewhere(serverId, limit)).map((worker) => worker.workerSessionId).toSorted();
         expect(await elsewhere(writer.serverId, 10)).toEqual(["s-2", "s-3"]);
         expect(await elsewhere(writer.serverId, 1)).toHaveLength(1);
         expect(await elsewhere(doomed.serverId, 10)).toEqual(["s-1"]);
-        await store.endServer(doomed.serverId);
+        await store.lanes.end(doomed.serverId);
         expect(await elsewhere(writer.serverId, 10)).toEqual([]);
         // From a server that does not know yet that its lease has ended.
-        await other.saveWorker(workerOf(tenantId, "s-4", doomed.serverId));
-        expect((await store.listWorkers({ tenantId, limit: 10 })).map((worker) => worker.workerSessionId)).toEqual([
+        await other.workers.save(workerOf(tenantId, "s-4", doomed.serverId));
+        expect((await store.workers.list({ tenantId, limit: 10 })).map((worker) => worker.workerSessionId)).toEqual([
           "s-1",
         ]);
         expect(await elsewhere(writer.serverId, 10)).toEqual([]);
@@ -2533,25 +2535,25 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, other } = bench;
         const tenantId = bench.tenant();
         const definition = definitionOf("expense", "ü");
-        const first = await store.registerWorkflow({ tenantId, digest: digestOf("1"), definition });
+        const first = await store.workflows.register({ tenantId, digest: digestOf("1"), definition });
         const facts = { tenantId, workflowId: "expense", digest: digestOf("1"), definition, version: 1 };
         expect(first).toEqual({ ...facts, createTime: first.createTime, current: true, archived: false });
         expect(first.createTime).toMatch(/\.\d{6}Z$/);
         const changed = { ...definition, description: "a description does not change the digest" };
-        expect(await other.registerWorkflow({ tenantId, digest: digestOf("1"), definition: changed })).toEqual(first);
-        expect(await other.getWorkflow(tenantId, "expense", 1)).toEqual(first);
-        const second = await other.registerWorkflow({ tenantId, digest: digestOf("2"), definition: changed });
+        expect(await other.workflows.register({ tenantId, digest: digestOf("1"), definition: changed })).toEqual(first);
+        expect(await other.workflows.get(tenantId, "expense", 1)).toEqual(first);
+        const second = await other.workflows.register({ tenantId, digest: digestOf("2"), definition: changed });
         expect(second).toMatchObject({ version: 2, current: true, definition: changed });
-        const again = await store.registerWorkflow({ tenantId, digest: digestOf("1"), definition });
+        const again = await store.workflows.register({ tenantId, digest: digestOf("1"), definition });
         expect(again).toEqual({ ...first, current: false });
-        expect(await store.getWorkflow(tenantId, "expense", 0)).toEqual(second);
+        expect(await store.workflows.get(tenantId, "expense", 0)).toEqual(second);
       });
 
       it("gives one version to a definition that two servers register at once", async () => {
         const { store, other } = bench;
         const tenantId = bench.tenant();
         const register = (on: Store, digest: string) =>
-          on.registerWorkflow({ tenantId, digest: digestOf(digest), definition: definitionOf("race", digest) });
+          on.workflows.register({ tenantId, digest: digestOf(digest), definition: definitionOf("race", digest) });
         const registered = await Promise.all([
           register(store, "a"),
           register(other, "a"),
@@ -2568,34 +2570,44 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store } = bench;
         const [one, two] = [bench.tenant(), bench.tenant()];
         const register = (tenantId: string, workflowId: string, digest: string) =>
-          store.registerWorkflow({ tenantId, digest: digestOf(digest), definition: definitionOf(workflowId, digest) });
+          store.workflows.register({
+            tenantId,
+            digest: digestOf(digest),
+            definition: definitionOf(workflowId, digest),
+          });
         expect((await register(one, "a", "a1")).version).toBe(1);
         expect((await register(one, "b", "b1")).version).toBe(1);
         expect((await register(one, "a", "a2")).version).toBe(2);
         expect((await register(two, "a", "a2")).version).toBe(1);
-        expect(await store.getWorkflow(two, "b", 0)).toBeUndefined();
-        expect(await store.getWorkflow(two, "a", 2)).toBeUndefined();
-        expect((await store.getWorkflow(one, "a", 2))?.digest).toBe(digestOf("a2"));
+        expect(await store.workflows.get(two, "b", 0)).toBeUndefined();
+        expect(await store.workflows.get(two, "a", 2)).toBeUndefined();
+        expect((await store.workflows.get(one, "a", 2))?.digest).toBe(digestOf("a2"));
       });
 
       it("follows the highest version unless told otherwise", async () => {
         const { store, other } = bench;
         const tenantId = bench.tenant();
         const register = (digest: string) =>
-          store.registerWorkflow({ tenantId, digest: digestOf(digest), definition: definitionOf("flow", digest) });
-        const currentVersion = async () => (await other.getWorkflow(tenantId, "flow", 0))?.version;
+          store.workflows.register({ tenantId, digest: digestOf(digest), definition: definitionOf("flow", digest) });
+        const currentVersion = async () => (await other.workflows.get(tenantId, "flow", 0))?.version;
         await register("1");
         await register("2");
-        expect(await store.setCurrentVersion(tenantId, "flow", 1)).toMatchObject({ version: 1, current: true });
+        expect(await store.workflows.setCurrentVersion(tenantId, "flow", 1)).toMatchObject({
+          version: 1,
+          current: true,
+        });
         expect(await currentVersion()).toBe(1);
-        expect((await store.getWorkflow(tenantId, "flow", 2))?.current).toBe(false);
+        expect((await store.workflows.get(tenantId, "flow", 2))?.current).toBe(false);
         expect(await register("3")).toMatchObject({ version: 3, current: false });
         expect(await currentVersion()).toBe(1);
-        expect(await store.setCurrentVersion(tenantId, "flow", 9)).toBeUndefined();
-        expect(await store.setCurrentVersion(tenantId, "missing", 1)).toBeUndefined();
-        expect(await store.setCurrentVersion(tenantId, "missing", 0)).toBeUndefined();
+        expect(await store.workflows.setCurrentVersion(tenantId, "flow", 9)).toBeUndefined();
+        expect(await store.workflows.setCurrentVersion(tenantId, "missing", 1)).toBeUndefined();
+        expect(await store.workflows.setCurrentVersion(tenantId, "missing", 0)).toBeUndefined();
         expect(await currentVersion()).toBe(1);
-        expect(await store.setCurrentVersion(tenantId, "flow", 0)).toMatchObject({ version: 3, current: true });
+        expect(await store.workflows.setCurrentVersion(tenantId, "flow", 0)).toMatchObject({
+          version: 3,
+          current: true,
+        });
         await register("4");
         expect(await currentVersion()).toBe(4);
       });
@@ -2604,24 +2616,27 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, other } = bench;
         const tenantId = bench.tenant();
         for (const digest of ["1", "2"]) {
-          await store.registerWorkflow({
+          await store.workflows.register({
             tenantId,
             digest: digestOf(digest),
             definition: definitionOf("flow", digest),
           });
         }
-        expect(await store.setArchived(tenantId, "flow", true)).toMatchObject({
+        expect(await store.workflows.setArchived(tenantId, "flow", true)).toMatchObject({
           version: 2,
           archived: true,
           current: true,
         });
-        expect(await other.getWorkflow(tenantId, "flow", 0)).toMatchObject({ version: 2, archived: true });
-        expect(await other.getWorkflow(tenantId, "flow", 1)).toMatchObject({ version: 1, archived: true });
-        expect(await store.listWorkflows({ tenantId, includeArchived: false, limit: 10 })).toEqual([]);
-        expect(await store.listWorkflows({ tenantId, includeArchived: true, limit: 10 })).toHaveLength(1);
-        expect(await store.setArchived(tenantId, "missing", true)).toBeUndefined();
-        expect(await store.setArchived(tenantId, "flow", false)).toMatchObject({ version: 2, archived: false });
-        expect(await store.listWorkflows({ tenantId, includeArchived: false, limit: 10 })).toHaveLength(1);
+        expect(await other.workflows.get(tenantId, "flow", 0)).toMatchObject({ version: 2, archived: true });
+        expect(await other.workflows.get(tenantId, "flow", 1)).toMatchObject({ version: 1, archived: true });
+        expect(await store.workflows.list({ tenantId, includeArchived: false, limit: 10 })).toEqual([]);
+        expect(await store.workflows.list({ tenantId, includeArchived: true, limit: 10 })).toHaveLength(1);
+        expect(await store.workflows.setArchived(tenantId, "missing", true)).toBeUndefined();
+        expect(await store.workflows.setArchived(tenantId, "flow", false)).toMatchObject({
+          version: 2,
+          archived: false,
+        });
+        expect(await store.workflows.list({ tenantId, includeArchived: false, limit: 10 })).toHaveLength(1);
       });
 
       it("lists the current version of each workflow by id, and the versions of one, newest first", async () => {
@@ -2631,12 +2646,12 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         for (const id of ids) {
           for (const digest of ["1", "2", "3"]) {
             const definition = definitionOf(id, digest);
-            await store.registerWorkflow({ tenantId, digest: digestOf(id + digest), definition });
+            await store.workflows.register({ tenantId, digest: digestOf(id + digest), definition });
           }
         }
-        await store.setCurrentVersion(tenantId, "a", 2);
-        await store.setArchived(tenantId, "aB", true);
-        const whole = await store.listWorkflows({ tenantId, includeArchived: true, limit: ALL });
+        await store.workflows.setCurrentVersion(tenantId, "a", 2);
+        await store.workflows.setArchived(tenantId, "aB", true);
+        const whole = await store.workflows.list({ tenantId, includeArchived: true, limit: ALL });
         // By code units, as every id in this system is compared.
         expect(whole.map((workflow) => workflow.workflowId)).toEqual(ids.toSorted());
         expect(whole.every((workflow) => workflow.current)).toBe(true);
@@ -2645,14 +2660,14 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         for (let pages = 0; pages < ALL; pages++) {
           const start = seen.at(-1);
           const request = { tenantId, includeArchived: false, limit: 2, ...(start === undefined ? {} : { start }) };
-          const page = await store.listWorkflows(request);
+          const page = await store.workflows.list(request);
           if (page.length === 0) break;
           seen.push(...page.map((workflow) => workflow.workflowId));
         }
         expect(seen).toEqual(ids.toSorted().filter((id) => id !== "aB"));
         const versions = async (start?: number) => {
           const request = { tenantId, workflowId: "a", includeArchived: true, limit: 2 };
-          const page = await store.listWorkflows({ ...request, ...(start === undefined ? {} : { start }) });
+          const page = await store.workflows.list({ ...request, ...(start === undefined ? {} : { start }) });
           return page.map((workflow) => [workflow.version, workflow.current]);
         };
         expect(await versions()).toEqual([
@@ -2669,13 +2684,13 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
 
       it("gives lanes whose ids rise over all servers", async () => {
         const { store, other, writer } = bench;
-        const one = await store.openServer({ serverId: "one", process: "p1", lanes: 3 });
-        const two = await other.openServer({ serverId: "two", process: "p2", lanes: 2 });
+        const one = await store.lanes.open({ serverId: "one", process: "p1", lanes: 3 });
+        const two = await other.lanes.open({ serverId: "two", process: "p2", lanes: 2 });
         const ids = [writer.laneId, ...one.map((lane) => lane.laneId), ...two.map((lane) => lane.laneId)];
         expect(ids).toHaveLength(6);
         expect(ids).toEqual([...new Set(ids)].toSorted((a, b) => a - b));
         for (const lane of [...one, ...two]) expect(Number.isSafeInteger(lane.nonce)).toBe(true);
-        const states = (await store.listLanes(0)).filter((lane) => lane.laneId > writer.laneId);
+        const states = (await store.lanes.list(0)).filter((lane) => lane.laneId > writer.laneId);
         expect(states.toSorted((a, b) => a.laneId - b.laneId)).toEqual(
           [...one, ...two].map((lane) => ({ ...lane, ended: false, lastBatchNo: 0 })),
         );
@@ -2687,9 +2702,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const last = await openWriter(other);
         await gone.commit(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
         await gone.commit(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
-        await store.endServer(gone.serverId);
+        await store.lanes.end(gone.serverId);
         const lanes = async (above: number) =>
-          (await store.listLanes(above))
+          (await store.lanes.list(above))
             .toSorted((a, b) => a.laneId - b.laneId)
             .map(({ laneId, ended, lastBatchNo }) => [laneId, ended, lastBatchNo]);
         const [first, second] = [
@@ -2699,7 +2714,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         expect(await lanes(gone.laneId)).toEqual([first, second]);
         expect(await lanes(last.laneId)).toEqual([first, second]);
         expect(await lanes(writer.laneId)).toEqual([first, [gone.laneId, true, 2], second]);
-        expect((await store.listLanes(0)).find((lane) => lane.laneId === gone.laneId)?.nonce).toBe(gone.lane.nonce);
+        expect((await store.lanes.list(0)).find((lane) => lane.laneId === gone.laneId)?.nonce).toBe(gone.lane.nonce);
       });
 
       it("fences every batch of a server whose lease has ended", async () => {
@@ -2707,20 +2722,20 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         const doomed = await openWriter(other);
         const run = await doomed.put(startOf({ tenantId, runId: "run-1" }, { ownerLane: doomed.laneId }));
-        await store.endServer(doomed.serverId);
+        await store.lanes.end(doomed.serverId);
         const channel: Channel = { tenantId, scope: "global", scopeId: "" };
         await expect(doomed.commit(assignOf(run, "x", 1))).rejects.toBeInstanceOf(LaneFencedError);
         await expect(doomed.commit(startOf({ tenantId, runId: "run-2" }))).rejects.toBeInstanceOf(LaneFencedError);
         const event = eventDelivery(eventOf(channel, { name: "go" }));
         await expect(doomed.deliver(event)).rejects.toBeInstanceOf(LaneFencedError);
-        expect(await store.loadRuns([keyOf(run), { tenantId, runId: "run-2" }])).toEqual([run, undefined]);
-        expect(await store.listEvents(channel, 0, ALL)).toEqual([]);
+        expect(await store.runs.load([keyOf(run), { tenantId, runId: "run-2" }])).toEqual([run, undefined]);
+        expect(await store.events.list(channel, 0, ALL)).toEqual([]);
         expect(await writer.commit(assignOf(run, "x", 2))).toEqual([COMMITTED]);
         // Ending it once more, or what never was, is nothing.
-        await store.endServer(doomed.serverId);
-        await store.endServer("never-opened");
-        expect(await store.settleBatch(doomed.laneId, 1)).toBe("committed");
-        expect(await store.settleBatch(doomed.laneId, 2)).toBe("void");
+        await store.lanes.end(doomed.serverId);
+        await store.lanes.end("never-opened");
+        expect(await store.batches.settle(doomed.laneId, 1)).toBe("committed");
+        expect(await store.batches.settle(doomed.laneId, 2)).toBe("void");
       });
 
       it("either commits a batch before the lease ends or fences it", async () => {
@@ -2729,9 +2744,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         for (let round = 0; round < 5; round++) {
           const doomed = await openWriter(other);
           const start = startOf({ tenantId, runId: `run-${round}` });
-          const [commit] = await Promise.allSettled([doomed.commit(start), store.endServer(doomed.serverId)]);
-          const [stored] = await store.loadRuns([start]);
-          const settled = await store.settleBatch(doomed.laneId, 1);
+          const [commit] = await Promise.allSettled([doomed.commit(start), store.lanes.end(doomed.serverId)]);
+          const [stored] = await store.runs.load([start]);
+          const settled = await store.batches.settle(doomed.laneId, 1);
           const isFenced = commit.status === "rejected" && commit.reason instanceof LaneFencedError;
           const result = commit.status === "fulfilled" ? commit.value : isFenced;
           expect([result, stored, settled]).toEqual(
@@ -2744,17 +2759,17 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, other, writer } = bench;
         const tenantId = bench.tenant();
         await writer.put(startOf({ tenantId, runId: "run-1" }));
-        expect(await store.settleBatch(writer.laneId, 1)).toBe("committed");
-        expect(await other.settleBatch(writer.laneId, 1)).toBe("committed");
-        expect(await other.settleBatch(writer.laneId, 2)).toBe("void");
-        expect(await store.settleBatch(writer.laneId, 2)).toBe("void");
+        expect(await store.batches.settle(writer.laneId, 1)).toBe("committed");
+        expect(await other.batches.settle(writer.laneId, 1)).toBe("committed");
+        expect(await other.batches.settle(writer.laneId, 2)).toBe("void");
+        expect(await store.batches.settle(writer.laneId, 2)).toBe("void");
         // Settled as void, it can never be committed.
         const start = startOf({ tenantId, runId: "run-2" });
         await expect(writer.commit(start)).rejects.toBeInstanceOf(Error);
-        expect(await store.loadRuns([start])).toEqual([undefined]);
-        expect(await store.settleBatch(writer.laneId, 2)).toBe("void");
+        expect(await store.runs.load([start])).toEqual([undefined]);
+        expect(await store.batches.settle(writer.laneId, 2)).toBe("void");
         expect(await writer.commit(start)).toEqual([COMMITTED]);
-        expect(await store.settleBatch(writer.laneId, 3)).toBe("committed");
+        expect(await store.batches.settle(writer.laneId, 3)).toBe("committed");
       });
 
       it("commits a batch number once", async () => {
@@ -2763,7 +2778,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
         const transition = assignOf(run, "x", 1);
         const batch = { laneId: writer.laneId, batchNo: 1, items: [{ type: "transition" as const, transition }] };
-        await expect(store.commit(batch)).rejects.toBeInstanceOf(Error);
+        await expect(store.batches.commit(batch)).rejects.toBeInstanceOf(Error);
         expect(await load(store, keyOf(run))).toEqual(run);
       });
 
@@ -2774,10 +2789,10 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           const start = startOf({ tenantId, runId: `run-${round}` });
           const [commit, settled] = await Promise.allSettled([
             writer.commit(start),
-            other.settleBatch(writer.laneId, round),
+            other.batches.settle(writer.laneId, round),
           ]);
           assert(settled.status === "fulfilled");
-          const [stored] = await store.loadRuns([start]);
+          const [stored] = await store.runs.load([start]);
           expect(settled.value).toBe(stored === undefined ? "void" : "committed");
           expect(commit.status).toBe(stored === undefined ? "rejected" : "fulfilled");
         }
@@ -2792,7 +2807,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const one = await openWriter(other, "one");
         const two = await openWriter(other, "two");
         const before = await store.now();
-        const seen = await store.lookAround(writer.serverId);
+        const seen = await store.lanes.lookAround(writer.serverId);
         expect(seen).toMatchObject({ leaseHeld: true, hasOrphans: false });
         expect(seen).not.toHaveProperty("nextWakeTime");
         expect(seen.now >= before).toBe(true);
@@ -2801,27 +2816,27 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
           ["one", "process of one"],
           ["two", "process of two"],
         ]);
-        await other.lookAround(one.serverId);
-        await other.lookAround(one.serverId);
-        const later = await store.lookAround(writer.serverId);
+        await other.lanes.lookAround(one.serverId);
+        await other.lanes.lookAround(one.serverId);
+        const later = await store.lanes.lookAround(writer.serverId);
         const renewals = (lease: { serverId: string; renewals: number }[], id: string): number =>
           lease.find((item) => item.serverId === id)?.renewals ?? Number.NaN;
         expect(renewals(later.others, "one")).toBeGreaterThan(renewals(seen.others, "one"));
         expect(renewals(later.others, "two")).toBe(renewals(seen.others, "two"));
-        await store.endServer(two.serverId);
-        const last = await store.lookAround(writer.serverId);
+        await store.lanes.end(two.serverId);
+        const last = await store.lanes.lookAround(writer.serverId);
         expect(last.others.map((lease) => lease.serverId)).toEqual(["one"]);
       });
 
       it("tells a server that others have ended its lease", async () => {
         const { store, other, writer } = bench;
         await openWriter(other, "doomed");
-        expect((await other.lookAround("doomed")).leaseHeld).toBe(true);
-        await store.endServer("doomed");
-        expect((await other.lookAround("doomed")).leaseHeld).toBe(false);
-        expect((await other.lookAround("doomed")).leaseHeld).toBe(false);
-        expect((await other.lookAround("never-opened")).leaseHeld).toBe(false);
-        expect((await store.lookAround(writer.serverId)).leaseHeld).toBe(true);
+        expect((await other.lanes.lookAround("doomed")).leaseHeld).toBe(true);
+        await store.lanes.end("doomed");
+        expect((await other.lanes.lookAround("doomed")).leaseHeld).toBe(false);
+        expect((await other.lanes.lookAround("doomed")).leaseHeld).toBe(false);
+        expect((await other.lanes.lookAround("never-opened")).leaseHeld).toBe(false);
+        expect((await store.lanes.lookAround(writer.serverId)).leaseHeld).toBe(true);
       });
 
       it("hands out the active runs of ended lanes, and only those", async () => {
@@ -2837,23 +2852,23 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const parked = await doomed.put(startOf({ tenantId, runId: "parked" }, { ownerLane: doomed.laneId }));
         await doomed.put(waitOf(parked, { reason: "user" }));
         await alive.put(startOf({ tenantId, runId: "alive" }, { ownerLane: alive.laneId }));
-        expect((await store.lookAround(writer.serverId)).hasOrphans).toBe(false);
-        expect(await store.claimRuns(writer.laneId, ALL)).toEqual([]);
+        expect((await store.lanes.lookAround(writer.serverId)).hasOrphans).toBe(false);
+        expect(await store.runs.claim(writer.laneId, ALL)).toEqual([]);
 
-        await store.endServer(doomed.serverId);
-        expect((await store.lookAround(writer.serverId)).hasOrphans).toBe(true);
-        const first = await store.claimRuns(writer.laneId, 2);
+        await store.lanes.end(doomed.serverId);
+        expect((await store.lanes.lookAround(writer.serverId)).hasOrphans).toBe(true);
+        const first = await store.runs.claim(writer.laneId, 2);
         expect(first).toHaveLength(2);
         const [rest, others] = await Promise.all([
-          store.claimRuns(writer.laneId, ALL),
-          other.claimRuns(alive.laneId, ALL),
+          store.runs.claim(writer.laneId, ALL),
+          other.runs.claim(alive.laneId, ALL),
         ]);
         // Two that claim at once may leave some to the next turn, but never get the same run.
-        const left = await store.claimRuns(writer.laneId, ALL);
+        const left = await store.runs.claim(writer.laneId, ALL);
         const claimed = [...first, ...rest, ...others, ...left];
         expect(claimed.map((key) => key.runId).toSorted()).toEqual(orphans);
         expect(claimed.every((key) => key.tenantId === tenantId)).toBe(true);
-        expect((await store.lookAround(writer.serverId)).hasOrphans).toBe(false);
+        expect((await store.lanes.lookAround(writer.serverId)).hasOrphans).toBe(false);
         for (const key of [...first, ...rest, ...left]) expect((await load(store, key)).ownerLane).toBe(writer.laneId);
         for (const key of others) expect((await load(store, key)).ownerLane).toBe(alive.laneId);
         expect((await load(store, { tenantId, runId: "alive" })).ownerLane).toBe(alive.laneId);
@@ -2866,8 +2881,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const run = await doomed.put(
           startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1 } }, { ownerLane: doomed.laneId }),
         );
-        await store.endServer(doomed.serverId);
-        await store.claimRuns(writer.laneId, 10);
+        await store.lanes.end(doomed.serverId);
+        await store.runs.claim(writer.laneId, 10);
         const claimed = await load(store, keyOf(run));
         expect(claimed).toEqual({ ...run, ownerLane: writer.laneId });
         expect(await writer.commit(assignOf(claimed, "a", 2, { ownerLane: writer.laneId }))).toEqual([COMMITTED]);
@@ -2893,19 +2908,19 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const future = await sleeping(tenantId, "future", HOUR_MS);
         await writer.put(startOf({ tenantId, runId: "timeless" }));
         const before = await store.now();
-        const one = await store.claimDueRuns(2, 5 * HOUR_MS);
+        const one = await store.runs.claimDue(2, 5 * HOUR_MS);
         expect(one.runs).toEqual([
           { tenantId, runId: "first" },
           { tenantId, runId: "second" },
         ]);
         expect(one.now >= before).toBe(true);
-        const two = await other.claimDueRuns(10, 5 * HOUR_MS);
+        const two = await other.runs.claimDue(10, 5 * HOUR_MS);
         expect(two.runs).toEqual([{ tenantId, runId: "third" }]);
         expect(two.nextWakeTime).toBe(future.state.wait?.due_time);
-        const none = await store.claimDueRuns(10, 5 * HOUR_MS);
+        const none = await store.runs.claimDue(10, 5 * HOUR_MS);
         expect(none.runs).toEqual([]);
         expect(none.nextWakeTime).toBe(future.state.wait?.due_time);
-        expect((await store.lookAround(writer.serverId)).nextWakeTime).toBe(future.state.wait?.due_time);
+        expect((await store.lanes.lookAround(writer.serverId)).nextWakeTime).toBe(future.state.wait?.due_time);
       });
 
       it("offers a run again when its taker did nothing about it", async () => {
@@ -2913,9 +2928,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const tenantId = bench.tenant();
         await sleeping(tenantId, "run-1", -1_000);
         // Moved ahead by nothing, it is due again at once.
-        expect((await store.claimDueRuns(10, 0)).runs).toEqual([{ tenantId, runId: "run-1" }]);
-        expect((await other.claimDueRuns(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "run-1" }]);
-        const after = await store.claimDueRuns(10, HOUR_MS);
+        expect((await store.runs.claimDue(10, 0)).runs).toEqual([{ tenantId, runId: "run-1" }]);
+        expect((await other.runs.claimDue(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "run-1" }]);
+        const after = await store.runs.claimDue(10, HOUR_MS);
         expect(after.runs).toEqual([]);
         assert(after.nextWakeTime !== undefined);
         expect(after.nextWakeTime > addMs(after.now, HOUR_MS / 2)).toBe(true);
@@ -2926,8 +2941,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const { store, other } = bench;
         const tenantId = bench.tenant();
         for (let i = 0; i < 6; i++) await sleeping(tenantId, `run-${i}`, -1_000 * (i + 1));
-        const taken = await Promise.all([store.claimDueRuns(4, HOUR_MS), other.claimDueRuns(4, HOUR_MS)]);
-        const rest = await store.claimDueRuns(10, HOUR_MS);
+        const taken = await Promise.all([store.runs.claimDue(4, HOUR_MS), other.runs.claimDue(4, HOUR_MS)]);
+        const rest = await store.runs.claimDue(10, HOUR_MS);
         const ids = [...taken, rest].flatMap(({ runs }) => runs.map((key) => key.runId));
         expect(ids.toSorted()).toEqual(["run-0", "run-1", "run-2", "run-3", "run-4", "run-5"]);
       });
@@ -2941,17 +2956,17 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const held = await writer.put(stepOf(paused, "run.paused", { paused: true }));
         await writer.put(answerOf(moved, { closeWait: { ...closingOf(moved), by: "time" } }));
         await writer.put(stepOf(ended, "run.cancelled", {}, { closeWait: { ...closingOf(ended), by: "cancel" } }));
-        const none = await store.claimDueRuns(10, HOUR_MS);
+        const none = await store.runs.claimDue(10, HOUR_MS);
         expect(none.runs).toEqual([]);
         expect(none).not.toHaveProperty("nextWakeTime");
         await writer.put(stepOf(held, "run.unpaused", { paused: false }));
-        expect((await store.claimDueRuns(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "paused" }]);
+        expect((await store.runs.claimDue(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "paused" }]);
       });
 
       it("changes nothing of a run that it hands out", async () => {
         const { store, writer } = bench;
         const run = await sleeping(bench.tenant(), "run-1", -1_000);
-        await store.claimDueRuns(10, HOUR_MS);
+        await store.runs.claimDue(10, HOUR_MS);
         expect(await load(store, keyOf(run))).toEqual(run);
         expect(await writer.commit(answerOf(run))).toEqual([COMMITTED]);
       });
@@ -2963,19 +2978,19 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
       it("finds mail that nobody has acted on for some time", async () => {
         const { store, other, writer } = bench;
         const tenantId = bench.tenant();
-        expect(await store.findStrays(0, 10)).toEqual({ mailed: [], channels: [] });
+        expect(await store.mail.findStrays(0, 10)).toEqual({ mailed: [], channels: [] });
         const runs: StoredRun[] = [];
         for (const runId of ["b", "a", "c"]) runs.push(await writer.put(startOf({ tenantId, runId })));
         for (const run of runs) await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
         const [first, second, third] = runs;
         assert(first !== undefined && second !== undefined && third !== undefined);
         await writer.deliver(mailDelivery(keyOf(first), { kind: "pause" }));
-        expect((await other.findStrays(0, 10)).mailed).toEqual(runs.map(keyOf));
-        expect((await other.findStrays(0, 2)).mailed).toEqual([keyOf(first), keyOf(second)]);
-        expect((await other.findStrays(HOUR_MS, 10)).mailed).toEqual([]);
-        const consumedMail = (await store.listMail([keyOf(second)])).map((mail) => mail.mailId);
+        expect((await other.mail.findStrays(0, 10)).mailed).toEqual(runs.map(keyOf));
+        expect((await other.mail.findStrays(0, 2)).mailed).toEqual([keyOf(first), keyOf(second)]);
+        expect((await other.mail.findStrays(HOUR_MS, 10)).mailed).toEqual([]);
+        const consumedMail = (await store.mail.list([keyOf(second)])).map((mail) => mail.mailId);
         await writer.put(assignOf(second, "x", 1, { consumedMail }));
-        expect((await store.findStrays(0, 10)).mailed).toEqual([keyOf(first), keyOf(third)]);
+        expect((await store.mail.findStrays(0, 10)).mailed).toEqual([keyOf(first), keyOf(third)]);
       });
 
       it("finds channels whose listeners were not all woken", async () => {
@@ -2984,24 +2999,24 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const one: Channel = { tenantId, scope: "session", scopeId: "one" };
         const two: Channel = { tenantId, scope: "global", scopeId: "" };
         const quiet: Channel = { tenantId, scope: "run", scopeId: "quiet" };
-        await store.lookUpEvents([{ channel: quiet, names: ["go"], startNumber: 0, cursors: [] }]);
+        await store.events.lookUp([{ channel: quiet, names: ["go"], startNumber: 0, cursors: [] }]);
         await writer.deliver(eventDelivery(eventOf(one, { name: "go" })));
         const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
         await writer.put(
           assignOf(run, "x", 1, { events: [eventOf(two, { name: "go" }), eventOf(two, { name: "go" })] }),
         );
-        const channels = async (limit = 10) => (await store.findStrays(0, limit)).channels;
+        const channels = async (limit = 10) => (await store.mail.findStrays(0, limit)).channels;
         const byScope = (list: Channel[]) => list.toSorted((a, b) => (a.scope < b.scope ? -1 : 1));
         expect(byScope(await channels())).toEqual(byScope([one, two]));
         expect(await channels(1)).toHaveLength(1);
-        const [first] = await store.listEvents(two, 0, 1);
-        const [lastOne = 0, lastTwo = 0] = await store.readChannels([one, two]);
-        await store.markWoken([
+        const [first] = await store.events.list(two, 0, 1);
+        const [lastOne = 0, lastTwo = 0] = await store.events.readChannels([one, two]);
+        await store.events.markWoken([
           { channel: one, number: lastOne },
           { channel: two, number: first?.number ?? 0 },
         ]);
         expect(await channels()).toEqual([two]);
-        await store.markWoken([{ channel: two, number: lastTwo }]);
+        await store.events.markWoken([{ channel: two, number: lastTwo }]);
         expect(await channels()).toEqual([]);
       });
     });
@@ -3040,7 +3055,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const entries: FeedEntry[] = [];
         let positions = start;
         for (let pages = 0; pages < ALL; pages++) {
-          const page = await bench.store.readFeed(tenantId, positions, limit);
+          const page = await bench.store.feed.read(tenantId, positions, limit);
           expect(page.length).toBeLessThanOrEqual(limit);
           if (page.length === 0) return entries;
           entries.push(...page);
@@ -3056,7 +3071,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const second = noted(tenantId, [3]);
         await writer.commit(first, second);
         await writer.put(endOf(first.after, 1, { notices: [{ kind: "completed", seq: 4 }] }));
-        const feed = await other.readFeed(tenantId, fromStart(writer), ALL);
+        const feed = await other.feed.read(tenantId, fromStart(writer), ALL);
         const { laneId } = writer;
         const place = { tenantId, laneId };
         expect(feed.map(({ ordinal: _ordinal, time: _time, ...entry }) => entry)).toEqual([
@@ -3067,9 +3082,9 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         ]);
         const ordinals = feed.slice(0, 3).map((entry) => entry.ordinal);
         expect(ordinals).toEqual([...new Set(ordinals)].toSorted((a, b) => a - b));
-        const rest = await store.readFeed(tenantId, advance(fromStart(writer), feed.slice(0, 2)), ALL);
+        const rest = await store.feed.read(tenantId, advance(fromStart(writer), feed.slice(0, 2)), ALL);
         expect(rest).toEqual(feed.slice(2));
-        expect(await store.readFeed(tenantId, advance(fromStart(writer), feed), ALL)).toEqual([]);
+        expect(await store.feed.read(tenantId, advance(fromStart(writer), feed), ALL)).toEqual([]);
       });
 
       it("merges lanes in the order of their commits and keeps tenants and unnamed lanes out", async () => {
@@ -3083,11 +3098,11 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         await third.commit(noted(tenantId, [1]));
         await second.commit(noted(tenantId, [18]));
         const seqs = (entries: FeedEntry[]) => entries.map((entry) => entry.seq);
-        const all = await store.readFeed(tenantId, fromStart(writer, second, third), ALL);
+        const all = await store.feed.read(tenantId, fromStart(writer, second, third), ALL);
         expect(seqs(all)).toEqual([10, 5, 15, 12, 20, 1, 18]);
-        const two = await store.readFeed(tenantId, fromStart(writer, second), ALL);
+        const two = await store.feed.read(tenantId, fromStart(writer, second), ALL);
         expect(seqs(two)).toEqual([10, 5, 15, 12, 20, 18]);
-        expect(await store.readFeed(tenantId, [], ALL)).toEqual([]);
+        expect(await store.feed.read(tenantId, [], ALL)).toEqual([]);
         for (const limit of [1, 2, 3, 5]) {
           expect(await readAll(tenantId, fromStart(writer, second, third), limit)).toEqual(all);
         }
@@ -3099,7 +3114,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const start = noted(tenantId, [1]);
         await writer.put(start);
         expect(await writer.commit(start, noted(tenantId, [2]))).toEqual([CONFLICT, COMMITTED]);
-        const feed = await store.readFeed(tenantId, fromStart(writer), ALL);
+        const feed = await store.feed.read(tenantId, fromStart(writer), ALL);
         expect(feed.map((entry) => entry.seq)).toEqual([1, 2]);
       });
 
@@ -3109,8 +3124,8 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
         const doomed = await openWriter(other);
         await doomed.commit(noted(tenantId, [1]));
         await doomed.commit(noted(tenantId, [2]));
-        await store.endServer(doomed.serverId);
-        const lane = (await store.listLanes(doomed.laneId - 1)).find(({ laneId }) => laneId === doomed.laneId);
+        await store.lanes.end(doomed.serverId);
+        const lane = (await store.lanes.list(doomed.laneId - 1)).find(({ laneId }) => laneId === doomed.laneId);
         expect(lane).toMatchObject({ ended: true, lastBatchNo: 2 });
         const feed = await readAll(tenantId, fromStart(doomed), 1);
         expect(feed.map((entry) => entry.seq)).toEqual([1, 2]);

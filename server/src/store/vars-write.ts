@@ -1,7 +1,7 @@
 /** How changed vars are written: the large members apart from the rest, so that a change writes what it touched. */
 import { emptyObject, type Json } from "../core/json.ts";
 import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/large-members.ts";
-import type { StoredRun } from "./contract.ts";
+import type { StoredRun } from "./contract/runs.ts";
 import { rowVarsOf } from "./row-behind.ts";
 import { keepsMembersApart, mayKeepMembersApart } from "./run-format.ts";
 

@@ -2,18 +2,17 @@ import assert from "node:assert/strict";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SealedRecord } from "../../core/ledger-format.ts";
+import type { Batch, BatchItem, BatchStore, ItemOutcome } from "../../store/contract/batch.ts";
 import {
-  type Batch,
   BatchContendedError,
-  type BatchItem,
   BatchOutcomeUnknownError,
   BatchRejectedError,
-  type ItemOutcome,
   LaneFencedError,
-  type Store,
   StoreUnavailableError,
-} from "../../store/contract.ts";
-import { mailDelivery, startOf } from "../../store/store-suite-fixtures.ts";
+} from "../../store/contract/errors.ts";
+import type { LedgerStore } from "../../store/contract/ledger.ts";
+import type { Store } from "../../store/contract/store.ts";
+import { mailDelivery, startOf } from "../../store/suite/fixtures.ts";
 import { createLane, type Lane } from "./lane.ts";
 
 const TENANT = "t";
@@ -46,9 +45,9 @@ function nameOf(item: BatchItem): string {
 function createFakeDatabase(): FakeDatabase {
   let lastBatchNo = 0;
   const unused = (): never => {
-    throw new Error("a lane does not use this verb");
+    throw new Error("a lane does not use this noun");
   };
-  const verbs: Pick<Store, "commit" | "settleBatch" | "listStepRecords"> = {
+  const batches: BatchStore = {
     async commit(batch) {
       expect(batch.batchNo).toBeGreaterThan(lastBatchNo);
       lastBatchNo = batch.batchNo;
@@ -63,17 +62,19 @@ function createFakeDatabase(): FakeDatabase {
       database.replyFault(batch);
       return batch.items.map(() => ({ type: "committed" }));
     },
-    async settleBatch(_laneId, batchNo) {
+    async settle(_laneId, batchNo) {
       database.settled.push(batchNo);
       return database.settle(batchNo);
     },
-    async listStepRecords({ runId }) {
+  };
+  const ledger: LedgerStore = {
+    async list({ runId }) {
       const record = database.records.get(runId);
       return record === undefined ? [] : [record];
     },
   };
-  const store = new Proxy(verbs as Store, {
-    get: (target, verb): unknown => (verb in target ? target[verb as keyof Store] : unused),
+  const store = new Proxy({ batches, ledger } as Store, {
+    get: (target, noun): unknown => (noun in target ? target[noun as keyof Store] : unused()),
   });
   const database: FakeDatabase = {
     store,

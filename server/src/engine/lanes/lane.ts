@@ -3,17 +3,16 @@
  * whose outcome is unknown is settled before anything else happens: only then are callers told and the next batch sent.
  */
 import type { Logger } from "pino";
+import type { BatchItem, ItemOutcome } from "../../store/contract/batch.ts";
 import {
   BatchContendedError,
-  type BatchItem,
   BatchOutcomeUnknownError,
   BatchRejectedError,
-  type ItemOutcome,
-  type Lane as LaneLease,
   LaneFencedError,
-  type Store,
   StoreUnavailableError,
-} from "../../store/contract.ts";
+} from "../../store/contract/errors.ts";
+import type { Lane as LaneLease } from "../../store/contract/lanes.ts";
+import type { Store } from "../../store/contract/store.ts";
 import { pause } from "../pause.ts";
 
 /** Items of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
@@ -89,7 +88,11 @@ export function createLane(options: {
     for (;;) {
       batchNo++;
       try {
-        const outcomes = await store.commit({ laneId: lease.laneId, batchNo, items: batch.map(({ item }) => item) });
+        const outcomes = await store.batches.commit({
+          laneId: lease.laneId,
+          batchNo,
+          items: batch.map(({ item }) => item),
+        });
         for (const [index, waiting] of batch.entries()) waiting.resolve(outcomes[index]!);
         return;
       } catch (error) {
@@ -131,7 +134,7 @@ export function createLane(options: {
       for (const waiting of gathered.splice(0)) waiting.reject(error);
     }, UNAVAILABLE_RETRY_MS);
     try {
-      return await forSure(() => store.settleBatch(lease.laneId, unknownBatchNo));
+      return await forSure(() => store.batches.settle(lease.laneId, unknownBatchNo));
     } finally {
       clearInterval(impatience);
     }
@@ -151,7 +154,7 @@ export function createLane(options: {
         waiting.resolve({ type: "conflict" });
         continue;
       }
-      const [stored] = await forSure(() => store.listStepRecords(transition, first.seq - 1, 1));
+      const [stored] = await forSure(() => store.ledger.list(transition, first.seq - 1, 1));
       waiting.resolve({ type: stored?.hash === first.hash ? "committed" : "conflict" });
     }
   }

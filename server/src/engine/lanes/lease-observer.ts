@@ -4,7 +4,8 @@
  * server on the same machine whose process is gone is taken over at once.
  */
 import type { Logger } from "pino";
-import type { ServerLease, Store, Surroundings } from "../../store/contract.ts";
+import type { ServerLease, Surroundings } from "../../store/contract/lanes.ts";
+import type { Store } from "../../store/contract/store.ts";
 import { isProcessGone } from "./process-identity.ts";
 
 export type LeaseObserver = {
@@ -49,7 +50,7 @@ export function createLeaseObserver(options: {
       const gone = others.filter((other) => isGone(other, elapsedMs));
       for (const { serverId, process } of gone) {
         log.warn({ serverId, process }, "taking over from a server that is gone");
-        await store.endServer(serverId);
+        await store.lanes.end(serverId);
         seen.delete(serverId);
       }
       return gone.map(({ serverId }) => serverId);

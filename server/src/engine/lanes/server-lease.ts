@@ -6,7 +6,10 @@ import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { DomainError } from "../../core/errors.ts";
 import { BASIC_FORMAT, RUN_FORMAT } from "../../store/run-format.ts";
-import { type RunKey, type Store, StoreUnavailableError, type Surroundings } from "../../store/contract.ts";
+import { StoreUnavailableError } from "../../store/contract/errors.ts";
+import type { Surroundings } from "../../store/contract/lanes.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
+import type { Store } from "../../store/contract/store.ts";
 import type { EngineSettings } from "../context.ts";
 import { createLane, type Lane } from "./lane.ts";
 import { createLeaseObserver } from "./lease-observer.ts";
@@ -61,7 +64,7 @@ export function createServerLease(options: {
   async function open(): Promise<void> {
     const isFirst = serverId === "";
     serverId = randomUUID();
-    const leases = await store.openServer({ serverId, process: processIdentity(), lanes: settings.lanes });
+    const leases = await store.lanes.open({ serverId, process: processIdentity(), lanes: settings.lanes });
     lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: lookSoon }));
     log.info({ serverId, lanes: leases.map(({ laneId }) => laneId) }, "lease opened");
     if (!isFirst) onNewLease();
@@ -78,11 +81,11 @@ export function createServerLease(options: {
   async function look(): Promise<void> {
     try {
       if (lanes.length === 0) await open();
-      let surroundings = await store.lookAround(serverId);
+      let surroundings = await store.lanes.lookAround(serverId);
       if (!surroundings.leaseHeld) {
         lose();
         await open();
-        surroundings = await store.lookAround(serverId);
+        surroundings = await store.lanes.lookAround(serverId);
       }
       others = surroundings.others.length > 0;
       formatMax = Math.min(RUN_FORMAT, ...surroundings.others.map(({ runFormat }) => runFormat));
@@ -139,7 +142,7 @@ export function createServerLease(options: {
       clearTimeout(timer);
       await looking;
       setServing(false);
-      await store.endServer(serverId).catch((error: unknown) => {
+      await store.lanes.end(serverId).catch((error: unknown) => {
         log.warn({ err: error }, "the lease could not be ended; others will see that this server is gone");
       });
     },

@@ -1,6 +1,6 @@
 import { hasEnded } from "../../core/run.ts";
 import type { WaitReason } from "../../core/wait.ts";
-import type { RunKey, StoredRun } from "../../store/contract.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { Caller, RunView } from "../api.ts";
 import { type EngineContext, viewOf } from "../context.ts";
 import { createSignal, type RunNews } from "../notice-hub.ts";

@@ -2,7 +2,7 @@
 import { type ControlStimulus, runEnded } from "../../core/control-run.ts";
 import { DomainError } from "../../core/errors.ts";
 import { hasEnded, hasNextStep } from "../../core/run.ts";
-import type { RunKey, StoredRun } from "../../store/contract.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { Caller, ControlRequest, RunView } from "../api.ts";
 import { type EngineContext, viewOf } from "../context.ts";
 import { pause } from "../pause.ts";

@@ -37,7 +37,7 @@ export async function emitEvent(
       throw runEnded(scopeId);
     }
   }
-  if (scope === "workflow" && (await context.store.getWorkflow(tenantId, scopeId, 0)) === undefined) {
+  if (scope === "workflow" && (await context.store.workflows.get(tenantId, scopeId, 0)) === undefined) {
     throw workflowUnknown(scopeId);
   }
   const eventId = request.eventId ?? uuidv7();
@@ -66,7 +66,7 @@ export async function emitEvent(
 async function wasEmitted(context: EngineContext, channel: Channel, eventId: string | undefined): Promise<boolean> {
   if (eventId === undefined) return false;
   for (let after = 0; ;) {
-    const events = await context.store.listEvents(channel, after, EVENTS_PAGE);
+    const events = await context.store.events.list(channel, after, EVENTS_PAGE);
     if (events.some((event) => event.eventId === eventId)) return true;
     if (events.length < EVENTS_PAGE) return false;
     after = events.at(-1)!.number;

@@ -4,7 +4,8 @@ import { canonicalJson, type Json } from "../../core/json.ts";
 import { draftFromSealed } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
 import type { StepRecordDraft } from "../../core/step-record.ts";
-import type { RunKey, StoredRun, StoredWait } from "../../store/contract.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
+import type { StoredWait } from "../../store/contract/waits.ts";
 import type { Caller, RunView } from "../api.ts";
 import { RUN_FORMAT } from "../../store/run-format.ts";
 import { type EngineContext, viewOf } from "../context.ts";
@@ -33,7 +34,7 @@ export async function resumeRun(context: EngineContext, caller: Caller, request:
     const isOther =
       refusal instanceof DomainError && (refusal.reason === "RUN_NOT_WAITING" || refusal.reason === "WAIT_UNKNOWN");
     if (!isOther) throw refusal;
-    const wait = await context.store.getWait(caller.tenantId, request.waitId);
+    const wait = await context.store.waits.get(caller.tenantId, request.waitId);
     if (wait === undefined || wait.runId !== runId || wait.closing === undefined) throw refusal;
     return viewOf(context, await replyAgain(context, key, request, wait));
   }
@@ -72,7 +73,7 @@ async function replyAgain(
 /** The records of a run up to a seq, a few at a time. */
 async function* readLedger(context: EngineContext, key: RunKey, untilSeq: number): AsyncGenerator<StepRecordDraft> {
   for (let seq = 0; seq < untilSeq;) {
-    const records = await context.store.listStepRecords(key, seq, Math.min(RECORDS_PAGE, untilSeq - seq));
+    const records = await context.store.ledger.list(key, seq, Math.min(RECORDS_PAGE, untilSeq - seq));
     if (records.length === 0) return;
     for (const record of records) yield draftFromSealed(record);
     seq = records.at(-1)!.seq;

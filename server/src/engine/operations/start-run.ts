@@ -6,7 +6,7 @@ import { type Channel, type Scope, SCOPES } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { startRun as decideStart } from "../../core/start-run.ts";
 import { checkLimits, type Workflow } from "../../core/workflow.ts";
-import type { RunKey, StoredRun } from "../../store/contract.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { Caller, RunView, StartRequest } from "../api.ts";
 import { type EngineContext, viewOf } from "../context.ts";
 import { performStart } from "../transition/perform.ts";
@@ -41,7 +41,7 @@ async function startAdmitted(
       // A repeated start gives its run even if the workflow was archived since.
       const known = entry.state ?? (request.runId === undefined ? undefined : await context.loadRun(key));
       if (known !== undefined) return assertSame(known, digest);
-      if (attempt > 0 && (await context.store.wasDeleted(key))) throw existedBefore(key.runId);
+      if (attempt > 0 && (await context.store.runs.wasDeleted(key))) throw existedBefore(key.runId);
       const started = await begin(context, entry, request, { ...(await needs), digest });
       if (started !== undefined) return started;
     }

@@ -1,6 +1,6 @@
 import { draftFromSealed } from "../../core/ledger-format.ts";
 import { hasEnded } from "../../core/run.ts";
-import type { RunKey } from "../../store/contract.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import type { Caller, RunMessage, StepRecordView } from "../api.ts";
 import type { EngineContext } from "../context.ts";
 import { readPage } from "../lists.ts";
@@ -28,7 +28,7 @@ export async function* watchRun(
       const run = await context.loadRunHead(key);
       if (run === undefined) throw runUnknown(request.runId);
       for (;;) {
-        const sealed = await context.store.listStepRecords(key, seq, RECORDS_PAGE);
+        const sealed = await context.store.ledger.list(key, seq, RECORDS_PAGE);
         for (const record of sealed) {
           seq = record.seq;
           yield { cursor: String(seq), stepRecord: { record: draftFromSealed(record), sealed: record } };
@@ -58,7 +58,7 @@ export async function listRecords(
       const { entries, next } = await readPage({
         start: request.afterSeq,
         limit: request.limit,
-        read: (start, limit) => context.store.listStepRecords(key, start ?? 0, limit),
+        read: (start, limit) => context.store.ledger.list(key, start ?? 0, limit),
         startOf: ({ seq }) => seq,
         bytesOf: ({ header, body, given }) => header.length + body.length + (given?.length ?? 0),
       });

@@ -5,7 +5,8 @@
 import { DomainError } from "../../core/errors.ts";
 import type { Json } from "../../core/json.ts";
 import type { RunState } from "../../core/run.ts";
-import type { FeedEntry, LaneState } from "../../store/contract.ts";
+import type { FeedEntry } from "../../store/contract/feed.ts";
+import type { LaneState } from "../../store/contract/lanes.ts";
 import type { Caller, NoticeKind, RunFilter, RunsMessage } from "../api.ts";
 import { type EngineContext, viewOf } from "../context.ts";
 import { createSignal } from "../notice-hub.ts";
@@ -46,10 +47,10 @@ export async function* watchRuns(
     yield { cursor: text() };
     while (!signal.aborted && !context.isStopping()) {
       // Which lanes have ended is read before their entries are: one that has ended and is read to its end is done.
-      const lanes = await context.store.listLanes(cursor.highestLaneId);
+      const lanes = await context.store.lanes.list(cursor.highestLaneId);
       const open = new Set(lanes.filter((lane) => !lane.ended).map((lane) => lane.laneId));
       addLanes(cursor, lanes);
-      const entries = await context.store.readFeed(tenantId, cursor.positions, ENTRIES_PAGE);
+      const entries = await context.store.feed.read(tenantId, cursor.positions, ENTRIES_PAGE);
       const runs = await Promise.all(entries.map((entry) => wantedRun(context, entry, request)));
       for (const [index, entry] of entries.entries()) {
         advanceCursor(cursor, entry);
@@ -74,7 +75,7 @@ export async function* watchRuns(
 async function openCursor(context: EngineContext, token: string, purpose: string): Promise<Cursor> {
   if (token === FROM_BEGINNING) return { highestLaneId: 0, positions: [] };
   if (token === "") {
-    const lanes = await context.store.listLanes(0);
+    const lanes = await context.store.lanes.list(0);
     const open = lanes.filter((lane) => !lane.ended);
     const positions = open.map(({ laneId, nonce, lastBatchNo }) => ({
       laneId,
@@ -92,7 +93,7 @@ async function openCursor(context: EngineContext, token: string, purpose: string
 /** Refuses a cursor that knows more than the database: that one is older, a restored backup. */
 async function assertKnown(context: EngineContext, cursor: Cursor): Promise<void> {
   const lowest = Math.min(cursor.highestLaneId, ...cursor.positions.map((position) => position.laneId));
-  const lanes = new Map((await context.store.listLanes(lowest - 1)).map((lane) => [lane.laneId, lane]));
+  const lanes = new Map((await context.store.lanes.list(lowest - 1)).map((lane) => [lane.laneId, lane]));
   const isKnown = (position: Position) => {
     const lane = lanes.get(position.laneId);
     return lane !== undefined && lane.nonce === position.nonce && position.batchNo <= lane.lastBatchNo;

@@ -1,7 +1,7 @@
 /** Computing on active runs, in the background, until they park or end. */
 import { DomainError, type ErrorReason } from "../../core/errors.ts";
 import type { Failure } from "../../core/failure.ts";
-import type { RunKey } from "../../store/contract.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import type { EngineContext } from "../context.ts";
 import { advancing, OwnedElsewhereError, perform } from "../transition/perform.ts";
 import { pause } from "../pause.ts";

@@ -1,6 +1,7 @@
 /** Mail: what others leave for a run that they may not change themselves. Acted on once, in a transition of the run. */
 import { DomainError } from "../../core/errors.ts";
-import type { Mail, RunKey } from "../../store/contract.ts";
+import type { Mail } from "../../store/contract/mail.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import type { EngineContext } from "../context.ts";
 import { OwnedElsewhereError, perform } from "../transition/perform.ts";
 

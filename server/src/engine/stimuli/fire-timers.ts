@@ -10,7 +10,7 @@ const CLAIM_RETRY_MS = 10_000;
 /** Armed with the times at which runs wake. */
 export function createTimers(context: EngineContext): DueTimer {
   return createDueTimer(context, "due runs", async () => {
-    const { now, runs, nextWakeTime } = await context.store.claimDueRuns(CLAIM_MAX, CLAIM_RETRY_MS);
+    const { now, runs, nextWakeTime } = await context.store.runs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS);
     // From here on this server's clock is not behind the one that called the runs due.
     context.clock.observe(now);
     await Promise.all(runs.map((key) => wake(context, key)));

@@ -3,7 +3,7 @@
  * transition. The channel's row notes how far that has come, so that a sweep finds what a crash cut short.
  */
 import { type Channel, channelKey } from "../../core/event.ts";
-import { StoreUnavailableError } from "../../store/contract.ts";
+import { StoreUnavailableError } from "../../store/contract/errors.ts";
 import type { EngineContext } from "../context.ts";
 import { wake } from "./wake-run.ts";
 
@@ -34,7 +34,7 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     let after = isHeard ? Math.max(wokenNumber, finished.get(key)?.number ?? 0) : lastNumber;
     let isComplete = true;
     while (after < lastNumber && !isStopped) {
-      const events = await context.store.listEvents(channel, after, EVENTS_MAX);
+      const events = await context.store.events.list(channel, after, EVENTS_MAX);
       if (events.length === 0) break;
       const pairs = new Map(
         events.map((event) => [`${event.key}\n${event.name}`, { name: event.name, key: event.key }]),
@@ -58,7 +58,7 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     let isComplete = true;
     let afterWaitId: string | undefined;
     for (;;) {
-      const listeners = await context.store.listListeners({
+      const listeners = await context.store.events.listListeners({
         channel,
         events,
         limit: LISTENERS_MAX,
@@ -88,7 +88,7 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     const noted = finished;
     finished = new Map();
     try {
-      await context.store.markWoken([...noted.values()]);
+      await context.store.events.markWoken([...noted.values()]);
     } catch (error) {
       // Not noted means woken once more by the sweep, which changes nothing.
       if (!(error instanceof StoreUnavailableError)) context.log.warn({ err: error }, "noting woken channels failed");

@@ -1,5 +1,5 @@
 import { DomainError } from "../../core/errors.ts";
-import type { RunKey } from "../../store/contract.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import { failRun } from "./advance-run.ts";
 import type { EngineContext } from "../context.ts";
 import { OwnedElsewhereError, perform, type Performed } from "../transition/perform.ts";

@@ -2,15 +2,11 @@
 import type { CallSettlement, Command } from "../../core/decision.ts";
 import { isActive, type RunState, wakeTimeOf } from "../../core/run.ts";
 import type { StepRecordDraft } from "../../core/step-record.ts";
-import type {
-  JobSettlement,
-  NewJob,
-  NoticeDraft,
-  NoticeKind,
-  StoredRun,
-  Transition,
-  WaitClosing,
-} from "../../store/contract.ts";
+import type { Transition } from "../../store/contract/batch.ts";
+import type { NoticeDraft, NoticeKind } from "../../store/contract/feed.ts";
+import type { JobSettlement, NewJob } from "../../store/contract/jobs.ts";
+import type { StoredRun } from "../../store/contract/runs.ts";
+import type { WaitClosing } from "../../store/contract/waits.ts";
 import { formatAfter, mayStayBehind } from "../../store/run-format.ts";
 import { rowSeqOf, stayBehind } from "../../store/row-behind.ts";
 import { varsWriteOf } from "../../store/vars-write.ts";

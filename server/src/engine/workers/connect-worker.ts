@@ -9,7 +9,7 @@ import { DomainError, type FieldProblem } from "../../core/errors.ts";
 import { JSON_BYTES_MAX, parseJson } from "../../core/json.ts";
 import { compileSchema } from "../../core/json-schema.ts";
 import type { CallEnd } from "../../core/settle-call.ts";
-import type { JobHead } from "../../store/contract.ts";
+import type { JobHead } from "../../store/contract/jobs.ts";
 import type {
   Caller,
   JobResult,
@@ -184,7 +184,7 @@ export function endSession(parts: WorkerParts, session: Session): void {
   if (pool.sessions.get(text) === session) pool.sessions.delete(text);
   leases.loseAll(session);
   const worker = { tenantId, workerSessionId, serverId: serverId() };
-  changeList(pool, session, () => pool.context.store.removeWorker(worker)).catch((error: unknown) => {
+  changeList(pool, session, () => pool.context.store.workers.remove(worker)).catch((error: unknown) => {
     if (!(error instanceof DomainError)) pool.context.log.error({ err: error }, "taking a worker off the list failed");
   });
 }
@@ -202,7 +202,7 @@ export async function adoptLeases(
   const { tenantId, workerSessionId } = session;
   // As many as a worker may have.
   const request = { tenantId, workerSessionId, serverId: serverId(), limit: CREDIT_MAX };
-  const heads = await pool.context.store.adoptJobs(request);
+  const heads = await pool.context.store.jobs.adopt(request);
   const youngestMicros = pool.context.clock.nowMicros() - SETTLING_MS * 1_000;
   const unknown = heads.filter((head) => {
     const token = tokenOfHead(pool, session, head);
@@ -311,7 +311,7 @@ async function saveWorker({ pool, serverId }: WorkerParts, session: Session): Pr
     draining: isDraining,
     ...(actorId === undefined ? {} : { actorId }),
   };
-  await changeList(pool, session, () => pool.context.store.saveWorker(worker));
+  await changeList(pool, session, () => pool.context.store.workers.save(worker));
 }
 
 /** Changes the list of workers after every change before that is about the same session: no goodbye is overtaken by what came before it. */
@@ -371,9 +371,11 @@ function takeResult({ pool, leases, handlerRuns, settler }: WorkerParts, session
         if (settled.status !== "refused") return;
         const { reason } = settled;
         const output = JSON.stringify(result.outcome);
-        context.store.noteRefusedResult({ tenantId, idempotencyKey }, { reason, output }).catch((error: unknown) => {
-          if (!(error instanceof DomainError)) context.log.error({ err: error }, "noting a refused result failed");
-        });
+        context.store.jobs
+          .noteRefusedResult({ tenantId, idempotencyKey }, { reason, output })
+          .catch((error: unknown) => {
+            if (!(error instanceof DomainError)) context.log.error({ err: error }, "noting a refused result failed");
+          });
       },
     },
   );

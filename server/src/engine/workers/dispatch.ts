@@ -6,7 +6,7 @@ import type { HandlerPayload, HandlerRequest, JobDraft } from "../../core/decisi
 import { namesOf } from "../../core/names.ts";
 import { handlerPayload } from "../../core/run-handler.ts";
 import type { RunState } from "../../core/run.ts";
-import type { JobRequest, LeasedJob, NewJob } from "../../store/contract.ts";
+import type { JobRequest, LeasedJob, NewJob } from "../../store/contract/jobs.ts";
 import type { OfferedJob, WorkerLink } from "../api.ts";
 import { pause } from "../pause.ts";
 import { reportFailure } from "../report-failure.ts";
@@ -315,7 +315,7 @@ export function createDispatcher(
     );
     let claimed: LeasedJob[];
     try {
-      claimed = await context.store.claimJobs(serverId(), requests);
+      claimed = await context.store.jobs.claim(serverId(), requests);
     } catch (error) {
       for (const { queue, sessions } of wanted) {
         for (const session of sessions) returnCredit(session, queue, links.get(session));

@@ -7,7 +7,7 @@
  */
 import type { HandlerRequest } from "../../core/decision.ts";
 import type { HandlerOutcome } from "../../core/run-handler.ts";
-import type { RunKey, StoredRun } from "../../store/contract.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import { runKeyText } from "../run-table.ts";
 import { queueText } from "./session.ts";
 

@@ -14,7 +14,7 @@ export function createJobTimers(
   parts: { settler: JobSettler; onOpen: (queue: string) => void },
 ): DueTimer {
   return createDueTimer(context, "due jobs", async () => {
-    const { queues, expired, nextJobTime } = await context.store.claimDueJobs(CLAIM_MAX, CLAIM_RETRY_MS);
+    const { queues, expired, nextJobTime } = await context.store.jobs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS);
     for (const queue of queues) parts.onOpen(queueText(queue));
     for (const { tenantId, runId, idempotencyKey, attempt, leaseNo } of expired) {
       const failure = { code: "QUEUE_TIMEOUT", message: "No worker has taken the job in time.", nonRetryable: true };

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { DomainError } from "../../core/errors.ts";
-import type { RunKey } from "../../store/contract.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import { readToken, writeToken } from "../token.ts";
 
 export type JobToken = RunKey & { idempotencyKey: string; attempt: number; leaseNo: number; isAtMostOnce: boolean };

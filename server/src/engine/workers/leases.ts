@@ -7,7 +7,8 @@
  */
 import type { CallFailure } from "../../core/call-failure.ts";
 import type { RunState } from "../../core/run.ts";
-import type { JobHead, RunKey, StoredRun } from "../../store/contract.ts";
+import type { JobHead } from "../../store/contract/jobs.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { ServerFrame } from "../api.ts";
 import { pause } from "../pause.ts";
 import { reportFailure } from "../report-failure.ts";
@@ -184,7 +185,7 @@ export function createLeaseKeeper(
     }
     job.beatBy = Number.POSITIVE_INFINITY;
     try {
-      const [head] = await context.store.loadJobs([job.lease]);
+      const [head] = await context.store.jobs.load([job.lease]);
       const isHeardOf = job.beatBy !== Number.POSITIVE_INFINITY;
       if (!held.has(job.token) || isHeardOf) return;
       if (head?.leaseNo === job.lease.leaseNo && head.leaseServerId === parts.serverId()) fail(session, job, failure);
@@ -208,7 +209,7 @@ export function createLeaseKeeper(
   async function releaseUntilDone(leases: readonly LeaseToEnd[]): Promise<void> {
     while (!context.isStopping()) {
       try {
-        const outcomes = await context.store.releaseJobs(leases, context.settings.leaseLossesMax, parts.serverId());
+        const outcomes = await context.store.jobs.release(leases, context.settings.leaseLossesMax, parts.serverId());
         for (const [index, lease] of leases.entries()) {
           if (outcomes[index] === "exhausted") {
             const message = `The job has lost its worker more than ${context.settings.leaseLossesMax} times.`;
@@ -231,7 +232,7 @@ export function createLeaseKeeper(
     const leases = jobs.map(({ lease }) => lease!);
     for (;;) {
       try {
-        const begun = await context.store.startJobs(leases);
+        const begun = await context.store.jobs.start(leases);
         const [going, gone] = [jobs.filter((_job, i) => begun[i]), jobs.filter((_job, i) => !begun[i])];
         for (const job of going) if (held.has(job.token)) job.state = "running";
         tell(session, {
@@ -356,7 +357,7 @@ export function createLeaseKeeper(
       const jobs = [...held.values()].filter(({ job }) => job.lease !== undefined);
       for (let from = 0; from < jobs.length; from += RECONCILE_MAX) {
         const some = jobs.slice(from, from + RECONCILE_MAX);
-        const heads = await context.store.loadJobs(some.map(({ job }) => job.lease!));
+        const heads = await context.store.jobs.load(some.map(({ job }) => job.lease!));
         for (const [index, { session, job }] of some.entries()) {
           if (held.get(job.token)?.job !== job || job.isSettling || keepsLease(job, heads[index])) continue;
           remove(session, job);

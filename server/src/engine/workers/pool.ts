@@ -1,5 +1,5 @@
 /** What the parts of the worker side share: the sessions of this server, its clock for their liveness, and its settings. */
-import type { JobHead } from "../../store/contract.ts";
+import type { JobHead } from "../../store/contract/jobs.ts";
 import type { EngineContext } from "../context.ts";
 import { writeJobToken } from "./job-token.ts";
 import { type HeldJob, type Session, servesVersion } from "./session.ts";

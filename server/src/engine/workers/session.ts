@@ -1,7 +1,8 @@
 /** A worker's session at this server: what it serves, what it may be given, and the jobs it has. Lost with the process, and then
  *  found again in the leases of the database. */
 import type { Delivery } from "../../core/decision.ts";
-import type { JobLease, JobQueue, RunKey } from "../../store/contract.ts";
+import type { JobLease, JobQueue } from "../../store/contract/jobs.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import type { WorkerHello, WorkerLink } from "../api.ts";
 import type { HandlerRun } from "./handler-runs.ts";
 import type { KeptVars } from "./kept-vars.ts";

@@ -4,7 +4,8 @@
  */
 import type { CallEnd } from "../../core/settle-call.ts";
 import { DomainError, type ErrorReason } from "../../core/errors.ts";
-import type { JobHead, JobKey, RunKey, StoredRun } from "../../store/contract.ts";
+import type { JobHead, JobKey } from "../../store/contract/jobs.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import { failRun } from "../stimuli/advance-run.ts";
 import type { EngineContext } from "../context.ts";
 import { pause } from "../pause.ts";
@@ -162,13 +163,13 @@ async function tell(
     else others.push(end);
   }
   if (others.length === 0) return;
-  const heads = await context.store.loadJobs(others.map((end) => jobKeyOf(run, end)));
+  const heads = await context.store.jobs.load(others.map((end) => jobKeyOf(run, end)));
   for (const [index, end] of others.entries()) end.onSettled(statusOf(end, heads[index]));
 }
 
 /** The ends whose leases hold, after a conflict that may be about any of them. */
 async function stillLeased(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<JobEnd[]> {
-  const heads = await context.store.loadJobs(ends.map((end) => jobKeyOf(run, end)));
+  const heads = await context.store.jobs.load(ends.map((end) => jobKeyOf(run, end)));
   return ends.filter((end, index) => {
     const head = heads[index];
     if (head === undefined || head.state === "settled" || head.state === "cancelled") return false;

@@ -6,7 +6,9 @@ import type { HandlerRequest, JobDraft } from "../../core/decision.ts";
 import { epochMicrosOf, type Instant } from "../../core/duration.ts";
 import { DomainError } from "../../core/errors.ts";
 import type { RunState } from "../../core/run.ts";
-import type { OrphanedLeases, RunKey, StoredRun, Surroundings } from "../../store/contract.ts";
+import type { OrphanedLeases } from "../../store/contract/jobs.ts";
+import type { Surroundings } from "../../store/contract/lanes.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { BlockedReason, Caller, WorkerConnection, WorkerHello, WorkerLink } from "../api.ts";
 import type { EngineContext } from "../context.ts";
 import { reportFailure } from "../report-failure.ts";
@@ -137,7 +139,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     isLookingElsewhere = true;
     try {
       const found = new Map<string, ServedQueue[]>();
-      for (const worker of await store.listWorkersElsewhere(serverId(), ELSEWHERE_MAX)) {
+      for (const worker of await store.workers.listElsewhere(serverId(), ELSEWHERE_MAX)) {
         const tools = worker.toolNames.map((name) => ({ name, concurrency: 0 }));
         for (const [queue, served] of servedQueues(worker.tenantId, { ...worker, tools })) {
           found.set(queue, [...(found.get(queue) ?? []), served]);
@@ -151,7 +153,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
 
   /** Leases of servers that are gone: their workers have a while to come to another server, then the jobs go to others. */
   async function lookAfterOrphans(): Promise<void> {
-    const found = await store.listOrphanedLeases(ORPHANS_MAX);
+    const found = await store.jobs.listOrphanedLeases(ORPHANS_MAX);
     const seen = new Set<string>();
     for (const orphan of found) {
       const text = `${sessionText(orphan.tenantId, orphan.workerSessionId)}/${orphan.serverId}`;
@@ -177,7 +179,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     // Since the lease ended, and while this server was there to be connected to: servers that come and go count together.
     if (orphan.goneMs < settings.orphanMs || quietMs < settings.orphanMs / OBSERVED_SHARE) return;
     const request = { tenantId, workerSessionId, serverId: serverId(), fromServerId: orphan.serverId };
-    const heads = await store.adoptJobs({ ...request, limit: CREDIT_MAX });
+    const heads = await store.jobs.adopt({ ...request, limit: CREDIT_MAX });
     leases.release(heads.map((head) => leaseToEnd(head, true)));
     orphans.delete(text);
   }

@@ -4,8 +4,8 @@ import { channelKey } from "../../core/event.ts";
 import { assertJson, type Json } from "../../core/json.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
-import { BatchRejectedError, LaneFencedError } from "../contract.ts";
-import type { Batch, BatchItem, Delivery, ItemOutcome, Transition } from "../contract.ts";
+import { BatchRejectedError, LaneFencedError } from "../contract/errors.ts";
+import type { Batch, BatchItem, Delivery, ItemOutcome, Transition } from "../contract/batch.ts";
 import {
   type LaneRow,
   type MemoryDatabase,

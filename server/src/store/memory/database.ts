@@ -11,17 +11,13 @@ import { parseOwnJson } from "../../core/json.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
 import type { Wait } from "../../core/wait.ts";
-import type {
-  Batch,
-  FeedEntry,
-  JobHead,
-  Mail,
-  NewJob,
-  RunKey,
-  StoredRun,
-  StoredWorker,
-  WaitClosing,
-} from "../contract.ts";
+import type { Batch } from "../contract/batch.ts";
+import type { FeedEntry } from "../contract/feed.ts";
+import type { JobHead, NewJob } from "../contract/jobs.ts";
+import type { Mail } from "../contract/mail.ts";
+import type { RunKey, StoredRun } from "../contract/runs.ts";
+import type { WaitClosing } from "../contract/waits.ts";
+import type { StoredWorker } from "../contract/workers.ts";
 
 /** What a test may do to a database. */
 export type MemoryFaults = {

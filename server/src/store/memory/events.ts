@@ -10,8 +10,9 @@ import {
   queryMatches,
 } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
-import type { ChannelProgress, Listener } from "../contract.ts";
+import type { EventStore, ChannelProgress, Listener } from "../contract/events.ts";
 import { type ChannelRow, type EventRow, type MemoryDatabase, readStored, rowKey, type WaitRow } from "./database.ts";
+import type { Statements } from "../map-verbs.ts";
 
 function channelRow(database: MemoryDatabase, channel: Channel): ChannelRow {
   const key = channelKey(channel);
@@ -52,11 +53,11 @@ function eventFromRow({ payloadText, ...row }: EventRow): ChannelEvent {
   return { ...row, payload: readStored(payloadText) as Json };
 }
 
-export function readChannels(database: MemoryDatabase, channels: readonly Channel[]): number[] {
+function readChannels(database: MemoryDatabase, channels: readonly Channel[]): number[] {
   return channels.map((channel) => database.channels.get(channelKey(channel))?.lastNumber ?? 0);
 }
 
-export function lookUpEvents(database: MemoryDatabase, queries: readonly EventQuery[]): EventLookup[] {
+function lookUpEvents(database: MemoryDatabase, queries: readonly EventQuery[]): EventLookup[] {
   return queries.map((query) => {
     const row = channelRow(database, query.channel);
     const found = row.events.find((event) => queryMatches(query, event));
@@ -64,7 +65,7 @@ export function lookUpEvents(database: MemoryDatabase, queries: readonly EventQu
   });
 }
 
-export function listEvents(database: MemoryDatabase, channel: Channel, after: number, limit: number): ChannelEvent[] {
+function listEvents(database: MemoryDatabase, channel: Channel, after: number, limit: number): ChannelEvent[] {
   const events = database.channels.get(channelKey(channel))?.events ?? [];
   return events
     .filter((event) => event.number > after)
@@ -72,7 +73,7 @@ export function listEvents(database: MemoryDatabase, channel: Channel, after: nu
     .map(eventFromRow);
 }
 
-export function listListeners(
+function listListeners(
   database: MemoryDatabase,
   request: { channel: Channel; events: readonly { name: string; key: string }[]; afterWaitId?: string; limit: number },
 ): Listener[] {
@@ -106,17 +107,26 @@ function isHeardBy({ head }: WaitRow, event: { name: string; key: string }): boo
   return (head.names ?? []).some((pattern) => nameMatches(pattern, event.name));
 }
 
-export function markWoken(database: MemoryDatabase, marks: readonly { channel: Channel; number: number }[]): void {
+function markWoken(database: MemoryDatabase, marks: readonly { channel: Channel; number: number }[]): void {
   for (const { channel, number } of marks) {
     const row = database.channels.get(channelKey(channel));
     if (row !== undefined) row.wokenNumber = Math.max(row.wokenNumber, number);
   }
 }
 
-export function readWoken(database: MemoryDatabase, channels: readonly Channel[]): ChannelProgress[] {
+function readWoken(database: MemoryDatabase, channels: readonly Channel[]): ChannelProgress[] {
   return channels.map((channel) => {
     const row = database.channels.get(channelKey(channel));
     const isHeard = database.openWaits.values().some((wait) => listensTo(wait, channel));
     return { lastNumber: row?.lastNumber ?? 0, wokenNumber: row?.wokenNumber ?? 0, isHeard };
   });
 }
+
+export const events: Statements<MemoryDatabase, EventStore> = {
+  readChannels,
+  lookUp: lookUpEvents,
+  list: listEvents,
+  listListeners,
+  markWoken,
+  readWoken,
+};

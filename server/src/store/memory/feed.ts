@@ -1,12 +1,13 @@
 /** The feed over all runs: the lanes' notices, merged by time. */
-import type { FeedEntry, LanePosition } from "../contract.ts";
+import type { FeedStore, FeedEntry, LanePosition } from "../contract/feed.ts";
 import type { MemoryDatabase } from "./database.ts";
+import type { Statements } from "../map-verbs.ts";
 
 /**
  * A merge that only ever looks at the head of each lane: entries of a lane keep their order even where their times disagree, so
  * every beginning of a page is a place from which a reader can go on.
  */
-export function readFeed(
+function readFeed(
   database: MemoryDatabase,
   tenantId: string,
   positions: readonly LanePosition[],
@@ -39,3 +40,5 @@ function unreadOf(database: MemoryDatabase, tenantId: string, position: LanePosi
 function isBefore([a]: FeedEntry[], [b]: FeedEntry[]): boolean {
   return a!.time !== b!.time ? a!.time < b!.time : a!.laneId < b!.laneId;
 }
+
+export const feed: Statements<MemoryDatabase, FeedStore> = { read: readFeed };

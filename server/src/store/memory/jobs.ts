@@ -1,7 +1,9 @@
 /** Jobs: queues, leases, and what is due. Transitions make, settle and cancel them (commit.ts). */
 import { addMs, type Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json.ts";
+import type { Transition } from "../contract/batch.ts";
 import type {
+  JobStore,
   JobHead,
   JobKey,
   JobLease,
@@ -11,11 +13,11 @@ import type {
   LeasedJob,
   NewJob,
   OrphanedLeases,
-  RunKey,
-  Transition,
-} from "../contract.ts";
+} from "../contract/jobs.ts";
+import type { RunKey } from "../contract/runs.ts";
 import { encodeRefusedResult } from "../refused-result.ts";
 import { type JobRow, type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
+import type { Statements } from "../map-verbs.ts";
 
 /** Jobs that come back to their queue come before all others: their turn is that much lower. */
 const RETURNED_TURN = -1e15;
@@ -243,7 +245,7 @@ function newRow(database: MemoryDatabase, transition: Transition, job: NewJob, n
 
 // What servers do.
 
-export function claimJobs(database: MemoryDatabase, serverId: string, requests: readonly JobRequest[]): LeasedJob[] {
+function claimJobs(database: MemoryDatabase, serverId: string, requests: readonly JobRequest[]): LeasedJob[] {
   return requests.flatMap((request) => {
     const { workerSessionIds, versions } = request;
     const claimable = database.jobs.values().flatMap((row) => {
@@ -280,7 +282,7 @@ function leasedJobOf(row: JobRow, run: RunRow, workerSessionId: string): LeasedJ
   };
 }
 
-export function releaseJobs(
+function releaseJobs(
   database: MemoryDatabase,
   leases: readonly (JobLease & { isLoss: boolean })[],
   lossesMax: number,
@@ -299,7 +301,7 @@ export function releaseJobs(
   });
 }
 
-export function startJobs(database: MemoryDatabase, leases: readonly JobLease[]): boolean[] {
+function startJobs(database: MemoryDatabase, leases: readonly JobLease[]): boolean[] {
   return leases.map((lease) => {
     const row = findJob(database, lease);
     if (row === undefined || !isLeased(row) || row.leaseNo !== lease.leaseNo) return false;
@@ -308,7 +310,7 @@ export function startJobs(database: MemoryDatabase, leases: readonly JobLease[])
   });
 }
 
-export function adoptJobs(
+function adoptJobs(
   database: MemoryDatabase,
   request: { tenantId: string; workerSessionId: string; serverId: string; fromServerId?: string; limit: number },
 ): JobHead[] {
@@ -334,7 +336,7 @@ export function hasOrphanedLeases(database: MemoryDatabase): boolean {
   return database.jobs.values().some((row) => isOrphaned(database, row));
 }
 
-export function listOrphanedLeases(database: MemoryDatabase, limit: number): OrphanedLeases[] {
+function listOrphanedLeases(database: MemoryDatabase, limit: number): OrphanedLeases[] {
   const found = new Map<string, OrphanedLeases>();
   for (const { tenantId, lease } of database.jobs.values().filter((row) => isOrphaned(database, row))) {
     const { serverId, workerSessionId } = lease!;
@@ -354,7 +356,7 @@ export function nextJobTime(database: MemoryDatabase): Instant | undefined {
   return earliest;
 }
 
-export function claimDueJobs(
+function claimDueJobs(
   database: MemoryDatabase,
   limit: number,
   retryAfterMs: number,
@@ -384,18 +386,14 @@ export function claimDueJobs(
   return { queues: [...queues.values()], expired, ...(next === undefined ? {} : { nextJobTime: next }) };
 }
 
-export function loadJobs(database: MemoryDatabase, keys: readonly JobKey[]): (JobHead | undefined)[] {
+function loadJobs(database: MemoryDatabase, keys: readonly JobKey[]): (JobHead | undefined)[] {
   return keys.map((key) => {
     const row = findJob(database, key);
     return row === undefined ? undefined : headOf(row);
   });
 }
 
-export function noteRefusedResult(
-  database: MemoryDatabase,
-  key: JobKey,
-  refusal: { reason: string; output: string },
-): void {
+function noteRefusedResult(database: MemoryDatabase, key: JobKey, refusal: { reason: string; output: string }): void {
   const row = findJob(database, key);
   if (row === undefined) return;
   row.refusedResults += 1;
@@ -406,3 +404,14 @@ export function noteRefusedResult(
 export function deleteJobs(database: MemoryDatabase, key: RunKey): void {
   for (const row of jobsOf(database, key)) database.jobs.delete(rowKey(row.tenantId, row.idempotencyKey));
 }
+
+export const jobs: Statements<MemoryDatabase, JobStore> = {
+  claim: claimJobs,
+  release: releaseJobs,
+  start: startJobs,
+  adopt: adoptJobs,
+  listOrphanedLeases,
+  claimDue: claimDueJobs,
+  load: loadJobs,
+  noteRefusedResult,
+};

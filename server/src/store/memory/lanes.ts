@@ -1,16 +1,17 @@
-/** Leases of servers, their lanes, and what became of their batches. */
+/** Leases of servers and their lanes. */
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import type { Lane, LaneState, Surroundings } from "../contract.ts";
+import type { Lane, LaneState, LaneStore, Surroundings } from "../contract/lanes.ts";
 import { RUN_FORMAT } from "../run-format.ts";
 import { type LaneRow, type MemoryDatabase, timeOf } from "./database.ts";
 import { hasOrphanedLeases, nextJobTime } from "./jobs.ts";
 import { hasOrphans, nextWakeTime } from "./runs.ts";
+import type { Statements } from "../map-verbs.ts";
 
 /** The largest bound that randomInt takes; any number tells a lane from its like before a restored backup. */
 const NONCE_END = 2 ** 48 - 1;
 
-export function openServer(
+function openServer(
   database: MemoryDatabase,
   { serverId, process, lanes }: { serverId: string; process: string; lanes: number },
 ): Lane[] {
@@ -25,7 +26,7 @@ export function openServer(
   });
 }
 
-export function lookAround(database: MemoryDatabase, serverId: string): Surroundings {
+function lookAround(database: MemoryDatabase, serverId: string): Surroundings {
   const own = database.servers.get(serverId);
   const leaseHeld = own !== undefined && !own.ended;
   if (leaseHeld) own.renewals += 1;
@@ -45,7 +46,7 @@ export function lookAround(database: MemoryDatabase, serverId: string): Surround
 }
 
 /** Commits are atomic here, so no batch is ever in flight. */
-export function endServer(database: MemoryDatabase, serverId: string): void {
+function endServer(database: MemoryDatabase, serverId: string): void {
   const server = database.servers.get(serverId);
   if (server !== undefined) {
     server.endedMicros ??= database.nowMicros();
@@ -54,18 +55,16 @@ export function endServer(database: MemoryDatabase, serverId: string): void {
   for (const [key, worker] of database.workers) if (worker.serverId === serverId) database.workers.delete(key);
 }
 
-export function settleBatch(database: MemoryDatabase, laneId: number, batchNo: number): "committed" | "void" {
-  const lane = database.lanes.get(laneId);
-  assert(lane !== undefined, "a batch is settled in a lane that was opened");
-  const outcome = lane.batches.get(batchNo);
-  if (outcome !== undefined) return outcome;
-  lane.batches.set(batchNo, "void");
-  return "void";
-}
-
-export function listLanes(database: MemoryDatabase, aboveLaneId: number): LaneState[] {
+function listLanes(database: MemoryDatabase, aboveLaneId: number): LaneState[] {
   return [...database.lanes.values()]
     .filter((lane) => !lane.server.ended || lane.laneId > aboveLaneId)
     .toSorted((a, b) => a.laneId - b.laneId)
     .map(({ laneId, nonce, server, lastBatchNo }: LaneRow) => ({ laneId, nonce, ended: server.ended, lastBatchNo }));
 }
+
+export const lanes: Statements<MemoryDatabase, LaneStore> = {
+  open: openServer,
+  lookAround,
+  end: endServer,
+  list: listLanes,
+};

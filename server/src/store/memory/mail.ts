@@ -1,8 +1,10 @@
 /** Mail for runs, and what nobody has looked after. */
 import { addMs } from "../../core/duration.ts";
 import { hasEnded } from "../../core/run.ts";
-import type { Mail, MailDraft, RunKey, Strays } from "../contract.ts";
+import type { MailStore, Mail, MailDraft, Strays } from "../contract/mail.ts";
+import type { RunKey } from "../contract/runs.ts";
 import { type MemoryDatabase, rowKey, timeOf } from "./database.ts";
+import type { Statements } from "../map-verbs.ts";
 
 export function deliverMail(database: MemoryDatabase, { tenantId, runId }: RunKey, draft: MailDraft): void {
   database.lastMailId += 1;
@@ -19,7 +21,7 @@ export function deliverMail(database: MemoryDatabase, { tenantId, runId }: RunKe
 }
 
 /** In the order of delivery: mail ids rise, and the map keeps them so. */
-export function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
+function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
   const wanted = new Set(keys.map(({ tenantId, runId }) => rowKey(tenantId, runId)));
   return [...database.mail.values()]
     .filter((mail) => wanted.has(rowKey(mail.tenantId, mail.runId)))
@@ -27,7 +29,7 @@ export function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mai
 }
 
 /** Mail to a run that has ended or is not there is no stray: no transition could ever act on it. */
-export function findStrays(database: MemoryDatabase, olderThanMs: number, limit: number): Strays {
+function findStrays(database: MemoryDatabase, olderThanMs: number, limit: number): Strays {
   const until = addMs(timeOf(database), -olderThanMs);
   const mailed = new Map<string, RunKey>();
   for (const { tenantId, runId, createTime } of database.mail.values()) {
@@ -44,3 +46,5 @@ export function findStrays(database: MemoryDatabase, olderThanMs: number, limit:
       .toArray(),
   };
 }
+
+export const mail: Statements<MemoryDatabase, MailStore> = { list: listMail, findStrays };

@@ -1,11 +1,13 @@
 /** What servers tell each other: at once, but never inside the caller's turn, as from another process. */
 import assert from "node:assert/strict";
+import type { NoticeStore } from "../contract/notices.ts";
+import type { Statements } from "../map-verbs.ts";
 import type { MemoryDatabase } from "./database.ts";
 
 /** NOTIFY takes less than 8,000 bytes. */
 const PAYLOAD_BYTES_MAX = 7_000;
 
-export function notify(database: MemoryDatabase, payload: string): void {
+function notify(database: MemoryDatabase, payload: string): void {
   assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, `a notice has at most ${PAYLOAD_BYTES_MAX} bytes`);
   for (const listener of database.listeners) {
     queueMicrotask(() => {
@@ -15,7 +17,7 @@ export function notify(database: MemoryDatabase, payload: string): void {
 }
 
 /** Gives the function that ends it. */
-export function listen(database: MemoryDatabase, onPayload: (payload: string) => void): () => void {
+function listen(database: MemoryDatabase, onPayload: (payload: string) => void): () => void {
   // A function of its own, so that one callback may listen twice.
   const listener = (payload: string): void => onPayload(payload);
   database.listeners.add(listener);
@@ -23,3 +25,21 @@ export function listen(database: MemoryDatabase, onPayload: (payload: string) =>
     database.listeners.delete(listener);
   };
 }
+
+type Listening = {
+  database: MemoryDatabase;
+  /** What ends the listening of one store, to be called when it is closed. */
+  stops: Set<() => void>;
+};
+
+export const notices: Statements<Listening, NoticeStore> = {
+  send: ({ database }, payload) => notify(database, payload),
+  listen: ({ database, stops }, onPayload) => {
+    const stop = listen(database, onPayload);
+    stops.add(stop);
+    return async () => {
+      stops.delete(stop);
+      stop();
+    };
+  },
+};

@@ -1,19 +1,16 @@
-/** Runs as they are read, listed, handed out and deleted, and their step records. */
+/** Runs as they are read, listed, handed out and deleted. */
 import { addMs, type Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json.ts";
-import type { SealedRecord } from "../../core/ledger-format.ts";
 import { hasEnded, type RunState } from "../../core/run.ts";
-import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "../contract.ts";
+import type { Page, PageStart } from "../contract/page.ts";
+import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";
 import { foldMissing, foldMissingHeads } from "../row-behind.ts";
 import { deleteJobs } from "./jobs.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
+import type { Statements } from "../map-verbs.ts";
 
 /** @param withPayload false: `vars` is null and `output` absent */
-export function loadRuns(
-  database: MemoryDatabase,
-  keys: readonly RunKey[],
-  withPayload: boolean,
-): (StoredRun | undefined)[] {
+function loadRuns(database: MemoryDatabase, keys: readonly RunKey[], withPayload: boolean): (StoredRun | undefined)[] {
   return keys.map(({ tenantId, runId }) => {
     const row = database.runs.get(rowKey(tenantId, runId));
     return row === undefined ? undefined : readRun(row, withPayload);
@@ -42,7 +39,7 @@ function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
   };
 }
 
-export function listRuns(
+function listRuns(
   database: MemoryDatabase,
   request: { tenantId: string; filter: RunFilter; order: RunOrder; start?: PageStart; limit: number },
 ): Page<StoredRun> {
@@ -94,7 +91,7 @@ export function hasLabels(labels: Readonly<Record<string, string>>, wanted: Read
   return Object.entries(wanted).every(([name, value]) => labels[name] === value);
 }
 
-export function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey): boolean {
+function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey): boolean {
   const key = rowKey(tenantId, runId);
   const row = database.runs.get(key);
   if (row === undefined || !hasEnded(row.head)) return false;
@@ -112,7 +109,7 @@ export function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey)
   return true;
 }
 
-export function wasDeleted(database: MemoryDatabase, { tenantId, runId }: RunKey): boolean {
+function wasDeleted(database: MemoryDatabase, { tenantId, runId }: RunKey): boolean {
   return database.deletedRuns.has(rowKey(tenantId, runId));
 }
 
@@ -124,7 +121,7 @@ export function hasOrphans(database: MemoryDatabase): boolean {
   return database.runs.values().some((row) => isOrphan(database, row));
 }
 
-export function claimRuns(database: MemoryDatabase, laneId: number, limit: number): RunKey[] {
+function claimRuns(database: MemoryDatabase, laneId: number, limit: number): RunKey[] {
   return database.runs
     .values()
     .filter((row) => isOrphan(database, row))
@@ -144,7 +141,7 @@ export function nextWakeTime(database: MemoryDatabase): Instant | undefined {
   return earliest;
 }
 
-export function claimDueRuns(
+function claimDueRuns(
   database: MemoryDatabase,
   limit: number,
   retryAfterMs: number,
@@ -163,13 +160,12 @@ export function claimDueRuns(
   };
 }
 
-export function listStepRecords(
-  database: MemoryDatabase,
-  { tenantId, runId }: RunKey,
-  afterSeq: number,
-  limit: number,
-): SealedRecord[] {
-  const records = database.runs.get(rowKey(tenantId, runId))?.records ?? [];
-  // Record n is at n - 1: a ledger is gapless.
-  return records.slice(afterSeq, afterSeq + limit).map((record) => structuredClone(record));
-}
+export const runs: Statements<MemoryDatabase, RunStore> = {
+  load: (database, keys) => loadRuns(database, keys, true),
+  loadHeads: (database, keys) => loadRuns(database, keys, false),
+  list: listRuns,
+  delete: deleteRun,
+  wasDeleted,
+  claim: claimRuns,
+  claimDue: claimDueRuns,
+};

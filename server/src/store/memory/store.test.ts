@@ -1,14 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { epochMicrosOf } from "../../core/duration.ts";
-import {
-  BatchOutcomeUnknownError,
-  type Batch,
-  LaneFencedError,
-  type Store,
-  StoreUnavailableError,
-} from "../contract.ts";
+import type { Batch } from "../contract/batch.ts";
+import { BatchOutcomeUnknownError, LaneFencedError, StoreUnavailableError } from "../contract/errors.ts";
+import type { Store } from "../contract/store.ts";
 import { describeStore } from "../store-suite.ts";
-import { openWriter, startOf, TIME_ZERO } from "../store-suite-fixtures.ts";
+import { openWriter, startOf, TIME_ZERO } from "../suite/fixtures.ts";
 import type { MemoryDatabase } from "./database.ts";
 import { createMemoryDatabase, createMemoryStore } from "./store.ts";
 
@@ -41,8 +37,8 @@ describe("faults of the memory store", () => {
     await expect(writer.commit(start)).rejects.toBeInstanceOf(BatchOutcomeUnknownError);
     database.faults.beforeCommit = undefined;
     expect(seen.map(({ laneId, batchNo }) => [laneId, batchNo])).toEqual([[writer.laneId, 1]]);
-    expect(await other.settleBatch(writer.laneId, 1)).toBe("void");
-    expect(await other.loadRuns([start])).toEqual([undefined]);
+    expect(await other.batches.settle(writer.laneId, 1)).toBe("void");
+    expect(await other.runs.load([start])).toEqual([undefined]);
   });
 
   it("has committed when the connection dies after the commit", async () => {
@@ -52,31 +48,31 @@ describe("faults of the memory store", () => {
       throw new BatchOutcomeUnknownError("connection lost");
     };
     await expect(writer.commit(start)).rejects.toBeInstanceOf(BatchOutcomeUnknownError);
-    expect(await other.settleBatch(writer.laneId, 1)).toBe("committed");
-    expect(await other.loadRuns([start])).toEqual([start.after]);
+    expect(await other.batches.settle(writer.laneId, 1)).toBe("committed");
+    expect(await other.runs.load([start])).toEqual([start.after]);
   });
 
   it("fences a batch that was held up while its server's lease ended", async () => {
     const { database, store, other } = await open();
     const writer = await openWriter(store);
-    database.faults.beforeCommit = () => other.endServer(writer.serverId);
+    database.faults.beforeCommit = () => other.lanes.end(writer.serverId);
     await expect(writer.commit(start)).rejects.toBeInstanceOf(LaneFencedError);
-    expect(await other.loadRuns([start])).toEqual([undefined]);
+    expect(await other.runs.load([start])).toEqual([undefined]);
   });
 
   it("is away for every server, loses notices meanwhile, and comes back with everything", async () => {
     const { database, store, other } = await open();
     const writer = await openWriter(store);
     const heard: string[] = [];
-    await store.listen((payload) => heard.push(payload));
+    await store.notices.listen((payload) => heard.push(payload));
     await writer.put(start);
     database.faults.away = true;
-    for (const attempt of [store.ping(), other.loadRuns([start]), writer.commit(start), other.notify("lost")]) {
+    for (const attempt of [store.ping(), other.runs.load([start]), writer.commit(start), other.notices.send("lost")]) {
       await expect(attempt).rejects.toBeInstanceOf(StoreUnavailableError);
     }
     database.faults.away = false;
-    expect(await other.loadRuns([start])).toEqual([start.after]);
-    await other.notify("found");
+    expect(await other.runs.load([start])).toEqual([start.after]);
+    await other.notices.send("found");
     await Promise.resolve();
     expect(heard).toEqual(["found"]);
   });
@@ -88,7 +84,7 @@ describe("faults of the memory store", () => {
     const [before, after] = gates;
     const queue = [...gates];
     database.faults.turn = (verb) => {
-      if (verb !== "commit") return undefined;
+      if (verb !== "batches.commit") return undefined;
       const gate = queue.shift();
       gate?.asked.resolve();
       return gate?.open.promise;
@@ -98,10 +94,10 @@ describe("faults of the memory store", () => {
       replied = true;
     });
     await before?.asked.promise;
-    expect(await other.loadRuns([start])).toEqual([undefined]);
+    expect(await other.runs.load([start])).toEqual([undefined]);
     before?.open.resolve();
     await after?.asked.promise;
-    expect(await other.loadRuns([start])).toEqual([start.after]);
+    expect(await other.runs.load([start])).toEqual([start.after]);
     expect(replied).toBe(false);
     after?.open.resolve();
     expect(await committing).toEqual([{ type: "committed" }]);
@@ -113,16 +109,16 @@ describe("faults of the memory store", () => {
     await expect(writer.commit({ ...start, records: [] })).rejects.toThrow("gapless");
     const state = { ...start.after.state, vars: { when: new Date(0) } as never };
     await expect(writer.commit({ ...start, after: { ...start.after, state } })).rejects.toThrow("not JSON");
-    expect(await store.loadRuns([start])).toEqual([undefined]);
+    expect(await store.runs.load([start])).toEqual([undefined]);
   });
 
   it("refuses a closed store's verbs, but keeps the database", async () => {
     const { store, other } = await open();
     const heard: string[] = [];
-    await store.listen((payload) => heard.push(payload));
+    await store.notices.listen((payload) => heard.push(payload));
     await store.close();
     await expect(store.ping()).rejects.toBeInstanceOf(StoreUnavailableError);
-    await other.notify("unheard");
+    await other.notices.send("unheard");
     await other.ping();
     expect(heard).toEqual([]);
   });

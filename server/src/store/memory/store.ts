@@ -6,19 +6,22 @@
  * database, as in Postgres.
  */
 import { randomBytes } from "node:crypto";
-import { type Store, StoreUnavailableError } from "../contract.ts";
-import { commitBatch } from "./commit.ts";
+import { StoreUnavailableError } from "../contract/errors.ts";
+import type { Store } from "../contract/store.ts";
+import { type Around, bindVerbs, mapVerbs, observed, type VerbObserver } from "../map-verbs.ts";
+import { batches } from "./batch.ts";
 import { type MemoryDatabase, timeOf } from "./database.ts";
-import { listEvents, listListeners, lookUpEvents, markWoken, readChannels, readWoken } from "./events.ts";
-import { readFeed } from "./feed.ts";
-import * as jobs from "./jobs.ts";
-import { endServer, listLanes, lookAround, openServer, settleBatch } from "./lanes.ts";
-import { findStrays, listMail } from "./mail.ts";
-import { listen, notify } from "./notices.ts";
-import { claimDueRuns, claimRuns, deleteRun, listRuns, listStepRecords, loadRuns, wasDeleted } from "./runs.ts";
-import { getWait, listWaits } from "./waits.ts";
-import * as workers from "./workers.ts";
-import { getWorkflow, listWorkflows, registerWorkflow, setArchived, setCurrentVersion } from "./workflows.ts";
+import { events } from "./events.ts";
+import { feed } from "./feed.ts";
+import { jobs } from "./jobs.ts";
+import { lanes } from "./lanes.ts";
+import { ledger } from "./ledger.ts";
+import { mail } from "./mail.ts";
+import { notices } from "./notices.ts";
+import { runs } from "./runs.ts";
+import { waits } from "./waits.ts";
+import { workers } from "./workers.ts";
+import { workflows } from "./workflows.ts";
 
 const TOKEN_KEY_BYTES = 32;
 
@@ -50,8 +53,14 @@ export function createMemoryDatabase({ now }: { now: () => number }): MemoryData
   };
 }
 
-/** Connects a server to a database. A verb's effect is one synchronous step; its arguments and results are copies. */
-export async function createMemoryStore(database: MemoryDatabase): Promise<Store> {
+/**
+ * Connects a server to a database. A verb's effect is one synchronous step; its arguments and results are copies.
+ * @param options `onVerb` is told of every call of a verb
+ */
+export async function createMemoryStore(
+  database: MemoryDatabase,
+  options: { onVerb?: VerbObserver } = {},
+): Promise<Store> {
   const { faults } = database;
   const stops = new Set<() => void>();
   let closed = false;
@@ -61,100 +70,33 @@ export async function createMemoryStore(database: MemoryDatabase): Promise<Store
     if (faults.away) throw new StoreUnavailableError("the database is away");
   }
 
-  async function perform<T>(verb: keyof Store, effect: () => T): Promise<T> {
+  const inTurns: Around = async (verb, perform) => {
     await faults.turn?.(verb);
     assertReachable();
-    const result = effect();
+    const result = await perform();
     await faults.turn?.(verb);
     return result;
-  }
+  };
 
+  const verbs = {
+    lanes: bindVerbs(database, lanes),
+    batches: bindVerbs({ database, assertReachable }, batches),
+    runs: bindVerbs(database, runs),
+    ledger: bindVerbs(database, ledger),
+    waits: bindVerbs(database, waits),
+    events: bindVerbs(database, events),
+    jobs: bindVerbs(database, jobs),
+    workers: bindVerbs(database, workers),
+    mail: bindVerbs(database, mail),
+    workflows: bindVerbs(database, workflows),
+    feed: bindVerbs(database, feed),
+    notices: bindVerbs({ database, stops }, notices),
+    now: () => timeOf(database),
+    ping: () => undefined,
+  };
   return {
     tokenKey: Uint8Array.from(database.tokenKey),
-
-    openServer: (request) => perform("openServer", () => openServer(database, request)),
-    lookAround: (serverId) => perform("lookAround", () => lookAround(database, serverId)),
-    endServer: (serverId) => perform("endServer", () => endServer(database, serverId)),
-
-    async commit(batch) {
-      await faults.turn?.("commit");
-      assertReachable();
-      await faults.beforeCommit?.(batch);
-      assertReachable();
-      const outcomes = commitBatch(database, batch);
-      await faults.afterCommit?.(batch);
-      await faults.turn?.("commit");
-      return outcomes;
-    },
-    settleBatch: (laneId, batchNo) => perform("settleBatch", () => settleBatch(database, laneId, batchNo)),
-
-    loadRuns: (keys) => perform("loadRuns", () => loadRuns(database, keys, true)),
-    loadRunHeads: (keys) => perform("loadRunHeads", () => loadRuns(database, keys, false)),
-    listRuns: (request) => perform("listRuns", () => listRuns(database, request)),
-    deleteRun: (key) => perform("deleteRun", () => deleteRun(database, key)),
-    wasDeleted: (key) => perform("wasDeleted", () => wasDeleted(database, key)),
-    claimRuns: (laneId, limit) => perform("claimRuns", () => claimRuns(database, laneId, limit)),
-    claimDueRuns: (limit, retryAfterMs) => perform("claimDueRuns", () => claimDueRuns(database, limit, retryAfterMs)),
-
-    listStepRecords: (key, afterSeq, limit) =>
-      perform("listStepRecords", () => listStepRecords(database, key, afterSeq, limit)),
-
-    getWait: (tenantId, waitId) => perform("getWait", () => getWait(database, tenantId, waitId)),
-    listWaits: (request) => perform("listWaits", () => listWaits(database, request)),
-
-    readChannels: (channels) => perform("readChannels", () => readChannels(database, channels)),
-    lookUpEvents: (queries) => perform("lookUpEvents", () => lookUpEvents(database, queries)),
-    listEvents: (channel, after, limit) => perform("listEvents", () => listEvents(database, channel, after, limit)),
-    listListeners: (request) => perform("listListeners", () => listListeners(database, request)),
-    markWoken: (marks) => perform("markWoken", () => markWoken(database, marks)),
-    readWoken: (channels) => perform("readWoken", () => readWoken(database, channels)),
-
-    claimJobs: (serverId, requests) => perform("claimJobs", () => jobs.claimJobs(database, serverId, requests)),
-    releaseJobs: (leases, lossesMax, serverId) =>
-      perform("releaseJobs", () => jobs.releaseJobs(database, leases, lossesMax, serverId)),
-    startJobs: (leases) => perform("startJobs", () => jobs.startJobs(database, leases)),
-    adoptJobs: (request) => perform("adoptJobs", () => jobs.adoptJobs(database, request)),
-    listOrphanedLeases: (limit) => perform("listOrphanedLeases", () => jobs.listOrphanedLeases(database, limit)),
-    claimDueJobs: (limit, retryAfterMs) =>
-      perform("claimDueJobs", () => jobs.claimDueJobs(database, limit, retryAfterMs)),
-    loadJobs: (keys) => perform("loadJobs", () => jobs.loadJobs(database, keys)),
-    noteRefusedResult: (key, refusal) =>
-      perform("noteRefusedResult", () => jobs.noteRefusedResult(database, key, refusal)),
-
-    saveWorker: (worker) => perform("saveWorker", () => workers.saveWorker(database, worker)),
-    removeWorker: (worker) => perform("removeWorker", () => workers.removeWorker(database, worker)),
-    listWorkers: (request) => perform("listWorkers", () => workers.listWorkers(database, request)),
-    listWorkersElsewhere: (serverId, limit) =>
-      perform("listWorkersElsewhere", () => workers.listWorkersElsewhere(database, serverId, limit)),
-
-    listMail: (keys) => perform("listMail", () => listMail(database, keys)),
-    findStrays: (olderThanMs, limit) => perform("findStrays", () => findStrays(database, olderThanMs, limit)),
-
-    registerWorkflow: (request) => perform("registerWorkflow", () => registerWorkflow(database, request)),
-    getWorkflow: (tenantId, workflowId, version) =>
-      perform("getWorkflow", () => getWorkflow(database, tenantId, workflowId, version)),
-    listWorkflows: (request) => perform("listWorkflows", () => listWorkflows(database, request)),
-    setCurrentVersion: (tenantId, workflowId, version) =>
-      perform("setCurrentVersion", () => setCurrentVersion(database, tenantId, workflowId, version)),
-    setArchived: (tenantId, workflowId, archived) =>
-      perform("setArchived", () => setArchived(database, tenantId, workflowId, archived)),
-
-    listLanes: (aboveLaneId) => perform("listLanes", () => listLanes(database, aboveLaneId)),
-    readFeed: (tenantId, positions, limit) => perform("readFeed", () => readFeed(database, tenantId, positions, limit)),
-
-    notify: (payload) => perform("notify", () => notify(database, payload)),
-    listen: (onPayload) =>
-      perform("listen", () => {
-        const stop = listen(database, onPayload);
-        stops.add(stop);
-        return async () => {
-          stops.delete(stop);
-          stop();
-        };
-      }),
-
-    now: () => perform("now", () => timeOf(database)),
-    ping: () => perform("ping", () => undefined),
+    ...mapVerbs(verbs, observed(inTurns, options.onVerb)),
     async close() {
       closed = true;
       for (const stop of stops) stop();

@@ -1,9 +1,12 @@
 /** Waits: opened and closed by transitions, listed while they are open, kept with how they ended. */
 import type { RunState } from "../../core/run.ts";
 import type { Wait } from "../../core/wait.ts";
-import type { OpenWait, Page, PageStart, RunKey, StoredWait, WaitClosing, WaitFilter } from "../contract.ts";
+import type { Page, PageStart } from "../contract/page.ts";
+import type { RunKey } from "../contract/runs.ts";
+import type { WaitStore, OpenWait, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, type WaitRow } from "./database.ts";
 import { comparePlaces, hasLabels } from "./runs.ts";
+import type { Statements } from "../map-verbs.ts";
 
 export function openWait(database: MemoryDatabase, { tenantId, runId }: RunKey, open: OpenWait): void {
   const { seq: _seq, ...wait } = open;
@@ -22,7 +25,7 @@ export function closeWait(database: MemoryDatabase, tenantId: string, closing: W
   database.openWaits.delete(key);
 }
 
-export function getWait(database: MemoryDatabase, tenantId: string, waitId: string): StoredWait | undefined {
+function getWait(database: MemoryDatabase, tenantId: string, waitId: string): StoredWait | undefined {
   const row = database.waits.get(rowKey(tenantId, waitId));
   return row === undefined ? undefined : waitFromRow(database, row);
 }
@@ -45,7 +48,7 @@ function waitFromRow(database: MemoryDatabase, row: WaitRow): StoredWait {
   };
 }
 
-export function listWaits(
+function listWaits(
   database: MemoryDatabase,
   request: { tenantId: string; filter: WaitFilter; start?: PageStart; limit: number },
 ): Page<StoredWait> {
@@ -73,3 +76,5 @@ function waitMatches({ head: wait }: WaitRow, run: RunState, filter: WaitFilter)
     (filter.labels === undefined || hasLabels(run.labels, filter.labels))
   );
 }
+
+export const waits: Statements<MemoryDatabase, WaitStore> = { get: getWait, list: listWaits };

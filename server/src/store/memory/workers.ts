@@ -1,8 +1,9 @@
 /** Workers that are connected to servers. */
-import type { StoredWorker, WorkerServices } from "../contract.ts";
+import type { WorkerStore, StoredWorker, WorkerServices } from "../contract/workers.ts";
 import { type MemoryDatabase, rowKey, timeOf } from "./database.ts";
+import type { Statements } from "../map-verbs.ts";
 
-export function saveWorker(database: MemoryDatabase, worker: Omit<StoredWorker, "connectTime">): void {
+function saveWorker(database: MemoryDatabase, worker: Omit<StoredWorker, "connectTime">): void {
   const key = rowKey(worker.tenantId, worker.workerSessionId);
   const before = database.workers.get(key);
   // To drain is no new connection.
@@ -13,7 +14,7 @@ export function saveWorker(database: MemoryDatabase, worker: Omit<StoredWorker, 
   });
 }
 
-export function removeWorker(
+function removeWorker(
   database: MemoryDatabase,
   { tenantId, workerSessionId, serverId }: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">,
 ): void {
@@ -21,7 +22,7 @@ export function removeWorker(
   if (database.workers.get(key)?.serverId === serverId) database.workers.delete(key);
 }
 
-export function listWorkers(
+function listWorkers(
   database: MemoryDatabase,
   request: { tenantId: string; tool?: string; start?: string; limit: number },
 ): StoredWorker[] {
@@ -32,7 +33,7 @@ export function listWorkers(
     .slice(0, limit);
 }
 
-export function listWorkersElsewhere(database: MemoryDatabase, serverId: string, limit: number): WorkerServices[] {
+function listWorkersElsewhere(database: MemoryDatabase, serverId: string, limit: number): WorkerServices[] {
   return connected(database)
     .filter((worker) => worker.serverId !== serverId && !worker.draining)
     .slice(0, limit)
@@ -52,3 +53,10 @@ function connected(database: MemoryDatabase): StoredWorker[] {
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([, worker]) => structuredClone(worker));
 }
+
+export const workers: Statements<MemoryDatabase, WorkerStore> = {
+  save: saveWorker,
+  remove: removeWorker,
+  list: listWorkers,
+  listElsewhere: listWorkersElsewhere,
+};

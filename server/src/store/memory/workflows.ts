@@ -1,9 +1,10 @@
 /** Workflows and their versions. */
 import type { WorkflowDefinition } from "../../core/workflow.ts";
-import type { StoredWorkflow } from "../contract.ts";
+import type { StoredWorkflow, WorkflowStore } from "../contract/workflows.ts";
 import { type MemoryDatabase, readStored, rowKey, timeOf, type WorkflowRow } from "./database.ts";
+import type { Statements } from "../map-verbs.ts";
 
-export function registerWorkflow(
+function registerWorkflow(
   database: MemoryDatabase,
   { tenantId, digest, definition }: { tenantId: string; digest: string; definition: WorkflowDefinition },
 ): StoredWorkflow {
@@ -37,7 +38,7 @@ function versionFromRow(row: WorkflowRow, version: number): StoredWorkflow | und
   };
 }
 
-export function getWorkflow(
+function getWorkflow(
   database: MemoryDatabase,
   tenantId: string,
   workflowId: string,
@@ -47,7 +48,7 @@ export function getWorkflow(
   return row === undefined ? undefined : versionFromRow(row, version === 0 ? currentVersion(row) : version);
 }
 
-export function listWorkflows(
+function listWorkflows(
   database: MemoryDatabase,
   request: { tenantId: string; workflowId?: string; includeArchived: boolean; start?: string | number; limit: number },
 ): StoredWorkflow[] {
@@ -68,7 +69,7 @@ export function listWorkflows(
     .map((row) => versionFromRow(row, currentVersion(row))!);
 }
 
-export function setCurrentVersion(
+function setCurrentVersion(
   database: MemoryDatabase,
   tenantId: string,
   workflowId: string,
@@ -81,7 +82,7 @@ export function setCurrentVersion(
   return versionFromRow(row, currentVersion(row));
 }
 
-export function setArchived(
+function setArchived(
   database: MemoryDatabase,
   tenantId: string,
   workflowId: string,
@@ -92,3 +93,11 @@ export function setArchived(
   row.archived = archived;
   return versionFromRow(row, currentVersion(row));
 }
+
+export const workflows: Statements<MemoryDatabase, WorkflowStore> = {
+  register: registerWorkflow,
+  get: getWorkflow,
+  list: listWorkflows,
+  setCurrentVersion,
+  setArchived,
+};

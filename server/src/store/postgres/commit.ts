@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { type Channel, channelKey } from "../../core/event.ts";
-import type { Batch, ItemOutcome, Transition } from "../contract.ts";
+import type { Batch, ItemOutcome, Transition } from "../contract/batch.ts";
 import { commitErrorOf, isPlaceTaken, withTimeout } from "./errors.ts";
 import { rowsParameter, type Sql } from "./client.ts";
 import { bytesToHex, encodeStateRest, hexToBytea } from "./run-row.ts";

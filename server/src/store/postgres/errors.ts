@@ -8,7 +8,7 @@ import {
   BatchRejectedError,
   LaneFencedError,
   StoreUnavailableError,
-} from "../contract.ts";
+} from "../contract/errors.ts";
 
 /** Raised by `commit_batch_3`. */
 const LANE_ENDED = "AR001";

@@ -3,8 +3,9 @@ import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import { channelKey, queryMatches } from "../../core/event.ts";
 import type { Channel, ChannelEvent, EventLookup, EventQuery } from "../../core/event.ts";
-import type { ChannelProgress, Listener } from "../contract.ts";
+import type { EventStore, ChannelProgress, Listener } from "../contract/events.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
+import type { Statements } from "../map-verbs.ts";
 
 /** How many numbers of a channel one statement looks at for one query: a busy channel must not hold a connection for long. */
 const LOOK_UP_NUMBERS_MAX = 10_000;
@@ -75,7 +76,7 @@ async function createChannels(sql: Sql, channels: readonly Channel[]): Promise<v
     on conflict do nothing`;
 }
 
-export async function readChannels(sql: Sql, channels: readonly Channel[]): Promise<number[]> {
+async function readChannels(sql: Sql, channels: readonly Channel[]): Promise<number[]> {
   if (channels.length === 0) return [];
   const numbers = await readLastNumbers(sql, channels);
   return channels.map((channel) => numbers.get(channelKey(channel)) ?? 0);
@@ -183,7 +184,7 @@ async function findCandidates(sql: Sql, open: readonly OpenQuery[]): Promise<(Ev
 }
 
 /** Events behind a number, in order. */
-export async function listEvents(sql: Sql, channel: Channel, after: number, limit: number): Promise<ChannelEvent[]> {
+async function listEvents(sql: Sql, channel: Channel, after: number, limit: number): Promise<ChannelEvent[]> {
   const rows = await sql<EventRow[]>`
     select ${eventColumns(sql)} from events e
     where e.tenant_id = ${channel.tenantId} and e.scope = ${channel.scope} and e.scope_id = ${channel.scopeId}
@@ -237,7 +238,7 @@ export async function listListeners(
 }
 
 /** Moves the marks of channels ahead, never back. */
-export async function markWoken(sql: Sql, marks: readonly { channel: Channel; number: number }[]): Promise<void> {
+async function markWoken(sql: Sql, marks: readonly { channel: Channel; number: number }[]): Promise<void> {
   if (marks.length === 0) return;
   const inLockOrder = marks.toSorted((a, b) => (channelKey(a.channel) < channelKey(b.channel) ? -1 : 1));
   const rows = inLockOrder.map(({ channel, number }, position) => ({ ...channelRow(channel), number, position }));
@@ -269,7 +270,7 @@ type ProgressRow = {
   is_heard: boolean;
 };
 
-export async function readWoken(sql: Sql, channels: readonly Channel[]): Promise<ChannelProgress[]> {
+async function readWoken(sql: Sql, channels: readonly Channel[]): Promise<ChannelProgress[]> {
   if (channels.length === 0) return [];
   const rows = await sql<ProgressRow[]>`
     select c.*, heard.tenant_id is not null as is_heard
@@ -296,3 +297,12 @@ export async function readWoken(sql: Sql, channels: readonly Channel[]): Promise
   );
   return channels.map((channel) => found.get(channelKey(channel)) ?? { lastNumber: 0, wokenNumber: 0, isHeard: false });
 }
+
+export const events: Statements<Sql, EventStore> = {
+  readChannels,
+  lookUp: lookUpEvents,
+  list: listEvents,
+  listListeners,
+  markWoken,
+  readWoken,
+};

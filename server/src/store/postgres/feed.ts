@@ -1,7 +1,8 @@
 /** The feed over all runs of a tenant. */
 import type { Instant } from "../../core/duration.ts";
-import type { FeedEntry, LanePosition, NoticeKind } from "../contract.ts";
+import type { FeedStore, FeedEntry, LanePosition, NoticeKind } from "../contract/feed.ts";
 import { rowsParameter, type Sql } from "./client.ts";
+import type { Statements } from "../map-verbs.ts";
 
 type FeedRow = {
   lane_id: number;
@@ -14,7 +15,7 @@ type FeedRow = {
 };
 
 /** The next entries of each lane, merged: always the earliest of the lanes' heads, so that no lane's order is broken. */
-export async function readFeed(
+async function readFeed(
   sql: Sql,
   tenantId: string,
   positions: readonly LanePosition[],
@@ -66,3 +67,5 @@ function entryFromRow(tenantId: string, row: FeedRow): FeedEntry {
     time: row.time,
   };
 }
+
+export const feed: Statements<Sql, FeedStore> = { read: readFeed };

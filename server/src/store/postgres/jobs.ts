@@ -7,11 +7,21 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
-import { StoreUnavailableError } from "../contract.ts";
-import type { JobHead, JobKey, JobLease, JobQueue, JobRequest, LeasedJob, OrphanedLeases } from "../contract.ts";
+import { StoreUnavailableError } from "../contract/errors.ts";
+import type {
+  JobStore,
+  JobHead,
+  JobKey,
+  JobLease,
+  JobQueue,
+  JobRequest,
+  LeasedJob,
+  OrphanedLeases,
+} from "../contract/jobs.ts";
 import { encodeRefusedResult } from "../refused-result.ts";
 import { RUN_FORMAT } from "../run-format.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
+import type { Statements } from "../map-verbs.ts";
 
 type HeadRow = {
   tenant_id: string;
@@ -350,7 +360,7 @@ export async function loadJobs(sql: Sql, keys: readonly JobKey[]): Promise<(JobH
   });
 }
 
-export async function noteRefusedResult(
+async function noteRefusedResult(
   sql: Sql,
   { tenantId, idempotencyKey }: JobKey,
   refusal: { reason: string; output: string },
@@ -360,3 +370,14 @@ export async function noteRefusedResult(
     from ${lockTimeout(sql)}
     where tenant_id = ${tenantId} and idempotency_key = ${idempotencyKey}`;
 }
+
+export const jobs: Statements<Sql, JobStore> = {
+  claim: claimJobs,
+  release: releaseJobs,
+  start: startJobs,
+  adopt: adoptJobs,
+  listOrphanedLeases,
+  claimDue: claimDueJobs,
+  load: loadJobs,
+  noteRefusedResult,
+};

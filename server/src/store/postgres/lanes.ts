@@ -1,18 +1,18 @@
-/** Leases of servers and their lanes, and what became of a batch. */
+/** Leases of servers and their lanes. */
 import { randomInt } from "node:crypto";
 import type { Instant } from "../../core/duration.ts";
-import type { Lane, LaneState, ServerLease, Surroundings } from "../contract.ts";
+import type { Lane, LaneState, LaneStore, ServerLease, Surroundings } from "../contract/lanes.ts";
 import { BASIC_FORMAT, RUN_FORMAT } from "../run-format.ts";
 import { lockTimeout, type Sql } from "./client.ts";
-import { isLockTimeout } from "./errors.ts";
 import { nextDueTime, orphanHolders } from "./jobs.ts";
 import { orphanedLanes } from "./runs.ts";
+import type { Statements } from "../map-verbs.ts";
 
 /** Held while lane ids are given out, so that the transaction with the lower ids is visible first. */
 const LANE_IDS_LOCK = 7_400_002;
 const NONCE_MAX = 2 ** 31 - 1;
 
-export async function openServer(
+async function openServer(
   sql: Sql,
   { serverId, process, lanes }: { serverId: string; process: string; lanes: number },
 ): Promise<Lane[]> {
@@ -40,7 +40,7 @@ type SurroundingsRow = {
 };
 
 /** Renews the lease and looks around: one statement. */
-export async function lookAround(sql: Sql, serverId: string): Promise<Surroundings> {
+async function lookAround(sql: Sql, serverId: string): Promise<Surroundings> {
   const [row] = await sql<SurroundingsRow[]>`
     with renewed as (
       update servers set renewals = renewals + 1 where server_id = ${serverId} and ended_at is null returning server_id
@@ -72,7 +72,7 @@ export async function lookAround(sql: Sql, serverId: string): Promise<Surroundin
 }
 
 /** Ends a lease, and takes the server's workers off the list. The lanes' rows are locked by the batches in flight, so this waits for them, each at most lock_timeout. */
-export async function endServer(sql: Sql, serverId: string): Promise<void> {
+async function endServer(sql: Sql, serverId: string): Promise<void> {
   await sql.begin(async (transaction) => {
     await transaction`select from ${lockTimeout(sql)}`;
     await transaction`update lanes set ended_at = now() where server_id = ${serverId} and ended_at is null`;
@@ -81,39 +81,8 @@ export async function endServer(sql: Sql, serverId: string): Promise<void> {
   });
 }
 
-/** Voids the batch unless it was committed. Waits while the row is locked by the batch itself. */
-async function voidBatch(sql: Sql, laneId: number, batchNo: number): Promise<void> {
-  await sql`
-    with voided as (
-      update lanes set last_batch_no = ${batchNo} where lane_id = ${laneId} and last_batch_no < ${batchNo}
-      returning lane_id
-    )
-    insert into void_batches (lane_id, batch_no) select lane_id, ${batchNo}::bigint from voided`;
-}
-
-/** Numbers of a lane rise, so a batch that is not above the last one and was not voided was committed. */
-async function isVoid(sql: Sql, laneId: number, batchNo: number): Promise<boolean> {
-  const [row] = await sql<{ is_void: boolean }[]>`
-    select exists (select from void_batches where lane_id = ${laneId} and batch_no = ${batchNo})
-      or not exists (select from lanes where lane_id = ${laneId}) as is_void`;
-  return row?.is_void ?? true;
-}
-
-/** Says what became of a batch, once and for all. */
-export async function settleBatch(sql: Sql, laneId: number, batchNo: number): Promise<"committed" | "void"> {
-  for (;;) {
-    try {
-      await voidBatch(sql, laneId, batchNo);
-      return (await isVoid(sql, laneId, batchNo)) ? "void" : "committed";
-    } catch (error) {
-      // A database may have a lock_timeout of its own; whoever waits for this answer can do nothing without it.
-      if (!isLockTimeout(error)) throw error;
-    }
-  }
-}
-
 /** Lanes as the feed's cursors see them. */
-export async function listLanes(sql: Sql, aboveLaneId: number): Promise<LaneState[]> {
+async function listLanes(sql: Sql, aboveLaneId: number): Promise<LaneState[]> {
   const rows = await sql<{ lane_id: number; nonce: number; ended: boolean; last_batch_no: number }[]>`
     select lane_id, nonce, ended_at is not null as ended, last_batch_no
     from lanes where ended_at is null or lane_id > ${aboveLaneId}
@@ -125,3 +94,22 @@ export async function listLanes(sql: Sql, aboveLaneId: number): Promise<LaneStat
     lastBatchNo: row.last_batch_no,
   }));
 }
+
+type LaneConnections = {
+  sql: Sql;
+  transactions: Sql;
+  /** Of its own: to renew the lease never waits behind another statement. */
+  lease: Sql;
+  /** Lanes whose last claim may have been made though its reply was lost. */
+  doubtfulClaims: ReadonlySet<number>;
+};
+
+export const lanes: Statements<LaneConnections, LaneStore> = {
+  open: ({ transactions }, request) => openServer(transactions, request),
+  lookAround: async ({ lease, doubtfulClaims }, serverId) => {
+    const seen = await lookAround(lease, serverId);
+    return { ...seen, hasOrphans: seen.hasOrphans || doubtfulClaims.size > 0 };
+  },
+  end: ({ transactions }, serverId) => endServer(transactions, serverId),
+  list: ({ sql }, aboveLaneId) => listLanes(sql, aboveLaneId),
+};

@@ -1,8 +1,10 @@
 /** Mail, and what a crash left behind. */
 import type { Channel, Scope } from "../../core/event.ts";
-import type { Mail, MailDraft, RunKey, Strays } from "../contract.ts";
+import type { MailStore, Mail, MailDraft, Strays } from "../contract/mail.ts";
+import type { RunKey } from "../contract/runs.ts";
 import type { Sql } from "./client.ts";
 import { keyFromRow, keyRows } from "./runs.ts";
+import type { Statements } from "../map-verbs.ts";
 
 type MailRow = {
   tenant_id: string;
@@ -14,7 +16,7 @@ type MailRow = {
 };
 
 /** All mail of some runs, in the order in which it came. */
-export async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[]> {
+async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[]> {
   if (keys.length === 0) return [];
   const rows = await sql<MailRow[]>`
     select m.tenant_id, m.run_id, m.mail_id, m.kind, m.actor_id, m.reason
@@ -32,7 +34,7 @@ export async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[
 }
 
 /** Mail and channels that nobody looked after for some time. */
-export async function findStrays(sql: Sql, olderThanMs: number, limit: number): Promise<Strays> {
+async function findStrays(sql: Sql, olderThanMs: number, limit: number): Promise<Strays> {
   const [mailed, channels] = [await findMailed(sql, olderThanMs, limit), await findBehind(sql, olderThanMs, limit)];
   return { mailed, channels };
 }
@@ -53,3 +55,5 @@ async function findBehind(sql: Sql, olderThanMs: number, limit: number): Promise
     order by emit_time limit ${limit}`;
   return rows.map((row) => ({ tenantId: row.tenant_id, scope: row.scope, scopeId: row.scope_id }));
 }
+
+export const mail: Statements<Sql, MailStore> = { list: listMail, findStrays };

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { StoreUnavailableError } from "../contract.ts";
+import { StoreUnavailableError } from "../contract/errors.ts";
 import { migrate, UnsuitableDatabaseError } from "./migrate.ts";
 
 describe("migrate", () => {

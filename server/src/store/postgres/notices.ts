@@ -1,5 +1,7 @@
 /** Small messages between the servers of one database, by NOTIFY. May be lost; a poll stands behind them. */
 import assert from "node:assert/strict";
+import type { NoticeStore } from "../contract/notices.ts";
+import type { Statements } from "../map-verbs.ts";
 import type { Sql } from "./client.ts";
 
 /** One channel for all: who is interested reads the payload. */
@@ -7,15 +9,26 @@ const NOTIFY_CHANNEL = "abstractruntime";
 /** Postgres takes less than 8,000. */
 const PAYLOAD_BYTES_MAX = 7_000;
 
-export async function notify(sql: Sql, payload: string): Promise<void> {
+async function notify(sql: Sql, payload: string): Promise<void> {
   assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, "a notice is small");
   await sql`select pg_notify(${NOTIFY_CHANNEL}, ${payload})`;
 }
 
 /** Listens on a connection of its own, which postgres.js opens again whenever it is lost. */
-export async function listen(sql: Sql, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
+async function listen(sql: Sql, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
   const { unlisten } = await sql.listen(NOTIFY_CHANNEL, onPayload);
   return async () => {
     await unlisten();
   };
 }
+
+type NoticeConnections = {
+  sql: Sql;
+  /** Leads to Postgres itself: a pooler in transaction mode does not carry LISTEN. */
+  direct: Sql;
+};
+
+export const notices: Statements<NoticeConnections, NoticeStore> = {
+  send: ({ sql }, payload) => notify(sql, payload),
+  listen: ({ direct }, onPayload) => listen(direct, onPayload),
+};

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type Json, type JsonObject, parseOwnJson } from "../../core/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
-import type { StoredRun } from "../contract.ts";
+import type { StoredRun } from "../contract/runs.ts";
 import type { MissingRecord } from "../row-behind.ts";
 
 /** The part of the state that has neither a column nor a row of its own. */

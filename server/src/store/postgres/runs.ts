@@ -1,9 +1,11 @@
 /** Runs: reading, listing, deleting, claiming. They are written by commit.ts alone, except owner and wake time of claimed ones. */
 import type { Instant } from "../../core/duration.ts";
-import type { Page, PageStart, RunFilter, RunKey, RunOrder, StoredRun } from "../contract.ts";
+import type { Page, PageStart } from "../contract/page.ts";
+import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
 import { foldMissing, foldMissingHeads } from "../row-behind.ts";
 import { missingFromRow, runFromRow, type RunRow } from "./run-row.ts";
+import type { Statements } from "../map-verbs.ts";
 
 type KeyRow = { tenant_id: string; run_id: string };
 
@@ -65,7 +67,7 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
 }
 
 /** Loads runs without payloads. */
-export async function loadRunHeads(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
+async function loadRunHeads(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
   return await loadEach(sql, keys, sql`${headColumns(sql)} from runs r`, headFromRow);
 }
 
@@ -98,7 +100,7 @@ function mapKey({ tenantId, runId }: RunKey): string {
 }
 
 /** Lists runs without payloads. */
-export async function listRuns(
+async function listRuns(
   sql: Sql,
   request: { tenantId: string; filter: RunFilter; order: RunOrder; start?: PageStart; limit: number },
 ): Promise<Page<StoredRun>> {
@@ -187,7 +189,7 @@ export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<
 }
 
 /** Whether there was a run of this id. */
-export async function wasDeleted(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
+async function wasDeleted(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
   const rows = await sql`select from deleted_runs where tenant_id = ${tenantId} and run_id = ${runId}`;
   return rows.length > 0;
 }
@@ -261,3 +263,13 @@ export async function claimDueRuns(
     ...(row.next_wake_time === null ? {} : { nextWakeTime: row.next_wake_time }),
   };
 }
+
+export const runs: Statements<Sql, RunStore> = {
+  load: loadRuns,
+  loadHeads: loadRunHeads,
+  list: listRuns,
+  delete: deleteRun,
+  wasDeleted,
+  claim: claimRuns,
+  claimDue: claimDueRuns,
+};

@@ -6,17 +6,17 @@ import { createTestDatabase, type TestDatabase } from "../../../../tests/support
 import type { Instant } from "../../core/duration.ts";
 import type { Channel } from "../../core/event.ts";
 import type { Json } from "../../core/json.ts";
+import type { Transition } from "../contract/batch.ts";
 import {
   BatchContendedError,
   BatchOutcomeUnknownError,
   BatchRejectedError,
   LaneFencedError,
   StoreUnavailableError,
-  type JobLease,
-  type Store,
-  type StoredRun,
-  type Transition,
-} from "../contract.ts";
+} from "../contract/errors.ts";
+import type { JobLease } from "../contract/jobs.ts";
+import type { StoredRun } from "../contract/runs.ts";
+import type { Store } from "../contract/store.ts";
 import { describeStore } from "../store-suite.ts";
 import {
   assignOf,
@@ -29,7 +29,7 @@ import {
   startOf,
   stepOf,
   waitOf,
-} from "../store-suite-fixtures.ts";
+} from "../suite/fixtures.ts";
 import { openClient, type Sql } from "./client.ts";
 import { commit } from "./commit.ts";
 import { listListeners, lookUpEvents } from "./events.ts";
@@ -95,9 +95,9 @@ describe("the store on Postgres", () => {
     const tenantId = newTenant();
     const writer = await openWriter(store);
     await observer`insert into servers (server_id, process) values ('before', 'the release before')`;
-    const { others } = await store.lookAround(writer.serverId);
+    const { others } = await store.lanes.lookAround(writer.serverId);
     expect(others.find(({ serverId }) => serverId === "before")?.runFormat).toBe(2);
-    await store.endServer("before");
+    await store.lanes.end("before");
     await writer.put(
       startOf({ tenantId, runId: "large", vars: { text: "x".repeat(10_000) } }, { jobs: [jobOf("key-1")] }),
     );
@@ -108,7 +108,7 @@ describe("the store on Postgres", () => {
       select (job).idempotency_key as key from claim_jobs('before', ${JSON.stringify(requests)}::text::json)`;
     expect(claimed.map(({ key }) => key)).toEqual(["key-2"]);
     const request = { tenantId, kind: "tool" as const, name: "pay", workerSessionIds: ["a", "b"] };
-    const left = await store.claimJobs(writer.serverId, [request]);
+    const left = await store.jobs.claim(writer.serverId, [request]);
     expect(left.map(({ idempotencyKey }) => idempotencyKey)).toEqual(["key-1"]);
   });
 
@@ -156,7 +156,7 @@ describe("the store on Postgres", () => {
     run = await writer.put(replaced(run, { d: LARGE }));
     expect(await names()).toEqual(["d"]);
     await writer.put(endOf(run, null));
-    expect(await store.deleteRun(run.state)).toBe(true);
+    expect(await store.runs.delete(run.state)).toBe(true);
     expect(await names()).toEqual([]);
   });
 
@@ -198,13 +198,13 @@ describe("the store on Postgres", () => {
     const doomed = await openWriter(store);
     const tenantId = newTenant();
     const run = await doomed.put(startOf({ tenantId, runId: "owned" }, { ownerLane: doomed.laneId }));
-    await store.endServer(doomed.serverId);
+    await store.lanes.end(doomed.serverId);
     const holder = await holdRun("owned");
-    expect(await store.claimRuns(writer.laneId, 10)).toEqual([]);
-    expect(await store.deleteRun(run.state)).toBe(false);
+    expect(await store.runs.claim(writer.laneId, 10)).toEqual([]);
+    expect(await store.runs.delete(run.state)).toBe(false);
     expect(await writer.deliver(mailDelivery(run.state, { kind: "cancel" }))).toEqual([COMMITTED]);
     await holder.release();
-    expect(await store.claimRuns(writer.laneId, 10)).toEqual([{ tenantId, runId: "owned" }]);
+    expect(await store.runs.claim(writer.laneId, 10)).toEqual([{ tenantId, runId: "owned" }]);
   });
 
   it("takes mail that someone else has locked for a conflict at once, and moves its neighbours", async () => {
@@ -213,15 +213,15 @@ describe("the store on Postgres", () => {
     const mailed = await writer.put(startOf({ tenantId, runId: "mailed" }));
     const free = await writer.put(startOf({ tenantId, runId: "free" }));
     await writer.deliver(mailDelivery(mailed.state, { kind: "cancel" }));
-    const consumedMail = (await store.listMail([mailed.state])).map((mail) => mail.mailId);
+    const consumedMail = (await store.mail.list([mailed.state])).map((mail) => mail.mailId);
     const holder = await hold((sql) => sql`select from mail where tenant_id = ${tenantId} for update`);
     const act = assignOf(mailed, "x", 1, { consumedMail });
     const outcomes = await writer.commit(act, assignOf(free, "x", 1));
     await holder.release();
     expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
-    expect(await store.loadRuns([mailed.state])).toEqual([mailed]);
+    expect(await store.runs.load([mailed.state])).toEqual([mailed]);
     expect(await writer.commit(act)).toEqual([COMMITTED]);
-    expect(await store.listMail([mailed.state])).toEqual([]);
+    expect(await store.mail.list([mailed.state])).toEqual([]);
   });
 
   it("refuses to start a run again whose deletion it has waited for", async () => {
@@ -234,8 +234,8 @@ describe("the store on Postgres", () => {
     await blockedBackend("commit_batch");
     await deletion.release();
     expect(await outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
-    expect(await store.loadRuns([start])).toEqual([undefined]);
-    expect(await store.listStepRecords(start, 0, 10)).toEqual([]);
+    expect(await store.runs.load([start])).toEqual([undefined]);
+    expect(await store.ledger.list(start, 0, 10)).toEqual([]);
   });
 
   it("ends a lease only after the batch in flight, and fences the next", async () => {
@@ -246,14 +246,14 @@ describe("the store on Postgres", () => {
     const holder = await holdChannel(channel);
     const inFlight = writer.deliver(eventDelivery(eventOf(channel, { name: "second" })));
     await blockedBackend("commit_batch");
-    const ended = store.endServer(writer.serverId);
+    const ended = store.lanes.end(writer.serverId);
     await blockedBackend("update lanes set ended_at");
     await holder.release();
     expect(await inFlight).toEqual([{ type: "committed", number: 2 }]);
     await ended;
     const late = writer.deliver(eventDelivery(eventOf(channel, { name: "third" })));
     await expect(late).rejects.toBeInstanceOf(LaneFencedError);
-    expect(await store.listEvents(channel, 0, 10)).toHaveLength(2);
+    expect(await store.events.list(channel, 0, 10)).toHaveLength(2);
   });
 
   it("settles a batch in flight only when it is decided", async () => {
@@ -264,7 +264,7 @@ describe("the store on Postgres", () => {
     const holder = await holdChannel(channel);
     const inFlight = writer.deliver(eventDelivery(eventOf(channel, { name: "second" })));
     await blockedBackend("commit_batch");
-    const settled = store.settleBatch(writer.laneId, writer.batchNo());
+    const settled = store.batches.settle(writer.laneId, writer.batchNo());
     await blockedBackend("with voided");
     await holder.release();
     expect(await settled).toBe("committed");
@@ -284,8 +284,8 @@ describe("the store on Postgres", () => {
     await observer`select pg_terminate_backend(${pid}, 5000)`;
     expect(await commitFailure).toBeInstanceOf(BatchOutcomeUnknownError);
     await holder.release();
-    expect(await store.settleBatch(writer.laneId, writer.batchNo())).toBe("void");
-    expect(await store.loadRuns([run.state])).toEqual([run]);
+    expect(await store.batches.settle(writer.laneId, writer.batchNo())).toBe("void");
+    expect(await store.runs.load([run.state])).toEqual([run]);
     expect(await writer.commit(next)).toEqual([COMMITTED]);
   });
 
@@ -303,8 +303,8 @@ describe("the store on Postgres", () => {
     const neighbour = startOf({ tenantId, runId: "run-2" });
     expect(await writer.commit(neighbour)).toEqual([COMMITTED]);
     await holder.release();
-    expect(await store.loadRuns([start])).toEqual([undefined]);
-    expect(await store.listEvents(channel, 0, 10)).toHaveLength(1);
+    expect(await store.runs.load([start])).toEqual([undefined]);
+    expect(await store.events.list(channel, 0, 10)).toHaveLength(1);
     expect((await writer.commitItems([item, event])).map((outcome) => outcome.type)).toEqual([
       "committed",
       "committed",
@@ -316,11 +316,11 @@ describe("the store on Postgres", () => {
     const channel: Channel = { tenantId: newTenant(), scope: "global", scopeId: "" };
     await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
     const holder = await holdChannel(channel);
-    const mark = store.markWoken([{ channel, number: 1 }]);
+    const mark = store.events.markWoken([{ channel, number: 1 }]);
     await expect(mark).rejects.toBeInstanceOf(StoreUnavailableError);
     await holder.release();
-    await store.markWoken([{ channel, number: 1 }]);
-    expect(await store.readWoken([channel])).toEqual([{ lastNumber: 1, wokenNumber: 1, isHeard: false }]);
+    await store.events.markWoken([{ channel, number: 1 }]);
+    expect(await store.events.readWoken([channel])).toEqual([{ lastNumber: 1, wokenNumber: 1, isHeard: false }]);
   });
 
   it("refuses a wait whose channel moved while the commit waited for it", async () => {
@@ -328,7 +328,7 @@ describe("the store on Postgres", () => {
     const tenantId = newTenant();
     const channel: Channel = { tenantId, scope: "global", scopeId: "" };
     const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
-    const [lookup] = await store.lookUpEvents([{ channel, names: ["go"], startNumber: 0, cursors: [] }]);
+    const [lookup] = await store.events.lookUp([{ channel, names: ["go"], startNumber: 0, cursors: [] }]);
     assert(lookup !== undefined);
     const emitter = await hold(
       (sql) => sql`update channels set last_number = last_number + 1 where tenant_id = ${tenantId}`,
@@ -384,7 +384,7 @@ describe("the store on Postgres", () => {
     broken.after.ownerLane = writer.laneId;
     const neighbour = startOf({ tenantId, runId: "run-2" });
     await expect(writer.commit(broken, neighbour)).rejects.toBeInstanceOf(BatchRejectedError);
-    expect(await store.loadRuns([broken, neighbour])).toEqual([undefined, undefined]);
+    expect(await store.runs.load([broken, neighbour])).toEqual([undefined, undefined]);
   });
 
   it("hands out the runs of a claim again whose reply was lost", async () => {
@@ -392,18 +392,18 @@ describe("the store on Postgres", () => {
     const heir = await openWriter(store);
     const tenantId = newTenant();
     await doomed.put(startOf({ tenantId, runId: "orphan" }, { ownerLane: doomed.laneId }));
-    await store.endServer(doomed.serverId);
+    await store.lanes.end(doomed.serverId);
     // Held up after the row was claimed, and cut before the reply: the claim itself is undone or done, the store cannot know.
     const holder = await hold((sql) => sql`lock table runs in share mode`);
-    const claim = store.claimRuns(heir.laneId, 10).catch((error: unknown) => error);
+    const claim = store.runs.claim(heir.laneId, 10).catch((error: unknown) => error);
     const pid = await blockedBackend("update runs r set owner_lane");
     await observer`select pg_terminate_backend(${pid}, 5000)`;
     expect(await claim).toBeInstanceOf(StoreUnavailableError);
     await holder.release();
     await observer`update runs set owner_lane = ${heir.laneId} where tenant_id = ${tenantId}`;
-    expect((await store.lookAround(heir.serverId)).hasOrphans).toBe(true);
-    expect(await store.claimRuns(heir.laneId, 10)).toEqual([{ tenantId, runId: "orphan" }]);
-    expect((await store.lookAround(heir.serverId)).hasOrphans).toBe(false);
+    expect((await store.lanes.lookAround(heir.serverId)).hasOrphans).toBe(true);
+    expect(await store.runs.claim(heir.laneId, 10)).toEqual([{ tenantId, runId: "orphan" }]);
+    expect((await store.lanes.lookAround(heir.serverId)).hasOrphans).toBe(false);
   });
 });
 
@@ -433,12 +433,12 @@ describe("jobs on Postgres", () => {
 
   async function claimKeys(tenantId: string, count: number): Promise<string[]> {
     const workerSessionIds = Array.from({ length: count }, () => "session-1");
-    const jobs = await store.claimJobs("server-1", [{ tenantId, kind: "tool", name: "pay", workerSessionIds }]);
+    const jobs = await store.jobs.claim("server-1", [{ tenantId, kind: "tool", name: "pay", workerSessionIds }]);
     return jobs.map((job) => job.idempotencyKey);
   }
 
   async function stateOf(tenantId: string, idempotencyKey: string): Promise<string | undefined> {
-    return (await store.loadJobs([{ tenantId, idempotencyKey }]))[0]?.state;
+    return (await store.jobs.load([{ tenantId, idempotencyKey }]))[0]?.state;
   }
 
   /** A transaction that has done `work` and holds its locks until `release`. */
@@ -495,7 +495,7 @@ describe("jobs on Postgres", () => {
     const outcomes = await writer.commit(settle, assignOf(free, "x", 1));
     await holder.release();
     expect(outcomes).toEqual([{ type: "conflict" }, COMMITTED]);
-    expect(await store.loadRuns([run.state])).toEqual([run]);
+    expect(await store.runs.load([run.state])).toEqual([run]);
     expect(await writer.commit(settle)).toEqual([COMMITTED]);
   });
 
@@ -509,7 +509,7 @@ describe("jobs on Postgres", () => {
     await untilBlocked();
     await claim.release();
     expect(await cancelled).toEqual([COMMITTED]);
-    expect(await store.loadJobs([{ tenantId, idempotencyKey: "a1" }])).toMatchObject([
+    expect(await store.jobs.load([{ tenantId, idempotencyKey: "a1" }])).toMatchObject([
       { state: "cancelled", leaseNo: 1 },
     ]);
   });
@@ -538,12 +538,12 @@ describe("jobs on Postgres", () => {
     const holder = await hold(
       (inside) => inside`select from jobs where tenant_id = ${tenantId} and idempotency_key <> 'a2' for no key update`,
     );
-    const released = store.releaseJobs(
+    const released = store.jobs.release(
       ["a1", "a2"].map((key) => ({ ...lease(key), isLoss: true })),
       3,
     );
-    const started = store.startJobs([lease("a3")]);
-    const adopted = store.adoptJobs({ tenantId, workerSessionId: "session-1", serverId: "server-2", limit: 10 });
+    const started = store.jobs.start([lease("a3")]);
+    const adopted = store.jobs.adopt({ tenantId, workerSessionId: "session-1", serverId: "server-2", limit: 10 });
     // What is free is done and let go meanwhile.
     await expect.poll(() => stateOf(tenantId, "a2")).toBe("open");
     const free = await sql`
@@ -560,7 +560,7 @@ describe("jobs on Postgres", () => {
     await startWith(tenantId, ["a1"]);
     await claimKeys(tenantId, 1);
     const holder = await holdJob(tenantId, "a1");
-    const started = store.startJobs([{ tenantId, idempotencyKey: "a1", leaseNo: 1 }]);
+    const started = store.jobs.start([{ tenantId, idempotencyKey: "a1", leaseNo: 1 }]);
     await expect(started).rejects.toBeInstanceOf(StoreUnavailableError);
     await holder.release();
     expect(await stateOf(tenantId, "a1")).toBe("leased");
@@ -570,8 +570,8 @@ describe("jobs on Postgres", () => {
     const tenantId = `tenant-${++tenants}`;
     await startWith(tenantId, ["a1"]);
     const key = { tenantId, idempotencyKey: "a1" };
-    await store.noteRefusedResult(key, { reason: "FIRST", output: "" });
-    await store.noteRefusedResult(key, { reason: "LAST", output: `\0${"ü".repeat(40_000)}` });
+    await store.jobs.noteRefusedResult(key, { reason: "FIRST", output: "" });
+    await store.jobs.noteRefusedResult(key, { reason: "LAST", output: `\0${"ü".repeat(40_000)}` });
     const [row] = await sql<{ refused_results: number; refused_result: string }[]>`
       select refused_results, refused_result from jobs where tenant_id = ${tenantId}`;
     assert(row !== undefined);
@@ -617,7 +617,7 @@ describe("jobs on Postgres", () => {
     });
     expect(await commitBefore({ jobs: ["old-1", "old-2"].map(job) })).toEqual([]);
     expect(await claimKeys(tenantId, 2)).toEqual(["new-1", "old-1"]);
-    const [head] = await store.loadJobs([{ tenantId, idempotencyKey: "old-1" }]);
+    const [head] = await store.jobs.load([{ tenantId, idempotencyKey: "old-1" }]);
     expect(head).toMatchObject({ state: "leased", leaseNo: 1, attempt: 1, losses: 0, timeoutMs: 900_000 });
     await commitBefore({ cancels: [{ item: 0, tenant_id: tenantId, run_id: "run-1" }] });
     expect(await claimKeys(tenantId, 2)).toEqual([]);
@@ -626,7 +626,7 @@ describe("jobs on Postgres", () => {
       { last_batch_no: number }[]
     >`select last_batch_no from lanes where lane_id = ${writer.laneId}`;
     expect(lane).toEqual({ last_batch_no: batchNo });
-    expect(await store.loadRuns([run.state])).toEqual([run]);
+    expect(await store.runs.load([run.state])).toEqual([run]);
   });
 });
 

@@ -1,27 +1,29 @@
 /**
- * The store on Postgres: `contract.ts` over a few pools. Each verb's statement is in the file of its noun; here are connections,
+ * The store on Postgres: the contract over a few pools. Each verb's statement is in the file of its noun; here are connections,
  * and what errors mean.
  *
  * No statement relies on a session, so a pooler in transaction mode may stand between (`prepare: false`), except LISTEN,
  * which uses `directUrl`.
  */
 import type { Instant } from "../../core/duration.ts";
-import type { RunKey, Store } from "../contract.ts";
-import { StoreUnavailableError } from "../contract.ts";
+import { StoreUnavailableError } from "../contract/errors.ts";
+import type { RunKey } from "../contract/runs.ts";
+import type { Store, Verb, Verbs } from "../contract/store.ts";
+import { type Around, bindVerbs, mapVerbs, observed, type VerbObserver } from "../map-verbs.ts";
+import { batches } from "./batch.ts";
 import { openClient, type Sql } from "./client.ts";
-import { commit } from "./commit.ts";
 import { attempt, isOutcomeUnknown, storeErrorOf } from "./errors.ts";
-import * as events from "./events.ts";
-import { readFeed } from "./feed.ts";
-import * as jobs from "./jobs.ts";
-import * as lanes from "./lanes.ts";
-import * as mail from "./mail.ts";
-import * as notices from "./notices.ts";
-import * as runs from "./runs.ts";
-import { listStepRecords } from "./step-records.ts";
-import * as waits from "./waits.ts";
-import * as workers from "./workers.ts";
-import * as workflows from "./workflows.ts";
+import { events } from "./events.ts";
+import { feed } from "./feed.ts";
+import { jobs } from "./jobs.ts";
+import { lanes } from "./lanes.ts";
+import { ledger } from "./ledger.ts";
+import { mail } from "./mail.ts";
+import { notices } from "./notices.ts";
+import { claimRuns, listOwnedRuns, runs } from "./runs.ts";
+import { waits } from "./waits.ts";
+import { workers } from "./workers.ts";
+import { workflows } from "./workflows.ts";
 
 /** Connections for all that is neither a commit nor the lease. */
 const POOL_SIZE_DEFAULT = 8;
@@ -40,6 +42,8 @@ export type PostgresStoreOptions = {
   /** False: no prepared statements. Default true. */
   prepare?: boolean;
   poolSize?: number;
+  /** Is told of every call of a verb. */
+  onVerb?: VerbObserver;
 };
 
 /**
@@ -55,6 +59,7 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
   // Of the few verbs that need several statements in one transaction.
   const transactions = openClient(options.url, { max: 1, prepare, idleTimeoutS: TRANSACTIONS_IDLE_S });
   const direct = openClient(options.directUrl ?? options.url, { max: 1, prepare });
+  const openFresh = (): Sql => openClient(options.url, { max: 1, prepare });
   const clients = [sql, commits, lease, transactions, direct];
   const close = async (): Promise<void> => {
     await Promise.all(clients.map((client) => client.end({ timeout: CLOSE_TIMEOUT_S })));
@@ -64,7 +69,7 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
     return {
       tokenKey,
       close,
-      ...createVerbs({ sql, commits, lease, transactions, direct, url: options.url, prepare }),
+      ...createVerbs({ sql, commits, lease, transactions, direct, openFresh }, options.onVerb),
     };
   } catch (error) {
     await close();
@@ -78,8 +83,7 @@ type Connections = {
   lease: Sql;
   transactions: Sql;
   direct: Sql;
-  url: string;
-  prepare: boolean;
+  openFresh: () => Sql;
 };
 
 /** Runs statements, again if they lost against others; what fails for the database's sake is a `StoreUnavailableError`. */
@@ -91,105 +95,51 @@ async function call<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function createVerbs(connections: Connections): Omit<Store, "tokenKey" | "close"> {
-  const { sql, commits, lease, transactions, direct, url, prepare } = connections;
+/** Verbs that say by themselves what their errors mean. A commit is not sent again; a claim has several statements, each of which may
+ *  be the one whose reply was lost. */
+const OWN_ERRORS: ReadonlySet<Verb> = new Set(["batches.commit", "runs.claim"]);
+
+const withErrors: Around = (verb, perform) => (OWN_ERRORS.has(verb) ? perform() : call(async () => await perform()));
+
+function createVerbs(connections: Connections, onVerb: VerbObserver | undefined): Verbs {
+  const { sql, commits, lease, transactions, direct, openFresh } = connections;
   /** Lanes whose last claim may have been made though its reply was lost. */
   const doubtfulClaims = new Set<number>();
 
   /** A claim without a reply leaves runs with an owner that does not know of them, so the next claim gives all it owns. */
-  async function claimRuns(laneId: number, limit: number): Promise<RunKey[]> {
+  async function claim(laneId: number, limit: number): Promise<RunKey[]> {
     try {
       if (doubtfulClaims.has(laneId)) {
-        const owned = await call(() => runs.listOwnedRuns(sql, laneId));
+        const owned = await call(() => listOwnedRuns(sql, laneId));
         doubtfulClaims.delete(laneId);
         if (owned.length > 0) return owned;
       }
-      return await call(() => runs.claimRuns(sql, laneId, limit));
+      return await call(() => claimRuns(sql, laneId, limit));
     } catch (error) {
       if (error instanceof StoreUnavailableError && isOutcomeUnknown(error.cause)) doubtfulClaims.add(laneId);
       throw error;
     }
   }
 
-  async function settleBatch(laneId: number, batchNo: number): Promise<"committed" | "void"> {
-    // Fresh, because the connections of the pool may be as dead as the one that carried the batch.
-    const fresh = openClient(url, { max: 1, prepare });
-    try {
-      return await call(() => lanes.settleBatch(fresh, laneId, batchNo));
-    } finally {
-      await fresh.end({ timeout: 0 });
-    }
-  }
-
-  return {
-    openServer: (request) => call(() => lanes.openServer(transactions, request)),
-    lookAround: async (serverId) => {
-      const seen = await call(() => lanes.lookAround(lease, serverId));
-      return { ...seen, hasOrphans: seen.hasOrphans || doubtfulClaims.size > 0 };
+  const verbs = {
+    lanes: bindVerbs({ sql, transactions, lease, doubtfulClaims }, lanes),
+    batches: bindVerbs({ commits, openFresh }, batches),
+    runs: { ...bindVerbs(sql, runs), claim },
+    ledger: bindVerbs(sql, ledger),
+    waits: bindVerbs(sql, waits),
+    events: bindVerbs(sql, events),
+    jobs: bindVerbs(sql, jobs),
+    workers: bindVerbs(sql, workers),
+    mail: bindVerbs(sql, mail),
+    workflows: bindVerbs({ sql, transactions }, workflows),
+    feed: bindVerbs(sql, feed),
+    notices: bindVerbs({ sql, direct }, notices),
+    now: () => readNow(sql),
+    ping: async () => {
+      await sql`select 1`;
     },
-    endServer: (serverId) => call(() => lanes.endServer(transactions, serverId)),
-
-    commit: (batch) => commit(commits, batch),
-    settleBatch,
-
-    loadRuns: (keys) => call(() => runs.loadRuns(sql, keys)),
-    loadRunHeads: (keys) => call(() => runs.loadRunHeads(sql, keys)),
-    listRuns: (request) => call(() => runs.listRuns(sql, request)),
-    deleteRun: (key) => call(() => runs.deleteRun(sql, key)),
-    wasDeleted: (key) => call(() => runs.wasDeleted(sql, key)),
-    claimRuns,
-    claimDueRuns: (limit, retryAfterMs) => call(() => runs.claimDueRuns(sql, limit, retryAfterMs)),
-
-    listStepRecords: (key, afterSeq, limit) => call(() => listStepRecords(sql, key, afterSeq, limit)),
-
-    getWait: (tenantId, waitId) => call(() => waits.getWait(sql, tenantId, waitId)),
-    listWaits: (request) => call(() => waits.listWaits(sql, request)),
-
-    readChannels: (channels) => call(() => events.readChannels(sql, channels)),
-    lookUpEvents: (queries) => call(() => events.lookUpEvents(sql, queries)),
-    listEvents: (channel, after, limit) => call(() => events.listEvents(sql, channel, after, limit)),
-    listListeners: (request) => call(() => events.listListeners(sql, request)),
-    markWoken: (marks) => call(() => events.markWoken(sql, marks)),
-    readWoken: (channels) => call(() => events.readWoken(sql, channels)),
-
-    claimJobs: (serverId, requests) => call(() => jobs.claimJobs(sql, serverId, requests)),
-    releaseJobs: (leases, lossesMax, serverId) => call(() => jobs.releaseJobs(sql, leases, lossesMax, serverId)),
-    startJobs: (leases) => call(() => jobs.startJobs(sql, leases)),
-    adoptJobs: (request) => call(() => jobs.adoptJobs(sql, request)),
-    listOrphanedLeases: (limit) => call(() => jobs.listOrphanedLeases(sql, limit)),
-    claimDueJobs: (limit, retryAfterMs) => call(() => jobs.claimDueJobs(sql, limit, retryAfterMs)),
-    loadJobs: (keys) => call(() => jobs.loadJobs(sql, keys)),
-    noteRefusedResult: (key, refusal) => call(() => jobs.noteRefusedResult(sql, key, refusal)),
-
-    saveWorker: (worker) => call(() => workers.saveWorker(sql, worker)),
-    removeWorker: (worker) => call(() => workers.removeWorker(sql, worker)),
-    listWorkers: (request) => call(() => workers.listWorkers(sql, request)),
-    listWorkersElsewhere: (serverId, limit) => call(() => workers.listWorkersElsewhere(sql, serverId, limit)),
-
-    listMail: (keys) => call(() => mail.listMail(sql, keys)),
-    findStrays: (olderThanMs, limit) => call(() => mail.findStrays(sql, olderThanMs, limit)),
-
-    registerWorkflow: (request) => call(() => workflows.registerWorkflow({ sql, transactions }, request)),
-    getWorkflow: (tenantId, workflowId, version) =>
-      call(() => workflows.getWorkflow(sql, tenantId, workflowId, version)),
-    listWorkflows: (request) => call(() => workflows.listWorkflows(sql, request)),
-    setCurrentVersion: (tenantId, workflowId, version) =>
-      call(() => workflows.setCurrentVersion(sql, tenantId, workflowId, version)),
-    setArchived: (tenantId, workflowId, archived) =>
-      call(() => workflows.setArchived(sql, tenantId, workflowId, archived)),
-
-    listLanes: (aboveLaneId) => call(() => lanes.listLanes(sql, aboveLaneId)),
-    readFeed: (tenantId, positions, limit) => call(() => readFeed(sql, tenantId, positions, limit)),
-
-    notify: (payload) => call(() => notices.notify(sql, payload)),
-    listen: (onPayload) => call(() => notices.listen(direct, onPayload)),
-
-    now: () => call(() => readNow(sql)),
-    ping: () =>
-      call(async () => {
-        await sql`select 1`;
-      }),
   };
+  return mapVerbs(verbs, observed(withErrors, onVerb));
 }
 
 async function readTokenKey(sql: Sql): Promise<Uint8Array> {

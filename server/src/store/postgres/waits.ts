@@ -2,8 +2,10 @@
 import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Wait } from "../../core/wait.ts";
-import type { Page, PageStart, StoredWait, WaitClosing, WaitFilter } from "../contract.ts";
+import type { Page, PageStart } from "../contract/page.ts";
+import type { WaitStore, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
 import type { Fragment, Sql } from "./client.ts";
+import type { Statements } from "../map-verbs.ts";
 
 type WaitRow = {
   tenant_id: string;
@@ -50,7 +52,7 @@ function waitFromRow(row: WaitRow): StoredWait {
   };
 }
 
-export async function getWait(sql: Sql, tenantId: string, waitId: string): Promise<StoredWait | undefined> {
+async function getWait(sql: Sql, tenantId: string, waitId: string): Promise<StoredWait | undefined> {
   const rows = await sql<WaitRow[]>`
     select ${waitColumns(sql)} from waits w join runs r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
     where w.tenant_id = ${tenantId} and w.wait_id = ${waitId}`;
@@ -93,3 +95,5 @@ function conditionsOf(sql: Sql, tenantId: string, filter: WaitFilter): Fragment[
   if (filter.labels !== undefined) conditions.push(sql`and r.labels @> ${JSON.stringify(filter.labels)}::text::jsonb`);
   return conditions;
 }
+
+export const waits: Statements<Sql, WaitStore> = { get: getWait, list: listWaits };

@@ -1,8 +1,9 @@
 /** Workers that are connected to servers. */
 import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
-import type { StoredWorker, WorkerServices } from "../contract.ts";
+import type { WorkerStore, StoredWorker, WorkerServices } from "../contract/workers.ts";
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";
+import type { Statements } from "../map-verbs.ts";
 
 /** What `registration` holds. */
 type Registration = Pick<StoredWorker, "tools" | "workflows" | "customTypes">;
@@ -37,7 +38,7 @@ function workerFromRow(row: WorkerRow): StoredWorker {
 }
 
 /** Registers a worker, in place of an earlier connection of its session. To drain is no new connection. */
-export async function saveWorker(sql: Sql, worker: Omit<StoredWorker, "connectTime">): Promise<void> {
+async function saveWorker(sql: Sql, worker: Omit<StoredWorker, "connectTime">): Promise<void> {
   const { tenantId, workerSessionId, serverId, actorId, name, tools, workflows, customTypes, draining } = worker;
   const registration: Registration = { tools, workflows, customTypes };
   const toolNames = JSON.stringify(tools.map((tool) => tool.name));
@@ -54,7 +55,7 @@ export async function saveWorker(sql: Sql, worker: Omit<StoredWorker, "connectTi
 }
 
 /** Takes a worker off the list, unless it has connected to another server since. */
-export async function removeWorker(
+async function removeWorker(
   sql: Sql,
   { tenantId, workerSessionId, serverId }: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">,
 ): Promise<void> {
@@ -64,7 +65,7 @@ export async function removeWorker(
 }
 
 /** Workers of one tenant by session id. A worker may have been saved after its server's lease was ended, so leases are looked at. */
-export async function listWorkers(
+async function listWorkers(
   sql: Sql,
   request: { tenantId: string; tool?: string; start?: string; limit: number },
 ): Promise<StoredWorker[]> {
@@ -87,7 +88,7 @@ type ServicesRow = {
 };
 
 /** What the workers of all tenants serve that are connected to other servers. Schemas stay where they are: they may be large. */
-export async function listWorkersElsewhere(sql: Sql, serverId: string, limit: number): Promise<WorkerServices[]> {
+async function listWorkersElsewhere(sql: Sql, serverId: string, limit: number): Promise<WorkerServices[]> {
   const rows = await sql<ServicesRow[]>`
     select
       w.tenant_id, w.worker_session_id, to_json(w.tools) as tool_names, w.registration::json -> 'workflows' as workflows,
@@ -103,3 +104,10 @@ export async function listWorkersElsewhere(sql: Sql, serverId: string, limit: nu
     customTypes: row.custom_types,
   }));
 }
+
+export const workers: Statements<Sql, WorkerStore> = {
+  save: saveWorker,
+  remove: removeWorker,
+  list: listWorkers,
+  listElsewhere: listWorkersElsewhere,
+};

@@ -2,8 +2,9 @@
 import { parseOwnJson } from "../../core/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkflowDefinition } from "../../core/workflow.ts";
-import type { StoredWorkflow } from "../contract.ts";
+import type { StoredWorkflow, WorkflowStore } from "../contract/workflows.ts";
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";
+import type { Statements } from "../map-verbs.ts";
 
 type WorkflowRow = {
   tenant_id: string;
@@ -41,9 +42,12 @@ function currentVersion(sql: Sql): Fragment {
   return sql`coalesce(h.pinned_version, h.last_version)`;
 }
 
+/** To register takes several statements in one transaction. */
+type WorkflowConnections = { sql: Sql; transactions: Sql };
+
 /** Registers a definition, or gives the version that has its digest. */
-export async function registerWorkflow(
-  { sql, transactions }: { sql: Sql; transactions: Sql },
+async function registerWorkflow(
+  { sql, transactions }: WorkflowConnections,
   request: { tenantId: string; digest: string; definition: WorkflowDefinition },
 ): Promise<StoredWorkflow> {
   const { tenantId, digest, definition } = request;
@@ -83,7 +87,7 @@ async function insertVersion(
 }
 
 /** version 0: the current one. */
-export async function getWorkflow(
+async function getWorkflow(
   sql: Sql,
   tenantId: string,
   workflowId: string,
@@ -95,7 +99,7 @@ export async function getWorkflow(
   return rows[0] === undefined ? undefined : workflowFromRow(rows[0]);
 }
 
-export async function listWorkflows(
+async function listWorkflows(
   sql: Sql,
   request: {
     tenantId: string;
@@ -121,7 +125,7 @@ export async function listWorkflows(
 }
 
 /** version 0: follow the highest again. */
-export async function setCurrentVersion(
+async function setCurrentVersion(
   sql: Sql,
   tenantId: string,
   workflowId: string,
@@ -134,7 +138,7 @@ export async function setCurrentVersion(
   return rows.length === 0 ? undefined : await getWorkflow(sql, tenantId, workflowId, 0);
 }
 
-export async function setArchived(
+async function setArchived(
   sql: Sql,
   tenantId: string,
   workflowId: string,
@@ -144,3 +148,11 @@ export async function setArchived(
     update workflow_heads set archived = ${archived} where tenant_id = ${tenantId} and workflow_id = ${workflowId}`;
   return await getWorkflow(sql, tenantId, workflowId, 0);
 }
+
+export const workflows: Statements<WorkflowConnections, WorkflowStore> = {
+  register: registerWorkflow,
+  get: ({ sql }, ...args) => getWorkflow(sql, ...args),
+  list: ({ sql }, request) => listWorkflows(sql, request),
+  setCurrentVersion: ({ sql }, ...args) => setCurrentVersion(sql, ...args),
+  setArchived: ({ sql }, ...args) => setArchived(sql, ...args),
+};

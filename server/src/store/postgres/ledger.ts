@@ -1,7 +1,9 @@
 /** The ledger, read. */
 import type { SealedRecord } from "../../core/ledger-format.ts";
-import type { RunKey } from "../contract.ts";
+import type { RunKey } from "../contract/runs.ts";
 import type { Sql } from "./client.ts";
+import type { LedgerStore } from "../contract/ledger.ts";
+import type { Statements } from "../map-verbs.ts";
 
 type RecordRow = {
   seq: number;
@@ -14,7 +16,7 @@ type RecordRow = {
 };
 
 /** Records behind a seq, in order. */
-export async function listStepRecords(
+async function listStepRecords(
   sql: Sql,
   { tenantId, runId }: RunKey,
   afterSeq: number,
@@ -33,3 +35,5 @@ export async function listStepRecords(
     ...(row.given === null || row.given_salt === null ? {} : { given: row.given, givenSalt: row.given_salt }),
   }));
 }
+
+export const ledger: Statements<Sql, LedgerStore> = { list: listStepRecords };

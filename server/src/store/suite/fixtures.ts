@@ -1,33 +1,27 @@
 /** What the shared store suite commits: small real ledgers (sealed, chained, folded by core) and a server that writes them. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { apply } from "../core/apply.ts";
-import { addMs, type Instant } from "../core/duration.ts";
-import type { Channel, ChannelEvent, EventDraft, Scope } from "../core/event.ts";
-import { waitIdOf } from "../core/identifiers.ts";
-import type { Json, JsonObject } from "../core/json.ts";
-import { encodeHeader, NO_PREVIOUS_HASH, partDigest, recordHash, SALT_BYTES } from "../core/ledger-format.ts";
-import type { SealedRecord } from "../core/ledger-format.ts";
-import { isActive, wakeTimeOf } from "../core/run.ts";
-import type { RunState } from "../core/run.ts";
-import type { RecordBody, RecordKind, StepRecordDraft } from "../core/step-record.ts";
-import type { Wait } from "../core/wait.ts";
-import type { WorkflowDefinition } from "../core/workflow.ts";
-import { rowSeqOf, stayBehind } from "./row-behind.ts";
-import { formatAfter, RUN_FORMAT } from "./run-format.ts";
-import { varsWriteOf } from "./vars-write.ts";
-import type {
-  BatchItem,
-  Delivery,
-  ItemOutcome,
-  Lane,
-  MailDraft,
-  NewJob,
-  RunKey,
-  Store,
-  StoredRun,
-  Transition,
-} from "./contract.ts";
+import { apply } from "../../core/apply.ts";
+import { addMs, type Instant } from "../../core/duration.ts";
+import type { Channel, ChannelEvent, EventDraft, Scope } from "../../core/event.ts";
+import { waitIdOf } from "../../core/identifiers.ts";
+import type { Json, JsonObject } from "../../core/json.ts";
+import { encodeHeader, NO_PREVIOUS_HASH, partDigest, recordHash, SALT_BYTES } from "../../core/ledger-format.ts";
+import type { SealedRecord } from "../../core/ledger-format.ts";
+import { isActive, wakeTimeOf } from "../../core/run.ts";
+import type { RunState } from "../../core/run.ts";
+import type { RecordBody, RecordKind, StepRecordDraft } from "../../core/step-record.ts";
+import type { Wait } from "../../core/wait.ts";
+import type { WorkflowDefinition } from "../../core/workflow.ts";
+import { rowSeqOf, stayBehind } from "../row-behind.ts";
+import { formatAfter, RUN_FORMAT } from "../run-format.ts";
+import { varsWriteOf } from "../vars-write.ts";
+import type { BatchItem, Delivery, ItemOutcome, Transition } from "../contract/batch.ts";
+import type { NewJob } from "../contract/jobs.ts";
+import type { Lane } from "../contract/lanes.ts";
+import type { MailDraft } from "../contract/mail.ts";
+import type { RunKey, StoredRun } from "../contract/runs.ts";
+import type { Store } from "../contract/store.ts";
 
 /** Where the suite's time begins: with microseconds, which a store must not cut off. */
 export const TIME_ZERO = "2026-01-02T03:04:05.678901Z" as Instant;
@@ -261,13 +255,13 @@ export type Writer = {
 };
 
 export async function openWriter(store: Store, serverId = `server-${randomBytes(6).toString("hex")}`): Promise<Writer> {
-  const [lane] = await store.openServer({ serverId, process: `process of ${serverId}`, lanes: 1 });
+  const [lane] = await store.lanes.open({ serverId, process: `process of ${serverId}`, lanes: 1 });
   assert(lane !== undefined, "a server asked for one lane");
   const { laneId } = lane;
   let batchNo = 0;
   const commitItems = (items: readonly BatchItem[]): Promise<ItemOutcome[]> => {
     batchNo += 1;
-    return store.commit({ laneId, batchNo, items });
+    return store.batches.commit({ laneId, batchNo, items });
   };
   const commit = (...transitions: Transition[]): Promise<ItemOutcome[]> =>
     commitItems(transitions.map((transition) => ({ type: "transition", transition })));

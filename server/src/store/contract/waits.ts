@@ -1,0 +1,43 @@
+/** Waits: opened and closed by transitions, listed while they are open, kept with how they ended. */
+import type { Instant } from "../../core/duration.ts";
+import type { Wait, WaitReason } from "../../core/wait.ts";
+import type { Page, PageStart } from "./page.ts";
+import type { RunKey } from "./runs.ts";
+
+/** An open wait to be listed in the inbox and found by events. */
+export type OpenWait = Wait & { seq: number };
+
+/** How an open wait came to its end. Kept, so that a repeated answer finds its first reply. */
+export type WaitClosing = {
+  waitId: string;
+  closeTime: Instant;
+  by: "answer" | "time" | "event" | "cancel" | "end";
+  /** The seq that the run had when the transition that closed the wait was committed. */
+  runSeq: number;
+  requestId?: string;
+  actorId?: string;
+};
+
+export type WaitFilter = {
+  reasons: readonly WaitReason[];
+  workflowId?: string;
+  sessionId?: string;
+  runId?: string;
+  assignee?: string;
+  labels?: Readonly<Record<string, string>>;
+};
+
+/** A wait with what the inbox shows of its run; `closing` once it has ended. */
+export type StoredWait = RunKey & {
+  wait: Wait;
+  workflowId: string;
+  sessionId?: string;
+  labels: Readonly<Record<string, string>>;
+  closing?: WaitClosing;
+};
+
+export interface WaitStore {
+  get(tenantId: string, waitId: string): Promise<StoredWait | undefined>;
+  /** Open waits, oldest first. */
+  list(request: { tenantId: string; filter: WaitFilter; start?: PageStart; limit: number }): Promise<Page<StoredWait>>;
+}

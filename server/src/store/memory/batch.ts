@@ -1,0 +1,28 @@
+/** Batches: committed by commit.ts, and what became of one whose reply was lost. */
+import assert from "node:assert/strict";
+import type { BatchStore } from "../contract/batch.ts";
+import type { Statements } from "../map-verbs.ts";
+import { commitBatch } from "./commit.ts";
+import type { MemoryDatabase } from "./database.ts";
+
+function settleBatch(database: MemoryDatabase, laneId: number, batchNo: number): "committed" | "void" {
+  const lane = database.lanes.get(laneId);
+  assert(lane !== undefined, "a batch is settled in a lane that was opened");
+  const outcome = lane.batches.get(batchNo);
+  if (outcome !== undefined) return outcome;
+  lane.batches.set(batchNo, "void");
+  return "void";
+}
+
+type BatchWriter = { database: MemoryDatabase; assertReachable: () => void };
+
+export const batches: Statements<BatchWriter, BatchStore> = {
+  commit: async ({ database, assertReachable }, batch) => {
+    await database.faults.beforeCommit?.(batch);
+    assertReachable();
+    const outcomes = commitBatch(database, batch);
+    await database.faults.afterCommit?.(batch);
+    return outcomes;
+  },
+  settle: ({ database }, laneId, batchNo) => settleBatch(database, laneId, batchNo),
+};
