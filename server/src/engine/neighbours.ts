@@ -7,6 +7,7 @@ import { StoreUnavailableError } from "../store/contract/errors.ts";
 import type { RunKey } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 import { pause } from "./pause.ts";
+import type { Reaction } from "./reactions.ts";
 import { runKeyText } from "./run-table.ts";
 
 /** News gathered before it is sent. */
@@ -19,6 +20,8 @@ export type Neighbours = {
   tell(news: { run?: RunKey; mail?: RunKey; jobs?: string }): void;
   /** Has them look for everything themselves. */
   tellToLook(): void;
+  /** Tells them of every run that this server changes. */
+  readonly reaction: Reaction;
   /** Begins to listen, and tries again for ever while it cannot. */
   start(): void;
   stop(): Promise<void>;
@@ -101,14 +104,17 @@ export function createNeighbours(options: {
     }
   }
 
+  const tell: Neighbours["tell"] = ({ run, mail: mailed, jobs: queue }) => {
+    if (!hasOthers()) return;
+    if (run !== undefined) runs.add(runKeyText(run));
+    if (mailed !== undefined) mail.add(runKeyText(mailed));
+    if (queue !== undefined) jobs.add(queue);
+    timer ??= setTimeout(() => void send(), GATHER_MS);
+  };
+
   return {
-    tell({ run, mail: mailed, jobs: queue }) {
-      if (!hasOthers()) return;
-      if (run !== undefined) runs.add(runKeyText(run));
-      if (mailed !== undefined) mail.add(runKeyText(mailed));
-      if (queue !== undefined) jobs.add(queue);
-      timer ??= setTimeout(() => void send(), GATHER_MS);
-    },
+    tell,
+    reaction: { committed: ({ key }) => tell({ run: key }) },
     tellToLook() {
       const payload: Payload = { from: name, runs: [], mail: [], more: true, moreJobs: true };
       store.notices.send(JSON.stringify(payload)).catch((error: unknown) => {

@@ -4,6 +4,7 @@ import { compileWorkflow, type Workflow } from "../core/workflow.ts";
 import type { Store } from "../store/contract/store.ts";
 import type { StoredWorkflow } from "../store/contract/workflows.ts";
 import { createBatcher } from "./batcher.ts";
+import { versionUnknown, workflowUnknown } from "./refusals.ts";
 
 /** Compiled versions kept: a graph takes some 100 KiB compiled. The least recently used goes first. */
 const COMPILED_MAX = 500;
@@ -83,16 +84,4 @@ function compileStored(stored: StoredWorkflow, log: Logger): Workflow {
 
 function keyOf(tenantId: string, workflowId: string, version: number): string {
   return `${tenantId}/${workflowId}/${version}`;
-}
-
-export function workflowUnknown(workflowId: string): DomainError {
-  return new DomainError("WORKFLOW_UNKNOWN", `There is no workflow ${workflowId}.`, {
-    metadata: { workflow_id: workflowId },
-  });
-}
-
-export function versionUnknown(workflowId: string, version: number): DomainError {
-  return new DomainError("VERSION_UNKNOWN", `Workflow ${workflowId} has no version ${version}.`, {
-    metadata: { workflow_id: workflowId, version: String(version) },
-  });
 }

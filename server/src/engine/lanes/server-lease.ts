@@ -10,21 +10,29 @@ import { StoreUnavailableError } from "../../store/contract/errors.ts";
 import type { Surroundings } from "../../store/contract/lanes.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Store } from "../../store/contract/store.ts";
-import type { EngineSettings } from "../context.ts";
+import type { EngineSettings } from "../settings.ts";
 import { createLane, type Lane } from "./lane.ts";
 import { createLeaseObserver } from "./lease-observer.ts";
 import { processIdentity } from "./process-identity.ts";
 import { runKeyText } from "../run-table.ts";
 
-export type ServerLease = {
-  /** The id of the lease that is open now, or was last. */
-  serverId(): string;
+/** This server's lanes, for whoever commits through them. */
+export type Lanes = {
+  /** The lane that a run belongs to. @throws {DomainError} SHUTTING_DOWN, DATABASE_UNAVAILABLE while there is none */
   laneOf(key: RunKey): Lane;
+  /** Whether a lane is one of this server's that are open. */
   isOwnLane(laneId: number): boolean;
+  /** Items waiting in all lanes. */
   pending(): number;
+  /** Whether other servers use the database. */
   hasOthers(): boolean;
   /** The newest format of runs that every server knew when this one last looked around. */
   formatMax(): number;
+};
+
+export type ServerLease = Lanes & {
+  /** The id of the lease that is open now, or was last. */
+  serverId(): string;
   isServing(): boolean;
   onServingChange(callback: (serving: boolean) => void): () => void;
   /** Opens the lease and begins to look around. @throws StoreUnavailableError */
@@ -37,12 +45,13 @@ export function createServerLease(options: {
   store: Store;
   log: Logger;
   settings: EngineSettings;
+  isStopping: () => boolean;
   /** Called after each successful look around. */
   onSurroundings: (surroundings: Surroundings) => void;
   /** Called when a lease was opened in place of one that others had ended. */
   onNewLease: () => void;
 }): ServerLease {
-  const { store, log, settings, onSurroundings, onNewLease } = options;
+  const { store, log, settings, isStopping, onSurroundings, onNewLease } = options;
   const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.lookAroundMs * 3 });
   const callbacks = new Set<(serving: boolean) => void>();
   let serverId = "";
@@ -116,6 +125,9 @@ export function createServerLease(options: {
   return {
     serverId: () => serverId,
     laneOf(key) {
+      if (isStopping()) {
+        throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
+      }
       if (lanes.length === 0) {
         throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now; ask again.", {
           retryAfterMs: 1_000,

@@ -2,19 +2,27 @@ import { hasEnded } from "../../core/run.ts";
 import type { WaitReason } from "../../core/wait.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { Caller, RunView } from "../api.ts";
-import { type EngineContext, viewOf } from "../context.ts";
-import { createSignal, type RunNews } from "../notice-hub.ts";
-import { runUnknown } from "../transition/perform.ts";
+import { createSignal, type NoticeHub, type RunNews } from "../notice-hub.ts";
+import type { Reads } from "../reads.ts";
+import { runUnknown } from "../refusals.ts";
+import type { RunViewer } from "../run-view.ts";
 
 /** Waits at which a client has something to do (CONTRACT.md, rule 6). */
 const REASONS_DEFAULT: readonly WaitReason[] = ["user", "event", "job"];
 
+type Parts = {
+  reads: Pick<Reads, "loadRun">;
+  hub: Pick<NoticeHub, "watchRun">;
+  viewOf: RunViewer;
+  isStopping: () => boolean;
+};
+
 /**
- * Waits until a run ends or comes to a wait that is asked for; gives the run as it is after `timeoutMs` at the latest.
+ * Waits until a run ends or comes to a wait that is asked for, and returns the run as it is after `timeoutMs` at the latest.
  * @throws {DomainError} RUN_UNKNOWN
  */
 export async function awaitRun(
-  context: EngineContext,
+  { reads, hub, viewOf, isStopping }: Parts,
   caller: Caller,
   request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
 ): Promise<RunView> {
@@ -25,18 +33,18 @@ export async function awaitRun(
   const endAt = performance.now() + request.timeoutMs;
   const changed = createSignal();
   let news: RunNews;
-  const unwatch = context.hub.watchRun(key, (latest) => {
+  const unwatch = hub.watchRun(key, (latest) => {
     news = latest;
     changed.raise();
   });
   try {
-    let run = await context.loadRun(key);
+    let run = await reads.loadRun(key);
     for (;;) {
       if (run === undefined) throw runUnknown(request.runId);
       const leftMs = endAt - performance.now();
-      if (isReached(run) || leftMs <= 0 || request.signal.aborted || context.isStopping()) return viewOf(context, run);
+      if (isReached(run) || leftMs <= 0 || request.signal.aborted || isStopping()) return viewOf(run);
       await changed.wait(leftMs, request.signal);
-      run = news ?? (await context.loadRun(key));
+      run = news ?? (await reads.loadRun(key));
       news = undefined;
     }
   } finally {

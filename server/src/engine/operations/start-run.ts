@@ -8,81 +8,91 @@ import { startRun as decideStart } from "../../core/start-run.ts";
 import { checkLimits, type Workflow } from "../../core/workflow.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { Caller, RunView, StartRequest } from "../api.ts";
-import { type EngineContext, viewOf } from "../context.ts";
-import { performStart } from "../transition/perform.ts";
-import type { RunEntry } from "../run-table.ts";
+import type { Admission } from "../admission.ts";
+import { actorOf } from "../caller.ts";
+import type { Essentials } from "../essentials.ts";
+import type { RunViewer } from "../run-view.ts";
+import { performStart, type TransitionParts } from "../transition/perform.ts";
 
 /** How often a start begins again because the run that was in its way is gone. */
 const ATTEMPTS_MAX = 5;
 
+type Parts = Pick<Essentials, "store"> & {
+  transitions: TransitionParts;
+  admission: Admission;
+  viewOf: RunViewer;
+};
+
 /**
- * Starts a run, or gives the one that the same request has started before.
+ * Starts a run, or returns the one that the same request has started before.
  * @throws {DomainError} RUN_EXISTS, VARS_INVALID, WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED, OVERLOADED
  */
-export async function startRun(context: EngineContext, caller: Caller, request: StartRequest): Promise<RunView> {
+export async function startRun(parts: Parts, caller: Caller, request: StartRequest): Promise<RunView> {
   checkRequest(request);
-  const text = requestText(request);
-  return await context.admission.admit(text.length, () => startAdmitted(context, caller, request, text));
+  const text = requestText(caller, request);
+  return await parts.admission.admit(text.length, () => startAdmitted(parts, caller, request, text));
 }
 
-async function startAdmitted(
-  context: EngineContext,
-  caller: Caller,
-  request: StartRequest,
-  text: string,
-): Promise<RunView> {
+async function startAdmitted(parts: Parts, caller: Caller, request: StartRequest, text: string): Promise<RunView> {
   const key: RunKey = { tenantId: caller.tenantId, runId: request.runId ?? uuidv7() };
+  const { transitions, store } = parts;
   const digest = createHash("sha256").update(text).digest("hex");
-  const run = await context.runs.exclusive(key, async (entry) => {
+  const run = await transitions.runs.exclusive(key, async () => {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       // Read beside the run, though it may be there already: most starts are new.
-      const needs = readNeeds(context, key, request);
+      const needs = readNeeds(transitions, key, request);
       needs.catch(() => undefined);
       // A repeated start gives its run even if the workflow was archived since.
-      const known = entry.state ?? (request.runId === undefined ? undefined : await context.loadRun(key));
+      const known =
+        ownedRun(transitions, key) ?? (request.runId === undefined ? undefined : await transitions.reads.loadRun(key));
       if (known !== undefined) return assertSame(known, digest);
-      if (attempt > 0 && (await context.store.runs.wasDeleted(key))) throw existedBefore(key.runId);
-      const started = await begin(context, entry, request, { ...(await needs), digest });
+      if (attempt > 0 && (await store.runs.wasDeleted(key))) throw existedBefore(key.runId);
+      const started = await begin(transitions, key, { ...request, ...actorOf(caller) }, { ...(await needs), digest });
       if (started !== undefined) return started;
     }
     throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept coming and going.`, { retryAfterMs: 100 });
   });
-  return viewOf(context, run);
+  return parts.viewOf(run);
+}
+
+/** The run as this server has it in hand, if it is active here: no other server changes it. */
+function ownedRun({ cache }: TransitionParts, key: RunKey): StoredRun | undefined {
+  const known = cache.get(key);
+  return known?.certainty === "owned" ? known.run : undefined;
 }
 
 /** What a start is decided with. */
 type StartNeeds = { workflow: Workflow; channels: Record<Scope, number> };
 
-async function readNeeds(context: EngineContext, key: RunKey, request: StartRequest): Promise<StartNeeds> {
+async function readNeeds(transitions: TransitionParts, key: RunKey, request: StartRequest): Promise<StartNeeds> {
   const [workflow, channels] = await Promise.all([
-    context.workflows.toStart(key.tenantId, request.workflowId, request.version),
-    readChannels(context, key, request),
+    transitions.workflows.toStart(key.tenantId, request.workflowId, request.version),
+    readChannels(transitions.reads, key, request),
   ]);
   return { workflow, channels };
 }
 
 async function begin(
-  context: EngineContext,
-  entry: RunEntry,
-  request: StartRequest,
+  transitions: TransitionParts,
+  { tenantId, runId }: RunKey,
+  request: StartRequest & { actorId?: string },
   { workflow, channels, digest }: StartNeeds & { digest: string },
 ): Promise<StoredRun | undefined> {
-  const { tenantId, runId } = entry.key;
   const { workflowId: _workflowId, version: _version, runId: _runId, ...rest } = request;
-  const now = context.clock.next();
+  const now = transitions.clock.next();
   const decision = decideStart({ ...rest, type: "start", now, tenantId, runId, channels }, workflow);
-  return await performStart(context, entry, { decision, workflow, requestDigest: digest });
+  return await performStart(transitions, { tenantId, runId }, { decision, workflow, requestDigest: digest });
 }
 
 /** The last number of each of the run's channels, read before the run exists: what is emitted once it is there comes later. */
 async function readChannels(
-  context: EngineContext,
+  reads: TransitionParts["reads"],
   key: RunKey,
   request: StartRequest,
 ): Promise<Record<Scope, number>> {
   const scopeIds = scopeIdsOf({ ...request, runId: key.runId });
   const channels = SCOPES.map((scope): Channel => ({ tenantId: key.tenantId, scope, scopeId: scopeIds[scope] }));
-  const numbers = await Promise.all(channels.map((channel) => context.readChannel(channel)));
+  const numbers = await Promise.all(channels.map((channel) => reads.readChannel(channel)));
   return Object.fromEntries(SCOPES.map((scope, index) => [scope, numbers[index]!])) as Record<Scope, number>;
 }
 
@@ -92,9 +102,9 @@ function checkRequest(request: StartRequest): void {
   if (problems.length > 0) throw new DomainError("REQUEST_INVALID", "The request is not valid.", { problems });
 }
 
-/** What makes two starts the same: everything but the run id, as RFC 8785 text. */
-function requestText(request: StartRequest): string {
-  const { runId: _runId, ...rest } = request;
+/** What makes two starts the same: everything but the run id, and who starts it, as RFC 8785 text. */
+function requestText(caller: Caller, request: StartRequest): string {
+  const { runId: _runId, ...rest } = { ...request, ...actorOf(caller) };
   return canonicalJson(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)));
 }
 

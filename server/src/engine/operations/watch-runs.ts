@@ -8,9 +8,12 @@ import type { RunState } from "../../core/run.ts";
 import type { FeedEntry } from "../../store/contract/feed.ts";
 import type { LaneState } from "../../store/contract/lanes.ts";
 import type { Caller, NoticeKind, RunFilter, RunsMessage } from "../api.ts";
-import { type EngineContext, viewOf } from "../context.ts";
-import { createSignal } from "../notice-hub.ts";
+import type { Store } from "../../store/contract/store.ts";
+import type { Essentials } from "../essentials.ts";
+import { createSignal, type NoticeHub } from "../notice-hub.ts";
 import { pause } from "../pause.ts";
+import type { Reads } from "../reads.ts";
+import type { RunViewer } from "../run-view.ts";
 import { readToken, writeToken } from "../token.ts";
 
 /** Entries read at once, with their runs in one query. */
@@ -22,6 +25,13 @@ const ORDINAL_MAX = 2 ** 31 - 1;
 /** The cursor that asks for everything that is kept. */
 const FROM_BEGINNING = "beginning";
 
+type Parts = Pick<Essentials, "store" | "settings"> & {
+  reads: Pick<Reads, "loadRunHead">;
+  hub: Pick<NoticeHub, "watchFeed">;
+  viewOf: RunViewer;
+  isStopping: () => boolean;
+};
+
 type Position = { laneId: number; nonce: number; batchNo: number; ordinal: number };
 type Cursor = {
   /** Every lane up to this id that is not among the positions has been read to its end. */
@@ -29,29 +39,30 @@ type Cursor = {
   positions: Position[];
 };
 
-/** @throws {DomainError} CURSOR_INVALID, CURSOR_EXPIRED */
+/** Yields the notices after a cursor, then those to come. @throws {DomainError} CURSOR_INVALID, CURSOR_EXPIRED */
 export async function* watchRuns(
-  context: EngineContext,
+  parts: Parts,
   caller: Caller,
   request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
 ): AsyncGenerator<RunsMessage> {
+  const { store, hub, settings, isStopping } = parts;
   const { signal } = request;
   const { tenantId } = caller;
   const purpose = `watch-runs/${tenantId}`;
   const changed = createSignal();
-  const unwatch = context.hub.watchFeed(changed.raise);
+  const unwatch = hub.watchFeed(changed.raise);
   try {
-    const cursor = await openCursor(context, request.cursor, purpose);
-    const text = () => writeToken(context.store.tokenKey, purpose, encodeCursor(cursor));
+    const cursor = await openCursor(store, request.cursor, purpose);
+    const text = () => writeToken(store.tokenKey, purpose, encodeCursor(cursor));
     // The first message tells where the stream begins, so that a client that loses it at once loses nothing.
     yield { cursor: text() };
-    while (!signal.aborted && !context.isStopping()) {
+    while (!signal.aborted && !isStopping()) {
       // Which lanes have ended is read before their entries are: one that has ended and is read to its end is done.
-      const lanes = await context.store.lanes.list(cursor.highestLaneId);
+      const lanes = await store.lanes.list(cursor.highestLaneId);
       const open = new Set(lanes.filter((lane) => !lane.ended).map((lane) => lane.laneId));
       addLanes(cursor, lanes);
-      const entries = await context.store.feed.read(tenantId, cursor.positions, ENTRIES_PAGE);
-      const runs = await Promise.all(entries.map((entry) => wantedRun(context, entry, request)));
+      const entries = await store.feed.read(tenantId, cursor.positions, ENTRIES_PAGE);
+      const runs = await Promise.all(entries.map((entry) => wantedRun(parts, entry, request)));
       for (const [index, entry] of entries.entries()) {
         advanceCursor(cursor, entry);
         const run = runs[index];
@@ -62,7 +73,7 @@ export async function* watchRuns(
       if (entries.length === ENTRIES_PAGE) continue;
       cursor.positions = cursor.positions.filter((position) => open.has(position.laneId));
       const readAt = performance.now();
-      const isNews = await changed.wait(context.settings.heartbeatMs, signal);
+      const isNews = await changed.wait(settings.heartbeatMs, signal);
       const early = READ_PAUSE_MS - (performance.now() - readAt);
       if (isNews && early > 0) await pause(early);
       if (!isNews && !signal.aborted) yield { cursor: text() };
@@ -72,10 +83,10 @@ export async function* watchRuns(
   }
 }
 
-async function openCursor(context: EngineContext, token: string, purpose: string): Promise<Cursor> {
+async function openCursor(store: Store, token: string, purpose: string): Promise<Cursor> {
   if (token === FROM_BEGINNING) return { highestLaneId: 0, positions: [] };
   if (token === "") {
-    const lanes = await context.store.lanes.list(0);
+    const lanes = await store.lanes.list(0);
     const open = lanes.filter((lane) => !lane.ended);
     const positions = open.map(({ laneId, nonce, lastBatchNo }) => ({
       laneId,
@@ -85,15 +96,15 @@ async function openCursor(context: EngineContext, token: string, purpose: string
     }));
     return { highestLaneId: Math.max(0, ...lanes.map((lane) => lane.laneId)), positions };
   }
-  const cursor = decodeCursor(readToken(context.store.tokenKey, purpose, token, "CURSOR_INVALID"));
-  await assertKnown(context, cursor);
+  const cursor = decodeCursor(readToken(store.tokenKey, purpose, token, "CURSOR_INVALID"));
+  await assertKnown(store, cursor);
   return cursor;
 }
 
 /** Refuses a cursor that knows more than the database: that one is older, a restored backup. */
-async function assertKnown(context: EngineContext, cursor: Cursor): Promise<void> {
+async function assertKnown(store: Store, cursor: Cursor): Promise<void> {
   const lowest = Math.min(cursor.highestLaneId, ...cursor.positions.map((position) => position.laneId));
-  const lanes = new Map((await context.store.lanes.list(lowest - 1)).map((lane) => [lane.laneId, lane]));
+  const lanes = new Map((await store.lanes.list(lowest - 1)).map((lane) => [lane.laneId, lane]));
   const isKnown = (position: Position) => {
     const lane = lanes.get(position.laneId);
     return lane !== undefined && lane.nonce === position.nonce && position.batchNo <= lane.lastBatchNo;
@@ -117,14 +128,14 @@ function advanceCursor(cursor: Cursor, entry: FeedEntry): void {
 }
 
 async function wantedRun(
-  context: EngineContext,
+  { reads, viewOf }: Parts,
   entry: FeedEntry,
   request: { filter: RunFilter; kinds: readonly NoticeKind[] },
 ) {
   if (request.kinds.length > 0 && !request.kinds.includes(entry.kind)) return undefined;
-  const run = await context.loadRunHead(entry);
+  const run = await reads.loadRunHead(entry);
   // A run that was deleted since has no news.
-  return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(context, run, "basic");
+  return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(run, "basic");
 }
 
 /** Whether a run is one that a filter asks for. */

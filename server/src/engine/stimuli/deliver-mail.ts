@@ -1,20 +1,23 @@
 /** Mail: what others leave for a run that they may not change themselves. Acted on once, in a transition of the run. */
 import { DomainError } from "../../core/errors.ts";
+import { isActive } from "../../core/run.ts";
 import type { Mail } from "../../store/contract/mail.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
-import type { EngineContext } from "../context.ts";
-import { OwnedElsewhereError, perform } from "../transition/perform.ts";
+import type { Reaction } from "../reactions.ts";
+import { reportFailure } from "../report-failure.ts";
+import { OwnedElsewhereError } from "../retry.ts";
+import { perform, type TransitionParts } from "../transition/perform.ts";
 
 /** Acts on everything that lies in a run's mail. Whatever fails stays there for the sweep. */
-export async function deliverMail(context: EngineContext, key: RunKey): Promise<void> {
+export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<void> {
   try {
-    await context.runs.exclusive(key, async (entry) => {
-      for (const mail of await context.loadMail(key)) {
-        await perform(context, entry, (now) => ({ ...stimulusFrom(mail), now }), { consumedMail: [mail.mailId] }).catch(
+    await parts.runs.exclusive(key, async () => {
+      for (const mail of await parts.reads.loadMail(key)) {
+        await perform(parts, key, (now) => ({ ...stimulusFrom(mail), now }), { consumedMail: [mail.mailId] }).catch(
           async (error: unknown) => {
             if (!(error instanceof DomainError) || !isAnswered(error)) throw error;
             // The run is as the sender wanted it, or has ended: nothing to do but to take the mail away.
-            await perform(context, entry, () => undefined, { consumedMail: [mail.mailId] });
+            await perform(parts, key, () => undefined, { consumedMail: [mail.mailId] });
           },
         );
       }
@@ -22,8 +25,25 @@ export async function deliverMail(context: EngineContext, key: RunKey): Promise<
   } catch (error) {
     // The owner looks itself; a database that is away comes back; a run that is gone takes its mail with it.
     if (error instanceof OwnedElsewhereError || error instanceof DomainError) return;
-    context.log.error({ err: error, runId: key.runId }, "acting on mail failed");
+    parts.log.error({ err: error, runId: key.runId }, "acting on mail failed");
   }
+}
+
+/** The same in the background. */
+export function deliverMailSoon(parts: TransitionParts, key: RunKey): void {
+  deliverMail(parts, key).catch(reportFailure(parts.log, "acting on mail failed"));
+}
+
+/**
+ * Reads the mail of a run that has parked or ended once more: what another server has sent while the run was active here may have
+ * come too late for its last step, and nobody else looks.
+ */
+export function readMailOfParked(parts: TransitionParts): Reaction {
+  return {
+    committed({ key, run }) {
+      if (!isActive(run.state) && parts.lanes.hasOthers()) deliverMailSoon(parts, key);
+    },
+  };
 }
 
 function isAnswered(error: DomainError): boolean {

@@ -3,8 +3,11 @@
  * transition. The channel's row notes how far that has come, so that a sweep finds what a crash cut short.
  */
 import { type Channel, channelKey } from "../../core/event.ts";
-import { StoreUnavailableError } from "../../store/contract/errors.ts";
-import type { EngineContext } from "../context.ts";
+import type { Essentials } from "../essentials.ts";
+import type { Reaction } from "../reactions.ts";
+import { reportFailure } from "../report-failure.ts";
+import { isUnavailable } from "../retry.ts";
+import type { Performed, TransitionParts } from "../transition/perform.ts";
 import { wake } from "./wake-run.ts";
 
 /** Events read at once: each may hold a payload of 1 MiB. */
@@ -14,12 +17,17 @@ const LISTENERS_MAX = 200;
 const NOTE_MS = 200;
 
 export type ListenerWaker = {
-  /** Wakes the listeners of everything in the channel that is not noted as woken yet; gives the runs that took `eventId`. */
+  /**
+   * Wakes the listeners of everything in the channel that is not noted as woken yet. Never rejects.
+   * @returns how many runs took `eventId`
+   */
   wakeListeners(channel: Channel, eventId?: string): Promise<number>;
+  /** Wakes, in the background, the listeners of events that a run has emitted. */
+  readonly reaction: Reaction;
   stop(): Promise<void>;
 };
 
-export function createListenerWaker(context: EngineContext): ListenerWaker {
+export function createListenerWaker({ store, log }: Essentials, transitions: TransitionParts): ListenerWaker {
   /** The pass that has not begun yet, per channel: whoever comes while one runs shares the next. */
   const next = new Map<string, Promise<Map<string, number>>>();
   const running = new Map<string, Promise<unknown>>();
@@ -30,11 +38,11 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
   async function pass(channel: Channel): Promise<Map<string, number>> {
     const takers = new Map<string, number>();
     const key = channelKey(channel);
-    const { lastNumber, wokenNumber, isHeard } = await context.readWoken(channel);
+    const { lastNumber, wokenNumber, isHeard } = await transitions.reads.readWoken(channel);
     let after = isHeard ? Math.max(wokenNumber, finished.get(key)?.number ?? 0) : lastNumber;
     let isComplete = true;
     while (after < lastNumber && !isStopped) {
-      const events = await context.store.events.list(channel, after, EVENTS_MAX);
+      const events = await store.events.list(channel, after, EVENTS_MAX);
       if (events.length === 0) break;
       const pairs = new Map(
         events.map((event) => [`${event.key}\n${event.name}`, { name: event.name, key: event.key }]),
@@ -58,19 +66,19 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     let isComplete = true;
     let afterWaitId: string | undefined;
     for (;;) {
-      const listeners = await context.store.events.listListeners({
+      const listeners = await store.events.listListeners({
         channel,
         events,
         limit: LISTENERS_MAX,
         ...(afterWaitId === undefined ? {} : { afterWaitId }),
       });
-      const woken = await Promise.all(listeners.map((listener) => wake(context, listener)));
+      const woken = await Promise.all(listeners.map((listener) => wake(transitions, listener)));
       for (const performed of woken) {
         if (performed === "missed") {
           isComplete = false;
           continue;
         }
-        const taken = takenEvent(performed?.plan?.records[0]?.body.result);
+        const taken = takenEvent(performed);
         if (taken !== undefined) takers.set(taken, (takers.get(taken) ?? 0) + 1);
       }
       if (listeners.length < LISTENERS_MAX) return isComplete;
@@ -88,10 +96,10 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     const noted = finished;
     finished = new Map();
     try {
-      await context.store.events.markWoken([...noted.values()]);
+      await store.events.markWoken([...noted.values()]);
     } catch (error) {
       // Not noted means woken once more by the sweep, which changes nothing.
-      if (!(error instanceof StoreUnavailableError)) context.log.warn({ err: error }, "noting woken channels failed");
+      if (!isUnavailable(error)) log.warn({ err: error }, "noting woken channels failed");
     }
   }
 
@@ -114,15 +122,26 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
     return mine;
   }
 
+  async function wakeListeners(channel: Channel, eventId?: string): Promise<number> {
+    try {
+      const takers = await start({ tenantId: channel.tenantId, scope: channel.scope, scopeId: channel.scopeId });
+      return eventId === undefined ? 0 : (takers.get(eventId) ?? 0);
+    } catch (error) {
+      if (!isUnavailable(error)) log.error({ err: error }, "waking listeners failed");
+      return 0;
+    }
+  }
+
+  function wakeSoon(channel: Channel): void {
+    wakeListeners(channel).catch(reportFailure(log, "waking listeners failed"));
+  }
+
   return {
-    async wakeListeners(channel, eventId) {
-      try {
-        const takers = await start({ tenantId: channel.tenantId, scope: channel.scope, scopeId: channel.scopeId });
-        return eventId === undefined ? 0 : (takers.get(eventId) ?? 0);
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) context.log.error({ err: error }, "waking listeners failed");
-        return 0;
-      }
+    wakeListeners,
+    reaction: {
+      committed({ plan }) {
+        for (const command of plan.commands) if (command.type === "emit") wakeSoon(command.event);
+      },
     },
     async stop() {
       isStopped = true;
@@ -133,9 +152,9 @@ export function createListenerWaker(context: EngineContext): ListenerWaker {
   };
 }
 
-/** The event id in a result that an event made. */
-function takenEvent(result: readonly unknown[] | undefined): string | undefined {
-  const [op] = (result ?? []) as { value?: { event_id?: unknown } }[];
+/** The event that a run which was woken took. Found in the result that the event made, until a command of core's says it. */
+function takenEvent(performed: Performed | undefined): string | undefined {
+  const [op] = (performed?.plan?.records[0]?.body.result ?? []) as { value?: { event_id?: unknown } }[];
   const eventId = op?.value?.event_id;
   return typeof eventId === "string" ? eventId : undefined;
 }

@@ -1,122 +1,127 @@
 /**
- * How every change of a run is made: load, decide in core, commit, notify. A conflict means that somebody else was first:
+ * How every change of a run is made: load, decide in core, commit, react. A conflict means that somebody else was first:
  * load and decide again, so that exactly one of two racing stimuli wins and the other is told.
  */
-import type { Command, Decision, JobDraft } from "../../core/decision.ts";
-import { decide, type Stimulus } from "../../core/decide.ts";
-import type { EventLookup } from "../../core/event.ts";
-import type { HandlerOutcome } from "../../core/run-handler.ts";
+import type { Logger } from "pino";
+import type { Decision } from "../../core/decision.ts";
 import { DomainError } from "../../core/errors.ts";
 import { NO_PREVIOUS_HASH } from "../../core/ledger-format.ts";
-import { isActive, type RunState, wakeTimeOf } from "../../core/run.ts";
-import { addMs, type Instant } from "../../core/duration.ts";
 import type { Workflow } from "../../core/workflow.ts";
 import type { ItemOutcome } from "../../store/contract/batch.ts";
 import { BatchRejectedError } from "../../store/contract/errors.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import { RUN_FORMAT } from "../../store/run-format.ts";
-import { buildTransition, type LeaseOf, type Plan as TransitionPlan } from "./build.ts";
-import type { EngineContext } from "../context.ts";
-import { pause } from "../pause.ts";
-import type { RunEntry } from "../run-table.ts";
-import type { HandlerRun } from "../workers/handler-runs.ts";
-
-/** Bounds of run-ahead: steps without an effect that share one commit (DESIGN.md, section 5). */
-const RUN_AHEAD_STEPS_MAX = 64;
-const RUN_AHEAD_BYTES_MAX = 256 * 1024;
-const RUN_AHEAD_MS_MAX = 100;
+import type { Clock } from "../clock.ts";
+import type { Lanes } from "../lanes/server-lease.ts";
+import { type Committed, type Reaction, type Reservation, reserve } from "../reactions.ts";
+import type { Reads } from "../reads.ts";
+import { runUnknown } from "../refusals.ts";
+import { OwnedElsewhereError } from "../retry.ts";
+import type { RunCache } from "../run-cache.ts";
+import type { RunTable } from "../run-table.ts";
+import type { WorkflowCache } from "../workflow-cache.ts";
+import { buildTransition, type LeaseOf } from "./build.ts";
+import type { HandlerRunner, PendingHandler } from "./handler-runner.ts";
+import { type Awaiting, decideNow, joinPlans, type Plan, planOf, type StimulusOf } from "./plan.ts";
+import { advancing, runAhead } from "./run-ahead.ts";
 
 /** How often a stimulus from outside tries again after somebody else was first. */
 const CONFLICTS_MAX = 20;
 
-/** What a decision may have to be told before it is made: an event, and what came of a handler. */
-const QUESTIONS_MAX = 3;
-
-type Plan = TransitionPlan & {
-  /** The handlers whose step plans are in it. */
-  handled: readonly HandlerRun[];
+/** What runs are changed with. */
+export type TransitionParts = {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly reads: Reads;
+  readonly workflows: WorkflowCache;
+  readonly lanes: Lanes;
+  readonly runs: RunTable;
+  readonly cache: RunCache;
+  readonly handlers: HandlerRunner;
+  /** In the order in which they hear of a commit. */
+  readonly reactions: readonly Reaction[];
 };
 
-/** A stimulus that learns the time, and what was looked up, when it is decided. */
-export type StimulusOf = (now: Instant, run: RunState) => Stimulus | undefined;
+export type PerformOptions = {
+  /** Whether further steps may be decided into the same transition; true if it is missing. */
+  runAhead?: boolean;
+  consumedMail?: readonly number[];
+  /** Of ends of jobs. */
+  leaseOf?: LeaseOf;
+  /** Whether to decide from a guess at the run instead of reading it; the commit is refused if the run has changed since. */
+  mayGuess?: boolean;
+  /** Called before the stimulus is decided again because somebody else was first. */
+  onConflict?: () => Promise<void>;
+};
 
 export type Performed = {
   run: StoredRun;
-  /** What was committed; empty when there was nothing to do. */
-  plan?: TransitionPlan;
+  /** What was committed; missing when there was nothing to do. */
+  plan?: Plan;
   /** The handler that must come back before the run can take its next step. */
-  awaiting?: HandlerRun;
+  awaiting?: PendingHandler;
 };
 
-/** Thrown when the run has a different owner: only that server may compute on it. */
-export class OwnedElsewhereError extends Error {}
+/** Performs one transition when every earlier operation on the run has ended. @throws as `perform` does, and OVERLOADED */
+export function performExclusive(
+  parts: TransitionParts,
+  key: RunKey,
+  stimulusOf: StimulusOf,
+  options?: PerformOptions,
+): Promise<Performed> {
+  return parts.runs.exclusive(key, () => perform(parts, key, stimulusOf, options));
+}
 
 /**
- * Performs one transition of a run that exists.
+ * Performs one transition of a run that exists, which nobody else in this process changes meanwhile (see run-table.ts).
  * @throws {DomainError} the refusals of the stimulus, RUN_UNKNOWN, TRANSITION_CONFLICT, TRANSITION_REJECTED
  * @throws OwnedElsewhereError
  */
 export async function perform(
-  context: EngineContext,
-  entry: RunEntry,
+  parts: TransitionParts,
+  key: RunKey,
   stimulusOf: StimulusOf,
-  options: {
-    runAhead?: boolean;
-    consumedMail?: readonly number[];
-    /** Of ends of jobs. */
-    leaseOf?: LeaseOf;
-    /** The run as somebody remembers it; the commit is refused if it has changed since. */
-    remembered?: StoredRun | undefined;
-    /** Called before the stimulus is decided again because somebody else was first. */
-    onConflict?: () => Promise<void>;
-  } = {},
+  options: PerformOptions = {},
 ): Promise<Performed> {
-  const { key } = entry;
-  let told = options.remembered;
+  const { cache, lanes, reads } = parts;
+  const consumedMail = options.consumedMail ?? NO_MAIL;
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
-    const remembered = entry.state ?? context.workers.rememberedRun(key) ?? told;
-    const before = remembered ?? (await context.loadRun(key));
-    const isTold = remembered !== undefined && remembered === told;
-    // After a conflict it is read.
-    told = undefined;
+    const known = cache.get(key);
+    const isGuess = known?.certainty === "guess";
+    const remembered = isGuess && options.mayGuess !== true ? undefined : known?.run;
+    const before = remembered ?? (await reads.loadRun(key));
     if (before === undefined) throw runUnknown(key.runId);
     if (before.format > RUN_FORMAT) throw newerFormat(key.runId);
-    if (before.ownerLane !== undefined && !context.isOwnLane(before.ownerLane)) {
+    if (before.ownerLane !== undefined && !lanes.isOwnLane(before.ownerLane)) {
       if (remembered === undefined) throw new OwnedElsewhereError();
       // It was remembered under a lane that has ended since, and may have been claimed.
-      forget(context, entry);
+      cache.forget(key);
       continue;
     }
-    const workflow = await context.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
-    const made = await makePlan(context, before, workflow, stimulusOf, options.runAhead ?? true);
-    if (made !== undefined && "awaiting" in made) return { run: before, awaiting: made.awaiting };
-    const plan = made;
-    const consumedMail = options.consumedMail ?? [];
-    if (plan === undefined && consumedMail.length === 0) {
-      // What is told may be old, and only a commit would show it.
-      if (isTold) continue;
-      return { run: before };
+    const workflow = await parts.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
+    const plan = await makePlan(parts, before, workflow, stimulusOf, options.runAhead ?? true);
+    if (plan !== undefined && "awaiting" in plan) {
+      // The run is as it is until the handler has come back, which has it go on.
+      if (remembered === undefined) cache.put(before);
+      return { run: before, awaiting: plan.awaiting };
     }
-    // Until its outcome is known, what this server remembers of the run may be wrong.
-    delete entry.state;
-    const { run, outcome, hasNotices } = await commit(context, key, {
+    if (plan === undefined && consumedMail.length === 0) {
+      if (remembered === undefined || !isGuess) return { run: before };
+      // A guess may be old, and only a commit would show it.
+      cache.forget(key);
+      continue;
+    }
+    const { committed } = await commit(parts, key, {
       before,
       plan: plan ?? { after: before.state, records: [], commands: [], handled: [] },
       consumedMail,
       ...(options.leaseOf === undefined ? {} : { leaseOf: options.leaseOf }),
-    }).catch((error: unknown) => {
-      forget(context, entry);
-      throw error;
     });
-    if (outcome.type === "committed") {
-      settle(context, entry, run, plan, hasNotices);
-      return { run, ...(plan === undefined ? {} : { plan }) };
-    }
-    forget(context, entry);
+    if (committed !== undefined) return { run: committed.run, ...(plan === undefined ? {} : { plan }) };
     await options.onConflict?.();
     // Somebody else may have acted on the mail: then there is nothing left to do.
     if (consumedMail.length > 0) {
-      const left = await context.loadMail(key);
+      const left = await reads.loadMail(key);
       if (!consumedMail.every((mailId) => left.some((mail) => mail.mailId === mailId))) return { run: before };
     }
   }
@@ -126,25 +131,38 @@ export async function perform(
   });
 }
 
-/** The run is not, or may not be, as this server remembers it. */
-function forget(context: EngineContext, entry: RunEntry): void {
-  delete entry.state;
-  context.workers.forgetRun(entry.key);
-}
+const NO_MAIL: readonly number[] = [];
 
 /** Performs the first transition of a run. Undefined: the run exists already. */
 export async function performStart(
-  context: EngineContext,
-  entry: RunEntry,
+  parts: TransitionParts,
+  key: RunKey,
   start: { decision: Decision; workflow: Workflow; requestDigest: string },
 ): Promise<StoredRun | undefined> {
-  const plan = await extendPlan(context, toPlan(start.decision), start.workflow);
   const { requestDigest } = start;
-  const { run, outcome, hasNotices } = await commit(context, entry.key, { plan, requestDigest, consumedMail: [] });
-  if (outcome.type === "conflict") return undefined;
-  if (outcome.type === "channel_moved") return await performStart(context, entry, start);
-  settle(context, entry, run, plan, hasNotices);
-  return run;
+  const plan = await runAhead(parts, planOf(start.decision), start.workflow);
+  const { outcome, committed } = await commit(parts, key, { plan, requestDigest, consumedMail: NO_MAIL });
+  if (outcome.type === "channel_moved") return await performStart(parts, key, start);
+  return committed?.run;
+}
+
+async function makePlan(
+  parts: TransitionParts,
+  before: StoredRun,
+  workflow: Workflow,
+  stimulusOf: StimulusOf,
+  mayRunAhead: boolean,
+): Promise<Plan | Awaiting | undefined> {
+  const decided = await decideNow(parts, before.state, workflow, stimulusOf, { stored: before });
+  if (decided === undefined || "awaiting" in decided) return decided;
+  if (decided.records.length === 0) return undefined;
+  let plan = decided;
+  if (plan.records.some((record) => record.kind === "run.unpaused") && plan.after.status === "waiting") {
+    // Events and times that came while the run was paused are looked at in the same transition: nothing falls between.
+    const woken = await decideNow(parts, plan.after, workflow, (now) => ({ type: "wake", now }));
+    if (woken !== undefined && !("awaiting" in woken)) plan = joinPlans(plan, woken);
+  }
+  return mayRunAhead ? await runAhead(parts, plan, workflow, { waitsForHandlers: stimulusOf === advancing }) : plan;
 }
 
 type CommitFacts = {
@@ -156,73 +174,44 @@ type CommitFacts = {
   requestDigest?: string;
 };
 
-/** Commits a transition; its jobs are leased with it, and offered once it is committed. */
+/** Commits a transition, and has everybody react to what came of it. `committed` is missing where nothing was committed. */
 async function commit(
-  context: EngineContext,
+  parts: TransitionParts,
   key: RunKey,
   { requestDigest = "", ...facts }: CommitFacts,
-): Promise<{ run: StoredRun; outcome: ItemOutcome; hasNotices: boolean }> {
-  const lane = context.laneOf(key);
+): Promise<{ outcome: ItemOutcome; committed?: Committed }> {
+  const { cache, lanes, reactions } = parts;
   const { before, plan } = facts;
-  const drafts = plan.commands.flatMap((command) => (command.type === "create_jobs" ? command.jobs : []));
-  const reservation = drafts.length === 0 ? undefined : context.workers.reserve(drafts, plan.after);
+  const storedSeq = before?.state.seq ?? 0;
   let isCommitted = false;
+  let reservation: Reservation | undefined;
   try {
+    const lane = lanes.laneOf(key);
+    reservation = reserve(reactions, plan);
     const { transition, bytes } = buildTransition({
       ...facts,
       headHash: before?.headHash ?? NO_PREVIOUS_HASH,
       requestDigest: before?.requestDigest ?? requestDigest,
       laneId: lane.lease.laneId,
-      formatMax: context.formatMax(),
+      formatMax: lanes.formatMax(),
       jobs: reservation?.jobs ?? [],
     });
     const outcome = await submit(() => lane.submit({ type: "transition", transition }, bytes));
-    isCommitted = outcome.type === "committed";
-    if (isCommitted) reservation?.commit();
-    return { run: transition.after, outcome, hasNotices: transition.notices.length > 0 };
+    if (outcome.type !== "committed") return { outcome };
+    isCommitted = true;
+    const committed = { key, run: transition.after, plan, hasNotices: transition.notices.length > 0 };
+    cache.put(committed.run);
+    logTransition(parts.log, committed, { fromSeq: storedSeq, laneId: lane.lease.laneId });
+    reservation?.commit();
+    for (const reaction of reactions) reaction.committed?.(committed);
+    return { outcome, committed };
   } finally {
     if (!isCommitted) {
+      cache.forget(key);
       reservation?.cancel();
-      // The next step after what is stored is the same whoever decides it; what was decided ahead of that is not.
-      context.workers.abandonHandlers(key, (before?.state.seq ?? 0) + 1);
+      for (const reaction of reactions) reaction.refused?.(key, storedSeq);
     }
   }
-}
-
-/** What follows a commit: memory, notices, listeners, timers, and the next step. */
-function settle(
-  context: EngineContext,
-  entry: RunEntry,
-  run: StoredRun,
-  plan: Plan | undefined,
-  hasNotices: boolean,
-): void {
-  const { key } = entry;
-  // A parked run may be changed by any server: only one that is active here is as this server remembers it.
-  if (isActive(run.state)) entry.state = run;
-  for (const handlerRun of plan?.handled ?? []) context.workers.handlerTaken(handlerRun);
-  context.workers.runMoved(key, run);
-  context.hub.publish(key, run);
-  if (hasNotices) context.hub.publishFeed();
-  context.tellOthers({ run: key });
-  if (plan?.records.some(({ kind }) => kind === "run.unpaused") === true) context.workers.noteCalls(run.state);
-  for (const command of plan?.commands ?? []) {
-    if (command.type === "emit") context.wakeListenersSoon(command.event);
-    else if (command.type === "settle_jobs") {
-      for (const { retry } of command.settlements) if (retry !== undefined) context.workers.armTimer(retry.dueTime);
-    } else if (command.type === "create_jobs") {
-      for (const job of command.jobs) armJobTimer(context, job, run.state.updateTime);
-    }
-  }
-  const wakeTime = wakeTimeOf(run.state);
-  if (wakeTime !== undefined) context.armTimer(wakeTime);
-  if (isActive(run.state)) context.advance(key);
-  else if (context.hasOthers()) context.deliverMail(key);
-}
-
-function armJobTimer(context: EngineContext, { dueTime, queueTimeoutMs }: JobDraft, createTime: Instant): void {
-  if (dueTime !== undefined) context.workers.armTimer(dueTime);
-  else if (queueTimeoutMs !== undefined) context.workers.armTimer(addMs(createTime, queueTimeoutMs));
 }
 
 /** A batch that the database refuses for what is in it is a refusal of the stimulus. */
@@ -237,137 +226,15 @@ async function submit(work: () => Promise<ItemOutcome>): Promise<ItemOutcome> {
   }
 }
 
-async function makePlan(
-  context: EngineContext,
-  before: StoredRun,
-  workflow: Workflow,
-  stimulusOf: StimulusOf,
-  runAhead: boolean,
-): Promise<Plan | { awaiting: HandlerRun } | undefined> {
-  const decided = await decideNow(context, before.state, workflow, stimulusOf, { stored: before });
-  if (decided === undefined || "awaiting" in decided) return decided;
-  if (decided.records.length === 0) return undefined;
-  let plan = decided;
-  if (plan.records.some((record) => record.kind === "run.unpaused") && plan.after.status === "waiting") {
-    // Events and times that came while the run was paused are looked at in the same transition: nothing falls between.
-    const woken = await decideNow(context, plan.after, workflow, (now) => ({ type: "wake", now }));
-    if (woken !== undefined && !("awaiting" in woken)) plan = joinPlans(plan, woken);
-  }
-  return runAhead ? await extendPlan(context, plan, workflow, { waitsForHandlers: stimulusOf === advancing }) : plan;
-}
-
-/** Decides further steps into the same transition while they need no commit between them. */
-async function extendPlan(
-  context: EngineContext,
-  first: Plan,
-  workflow: Workflow,
-  options: { waitsForHandlers?: boolean } = {},
-): Promise<Plan> {
-  let plan = first;
-  if (workflow.commitEveryStep) return plan;
-  const endAt = performance.now() + RUN_AHEAD_MS_MAX;
-  let bytes = sizeOf(plan);
-  const isFull = () =>
-    plan.records.length >= RUN_AHEAD_STEPS_MAX || bytes >= RUN_AHEAD_BYTES_MAX || performance.now() >= endAt;
-  while (isActive(plan.after) && plan.commands.every(endsAnEffect) && !isFull()) {
-    // Who waits for the reply of a start or an answer does not wait for a handler too.
-    const wait = options.waitsForHandlers === true ? { waitUntilMs: endAt } : {};
-    const decided = await decideNow(context, plan.after, workflow, nextStep, wait);
-    // A handler that takes longer is waited for when what there is so far is committed.
-    if (decided === undefined || "awaiting" in decided || decided.records.length === 0) break;
-    plan = joinPlans(plan, decided);
-    bytes += sizeOf(decided);
-  }
-  return plan;
-}
-
-/** What an active run does next: its deadline ends it, else its node is executed. */
-function nextStep(now: Instant, run: RunState): Stimulus {
-  const isOver = run.deadlineTime !== undefined && run.deadlineTime <= now;
-  return { type: isOver ? "wake" : "advance", now };
-}
-
-/** What came of an effect is committed with the steps that follow, up to the next effect. */
-function endsAnEffect({ type }: Command): boolean {
-  return type === "answered" || type === "settle_jobs";
-}
-
-/** The next step of a run that is active. */
-export function advancing(now: Instant, run: RunState): Stimulus | undefined {
-  return isActive(run) ? nextStep(now, run) : undefined;
-}
-
-function sizeOf(plan: { records: Plan["records"] }): number {
-  let bytes = 0;
-  for (const record of plan.records) {
-    if (record.body.patch !== undefined || record.body.result !== undefined)
-      bytes += JSON.stringify(record.body).length;
-  }
-  return bytes;
-}
-
-/**
- * Decides, and finds out what the decision has to be told. Undefined: there is nothing to decide.
- * @param at.stored the run as it is stored, where nothing of it is uncommitted
- * @param at.waitUntilMs how long a handler that a worker has may take, on the clock of `performance`
- */
-async function decideNow(
-  context: EngineContext,
-  run: RunState,
-  workflow: Workflow,
-  stimulusOf: StimulusOf,
-  at: { stored?: StoredRun; waitUntilMs?: number } = {},
-): Promise<Plan | { awaiting: HandlerRun } | undefined> {
-  const stimulus = stimulusOf(context.clock.next(run.updateTime), run);
-  if (stimulus === undefined) return undefined;
-  const told: { lookup?: EventLookup; handler?: HandlerOutcome } = {};
-  const handled: HandlerRun[] = [];
-  // The same run advancing asks for the same handler: what came of it is told before it is asked for again.
-  const finished = at.stored && stimulus.type === "advance" ? context.workers.finishedHandler(at.stored) : undefined;
-  if (finished !== undefined) {
-    told.handler = finished.outcome!;
-    handled.push(finished);
-  }
-  for (let questions = 0; questions < QUESTIONS_MAX; questions++) {
-    // Again at the same time as before: what was looked up may depend on it.
-    const decision = decide(run, { ...stimulus, ...told }, workflow);
-    if ("lookUp" in decision) {
-      told.lookup = await context.lookUpEvent(decision.lookUp);
-    } else if ("runHandler" in decision) {
-      const handlerRun = context.workers.runHandler(decision.runHandler, at.stored);
-      await waitFor(handlerRun, at.waitUntilMs);
-      if (handlerRun.outcome === undefined) return { awaiting: handlerRun };
-      told.handler = handlerRun.outcome;
-      handled.push(handlerRun);
-    } else {
-      return { ...toPlan(decision), handled };
-    }
-  }
-  throw new Error("a decision asked the same twice");
-}
-
-/** Waits for a handler that a worker has. */
-async function waitFor(handlerRun: HandlerRun, untilMs: number | undefined): Promise<void> {
-  const leftMs = (untilMs ?? 0) - performance.now();
-  if (handlerRun.outcome !== undefined || handlerRun.token === undefined || leftMs <= 0) return;
-  await Promise.race([handlerRun.done, pause(leftMs)]);
-}
-
-function toPlan(decision: Decision): Plan {
-  return { after: decision.run, records: decision.records, commands: decision.commands, handled: [] };
-}
-
-function joinPlans(plan: Plan, next: Plan): Plan {
-  return {
-    after: next.after,
-    records: [...plan.records, ...next.records],
-    commands: [...plan.commands, ...next.commands],
-    handled: [...plan.handled, ...next.handled],
-  };
-}
-
-export function runUnknown(runId: string): DomainError {
-  return new DomainError("RUN_UNKNOWN", `There is no run ${runId}.`, { metadata: { run_id: runId } });
+/** One line for each transition, for whoever asks why a run did what it did. Never payloads. */
+function logTransition(
+  log: Logger,
+  { key, run, plan }: Committed,
+  { fromSeq, laneId }: { fromSeq: number; laneId: number },
+): void {
+  if (!log.isLevelEnabled("debug")) return;
+  const kinds = plan.records.map(({ kind }) => kind);
+  log.debug({ ...key, fromSeq, toSeq: run.state.seq, kinds, laneId }, "transition committed");
 }
 
 /** A run that a newer release has written: this one would lose what it does not know. */

@@ -12,6 +12,7 @@ import { pause } from "../pause.ts";
 import { reportFailure } from "../report-failure.ts";
 import { createFairQueue, type FairQueue } from "./fair-queue.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
+import { queueFromText, queueText } from "./job-queue.ts";
 import type { LeaseKeeper } from "./leases.ts";
 import { newHandlerToken } from "./job-token.ts";
 import { charsOf, givenHandler } from "./kept-vars.ts";
@@ -21,8 +22,6 @@ import {
   hasRoom,
   type HeldJob,
   mayTake,
-  queueFromText,
-  queueText,
   returnCredit,
   servesVersion,
   type Session,

@@ -14,8 +14,9 @@ import { pause } from "../pause.ts";
 import { reportFailure } from "../report-failure.ts";
 import { runKeyText } from "../run-table.ts";
 import type { HandlerRuns } from "./handler-runs.ts";
+import { queueText } from "./job-queue.ts";
 import type { WorkerPool } from "./pool.ts";
-import { type HeldJob, leaveQueue, queueText, type Session } from "./session.ts";
+import { type HeldJob, leaveQueue, type Session } from "./session.ts";
 import type { JobSettler } from "./settle-jobs.ts";
 
 const RETRY_PAUSE_MS = 500;

@@ -2,23 +2,26 @@
  * The worker side of the engine: sessions, dispatch, leases, handlers, and what a crash of a server or a worker leaves of them.
  * Authoritative is the database (who holds which job under which lease); everything here can be lost at any moment.
  */
-import type { HandlerRequest, JobDraft } from "../../core/decision.ts";
-import { epochMicrosOf, type Instant } from "../../core/duration.ts";
+import { epochMicrosOf } from "../../core/duration.ts";
 import { DomainError } from "../../core/errors.ts";
 import type { RunState } from "../../core/run.ts";
 import type { OrphanedLeases } from "../../store/contract/jobs.ts";
 import type { Surroundings } from "../../store/contract/lanes.ts";
-import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { BlockedReason, Caller, WorkerConnection, WorkerHello, WorkerLink } from "../api.ts";
-import type { EngineContext } from "../context.ts";
+import { actorOf } from "../caller.ts";
+import type { Lanes } from "../lanes/server-lease.ts";
+import type { Reaction } from "../reactions.ts";
 import { reportFailure } from "../report-failure.ts";
+import type { TransitionParts } from "../transition/perform.ts";
 import { adoptLeases, connectWorker, endSession, leaveSession, type WorkerParts } from "./connect-worker.ts";
-import { createDispatcher, type Reservation } from "./dispatch.ts";
-import { createHandlerRuns, type HandlerRun } from "./handler-runs.ts";
+import { createDispatcher } from "./dispatch.ts";
+import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
+import { queueText } from "./job-queue.ts";
+import { createJobReaction } from "./job-reaction.ts";
 import { createJobTimers } from "./job-timers.ts";
 import { createLeaseKeeper, leaseToEnd } from "./leases.ts";
-import { isServedHere, sessionText, type WorkerPool } from "./pool.ts";
-import { CREDIT_MAX, queueText, servedQueues, servesVersion, type ServedQueue } from "./session.ts";
+import { isServedHere, sessionText, type WorkerContext, type WorkerPool } from "./pool.ts";
+import { CREDIT_MAX, servedQueues, servesVersion, type ServedQueue } from "./session.ts";
 import { createJobSettler } from "./settle-jobs.ts";
 
 const ORPHANS_MAX = 1_000;
@@ -34,24 +37,12 @@ const SWEEPS_PER_ACCEPT = 20;
 
 export type Workers = {
   connect(caller: Caller, hello: WorkerHello, link: WorkerLink): Promise<WorkerConnection>;
-  /** Leases the jobs of a transition to workers, as far as there are any, before it is committed. */
-  reserve(jobs: readonly JobDraft[], run: RunState): Reservation;
-  /** Has the handler of a run's step run; `run` is absent while more of the run is uncommitted. */
-  runHandler(request: HandlerRequest, run?: StoredRun): HandlerRun;
-  /** The run as it was when its handler was asked for, if one is under way. */
-  rememberedRun(key: RunKey): StoredRun | undefined;
-  /** The handler that was asked for with just this run, if there is an outcome. */
-  finishedHandler(run: StoredRun): HandlerRun | undefined;
-  forgetRun(key: RunKey): void;
-  /** Handlers of a run for steps behind `afterSeq` are of no use: the steps before them were not committed, or not here. */
-  abandonHandlers(key: RunKey, afterSeq: number): void;
-  /** What a handler gave is committed. */
-  handlerTaken(handlerRun: HandlerRun): void;
-  runMoved(key: RunKey, run: StoredRun): void;
-  /** Notes that a job is due at a time. */
-  armTimer(dueTime: Instant): void;
-  /** The jobs of a run that was paused are back in their queues. */
-  noteCalls(run: RunState): void;
+  /** Looks for a worker for a handler. */
+  dispatchHandler(handlerRun: HandlerRun): void;
+  /** Nobody wants the handler's outcome any more. */
+  dropHandler(handlerRun: HandlerRun): void;
+  /** Leases and offers the jobs that transitions make, and tells handlers what became of their outcomes. */
+  readonly reaction: Reaction;
   /** Another server says that something waits in this queue. */
   hearJobs(queue: string): void;
   /** Why a run does not move, if its jobs are why. */
@@ -67,8 +58,15 @@ export type Workers = {
   stop(): Promise<void>;
 };
 
-export function createWorkers(context: EngineContext, serverId: () => string): Workers {
-  const { settings, store } = context;
+export function createWorkers(options: {
+  context: WorkerContext;
+  transitions: TransitionParts;
+  lanes: Pick<Lanes, "hasOthers">;
+  handlerRuns: HandlerRuns;
+  serverId: () => string;
+}): Workers {
+  const { context, transitions, lanes, handlerRuns, serverId } = options;
+  const { settings, store, isStopping } = context;
   const sweepMs = Math.max(1, Math.ceil(settings.acceptMs / SWEEPS_PER_ACCEPT));
   let workedMs = 0;
   let sweptAt = performance.now();
@@ -87,21 +85,13 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     isDoubtful: false,
     nowMs: () => workedMs + Math.min(performance.now() - sweptAt, sweepMs * STALLED_INTERVALS),
   };
-  const settler = createJobSettler(context);
+  const settler = createJobSettler({ transitions, jobs: store.jobs, isStopping });
   const leases = createLeaseKeeper(pool, {
     settler,
     handlerRuns: () => handlerRuns,
     serverId,
     onOpen: (queue) => dispatcher.noteJobs(queue),
     onRoom: () => dispatcher.pump(),
-  });
-  const handlerRuns = createHandlerRuns({
-    onBegin: (handlerRun) => dispatcher.dispatchHandler(handlerRun),
-    onDone: (key) => context.advance(key),
-    onDropped(handlerRun) {
-      dispatcher.forgetHandler(handlerRun);
-      if (handlerRun.token !== undefined) leases.cancelHandler(handlerRun.token);
-    },
   });
   const dispatcher = createDispatcher(pool, { leases, handlerRuns, serverId });
   const timers = createJobTimers(context, { settler, onOpen: (queue) => dispatcher.noteJobs(queue) });
@@ -185,24 +175,13 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
   }
 
   return {
-    connect: (caller, hello, link) => connectWorker(parts, caller, hello, link),
-    reserve: dispatcher.reserve,
-    runHandler: handlerRuns.begin,
-    rememberedRun: handlerRuns.rememberedRun,
-    finishedHandler: handlerRuns.finishedFor,
-    forgetRun: handlerRuns.forgetRun,
-    abandonHandlers: handlerRuns.abandon,
-    handlerTaken: handlerRuns.taken,
-    runMoved: handlerRuns.runMoved,
-    armTimer: timers.arm,
-    noteCalls({ tenantId, calls }) {
-      const queues = new Set<string>();
-      for (const { kind, name, outcome, retry_time: retryTime } of calls) {
-        if (outcome === undefined) queues.add(queueText({ tenantId, kind, name }));
-        if (outcome === undefined && retryTime !== undefined) timers.arm(retryTime);
-      }
-      for (const queue of queues) dispatcher.noteJobs(queue);
+    connect: (caller, hello, link) => connectWorker(parts, caller, { ...hello, ...actorOf(caller) }, link),
+    dispatchHandler: dispatcher.dispatchHandler,
+    dropHandler(handlerRun) {
+      dispatcher.forgetHandler(handlerRun);
+      if (handlerRun.token !== undefined) leases.cancelHandler(handlerRun.token);
     },
+    reaction: createJobReaction({ dispatcher, handlerRuns, timers }),
     hearJobs: (queue) => dispatcher.noteJobs(queue, true),
     blockedReason(run) {
       if (run.status !== "running") return undefined;
@@ -238,7 +217,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
     async sweepStrays() {
       lookAgain();
       // Alone, this server hears of everything in its own process.
-      if (context.hasOthers()) await leases.reconcile();
+      if (lanes.hasOthers()) await leases.reconcile();
       if (!pool.isDoubtful) return;
       pool.isDoubtful = false;
       for (const session of pool.sessions.values()) {
