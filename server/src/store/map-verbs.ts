@@ -1,4 +1,8 @@
-/** The one place through which all verbs of a store pass. */
+/**
+ * The one place through which all verbs of a store pass. An implementation writes a verb as a plain function of what it works on
+ * (`Statements`) and binds a noun's functions at once (`bindVerbs`); `mapVerbs` wraps every verb of every noun, so that errors are
+ * mapped, and calls reported, without a line for each verb.
+ */
 import { DomainError } from "../core/errors.ts";
 import { BatchContendedError, BatchRejectedError, LaneFencedError, StoreUnavailableError } from "./contract/errors.ts";
 import type { Nouns, Verb, VerbCall, Verbs } from "./contract/store.ts";
@@ -29,24 +33,8 @@ export function bindVerbs<On, Noun extends object>(on: On, statements: Statement
   return Object.fromEntries(bound) as Bound<Noun>;
 }
 
-/** Runs one call of a verb. `perform` may be called more than once; what it throws, at once or later, is what the verb fails with. */
+/** Runs one call of a verb: what it returns or throws is what the caller of the verb gets. `perform` may be called more than once. */
 export type Around = (verb: Verb, perform: () => unknown, args: readonly unknown[]) => unknown;
-
-/** The same verbs, each call of which goes through `around`. What is no verb is left out. */
-export function mapVerbs(verbs: BoundVerbs, around: Around): Verbs {
-  const map =
-    (verb: string, perform: AnyVerb): AnyVerb =>
-    // An async function, so that whatever throws is a rejection.
-    async (...args) =>
-      await around(verb as Verb, () => perform(...args), args);
-  const mapped = NAMES.map((name): [string, unknown] => {
-    const value: object | AnyVerb = verbs[name];
-    if (typeof value === "function") return [name, map(name, value as AnyVerb)];
-    const noun = Object.entries(value).map(([verb, perform]) => [verb, map(`${name}.${verb}`, perform as AnyVerb)]);
-    return [name, Object.fromEntries(noun) as unknown];
-  });
-  return Object.fromEntries(mapped) as Verbs;
-}
 
 const NAMES = Object.keys({
   now: true,
@@ -65,10 +53,26 @@ const NAMES = Object.keys({
   notices: true,
 } satisfies Record<keyof Verbs, true>) as readonly (keyof Verbs)[];
 
-/** Is told of every call of a verb when it has ended. Called synchronously before the caller hears of it: it must be quick and never throw. */
+/** Wraps verbs: every call goes through `around`. The result has verbs only, whatever else `verbs` has (a store's `close`). */
+export function mapVerbs(verbs: BoundVerbs, around: Around): Verbs {
+  const map =
+    (verb: string, perform: AnyVerb): AnyVerb =>
+    // An async function, so that whatever throws is a rejection.
+    async (...args) =>
+      await around(verb as Verb, () => perform(...args), args);
+  const mapped = NAMES.map((name): [string, unknown] => {
+    const value: object | AnyVerb = verbs[name];
+    if (typeof value === "function") return [name, map(name, value as AnyVerb)];
+    const noun = Object.entries(value).map(([verb, perform]) => [verb, map(`${name}.${verb}`, perform as AnyVerb)]);
+    return [name, Object.fromEntries(noun) as unknown];
+  });
+  return Object.fromEntries(mapped) as Verbs;
+}
+
+/** Is told of every call of a verb when the call has ended, before the verb's caller is. It must be quick and never throw. */
 export type VerbObserver = (call: VerbCall) => void;
 
-/** Tells an observer of every call. */
+/** Reports every call to `onVerb`, with the time that `around` took. */
 export function observed(around: Around, onVerb: VerbObserver | undefined): Around {
   if (onVerb === undefined) return around;
   return async (verb, perform, args) => {

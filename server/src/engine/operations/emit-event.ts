@@ -1,11 +1,9 @@
 import { v7 as uuidv7 } from "uuid";
 import { runEnded } from "../../core/control-run.ts";
 import { DomainError } from "../../core/errors.ts";
-import type { Channel } from "../../core/event.ts";
 import { hasEnded } from "../../core/run.ts";
 import type { Caller, EmitRequest } from "../api.ts";
 import { actorOf } from "../caller.ts";
-import type { Store } from "../../store/contract/store.ts";
 import type { Essentials } from "../essentials.ts";
 import type { Lanes } from "../lanes/server-lease.ts";
 import type { Reads } from "../reads.ts";
@@ -14,7 +12,6 @@ import type { ListenerWaker } from "../stimuli/wake-listeners.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;
-const EVENTS_PAGE = 500;
 
 type Parts = Essentials & {
   lanes: Lanes;
@@ -43,7 +40,8 @@ export async function emitEvent(
     if (run === undefined) throw runUnknown(scopeId);
     if (hasEnded(run.state)) {
       // The first try may be what ended the run: asked again, it has the same answer.
-      if (await wasEmitted(store, channel, request.eventId)) return { eventId: request.eventId!, delivered: 0 };
+      const { eventId } = request;
+      if (eventId !== undefined && (await store.events.wasEmitted(channel, eventId))) return { eventId, delivered: 0 };
       throw runEnded(scopeId);
     }
   }
@@ -71,14 +69,4 @@ export async function emitEvent(
   const delivered = await Promise.race([listeners.wakeListeners(channel, eventId), patience]);
   clearTimeout(timer);
   return { eventId, delivered };
-}
-
-async function wasEmitted(store: Store, channel: Channel, eventId: string | undefined): Promise<boolean> {
-  if (eventId === undefined) return false;
-  for (let after = 0; ;) {
-    const events = await store.events.list(channel, after, EVENTS_PAGE);
-    if (events.some((event) => event.eventId === eventId)) return true;
-    if (events.length < EVENTS_PAGE) return false;
-    after = events.at(-1)!.number;
-  }
 }

@@ -21,6 +21,8 @@ export interface EventStore {
   lookUp(queries: readonly EventQuery[]): Promise<EventLookup[]>;
   /** Events numbered above `after`, in order. */
   list(channel: Channel, after: number, limit: number): Promise<ChannelEvent[]>;
+  /** Whether the channel has an event of this id. Takes the same time however many events the channel has. */
+  wasEmitted(channel: Channel, eventId: string): Promise<boolean>;
   /** Open, unpaused event waits on a channel that one of the (name, key) pairs matches, in order of wait id. */
   listListeners(request: {
     channel: Channel;

@@ -53,6 +53,10 @@ function eventFromRow({ payloadText, ...row }: EventRow): ChannelEvent {
   return { ...row, payload: readStored(payloadText) as Json };
 }
 
+function wasEmitted(database: MemoryDatabase, channel: Channel, eventId: string): boolean {
+  return database.channels.get(channelKey(channel))?.eventIds.has(eventId) ?? false;
+}
+
 function readChannels(database: MemoryDatabase, channels: readonly Channel[]): number[] {
   return channels.map((channel) => database.channels.get(channelKey(channel))?.lastNumber ?? 0);
 }
@@ -126,6 +130,7 @@ export const events: Statements<MemoryDatabase, EventStore> = {
   readChannels,
   lookUp: lookUpEvents,
   list: listEvents,
+  wasEmitted,
   listListeners,
   markWoken,
   readWoken,

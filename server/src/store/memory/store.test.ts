@@ -3,7 +3,7 @@ import { epochMicrosOf } from "../../core/duration.ts";
 import type { Batch } from "../contract/batch.ts";
 import { BatchOutcomeUnknownError, LaneFencedError, StoreUnavailableError } from "../contract/errors.ts";
 import type { Store } from "../contract/store.ts";
-import { describeStore } from "../store-suite.ts";
+import { describeStore } from "../suite/suite.ts";
 import { openWriter, startOf, TIME_ZERO } from "../suite/fixtures.ts";
 import type { MemoryDatabase } from "./database.ts";
 import { createMemoryDatabase, createMemoryStore } from "./store.ts";
@@ -15,7 +15,7 @@ function stillDatabase(): MemoryDatabase {
 
 describeStore("memory", async () => {
   const database = stillDatabase();
-  return { openStore: () => createMemoryStore(database), close: async () => {} };
+  return { openStore: (options) => createMemoryStore(database, options), close: async () => {} };
 });
 
 describe("faults of the memory store", () => {

@@ -193,6 +193,15 @@ async function listEvents(sql: Sql, channel: Channel, after: number, limit: numb
   return rows.map(eventFromRow);
 }
 
+/** Whether there is an event of this id: one probe of the unique index. */
+export async function wasEmitted(sql: Sql, channel: Channel, eventId: string): Promise<boolean> {
+  const rows = await sql`
+    select from events
+    where tenant_id = ${channel.tenantId} and scope = ${channel.scope} and scope_id = ${channel.scopeId}
+      and event_id = ${eventId}`;
+  return rows.length > 0;
+}
+
 type ListenerRow = { tenant_id: string; run_id: string; wait_id: string; names: string[]; key: string | null };
 
 /** Open, unpaused event waits that one of the events matches, by wait id. In two parts, waits for any key and waits for one of
@@ -302,6 +311,7 @@ export const events: Statements<Sql, EventStore> = {
   readChannels,
   lookUp: lookUpEvents,
   list: listEvents,
+  wasEmitted,
   listListeners,
   markWoken,
   readWoken,

@@ -17,7 +17,7 @@ import {
 import type { JobLease } from "../contract/jobs.ts";
 import type { StoredRun } from "../contract/runs.ts";
 import type { Store } from "../contract/store.ts";
-import { describeStore } from "../store-suite.ts";
+import { describeStore } from "../suite/suite.ts";
 import {
   assignOf,
   endOf,
@@ -32,7 +32,7 @@ import {
 } from "../suite/fixtures.ts";
 import { openClient, type Sql } from "./client.ts";
 import { commit } from "./commit.ts";
-import { listListeners, lookUpEvents } from "./events.ts";
+import { listListeners, lookUpEvents, wasEmitted } from "./events.ts";
 import { loadRuns, claimDueRuns, claimRuns, deleteRun } from "./runs.ts";
 import { adoptJobs, claimDueJobs, claimJobs, listOrphanedLeases, loadJobs, releaseJobs, startJobs } from "./jobs.ts";
 import { listWaits } from "./waits.ts";
@@ -40,12 +40,18 @@ import { createPostgresStore } from "./store.ts";
 
 describeStore("postgres", async () => {
   const database = await createTestDatabase();
-  return { openStore: () => createPostgresStore({ url: database.url }), close: () => database.drop() };
+  return {
+    openStore: (options) => createPostgresStore({ url: database.url, ...options }),
+    close: () => database.drop(),
+  };
 });
 
 describeStore("postgres without prepared statements", async () => {
   const database = await createTestDatabase();
-  return { openStore: () => createPostgresStore({ url: database.url, prepare: false }), close: () => database.drop() };
+  return {
+    openStore: (options) => createPostgresStore({ url: database.url, prepare: false, ...options }),
+    close: () => database.drop(),
+  };
 });
 
 const COMMITTED = { type: "committed" };
@@ -832,6 +838,7 @@ describe("plans on Postgres", () => {
         { items: [{ runId: "asked" }] },
       ],
       ["events", "events", (inside) => lookUpEvents(inside, [query]), [{ upTo, event: { name: "n-999" } }]],
+      ["an event's id", "events", (inside) => wasEmitted(inside, channel, events[500]!.eventId), true],
     ];
     const found: unknown[] = [];
     const reads: (Reads & { what: string })[] = [];

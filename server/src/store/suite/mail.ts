@@ -1,0 +1,149 @@
+/** Mail, and what was left behind. */
+import assert from "node:assert/strict";
+import { describe, expect, it } from "vitest";
+import type { Channel } from "../../core/event.ts";
+import type { StoredRun } from "../contract/runs.ts";
+import { ALL, COMMITTED, CONFLICT, HOUR_MS, type OpenBench, keyOf, load } from "./bench.ts";
+import { assignOf, eventDelivery, eventOf, mailDelivery, openWriter, startOf, stepOf } from "./fixtures.ts";
+
+export function describeMail(openBench: OpenBench): void {
+  describe("mail", () => {
+    const bench = openBench("group");
+
+    it("is delivered without touching the run, and kept until a transition has acted on it", async () => {
+      const { store, other, writer } = bench;
+      const tenantId = bench.tenant();
+      const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+      const neighbour = await writer.put(startOf({ tenantId, runId: "run-2" }));
+      const outcomes = await writer.deliver(
+        mailDelivery(keyOf(run), { kind: "pause", actorId: "ann", reason: "lunch" }),
+        mailDelivery(keyOf(neighbour), { kind: "cancel" }),
+        mailDelivery(keyOf(run), { kind: "unpause" }),
+      );
+      expect(outcomes).toEqual([COMMITTED, COMMITTED, COMMITTED]);
+      expect(await load(store, keyOf(run))).toEqual(run);
+      const mail = await other.mail.list([keyOf(run)]);
+      const shapes = mail.map(({ mailId: _mailId, ...rest }) => rest);
+      expect(shapes).toEqual([
+        { tenantId, runId: "run-1", kind: "pause", actorId: "ann", reason: "lunch" },
+        { tenantId, runId: "run-1", kind: "unpause" },
+      ]);
+      expect((await store.mail.list([keyOf(neighbour), keyOf(run)])).length).toBe(3);
+      expect(await store.mail.list([])).toEqual([]);
+      expect(await store.mail.list([{ tenantId: bench.tenant(), runId: "run-1" }])).toEqual([]);
+
+      const [pause, unpause] = mail.map((item) => item.mailId);
+      assert(pause !== undefined && unpause !== undefined);
+      const paused = stepOf(run, "run.paused", { paused: true }, { consumedMail: [pause] });
+      await writer.put(paused);
+      expect((await store.mail.list([keyOf(run)])).map((item) => item.mailId)).toEqual([unpause]);
+      expect(await store.mail.list([keyOf(neighbour)])).toHaveLength(1);
+    });
+
+    it("stays when the transition that acted on it lost the race", async () => {
+      const { store, writer } = bench;
+      const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+      await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
+      await writer.put(assignOf(run, "x", 1));
+      const [mail] = await store.mail.list([keyOf(run)]);
+      assert(mail !== undefined);
+      expect(await writer.commit(stepOf(run, "run.cancelled", {}, { consumedMail: [mail.mailId] }))).toEqual([
+        CONFLICT,
+      ]);
+      expect(await store.mail.list([keyOf(run)])).toEqual([mail]);
+    });
+
+    it("is acted on once: without it the transition is a conflict, its neighbours are committed", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+      const neighbour = await writer.put(startOf({ tenantId, runId: "run-2" }));
+      const deliveries = ["pause", "unpause"] as const;
+      await writer.deliver(...deliveries.map((kind) => mailDelivery(keyOf(run), { kind })));
+      await writer.deliver(mailDelivery(keyOf(neighbour), { kind: "pause" }));
+      const [first, second] = await store.mail.list([keyOf(run)]);
+      const [others] = await store.mail.list([keyOf(neighbour)]);
+      assert(first !== undefined && second !== undefined && others !== undefined);
+      const after = await writer.put(assignOf(run, "x", 1, { consumedMail: [first.mailId] }));
+
+      const channel: Channel = { tenantId, scope: "global", scopeId: "" };
+      const late = assignOf(after, "x", 2, {
+        consumedMail: [first.mailId, second.mailId],
+        events: [eventOf(channel, { name: "late" })],
+      });
+      const own = assignOf(neighbour, "x", 2, { consumedMail: [others.mailId] });
+      expect(await writer.commit(late, own)).toEqual([CONFLICT, COMMITTED]);
+      expect(await store.runs.load([keyOf(run), keyOf(neighbour)])).toEqual([after, own.after]);
+      expect(await store.events.list(channel, 0, ALL)).toEqual([]);
+      // Nothing of it was committed: the mail that was there still is.
+      expect(await store.mail.list([keyOf(run), keyOf(neighbour)])).toEqual([second]);
+
+      const stolen = assignOf(own.after, "x", 3, { consumedMail: [second.mailId] });
+      expect(await writer.commit(stolen)).toEqual([CONFLICT]);
+      expect(await store.mail.list([keyOf(run)])).toEqual([second]);
+      await writer.put(assignOf(after, "x", 3, { consumedMail: [second.mailId] }));
+      expect(await store.mail.list([keyOf(run)])).toEqual([]);
+    });
+
+    it("is acted on by one of two servers, also where nothing of the run changes", async () => {
+      const { store, other, writer } = bench;
+      const otherWriter = await openWriter(other);
+      const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+      for (let round = 0; round < 10; round++) {
+        await writer.deliver(mailDelivery(keyOf(run), { kind: "pause" }));
+        const consumedMail = (await store.mail.list([keyOf(run)])).map((mail) => mail.mailId);
+        const taken = { ...startOf(keyOf(run)), expectedSeq: 1, rowSeq: 1, after: run, records: [], consumedMail };
+        const outcomes = (await Promise.all([writer.commit(taken), otherWriter.commit(taken)])).flat();
+        expect(new Set(outcomes.map(({ type }) => type))).toEqual(new Set(["committed", "conflict"]));
+        expect(await store.mail.list([keyOf(run)])).toEqual([]);
+      }
+    });
+  });
+
+  describe("strays", () => {
+    const bench = openBench("test");
+
+    it("finds mail that nobody has acted on for some time", async () => {
+      const { store, other, writer } = bench;
+      const tenantId = bench.tenant();
+      expect(await store.mail.findStrays(0, 10)).toEqual({ mailed: [], channels: [] });
+      const runs: StoredRun[] = [];
+      for (const runId of ["b", "a", "c"]) runs.push(await writer.put(startOf({ tenantId, runId })));
+      for (const run of runs) await writer.deliver(mailDelivery(keyOf(run), { kind: "cancel" }));
+      const [first, second, third] = runs;
+      assert(first !== undefined && second !== undefined && third !== undefined);
+      await writer.deliver(mailDelivery(keyOf(first), { kind: "pause" }));
+      expect((await other.mail.findStrays(0, 10)).mailed).toEqual(runs.map(keyOf));
+      expect((await other.mail.findStrays(0, 2)).mailed).toEqual([keyOf(first), keyOf(second)]);
+      expect((await other.mail.findStrays(HOUR_MS, 10)).mailed).toEqual([]);
+      const consumedMail = (await store.mail.list([keyOf(second)])).map((mail) => mail.mailId);
+      await writer.put(assignOf(second, "x", 1, { consumedMail }));
+      expect((await store.mail.findStrays(0, 10)).mailed).toEqual([keyOf(first), keyOf(third)]);
+    });
+
+    it("finds channels whose listeners were not all woken", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      const one: Channel = { tenantId, scope: "session", scopeId: "one" };
+      const two: Channel = { tenantId, scope: "global", scopeId: "" };
+      const quiet: Channel = { tenantId, scope: "run", scopeId: "quiet" };
+      await store.events.lookUp([{ channel: quiet, names: ["go"], startNumber: 0, cursors: [] }]);
+      await writer.deliver(eventDelivery(eventOf(one, { name: "go" })));
+      const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
+      await writer.put(assignOf(run, "x", 1, { events: [eventOf(two, { name: "go" }), eventOf(two, { name: "go" })] }));
+      const channels = async (limit = 10) => (await store.mail.findStrays(0, limit)).channels;
+      const byScope = (list: Channel[]) => list.toSorted((a, b) => (a.scope < b.scope ? -1 : 1));
+      expect(byScope(await channels())).toEqual(byScope([one, two]));
+      expect(await channels(1)).toHaveLength(1);
+      const [first] = await store.events.list(two, 0, 1);
+      const [lastOne = 0, lastTwo = 0] = await store.events.readChannels([one, two]);
+      await store.events.markWoken([
+        { channel: one, number: lastOne },
+        { channel: two, number: first?.number ?? 0 },
+      ]);
+      expect(await channels()).toEqual([two]);
+      await store.events.markWoken([{ channel: two, number: lastTwo }]);
+      expect(await channels()).toEqual([]);
+    });
+  });
+}

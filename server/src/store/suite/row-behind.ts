@@ -1,0 +1,156 @@
+/** Runs whose rows are behind their ledgers. */
+import { describe, expect, it } from "vitest";
+import { addMs } from "../../core/duration.ts";
+import type { JsonObject } from "../../core/json.ts";
+import type { PatchOp } from "../../core/pointer.ts";
+import type { Transition } from "../contract/batch.ts";
+import { BatchRejectedError, LaneFencedError } from "../contract/errors.ts";
+import type { PageStart } from "../contract/page.ts";
+import type { StoredRun } from "../contract/runs.ts";
+import { ALL, COMMITTED, CONFLICT, type OpenBench, keyOf, load } from "./bench.ts";
+import { TIME_ZERO, answerOf, endOf, openWriter, startOf, stepOf, waitOf } from "./fixtures.ts";
+
+export function describeRowBehind(openBench: OpenBench): void {
+  describe("runs whose rows are behind", () => {
+    const bench = openBench("group");
+    const LARGE = "large ü😀 ".repeat(500);
+
+    async function startOwned(vars: JsonObject = { n: 0, text: LARGE }): Promise<StoredRun> {
+      const { writer } = bench;
+      return await writer.put(
+        startOf({ tenantId: bench.tenant(), runId: "run-1", vars }, { ownerLane: writer.laneId }),
+      );
+    }
+
+    /** A step that leaves the row as it is. */
+    function left(run: StoredRun, ...patch: PatchOp[]): Transition {
+      const body = { status: "completed" as const, patch, to: `node-${run.state.seq}` };
+      return stepOf(run, "step.completed", body, { ownerLane: bench.writer.laneId, isLeft: true });
+    }
+
+    async function listed(run: StoredRun): Promise<StoredRun[]> {
+      const { tenantId } = run.state;
+      return (await bench.store.runs.list({ tenantId, filter: {}, order: "update_time_desc", limit: ALL })).items;
+    }
+
+    it("are read as their ledgers say, whole, without payloads, and in lists", async () => {
+      const { writer, other } = bench;
+      const start = await startOwned();
+      let run = start;
+      for (let n = 1; n <= 5; n++) run = await writer.put(left(run, { op: "set", path: "/n", value: n }));
+      expect(run.behind?.seq).toBe(1);
+      const loaded = await load(other, keyOf(run));
+      expect(loaded).toEqual(run);
+      expect(loaded.state).toMatchObject({ seq: 6, steps: 5, node: "node-5", vars: { n: 5, text: LARGE } });
+      const [head] = await other.runs.loadHeads([keyOf(run)]);
+      expect(head).toMatchObject({ headHash: run.headHash, state: { ...run.state, vars: null } });
+      expect(await listed(run)).toEqual([head]);
+    });
+
+    it("are written whole by the next transition that writes the row", async () => {
+      const { writer, store } = bench;
+      const start = await startOwned();
+      const first = await writer.put(left(start, { op: "set", path: "/text", value: `${LARGE}!` }));
+      const second = await writer.put(
+        left(first, { op: "set", path: "/more", value: [LARGE] }, { op: "unset", path: "/n" }),
+      );
+      const waiting = await writer.put(waitOf(second, { reason: "user" }));
+      expect(waiting.behind).toBeUndefined();
+      expect(await load(store, keyOf(waiting))).toEqual(waiting);
+      expect(waiting.state.vars).toEqual({ text: `${LARGE}!`, more: [LARGE] });
+      // A reader of the row alone sees all of it.
+      const active = await writer.put(answerOf(waiting, { ownerLane: writer.laneId }));
+      const ended = await writer.put(endOf(await writer.put(left(active, { op: "set", path: "/n", value: 1 })), 1));
+      expect(await load(store, keyOf(ended))).toEqual(ended);
+      expect((await store.ledger.list(keyOf(ended), 0, ALL)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    });
+
+    it("go back to what the row says, and are written if anything differs", async () => {
+      const { writer, store } = bench;
+      const start = await startOwned({ n: 0, text: LARGE });
+      const away = await writer.put(left(start, { op: "set", path: "/text", value: "small" }));
+      const back = await writer.put(left(away, { op: "set", path: "/text", value: LARGE }));
+      const waiting = await writer.put(waitOf(back, { reason: "user" }));
+      expect(await load(store, keyOf(waiting))).toEqual(waiting);
+    });
+
+    it("keep their records where their neighbours in a batch are refused, and are refused themselves", async () => {
+      const { writer, other } = bench;
+      const [run, stale] = [await startOwned(), await startOwned()];
+      const ahead = left(stale).after;
+      expect(await writer.commit(left(ahead), left(run))).toEqual([CONFLICT, COMMITTED]);
+      expect(await bench.store.ledger.list(keyOf(stale), 0, ALL)).toHaveLength(1);
+      expect(await load(other, keyOf(stale))).toEqual(stale);
+      expect((await load(other, keyOf(run))).state.seq).toBe(2);
+    });
+
+    it("take one step at each place of the ledger, whoever is second", async () => {
+      const { writer, other } = bench;
+      const start = await startOwned();
+      const [run, neighbour] = [await writer.put(left(start, { op: "set", path: "/n", value: 1 })), await startOwned()];
+      const second = left(start, { op: "set", path: "/n", value: 2 });
+      expect(await writer.commit(second)).toEqual([CONFLICT]);
+      expect(await writer.commit(waitOf(start, { reason: "user" }))).toEqual([CONFLICT]);
+      await expect(writer.commit(second, left(neighbour))).rejects.toThrow(BatchRejectedError);
+      expect(await load(other, keyOf(run))).toEqual(run);
+      expect(await load(other, keyOf(neighbour))).toEqual(neighbour);
+    });
+
+    it("take no step ahead of the ledger", async () => {
+      const { writer, other } = bench;
+      const start = await startOwned();
+      const ahead = left(start).after;
+      expect(await writer.commit(left(ahead))).toEqual([CONFLICT]);
+      expect(await writer.commit(waitOf(ahead, { reason: "user" }))).toEqual([CONFLICT]);
+      expect(await load(other, keyOf(start))).toEqual(start);
+    });
+
+    it("are left as they are by a step that is refused for something else", async () => {
+      const { writer, other } = bench;
+      const start = await startOwned();
+      expect(await writer.commit({ ...left(start), consumedMail: [4_711] })).toEqual([CONFLICT]);
+      expect(await load(other, keyOf(start))).toEqual(start);
+    });
+
+    it("go on where they were under the lane that claims them", async () => {
+      const { writer, store, other } = bench;
+      const leaving = await openWriter(store);
+      const start = await leaving.put(
+        startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { n: 0 } }, { ownerLane: leaving.laneId }),
+      );
+      const body = { status: "completed" as const, patch: [{ op: "set" as const, path: "/n", value: 1 }] };
+      const facts = { ownerLane: leaving.laneId, isLeft: true };
+      const run = await leaving.put(stepOf(start, "step.completed", body, facts));
+      await store.lanes.end(leaving.serverId);
+      await expect(leaving.commit(stepOf(run, "step.completed", body, facts))).rejects.toThrow(LaneFencedError);
+      // The other tests' runs are orphans too, and are claimed along.
+      while ((await load(other, keyOf(run))).ownerLane !== writer.laneId) await other.runs.claim(writer.laneId, ALL);
+      const found = await load(other, keyOf(run));
+      expect(found).toEqual({ ...run, ownerLane: writer.laneId });
+      const next = await writer.put(left(found, { op: "set", path: "/n", value: 2 }));
+      expect(next.behind?.seq).toBe(1);
+      expect((await load(store, keyOf(run))).state.vars).toEqual({ n: 2 });
+    });
+
+    it("pages through lists by the times of the rows", async () => {
+      const { writer, store } = bench;
+      const tenantId = bench.tenant();
+      const runs: StoredRun[] = [];
+      for (let n = 0; n < 6; n++) {
+        const time = addMs(TIME_ZERO, n);
+        const facts = { ownerLane: writer.laneId };
+        const start = await writer.put(startOf({ tenantId, runId: `run-${n}`, time }, facts));
+        runs.push(n % 2 === 0 ? await writer.put(left(start)) : start);
+      }
+      const seen: string[] = [];
+      let start: PageStart | undefined;
+      do {
+        const request = { tenantId, filter: {}, order: "update_time_desc" as const, limit: 1 };
+        const page = await store.runs.list({ ...request, ...(start === undefined ? {} : { start }) });
+        seen.push(...page.items.map(({ state }) => state.runId));
+        start = page.next;
+      } while (start !== undefined);
+      expect(seen).toEqual(runs.map(({ state }) => state.runId).toReversed());
+    });
+  });
+}

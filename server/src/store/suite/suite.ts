@@ -1,0 +1,43 @@
+/**
+ * The suite that every implementation of the store's contract passes: `describeStore(name, createHarness)`.
+ *
+ * It knows nothing of an implementation, and has a file for each noun. Times lie in the past or the future of the store's own
+ * clock, which it never moves; nothing sleeps. Groups whose verbs look at the whole database (leases, timers, strays) get a database
+ * for each test, the others share one and keep apart by tenant.
+ */
+import { describe } from "vitest";
+import { createOpenBench, type StoreHarness } from "./bench.ts";
+import { describeEvents } from "./events.ts";
+import { describeFeed } from "./feed.ts";
+import { describeJobs } from "./jobs.ts";
+import { describeLanes } from "./lanes.ts";
+import { describeLedger } from "./ledger.ts";
+import { describeMail } from "./mail.ts";
+import { describeRowBehind } from "./row-behind.ts";
+import { describeRuns } from "./runs.ts";
+import { describeDatabase } from "./store.ts";
+import { describeVars } from "./vars.ts";
+import { describeVerbs } from "./verbs.ts";
+import { describeWaits } from "./waits.ts";
+import { describeWorkers } from "./workers.ts";
+import { describeWorkflows } from "./workflows.ts";
+
+export function describeStore(name: string, createHarness: () => Promise<StoreHarness>): void {
+  const openBench = createOpenBench(createHarness);
+  describe(`store: ${name}`, () => {
+    describeDatabase(openBench);
+    describeRuns(openBench);
+    describeRowBehind(openBench);
+    describeVars(openBench);
+    describeLedger(openBench);
+    describeWaits(openBench);
+    describeEvents(openBench);
+    describeMail(openBench);
+    describeJobs(openBench);
+    describeWorkers(openBench);
+    describeWorkflows(openBench);
+    describeLanes(openBench);
+    describeFeed(openBench);
+    describeVerbs(openBench);
+  });
+}

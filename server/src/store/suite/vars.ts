@@ -1,0 +1,197 @@
+/** Vars whose large members are kept apart. */
+import assert from "node:assert/strict";
+import { describe, expect, it } from "vitest";
+import type { JsonObject } from "../../core/json.ts";
+import type { PatchOp } from "../../core/pointer.ts";
+import type { StoredRun } from "../contract/runs.ts";
+import { BASIC_FORMAT, formatAfter } from "../run-format.ts";
+import { varsWriteOf } from "../vars-write.ts";
+import { ALL, COMMITTED, CONFLICT, type OpenBench, keyOf, load } from "./bench.ts";
+import { answerOf, assignOf, endOf, joinOf, startOf, stepOf, waitOf } from "./fixtures.ts";
+
+export function describeVars(openBench: OpenBench): void {
+  describe("vars with large members", () => {
+    const bench = openBench("group");
+    const LARGE = "large ü😀 ".repeat(500);
+
+    /** A run with large members among small ones. */
+    async function startLarge(vars: JsonObject = {}): Promise<StoredRun> {
+      const large: JsonObject = { "9": LARGE, first: 1, list: [LARGE, { deep: LARGE }], middle: null, text: LARGE };
+      return await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { ...large, ...vars } }));
+    }
+
+    /** Both as values and as text, in which members stand in their order. */
+    async function expectStored(run: StoredRun): Promise<void> {
+      const loaded = await load(bench.other, keyOf(run));
+      expect(loaded).toEqual(run);
+      expect(JSON.stringify(loaded.state.vars)).toBe(JSON.stringify(run.state.vars));
+    }
+
+    /** The same run with changes of its vars: JSON Pointer operations, all in one transition. */
+    async function change(run: StoredRun, ...patch: PatchOp[]): Promise<StoredRun> {
+      const after = await bench.writer.put(stepOf(run, "step.completed", { status: "completed", patch }));
+      await expectStored(after);
+      return after;
+    }
+
+    it("gives them back as they were, with all members in their order", async () => {
+      const run = await startLarge({ last: [1], 'a "name"\n\\': { text: LARGE }, ["n".repeat(3_000)]: LARGE });
+      await expectStored(run);
+      expect((await bench.store.runs.loadHeads([keyOf(run)]))[0]?.state.vars).toBeNull();
+      const [listed] = (
+        await bench.store.runs.list({
+          tenantId: run.state.tenantId,
+          filter: {},
+          order: "create_time_asc",
+          limit: ALL,
+        })
+      ).items;
+      expect(listed?.state.vars).toBeNull();
+      expect(listed?.format).toBe(run.format);
+    });
+
+    it("marks of the runs that are not active only those that have some as of a newer format", async () => {
+      const { writer } = bench;
+      const park = async (run: StoredRun) => await writer.put(waitOf(run, { reason: "user" }));
+      const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1 } }));
+      const small = await park(run);
+      expect(small.format).toBe(BASIC_FORMAT);
+      await expectStored(small);
+      const going = await writer.put(answerOf(small));
+      expect(going.format).toBe(run.format);
+      const large = await park(await change(going, { op: "set", path: "/b", value: LARGE }));
+      expect(large.format).toBeGreaterThan(BASIC_FORMAT);
+      const shrunk = await change(await writer.put(answerOf(large)), { op: "set", path: "/b", value: "" });
+      expect((await park(shrunk)).format).toBe(BASIC_FORMAT);
+    });
+
+    it("changes small members beside them", async () => {
+      let run = await startLarge();
+      run = await change(run, { op: "set", path: "/first", value: 2 });
+      run = await change(run, { op: "set", path: "/new", value: [1] }, { op: "unset", path: "/middle" });
+      run = await change(run, { op: "append", path: "/new", values: [2] });
+      expect(run.state.vars).toMatchObject({ first: 2, new: [1, 2], text: LARGE });
+    });
+
+    it("changes one alone, adds and takes away others", async () => {
+      let run = await startLarge();
+      run = await change(run, { op: "append", path: "/list", values: [LARGE] });
+      run = await change(run, { op: "set", path: "/text", value: `${LARGE}!` });
+      run = await change(run, { op: "set", path: "/more", value: { of: LARGE } });
+      run = await change(run, { op: "unset", path: "/text" });
+      run = await change(run, { op: "set", path: "/text", value: [LARGE] });
+      run = await change(run, { op: "unset", path: "/list" }, { op: "unset", path: "/9" });
+      expect(run.state.vars).toEqual({ first: 1, middle: null, more: { of: LARGE }, text: [LARGE] });
+    });
+
+    it("changes the same one several times in one transition", async () => {
+      const run = await startLarge();
+      const first = assignOf(run, "text", [LARGE]);
+      const second = stepOf(first.after, "step.completed", {
+        status: "completed",
+        patch: [{ op: "append", path: "/text", values: ["end"] }],
+      });
+      const joined = await bench.writer.put(joinOf(first, second, run));
+      await expectStored(joined);
+      expect(joined.state.vars).toMatchObject({ text: [LARGE, "end"] });
+      const away = assignOf(joined, "text", "");
+      const back = assignOf(away.after, "text", LARGE);
+      await expectStored(await bench.writer.put(joinOf(away, back, joined)));
+      const begun = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { text: LARGE, list: [LARGE] } });
+      const on = assignOf(begun.after, "text", `${LARGE}!`);
+      await expectStored(await bench.writer.put(joinOf(begun, on)));
+    });
+
+    it("takes back the ones that shrink, and lets them grow again", async () => {
+      let run = await startLarge();
+      run = await change(run, { op: "set", path: "/list", value: [] });
+      run = await change(run, { op: "set", path: "/list", value: [LARGE] });
+      // The last one that is apart goes away alone: nothing else is written beside the vars.
+      run = await change(run, { op: "unset", path: "/list" }, { op: "unset", path: "/9" });
+      run = await change(run, { op: "set", path: "/text", value: "small" });
+      run = await change(run, { op: "set", path: "/text", value: LARGE });
+      expect(run.state.vars).toEqual({ first: 1, middle: null, text: LARGE });
+    });
+
+    it("is replaced by vars that are no object, and takes their place again", async () => {
+      let run = await startLarge();
+      run = await change(run, { op: "set", path: "", value: [LARGE, LARGE] });
+      run = await change(run, { op: "set", path: "", value: { text: LARGE, other: LARGE } });
+      run = await change(run, { op: "set", path: "", value: null });
+      run = await change(run, { op: "set", path: "", value: { list: [LARGE] } });
+      run = await change(run, { op: "set", path: "", value: LARGE });
+      expect(run.state.vars).toBe(LARGE);
+    });
+
+    it("takes over a run whose vars an older release has stored whole", async () => {
+      const { writer } = bench;
+      const start = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1, list: [LARGE], b: LARGE } });
+      const vars = { whole: JSON.stringify(start.after.state.vars), dropped: [] };
+      const old = await writer.put({ ...start, vars, after: { ...start.after, format: 2 } });
+      await expectStored(old);
+      const apart = await writer.put(stepOf(old, "step.completed", { status: "completed" }));
+      expect(apart.format).toBe(3);
+      await expectStored(apart);
+      const changed = await change(apart, { op: "set", path: "/a", value: 2 });
+      await change(changed, { op: "unset", path: "/b" });
+    });
+
+    it("are put back into one text while there is a server that does not know them apart", async () => {
+      const { writer } = bench;
+      const apart = await writer.put(
+        startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { a: 1, list: [LARGE], b: LARGE } }),
+      );
+      const vars = varsWriteOf(apart, { a: 2, list: [LARGE], b: LARGE }, BASIC_FORMAT);
+      assert(vars !== undefined);
+      expect(vars).toEqual({ whole: JSON.stringify({ a: 2, list: [LARGE], b: LARGE }), dropped: ["list", "b"] });
+      const step = stepOf(apart, "step.completed", {
+        status: "completed",
+        patch: [{ op: "set", path: "/a", value: 2 }],
+      });
+      const whole = await writer.put({
+        ...step,
+        vars,
+        after: { ...step.after, format: formatAfter(apart, step.after.state, BASIC_FORMAT) },
+      });
+      expect(whole.format).toBe(BASIC_FORMAT);
+      await expectStored(whole);
+    });
+
+    it("are not touched by a transition that is refused, and those of its neighbours are", async () => {
+      const { store, writer } = bench;
+      const stale = await startLarge();
+      const neighbour = await startLarge();
+      const moved = await change(stale, { op: "set", path: "/text", value: `${LARGE} moved` });
+      expect(await writer.commit(assignOf(stale, "text", "small"), assignOf(neighbour, "list", 0))).toEqual([
+        CONFLICT,
+        COMMITTED,
+      ]);
+      expect(await writer.commit(assignOf(stale, "new", LARGE))).toEqual([CONFLICT]);
+      await expectStored(moved);
+      expect((await load(store, keyOf(neighbour))).state.vars).toEqual({
+        ...(neighbour.state.vars as object),
+        list: 0,
+      });
+      const again = startOf({ ...keyOf(stale), vars: { text: "x".repeat(5_000), other: LARGE } });
+      expect(await writer.commit(again)).toEqual([CONFLICT]);
+      await expectStored(moved);
+    });
+
+    it("loads many runs with and without them in one go", async () => {
+      const { store } = bench;
+      const small = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "small", vars: { text: 1 } }));
+      const runs = [await startLarge(), small, await startLarge({ text: `${LARGE}2` })];
+      expect(await store.runs.load(runs.map(keyOf))).toEqual(runs);
+    });
+
+    it("go with their run", async () => {
+      const { store, writer } = bench;
+      const kept = await startLarge();
+      const gone = await startLarge();
+      const ended = await writer.put(endOf(gone, LARGE));
+      await expectStored(ended);
+      expect(await store.runs.delete(keyOf(gone))).toBe(true);
+      expect(await store.runs.load([keyOf(gone), keyOf(kept)])).toEqual([undefined, kept]);
+    });
+  });
+}
