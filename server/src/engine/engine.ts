@@ -23,19 +23,15 @@ import { createAdmission } from "./admission.ts";
 import type { Engine } from "./api.ts";
 import { createClock } from "./clock.ts";
 import { createServerLease } from "./lanes/server-lease.ts";
-import { createRunClaimer } from "./maintenance/claim-runs.ts";
-import { createLoop, createPass } from "./maintenance/pass.ts";
-import { createPoll } from "./maintenance/poll.ts";
-import { createSweep } from "./maintenance/sweep.ts";
+import { createMaintenance } from "./maintenance/maintenance.ts";
 import { createNeighbours } from "./neighbours.ts";
 import { createNoticeHub } from "./notice-hub.ts";
 import { createOperations } from "./operations.ts";
 import { publishNews } from "./publish-news.ts";
 import type { Reaction } from "./reactions.ts";
 import { createReads } from "./reads.ts";
-import { reportFailure } from "./report-failure.ts";
 import { createRunCache, retainWatched } from "./run-cache.ts";
-import { createRunTable } from "./run-table.ts";
+import { createRunTable, runKeyText } from "./run-table.ts";
 import { createRunViewer } from "./run-view.ts";
 import { type EngineSettings, SETTINGS_DEFAULT } from "./settings.ts";
 import { createAdvancer } from "./stimuli/advance-run.ts";
@@ -92,7 +88,7 @@ export function createEngine(options: {
     name: randomUUID(),
     hasOthers: lanes.hasOthers,
     onRun(key) {
-      cache.forget(key);
+      cache.forget(runKeyText(key));
       hub.publish(key, undefined);
       hub.publishFeed();
     },
@@ -156,15 +152,15 @@ export function createEngine(options: {
     advancer.reaction,
   );
 
-  const claims = createPass(
-    "claiming runs",
-    log,
-    createRunClaimer({ store, log, lanes, advance: advancer.advance }).runOnce,
-  );
-  const sweep = createPass("the sweep", log, createSweep({ ...essentials, transitions, listeners, workers }).runOnce);
-  const sweeps = createLoop(sweep, settings.strayMs);
-  const poll = createPass("looking for news of other servers", log, createPoll({ store, lanes, hub }).runOnce);
-  const polls = createLoop(poll, settings.pollMs);
+  const maintenance = createMaintenance({
+    ...essentials,
+    lanes,
+    hub,
+    transitions,
+    listeners,
+    workers,
+    advance: advancer.advance,
+  });
 
   function onSurroundings(surroundings: Surroundings): void {
     clock.observe(surroundings.now);
@@ -173,7 +169,7 @@ export function createEngine(options: {
     // Nobody was told of what happened since they came.
     if (isAlone && lanes.hasOthers()) neighbours.tellToLook();
     isAlone = !lanes.hasOthers();
-    if (surroundings.hasOrphans && !isStopping()) claims.run().catch(reportFailure(log, "claiming runs failed"));
+    if (surroundings.hasOrphans && !isStopping()) maintenance.claimRuns();
   }
 
   return {
@@ -195,13 +191,11 @@ export function createEngine(options: {
       await lanes.start();
       neighbours.start();
       workers.start();
-      sweeps.start(0);
-      polls.start(settings.pollMs);
+      maintenance.start();
     },
     async stop() {
       isStopped = true;
-      sweeps.stop();
-      polls.stop();
+      maintenance.stop();
       hub.publishToAll();
       await timers.stop();
       await workers.stop();

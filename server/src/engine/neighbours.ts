@@ -3,11 +3,11 @@
  * moment and sent as one notice; a lost one costs time, not correctness, since watchers poll and sweeps search.
  */
 import type { Logger } from "pino";
-import { StoreUnavailableError } from "../store/contract/errors.ts";
 import type { RunKey } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 import { pause } from "./pause.ts";
 import type { Reaction } from "./reactions.ts";
+import { isUnavailable } from "./retry.ts";
 import { runKeyText } from "./run-table.ts";
 
 /** News gathered before it is sent. */
@@ -74,7 +74,7 @@ export function createNeighbours(options: {
     try {
       await store.notices.send(text);
     } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
+      if (!isUnavailable(error)) log.warn({ err: error }, "telling other servers failed");
     }
   }
 
@@ -98,7 +98,7 @@ export function createNeighbours(options: {
         unlisten = await store.notices.listen(hear);
         onListening();
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "listening to other servers failed");
+        if (!isUnavailable(error)) log.warn({ err: error }, "listening to other servers failed");
         await pause(RELISTEN_MS);
       }
     }
@@ -118,7 +118,7 @@ export function createNeighbours(options: {
     tellToLook() {
       const payload: Payload = { from: name, runs: [], mail: [], more: true, moreJobs: true };
       store.notices.send(JSON.stringify(payload)).catch((error: unknown) => {
-        if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
+        if (!isUnavailable(error)) log.warn({ err: error }, "telling other servers failed");
       });
     },
     start: () => void listen(),

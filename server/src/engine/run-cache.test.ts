@@ -19,17 +19,17 @@ function runAt(seq: number, state: Partial<RunState> = {}): StoredRun {
 }
 
 test("a run is known only while somebody has an interest in it", () => {
-  cache.put(runAt(1));
-  expect(cache.get(KEY)).toBeUndefined();
+  cache.put(TEXT, runAt(1));
+  expect(cache.get(TEXT)).toBeUndefined();
   cache.retain(TEXT);
   cache.retain(TEXT);
-  cache.put(runAt(1));
+  cache.put(TEXT, runAt(1));
   cache.release(TEXT);
-  expect(cache.get(KEY)?.run.state.seq).toBe(1);
+  expect(cache.get(TEXT)?.run.state.seq).toBe(1);
   cache.release(TEXT);
-  expect(cache.get(KEY)).toBeUndefined();
+  expect(cache.get(TEXT)).toBeUndefined();
   cache.retain(TEXT);
-  expect(cache.get(KEY)).toBeUndefined();
+  expect(cache.get(TEXT)).toBeUndefined();
 });
 
 test.each([
@@ -40,29 +40,29 @@ test.each([
   ["guess", { status: "completed" }],
 ] as const)("a run is %s where %j", (certainty, state) => {
   cache.retain(TEXT);
-  cache.put(runAt(1, state));
-  expect(cache.get(KEY)?.certainty).toBe(certainty);
+  cache.put(TEXT, runAt(1, state));
+  expect(cache.get(TEXT)?.certainty).toBe(certainty);
 });
 
 test("a suggestion counts only where it is newer than what is known", () => {
   cache.retain(TEXT);
-  cache.suggest(runAt(2));
-  expect(cache.get(KEY)?.run.state.seq).toBe(2);
-  const known = cache.get(KEY)?.run;
-  cache.suggest(runAt(1));
-  cache.suggest(runAt(2));
-  expect(cache.get(KEY)?.run).toBe(known);
-  cache.suggest(runAt(3));
-  expect(cache.get(KEY)?.run.state.seq).toBe(3);
+  cache.suggest(TEXT, runAt(2));
+  expect(cache.get(TEXT)?.run.state.seq).toBe(2);
+  const known = cache.get(TEXT)?.run;
+  cache.suggest(TEXT, runAt(1));
+  cache.suggest(TEXT, runAt(2));
+  expect(cache.get(TEXT)?.run).toBe(known);
+  cache.suggest(TEXT, runAt(3));
+  expect(cache.get(TEXT)?.run.state.seq).toBe(3);
 });
 
 test("what is forgotten is not known to anybody, and may be noted anew", () => {
   cache.retain(TEXT);
-  cache.put(runAt(2));
-  cache.forget(KEY);
-  expect(cache.get(KEY)).toBeUndefined();
-  cache.put(runAt(1));
-  expect(cache.get(KEY)?.run.state.seq).toBe(1);
+  cache.put(TEXT, runAt(2));
+  cache.forget(TEXT);
+  expect(cache.get(TEXT)).toBeUndefined();
+  cache.put(TEXT, runAt(1));
+  expect(cache.get(TEXT)?.run.state.seq).toBe(1);
 });
 
 test("a run that is watched is of interest", () => {
@@ -70,12 +70,12 @@ test("a run that is watched is of interest", () => {
   const news: unknown[] = [];
   const unwatch = retainWatched(hub, cache).watchNamedRun(KEY, (run) => news.push(run));
   const run = runAt(1, { status: "waiting" });
-  cache.put(run);
+  cache.put(TEXT, run);
   hub.publish(KEY, run);
   expect(news).toEqual([run]);
-  expect(cache.get(KEY)?.run).toBe(run);
+  expect(cache.get(TEXT)?.run).toBe(run);
   unwatch();
   hub.publish(KEY, run);
   expect(news).toHaveLength(1);
-  expect(cache.get(KEY)).toBeUndefined();
+  expect(cache.get(TEXT)).toBeUndefined();
 });

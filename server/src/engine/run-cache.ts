@@ -7,7 +7,7 @@
  * in one way only, by `forget`.
  */
 import { isActive } from "../core/run.ts";
-import type { RunKey, StoredRun } from "../store/contract/runs.ts";
+import type { StoredRun } from "../store/contract/runs.ts";
 import type { NoticeHub } from "./notice-hub.ts";
 import { runKeyText } from "./run-table.ts";
 
@@ -20,15 +20,16 @@ export type KnownRun = {
   readonly certainty: "owned" | "guess";
 };
 
+/** Runs are named as `runKeyText` has them: whoever works on a run makes its text once. */
 export type RunCache = {
-  get(key: RunKey): KnownRun | undefined;
+  get(runText: string): KnownRun | undefined;
   /** Notes the run as it was committed or read last; nothing is noted if nobody has an interest in it. */
-  put(run: StoredRun): void;
+  put(runText: string, run: StoredRun): void;
   /** Notes the run as somebody else has seen it, unless something at least as new is known. */
-  suggest(run: StoredRun): void;
+  suggest(runText: string, run: StoredRun): void;
   /** The run is not, or may not be, as it is known. */
-  forget(key: RunKey): void;
-  /** Begins an interest in a run, which `release` ends. @param runText the run as `runKeyText` has it */
+  forget(runText: string): void;
+  /** Begins an interest in a run, which `release` ends. */
   retain(runText: string): void;
   release(runText: string): void;
 };
@@ -43,17 +44,17 @@ export function createRunCache(): RunCache {
   }
 
   return {
-    get: (key) => entries.get(runKeyText(key))?.known,
-    put(run) {
-      const entry = entries.get(runKeyText(run.state));
+    get: (runText) => entries.get(runText)?.known,
+    put(runText, run) {
+      const entry = entries.get(runText);
       if (entry !== undefined) note(entry, run);
     },
-    suggest(run) {
-      const entry = entries.get(runKeyText(run.state));
+    suggest(runText, run) {
+      const entry = entries.get(runText);
       if (entry !== undefined && (entry.known?.run.state.seq ?? 0) < run.state.seq) note(entry, run);
     },
-    forget(key) {
-      const entry = entries.get(runKeyText(key));
+    forget(runText) {
+      const entry = entries.get(runText);
       if (entry !== undefined) entry.known = undefined;
     },
     retain(runText) {

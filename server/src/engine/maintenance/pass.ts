@@ -1,4 +1,4 @@
-/** Maintenance: what a server does for the database beside what it is asked. Each kind has a `runOnce`; what is here only schedules it. */
+/** Schedules maintenance, and knows nothing of it: each kind is a `runOnce` that says how many of what it has looked after. */
 import type { Logger } from "pino";
 import { isUnavailable } from "../retry.ts";
 

@@ -11,6 +11,7 @@ import type { Caller, RunView, StartRequest } from "../api.ts";
 import type { Admission } from "../admission.ts";
 import { actorOf } from "../caller.ts";
 import type { Essentials } from "../essentials.ts";
+import { runKeyText } from "../run-table.ts";
 import type { RunViewer } from "../run-view.ts";
 import { performStart, type TransitionParts } from "../transition/perform.ts";
 
@@ -57,7 +58,7 @@ async function startAdmitted(parts: Parts, caller: Caller, request: StartRequest
 
 /** The run as this server has it in hand, if it is active here: no other server changes it. */
 function ownedRun({ cache }: TransitionParts, key: RunKey): StoredRun | undefined {
-  const known = cache.get(key);
+  const known = cache.get(runKeyText(key));
   return known?.certainty === "owned" ? known.run : undefined;
 }
 

@@ -34,7 +34,7 @@ export function createAdvancer(
     queue.add(text);
     const begin = () => {
       queue.delete(text);
-      return advanceOnce(key);
+      return advanceOnce(key, text);
     };
     // Between attempts others get the run: who asks something of it is told that the database is away instead of waiting.
     retryUntilDone(isStopping, () => runs.exclusiveAlways(key, begin)).catch((error: unknown) => {
@@ -44,12 +44,12 @@ export function createAdvancer(
   }
 
   /** Says whether nothing is left to do: the step was made, or is somebody else's, or the run was failed. */
-  async function advanceOnce(key: RunKey): Promise<boolean> {
+  async function advanceOnce(key: RunKey, runText: string): Promise<boolean> {
     try {
       await perform(parts, key, advancing);
       return true;
     } catch (error) {
-      cache.forget(key);
+      cache.forget(runText);
       if (isGone(error)) {
         onGone(key);
         return true;

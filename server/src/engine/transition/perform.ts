@@ -18,7 +18,7 @@ import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
 import { OwnedElsewhereError } from "../retry.ts";
 import type { RunCache } from "../run-cache.ts";
-import type { RunTable } from "../run-table.ts";
+import { runKeyText, type RunTable } from "../run-table.ts";
 import type { WorkflowCache } from "../workflow-cache.ts";
 import { buildTransition, type LeaseOf } from "./build.ts";
 import type { HandlerRunner, PendingHandler } from "./handler-runner.ts";
@@ -84,9 +84,10 @@ export async function perform(
   options: PerformOptions = {},
 ): Promise<Performed> {
   const { cache, lanes, reads } = parts;
+  const runText = runKeyText(key);
   const consumedMail = options.consumedMail ?? NO_MAIL;
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
-    const known = cache.get(key);
+    const known = cache.get(runText);
     const isGuess = known?.certainty === "guess";
     const remembered = isGuess && options.mayGuess !== true ? undefined : known?.run;
     const before = remembered ?? (await reads.loadRun(key));
@@ -95,23 +96,24 @@ export async function perform(
     if (before.ownerLane !== undefined && !lanes.isOwnLane(before.ownerLane)) {
       if (remembered === undefined) throw new OwnedElsewhereError();
       // It was remembered under a lane that has ended since, and may have been claimed.
-      cache.forget(key);
+      cache.forget(runText);
       continue;
     }
     const workflow = await parts.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
     const plan = await makePlan(parts, before, workflow, stimulusOf, options.runAhead ?? true);
     if (plan !== undefined && "awaiting" in plan) {
       // The run is as it is until the handler has come back, which has it go on.
-      if (remembered === undefined) cache.put(before);
+      if (remembered === undefined) cache.put(runText, before);
       return { run: before, awaiting: plan.awaiting };
     }
     if (plan === undefined && consumedMail.length === 0) {
       if (remembered === undefined || !isGuess) return { run: before };
       // A guess may be old, and only a commit would show it.
-      cache.forget(key);
+      cache.forget(runText);
       continue;
     }
     const { committed } = await commit(parts, key, {
+      runText,
       before,
       plan: plan ?? { after: before.state, records: [], commands: [], handled: [] },
       consumedMail,
@@ -141,7 +143,12 @@ export async function performStart(
 ): Promise<StoredRun | undefined> {
   const { requestDigest } = start;
   const plan = await runAhead(parts, planOf(start.decision), start.workflow);
-  const { outcome, committed } = await commit(parts, key, { plan, requestDigest, consumedMail: NO_MAIL });
+  const { outcome, committed } = await commit(parts, key, {
+    runText: runKeyText(key),
+    plan,
+    requestDigest,
+    consumedMail: NO_MAIL,
+  });
   if (outcome.type === "channel_moved") return await performStart(parts, key, start);
   return committed?.run;
 }
@@ -166,6 +173,8 @@ async function makePlan(
 }
 
 type CommitFacts = {
+  /** The key, as `runKeyText` has it. */
+  runText: string;
   before?: StoredRun;
   plan: Plan;
   consumedMail: readonly number[];
@@ -178,7 +187,7 @@ type CommitFacts = {
 async function commit(
   parts: TransitionParts,
   key: RunKey,
-  { requestDigest = "", ...facts }: CommitFacts,
+  { runText, requestDigest = "", ...facts }: CommitFacts,
 ): Promise<{ outcome: ItemOutcome; committed?: Committed }> {
   const { cache, lanes, reactions } = parts;
   const { before, plan } = facts;
@@ -200,14 +209,14 @@ async function commit(
     if (outcome.type !== "committed") return { outcome };
     isCommitted = true;
     const committed = { key, run: transition.after, plan, hasNotices: transition.notices.length > 0 };
-    cache.put(committed.run);
+    cache.put(runText, committed.run);
     logTransition(parts.log, committed, { fromSeq: storedSeq, laneId: lane.lease.laneId });
     reservation?.commit();
     for (const reaction of reactions) reaction.committed?.(committed);
     return { outcome, committed };
   } finally {
     if (!isCommitted) {
-      cache.forget(key);
+      cache.forget(runText);
       reservation?.cancel();
       for (const reaction of reactions) reaction.refused?.(key, storedSeq);
     }

@@ -29,10 +29,8 @@ export type HandlerRun = PendingHandler & {
 export type HandlerRuns = HandlerRunner & {
   /** Notes what came of it, and has the run go on. */
   finish(handlerRun: HandlerRun, outcome: HandlerOutcome): void;
-  /** The outcomes of these handlers of the run are committed. */
-  taken(key: RunKey, handled: readonly PendingHandler[]): void;
-  /** The run was changed: a handler that was asked for before is of no use any more. */
-  runMoved(key: RunKey, run: StoredRun): void;
+  /** The run was changed: the outcomes of `handled` are committed, and other handlers that were asked for before are of no use. */
+  runMoved(key: RunKey, run: StoredRun, handled: readonly PendingHandler[]): void;
   /**
    * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is decided next may
    * be something else, with the same seq and so the same key. 0: the run is nobody's, or another server's.
@@ -115,14 +113,13 @@ export function createHandlerRuns(options: {
       resolve();
       options.onDone(handlerRun.request);
     },
-    taken(key, handled) {
-      if (handled.length === 0) return;
+    runMoved(key, run, handled) {
       for (const handlerRun of entriesOf(key).keys()) {
-        if (handled.includes(handlerRun) && remove(handlerRun) !== undefined) handlerRun.onTaken?.(true);
+        if (handled.includes(handlerRun)) {
+          remove(handlerRun);
+          handlerRun.onTaken?.(true);
+        } else if (handlerRun.request.seq <= run.state.seq) drop(handlerRun);
       }
-    },
-    runMoved(key, run) {
-      for (const handlerRun of entriesOf(key).keys()) if (handlerRun.request.seq <= run.state.seq) drop(handlerRun);
     },
     abandon(key, afterSeq) {
       for (const handlerRun of entriesOf(key).keys()) if (handlerRun.request.seq > afterSeq) drop(handlerRun);

@@ -39,8 +39,7 @@ export function createJobReaction(parts: {
       return drafts.length === 0 ? undefined : dispatcher.reserve(drafts, after);
     },
     committed({ key, run, plan }) {
-      handlerRuns.taken(key, plan.handled);
-      handlerRuns.runMoved(key, run);
+      handlerRuns.runMoved(key, run, plan.handled);
       if (isUnpaused(plan)) noteCalls(run.state);
       for (const command of plan.commands) {
         if (command.type === "settle_jobs") {

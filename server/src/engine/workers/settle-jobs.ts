@@ -61,7 +61,7 @@ export function createJobSettler(parts: Parts): JobSettler {
           log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
         });
       } else waiting.push(end);
-      if (end.run !== undefined) cache.suggest(end.run);
+      if (end.run !== undefined) cache.suggest(text, end.run);
     },
   };
 }
