@@ -1,4 +1,6 @@
 /** What rpc asks of the engine: one method per RPC, in the words of core. Refusals are thrown as `DomainError`. */
+import type { CallFailure } from "../core/call-failure.ts";
+import type { Delivery } from "../core/decision.ts";
 import type { Instant } from "../core/duration.ts";
 import type { DomainError, ErrorReason } from "../core/errors.ts";
 import type { Scope } from "../core/event.ts";
@@ -8,13 +10,11 @@ import type { RunState } from "../core/run.ts";
 import type { StepRecordDraft } from "../core/step-record.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { Limits, WorkflowDefinition } from "../core/workflow.ts";
-import type { Actor, Caller } from "./caller.ts";
-import type { CallFailure } from "../core/call-failure.ts";
-import type { Delivery } from "../core/decision.ts";
 import type { NoticeKind } from "../store/contract/feed.ts";
 import type { RunFilter, RunOrder } from "../store/contract/runs.ts";
 import type { WaitFilter } from "../store/contract/waits.ts";
 import type { StoredTool, StoredWorker } from "../store/contract/workers.ts";
+import type { Actor, Caller } from "./caller.ts";
 
 export type { Actor, Caller, NoticeKind, RunFilter, RunOrder, StoredTool, WaitFilter };
 
@@ -200,7 +200,10 @@ export interface Engine {
       view: "basic" | "full";
     },
   ): Promise<{ runs: RunView[]; nextPageToken: string }>;
-  /** Returns at the end, at a wait whose reason is asked for (none: user, event, job), or after `timeoutMs` with the run as it is. */
+  /**
+   * Returns at the end, at a wait whose reason is asked for (none: user, event, job), or after `timeoutMs` with the run
+   * as it is.
+   */
   awaitRun(
     caller: Caller,
     request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
@@ -239,7 +242,10 @@ export interface Engine {
     request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
   ): AsyncIterable<RunsMessage>;
 
-  /** Takes a worker's stream after its hello. @throws {DomainError} REQUEST_INVALID with the path of what is wrong with the hello */
+  /**
+   * Takes a worker's stream after its hello.
+   * @throws {DomainError} REQUEST_INVALID with the path of what is wrong with the hello
+   */
   connectWorker(caller: Caller, hello: WorkerHello, link: WorkerLink): Promise<WorkerConnection>;
   listWorkers(
     caller: Caller,

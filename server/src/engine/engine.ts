@@ -1,6 +1,6 @@
 /**
- * The engine: operations over one store. Authoritative is the database; what is here in memory (runs in hand, compiled workflows,
- * the next due time) can be lost at any moment.
+ * The engine: operations over one store. Authoritative is the database; what is here in memory (runs in hand, compiled
+ * workflows, the next due time) can be lost at any moment.
  *
  * Where a change of X is made:
  *   what an RPC does                             operations/, a file per RPC

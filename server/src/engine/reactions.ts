@@ -1,12 +1,16 @@
 /**
- * What follows a change of a run. `transition/perform.ts` makes the change and knows nobody who reacts to it; workers, timers,
- * listeners, watchers and other servers are reactions, listed in engine.ts in the order in which they hear of a commit.
+ * What follows a change of a run. `transition/perform.ts` makes the change and knows nobody who reacts to it; workers,
+ * timers, listeners, watchers and other servers are reactions, listed in engine.ts in the order in which they hear of a
+ * commit.
  */
 import type { NewJob } from "../store/contract/jobs.ts";
 import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 import type { Plan } from "./transition/plan.ts";
 
-/** The jobs of one transition, leased to workers as far as there are any. Exactly one of the two functions is called, once. */
+/**
+ * The jobs of one transition, leased to workers as far as there are any. Exactly one of the two functions is called,
+ * once.
+ */
 export type Reservation = {
   readonly jobs: readonly NewJob[];
   /** The transition was committed. */
@@ -26,13 +30,19 @@ export type Committed = {
   readonly hasNotices: boolean;
 };
 
-/** Every function is called while the run is in this server's hands, so none may wait; what takes long goes on in the background. */
+/**
+ * Every function is called while the run is in this server's hands, so none may wait; what takes long goes on in the
+ * background.
+ */
 export type Reaction = {
   /** Before the commit: takes on the jobs that the plan makes. Undefined: it makes none. */
   reserve?(plan: Plan): Reservation | undefined;
   /** After the commit, and after a reservation's own `commit`. */
   committed?(commit: Committed): void;
-  /** What was decided was not committed, or perhaps not. @param storedSeq the seq of the run that it was decided from */
+  /**
+   * What was decided was not committed, or perhaps not.
+   * @param storedSeq the seq of the run that it was decided from
+   */
   refused?(key: RunKey, storedSeq: number): void;
 };
 

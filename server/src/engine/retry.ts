@@ -1,6 +1,6 @@
 /**
- * What is worth trying again, and when. Failures of this server or its database say nothing about a run: whoever moves runs in
- * the background tries again, and whoever was asked by a client tells it to ask again.
+ * What is worth trying again, and when. Failures of this server or its database say nothing about a run: whoever moves
+ * runs in the background tries again, and whoever was asked by a client tells it to ask again.
  */
 import { DomainError, type ErrorReason } from "../core/errors.ts";
 import { pause } from "./pause.ts";
@@ -14,7 +14,10 @@ const TRANSIENT: ReadonlySet<ErrorReason> = new Set([...UNAVAILABLE, "TRANSITION
 /** Thrown when the run has a different owner: only that server may compute on it. */
 export class OwnedElsewhereError extends Error {}
 
-/** Whether this server or its database cannot work at all now. Not worth a line in the log: whoever looks after them writes one. */
+/**
+ * Whether this server or its database cannot work at all now. Not worth a line in the log: whoever looks after them
+ * writes one.
+ */
 export function isUnavailable(error: unknown): boolean {
   return error instanceof DomainError && UNAVAILABLE.has(error.reason);
 }
@@ -24,7 +27,10 @@ export function isTransient(error: unknown): boolean {
   return error instanceof DomainError && TRANSIENT.has(error.reason);
 }
 
-/** Whether there is nothing left to do for the run here: another server computes on it and looks for itself, or it was deleted. */
+/**
+ * Whether there is nothing left to do for the run here: another server computes on it and looks for itself, or it was
+ * deleted.
+ */
 export function isGone(error: unknown): boolean {
   return error instanceof OwnedElsewhereError || (error instanceof DomainError && error.reason === "RUN_UNKNOWN");
 }

@@ -1,10 +1,11 @@
 /**
- * What this server knows of runs without asking the database: one entry per run, kept only while somebody has an interest in the
- * run. Interests are operations under way (run-table.ts), handlers (workers/handler-runs.ts), jobs that workers of this server have
- * (`retainWatched`), and results of jobs that are being settled. A parked run without stimuli has no entry, so waiting runs cost no memory.
+ * What this server knows of runs without asking the database: one entry per run, kept only while somebody has an
+ * interest in the run. Interests are operations under way (run-table.ts), handlers (workers/handler-runs.ts), jobs that
+ * workers of this server have (`retainWatched`), and results of jobs that are being settled. A parked run without
+ * stimuli has no entry, so waiting runs cost no memory.
  *
- * Everything here can be lost, and may be wrong: each commit is refused if the run has changed since. What is known is forgotten
- * in one way only, by `forget`.
+ * Everything here can be lost, and may be wrong: each commit is refused if the run has changed since. What is known is
+ * forgotten in one way only, by `forget`.
  */
 import { isActive } from "../core/run.ts";
 import type { StoredRun } from "../store/contract/runs.ts";
@@ -14,8 +15,8 @@ import { runKeyText } from "./run-table.ts";
 export type KnownRun = {
   readonly run: StoredRun;
   /**
-   * "owned": the run was active when this server committed or read it, so that only the owner of its lane changes it. "guess": it
-   * was parked, so any server may have changed it since; a commit shows whether it did.
+   * "owned": the run was active when this server committed or read it, so that only the owner of its lane changes it.
+   * "guess": it was parked, so any server may have changed it since; a commit shows whether it did.
    */
   readonly certainty: "owned" | "guess";
 };

@@ -1,7 +1,9 @@
 /** Intervals and bounds of the engine; tests run them shorter. */
 export type EngineSettings = {
-  /** Lanes of a server: each is one batch in flight. With two the server works for one while the other is being committed; more
-   *  only mean smaller batches, and half of what a small batch costs is the batch. */
+  /**
+   * Lanes of a server: each is one batch in flight. With two the server works for one while the other is being
+   * committed; more only mean smaller batches, and half of what a small batch costs is the batch.
+   */
   lanes: number;
   /** How often the server renews its lease and looks around. */
   lookAroundMs: number;
@@ -25,7 +27,10 @@ export type EngineSettings = {
   handlerParkMs: number;
   /** Leases that a job may lose before it fails. */
   leaseLossesMax: number;
-  /** Items waiting in the lanes above which new runs are refused; above twice as many, events too. The rest keeps its room. */
+  /**
+   * Items waiting in the lanes above which new runs are refused; above twice as many, events too. The rest keeps its
+   * room.
+   */
   pendingMax: number;
 };
 

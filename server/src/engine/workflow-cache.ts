@@ -13,8 +13,8 @@ export type WorkflowCache = {
   /** The version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN */
   pinned(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
   /**
-   * The version to start: `version`, or the current one where it is 0. Reads the store: another server may have registered
-   * one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
+   * The version to start: `version`, or the current one where it is 0. Reads the store: another server may have
+   * registered one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
    */
   toStart(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
 };
@@ -68,8 +68,8 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
 }
 
 /**
- * Compiles a version that was accepted once. One that this release does not accept any more has no nodes: its runs can be
- * cancelled, paused and failed, and a run that has to take a step is failed visibly instead of standing still.
+ * Compiles a version that was accepted once. One that this release does not accept any more has no nodes: its runs can
+ * be cancelled, paused and failed, and a run that has to take a step is failed visibly instead of standing still.
  */
 function compileStored(stored: StoredWorkflow, log: Logger): Workflow {
   const { definition, version, workflowId, digest } = stored;

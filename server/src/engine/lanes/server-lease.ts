@@ -1,6 +1,6 @@
 /**
- * This server's own lease and lanes: opened at start, renewed by looking around, opened anew when others have ended it. All
- * that was active under the old lanes is then claimed like the runs of any server that is gone.
+ * This server's own lease and lanes: opened at start, renewed by looking around, opened anew when others have ended it.
+ * All that was active under the old lanes is then claimed like the runs of any server that is gone.
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";

@@ -1,4 +1,7 @@
-/** Schedules maintenance, and knows nothing of it: each kind is a `runOnce` that says how many of what it has looked after. */
+/**
+ * Schedules maintenance, and knows nothing of it: each kind is a `runOnce` that says how many of what it has looked
+ * after.
+ */
 import type { Logger } from "pino";
 import { isUnavailable } from "../retry.ts";
 

@@ -3,7 +3,10 @@ import type { Essentials } from "../essentials.ts";
 import { workflowUnknown } from "../refusals.ts";
 import { workflowView } from "../workflow-view.ts";
 
-/** Archives a workflow, so that it takes no new runs, or takes it out of the archive. @throws {DomainError} WORKFLOW_UNKNOWN */
+/**
+ * Archives a workflow, so that it takes no new runs, or takes it out of the archive.
+ * @throws {DomainError} WORKFLOW_UNKNOWN
+ */
 export async function archiveWorkflow(
   { store }: Pick<Essentials, "store">,
   { tenantId }: Caller,

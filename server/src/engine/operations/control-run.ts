@@ -23,8 +23,8 @@ type Parts = {
 };
 
 /**
- * Cancels, pauses or unpauses a run. A run that another server computes on gets mail: the reply is the run as it is then,
- * and what was asked happens at its next step.
+ * Cancels, pauses or unpauses a run. A run that another server computes on gets mail: the reply is the run as it is
+ * then, and what was asked happens at its next step.
  * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED (pause), RUN_NOT_PAUSED (unpause)
  */
 export async function controlRun(

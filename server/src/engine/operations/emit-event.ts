@@ -20,9 +20,11 @@ type Parts = Essentials & {
 };
 
 /**
- * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the first.
+ * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the
+ * first.
  * @returns the runs that took the event before this reply
- * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED where the scope is a run, WORKFLOW_UNKNOWN where it is a workflow, OVERLOADED
+ * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED where the scope is a run, WORKFLOW_UNKNOWN where it is a workflow,
+ * OVERLOADED
  */
 export async function emitEvent(
   { store, clock, settings, lanes, reads, listeners }: Parts,

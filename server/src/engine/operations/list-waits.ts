@@ -3,7 +3,10 @@ import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
 import { waitView } from "../wait-view.ts";
 
-/** Lists the open waits that a filter asks for; those for people, if it names no reasons. @throws {DomainError} PAGE_TOKEN_INVALID */
+/**
+ * Lists the open waits that a filter asks for; those for people, if it names no reasons.
+ * @throws {DomainError} PAGE_TOKEN_INVALID
+ */
 export async function listWaits(
   { store }: Pick<Essentials, "store">,
   { tenantId }: Caller,

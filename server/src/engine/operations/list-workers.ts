@@ -2,7 +2,10 @@ import type { Caller, PageRequest, WorkerView } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageToken, writePageToken } from "../lists.ts";
 
-/** Lists the workers that are connected to any server; those that serve `tool`, if it is given. @throws {DomainError} PAGE_TOKEN_INVALID */
+/**
+ * Lists the workers that are connected to any server; those that serve `tool`, if it is given.
+ * @throws {DomainError} PAGE_TOKEN_INVALID
+ */
 export async function listWorkers(
   { store }: Pick<Essentials, "store">,
   { tenantId }: Caller,

@@ -3,7 +3,10 @@ import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageToken, writePageToken } from "../lists.ts";
 import { workflowView } from "../workflow-view.ts";
 
-/** Lists workflows in their current versions, or the versions of one workflow. @throws {DomainError} PAGE_TOKEN_INVALID */
+/**
+ * Lists workflows in their current versions, or the versions of one workflow.
+ * @throws {DomainError} PAGE_TOKEN_INVALID
+ */
 export async function listWorkflows(
   { store }: Pick<Essentials, "store">,
   { tenantId }: Caller,

@@ -4,8 +4,8 @@ import { canonicalJson } from "../../core/json.ts";
 import type { RunState } from "../../core/run.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { StoredWait } from "../../store/contract/waits.ts";
-import type { Caller, ResumeRequest, RunView } from "../api.ts";
 import { RUN_FORMAT } from "../../store/run-format.ts";
+import type { Caller, ResumeRequest, RunView } from "../api.ts";
 import { actorOf } from "../caller.ts";
 import type { Store } from "../../store/contract/store.ts";
 import type { Essentials } from "../essentials.ts";
@@ -18,7 +18,8 @@ type Parts = Pick<Essentials, "store"> & { transitions: TransitionParts; viewOf:
 
 /**
  * Answers a wait. The same request id again returns the same reply, made again from the ledger.
- * @throws {DomainError} RUN_UNKNOWN, RUN_NOT_WAITING, WAIT_UNKNOWN, WAIT_ALREADY_ANSWERED, WAIT_NOT_ANSWERABLE, ANSWER_INVALID
+ * @throws {DomainError} RUN_UNKNOWN, RUN_NOT_WAITING, WAIT_UNKNOWN, WAIT_ALREADY_ANSWERED, WAIT_NOT_ANSWERABLE,
+ * ANSWER_INVALID
  */
 export async function resumeRun(parts: Parts, caller: Caller, request: ResumeRequest): Promise<RunView> {
   const { transitions, store, viewOf } = parts;

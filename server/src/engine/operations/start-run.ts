@@ -7,8 +7,8 @@ import { canonicalJson } from "../../core/json.ts";
 import { startRun as decideStart } from "../../core/start-run.ts";
 import { checkLimits, type Workflow } from "../../core/workflow.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
-import type { Caller, RunView, StartRequest } from "../api.ts";
 import type { Admission } from "../admission.ts";
+import type { Caller, RunView, StartRequest } from "../api.ts";
 import { actorOf } from "../caller.ts";
 import type { Essentials } from "../essentials.ts";
 import { runKeyText } from "../run-table.ts";
@@ -85,7 +85,10 @@ async function begin(
   return await performStart(transitions, { tenantId, runId }, { decision, workflow, requestDigest: digest });
 }
 
-/** The last number of each of the run's channels, read before the run exists: what is emitted once it is there comes later. */
+/**
+ * The last number of each of the run's channels, read before the run exists: what is emitted once it is there comes
+ * later.
+ */
 async function readChannels(
   reads: TransitionParts["reads"],
   key: RunKey,
@@ -103,7 +106,7 @@ function checkRequest(request: StartRequest): void {
   if (problems.length > 0) throw new DomainError("REQUEST_INVALID", "The request is not valid.", { problems });
 }
 
-/** What makes two starts the same: everything but the run id, and who starts it, as RFC 8785 text. */
+/** What makes two starts the same, as RFC 8785 text: the request without the run id, and who starts it. */
 function requestText(caller: Caller, request: StartRequest): string {
   const { runId: _runId, ...rest } = { ...request, ...actorOf(caller) };
   return canonicalJson(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)));

@@ -43,7 +43,10 @@ export async function tickRun(
   return viewOf(run);
 }
 
-/** Takes the next step of a paused run. Nothing is done for one that another server computes on: it takes its steps there. */
+/**
+ * Takes the next step of a paused run. Nothing is done for one that another server computes on: it takes its steps
+ * there.
+ */
 async function takeStep(transitions: TransitionParts, key: RunKey): Promise<Pick<Performed, "plan" | "awaiting">> {
   try {
     return await performExclusive(

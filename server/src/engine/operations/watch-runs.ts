@@ -1,6 +1,6 @@
 /**
- * The feed over all runs. A cursor is one position per lane, so nothing is skipped whatever the servers do: within a lane
- * batches become visible in order, and lanes that are new are read from their beginning.
+ * The feed over all runs. A cursor is one position per lane, so nothing is skipped whatever the servers do: within a
+ * lane batches become visible in order, and lanes that are new are read from their beginning.
  */
 import { DomainError } from "../../core/errors.ts";
 import type { Json } from "../../core/json.ts";

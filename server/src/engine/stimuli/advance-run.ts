@@ -10,8 +10,8 @@ import { failRun } from "./fail-run.ts";
 
 export type Advancer = {
   /**
-   * Takes a run forward by one transition, in the background; the commit asks for the next one. Asked twice before it has begun, it is
-   * done once: a run that is claimed again does not get a second life.
+   * Takes a run forward by one transition, in the background; the commit asks for the next one. Asked twice before it
+   * has begun, it is done once: a run that is claimed again does not get a second life.
    */
   advance(key: RunKey): void;
   /** Takes the next step of a run that is active after a commit. */
@@ -36,7 +36,8 @@ export function createAdvancer(
       queue.delete(text);
       return advanceOnce(key, text);
     };
-    // Between attempts others get the run: who asks something of it is told that the database is away instead of waiting.
+    // Between attempts others get the run: who asks something of it is told that the database is away instead of
+    // waiting.
     retryUntilDone(isStopping, () => runs.exclusiveAlways(key, begin)).catch((error: unknown) => {
       queue.delete(text);
       log.error({ err: error, runId: key.runId }, "a run could not be advanced");

@@ -35,8 +35,8 @@ export function deliverMailSoon(parts: TransitionParts, key: RunKey): void {
 }
 
 /**
- * Reads the mail of a run that has parked or ended once more: what another server has sent while the run was active here may have
- * come too late for its last step, and nobody else looks.
+ * Reads the mail of a run that has parked or ended once more: what another server has sent while the run was active
+ * here may have come too late for its last step, and nobody else looks.
  */
 export function readMailOfParked(parts: TransitionParts): Reaction {
   return {

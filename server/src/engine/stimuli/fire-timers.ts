@@ -1,5 +1,7 @@
-/** Timers: due runs are claimed in batches by the database's clock; a claim holds for a while, so that another server tries if this
- *  one dies. */
+/**
+ * Timers: due runs are claimed in batches by the database's clock; a claim holds for a while, so that another server
+ * tries if this one dies.
+ */
 import { wakeTimeOf } from "../../core/run.ts";
 import { createDueTimer, type DueTimer } from "../due-timer.ts";
 import type { Essentials } from "../essentials.ts";

@@ -1,6 +1,6 @@
 /**
- * Wakes the runs that wait for events of a channel, after the events are committed: in bounded batches, each run in its own
- * transition. The channel's row notes how far that has come, so that a sweep finds what a crash cut short.
+ * Wakes the runs that wait for events of a channel, after the events are committed: in bounded batches, each run in its
+ * own transition. The channel's row notes how far that has come, so that a sweep finds what a crash cut short.
  */
 import { type Channel, channelKey } from "../../core/event.ts";
 import type { Essentials } from "../essentials.ts";
@@ -152,7 +152,10 @@ export function createListenerWaker({ store, log }: Essentials, transitions: Tra
   };
 }
 
-/** The event that a run which was woken took. Found in the result that the event made, until a command of core's says it. */
+/**
+ * The event that a run which was woken took. Found in the result that the event made, until a command of core's says
+ * it.
+ */
 function takenEvent(performed: Performed | undefined): string | undefined {
   const [op] = (performed?.plan?.records[0]?.body.result ?? []) as { value?: { event_id?: unknown } }[];
   const eventId = op?.value?.event_id;

@@ -24,7 +24,10 @@ export async function wake(parts: TransitionParts, key: RunKey): Promise<Perform
   }
 }
 
-/** What the database refuses, or core cannot decide, is so the next time too: the run is failed instead of waiting for ever. */
+/**
+ * What the database refuses, or core cannot decide, is so the next time too: the run is failed instead of waiting for
+ * ever.
+ */
 async function failWoken(parts: TransitionParts, key: RunKey, cause: unknown): Promise<"missed" | undefined> {
   try {
     const isFailed = await parts.runs.exclusive(key, () => failRun(parts, key, cause));

@@ -13,7 +13,9 @@ export type PendingHandler = {
 
 /** Who runs the handlers that decisions ask for. */
 export type HandlerRunner = {
-  /** Has the handler of a run's step run, unless it is under way; `run` is missing while more of the run is uncommitted. */
+  /**
+   * Has the handler of a run's step run, unless it is under way; `run` is missing while more of the run is uncommitted.
+   */
   runHandler(request: HandlerRequest, run?: StoredRun): PendingHandler;
   /** The handler that was asked for with this very run, if it has an outcome. */
   finishedHandler(run: StoredRun): PendingHandler | undefined;

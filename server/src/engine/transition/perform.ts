@@ -1,6 +1,6 @@
 /**
- * How every change of a run is made: load, decide in core, commit, react. A conflict means that somebody else was first:
- * load and decide again, so that exactly one of two racing stimuli wins and the other is told.
+ * How every change of a run is made: load, decide in core, commit, react. A conflict means that somebody else was
+ * first: load and decide again, so that exactly one of two racing stimuli wins and the other is told.
  */
 import type { Logger } from "pino";
 import type { Decision } from "../../core/decision.ts";
@@ -48,7 +48,10 @@ export type PerformOptions = {
   consumedMail?: readonly number[];
   /** Of ends of jobs. */
   leaseOf?: LeaseOf;
-  /** Whether to decide from a guess at the run instead of reading it; the commit is refused if the run has changed since. */
+  /**
+   * Whether to decide from a guess at the run instead of reading it; the commit is refused if the run has changed
+   * since.
+   */
   mayGuess?: boolean;
   /** Called before the stimulus is decided again because somebody else was first. */
   onConflict?: () => Promise<void>;
@@ -62,7 +65,10 @@ export type Performed = {
   awaiting?: PendingHandler;
 };
 
-/** Performs one transition when every earlier operation on the run has ended. @throws as `perform` does, and OVERLOADED */
+/**
+ * Performs one transition when every earlier operation on the run has ended.
+ * @throws as `perform` does, and OVERLOADED
+ */
 export function performExclusive(
   parts: TransitionParts,
   key: RunKey,
@@ -183,7 +189,9 @@ type CommitFacts = {
   requestDigest?: string;
 };
 
-/** Commits a transition, and has everybody react to what came of it. `committed` is missing where nothing was committed. */
+/**
+ * Commits a transition, and has everybody react to what came of it. `committed` is missing where nothing was committed.
+ */
 async function commit(
   parts: TransitionParts,
   key: RunKey,

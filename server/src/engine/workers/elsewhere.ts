@@ -1,4 +1,6 @@
-/** What the workers of other servers serve. Known only to tell a job without a worker from one that waits for its turn. */
+/**
+ * What the workers of other servers serve. Known only to tell a job without a worker from one that waits for its turn.
+ */
 import type { WorkerStore } from "../../store/contract/workers.ts";
 import { servedQueues, servesVersion, type ServedQueue } from "./session.ts";
 

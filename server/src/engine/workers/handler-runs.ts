@@ -1,9 +1,10 @@
 /**
- * Handlers that this server runs for active runs of its own, without a job row: a handler computes and is safe to run again, so
- * nothing of it needs to be committed before its step plan is. Lost with the process; whoever claims the run asks again.
+ * Handlers that this server runs for active runs of its own, without a job row: a handler computes and is safe to run
+ * again, so nothing of it needs to be committed before its step plan is. Lost with the process; whoever claims the run
+ * asks again.
  *
  *   waiting ──offered──> offered ──result, failure──> done ──committed──> forgotten
- *      └──nobody serves it, or nobody has time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
+ *      └──no worker, or none with time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
  */
 import type { HandlerRequest } from "../../core/decision.ts";
 import type { HandlerOutcome } from "../../core/run-handler.ts";
@@ -29,11 +30,15 @@ export type HandlerRun = PendingHandler & {
 export type HandlerRuns = HandlerRunner & {
   /** Notes what came of it, and has the run go on. */
   finish(handlerRun: HandlerRun, outcome: HandlerOutcome): void;
-  /** The run was changed: the outcomes of `handled` are committed, and other handlers that were asked for before are of no use. */
+  /**
+   * The run was changed: the outcomes of `handled` are committed, and other handlers that were asked for before are of
+   * no use.
+   */
   runMoved(key: RunKey, run: StoredRun, handled: readonly PendingHandler[]): void;
   /**
-   * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is decided next may
-   * be something else, with the same seq and so the same key. 0: the run is nobody's, or another server's.
+   * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is
+   * decided next may be something else, with the same seq and so the same key. 0: the run is nobody's, or another
+   * server's.
    */
   abandon(key: RunKey, afterSeq: number): void;
 };

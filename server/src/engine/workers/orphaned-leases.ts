@@ -1,4 +1,6 @@
-/** Leases of servers that are gone: their workers have a while to come to another server, then the jobs go to others. */
+/**
+ * Leases of servers that are gone: their workers have a while to come to another server, then the jobs go to others.
+ */
 import type { OrphanedLeases } from "../../store/contract/jobs.ts";
 import { adoptLeases, type WorkerParts } from "./connect-worker.ts";
 import { leaseToEnd } from "./leases.ts";
@@ -35,7 +37,8 @@ export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
     const elapsedMs = known === undefined ? 0 : Math.min(nowMs - known.seenAt, settings.lookAroundMs * 3);
     const quietMs = (known?.quietMs ?? 0) + elapsedMs;
     orphans.set(text, { quietMs, seenAt: nowMs });
-    // Since the lease ended, and while this server was there to be connected to: servers that come and go count together.
+    // Since the lease ended, and while this server was there to be connected to: servers that come and go count
+    // together.
     if (orphan.goneMs < settings.orphanMs || quietMs < settings.orphanMs / OBSERVED_SHARE) return;
     const request = { tenantId, workerSessionId, serverId: serverId(), fromServerId: orphan.serverId };
     const heads = await store.jobs.adopt({ ...request, limit: CREDIT_MAX });

@@ -1,6 +1,7 @@
 /**
- * Ends of jobs become transitions of their runs. Ends that come for a run while one of its transitions is under way are settled
- * together by the next. The database being away delays them; what it refuses fails the run, so that it is not stranded.
+ * Ends of jobs become transitions of their runs. Ends that come for a run while one of its transitions is under way are
+ * settled together by the next. The database being away delays them; what it refuses fails the run, so that it is not
+ * stranded.
  */
 import type { CallEnd } from "../../core/settle-call.ts";
 import type { ErrorReason } from "../../core/errors.ts";
@@ -115,7 +116,10 @@ async function settleEnds(parts: Parts, run: RunKey, ends: readonly JobEnd[]): P
   await tell(parts, run, ends, counted);
 }
 
-/** Of two ends under one lease the first counts: what is recorded and what the job's row says of it are then the same one's. */
+/**
+ * Of two ends under one lease the first counts: what is recorded and what the job's row says of it are then the same
+ * one's.
+ */
 function firstOfEachJob(ends: readonly JobEnd[]): Map<string, JobEnd> {
   const first = new Map<string, JobEnd>();
   for (const end of ends) {

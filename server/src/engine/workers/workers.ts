@@ -1,6 +1,7 @@
 /**
- * The worker side of the engine: sessions, dispatch, leases, handlers, and what a crash of a server or a worker leaves of them.
- * Authoritative is the database (who holds which job under which lease); everything here can be lost at any moment.
+ * The worker side of the engine: sessions, dispatch, leases, handlers, and what a crash of a server or a worker leaves
+ * of them. Authoritative is the database (who holds which job under which lease); everything here can be lost at any
+ * moment.
  */
 import { DomainError } from "../../core/errors.ts";
 import type { RunState } from "../../core/run.ts";
