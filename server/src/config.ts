@@ -1,6 +1,6 @@
 /** The server's configuration: environment variables, and options of the command line that replace them. */
 import { readFileSync } from "node:fs";
-import { type EngineSettings, SETTINGS_DEFAULT } from "./engine/context.ts";
+import { type EngineSettings, SETTINGS_DEFAULT } from "./engine/settings.ts";
 import { hostOf, isLoopbackHost } from "./rpc/access.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;

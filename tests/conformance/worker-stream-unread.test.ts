@@ -1,5 +1,6 @@
 /** A worker that does not read what it is sent, over a real connection to a server whose patience is short here. */
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { PERMISSIONS } from "../../server/src/engine/caller.ts";
 import { createRpcServer, type RpcServerOptions } from "../../server/src/rpc/server.ts";
 import { graph } from "../guarantees/graphs.ts";
 import {
@@ -14,7 +15,7 @@ import {
 import { freshSession, openWireWorker, serveTools, type WireWorker } from "./wire-worker.ts";
 
 /** Whoever comes without a credential. */
-const caller = { tenantId: "default" };
+const caller = { tenantId: "default", may: PERMISSIONS };
 
 /** Longer than it takes to start the runs on a busy machine: the stream is cut off after as long again. */
 const STALL_MS = 2_500;

@@ -11,7 +11,7 @@ import path from "node:path";
 import { parseInstant } from "../../server/src/core/duration.ts";
 import { NO_PREVIOUS_HASH } from "../../server/src/core/ledger-format.ts";
 import type { HandlerOutcome } from "../../server/src/core/handler-request.ts";
-import { sealRecords } from "../../server/src/engine/seal.ts";
+import { sealRecords } from "../../server/src/engine/transition/seal.ts";
 import { createTestRun, runOf, type TestRun, workflowOf } from "../support/test-world.ts";
 import { GOLDEN_FOLDER, toFile } from "./ledger-file.ts";
 

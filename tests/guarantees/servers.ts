@@ -1,6 +1,6 @@
 /** Two equal servers on one database for the tests of a file. */
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
-import type { EngineSettings } from "../../server/src/engine/context.ts";
+import type { EngineSettings } from "../../server/src/engine/settings.ts";
 import {
   openSharedDatabase,
   type SharedDatabase,

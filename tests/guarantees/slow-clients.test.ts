@@ -1,10 +1,11 @@
 /** Clients that stop listening, or ask too much: they cost a server nothing for long. */
 import { describe, expect, test } from "vitest";
-import { awaitRun } from "../../server/src/engine/await-run.ts";
-import type { EngineContext } from "../../server/src/engine/context.ts";
+import { awaitRun } from "../../server/src/engine/operations/await-run.ts";
 import { createNoticeHub } from "../../server/src/engine/notice-hub.ts";
-import { watchRun } from "../../server/src/engine/watch-run.ts";
-import { watchRuns } from "../../server/src/engine/watch-runs.ts";
+import { createRunViewer } from "../../server/src/engine/run-view.ts";
+import { SETTINGS_DEFAULT } from "../../server/src/engine/settings.ts";
+import { watchRun } from "../../server/src/engine/operations/watch-run.ts";
+import { watchRuns } from "../../server/src/engine/operations/watch-runs.ts";
 import {
   answer,
   freshCaller,
@@ -17,19 +18,24 @@ import {
 } from "../support/engine.ts";
 import { askingGraph } from "./graphs.ts";
 
-/** As much of a server's context as watching needs, with a hub whose watchers can be counted. */
-function watchingContext(server: TestServer) {
+/** What watching takes of a server, with a hub whose watchers can be counted. */
+function watchingParts(server: TestServer) {
   const hub = createNoticeHub();
-  const context = {
-    hub,
-    store: server.store,
-    settings: { heartbeatMs: 60_000 },
-    workers: { blockedReason: () => undefined },
-    isStopping: () => false,
+  const reads = {
     loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.runs.load([key]))[0],
     loadRunHead: async (key: { tenantId: string; runId: string }) => (await server.store.runs.loadHeads([key]))[0],
-  } as unknown as EngineContext;
-  return { hub, context };
+  };
+  return {
+    hub,
+    parts: {
+      hub,
+      reads,
+      store: server.store,
+      settings: { ...SETTINGS_DEFAULT, heartbeatMs: 60_000 },
+      viewOf: createRunViewer(() => undefined),
+      isStopping: () => false,
+    },
+  };
 }
 
 describe("slow and bad clients", () => {
@@ -38,16 +44,16 @@ describe("slow and bad clients", () => {
     const server = await startTestServer(database);
     const caller = freshCaller();
     const { runId } = (await startRun(server, caller, askingGraph())).state;
-    const { hub, context } = watchingContext(server);
+    const { hub, parts } = watchingParts(server);
     const end = new AbortController();
     const { signal } = end;
     const waits = [
       ...Array.from({ length: 50 }, () =>
-        awaitRun(context, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal }),
+        awaitRun(parts, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal }),
       ),
-      ...Array.from({ length: 50 }, () => drain(watchRun(context, caller, { runId, afterSeq: 0, signal }))),
+      ...Array.from({ length: 50 }, () => drain(watchRun(parts, caller, { runId, afterSeq: 0, signal }))),
       ...Array.from({ length: 50 }, () =>
-        drain(watchRuns(context, caller, { filter: {}, kinds: [], cursor: "", signal })),
+        drain(watchRuns(parts, caller, { filter: {}, kinds: [], cursor: "", signal })),
       ),
     ];
     for (let round = 0; round < 10; round++) await server.store.now();
@@ -56,8 +62,8 @@ describe("slow and bad clients", () => {
     await Promise.all(waits);
     expect(hub.watchers).toBe(0);
     // Who is gone before it begins leaves nothing either.
-    await awaitRun(context, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal });
-    expect(await refusalOf(awaitRun(context, caller, { runId: "unknown", reasons: [], timeoutMs: 1, signal }))).toBe(
+    await awaitRun(parts, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal });
+    expect(await refusalOf(awaitRun(parts, caller, { runId: "unknown", reasons: [], timeoutMs: 1, signal }))).toBe(
       "RUN_UNKNOWN",
     );
     expect(hub.watchers).toBe(0);
@@ -70,11 +76,11 @@ describe("slow and bad clients", () => {
     const server = await startTestServer(database);
     const caller = freshCaller();
     const { runId } = (await startRun(server, caller, askingGraph())).state;
-    const { hub, context } = watchingContext(server);
+    const { hub, parts } = watchingParts(server);
     const { signal } = new AbortController();
     for (const stream of [
-      watchRun(context, caller, { runId, afterSeq: 0, signal }),
-      watchRuns(context, caller, { filter: {}, kinds: [], cursor: "beginning", signal }),
+      watchRun(parts, caller, { runId, afterSeq: 0, signal }),
+      watchRuns(parts, caller, { filter: {}, kinds: [], cursor: "beginning", signal }),
     ]) {
       await stream.next();
       expect(hub.watchers).toBe(1);

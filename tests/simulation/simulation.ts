@@ -14,6 +14,7 @@ import type { Channel, Scope } from "../../server/src/core/event.ts";
 import { draftFromSealed } from "../../server/src/core/ledger-format.ts";
 import { hasEnded, isActive, type RunState, openWaitOf } from "../../server/src/core/run.ts";
 import type { Caller, EmitRequest, StartRequest } from "../../server/src/engine/api.ts";
+import { PERMISSIONS } from "../../server/src/engine/caller.ts";
 import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";
 import {
   BatchOutcomeUnknownError,
@@ -28,7 +29,7 @@ import { ledgerProblems, readLedger } from "../support/engine.ts";
 import { GRAPHS } from "./graphs.ts";
 import { createRandom, type Random } from "./random.ts";
 
-const CALLER: Caller = { tenantId: "simulated" };
+const CALLER: Caller = { tenantId: "simulated", may: PERMISSIONS };
 const SERVERS_MAX = 3;
 const RUNS_MAX = 40;
 const STEPS = 120;
@@ -130,7 +131,8 @@ async function live(random: Random): Promise<Outcome> {
     const error = (...said: unknown[]): void => {
       if (!isCut) problems.push(`a server logged an error: ${describe(said)}`);
     };
-    const log = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error, fatal: error };
+    const levels = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error, fatal: error };
+    const log = { ...levels, isLevelEnabled: () => true };
     const engine = createEngine({
       store,
       log: log as unknown as Parameters<typeof createEngine>[0]["log"],

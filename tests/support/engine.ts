@@ -16,7 +16,8 @@ import {
 } from "../../server/src/core/ledger-format.ts";
 import type { WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Caller, EmitRequest, RunView, StartRequest } from "../../server/src/engine/api.ts";
-import type { EngineSettings } from "../../server/src/engine/context.ts";
+import { PERMISSIONS } from "../../server/src/engine/caller.ts";
+import type { EngineSettings } from "../../server/src/engine/settings.ts";
 import { createEngine, type RunningEngine } from "../../server/src/engine/engine.ts";
 import type { Batch, Transition } from "../../server/src/store/contract/batch.ts";
 import { LaneFencedError, StoreUnavailableError } from "../../server/src/store/contract/errors.ts";
@@ -200,6 +201,7 @@ export async function startTestServer(
     warn: nothing,
     error: (...said: unknown[]) => errors.push(said),
     fatal: (...said: unknown[]) => errors.push(said),
+    isLevelEnabled: () => true,
   } as unknown as Parameters<typeof createEngine>[0]["log"];
   const engine = createEngine({ store: gate.store, log, settings: { ...SETTINGS, ...settings } });
   await engine.start();
@@ -273,7 +275,7 @@ export function freshId(prefix: string): string {
 
 /** A caller whom no other test disturbs. */
 export function freshCaller(): Caller {
-  return { tenantId: freshId("tenant") };
+  return { tenantId: freshId("tenant"), may: PERMISSIONS };
 }
 
 export function startRequest(workflowId: string, facts: Partial<StartRequest> = {}): StartRequest {

@@ -5,7 +5,7 @@ import { type JsonValue, toJson } from "@bufbuild/protobuf";
 import { draftFromSealed, NO_PREVIOUS_HASH, type SealedRecord } from "../../server/src/core/ledger-format.ts";
 import type { RunState } from "../../server/src/core/run.ts";
 import type { AnyRecord, StepRecordDraft } from "../../server/src/core/records.ts";
-import { sealRecords } from "../../server/src/engine/seal.ts";
+import { sealRecords } from "../../server/src/engine/transition/seal.ts";
 import { runToProto } from "../../server/src/rpc/run-conversion.ts";
 import { stepRecordToProto } from "../../server/src/rpc/step-record-conversion.ts";
 

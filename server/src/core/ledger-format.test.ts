@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 
-import { sealRecords } from "../engine/seal.ts";
+import { sealRecords } from "../engine/transition/seal.ts";
 import type { Instant } from "./duration.ts";
 import {
   draftFromSealed,

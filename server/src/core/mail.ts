@@ -37,6 +37,11 @@ const READERS: {
     run.paused ? unpauseRun(run, { type: "unpause", now, ...askedIn(letter) }) : nothing(run),
 };
 
+/** Whether this release knows what a letter of this kind asks. */
+export function isKnownLetter(kind: string): boolean {
+  return Object.hasOwn(READERS, kind);
+}
+
 /** Acts on letters, each on the state that the one before it left. A letter that has nothing to change is passed over. */
 export function readMail(run: RunState, { now, letters }: MailStimulus, workflow: Workflow): Decision {
   const records: StepRecordDraft[] = [];
@@ -44,7 +49,7 @@ export function readMail(run: RunState, { now, letters }: MailStimulus, workflow
   let state = run;
   for (const letter of letters) {
     if (hasEnded(state)) break;
-    const read = Object.hasOwn(READERS, letter.kind) ? READERS[letter.kind]! : nothing;
+    const read = isKnownLetter(letter.kind) ? READERS[letter.kind]! : nothing;
     const decision = read(state, letter, now, workflow);
     state = decision.run;
     records.push(...decision.records);

@@ -1,4 +1,6 @@
 /** What rpc asks of the engine: one method per RPC, in the words of core. Refusals are thrown as `DomainError`. */
+import type { CallFailure } from "../core/call-failure.ts";
+import type { Delivery } from "../core/call.ts";
 import type { Instant } from "../core/duration.ts";
 import type { DomainError, ErrorReason } from "../core/errors.ts";
 import type { Scope } from "../core/event.ts";
@@ -9,17 +11,13 @@ import type { StepRecordDraft } from "../core/records.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { Limits } from "../core/graph/limits.ts";
 import type { WorkflowDefinition } from "../core/graph/definition.ts";
-import type { CallFailure } from "../core/call-failure.ts";
-import type { Delivery } from "../core/call.ts";
 import type { NoticeKind } from "../store/contract/feed.ts";
-import type { RunFilter } from "../store/contract/runs.ts";
+import type { RunFilter, RunOrder } from "../store/contract/runs.ts";
 import type { WaitFilter } from "../store/contract/waits.ts";
 import type { StoredTool, StoredWorker } from "../store/contract/workers.ts";
+import type { Actor, Caller } from "./caller.ts";
 
-export type { NoticeKind, RunFilter, StoredTool, WaitFilter };
-
-/** On whose behalf an operation runs. The tenant comes from the credential only. */
-export type Caller = { tenantId: string };
+export type { Actor, Caller, NoticeKind, RunFilter, RunOrder, StoredTool, WaitFilter };
 
 export type BlockedReason = "no_worker" | "retry_at" | "rate_limit";
 
@@ -57,7 +55,6 @@ export type StartRequest = {
   version: number;
   vars: JsonObject;
   sessionId?: string;
-  actorId?: string;
   labels: Record<string, string>;
   limits: Limits;
   paused: boolean;
@@ -81,7 +78,6 @@ export type EmitRequest = {
   payload: Json;
   /** Absent: the server makes one. */
   eventId?: string;
-  actorId?: string;
 };
 
 // Workers: the frames of the stream in the engine's words. docs/worker-protocol.md describes them.
@@ -90,7 +86,6 @@ export type WorkerView = StoredWorker;
 
 export type WorkerHello = {
   workerSessionId: string;
-  actorId?: string;
   name: string;
   tools: readonly StoredTool[];
   /** No versions: all of them. */
@@ -177,7 +172,12 @@ export type WorkerConnection = {
   close(): void;
 };
 
-export type ControlRequest = { runId: string; actorId?: string; reason?: string };
+export type ControlRequest = { runId: string; reason?: string };
+
+export type ResumeRequest = { runId: string; waitId: string; payload: Json; requestId?: string };
+
+/** One start of several: each may claim an actor of its own. */
+export type ActorStart = { actor?: Actor; request: StartRequest };
 
 export interface Engine {
   registerWorkflow(caller: Caller, definition: WorkflowDefinition): Promise<WorkflowView>;
@@ -191,17 +191,20 @@ export interface Engine {
 
   startRun(caller: Caller, request: StartRequest): Promise<RunView>;
   /** Each start for itself: its run, or why it was refused. */
-  startRuns(caller: Caller, requests: readonly StartRequest[]): Promise<(RunView | DomainError)[]>;
+  startRuns(caller: Caller, starts: readonly ActorStart[]): Promise<(RunView | DomainError)[]>;
   getRun(caller: Caller, runId: string, view: "basic" | "full"): Promise<RunView>;
   listRuns(
     caller: Caller,
     request: PageRequest & {
       filter: RunFilter;
-      order: "create_time_desc" | "create_time_asc" | "update_time_desc";
+      order: RunOrder;
       view: "basic" | "full";
     },
   ): Promise<{ runs: RunView[]; nextPageToken: string }>;
-  /** Returns at the end, at a wait whose reason is asked for (none: user, event, job), or after `timeoutMs` with the run as it is. */
+  /**
+   * Returns at the end, at a wait whose reason is asked for (none: user, event, job), or after `timeoutMs` with the run
+   * as it is.
+   */
   awaitRun(
     caller: Caller,
     request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
@@ -213,10 +216,7 @@ export interface Engine {
     request: PageRequest & { filter: WaitFilter },
   ): Promise<{ waits: WaitView[]; nextPageToken: string }>;
   getWait(caller: Caller, waitId: string): Promise<WaitView>;
-  resumeRun(
-    caller: Caller,
-    request: { runId: string; waitId: string; payload: Json; requestId?: string; actorId?: string },
-  ): Promise<RunView>;
+  resumeRun(caller: Caller, request: ResumeRequest): Promise<RunView>;
   emitEvent(caller: Caller, request: EmitRequest): Promise<{ eventId: string; delivered: number }>;
 
   cancelRun(caller: Caller, request: ControlRequest): Promise<RunView>;
@@ -243,7 +243,10 @@ export interface Engine {
     request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
   ): AsyncIterable<RunsMessage>;
 
-  /** Takes a worker's stream after its hello. @throws {DomainError} REQUEST_INVALID with the path of what is wrong with the hello */
+  /**
+   * Takes a worker's stream after its hello.
+   * @throws {DomainError} REQUEST_INVALID with the path of what is wrong with the hello
+   */
   connectWorker(caller: Caller, hello: WorkerHello, link: WorkerLink): Promise<WorkerConnection>;
   listWorkers(
     caller: Caller,

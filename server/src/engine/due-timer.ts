@@ -3,7 +3,7 @@
  * batches, until there is no more.
  */
 import { epochMicrosOf, type Instant } from "../core/duration.ts";
-import type { EngineContext } from "./context.ts";
+import type { Essentials } from "./essentials.ts";
 import { reportFailure } from "./report-failure.ts";
 
 /** setTimeout takes 32 bits; looking again once a day costs nothing. */
@@ -20,7 +20,11 @@ export type DueTimer = {
 export type ClaimRest = { nextTime: Instant | undefined; isMore: boolean };
 
 /** @param what is claimed, for the log */
-export function createDueTimer(context: EngineContext, what: string, claim: () => Promise<ClaimRest>): DueTimer {
+export function createDueTimer(
+  context: Pick<Essentials, "clock" | "log">,
+  what: string,
+  claim: () => Promise<ClaimRest>,
+): DueTimer {
   let dueMicros = Number.POSITIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
   let firing: Promise<void> | undefined;

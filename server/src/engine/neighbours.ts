@@ -3,10 +3,11 @@
  * moment and sent as one notice; a lost one costs time, not correctness, since watchers poll and sweeps search.
  */
 import type { Logger } from "pino";
-import { StoreUnavailableError } from "../store/contract/errors.ts";
 import type { RunKey } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 import { pause } from "./pause.ts";
+import type { Reaction } from "./reactions.ts";
+import { isUnavailable } from "./retry.ts";
 import { runKeyText } from "./run-table.ts";
 
 /** News gathered before it is sent. */
@@ -19,6 +20,8 @@ export type Neighbours = {
   tell(news: { run?: RunKey; mail?: RunKey; jobs?: string }): void;
   /** Has them look for everything themselves. */
   tellToLook(): void;
+  /** Tells them of every run that this server changes. */
+  readonly reaction: Reaction;
   /** Begins to listen, and tries again for ever while it cannot. */
   start(): void;
   stop(): Promise<void>;
@@ -71,7 +74,7 @@ export function createNeighbours(options: {
     try {
       await store.notices.send(text);
     } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
+      if (!isUnavailable(error)) log.warn({ err: error }, "telling other servers failed");
     }
   }
 
@@ -95,24 +98,27 @@ export function createNeighbours(options: {
         unlisten = await store.notices.listen(hear);
         onListening();
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "listening to other servers failed");
+        if (!isUnavailable(error)) log.warn({ err: error }, "listening to other servers failed");
         await pause(RELISTEN_MS);
       }
     }
   }
 
+  const tell: Neighbours["tell"] = ({ run, mail: mailed, jobs: queue }) => {
+    if (!hasOthers()) return;
+    if (run !== undefined) runs.add(runKeyText(run));
+    if (mailed !== undefined) mail.add(runKeyText(mailed));
+    if (queue !== undefined) jobs.add(queue);
+    timer ??= setTimeout(() => void send(), GATHER_MS);
+  };
+
   return {
-    tell({ run, mail: mailed, jobs: queue }) {
-      if (!hasOthers()) return;
-      if (run !== undefined) runs.add(runKeyText(run));
-      if (mailed !== undefined) mail.add(runKeyText(mailed));
-      if (queue !== undefined) jobs.add(queue);
-      timer ??= setTimeout(() => void send(), GATHER_MS);
-    },
+    tell,
+    reaction: { committed: ({ key }) => tell({ run: key }) },
     tellToLook() {
       const payload: Payload = { from: name, runs: [], mail: [], more: true, moreJobs: true };
       store.notices.send(JSON.stringify(payload)).catch((error: unknown) => {
-        if (!(error instanceof StoreUnavailableError)) log.warn({ err: error }, "telling other servers failed");
+        if (!isUnavailable(error)) log.warn({ err: error }, "telling other servers failed");
       });
     },
     start: () => void listen(),

@@ -1,9 +1,9 @@
 import type { Logger } from "pino";
-import { StoreUnavailableError } from "../store/contract/errors.ts";
+import { isUnavailable } from "./retry.ts";
 
-/** Logs what failed in the background. Not that the database is away: that is waited for, and said by who looks after it. */
+/** Logs what failed in the background, unless this server or its database is unavailable: whoever retries logs that. */
 export function reportFailure(log: Logger, what: string): (error: unknown) => void {
   return (error) => {
-    if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, what);
+    if (!isUnavailable(error)) log.error({ err: error }, what);
   };
 }

@@ -3,24 +3,16 @@
  * a parked run without stimuli has no entry, so waiting runs cost no memory.
  */
 import { DomainError } from "../core/errors.ts";
-import type { RunKey, StoredRun } from "../store/contract/runs.ts";
+import type { RunKey } from "../store/contract/runs.ts";
 
 /** Operations that may wait for one run: far more than people and timers bring, and a bound for a flood. */
 const OPERATIONS_PER_RUN_MAX = 1_000;
 
-export type RunEntry = {
-  readonly key: RunKey;
-  /** The run as this server last committed it, while nobody else may change it. */
-  state?: StoredRun;
-  /** Operations that hold or wait for the run. */
-  operations: number;
-};
-
 export type RunTable = {
   /** Runs `work` when every earlier operation on the run has ended. @throws {DomainError} OVERLOADED */
-  exclusive<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T>;
+  exclusive<T>(key: RunKey, work: () => Promise<T>): Promise<T>;
   /** The same, never refused: for the run's own next step, without which it would stand still. */
-  exclusiveAlways<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T>;
+  exclusiveAlways<T>(key: RunKey, work: () => Promise<T>): Promise<T>;
   /** Resolves when no operation is under way. */
   idle(): Promise<void>;
 };
@@ -30,16 +22,22 @@ export function runKeyText(key: RunKey): string {
   return `${key.tenantId}/${key.runId}`;
 }
 
-export function createRunTable(): RunTable {
-  const entries = new Map<string, RunEntry & { tail: Promise<unknown> }>();
+/** @param interests told while a run has operations, and so is of interest */
+export function createRunTable(interests: { retain(runText: string): void; release(runText: string): void }): RunTable {
+  /** `operations`: those that hold or wait for the run. */
+  const entries = new Map<string, { operations: number; tail: Promise<unknown> }>();
   const idleCallbacks: (() => void)[] = [];
 
-  async function enqueue<T>(key: RunKey, work: (entry: RunEntry) => Promise<T>): Promise<T> {
+  async function enqueue<T>(key: RunKey, work: () => Promise<T>): Promise<T> {
     const text = runKeyText(key);
-    const entry = entries.get(text) ?? { key, operations: 0, tail: Promise.resolve() };
-    entries.set(text, entry);
+    let entry = entries.get(text);
+    if (entry === undefined) {
+      entry = { operations: 0, tail: Promise.resolve() };
+      entries.set(text, entry);
+      interests.retain(text);
+    }
     entry.operations++;
-    const done = entry.tail.then(() => work(entry));
+    const done = entry.tail.then(work);
     entry.tail = done.catch(() => undefined);
     try {
       return await done;
@@ -47,6 +45,7 @@ export function createRunTable(): RunTable {
       entry.operations--;
       if (entry.operations === 0) {
         entries.delete(text);
+        interests.release(text);
         if (entries.size === 0) for (const callback of idleCallbacks.splice(0)) callback();
       }
     }

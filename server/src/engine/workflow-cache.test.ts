@@ -3,9 +3,10 @@ import { expect, test } from "vitest";
 import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import type { Store } from "../store/contract/store.ts";
 import { createMemoryDatabase, createMemoryStore } from "../store/memory/store.ts";
+import { PERMISSIONS } from "./caller.ts";
 import { createEngine } from "./engine.ts";
 
-const caller = { tenantId: "default" };
+const caller = { tenantId: "default", may: PERMISSIONS };
 const start = { workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false };
 const patience = { reasons: [], timeoutMs: 5_000, signal: new AbortController().signal };
 

@@ -5,6 +5,7 @@ import type { Workflow } from "../core/graph/graph.ts";
 import type { Store } from "../store/contract/store.ts";
 import type { StoredWorkflow } from "../store/contract/workflows.ts";
 import { createBatcher } from "./batcher.ts";
+import { versionUnknown, workflowUnknown } from "./refusals.ts";
 
 /** Compiled versions kept: a graph takes some 100 KiB compiled. The least recently used goes first. */
 const COMPILED_MAX = 500;
@@ -13,8 +14,8 @@ export type WorkflowCache = {
   /** The version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN */
   pinned(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
   /**
-   * The version to start: `version`, or the current one where it is 0. Reads the store: another server may have registered
-   * one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
+   * The version to start: `version`, or the current one where it is 0. Reads the store: another server may have
+   * registered one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
    */
   toStart(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
 };
@@ -68,8 +69,8 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
 }
 
 /**
- * Compiles a version that was accepted once. One that this release does not accept any more has no nodes: its runs can be
- * cancelled, paused and failed, and a run that has to take a step is failed visibly instead of standing still.
+ * Compiles a version that was accepted once. One that this release does not accept any more has no nodes: its runs can
+ * be cancelled, paused and failed, and a run that has to take a step is failed visibly instead of standing still.
  */
 function compileStored(stored: StoredWorkflow, log: Logger): Workflow {
   const { definition, version, workflowId, digest } = stored;
@@ -84,16 +85,4 @@ function compileStored(stored: StoredWorkflow, log: Logger): Workflow {
 
 function keyOf(tenantId: string, workflowId: string, version: number): string {
   return `${tenantId}/${workflowId}/${version}`;
-}
-
-export function workflowUnknown(workflowId: string): DomainError {
-  return new DomainError("WORKFLOW_UNKNOWN", `There is no workflow ${workflowId}.`, {
-    metadata: { workflow_id: workflowId },
-  });
-}
-
-export function versionUnknown(workflowId: string, version: number): DomainError {
-  return new DomainError("VERSION_UNKNOWN", `Workflow ${workflowId} has no version ${version}.`, {
-    metadata: { workflow_id: workflowId, version: String(version) },
-  });
 }

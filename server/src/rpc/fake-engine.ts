@@ -119,7 +119,7 @@ export function createFakeEngine(replaced: Partial<Engine> = {}): FakeEngine {
     setCurrentVersion: async () => fakeWorkflow(),
     setArchived: async () => fakeWorkflow(),
     startRun: async (_caller, { vars, runId }) => fakeRun({ vars, ...(runId === undefined ? {} : { runId }) }),
-    startRuns: async (_caller, requests) => requests.map(({ vars }) => fakeRun({ vars })),
+    startRuns: async (_caller, starts) => starts.map(({ request: { vars } }) => fakeRun({ vars })),
     getRun: async (_caller, runId, view) => fakeRun({ runId }, view),
     listRuns: async () => ({ runs: [fakeRun()], nextPageToken: "" }),
     awaitRun: async () => fakeRun({ status: "completed", output: null }),

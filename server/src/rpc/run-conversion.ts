@@ -73,7 +73,6 @@ export function startRequestFromProto(request: StartRunRequest): StartRequest {
     paused: request.paused,
     ...optionalField("runId", request.runId),
     ...optionalField("sessionId", request.sessionId),
-    ...optionalField("actorId", request.actorId),
     ...optionalField("startAt", request.startAt && instantFromTimestamp(request.startAt)),
   };
 }

@@ -8,6 +8,7 @@ import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { beforeEach, expect, test } from "vitest";
+import { PERMISSIONS } from "../engine/caller.ts";
 import { authInterceptor } from "./auth.ts";
 import { createFakeEngine } from "./fake-engine.ts";
 import { valueFromJson } from "./json-conversion.ts";
@@ -54,7 +55,21 @@ test.each([
   [
     "startRun",
     () => runtime.startRun({ workflowId: "w", actorId: "me" }),
-    [{ workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false, actorId: "me" }],
+    [{ workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false }],
+    "me",
+  ],
+  [
+    "startRuns",
+    () => runtime.startRuns({ requests: [{ workflowId: "w", actorId: "me" }, { workflowId: "v" }] }),
+    [
+      [
+        {
+          actor: { id: "me", proof: "claimed" },
+          request: { workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false },
+        },
+        { request: { workflowId: "v", version: 0, vars: {}, labels: {}, limits: {}, paused: false } },
+      ],
+    ],
   ],
   ["getRun", () => runtime.getRun({ runId: "r" }), ["r", "full"]],
   ["getRun", () => runtime.getRun({ runId: "r", view: RunView.BASIC }), ["r", "basic"]],
@@ -87,6 +102,12 @@ test.each([
   ],
   ["resumeRun", () => runtime.resumeRun({ runId: "r", waitId: "w" }), [{ runId: "r", waitId: "w", payload: null }]],
   [
+    "resumeRun",
+    () => runtime.resumeRun({ runId: "r", waitId: "w", actorId: "a" }),
+    [{ runId: "r", waitId: "w", payload: null }],
+    "a",
+  ],
+  [
     "emitEvent",
     () => runtime.emitEvent({ name: "n", target: { case: "runId", value: "r" } }),
     [{ name: "n", scope: "run", scopeId: "r", key: "", payload: null }],
@@ -96,9 +117,17 @@ test.each([
     () => runtime.emitEvent({ name: "n", scope: Scope.GLOBAL, key: "k", eventId: "e" }),
     [{ name: "n", scope: "global", scopeId: "", key: "k", payload: null, eventId: "e" }],
   ],
+  [
+    "emitEvent",
+    () => runtime.emitEvent({ name: "n", scope: Scope.GLOBAL, actorId: "a" }),
+    [{ name: "n", scope: "global", scopeId: "", key: "", payload: null }],
+    "a",
+  ],
   ["cancelRun", () => runtime.cancelRun({ runId: "r", reason: "why" }), [{ runId: "r", reason: "why" }]],
-  ["pauseRun", () => runtime.pauseRun({ runId: "r", actorId: "a" }), [{ runId: "r", actorId: "a" }]],
+  ["cancelRun", () => runtime.cancelRun({ runId: "r", actorId: "a" }), [{ runId: "r" }], "a"],
+  ["pauseRun", () => runtime.pauseRun({ runId: "r", actorId: "a" }), [{ runId: "r" }], "a"],
   ["unpauseRun", () => runtime.unpauseRun({ runId: "r" }), [{ runId: "r" }]],
+  ["unpauseRun", () => runtime.unpauseRun({ runId: "r", actorId: "a" }), [{ runId: "r" }], "a"],
   ["tickRun", () => runtime.tickRun({ runId: "r" }), [{ runId: "r", maxSteps: 1 }]],
   ["tickRun", () => runtime.tickRun({ runId: "r", maxSteps: 9 }), [{ runId: "r", maxSteps: 9 }]],
   [
@@ -126,9 +155,11 @@ test.each([
     ],
   ],
   ["getStepRecord", () => ledger.getStepRecord({ runId: "r", seq: 3 }), ["r", 3]],
-] as [string, () => Promise<unknown>, unknown[]][])("%s", async (method, call, args) => {
+] as [string, () => Promise<unknown>, unknown[], string?][])("%s", async (method, call, args, actorId) => {
   await call();
-  expect(engine.calls).toEqual([{ method, caller: { tenantId: "default" }, args }]);
+  const actor = actorId === undefined ? {} : { actor: { id: actorId, proof: "claimed" } };
+  const caller = { tenantId: "default", may: PERMISSIONS, ...actor };
+  expect(engine.calls).toEqual([{ method, caller, args }]);
 });
 
 test("batches and lists are in the basic view", async () => {

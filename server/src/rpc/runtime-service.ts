@@ -14,7 +14,7 @@ import {
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { DomainError } from "../core/errors.ts";
 import type { ControlRequest, EmitRequest, Engine, RunMessage, RunsMessage, RunView } from "../engine/api.ts";
-import { callerOf } from "./auth.ts";
+import { callerOf, claimedActor } from "./auth.ts";
 import {
   NOTICE_KIND,
   noticeKindsFromProto,
@@ -70,12 +70,16 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
     },
 
     async startRun(request, context) {
-      const run = await engine.startRun(callerOf(context), startRequestFromProto(request));
+      const run = await engine.startRun(callerOf(context, request.actorId), startRequestFromProto(request));
       return { run: runToProto(run) };
     },
 
     async startRuns({ requests }, context) {
-      const results = await engine.startRuns(callerOf(context), requests.map(startRequestFromProto));
+      const starts = requests.map((request) => ({
+        ...claimedActor(request.actorId),
+        request: startRequestFromProto(request),
+      }));
+      const results = await engine.startRuns(callerOf(context), starts);
       return { results: results.map(startResultToProto) };
     },
 
@@ -122,32 +126,31 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
     },
 
     async resumeRun({ runId, waitId, payload, requestId, actorId }, context) {
-      const run = await engine.resumeRun(callerOf(context), {
+      const run = await engine.resumeRun(callerOf(context, actorId), {
         runId,
         waitId,
         payload: jsonFromValue(payload),
         ...optionalField("requestId", requestId),
-        ...optionalField("actorId", actorId),
       });
       return { run: runToProto(run) };
     },
 
     async emitEvent(request, context) {
-      return await engine.emitEvent(callerOf(context), emitRequestFromProto(request));
+      return await engine.emitEvent(callerOf(context, request.actorId), emitRequestFromProto(request));
     },
 
     async cancelRun(request, context) {
-      const run = await engine.cancelRun(callerOf(context), controlRequestFromProto(request));
+      const run = await engine.cancelRun(callerOf(context, request.actorId), controlRequestFromProto(request));
       return { run: runToProto(run) };
     },
 
     async pauseRun(request, context) {
-      const run = await engine.pauseRun(callerOf(context), controlRequestFromProto(request));
+      const run = await engine.pauseRun(callerOf(context, request.actorId), controlRequestFromProto(request));
       return { run: runToProto(run) };
     },
 
     async unpauseRun({ runId, actorId }, context) {
-      const run = await engine.unpauseRun(callerOf(context), controlRequestFromProto({ runId, actorId, reason: "" }));
+      const run = await engine.unpauseRun(callerOf(context, actorId), { runId });
       return { run: runToProto(run) };
     },
 
@@ -186,16 +189,11 @@ function emitRequestFromProto(request: EmitEventRequest): EmitRequest {
     key: request.key,
     payload: jsonFromValue(request.payload),
     ...optionalField("eventId", request.eventId),
-    ...optionalField("actorId", request.actorId),
   };
 }
 
-function controlRequestFromProto(request: { runId: string; actorId: string; reason: string }): ControlRequest {
-  return {
-    runId: request.runId,
-    ...optionalField("actorId", request.actorId),
-    ...optionalField("reason", request.reason),
-  };
+function controlRequestFromProto({ runId, reason }: { runId: string; reason: string }): ControlRequest {
+  return { runId, ...optionalField("reason", reason) };
 }
 
 function runMessageToProto({ cursor, stepRecord }: RunMessage): WatchRunResponse {

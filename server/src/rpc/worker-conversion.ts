@@ -26,7 +26,6 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { DomainError } from "../core/errors.ts";
 import { type Json, parseJson } from "../core/json.ts";
 import type * as engine from "../engine/api.ts";
-import { optionalField } from "./optional-field.ts";
 import { durationFromMs, timestampFromInstant } from "./time-conversion.ts";
 
 const JOB_KIND = {
@@ -56,7 +55,6 @@ const OUTPUT_BYTES_MAX = 2 * 1024 * 1024;
 export function helloFromProto(hello: WorkerHello): engine.WorkerHello {
   return {
     workerSessionId: hello.workerSessionId,
-    ...optionalField("actorId", hello.actorId),
     name: hello.name,
     tools: hello.tools.map(toolFromProto),
     workflows: hello.workflows.map(({ workflowId, versions }: HandledWorkflow) => ({ workflowId, versions })),

@@ -41,7 +41,8 @@ async function* work(
   if (frame.case !== "hello") throw frameInvalid("frame", "the first frame is hello");
   const queue = createFrameQueue();
   const link = { send: queue.push, end: queue.end, isFull: queue.isFull };
-  const connection = await engine.connectWorker(callerOf(context), helloFromProto(frame.value), link);
+  const hello = frame.value;
+  const connection = await engine.connectWorker(callerOf(context, hello.actorId), helloFromProto(hello), link);
   try {
     void readFrames(frames, connection, queue).then(queue.end, queue.end);
     for await (const frame of untilAborted(queue.frames(), context.signal)) yield frameToProto(frame);

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import type { StepRecordDraft } from "../records.ts";
 import { expect, test } from "vitest";
 
-import { sealRecords } from "../../engine/seal.ts";
+import { sealRecords } from "../../engine/transition/seal.ts";
 import { fold } from "./fold.ts";
 import { DomainError } from "../errors.ts";
 import { canonicalJson, type Json } from "../json.ts";

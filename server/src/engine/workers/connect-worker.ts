@@ -17,16 +17,24 @@ import type {
   ServerFrame,
   WorkerConnection,
   WorkerFrame,
-  WorkerHello,
   WorkerLink,
 } from "../api.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import type { HandlerRuns } from "./handler-runs.ts";
+import { queueText } from "./job-queue.ts";
 import { isHandlerToken, readJobToken } from "./job-token.ts";
 import { createKeptVars } from "./kept-vars.ts";
 import { type LeaseKeeper, leaseToEnd } from "./leases.ts";
 import { leaseToken, sessionText, type WorkerPool } from "./pool.ts";
-import { CREDIT_MAX, deliveryBy, type HeldJob, joinQueue, queueText, servedQueues, type Session } from "./session.ts";
+import {
+  CREDIT_MAX,
+  deliveryBy,
+  type HeldJob,
+  joinQueue,
+  servedQueues,
+  type Session,
+  type SessionHello as WorkerHello,
+} from "./session.ts";
 import type { JobSettler } from "./settle-jobs.ts";
 
 /** Schemas of a hello that are compiled without a pause: one takes a millisecond or more. */

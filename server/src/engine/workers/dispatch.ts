@@ -6,13 +6,14 @@ import type { HandlerPayload, HandlerRequest } from "../../core/handler-request.
 import type { JobDraft } from "../../core/job.ts";
 import { namesOf } from "../../core/names.ts";
 import { handlerPayload } from "../../core/handler-request.ts";
-import type { RunState } from "../../core/run.ts";
+import { type RunState, callsOf } from "../../core/run.ts";
 import type { JobRequest, LeasedJob, NewJob } from "../../store/contract/jobs.ts";
 import type { OfferedJob, WorkerLink } from "../api.ts";
 import { pause } from "../pause.ts";
 import { reportFailure } from "../report-failure.ts";
 import { createFairQueue, type FairQueue } from "./fair-queue.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
+import { queueFromText, queueText } from "./job-queue.ts";
 import type { LeaseKeeper } from "./leases.ts";
 import { newHandlerToken } from "./job-token.ts";
 import { charsOf, givenHandler } from "./kept-vars.ts";
@@ -22,8 +23,6 @@ import {
   hasRoom,
   type HeldJob,
   mayTake,
-  queueFromText,
-  queueText,
   returnCredit,
   servesVersion,
   type Session,
@@ -362,9 +361,9 @@ export function createDispatcher(
   ): Promise<number> {
     if (job.kind !== "handler") return offer(session, queue, job, JSON.stringify(job.payload));
     const run = await context.loadRun(job).catch(() => undefined);
-    const isWanted = run?.state.calls.some(
-      (call) => call.idempotency_key === job.idempotencyKey && call.outcome === undefined,
-    );
+    const isWanted =
+      run &&
+      callsOf(run.state).some((call) => call.idempotency_key === job.idempotencyKey && call.outcome === undefined);
     if (run !== undefined && isWanted === true) return offer(session, queue, job, payloadOf(job, run.state));
     returnCredit(session, queue, link);
     leases.release([{ ...job, queue, isLoss: false }]);

@@ -1,49 +1,44 @@
 /**
- * Handlers that this server runs for active runs of its own, without a job row: a handler computes and is safe to run again, so
- * nothing of it needs to be committed before its step plan is. Lost with the process; whoever claims the run asks again.
+ * Handlers that this server runs for active runs of its own, without a job row: a handler computes and is safe to run
+ * again, so nothing of it needs to be committed before its step plan is. Lost with the process; whoever claims the run
+ * asks again.
  *
  *   waiting ──offered──> offered ──result, failure──> done ──committed──> forgotten
- *      └──nobody serves it, or nobody has time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
+ *      └──no worker, or none with time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
  */
 import type { HandlerRequest } from "../../core/handler-request.ts";
 import type { HandlerOutcome } from "../../core/handler-request.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import { runKeyText } from "../run-table.ts";
-import { queueText } from "./session.ts";
+import type { HandlerRunner, PendingHandler } from "../transition/handler-runner.ts";
+import { queueText } from "./job-queue.ts";
 
-export type HandlerRun = {
+export type HandlerRun = PendingHandler & {
   readonly request: HandlerRequest;
   /** Its run, as `runKeyText` has it. */
   readonly runText: string;
   readonly queue: string;
-  /** The run as it was when the handler was asked for, so that it need not be read again; absent while more of it is uncommitted. */
-  run?: StoredRun;
+  /** The head hash of the run that the handler was asked for with; missing while more of the run is uncommitted. */
+  askedAtHash?: string;
   /** Under which a worker has it; absent while none does. */
   token?: string;
   outcome?: HandlerOutcome;
-  /** Resolves when there is an outcome, or the run has gone another way. */
-  readonly done: Promise<void>;
   /** Told once: whether what the worker gave counts. */
   onTaken?: (counts: boolean) => void;
 };
 
-export type HandlerRuns = {
-  /** The handler's run for a decision; begun unless it is under way. */
-  begin(request: HandlerRequest, run?: StoredRun): HandlerRun;
-  /** The handler that was asked for with just this run, if there is an outcome. */
-  finishedFor(run: StoredRun): HandlerRun | undefined;
-  /** The run as it was when its handler was asked for. */
-  rememberedRun(key: RunKey): StoredRun | undefined;
-  forgetRun(key: RunKey): void;
+export type HandlerRuns = HandlerRunner & {
   /** Notes what came of it, and has the run go on. */
   finish(handlerRun: HandlerRun, outcome: HandlerOutcome): void;
-  /** The outcome is committed. */
-  taken(handlerRun: HandlerRun): void;
-  /** The run was changed: a handler that was asked for before is of no use any more. */
-  runMoved(key: RunKey, run: StoredRun): void;
   /**
-   * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is decided next may
-   * be something else, with the same seq and so the same key. 0: the run is nobody's, or another server's.
+   * The run was changed: the outcomes of `handled` are committed, and other handlers that were asked for before are of
+   * no use.
+   */
+  runMoved(key: RunKey, run: StoredRun, handled: readonly PendingHandler[]): void;
+  /**
+   * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is
+   * decided next may be something else, with the same seq and so the same key. 0: the run is nobody's, or another
+   * server's.
    */
   abandon(key: RunKey, afterSeq: number): void;
 };
@@ -53,7 +48,9 @@ type Entries = Map<HandlerRun, () => void>;
 
 const NO_ENTRIES: ReadonlyMap<HandlerRun, () => void> = new Map();
 
+/** @param options.interests told while a run has handlers, and so is of interest (see run-cache.ts) */
 export function createHandlerRuns(options: {
+  interests: { retain(runText: string): void; release(runText: string): void };
   /** Looks for a worker. */
   onBegin: (handlerRun: HandlerRun) => void;
   onDone: (key: RunKey) => void;
@@ -67,12 +64,16 @@ export function createHandlerRuns(options: {
     return byRun.get(runKeyText(key)) ?? NO_ENTRIES;
   }
 
-  /** Forgets a handler's run, and gives what resolves its `done`; undefined if it was forgotten before. */
+  /** Forgets a handler's run, and returns what resolves its `done`; undefined if it was forgotten before. */
   function remove(handlerRun: HandlerRun): (() => void) | undefined {
     const entries = byRun.get(handlerRun.runText);
     const resolve = entries?.get(handlerRun);
-    entries?.delete(handlerRun);
-    if (entries?.size === 0) byRun.delete(handlerRun.runText);
+    if (entries === undefined || resolve === undefined) return undefined;
+    entries.delete(handlerRun);
+    if (entries.size === 0) {
+      byRun.delete(handlerRun.runText);
+      options.interests.release(handlerRun.runText);
+    }
     return resolve;
   }
 
@@ -83,33 +84,32 @@ export function createHandlerRuns(options: {
   }
 
   return {
-    begin(request, run) {
+    runHandler(request, run) {
       const runText = runKeyText(request);
-      const entries: Entries = byRun.get(runText) ?? new Map();
-      for (const known of entries.keys()) {
+      let entries = byRun.get(runText);
+      for (const known of (entries ?? NO_ENTRIES).keys()) {
         if (known.request.idempotencyKey !== request.idempotencyKey) continue;
-        if (run !== undefined) known.run = run;
+        if (run !== undefined) known.askedAtHash = run.headHash;
         return known;
+      }
+      if (entries === undefined) {
+        entries = new Map();
+        byRun.set(runText, entries);
+        options.interests.retain(runText);
       }
       const { promise, resolve } = Promise.withResolvers<void>();
       const queue = queueText({ tenantId: request.tenantId, kind: "handler", name: request.workflowId });
-      const handlerRun: HandlerRun = { request, runText, queue, done: promise, ...(run === undefined ? {} : { run }) };
-      byRun.set(runText, entries.set(handlerRun, resolve));
+      const handlerRun: HandlerRun = { request, runText, queue, done: promise };
+      if (run !== undefined) handlerRun.askedAtHash = run.headHash;
+      entries.set(handlerRun, resolve);
       options.onBegin(handlerRun);
       return handlerRun;
     },
-    finishedFor(run) {
+    finishedHandler(run) {
       for (const handlerRun of entriesOf(run.state).keys()) {
-        if (handlerRun.run === run && handlerRun.outcome !== undefined) return handlerRun;
+        if (handlerRun.askedAtHash === run.headHash && handlerRun.outcome !== undefined) return handlerRun;
       }
       return undefined;
-    },
-    rememberedRun(key) {
-      for (const handlerRun of entriesOf(key).keys()) if (handlerRun.run !== undefined) return handlerRun.run;
-      return undefined;
-    },
-    forgetRun(key) {
-      for (const handlerRun of entriesOf(key).keys()) delete handlerRun.run;
     },
     finish(handlerRun, outcome) {
       const resolve = byRun.get(handlerRun.runText)?.get(handlerRun);
@@ -118,14 +118,12 @@ export function createHandlerRuns(options: {
       resolve();
       options.onDone(handlerRun.request);
     },
-    taken(handlerRun) {
-      if (remove(handlerRun) !== undefined) handlerRun.onTaken?.(true);
-    },
-    runMoved(key, run) {
+    runMoved(key, run, handled) {
       for (const handlerRun of entriesOf(key).keys()) {
-        if (handlerRun.request.seq <= run.state.seq) drop(handlerRun);
-        // A transition without a record: the row may have changed beside the state.
-        else if (handlerRun.run !== undefined) handlerRun.run = run;
+        if (handled.includes(handlerRun)) {
+          remove(handlerRun);
+          handlerRun.onTaken?.(true);
+        } else if (handlerRun.request.seq <= run.state.seq) drop(handlerRun);
       }
     },
     abandon(key, afterSeq) {

@@ -6,7 +6,7 @@
  * a server which is gone.
  */
 import type { CallFailure } from "../../core/call-failure.ts";
-import type { RunState } from "../../core/run.ts";
+import { type RunState, callsOf } from "../../core/run.ts";
 import type { JobHead } from "../../store/contract/jobs.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { ServerFrame } from "../api.ts";
@@ -14,8 +14,9 @@ import { pause } from "../pause.ts";
 import { reportFailure } from "../report-failure.ts";
 import { runKeyText } from "../run-table.ts";
 import type { HandlerRuns } from "./handler-runs.ts";
+import { queueText } from "./job-queue.ts";
 import type { WorkerPool } from "./pool.ts";
-import { type HeldJob, leaveQueue, queueText, type Session } from "./session.ts";
+import { type HeldJob, leaveQueue, type Session } from "./session.ts";
 import type { JobSettler } from "./settle-jobs.ts";
 
 const RETRY_PAUSE_MS = 500;
@@ -117,7 +118,7 @@ export function createLeaseKeeper(
   /** Stops the jobs that their run does not want any more, and tells the others whether it is paused. */
   function lookAt(text: string, run: RunState | undefined): void {
     const attempts = new Map(
-      (run?.calls ?? []).flatMap((call) =>
+      (run === undefined ? [] : callsOf(run)).flatMap((call) =>
         call.outcome === undefined ? [[call.idempotency_key, call.attempt ?? 1] as const] : [],
       ),
     );

@@ -1,11 +1,23 @@
 /** What the parts of the worker side share: the sessions of this server, its clock for their liveness, and its settings. */
 import type { JobHead } from "../../store/contract/jobs.ts";
-import type { EngineContext } from "../context.ts";
+import type { Essentials } from "../essentials.ts";
+import type { Neighbours } from "../neighbours.ts";
+import type { NoticeHub } from "../notice-hub.ts";
+import type { Reads } from "../reads.ts";
 import { writeJobToken } from "./job-token.ts";
 import { type HeldJob, type Session, servesVersion } from "./session.ts";
 
+/** What the worker side takes from the rest of the engine. */
+export type WorkerContext = Essentials &
+  Pick<Reads, "loadRun" | "loadRunHead"> & {
+    readonly hub: Pick<NoticeHub, "watchNamedRun">;
+    /** Tells other servers that something waits in a queue of jobs. */
+    readonly tellOthers: Neighbours["tell"];
+    readonly isStopping: () => boolean;
+  };
+
 export type WorkerPool = {
-  readonly context: EngineContext;
+  readonly context: WorkerContext;
   /** By `sessionText`. */
   readonly sessions: Map<string, Session>;
   /** Every job that a session of this server has, by its token. */

@@ -5,6 +5,7 @@ import type { JobLease, JobQueue } from "../../store/contract/jobs.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { WorkerHello, WorkerLink } from "../api.ts";
 import type { HandlerRun } from "./handler-runs.ts";
+import { queueText } from "./job-queue.ts";
 import type { KeptVars } from "./kept-vars.ts";
 
 /** Jobs that a worker may have outstanding, whatever it grants: each is held in memory here. */
@@ -32,10 +33,13 @@ export type HeldJob = {
   isPaused: boolean;
 };
 
+/** A hello, and the actor that its caller is: the results of the session are the actor's. */
+export type SessionHello = WorkerHello & { actorId?: string };
+
 export type Session = {
   readonly tenantId: string;
   readonly workerSessionId: string;
-  hello: WorkerHello;
+  hello: SessionHello;
   /** How each queue that it serves is served, by `queueText`. */
   serves: ReadonlyMap<string, ServedQueue>;
   /** Absent while it is not connected. */
@@ -65,16 +69,6 @@ export type ServedQueue = {
   /** Jobs of it at once; absent: as many as there is credit for. */
   concurrency?: number;
 };
-
-/** Unique per queue, for maps and for other servers. No kind holds a slash, and no tenant. */
-export function queueText({ tenantId, kind, name }: JobQueue): string {
-  return `${tenantId}/${kind}/${name}`;
-}
-
-export function queueFromText(text: string): JobQueue {
-  const [tenantId = "", kind = "", ...name] = text.split("/");
-  return { tenantId, kind: kind as JobQueue["kind"], name: name.join("/") };
-}
 
 export function servedQueues(
   tenantId: string,

@@ -1,25 +1,16 @@
 /**
- * Ends of jobs become transitions of their runs. Ends that come for a run while one of its transitions is under way are settled
- * together by the next. The database being away delays them; what it refuses fails the run, so that it is not stranded.
+ * Ends of jobs become transitions of their runs. Ends that come for a run while one of its transitions is under way are
+ * settled together by the next. The database being away delays them; what it refuses fails the run, so that it is not
+ * stranded.
  */
 import type { CallEnd } from "../../core/settle-calls.ts";
-import { DomainError, type ErrorReason } from "../../core/errors.ts";
-import type { JobHead, JobKey } from "../../store/contract/jobs.ts";
+import type { ErrorReason } from "../../core/errors.ts";
+import type { JobHead, JobKey, JobStore } from "../../store/contract/jobs.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
-import { failRun } from "../advance-run.ts";
-import type { EngineContext } from "../context.ts";
-import { pause } from "../pause.ts";
-import { OwnedElsewhereError, perform } from "../perform.ts";
+import { isGone, isTransient, retryUntilDone } from "../retry.ts";
 import { runKeyText } from "../run-table.ts";
-
-/** Pauses between attempts while the database is away or others keep changing the run; the last one repeats. */
-const RETRY_PAUSES_MS = [50, 200, 500, 1_000, 2_000];
-const TRANSIENT: ReadonlySet<ErrorReason> = new Set([
-  "DATABASE_UNAVAILABLE",
-  "TRANSITION_CONFLICT",
-  "SHUTTING_DOWN",
-  "OVERLOADED",
-]);
+import { failRun } from "../stimuli/fail-run.ts";
+import { perform, type TransitionParts } from "../transition/perform.ts";
 
 export type EndStatus = { status: "accepted" | "duplicate" } | { status: "refused"; reason: ErrorReason };
 
@@ -39,108 +30,96 @@ export type JobEnd = {
 
 export type JobSettler = { settle(run: RunKey, end: JobEnd): void };
 
-export function createJobSettler(context: EngineContext): JobSettler {
+type Parts = { transitions: TransitionParts; jobs: Pick<JobStore, "load">; isStopping: () => boolean };
+
+export function createJobSettler(parts: Parts): JobSettler {
+  const { cache, log } = parts.transitions;
   const gathered = new Map<string, JobEnd[]>();
 
   async function settleGathered(run: RunKey, text: string): Promise<void> {
-    // One turn later, so that what arrives in one frame is settled together.
-    await new Promise((resolve) => setImmediate(resolve));
-    let last: StoredRun | undefined;
-    for (let ends = gathered.get(text); ends !== undefined && ends.length > 0; ends = gathered.get(text)) {
-      gathered.set(text, []);
-      const remembered = latestOf([last, ...ends.map((end) => end.run)]);
-      last = await settleUntilDone(context, run, ends, remembered);
+    try {
+      // One turn later, so that what arrives in one frame is settled together.
+      await new Promise((resolve) => setImmediate(resolve));
+      for (let ends = gathered.get(text); ends !== undefined && ends.length > 0; ends = gathered.get(text)) {
+        gathered.set(text, []);
+        await settleUntilDone(parts, run, ends);
+      }
+    } finally {
+      // In the turn in which nothing more was found: what comes later begins anew.
+      gathered.delete(text);
+      cache.release(text);
     }
-    gathered.delete(text);
   }
 
   return {
     settle(run, end) {
       const text = runKeyText(run);
       const waiting = gathered.get(text);
-      if (waiting !== undefined) {
-        waiting.push(end);
-        return;
-      }
-      gathered.set(text, [end]);
-      settleGathered(run, text).catch((error: unknown) => {
-        gathered.delete(text);
-        context.log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
-      });
+      if (waiting === undefined) {
+        gathered.set(text, [end]);
+        cache.retain(text);
+        settleGathered(run, text).catch((error: unknown) => {
+          log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
+        });
+      } else waiting.push(end);
+      if (end.run !== undefined) cache.suggest(text, end.run);
     },
   };
 }
 
-function latestOf(runs: readonly (StoredRun | undefined)[]): StoredRun | undefined {
-  let latest: StoredRun | undefined;
-  for (const run of runs) if (run !== undefined && run.state.seq > (latest?.state.seq ?? 0)) latest = run;
-  return latest;
-}
-
-/** @returns the run as it is then, where that is known */
-async function settleUntilDone(
-  context: EngineContext,
-  run: RunKey,
-  ends: readonly JobEnd[],
-  remembered: StoredRun | undefined,
-): Promise<StoredRun | undefined> {
-  for (let attempt = 0; !context.isStopping(); attempt++) {
+async function settleUntilDone(parts: Parts, run: RunKey, ends: readonly JobEnd[]): Promise<void> {
+  await retryUntilDone(parts.isStopping, async () => {
     try {
-      return await settleEnds(context, run, ends, attempt === 0 ? remembered : undefined);
+      await settleEnds(parts, run, ends);
+      return true;
     } catch (error) {
-      if (!(error instanceof DomainError) || !TRANSIENT.has(error.reason)) {
-        context.log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
+      if (!isTransient(error)) {
+        parts.transitions.log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
       }
+      return false;
     }
-    await pause(RETRY_PAUSES_MS[Math.min(attempt, RETRY_PAUSES_MS.length - 1)]!);
-  }
-  return undefined;
+  });
 }
 
-async function settleEnds(
-  context: EngineContext,
-  run: RunKey,
-  ends: readonly JobEnd[],
-  remembered: StoredRun | undefined,
-): Promise<StoredRun | undefined> {
-  let after: StoredRun | undefined;
+async function settleEnds(parts: Parts, run: RunKey, ends: readonly JobEnd[]): Promise<void> {
+  const { transitions } = parts;
   let live = firstOfEachJob(ends);
   const counted = new Set<JobEnd>();
   try {
     // Which of two for one job may count, the job's row says.
-    if (live.size < ends.length) live = firstOfEachJob(await stillLeased(context, run, ends));
-    const { run: settled, plan } = await context.runs.exclusiveAlways(run, (entry) =>
+    if (live.size < ends.length) live = firstOfEachJob(await stillLeased(parts, run, ends));
+    const { plan } = await transitions.runs.exclusiveAlways(run, () =>
       perform(
-        context,
-        entry,
+        transitions,
+        run,
         (now) =>
           live.size === 0 ? undefined : { type: "settle", now, ends: [...live.values()].map(({ end }) => end) },
         {
           leaseOf: (idempotencyKey) => live.get(idempotencyKey)!,
-          remembered,
+          mayGuess: true,
           onConflict: async () => {
-            live = firstOfEachJob(await stillLeased(context, run, ends));
+            live = firstOfEachJob(await stillLeased(parts, run, ends));
           },
         },
       ),
     );
-    after = settled;
     for (const command of plan?.commands ?? []) {
       if (command.type !== "settle_jobs") continue;
       for (const { idempotencyKey } of command.settlements) counted.add(live.get(idempotencyKey)!);
     }
   } catch (error) {
-    const isGone =
-      error instanceof OwnedElsewhereError || (error instanceof DomainError && error.reason === "RUN_UNKNOWN");
-    const isTransient = error instanceof DomainError && TRANSIENT.has(error.reason);
-    if (isTransient) throw error;
-    if (!isGone && !(await context.runs.exclusiveAlways(run, (entry) => failRun(context, entry, error)))) throw error;
+    if (isTransient(error)) throw error;
+    if (!isGone(error) && !(await transitions.runs.exclusiveAlways(run, () => failRun(transitions, run, error)))) {
+      throw error;
+    }
   }
-  await tell(context, run, ends, counted);
-  return after;
+  await tell(parts, run, ends, counted);
 }
 
-/** Of two ends under one lease the first counts: what is recorded and what the job's row says of it are then the same one's. */
+/**
+ * Of two ends under one lease the first counts: what is recorded and what the job's row says of it are then the same
+ * one's.
+ */
 function firstOfEachJob(ends: readonly JobEnd[]): Map<string, JobEnd> {
   const first = new Map<string, JobEnd>();
   for (const end of ends) {
@@ -152,7 +131,7 @@ function firstOfEachJob(ends: readonly JobEnd[]): Map<string, JobEnd> {
 
 /** Tells everybody what became of their end. */
 async function tell(
-  context: EngineContext,
+  { jobs }: Parts,
   run: RunKey,
   ends: readonly JobEnd[],
   counted: ReadonlySet<JobEnd>,
@@ -163,13 +142,13 @@ async function tell(
     else others.push(end);
   }
   if (others.length === 0) return;
-  const heads = await context.store.jobs.load(others.map((end) => jobKeyOf(run, end)));
+  const heads = await jobs.load(others.map((end) => jobKeyOf(run, end)));
   for (const [index, end] of others.entries()) end.onSettled(statusOf(end, heads[index]));
 }
 
 /** The ends whose leases hold, after a conflict that may be about any of them. */
-async function stillLeased(context: EngineContext, run: RunKey, ends: readonly JobEnd[]): Promise<JobEnd[]> {
-  const heads = await context.store.jobs.load(ends.map((end) => jobKeyOf(run, end)));
+async function stillLeased({ jobs }: Parts, run: RunKey, ends: readonly JobEnd[]): Promise<JobEnd[]> {
+  const heads = await jobs.load(ends.map((end) => jobKeyOf(run, end)));
   return ends.filter((end, index) => {
     const head = heads[index];
     if (head === undefined || head.state === "settled" || head.state === "cancelled") return false;

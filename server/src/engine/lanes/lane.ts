@@ -1,0 +1,217 @@
+/**
+ * A lane: this server's ordered stream of commit batches. One batch is in flight; while it is, the next gathers. A batch
+ * whose outcome is unknown is settled before anything else happens: only then are callers told and the next batch sent.
+ */
+import type { Logger } from "pino";
+import type { BatchItem, ItemOutcome } from "../../store/contract/batch.ts";
+import {
+  BatchContendedError,
+  BatchOutcomeUnknownError,
+  BatchRejectedError,
+  LaneFencedError,
+  StoreUnavailableError,
+} from "../../store/contract/errors.ts";
+import type { Lane as LaneLease } from "../../store/contract/lanes.ts";
+import type { Store } from "../../store/contract/store.ts";
+import { pause } from "../pause.ts";
+import { runKeyText } from "../run-table.ts";
+
+/** Transitions and deliveries of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
+const BATCH_ITEMS_MAX = 512;
+/** Bytes of one batch, as far as they are counted: the payload texts. */
+const BATCH_BYTES_MAX = 4 * 1024 * 1024;
+/** How long a batch is tried again while the database cannot be reached, or somebody holds a lock that its one item needs,
+ *  before its callers are told. */
+const UNAVAILABLE_RETRY_MS = 3_000;
+/** How long a batch that waits for locks is taken apart, at up to 1 s (lock_timeout) for each part. One item among 512 is found
+ *  in 10 of them; if most items need locks that somebody holds, the lane does not stand still for each in turn. */
+const CONTENDED_SEARCH_MS = 20_000;
+const RETRY_PAUSE_MS = 100;
+/** Pause between questions about a batch whose outcome is unknown; asked for ever, for nothing else may happen before. */
+const SETTLE_PAUSE_MS = 200;
+
+export type Lane = {
+  readonly lease: LaneLease;
+  /** Items gathered and in flight. */
+  readonly pending: number;
+  /** Resolves once the item's outcome is known. @throws StoreUnavailableError, LaneFencedError, BatchRejectedError */
+  submit(item: BatchItem, bytes: number): Promise<ItemOutcome>;
+};
+
+type Waiting = {
+  item: BatchItem;
+  bytes: number;
+  resolve: (outcome: ItemOutcome) => void;
+  reject: (error: unknown) => void;
+};
+
+export function createLane(options: {
+  store: Store;
+  lease: LaneLease;
+  log: Logger;
+  /** Called once when the lane finds its lease ended. */
+  onFenced: () => void;
+}): Lane {
+  const { store, lease, log, onFenced } = options;
+  const gathered: Waiting[] = [];
+  let inFlight = 0;
+  let batchNo = 0;
+  let isPumping = false;
+  let isFenced = false;
+
+  /** The first of what is gathered. A run is at most once in a batch: what comes to the same run again is left for the next. */
+  function takeBatch(): Waiting[] {
+    let bytes = 0;
+    let items = 0;
+    let count = 0;
+    const runs = new Set<string>();
+    for (const waiting of gathered) {
+      const keys = runsOf(waiting.item);
+      bytes += waiting.bytes;
+      items += Math.max(keys.length, 1);
+      const isFull = items > BATCH_ITEMS_MAX || bytes > BATCH_BYTES_MAX || keys.some((key) => runs.has(key));
+      if (count > 0 && isFull) break;
+      for (const key of keys) runs.add(key);
+      count++;
+    }
+    return gathered.splice(0, count);
+  }
+
+  async function pump(): Promise<void> {
+    while (gathered.length > 0) {
+      const batch = takeBatch();
+      inFlight = batch.length;
+      await commit(batch);
+      inFlight = 0;
+    }
+    isPumping = false;
+  }
+
+  /**
+   * Commits a batch and tells everyone in it what became of their item. Never throws.
+   * @param beganAt when the batch that this one is a part of was first sent
+   */
+  async function commit(batch: Waiting[], beganAt = performance.now()): Promise<void> {
+    const giveUpAt = performance.now() + UNAVAILABLE_RETRY_MS;
+    for (;;) {
+      batchNo++;
+      try {
+        const outcomes = await store.batches.commit({
+          laneId: lease.laneId,
+          batchNo,
+          items: batch.map(({ item }) => item),
+        });
+        for (const [index, waiting] of batch.entries()) waiting.resolve(outcomes[index]!);
+        return;
+      } catch (error) {
+        if (error instanceof BatchOutcomeUnknownError) {
+          log.warn({ laneId: lease.laneId, batchNo }, "the connection died during a commit; asking what became of it");
+          if ((await settle(batchNo)) === "committed") return await tellCommitted(batch);
+        } else if (isAway(error) && performance.now() < giveUpAt) {
+          await pause(RETRY_PAUSE_MS);
+        } else if (batch.length > 1 && mayCommitInParts(error, performance.now() - beganAt)) {
+          // Halving finds the guilty item in log2(512) = 9 rounds; its neighbours are committed on the way.
+          const middle = batch.length >> 1;
+          await commit(batch.slice(0, middle), beganAt);
+          await commit(batch.slice(middle), beganAt);
+          return;
+        } else if (error instanceof BatchContendedError) {
+          if (batch.length === 1 && performance.now() - beganAt < UNAVAILABLE_RETRY_MS) {
+            await pause(RETRY_PAUSE_MS);
+            continue;
+          }
+          const refusal = new StoreUnavailableError("somebody holds a lock that the commit needs", { cause: error });
+          for (const waiting of batch) waiting.reject(refusal);
+          return;
+        } else {
+          if (error instanceof LaneFencedError && !isFenced) {
+            isFenced = true;
+            onFenced();
+          }
+          for (const waiting of batch) waiting.reject(error);
+          return;
+        }
+      }
+    }
+  }
+
+  async function settle(unknownBatchNo: number): Promise<"committed" | "void"> {
+    // What is gathered behind the batch was never sent, so its callers can be told before anything is known of the batch.
+    const impatience = setInterval(() => {
+      const error = new StoreUnavailableError("what became of the batch before is not known yet");
+      for (const waiting of gathered.splice(0)) waiting.reject(error);
+    }, UNAVAILABLE_RETRY_MS);
+    try {
+      return await forSure(() => store.batches.settle(lease.laneId, unknownBatchNo));
+    } finally {
+      clearInterval(impatience);
+    }
+  }
+
+  /** The batch is in the database, but which of its items had conflicts was lost with the reply. */
+  async function tellCommitted(batch: Waiting[]): Promise<void> {
+    for (const waiting of batch) {
+      if (waiting.item.type === "delivery") {
+        // Sending it again is safe: an event is known by its id, and mail says the same twice.
+        gathered.push(waiting);
+        continue;
+      }
+      // All or none of a group: one record says what became of it.
+      const moved = waiting.item.transitions.find(({ records }) => records.length > 0);
+      const first = moved?.records[0];
+      if (moved === undefined || first === undefined) {
+        waiting.resolve(UNKNOWN_CONFLICT);
+        continue;
+      }
+      const [stored] = await forSure(() => store.ledger.list(moved, first.seq - 1, 1));
+      waiting.resolve(stored?.hash === first.hash ? { type: "committed" } : UNKNOWN_CONFLICT);
+    }
+  }
+
+  /** Asks for ever: nobody may be told anything before there is an answer. */
+  async function forSure<T>(ask: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError))
+          log.error({ err: error }, "settling a batch failed; trying again");
+        await pause(SETTLE_PAUSE_MS);
+      }
+    }
+  }
+
+  return {
+    lease,
+    get pending() {
+      return gathered.length + inFlight;
+    },
+    submit(item, bytes) {
+      if (isFenced) return Promise.reject(new LaneFencedError("the lane's lease has ended"));
+      return new Promise((resolve, reject) => {
+        gathered.push({ item, bytes, resolve, reject });
+        if (isPumping) return;
+        isPumping = true;
+        // One turn later, so that what arrives together is committed together.
+        setImmediate(() => void pump());
+      });
+    },
+  };
+}
+
+/** Why was lost with the reply. Whoever is told reads the run again. */
+const UNKNOWN_CONFLICT: ItemOutcome = { type: "conflict", transition: 0, cause: "seq" };
+
+function runsOf(item: BatchItem): string[] {
+  return item.type === "group" ? item.transitions.map(runKeyText) : [];
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof StoreUnavailableError && !(error instanceof LaneFencedError);
+}
+
+/** Whether what stands against a batch may stand against a part of it only. */
+function mayCommitInParts(error: unknown, elapsedMs: number): boolean {
+  if (error instanceof BatchContendedError) return elapsedMs < CONTENDED_SEARCH_MS;
+  return error instanceof BatchRejectedError;
+}

@@ -1,0 +1,171 @@
+/**
+ * This server's own lease and lanes: opened at start, renewed by looking around, opened anew when others have ended it.
+ * All that was active under the old lanes is then claimed like the runs of any server that is gone.
+ */
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { DomainError } from "../../core/errors.ts";
+import { StoreUnavailableError } from "../../store/contract/errors.ts";
+import type { Surroundings } from "../../store/contract/lanes.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
+import type { Store } from "../../store/contract/store.ts";
+import type { EngineSettings } from "../settings.ts";
+import { createLane, type Lane } from "./lane.ts";
+import { createLeaseObserver } from "./lease-observer.ts";
+import { processIdentity } from "./process-identity.ts";
+import { runKeyText } from "../run-table.ts";
+
+/** This server's lanes, for whoever commits through them. */
+export type Lanes = {
+  /** The lane that a run belongs to. @throws {DomainError} SHUTTING_DOWN, DATABASE_UNAVAILABLE while there is none */
+  laneOf(key: RunKey): Lane;
+  /** A lane for what belongs to no run: the same one for the same text, while the lease lasts. @throws as `laneOf` */
+  laneFor(text: string): Lane;
+  /** One of the lanes, each in turn. @throws as `laneOf` */
+  anyLane(): Lane;
+  /** Whether a lane is one of this server's that are open. */
+  isOwnLane(laneId: number): boolean;
+  /** Items waiting in all lanes. */
+  pending(): number;
+  /** Whether other servers use the database. */
+  hasOthers(): boolean;
+};
+
+export type ServerLease = Lanes & {
+  /** The id of the lease that is open now, or was last. */
+  serverId(): string;
+  isServing(): boolean;
+  onServingChange(callback: (serving: boolean) => void): () => void;
+  /** Opens the lease and begins to look around. @throws StoreUnavailableError */
+  start(): Promise<void>;
+  /** Stops looking around and ends the lease: other servers take over at once. */
+  stop(): Promise<void>;
+};
+
+export function createServerLease(options: {
+  store: Store;
+  log: Logger;
+  settings: EngineSettings;
+  isStopping: () => boolean;
+  /** Called after each successful look around. */
+  onSurroundings: (surroundings: Surroundings) => void;
+  /** Called when a lease was opened in place of one that others had ended. */
+  onNewLease: () => void;
+}): ServerLease {
+  const { store, log, settings, isStopping, onSurroundings, onNewLease } = options;
+  const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.lookAroundMs * 3 });
+  const callbacks = new Set<(serving: boolean) => void>();
+  let serverId = "";
+  let lanes: Lane[] = [];
+  let isServing = false;
+  let others = false;
+  let lanesTaken = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let looking: Promise<void> | undefined;
+  let isStopped = false;
+
+  function setServing(serving: boolean): void {
+    if (serving === isServing) return;
+    isServing = serving;
+    for (const callback of callbacks) callback(serving);
+  }
+
+  async function open(): Promise<void> {
+    const isFirst = serverId === "";
+    serverId = randomUUID();
+    const leases = await store.lanes.open({ serverId, process: processIdentity(), lanes: settings.lanes });
+    lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: lookSoon }));
+    log.info({ serverId, lanes: leases.map(({ laneId }) => laneId) }, "lease opened");
+    if (!isFirst) onNewLease();
+  }
+
+  /** Stops using lanes that others have ended; callers are told that nothing was done. */
+  function lose(): void {
+    if (lanes.length === 0) return;
+    log.warn({ serverId }, "this server's lease was ended by another; opening a new one");
+    lanes = [];
+    setServing(false);
+  }
+
+  async function look(): Promise<void> {
+    try {
+      if (lanes.length === 0) await open();
+      let surroundings = await store.lanes.lookAround(serverId);
+      if (!surroundings.leaseHeld) {
+        lose();
+        await open();
+        surroundings = await store.lanes.lookAround(serverId);
+      }
+      others = surroundings.others.length > 0;
+      const gone = await observer.observe(surroundings);
+      setServing(surroundings.leaseHeld);
+      onSurroundings(gone.length === 0 ? surroundings : { ...surroundings, hasOrphans: true });
+    } catch (error) {
+      observer.forget();
+      setServing(false);
+      if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, "looking around failed");
+    }
+  }
+
+  function lookSoon(): void {
+    clearTimeout(timer);
+    if (!isStopped) timer = setTimeout(lookAndGoOn, 0);
+  }
+
+  function lookAndGoOn(): void {
+    if (looking !== undefined || isStopped) return;
+    looking = look().finally(() => {
+      looking = undefined;
+      clearTimeout(timer);
+      if (!isStopped) timer = setTimeout(lookAndGoOn, settings.lookAroundMs);
+    });
+  }
+
+  function laneAt(number: number): Lane {
+    if (isStopping()) {
+      throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
+    }
+    if (lanes.length === 0) {
+      throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now; ask again.", {
+        retryAfterMs: 1_000,
+      });
+    }
+    return lanes[number % lanes.length]!;
+  }
+
+  return {
+    serverId: () => serverId,
+    laneOf: (key) => laneAt(hash(runKeyText(key))),
+    laneFor: (text) => laneAt(hash(text)),
+    anyLane: () => laneAt(lanesTaken++),
+    isOwnLane: (laneId) => lanes.some((lane) => lane.lease.laneId === laneId),
+    pending: () => lanes.reduce((sum, lane) => sum + lane.pending, 0),
+    hasOthers: () => others,
+    isServing: () => isServing,
+    onServingChange(callback) {
+      callbacks.add(callback);
+      return () => callbacks.delete(callback);
+    },
+    async start() {
+      await open();
+      lookAndGoOn();
+      await looking;
+    },
+    async stop() {
+      isStopped = true;
+      clearTimeout(timer);
+      await looking;
+      setServing(false);
+      await store.lanes.end(serverId).catch((error: unknown) => {
+        log.warn({ err: error }, "the lease could not be ended; others will see that this server is gone");
+      });
+    },
+  };
+}
+
+/** FNV-1a: spreads runs over lanes. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
+  return value >>> 0;
+}

@@ -1,0 +1,19 @@
+import type { Caller, WorkflowView } from "../api.ts";
+import type { Essentials } from "../essentials.ts";
+import { workflowUnknown } from "../refusals.ts";
+import { workflowView } from "../workflow-view.ts";
+
+/**
+ * Archives a workflow, so that it takes no new runs, or takes it out of the archive.
+ * @throws {DomainError} WORKFLOW_UNKNOWN
+ */
+export async function archiveWorkflow(
+  { store }: Pick<Essentials, "store">,
+  { tenantId }: Caller,
+  workflowId: string,
+  archived: boolean,
+): Promise<WorkflowView> {
+  const stored = await store.workflows.setArchived(tenantId, workflowId, archived);
+  if (stored === undefined) throw workflowUnknown(workflowId);
+  return workflowView(stored);
+}

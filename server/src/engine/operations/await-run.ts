@@ -1,0 +1,54 @@
+import { hasEnded, openWaitOf, waitReasonOf } from "../../core/run.ts";
+import type { WaitReason } from "../../core/wait.ts";
+import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
+import type { Caller, RunView } from "../api.ts";
+import { createSignal, type NoticeHub, type RunNews } from "../notice-hub.ts";
+import type { Reads } from "../reads.ts";
+import { runUnknown } from "../refusals.ts";
+import type { RunViewer } from "../run-view.ts";
+
+/** Waits at which a client has something to do (CONTRACT.md, rule 6). */
+const REASONS_DEFAULT: readonly WaitReason[] = ["user", "event", "job"];
+
+type Parts = {
+  reads: Pick<Reads, "loadRun">;
+  hub: Pick<NoticeHub, "watchRun">;
+  viewOf: RunViewer;
+  isStopping: () => boolean;
+};
+
+/**
+ * Waits until a run ends or comes to a wait that is asked for, and returns the run as it is after `timeoutMs` at the
+ * latest.
+ * @throws {DomainError} RUN_UNKNOWN
+ */
+export async function awaitRun(
+  { reads, hub, viewOf, isStopping }: Parts,
+  caller: Caller,
+  request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
+): Promise<RunView> {
+  const key: RunKey = { tenantId: caller.tenantId, runId: request.runId };
+  const reasons = request.reasons.length > 0 ? request.reasons : REASONS_DEFAULT;
+  const isReached = ({ state }: StoredRun) =>
+    hasEnded(state) || (openWaitOf(state) !== undefined && reasons.includes(waitReasonOf(state)!));
+  const endAt = performance.now() + request.timeoutMs;
+  const changed = createSignal();
+  let news: RunNews;
+  const unwatch = hub.watchRun(key, (latest) => {
+    news = latest;
+    changed.raise();
+  });
+  try {
+    let run = await reads.loadRun(key);
+    for (;;) {
+      if (run === undefined) throw runUnknown(request.runId);
+      const leftMs = endAt - performance.now();
+      if (isReached(run) || leftMs <= 0 || request.signal.aborted || isStopping()) return viewOf(run);
+      await changed.wait(leftMs, request.signal);
+      run = news ?? (await reads.loadRun(key));
+      news = undefined;
+    }
+  } finally {
+    unwatch();
+  }
+}

@@ -1,0 +1,75 @@
+import { channelKey } from "../../core/event.ts";
+import { v7 as uuidv7 } from "uuid";
+import { runEnded } from "../../core/control-run.ts";
+import { DomainError } from "../../core/errors.ts";
+import { hasEnded } from "../../core/run.ts";
+import type { Caller, EmitRequest } from "../api.ts";
+import { actorOf } from "../caller.ts";
+import type { Essentials } from "../essentials.ts";
+import type { Lanes } from "../lanes/server-lease.ts";
+import type { Reads } from "../reads.ts";
+import { runUnknown, workflowUnknown } from "../refusals.ts";
+import type { ListenerWaker } from "../stimuli/wake-listeners.ts";
+
+/** How long the reply waits for listeners that are being woken; they are woken anyway. */
+const DELIVERY_WAIT_MS = 1_000;
+
+type Parts = Essentials & {
+  lanes: Lanes;
+  reads: Pick<Reads, "loadRunHead">;
+  listeners: Pick<ListenerWaker, "wakeListeners">;
+};
+
+/**
+ * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the
+ * first.
+ * @returns the runs that took the event before this reply
+ * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED where the scope is a run, WORKFLOW_UNKNOWN where it is a workflow,
+ * OVERLOADED
+ */
+export async function emitEvent(
+  { store, clock, settings, lanes, reads, listeners }: Parts,
+  caller: Caller,
+  request: EmitRequest,
+): Promise<{ eventId: string; delivered: number }> {
+  const { tenantId } = caller;
+  const { scope, scopeId } = request;
+  if (lanes.pending() >= 2 * settings.pendingMax) {
+    throw new DomainError("OVERLOADED", "The server has more to commit than it can.", { retryAfterMs: 1_000 });
+  }
+  const channel = { tenantId, scope, scopeId };
+  if (scope === "run") {
+    const run = await reads.loadRunHead({ tenantId, runId: scopeId });
+    if (run === undefined) throw runUnknown(scopeId);
+    if (hasEnded(run.state)) {
+      // The first try may be what ended the run: asked again, it has the same answer.
+      const { eventId } = request;
+      if (eventId !== undefined && (await store.events.wasEmitted(channel, eventId))) return { eventId, delivered: 0 };
+      throw runEnded(scopeId);
+    }
+  }
+  if (scope === "workflow" && (await store.workflows.get(tenantId, scopeId, 0)) === undefined) {
+    throw workflowUnknown(scopeId);
+  }
+  const eventId = request.eventId ?? uuidv7();
+  const event = {
+    ...channel,
+    eventId,
+    name: request.name,
+    key: request.key,
+    payload: request.payload,
+    emitTime: clock.next(),
+    ...actorOf(caller),
+  };
+  const lane = lanes.laneFor(channelKey(channel));
+  const bytes = JSON.stringify(request.payload).length + 500;
+  // A duplicate wakes listeners too: whoever committed the first may have died before it came to that.
+  await lane.submit({ type: "delivery", delivery: { type: "event", event } }, bytes);
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<number>((resolve) => {
+    timer = setTimeout(resolve, DELIVERY_WAIT_MS, 0);
+  });
+  const delivered = await Promise.race([listeners.wakeListeners(channel, eventId), patience]);
+  clearTimeout(timer);
+  return { eventId, delivered };
+}

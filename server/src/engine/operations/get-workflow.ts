@@ -1,0 +1,17 @@
+import type { Caller, WorkflowView } from "../api.ts";
+import type { Essentials } from "../essentials.ts";
+import { versionUnknown, workflowUnknown } from "../refusals.ts";
+import { workflowView } from "../workflow-view.ts";
+
+/** Returns a version of a workflow; 0: the current one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN */
+export async function getWorkflow(
+  { store }: Pick<Essentials, "store">,
+  { tenantId }: Caller,
+  workflowId: string,
+  version: number,
+): Promise<WorkflowView> {
+  const stored = await store.workflows.get(tenantId, workflowId, version);
+  if (stored !== undefined) return workflowView(stored);
+  const isKnown = version !== 0 && (await store.workflows.get(tenantId, workflowId, 0)) !== undefined;
+  throw isKnown ? versionUnknown(workflowId, version) : workflowUnknown(workflowId);
+}

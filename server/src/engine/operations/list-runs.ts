@@ -1,0 +1,41 @@
+import { rowTimeOf } from "../../store/row-behind.ts";
+import type { Caller, PageRequest, RunFilter, RunOrder, RunView } from "../api.ts";
+import type { Essentials } from "../essentials.ts";
+import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
+import type { RunViewer } from "../run-view.ts";
+
+/** Lists the runs that a filter asks for. @throws {DomainError} PAGE_TOKEN_INVALID */
+export async function listRuns(
+  { store, viewOf }: Pick<Essentials, "store"> & { viewOf: RunViewer },
+  { tenantId }: Caller,
+  request: PageRequest & { filter: RunFilter; order: RunOrder; view: RunView["view"] },
+): Promise<{ runs: RunView[]; nextPageToken: string }> {
+  const { filter, order, view } = request;
+  const purpose = pagePurpose("runs", tenantId, { filter, order });
+  const { entries, next } = await readPage({
+    start: readPageStart(store, purpose, request),
+    limit: pageLimit(request.pageSize),
+    read: async (start, limit) => {
+      const page = await store.runs.list({
+        tenantId,
+        filter,
+        order,
+        limit,
+        ...(start === undefined ? {} : { start }),
+      });
+      // Both reads see a run or one of them does not: one that is deleted in between stays in its basic form.
+      const full = view === "basic" ? [] : await store.runs.load(page.items.map(({ state }) => state));
+      return page.items.map((listed, index) => ({ listed, run: full[index] ?? listed }));
+    },
+    // Where it was listed: it may have gone on since.
+    startOf: ({ listed }) => ({
+      time: order === "update_time_desc" ? rowTimeOf(listed) : listed.state.createTime,
+      id: listed.state.runId,
+    }),
+    bytesOf: ({ run }) => JSON.stringify(run.state).length,
+  });
+  return {
+    runs: entries.map(({ run }) => viewOf(run, view)),
+    nextPageToken: writePageStart(store, purpose, next),
+  };
+}

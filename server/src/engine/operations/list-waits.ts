@@ -1,0 +1,26 @@
+import type { Caller, PageRequest, WaitFilter, WaitView } from "../api.ts";
+import type { Essentials } from "../essentials.ts";
+import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
+import { waitView } from "../wait-view.ts";
+
+/**
+ * Lists the open waits that a filter asks for; those for people, if it names no reasons.
+ * @throws {DomainError} PAGE_TOKEN_INVALID
+ */
+export async function listWaits(
+  { store }: Pick<Essentials, "store">,
+  { tenantId }: Caller,
+  request: PageRequest & { filter: WaitFilter },
+): Promise<{ waits: WaitView[]; nextPageToken: string }> {
+  const filter = request.filter.reasons.length > 0 ? request.filter : { ...request.filter, reasons: ["user" as const] };
+  const purpose = pagePurpose("waits", tenantId, filter);
+  const { entries, next } = await readPage({
+    start: readPageStart(store, purpose, request),
+    limit: pageLimit(request.pageSize),
+    read: async (start, limit) =>
+      (await store.waits.list({ tenantId, filter, limit, ...(start === undefined ? {} : { start }) })).items,
+    startOf: ({ wait }) => ({ time: wait.create_time, id: wait.wait_id }),
+    bytesOf: ({ wait }) => JSON.stringify(wait).length,
+  });
+  return { waits: entries.map(waitView), nextPageToken: writePageStart(store, purpose, next) };
+}

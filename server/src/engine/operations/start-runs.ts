@@ -1,0 +1,19 @@
+import { DomainError } from "../../core/errors.ts";
+import type { ActorStart, Caller, RunView } from "../api.ts";
+import { startRun } from "./start-run.ts";
+
+/** Starts several runs, each for itself. @returns for each its run, or why it was refused */
+export async function startRuns(
+  parts: Parameters<typeof startRun>[0],
+  caller: Caller,
+  starts: readonly ActorStart[],
+): Promise<(RunView | DomainError)[]> {
+  return await Promise.all(
+    starts.map(({ request, ...actor }) =>
+      startRun(parts, { ...caller, ...actor }, request).catch((error: unknown) => {
+        if (error instanceof DomainError) return error;
+        throw error;
+      }),
+    ),
+  );
+}

@@ -1,0 +1,88 @@
+/**
+ * What this server knows of runs without asking the database: one entry per run, kept only while somebody has an
+ * interest in the run. Interests are operations under way (run-table.ts), handlers (workers/handler-runs.ts), jobs that
+ * workers of this server have (`retainWatched`), and results of jobs that are being settled. A parked run without
+ * stimuli has no entry, so waiting runs cost no memory.
+ *
+ * Everything here can be lost, and may be wrong: each commit is refused if the run has changed since. What is known is
+ * forgotten in one way only, by `forget`.
+ */
+import { isActive } from "../core/run.ts";
+import type { StoredRun } from "../store/contract/runs.ts";
+import type { NoticeHub } from "./notice-hub.ts";
+import { runKeyText } from "./run-table.ts";
+
+export type KnownRun = {
+  readonly run: StoredRun;
+  /**
+   * "owned": the run was active when this server committed or read it, so that only the owner of its lane changes it.
+   * "guess": it was parked, so any server may have changed it since; a commit shows whether it did.
+   */
+  readonly certainty: "owned" | "guess";
+};
+
+/** Runs are named as `runKeyText` has them: whoever works on a run makes its text once. */
+export type RunCache = {
+  get(runText: string): KnownRun | undefined;
+  /** Notes the run as it was committed or read last; nothing is noted if nobody has an interest in it. */
+  put(runText: string, run: StoredRun): void;
+  /** Notes the run as somebody else has seen it, unless something at least as new is known. */
+  suggest(runText: string, run: StoredRun): void;
+  /** The run is not, or may not be, as it is known. */
+  forget(runText: string): void;
+  /** Begins an interest in a run, which `release` ends. */
+  retain(runText: string): void;
+  release(runText: string): void;
+};
+
+type Entry = { interests: number; known: KnownRun | undefined };
+
+export function createRunCache(): RunCache {
+  const entries = new Map<string, Entry>();
+
+  function note(entry: Entry, run: StoredRun): void {
+    entry.known = { run, certainty: isActive(run.state) ? "owned" : "guess" };
+  }
+
+  return {
+    get: (runText) => entries.get(runText)?.known,
+    put(runText, run) {
+      const entry = entries.get(runText);
+      if (entry !== undefined) note(entry, run);
+    },
+    suggest(runText, run) {
+      const entry = entries.get(runText);
+      if (entry !== undefined && (entry.known?.run.state.seq ?? 0) < run.state.seq) note(entry, run);
+    },
+    forget(runText) {
+      const entry = entries.get(runText);
+      if (entry !== undefined) entry.known = undefined;
+    },
+    retain(runText) {
+      const entry = entries.get(runText);
+      if (entry === undefined) entries.set(runText, { interests: 1, known: undefined });
+      else entry.interests += 1;
+    },
+    release(runText) {
+      const entry = entries.get(runText);
+      if (entry === undefined) return;
+      entry.interests -= 1;
+      if (entry.interests === 0) entries.delete(runText);
+    },
+  };
+}
+
+/** Watches runs as the hub does, and has an interest in each for as long as it is watched. */
+export function retainWatched(hub: NoticeHub, cache: RunCache): Pick<NoticeHub, "watchNamedRun"> {
+  return {
+    watchNamedRun(key, onNews) {
+      const runText = runKeyText(key);
+      cache.retain(runText);
+      const unwatch = hub.watchNamedRun(key, onNews);
+      return () => {
+        unwatch();
+        cache.release(runText);
+      };
+    },
+  };
+}

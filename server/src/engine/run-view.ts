@@ -1,0 +1,19 @@
+import type { RunState } from "../core/run.ts";
+import type { StoredRun } from "../store/contract/runs.ts";
+import type { BlockedReason, RunView } from "./api.ts";
+
+/** Makes what a caller sees of a run; `view` is "full" if it is missing. */
+export type RunViewer = (run: StoredRun, view?: RunView["view"]) => RunView;
+
+/** @param blockedReasonOf why a run does not move, as far as this server knows */
+export function createRunViewer(blockedReasonOf: (run: RunState) => BlockedReason | undefined): RunViewer {
+  return (run, view = "full") => {
+    const blockedReason = blockedReasonOf(run.state);
+    const { output: _output, ...rest } = run.state;
+    return {
+      state: view === "full" ? run.state : { ...rest, vars: null },
+      view,
+      ...(blockedReason === undefined ? {} : { blockedReason }),
+    };
+  };
+}

@@ -1,0 +1,43 @@
+/** Mail: what others leave for a run that they may not change themselves. It is read together, once, in one transition. */
+import { isKnownLetter } from "../../core/mail.ts";
+import { DomainError } from "../../core/errors.ts";
+import { isActive } from "../../core/run.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
+import type { Reaction } from "../reactions.ts";
+import { reportFailure } from "../report-failure.ts";
+import { OwnedElsewhereError } from "../retry.ts";
+import { perform, type TransitionParts } from "../transition/perform.ts";
+
+/** Acts on everything that lies in a run's mail. Whatever fails stays there for the sweep. */
+export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<void> {
+  try {
+    await parts.runs.exclusive(key, async () => {
+      // Mail of a kind that this release does not know stays for a server that knows it.
+      const letters = (await parts.reads.loadMail(key)).filter(({ kind }) => isKnownLetter(kind));
+      if (letters.length === 0) return;
+      const consumedMail = letters.map(({ mailId }) => mailId);
+      await perform(parts, key, (now) => ({ type: "mail", now, letters }), { consumedMail });
+    });
+  } catch (error) {
+    // The owner looks itself; a database that is away comes back; a run that is gone takes its mail with it.
+    if (error instanceof OwnedElsewhereError || error instanceof DomainError) return;
+    parts.log.error({ err: error, runId: key.runId }, "acting on mail failed");
+  }
+}
+
+/** The same in the background. */
+export function deliverMailSoon(parts: TransitionParts, key: RunKey): void {
+  deliverMail(parts, key).catch(reportFailure(parts.log, "acting on mail failed"));
+}
+
+/**
+ * Reads the mail of a run that has parked or ended once more: what another server has sent while the run was active
+ * here may have come too late for its last step, and nobody else looks.
+ */
+export function readMailOfParked(parts: TransitionParts): Reaction {
+  return {
+    committed({ key, run }) {
+      if (!isActive(run.state) && parts.lanes.hasOthers()) deliverMailSoon(parts, key);
+    },
+  };
+}

@@ -1,0 +1,22 @@
+import { DomainError } from "../../core/errors.ts";
+import type { Failure } from "../../core/failure.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
+import { perform, type TransitionParts } from "../transition/perform.ts";
+
+/** Fails a run that cannot go on, so that it does not stand still unseen. Says whether that was committed. */
+export async function failRun(parts: TransitionParts, key: RunKey, cause: unknown): Promise<boolean> {
+  const { log } = parts;
+  const { runId } = key;
+  const isRejected = cause instanceof DomainError && cause.reason === "TRANSITION_REJECTED";
+  const failure: Failure = isRejected
+    ? { code: "STORE_REJECTED", message: "The database refuses to store the run's next step.", retryable: false }
+    : { code: "INTERNAL", message: "The server failed to compute the run's next step.", retryable: false };
+  log.error({ err: cause, runId }, "a run is failed because its next step cannot be made");
+  try {
+    await perform(parts, key, (now) => ({ type: "fail", now, failure }), { runAhead: false });
+    return true;
+  } catch (error) {
+    log.error({ err: error, runId }, "the failure of a run could not be stored; trying again");
+    return false;
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Timers: due runs are claimed in batches by the database's clock; a claim holds for a while, so that another server
+ * tries if this one dies.
+ */
+import { wakeTimeOf } from "../../core/run.ts";
+import { createDueTimer, type DueTimer } from "../due-timer.ts";
+import type { Essentials } from "../essentials.ts";
+import type { Reaction } from "../reactions.ts";
+import type { TransitionParts } from "../transition/perform.ts";
+import { wake } from "./wake-run.ts";
+
+const CLAIM_MAX = 500;
+const CLAIM_RETRY_MS = 10_000;
+
+/** Armed with the times at which runs wake. */
+export function createTimers({ store, clock, log }: Essentials, transitions: TransitionParts): DueTimer {
+  return createDueTimer({ clock, log }, "due runs", async () => {
+    const { now, runs, nextWakeTime } = await store.runs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS);
+    // From here on this server's clock is not behind the one that called the runs due.
+    clock.observe(now);
+    await Promise.all(runs.map((key) => wake(transitions, key)));
+    return { nextTime: nextWakeTime, isMore: runs.length === CLAIM_MAX };
+  });
+}
+
+/** Notes when a run wakes by itself after each of its commits. */
+export function armTimers(timers: DueTimer): Reaction {
+  return {
+    committed({ run }) {
+      const wakeTime = wakeTimeOf(run.state);
+      if (wakeTime !== undefined) timers.arm(wakeTime);
+    },
+  };
+}

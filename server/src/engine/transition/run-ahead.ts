@@ -1,0 +1,67 @@
+/** Run-ahead: steps without an effect need no commit between them, so several share one. */
+import type { AnyRecord } from "../../core/records.ts";
+import type { Stimulus } from "../../core/decide.ts";
+import type { Command } from "../../core/decision.ts";
+import type { Instant } from "../../core/duration.ts";
+import { isActive, type RunState } from "../../core/run.ts";
+import type { Workflow } from "../../core/graph/graph.ts";
+import { type DecideParts, decideNow, joinPlans, type Plan } from "./plan.ts";
+
+/** Bounds of what is decided into one transition: a crash loses it, and others wait for it. */
+const STEPS_MAX = 64;
+const BYTES_MAX = 256 * 1024;
+const MS_MAX = 100;
+
+/**
+ * Decides further steps into the same transition while they need no commit between them.
+ * @param options.waitsForHandlers whether handlers of later steps are waited for
+ */
+export async function runAhead(
+  parts: DecideParts,
+  first: Plan,
+  workflow: Workflow,
+  options: { waitsForHandlers?: boolean } = {},
+): Promise<Plan> {
+  let plan = first;
+  if (workflow.commitEveryStep) return plan;
+  const endAt = performance.now() + MS_MAX;
+  let bytes = sizeOf(plan);
+  const isFull = () => plan.records.length >= STEPS_MAX || bytes >= BYTES_MAX || performance.now() >= endAt;
+  while (isActive(plan.after) && plan.commands.every(endsAnEffect) && !isFull()) {
+    // Who waits for the reply of a start or an answer does not wait for a handler too.
+    const wait = options.waitsForHandlers === true ? { waitUntilMs: endAt } : {};
+    const decided = await decideNow(parts, plan.after, workflow, nextStep, wait);
+    // A handler that takes longer is waited for when what there is so far is committed.
+    if (decided === undefined || "awaiting" in decided || decided.records.length === 0) break;
+    plan = joinPlans(plan, decided);
+    bytes += sizeOf(decided);
+  }
+  return plan;
+}
+
+/** The next step of a run that is active. */
+export function advancing(now: Instant, run: RunState): Stimulus | undefined {
+  return isActive(run) ? nextStep(now, run) : undefined;
+}
+
+/** What an active run does next: its deadline ends it, else its node is executed. */
+function nextStep(now: Instant, run: RunState): Stimulus {
+  const isOver = run.deadlineTime !== undefined && run.deadlineTime <= now;
+  return { type: isOver ? "wake" : "advance", now };
+}
+
+/** What has to be committed before the run goes on: it is seen, or done, outside of the run. */
+const COMMITTED_FIRST: ReadonlySet<Command["type"]> = new Set(["create_jobs", "emit", "expect_channel"]);
+
+/** What ends an effect is committed with the steps that follow, up to the next effect. */
+function endsAnEffect({ type }: Command): boolean {
+  return !COMMITTED_FIRST.has(type);
+}
+
+function sizeOf(plan: { records: Plan["records"] }): number {
+  let bytes = 0;
+  for (const { body } of plan.records as readonly AnyRecord[]) {
+    if (body.patch !== undefined || body.result !== undefined) bytes += JSON.stringify(body).length;
+  }
+  return bytes;
+}

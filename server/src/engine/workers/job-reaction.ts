@@ -1,0 +1,57 @@
+/** What workers have to do with a change of a run: its jobs and its handlers. */
+import { isOpen } from "../../core/call.ts";
+import type { JobDraft } from "../../core/job.ts";
+import { addMs, type Instant } from "../../core/duration.ts";
+import { type RunState, callsOf } from "../../core/run.ts";
+import type { DueTimer } from "../due-timer.ts";
+import type { Reaction } from "../reactions.ts";
+import type { Dispatcher } from "./dispatch.ts";
+import type { HandlerRuns } from "./handler-runs.ts";
+import { queueText } from "./job-queue.ts";
+
+export function createJobReaction(parts: {
+  dispatcher: Dispatcher;
+  handlerRuns: HandlerRuns;
+  /** Armed with the times at which jobs are due. */
+  timers: DueTimer;
+}): Reaction {
+  const { dispatcher, handlerRuns, timers } = parts;
+
+  /** The jobs of a run that was paused are back in their queues. */
+  function noteCalls(run: RunState): void {
+    const { tenantId } = run;
+    const queues = new Set<string>();
+    for (const { kind, name, retry_time: retryTime } of callsOf(run).filter(isOpen)) {
+      queues.add(queueText({ tenantId, kind, name }));
+      if (retryTime !== undefined) timers.arm(retryTime);
+    }
+    for (const queue of queues) dispatcher.noteJobs(queue);
+  }
+
+  function armJobTimer({ dueTime, queueTimeoutMs }: JobDraft, createTime: Instant): void {
+    if (dueTime !== undefined) timers.arm(dueTime);
+    else if (queueTimeoutMs !== undefined) timers.arm(addMs(createTime, queueTimeoutMs));
+  }
+
+  return {
+    reserve({ commands, after }) {
+      const drafts: JobDraft[] = [];
+      for (const command of commands) if (command.type === "create_jobs") drafts.push(...command.jobs);
+      return drafts.length === 0 ? undefined : dispatcher.reserve(drafts, after);
+    },
+    committed({ key, run, plan }) {
+      handlerRuns.runMoved(key, run, plan.handled);
+      for (const command of plan.commands) {
+        if (command.type === "settle_jobs") {
+          for (const { retry } of command.settlements) if (retry !== undefined) timers.arm(retry.dueTime);
+        } else if (command.type === "create_jobs") {
+          for (const job of command.jobs) armJobTimer(job, run.state.updateTime);
+        } else if (command.type === "hold_jobs" && !command.held) {
+          noteCalls(run.state);
+        }
+      }
+    },
+    // The next step after what is stored is the same whoever decides it; what was decided ahead of that is not.
+    refused: (key, storedSeq) => handlerRuns.abandon(key, storedSeq + 1),
+  };
+}

@@ -1,0 +1,62 @@
+/**
+ * Leases of servers that are gone: their workers have a while to come to another server, then the jobs go to others.
+ */
+import type { OrphanedLeases } from "../../store/contract/jobs.ts";
+import { adoptLeases, type WorkerParts } from "./connect-worker.ts";
+import { leaseToEnd } from "./leases.ts";
+import { sessionText } from "./pool.ts";
+import { CREDIT_MAX } from "./session.ts";
+
+const ORPHANS_MAX = 1_000;
+/** The part of the time that workers have to come back in which this server itself must have been there: a quarter. */
+const OBSERVED_SHARE = 4;
+
+export type OrphanKeeper = {
+  /** Takes over the leases of workers that are here, and ends those whose workers have not come in time. */
+  look(): Promise<void>;
+  /** There are none. */
+  clear(): void;
+};
+
+export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
+  const { pool, leases, serverId } = parts;
+  const { store, settings } = pool.context;
+  /** For how long each was seen to have no worker here. */
+  const orphans = new Map<string, { quietMs: number; seenAt: number }>();
+
+  async function lookAt(orphan: OrphanedLeases, text: string): Promise<void> {
+    const { tenantId, workerSessionId } = orphan;
+    const session = pool.sessions.get(sessionText(tenantId, workerSessionId));
+    if (session?.link !== undefined) {
+      await adoptLeases(parts, session, undefined);
+      return;
+    }
+    const nowMs = pool.nowMs();
+    const known = orphans.get(text);
+    // Time between two looks further apart than usual, as while the database is away, does not count.
+    const elapsedMs = known === undefined ? 0 : Math.min(nowMs - known.seenAt, settings.lookAroundMs * 3);
+    const quietMs = (known?.quietMs ?? 0) + elapsedMs;
+    orphans.set(text, { quietMs, seenAt: nowMs });
+    // Since the lease ended, and while this server was there to be connected to: servers that come and go count
+    // together.
+    if (orphan.goneMs < settings.orphanMs || quietMs < settings.orphanMs / OBSERVED_SHARE) return;
+    const request = { tenantId, workerSessionId, serverId: serverId(), fromServerId: orphan.serverId };
+    const heads = await store.jobs.adopt({ ...request, limit: CREDIT_MAX });
+    leases.release(heads.map((head) => leaseToEnd(head, true)));
+    orphans.delete(text);
+  }
+
+  return {
+    async look() {
+      const found = await store.jobs.listOrphanedLeases(ORPHANS_MAX);
+      const seen = new Set<string>();
+      for (const orphan of found) {
+        const text = `${sessionText(orphan.tenantId, orphan.workerSessionId)}/${orphan.serverId}`;
+        seen.add(text);
+        await lookAt(orphan, text);
+      }
+      for (const text of orphans.keys()) if (!seen.has(text)) orphans.delete(text);
+    },
+    clear: () => orphans.clear(),
+  };
+}
