@@ -5,7 +5,6 @@ import { DomainError } from "../../core/errors.ts";
 import { startRun } from "../../core/start-run.ts";
 import { compileWorkflow } from "../../core/compile/workflow.ts";
 import { BatchRejectedError } from "../../store/contract/errors.ts";
-import type { ItemOutcome } from "../../store/contract/batch.ts";
 import type { StoredRun } from "../../store/contract/runs.ts";
 import type { Lanes } from "../lanes/server-lease.ts";
 import type { Reaction } from "../reactions.ts";
