@@ -9,7 +9,7 @@ import type { HandlerRequest } from "../../core/decision.ts";
 import type { HandlerOutcome } from "../../core/run-handler.ts";
 import type { RunKey, StoredRun } from "../../store/contract.ts";
 import { runKeyText } from "../run-table.ts";
-import { queueText } from "./session.ts";
+import { queueText } from "./job-queue.ts";
 
 export type HandlerRun = {
   readonly request: HandlerRequest;

@@ -10,13 +10,19 @@ import type { OrphanedLeases, RunKey, StoredRun, Surroundings } from "../../stor
 import type { BlockedReason, Caller, WorkerConnection, WorkerHello, WorkerLink } from "../api.ts";
 import type { EngineContext } from "../context.ts";
 import { reportFailure } from "../report-failure.ts";
-import { adoptLeases, connectWorker, endSession, leaveSession, type WorkerParts } from "./connect-worker.ts";
-import { createDispatcher, type Reservation } from "./dispatch.ts";
+import { adoptLeases } from "./connection/adopt-leases.ts";
+import { connectWorker } from "./connection/connect-worker.ts";
+import type { WorkerParts } from "./connection/parts.ts";
+import { endSession, leaveSession } from "./connection/session-life.ts";
+import type { Reservation } from "./dispatch/direct-leases.ts";
+import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createHandlerRuns, type HandlerRun } from "./handler-runs.ts";
+import { queueText } from "./job-queue.ts";
 import { createJobTimers } from "./job-timers.ts";
-import { createLeaseKeeper, leaseToEnd } from "./leases.ts";
+import { createLeaseKeeper } from "./leases/lease-keeper.ts";
+import { leaseToEnd } from "./leases/release.ts";
 import { isServedHere, sessionText, type WorkerPool } from "./pool.ts";
-import { CREDIT_MAX, queueText, servedQueues, servesVersion, type ServedQueue } from "./session.ts";
+import { CREDIT_MAX, servedQueues, servesVersion, type ServedQueue } from "./session.ts";
 import { createJobSettler } from "./settle-jobs.ts";
 
 const ORPHANS_MAX = 1_000;
@@ -79,7 +85,7 @@ export function createWorkers(context: EngineContext, serverId: () => string): W
   const pool: WorkerPool = {
     context,
     sessions: new Map(),
-    held: new Map(),
+    jobs: new Map(),
     settling: new Set(),
     listChanges: new Map(),
     isDoubtful: false,
