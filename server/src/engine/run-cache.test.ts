@@ -44,16 +44,20 @@ test.each([
   expect(cache.get(TEXT)?.certainty).toBe(certainty);
 });
 
-test("a suggestion counts only where it is newer than what is known", () => {
-  cache.retain(TEXT);
-  cache.suggest(TEXT, runAt(2));
-  expect(cache.get(TEXT)?.run.state.seq).toBe(2);
-  const known = cache.get(TEXT)?.run;
-  cache.suggest(TEXT, runAt(1));
-  cache.suggest(TEXT, runAt(2));
-  expect(cache.get(TEXT)?.run).toBe(known);
-  cache.suggest(TEXT, runAt(3));
-  expect(cache.get(TEXT)?.run.state.seq).toBe(3);
+test("a watched run is known while it is watched, until another server has changed it", () => {
+  const hub = createNoticeHub();
+  const heard: (number | undefined)[] = [];
+  const key = runAt(1).state;
+  const unwatch = retainWatched(hub, cache).watchNamedRun(key, (run) => heard.push(run?.state.seq));
+  cache.put(TEXT, runAt(1));
+  hub.publish(key, runAt(1));
+  expect(cache.get(TEXT)?.run.state.seq).toBe(1);
+  hub.publish(key, undefined);
+  expect(cache.get(TEXT)).toBeUndefined();
+  cache.put(TEXT, runAt(2));
+  unwatch();
+  expect(cache.get(TEXT)).toBeUndefined();
+  expect(heard).toEqual([1, undefined]);
 });
 
 test("what is forgotten is not known to anybody, and may be noted anew", () => {

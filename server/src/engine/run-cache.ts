@@ -26,8 +26,6 @@ export type RunCache = {
   get(runText: string): KnownRun | undefined;
   /** Notes the run as it was committed or read last; nothing is noted if nobody has an interest in it. */
   put(runText: string, run: StoredRun): void;
-  /** Notes the run as somebody else has seen it, unless something at least as new is known. */
-  suggest(runText: string, run: StoredRun): void;
   /** The run is not, or may not be, as it is known. */
   forget(runText: string): void;
   /** Begins an interest in a run, which `release` ends. */
@@ -40,19 +38,11 @@ type Entry = { interests: number; known: KnownRun | undefined };
 export function createRunCache(): RunCache {
   const entries = new Map<string, Entry>();
 
-  function note(entry: Entry, run: StoredRun): void {
-    entry.known = { run, certainty: isActive(run.state) ? "owned" : "guess" };
-  }
-
   return {
     get: (runText) => entries.get(runText)?.known,
     put(runText, run) {
       const entry = entries.get(runText);
-      if (entry !== undefined) note(entry, run);
-    },
-    suggest(runText, run) {
-      const entry = entries.get(runText);
-      if (entry !== undefined && (entry.known?.run.state.seq ?? 0) < run.state.seq) note(entry, run);
+      if (entry !== undefined) entry.known = { run, certainty: isActive(run.state) ? "owned" : "guess" };
     },
     forget(runText) {
       const entry = entries.get(runText);
@@ -78,7 +68,11 @@ export function retainWatched(hub: NoticeHub, cache: RunCache): Pick<NoticeHub, 
     watchNamedRun(key, onNews) {
       const runText = runKeyText(key);
       cache.retain(runText);
-      const unwatch = hub.watchNamedRun(key, onNews);
+      const unwatch = hub.watchNamedRun(key, (run) => {
+        // Another server has changed it.
+        if (run === undefined) cache.forget(runText);
+        onNews(run);
+      });
       return () => {
         unwatch();
         cache.release(runText);

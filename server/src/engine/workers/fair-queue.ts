@@ -1,14 +1,14 @@
-/** A queue that serves its keys in turn, and keeps the order inside a key. */
+/** A queue that serves its keys in turn. Items of one key keep their order. */
 export type FairQueue<T> = {
   readonly size: number;
   push(key: string, item: T): void;
-  /** Takes the first item of the key whose turn it is among those that `matches`; its key then waits its turn. */
+  /** Takes the first item that matches, of the first key in turn that has one. That key then comes last. */
   take(matches: (item: T) => boolean): T | undefined;
   remove(key: string, item: T): boolean;
 };
 
 export function createFairQueue<T>(): FairQueue<T> {
-  // In the order of their turns: a key that was served is put behind the others.
+  // In the order of their turns: a key that was served moves to the end.
   const byKey = new Map<string, T[]>();
   let size = 0;
 

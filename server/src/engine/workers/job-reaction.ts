@@ -5,7 +5,7 @@ import { addMs, type Instant } from "../../core/duration.ts";
 import { type RunState, callsOf } from "../../core/run.ts";
 import type { DueTimer } from "../due-timer.ts";
 import type { Reaction } from "../reactions.ts";
-import type { Dispatcher } from "./dispatch.ts";
+import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { HandlerRuns } from "./handler-runs.ts";
 import { queueText } from "./job-queue.ts";
 

@@ -1,4 +1,4 @@
-/** Delayed jobs become open when they are due, and open ones fail that have waited too long. */
+/** Opens delayed jobs when they are due, and fails open jobs that have waited for a worker for too long. */
 import { epochMicrosOf } from "../../core/duration.ts";
 import { createDueTimer, type DueTimer } from "../due-timer.ts";
 import type { Essentials } from "../essentials.ts";
@@ -8,7 +8,7 @@ import type { JobSettler } from "./settle-jobs.ts";
 const CLAIM_MAX = 500;
 const CLAIM_RETRY_MS = 10_000;
 
-/** Armed with the times at which jobs are due. */
+/** A timer to be armed with the times at which jobs are due. */
 export function createJobTimers(
   { store, clock, log }: Essentials,
   parts: { settler: JobSettler; onOpen: (queue: string) => void },

@@ -1,6 +1,6 @@
 /**
- * Tokens of jobs: what authorises a result, at any server. A token says which lease of which job it is, under a MAC of the
- * installation, bound to the tenant; whether that lease still counts is decided by the job's row, or by the run itself.
+ * A job's token authorises its result, at any server. It names one lease of one job, bound to the tenant, under a MAC
+ * of the installation. Whether that lease still counts is decided by the job's row, or by the run.
  */
 import { randomUUID } from "node:crypto";
 import { DomainError } from "../../core/errors.ts";
@@ -11,8 +11,10 @@ export type JobToken = RunKey & { idempotencyKey: string; attempt: number; lease
 
 type Fields = [runId: string, key: string, attempt: number, leaseNo: number, atMostOnce: 0 | 1];
 
-/** Of a handler that was offered without a job row. Only the server that asked for it can take its result, and has it at hand: so
- *  nothing stands in the token, and nobody can guess it. */
+/**
+ * Begins the token of a handler that was offered without a job row. Only the server that offered it can take its
+ * result, so the rest of the token is random: it names nothing, and cannot be guessed.
+ */
 const HANDLER_PREFIX = "h.";
 
 export function newHandlerToken(): string {
@@ -29,7 +31,7 @@ export function writeJobToken(key: Uint8Array, token: JobToken): string {
   return writeToken(key, purposeOf(tenantId), fields);
 }
 
-/** Undefined: not a token that this installation gave to this tenant. */
+/** Returns undefined unless this installation made the token for this tenant. */
 export function readJobToken(key: Uint8Array, tenantId: string, text: string): JobToken | undefined {
   let fields: Fields;
   try {

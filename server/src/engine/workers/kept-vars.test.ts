@@ -14,7 +14,9 @@ function offer(kept: KeptVars | undefined, vars: Json, runId = "run"): Given {
   return givenHandler(runId, { vars, run: { run_id: runId }, error: null, now: "2026-01-01T00:00:00Z" }, kept);
 }
 
-/** A worker as docs/worker-protocol.md has it: puts the vars of each job together, and finds what the server gets wrong. */
+/**
+ * A worker as docs/worker-protocol.md has it: puts the vars of each job together, and finds what the server gets wrong.
+ */
 function createKeeper() {
   const kept = new Map<number, string>();
   const seen = new Set<number>();

@@ -1,19 +1,19 @@
 /**
- * The large members of vars that a worker keeps, as this server has sent them on one connection. Only what is said here is kept and
- * forgotten there, in the order of the offers, so both sides agree; a new connection begins with nothing.
+ * The large members of vars that a worker keeps, as this server has sent them on one connection. The worker keeps and
+ * forgets only what the offers say, in their order, so that both sides agree. A new connection begins with nothing.
  *
- * Values are not held, only their digests: what a run has let go of is not kept alive by its worker.
+ * Only the digests of values are in memory here, so that a worker does not keep alive what its run has dropped.
  */
 import type { HandlerPayload } from "../../core/handler-request.ts";
 import { type LargeMember, type LargeMembers, largeMembersOf } from "../../core/large-members.ts";
 import { handlerPayloadText, smallHandlerPayloadText } from "../../core/handler-request.ts";
 import type { OfferedJob, OfferedVar } from "../api.ts";
 
-/** Members that one worker keeps, some hundred bytes each here: as many as it may have jobs. */
+/** Members that one worker keeps: as many as it may have jobs. Each takes some hundred bytes here. */
 const ENTRIES_MAX = 10_000;
 
 export type KeptVars = {
-  /** The large members of a run's vars for an offer, which must be the next one that is sent. */
+  /** Returns the large members of a run's vars for an offer, which must be the next offer sent. */
   offer(runId: string, members: LargeMembers): { largeVars: OfferedVar[]; forgottenVars: number[] };
 };
 
@@ -21,7 +21,7 @@ type Entry = { id: number; digest: string; bytes: number };
 
 /** @param bytesMax how many bytes of JSON text the worker keeps */
 export function createKeptVars(bytesMax: number): KeptVars {
-  /** By run and name, the one that was offered longest ago first. */
+  /** By run and name. The entry that was offered longest ago comes first. */
   const entries = new Map<string, Entry>();
   let bytes = 0;
   let lastId = 0;
@@ -35,7 +35,7 @@ export function createKeptVars(bytesMax: number): KeptVars {
     }
     if (known !== undefined) forgotten.push(forget(key, known));
     const size = Buffer.byteLength(text);
-    // All others would have to go for it.
+    // It would push out all others, and still not fit.
     if (size > bytesMax) return { id: 0, text };
     lastId += 1;
     entries.set(key, { id: lastId, digest, bytes: size });
@@ -65,7 +65,7 @@ export function createKeptVars(bytesMax: number): KeptVars {
   };
 }
 
-/** What the offer of a handler's job gives to a worker. */
+/** The payload of a handler's job for a worker, without the vars that the worker keeps. */
 export function givenHandler(
   runId: string,
   payload: HandlerPayload,
@@ -76,7 +76,7 @@ export function givenHandler(
   return { payload: smallHandlerPayloadText(payload), ...keptVars.offer(runId, members) };
 }
 
-/** Characters of what a job is given, as far as it is sent. */
+/** The number of characters of a job's payload and vars, as far as they are sent. */
 export function charsOf({ payload, largeVars = [] }: OfferedJob): number {
   return largeVars.reduce((sum, { name, text = "" }) => sum + name.length + text.length, payload.length);
 }

@@ -2,8 +2,9 @@
  * Leases of servers that are gone: their workers have a while to come to another server, then the jobs go to others.
  */
 import type { OrphanedLeases } from "../../store/contract/jobs.ts";
-import { adoptLeases, type WorkerParts } from "./connect-worker.ts";
-import { leaseToEnd } from "./leases.ts";
+import { adoptLeases } from "./connection/adopt-leases.ts";
+import type { WorkerParts } from "./connection/parts.ts";
+import { leaseToEnd } from "./leases/release.ts";
 import { sessionText } from "./pool.ts";
 import { CREDIT_MAX } from "./session.ts";
 

@@ -1,11 +1,15 @@
-/** What the parts of the worker side share: the sessions of this server, its clock for their liveness, and its settings. */
+/**
+ * State that the parts of the worker side share: the sessions of this server, their jobs, and a clock for their
+ * liveness.
+ */
 import type { JobHead } from "../../store/contract/jobs.ts";
 import type { Essentials } from "../essentials.ts";
 import type { Neighbours } from "../neighbours.ts";
 import type { NoticeHub } from "../notice-hub.ts";
 import type { Reads } from "../reads.ts";
+import type { AssignedJob } from "./assigned-job.ts";
 import { writeJobToken } from "./job-token.ts";
-import { type HeldJob, type Session, servesVersion } from "./session.ts";
+import { type Session, servesVersion } from "./session.ts";
 
 /** What the worker side takes from the rest of the engine. */
 export type WorkerContext = Essentials &
@@ -20,15 +24,15 @@ export type WorkerPool = {
   readonly context: WorkerContext;
   /** By `sessionText`. */
   readonly sessions: Map<string, Session>;
-  /** Every job that a session of this server has, by its token. */
-  readonly held: Map<string, { session: Session; job: HeldJob }>;
-  /** Tokens whose results have come and are being committed. */
+  /** By token: every job of a session of this server. */
+  readonly jobs: Map<string, { session: Session; job: AssignedJob }>;
+  /** Tokens whose results have arrived and are being committed. */
   readonly settling: Set<string>;
-  /** Changes of the list of workers that are being made, by `sessionText`: the last of each session, which never rejects. */
+  /** By `sessionText`: the last change to the list of workers that is under way for the session. It never rejects. */
   readonly listChanges: Map<string, Promise<void>>;
-  /** Replies were lost: there may be leases of this server that nobody here knows of. */
+  /** Replies were lost: this server may have leases in the database that it does not know of. */
   isDoubtful: boolean;
-  /** Milliseconds in which this server was at work: time in which it stood still counts for nobody. */
+  /** Milliseconds for which this server has run. Time for which the process was suspended does not count. */
   nowMs(): number;
 };
 
@@ -36,7 +40,7 @@ export function sessionText(tenantId: string, workerSessionId: string): string {
   return `${tenantId}/${workerSessionId}`;
 }
 
-/** Whether a connected session of this server serves the queue. */
+/** Whether a connected session of this server serves the queue, in this version if one is given. */
 export function isServedHere(pool: WorkerPool, queue: string, version?: number): boolean {
   for (const session of pool.sessions.values()) {
     if (session.link === undefined || session.isDraining) continue;
@@ -46,7 +50,7 @@ export function isServedHere(pool: WorkerPool, queue: string, version?: number):
   return false;
 }
 
-/** The token of a job's lease: the same at every server. */
+/** The token of a job's lease; every server computes the same one. */
 export function leaseToken(pool: WorkerPool, job: JobHead, isAtMostOnce: boolean): string {
   const { tenantId, runId, idempotencyKey, attempt, leaseNo } = job;
   const { tokenKey } = pool.context.store;

@@ -1,37 +1,16 @@
-/** A worker's session at this server: what it serves, what it may be given, and the jobs it has. Lost with the process, and then
- *  found again in the leases of the database. */
+/**
+ * A worker's session at this server: what it serves, how many jobs it may be given, and the jobs that it has. A crash
+ * of the process loses it; its jobs are found again by their leases in the database.
+ */
 import type { Delivery } from "../../core/call.ts";
-import type { JobLease, JobQueue } from "../../store/contract/jobs.ts";
-import type { RunKey } from "../../store/contract/runs.ts";
-import type { WorkerHello, WorkerLink } from "../api.ts";
-import type { HandlerRun } from "./handler-runs.ts";
+import type { JobQueue } from "../../store/contract/jobs.ts";
+import type { ServerFrame, WorkerHello, WorkerLink } from "../api.ts";
+import type { AssignedJob } from "./assigned-job.ts";
 import { queueText } from "./job-queue.ts";
 import type { KeptVars } from "./kept-vars.ts";
 
-/** Jobs that a worker may have outstanding, whatever it grants: each is held in memory here. */
+/** The most jobs that a worker may have at once, whatever it grants: each takes memory here. */
 export const CREDIT_MAX = 10_000;
-
-export type HeldJob = {
-  readonly token: string;
-  readonly run: RunKey;
-  readonly queue: string;
-  readonly idempotencyKey: string;
-  readonly attempt: number;
-  readonly isAtMostOnce: boolean;
-  /** Absent: a handler that was offered without a job row, for `handlerRun`. */
-  readonly lease?: JobLease;
-  readonly handlerRun?: HandlerRun;
-  readonly timeoutMs: number;
-  readonly heartbeatTimeoutMs?: number;
-  state: "offered" | "accepted" | "running";
-  /** On the pool's clock: when it must be accepted, have ended, have been heard of. */
-  acceptBy: number;
-  endBy: number;
-  beatBy: number;
-  /** Its result has come, or its lease is being ended: nothing else may happen to it. */
-  isSettling: boolean;
-  isPaused: boolean;
-};
 
 /** A hello, and the actor that its caller is: the results of the session are the actor's. */
 export type SessionHello = WorkerHello & { actorId?: string };
@@ -40,33 +19,38 @@ export type Session = {
   readonly tenantId: string;
   readonly workerSessionId: string;
   hello: SessionHello;
-  /** How each queue that it serves is served, by `queueText`. */
+  /** By `queueText`: how the worker serves each of its queues. */
   serves: ReadonlyMap<string, ServedQueue>;
-  /** Absent while it is not connected. */
+  /** Missing while the worker is not connected. */
   link?: WorkerLink;
-  /** What the worker keeps of what this link has brought it; undefined: nothing. */
+  /** The large vars that the worker keeps for the length of this link; undefined if it keeps none. */
   keptVars: KeptVars | undefined;
+  /** How many more jobs the worker may be offered: at most `CREDIT_MAX`, and 0 while it is not connected. */
   credit: number;
   isDraining: boolean;
-  /** It has let an offer lapse and said nothing since: frozen, perhaps, or behind a dead network. */
+  /**
+   * An offer has lapsed and the worker has sent nothing since: it may be frozen, or its network dead. It is offered
+   * nothing.
+   */
   isQuiet: boolean;
-  readonly held: Map<string, HeldJob>;
-  /** Jobs of each queue that it has, or that are being leased to it. */
+  /** By token; each is in the pool's `jobs` too. */
+  readonly jobs: Map<string, AssignedJob>;
+  /** By `queueText`: how many jobs the worker has or is being leased. A queue without any has no entry. */
   readonly inFlight: Map<string, number>;
-  /** On the pool's clock. */
+  /** On the pool's clock: when the worker last sent a frame, and when it was last pinged. */
   heardAt: number;
   pingedAt: number;
   pingNo: number;
-  /** When the jobs of a session that is not connected are given to others. */
+  /** On the pool's clock: when the jobs go to other workers. Infinity while the worker is connected. */
   lostAt: number;
 };
 
 export type ServedQueue = {
   queue: JobQueue;
-  /** Of a handler's workflow; absent: all. */
+  /** The versions of a handler's workflow; missing if the worker serves all of them. */
   versions?: readonly number[];
   delivery?: Delivery;
-  /** Jobs of it at once; absent: as many as there is credit for. */
+  /** The most jobs of the queue at once; missing if only credit limits them. */
   concurrency?: number;
 };
 
@@ -95,12 +79,12 @@ function serviceOf(delivery: Delivery | undefined, concurrency: number): Pick<Se
   return { ...(delivery === undefined ? {} : { delivery }), ...(concurrency === 0 ? {} : { concurrency }) };
 }
 
-/** Whether the session may be given jobs at all now. */
+/** Whether the session may be given any job now. */
 export function hasRoom({ link, isDraining, isQuiet, credit }: Session): boolean {
   return link !== undefined && !isDraining && !isQuiet && credit > 0 && link.isFull?.() !== true;
 }
 
-/** Whether the session may be given a job of the queue now, of this version where one is given. */
+/** Whether the session may be given a job of the queue now; a job of this version, if `version` is given. */
 export function mayTake(session: Session, queue: string, version?: number): boolean {
   if (!hasRoom(session)) return false;
   const served = session.serves.get(queue);
@@ -112,31 +96,39 @@ export function servesVersion({ versions }: ServedQueue, version: number): boole
   return versions === undefined || versions.includes(version);
 }
 
-/** How a job is delivered to the session: as its node says, else as its worker does. */
+/** How a job is delivered to the session: as its node says, or else as the worker says. */
 export function deliveryBy(session: Session, job: JobQueue & { delivery?: Delivery }): Delivery {
   return job.delivery ?? session.serves.get(queueText(job))?.delivery ?? "at_least_once";
 }
 
-/** Takes one credit for a job of the queue, before it is known whether there is one. */
+/** Takes one credit for a job of the queue, before it is known whether a job is waiting. */
 export function takeCredit(session: Session, queue: string): void {
   session.credit -= 1;
   joinQueue(session, queue);
 }
 
-/** Gives a credit back that no job was offered for. What an earlier connection granted ended with it: `link` is the one of that time. */
+/**
+ * Returns a credit for which no job was offered.
+ * @param link the session's link when the credit was taken: credit ends with the connection that granted it
+ */
 export function returnCredit(session: Session, queue: string, link: WorkerLink | undefined): void {
   if (session.link === link) session.credit = Math.min(session.credit + 1, CREDIT_MAX);
   leaveQueue(session, queue);
 }
 
-/** The session has a job of the queue. */
+/** Counts one more job of the queue for the session. */
 export function joinQueue(session: Session, queue: string): void {
   session.inFlight.set(queue, (session.inFlight.get(queue) ?? 0) + 1);
 }
 
-/** A job of the queue has left the session. Its credit does not come back by itself: the worker grants it. */
+/** Counts one job of the queue less for the session. Its credit does not return: the worker grants new credit. */
 export function leaveQueue(session: Session, queue: string): void {
-  const left = (session.inFlight.get(queue) ?? 0) - 1;
-  if (left <= 0) session.inFlight.delete(queue);
-  else session.inFlight.set(queue, left);
+  const count = (session.inFlight.get(queue) ?? 0) - 1;
+  if (count <= 0) session.inFlight.delete(queue);
+  else session.inFlight.set(queue, count);
+}
+
+/** Sends the worker a frame about jobs, unless it names none or the worker is not connected. */
+export function sendTokens(session: Session, frame: ServerFrame & { tokens: readonly string[] }): void {
+  if (frame.tokens.length > 0) session.link?.send(frame);
 }

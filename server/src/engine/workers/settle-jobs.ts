@@ -6,7 +6,7 @@
 import type { CallEnd } from "../../core/settle-calls.ts";
 import type { ErrorReason } from "../../core/errors.ts";
 import type { JobHead, JobKey, JobStore } from "../../store/contract/jobs.ts";
-import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import { isGone, isTransient, retryUntilDone } from "../retry.ts";
 import { runKeyText } from "../run-table.ts";
 import { failRun } from "../stimuli/fail-run.ts";
@@ -18,8 +18,6 @@ export type EndStatus = { status: "accepted" | "duplicate" } | { status: "refuse
 export type JobEnd = {
   end: CallEnd;
   leaseNo: number;
-  /** The run as it was when the result came, if this server committed it last: it need not be read then. */
-  run?: StoredRun | undefined;
   /** Of the result as a worker sent it. */
   digest?: string;
   /** The job waited for a worker too long: it counts only while it still does. */
@@ -62,7 +60,6 @@ export function createJobSettler(parts: Parts): JobSettler {
           log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
         });
       } else waiting.push(end);
-      if (end.run !== undefined) cache.suggest(text, end.run);
     },
   };
 }

@@ -13,13 +13,16 @@ import type { Reaction } from "../reactions.ts";
 import { reportFailure } from "../report-failure.ts";
 import type { TransitionParts } from "../transition/perform.ts";
 import { blockedReasonOf } from "./blocked-reason.ts";
-import { adoptLeases, connectWorker, endSession, leaveSession, type WorkerParts } from "./connect-worker.ts";
-import { createDispatcher } from "./dispatch.ts";
+import { adoptLeases } from "./connection/adopt-leases.ts";
+import { connectWorker } from "./connection/connect-worker.ts";
+import type { WorkerParts } from "./connection/parts.ts";
+import { endSession, leaveSession } from "./connection/session-life.ts";
+import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createWorkersElsewhere } from "./elsewhere.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
 import { createJobReaction } from "./job-reaction.ts";
 import { createJobTimers } from "./job-timers.ts";
-import { createLeaseKeeper } from "./leases.ts";
+import { createLeaseKeeper } from "./leases/lease-keeper.ts";
 import { createOrphanKeeper } from "./orphaned-leases.ts";
 import type { WorkerContext, WorkerPool } from "./pool.ts";
 import { createJobSettler } from "./settle-jobs.ts";
@@ -67,7 +70,7 @@ export function createWorkers(options: {
   const pool: WorkerPool = {
     context,
     sessions: new Map(),
-    held: new Map(),
+    jobs: new Map(),
     settling: new Set(),
     listChanges: new Map(),
     isDoubtful: false,
