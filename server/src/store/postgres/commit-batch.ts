@@ -30,7 +30,7 @@ import { PARTS } from "./sections/parts.ts";
 import { READ_MAIL } from "./sections/read-mail.ts";
 import { RECORD_PARTS } from "./sections/record-parts.ts";
 import { RECORDS } from "./sections/records.ts";
-import type { Section } from "./sections/section.ts";
+import type { ParameterType, Section } from "./sections/section.ts";
 import { SETTLEMENTS } from "./sections/settlements.ts";
 import { STARTS } from "./sections/starts.ts";
 import { WAITS } from "./sections/waits.ts";
@@ -109,13 +109,13 @@ $$;`,
   };
 }
 
-function callOf(name: string, parameters: readonly [string, "json" | "text"][]): TemplateStringsArray {
+function callOf(name: string, parameters: readonly [string, ParameterType][]): TemplateStringsArray {
   const strings = [`select item, outcome, transition, number from ${name}(p_lane_id => `, "::bigint, p_batch_no => "];
-  // A row set goes as text: postgres.js would encode what it knows to be JSON again.
+  // Everything goes as text: postgres.js would encode what it knows to be JSON or an array again.
   let cast = "::bigint";
   for (const [parameter, type] of parameters) {
     strings.push(`${cast}, ${parameter} => `);
-    cast = type === "json" ? "::text::json" : "::text";
+    cast = `::text${type === "text" ? "" : `::${type}`}`;
   }
   strings.push(`${cast})`);
   return Object.assign(strings, { raw: strings });

@@ -1,22 +1,36 @@
 /** Runs whose rows stay behind their ledgers: only records are written, and events. */
-import { jsonOf, keyOf, refuse, type Section } from "./section.ts";
+import { linesOf, numbersOf, refuse, type Section } from "./section.ts";
 
-export const BEHIND: Section<"p_behind"> = {
+export const BEHIND: Section<
+  "p_behind_items" | "p_behind_transitions" | "p_behind_tenants" | "p_behind_runs" | "p_behind_seqs"
+> = {
   name: "behind",
-  parameters: { p_behind: "json" },
-  encode: ({ transitions }) => ({
-    p_behind: jsonOf(
-      transitions
-        .filter(({ transition }) => transition.after.behind !== undefined)
-        .map((placed) => ({ ...keyOf(placed), expected_seq: placed.transition.expectedSeq })),
-    ),
-  }),
+  parameters: {
+    p_behind_items: "int[]",
+    p_behind_transitions: "int[]",
+    p_behind_tenants: "text",
+    p_behind_runs: "text",
+    p_behind_seqs: "bigint[]",
+  },
+  encode({ transitions }) {
+    const behind = transitions.filter(({ transition }) => transition.after.behind !== undefined);
+    return {
+      p_behind_items: numbersOf(behind.map(({ item }) => item)),
+      p_behind_transitions: numbersOf(behind.map(({ place }) => place)),
+      p_behind_tenants: linesOf(behind.map(({ transition }) => transition.tenantId)),
+      p_behind_runs: linesOf(behind.map(({ transition }) => transition.runId)),
+      p_behind_seqs: numbersOf(behind.map(({ transition }) => transition.expectedSeq)),
+    };
+  },
   check: `
   -- The ledger goes on where the transition does. That nobody else goes on there at this moment says the key of the records; that the run
   -- is this lane's says the lane: whoever takes a run from it ends it first.
-  IF p_behind IS NOT NULL THEN${refuse(`
+  IF p_behind_items IS NOT NULL THEN${refuse(`
       SELECT b.item, b.transition, CASE WHEN last.seq IS NULL THEN 'seq' ELSE 'record' END
-      FROM json_to_recordset(p_behind) AS b (item int, transition int, tenant_id text, run_id text, expected_seq bigint)
+      FROM ROWS FROM (
+        unnest(p_behind_items), unnest(p_behind_transitions), string_to_table(p_behind_tenants, E'\\n'),
+        string_to_table(p_behind_runs, E'\\n'), unnest(p_behind_seqs)
+      ) AS b (item, transition, tenant_id, run_id, expected_seq)
       LEFT JOIN LATERAL (
         SELECT s.seq FROM step_records s
         WHERE s.tenant_id = b.tenant_id AND s.run_id = b.run_id AND s.seq >= b.expected_seq

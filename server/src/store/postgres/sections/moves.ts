@@ -1,21 +1,38 @@
 /** Rows of runs that move: compared and swapped by their seq. */
 import { changingColumns, encodeStateRest } from "../run-row.ts";
-import { jsonOf, keyOf, linesOf, type PlacedTransition, type Section } from "./section.ts";
+import { jsonOf, linesOf, numbersOf, type PlacedTransition, type Section } from "./section.ts";
 
-export const MOVES: Section<"p_move_keys" | "p_moves" | "p_move_states"> = {
+export const MOVES: Section<
+  | "p_move_items"
+  | "p_move_transitions"
+  | "p_move_tenants"
+  | "p_move_runs"
+  | "p_move_row_seqs"
+  | "p_move_seqs"
+  | "p_moves"
+  | "p_move_states"
+> = {
   name: "moves",
-  parameters: { p_move_keys: "json", p_moves: "json", p_move_states: "text" },
+  parameters: {
+    p_move_items: "int[]",
+    p_move_transitions: "int[]",
+    p_move_tenants: "text",
+    p_move_runs: "text",
+    p_move_row_seqs: "bigint[]",
+    p_move_seqs: "bigint[]",
+    p_moves: "json",
+    p_move_states: "text",
+  },
   encode({ transitions }) {
     const moves = transitions.filter(isMove);
     return {
-      p_move_keys: jsonOf(
-        moves.map((placed) => ({
-          ...keyOf(placed),
-          row_seq: placed.transition.rowSeq,
-          expected_seq: placed.transition.expectedSeq,
-        })),
-      ),
-      p_moves: jsonOf(moves.map(({ item, transition }) => ({ item, ...changingColumns(transition) }))),
+      p_move_items: numbersOf(moves.map(({ item }) => item)),
+      p_move_transitions: numbersOf(moves.map(({ place }) => place)),
+      p_move_tenants: linesOf(moves.map(({ transition }) => transition.tenantId)),
+      p_move_runs: linesOf(moves.map(({ transition }) => transition.runId)),
+      p_move_row_seqs: numbersOf(moves.map(({ transition }) => transition.rowSeq)),
+      p_move_seqs: numbersOf(moves.map(({ transition }) => transition.expectedSeq)),
+      p_moves: jsonOf(moves.map(({ transition }) => changingColumns(transition))),
       p_move_states: linesOf(moves.map(({ transition }) => encodeStateRest(transition.after.state))),
     };
   },
@@ -25,7 +42,7 @@ export const MOVES: Section<"p_move_keys" | "p_moves" | "p_move_states"> = {
   check: `
   -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the ledger goes on
   -- where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was left behind.
-  IF p_move_keys IS NOT NULL THEN
+  IF p_move_items IS NOT NULL THEN
     SELECT
       array_agg(f.place), refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
       refused_by || coalesce(array_agg(f.transition) FILTER (WHERE f.cause IS NOT NULL), '{}'),
@@ -38,9 +55,10 @@ export const MOVES: Section<"p_move_keys" | "p_moves" | "p_move_states"> = {
           WHEN locked.place IS NULL OR last.seq IS NULL THEN 'seq'
           WHEN last.seq > m.expected_seq THEN 'record'
         END AS cause
-      FROM json_to_recordset(p_move_keys) AS m (
-        item int, transition int, tenant_id text, run_id text, row_seq bigint, expected_seq bigint
-      )
+      FROM ROWS FROM (
+        unnest(p_move_items), unnest(p_move_transitions), string_to_table(p_move_tenants, E'\\n'),
+        string_to_table(p_move_runs, E'\\n'), unnest(p_move_row_seqs), unnest(p_move_seqs)
+      ) AS m (item, transition, tenant_id, run_id, row_seq, expected_seq)
       LEFT JOIN LATERAL (
         SELECT r.ctid AS place FROM runs r
         WHERE r.tenant_id = m.tenant_id AND r.run_id = m.run_id AND r.seq = m.row_seq AND m.item <> ALL (refused)
@@ -62,13 +80,14 @@ export const MOVES: Section<"p_move_keys" | "p_moves" | "p_move_states"> = {
       end_time = m.end_time, format = m.format, state = m.state
     FROM ROWS FROM (
       json_to_recordset(p_moves) AS (
-        item int, status text, paused boolean, node text, seq bigint, head_hash bytea, wait_reason text, owner_lane bigint,
+        status text, paused boolean, node text, seq bigint, head_hash bytea, wait_reason text, owner_lane bigint,
         wake_at timestamptz, update_time timestamptz, end_time timestamptz, format int
       ),
       string_to_table(p_move_states, E'\\n'),
+      unnest(p_move_items),
       unnest(move_places)
     ) AS m (
-      item, status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, update_time, end_time, format, state, place
+      status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, update_time, end_time, format, state, item, place
     )
     WHERE runs.ctid = m.place AND m.item <> ALL (refused);
   END IF;`,

@@ -9,10 +9,13 @@
 import { type Channel, channelKey } from "../../../core/event.ts";
 import type { Batch, Delivery, Transition } from "../../contract/batch.ts";
 
+export type ParameterType = "json" | "text" | "int[]" | "bigint[]";
+
 export type Section<Parameter extends string = string> = {
   readonly name: string;
-  /** Parameters of the function. A "json" is a set of rows for `json_to_recordset`, a "text" one line for each of some rows. */
-  readonly parameters: Readonly<Record<Parameter, "json" | "text">>;
+  /** Parameters of the function. A "json" is a set of rows for `json_to_recordset`; the others are one column of some rows: a "text" has a
+   *  line for each. */
+  readonly parameters: Readonly<Record<Parameter, ParameterType>>;
   /** The values of the parameters for a batch. Null: the batch has no such rows. */
   encode(contents: BatchContents): Record<Parameter, string | null>;
   /** Declarations of variables that the SQL of this section, or of a later one, uses. */
@@ -89,7 +92,8 @@ export function keyOf({ item, place, transition }: PlacedTransition): {
   return { item, transition: place, tenant_id: transition.tenantId, run_id: transition.runId };
 }
 
-/** The value of a "json" parameter. JSON, because encoding it costs Node a third of what array literals cost. */
+/** The value of a "json" parameter. JSON, because encoding it costs Node a third of what array literals of texts cost. What every step has
+ *  goes as columns all the same: Postgres makes a hash table for each object of a JSON text, which takes as long as to find a row. */
 export function jsonOf(rows: readonly object[]): string | null {
   return rows.length === 0 ? null : JSON.stringify(rows);
 }
@@ -100,6 +104,11 @@ export function jsonOf(rows: readonly object[]): string | null {
  */
 export function linesOf(texts: readonly string[]): string | null {
   return texts.length === 0 ? null : texts.join("\n");
+}
+
+/** The value of an "int[]" or "bigint[]" parameter. */
+export function numbersOf(numbers: readonly number[]): string | null {
+  return numbers.length === 0 ? null : `{${numbers.join()}}`;
 }
 
 /** A line that stands for nothing. */
