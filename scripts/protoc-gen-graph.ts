@@ -209,7 +209,7 @@ function scalarType(scalar: ScalarType): string {
 function printTypes(messages: readonly DescMessage[], planned: readonly DescMessage[]): string {
   const enums = new Set(messages.flatMap((message) => message.fields.flatMap((field) => field.enum ?? [])));
   for (const desc of [...messages, ...enums]) readComments(desc);
-  const lines = ['import type { Json, JsonObject } from "../../json.ts";', ""];
+  const lines = ['import type { Json, JsonObject } from "../../json/json.ts";', ""];
   for (const desc of enums) {
     const names = valueNames(desc).map((name) => JSON.stringify(name));
     lines.push(...docLines(desc), `export type ${enumType(desc)} = ${names.join(" | ")};`, "");
@@ -313,7 +313,7 @@ function printStepPlanSchema(plan: DescMessage): string {
   const unclear = fields.find((field) => values.includes(field.jsonName) && !isValue(field));
   if (unclear !== undefined) throw new Error(`${unclear.toString()} has the name of a google.protobuf.Value`);
   return [
-    'import type { JsonObject } from "../../json.ts";',
+    'import type { JsonObject } from "../../json/json.ts";',
     "",
     "/** The JSON Schema of a StepPlan's proto JSON under its JSON names. Upper bounds only: see BOUNDS for the others. */",
     `export const STEP_PLAN_SCHEMA: JsonObject = ${printValue(schemaOf(plan))};`,

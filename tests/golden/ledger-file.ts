@@ -1,7 +1,7 @@
 /** A golden ledger: sealed records as a release stored them, and the state that they folded to then. */
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import type { Json } from "../../server/src/core/json.ts";
+import type { Json } from "../../server/src/core/json/json.ts";
 import { partOf, type SealedRecord } from "../../server/src/core/ledger-format.ts";
 import type { RunState } from "../../server/src/core/run.ts";
 

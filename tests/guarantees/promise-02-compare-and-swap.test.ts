@@ -1,7 +1,7 @@
 /** Promise 2: compare-and-swap on the run's seq. Of what races, exactly one wins and the other is told. */
 import { openWaitOf } from "../../server/src/core/run.ts";
 import { describe, expect, test } from "vitest";
-import type { Json } from "../../server/src/core/json.ts";
+import type { Json } from "../../server/src/core/json/json.ts";
 import type { Caller } from "../../server/src/engine/api.ts";
 import type { Batch } from "../../server/src/store/contract/batch.ts";
 import {

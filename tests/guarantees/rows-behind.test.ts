@@ -1,6 +1,6 @@
 /** Runs whose rows are behind their ledgers: whoever looks sees the ledger, and whoever takes over goes on behind its last record. */
 import { afterEach, describe, expect, test } from "vitest";
-import type { Json } from "../../server/src/core/json.ts";
+import type { Json } from "../../server/src/core/json/json.ts";
 import type { Caller, StartRequest } from "../../server/src/engine/api.ts";
 import { BatchOutcomeUnknownError } from "../../server/src/store/contract/errors.ts";
 import type { StoredRun } from "../../server/src/store/contract/runs.ts";

@@ -6,7 +6,7 @@ import { reasonOf } from "../../server/src/core/wait.ts";
 import { openWaitOf } from "../../server/src/core/run.ts";
 import { randomBytes } from "node:crypto";
 import { fold } from "../../server/src/core/fold/fold.ts";
-import type { Json } from "../../server/src/core/json.ts";
+import type { Json } from "../../server/src/core/json/json.ts";
 import {
   draftFromSealed,
   NO_PREVIOUS_HASH,

@@ -12,7 +12,7 @@ import type { HandlerOutcome, HandlerRequest } from "../../server/src/core/handl
 import type { CallEnd } from "../../server/src/core/settle-calls.ts";
 import type { Call } from "../../server/src/core/call.ts";
 import { callEnd, createTestRun, createTestWorld, type TestRun, type TestStart } from "./test-world.ts";
-import type { Json, JsonObject } from "../../server/src/core/json.ts";
+import type { Json, JsonObject } from "../../server/src/core/json/json.ts";
 import { shownWait, type Wait } from "../../server/src/core/wait.ts";
 import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Workflow } from "../../server/src/core/graph/graph.ts";

@@ -1,5 +1,5 @@
 /** A worker of a test: the engine's side of a stream in one process, with frames that the test writes and reads. */
-import type { Json } from "../../server/src/core/json.ts";
+import type { Json } from "../../server/src/core/json/json.ts";
 import type {
   Caller,
   JobResultAck,

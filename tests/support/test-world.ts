@@ -21,7 +21,7 @@ import {
   SCOPES,
 } from "../../server/src/core/event.ts";
 import { channelOf } from "../../server/src/core/channel.ts";
-import { canonicalJson, type Json, type JsonObject } from "../../server/src/core/json.ts";
+import { canonicalJson, type Json, type JsonObject } from "../../server/src/core/json/json.ts";
 import { hasEnded, isActive, type RunState, openWaitOf, callsOf, sequelOf } from "../../server/src/core/run.ts";
 import type { CallEnd } from "../../server/src/core/settle-calls.ts";
 import { type StartStimulus, startRun } from "../../server/src/core/start-run.ts";

@@ -1,6 +1,6 @@
 /** Large members of vars that workers keep: what their offers say, and what a new connection begins with. */
 import { describe, expect, test } from "vitest";
-import type { Json, JsonObject } from "../../server/src/core/json.ts";
+import type { Json, JsonObject } from "../../server/src/core/json/json.ts";
 import type { OfferedJob } from "../../server/src/engine/api.ts";
 import { graph } from "../guarantees/graphs.ts";
 import { useTwoServers } from "../guarantees/servers.ts";

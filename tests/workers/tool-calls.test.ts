@@ -1,6 +1,6 @@
 /** Tool calls through workers: leases, results, retries, and what happens when workers and servers go away. */
 import { describe, expect, test } from "vitest";
-import type { Json } from "../../server/src/core/json.ts";
+import type { Json } from "../../server/src/core/json/json.ts";
 import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import {
   freshCaller,

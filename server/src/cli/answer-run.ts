@@ -4,7 +4,7 @@ import { type Wait, WaitReason, WaitReasonSchema } from "@abstractruntime/proto/
 import { fromJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 
-import type { Json } from "../core/json.ts";
+import type { Json } from "../core/json/json.ts";
 import { answerFromPrompt, answerFromText } from "./answer.ts";
 import type { Session } from "./context.ts";
 import { CliError, UsageError } from "./failure.ts";

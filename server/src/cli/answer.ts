@@ -2,7 +2,7 @@
 import type { Wait } from "@abstractruntime/proto/wait_pb";
 
 import { DomainError } from "../core/errors.ts";
-import { type Json, parseJson } from "../core/json.ts";
+import { type Json, parseJson } from "../core/json/json.ts";
 import { choicesOf, choiceText } from "./format-run.ts";
 
 /** The answer that a text means: the choice that reads like it; else, where the schema wants something other than a string,

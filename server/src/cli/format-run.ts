@@ -12,7 +12,7 @@ import { type Wait, WaitReason, WaitReasonSchema } from "@abstractruntime/proto/
 import { toJson } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate, type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 
-import type { Json } from "../core/json.ts";
+import type { Json } from "../core/json/json.ts";
 import {
   fieldLines,
   jsonText,

@@ -14,7 +14,7 @@ import type { Path } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
 
 import type { FieldProblem } from "../core/errors.ts";
-import type { Json, JsonObject } from "../core/json.ts";
+import type { Json, JsonObject } from "../core/json/json.ts";
 import { CliError } from "./failure.ts";
 import {
   type GraphSource,

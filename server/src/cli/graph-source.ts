@@ -15,7 +15,7 @@ import {
 } from "yaml";
 
 import type { FieldProblem } from "../core/errors.ts";
-import type { Json, JsonObject } from "../core/json.ts";
+import type { Json, JsonObject } from "../core/json/json.ts";
 import { CliError } from "./failure.ts";
 import { displayWidth, safeLine } from "./terminal.ts";
 

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { DescEnum } from "@bufbuild/protobuf";
 
 import { DomainError } from "../core/errors.ts";
-import { type Json, type JsonObject, parseJson } from "../core/json.ts";
+import { type Json, type JsonObject, parseJson } from "../core/json/json.ts";
 import { UsageError } from "./failure.ts";
 
 /** Reads everything that is piped in. */

@@ -7,7 +7,7 @@ import { EVENT_CURSORS_MAX } from "./effects/wait-event.ts";
 import { CALLS_MAX } from "./effects/tool-calls.ts";
 import { decide } from "./decide.ts";
 import { idempotencyKey } from "./identifiers.ts";
-import type { Json, JsonObject } from "./json.ts";
+import type { Json, JsonObject } from "./json/json.ts";
 import type { NodeDefinition, WorkflowDefinition } from "./graph/definition.ts";
 
 type Nodes = { [nodeId: string]: NodeDefinition };

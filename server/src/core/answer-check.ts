@@ -1,8 +1,8 @@
 /** Whether `{ "answer": … }` answers what a person is asked. */
 import { DomainError, type FieldProblem } from "./errors.ts";
-import { deepEqual, type Json } from "./json.ts";
-import type { SchemaValidator } from "./json-schema.ts";
-import { fieldPath } from "./pointer.ts";
+import { deepEqual, type Json } from "./json/json.ts";
+import type { SchemaValidator } from "./json/json-schema.ts";
+import { fieldPath } from "./json/pointer.ts";
 
 type Asked = { choices?: Json[]; allow_free_text?: boolean };
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { createTestWorld, runOf, type TestRun } from "../../../tests/support/test-world.ts";
 import { DomainError, type ErrorReason } from "./errors.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import type { NodeDefinition } from "./graph/definition.ts";
 
 type AskUser = NonNullable<NodeDefinition["askUser"]>;

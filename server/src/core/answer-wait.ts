@@ -5,7 +5,7 @@ import type { Instant } from "./duration.ts";
 import { waitHandlingOf } from "./effects/effects.ts";
 import { DomainError } from "./errors.ts";
 import type { Workflow } from "./graph/graph.ts";
-import { canonicalJson, type Json } from "./json.ts";
+import { canonicalJson, type Json } from "./json/json.ts";
 import { openWaitOf, type RunState } from "./run.ts";
 import { reasonOf } from "./wait.ts";
 

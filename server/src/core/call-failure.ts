@@ -1,7 +1,7 @@
 /** Why an attempt of a call failed, and whether another follows. */
 import { type EffectPolicy, maxAttemptsOf } from "./graph/effect-policy.ts";
 import type { Failure } from "./failure.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 
 /** What a worker, or the server in its place, says of a failed attempt. */
 export type CallFailure = { code: string; message: string; nonRetryable?: boolean; details?: Json };

@@ -1,7 +1,7 @@
 /** Calls: the remote work that one effect asks for, and how it went. Keys are those of the ledger, so they are snake_case. */
 import type { Instant } from "./duration.ts";
 import type { Failure } from "./failure.ts";
-import type { Json, JsonObject } from "./json.ts";
+import type { Json, JsonObject } from "./json/json.ts";
 
 /** What a job is of: its queue is (tenant, kind, name). */
 export type CallKind = "tool" | "handler" | "custom";

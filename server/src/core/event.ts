@@ -1,4 +1,4 @@
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import type { Instant } from "./duration.ts";
 
 /** How far an event reaches. */

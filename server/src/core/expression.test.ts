@@ -11,7 +11,7 @@ import {
   ExpressionError,
   type ExpressionErrorCode,
 } from "./expression.ts";
-import { type Json, type JsonObject, parseJson } from "./json.ts";
+import { type Json, type JsonObject, parseJson } from "./json/json.ts";
 
 const VARIABLES = ["vars", "run", "result", "error", "now"];
 const vars = parseJson(

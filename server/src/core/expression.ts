@@ -17,7 +17,15 @@ import {
   parseInstant,
 } from "./duration.ts";
 import { DomainError } from "./errors.ts";
-import { assertJson, canonicalJson, JSON_DEPTH_MAX, type Json, type JsonObject, parseJson, plainText } from "./json.ts";
+import {
+  assertJson,
+  canonicalJson,
+  JSON_DEPTH_MAX,
+  type Json,
+  type JsonObject,
+  parseJson,
+  plainText,
+} from "./json/json.ts";
 
 /** Longest source of one expression, UTF-16 units: a rule people can read. Bounds what the parser does. */
 export const EXPRESSION_CHARS_MAX = 8 * 1024;

@@ -1,4 +1,4 @@
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 
 /** Why a node or a run failed. Data, never an exception: it is part of the ledger. */
 export type Failure = {

@@ -1,7 +1,7 @@
 /** What a handler is run for, and what its worker is given. */
 import type { CallFailure } from "./call-failure.ts";
-import type { Json } from "./json.ts";
-import { smallVarsText, varsText } from "./large-members.ts";
+import type { Json } from "./json/json.ts";
+import { smallVarsText, varsText } from "./json/large-members.ts";
 import type { Names } from "./names.ts";
 
 /** The names that expressions see, as a handler is given them. */

@@ -1,7 +1,7 @@
 /** Jobs as core asks for them: remote work to offer to workers, and what became of it. */
 import type { Call, Delivery } from "./call.ts";
 import type { Instant } from "./duration.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 
 /** A piece of remote work to offer to workers. */
 export type JobDraft = Omit<Call, "retry_time" | "outcome"> & {

@@ -13,7 +13,7 @@ import {
   partOf,
   type SealedRecord,
 } from "./ledger-format.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import type { RecordOf, StepRecordDraft } from "./records.ts";
 
 const draft: RecordOf<"step.completed"> = {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 // In one go: with an object for each hash it takes more than twice as long.
 import { hash } from "node:crypto";
-import { parseOwnJson } from "./json.ts";
+import { parseOwnJson } from "./json/json.ts";
 import type { Instant } from "./duration.ts";
 import type { AnyRecord, RecordBody, RecordKind, StepRecordDraft } from "./records.ts";
 

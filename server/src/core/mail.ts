@@ -4,7 +4,7 @@ import { cancelRun, pauseRun, unpauseRun } from "./control-run.ts";
 import type { Command, Decision } from "./decision.ts";
 import type { Instant } from "./duration.ts";
 import type { Workflow } from "./graph/graph.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import type { StepRecordDraft } from "./records.ts";
 
 /** One letter. What its body holds is the kind's own. */

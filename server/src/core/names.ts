@@ -1,6 +1,6 @@
 /** The names that expressions of the graph see (CONTRACT.md, rule 5). */
 import type { Instant } from "./duration.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import type { RunState } from "./run.ts";
 
 export type Names = { vars: Json; run: Json; result: Json; error: Json; now: Json };

@@ -7,8 +7,8 @@ import type { EventCursor, Scope } from "./event.ts";
 import type { Failure } from "./failure.ts";
 import type { Instant } from "./duration.ts";
 import type { Limits } from "./graph/limits.ts";
-import type { Json } from "./json.ts";
-import type { PatchOp } from "./pointer.ts";
+import type { Json } from "./json/json.ts";
+import type { PatchOp } from "./json/pointer.ts";
 import type { Wait } from "./wait.ts";
 
 export type StepStatus = "started" | "waiting" | "completed" | "failed" | "cancelled";

@@ -10,7 +10,7 @@ import type { EventCursor, Scope } from "./event.ts";
 import type { Failure } from "./failure.ts";
 import type { Instant } from "./duration.ts";
 import type { Limits } from "./graph/limits.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import { reasonOf, type Wait, type WaitReason } from "./wait.ts";
 
 export type RunStatus = "running" | "waiting" | "completed" | "failed" | "cancelled";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { callEnd, runOf, type TestCallEnd, type TestRun, type TestStart } from "../../../tests/support/test-world.ts";
 import type { CallFailure } from "./call-failure.ts";
 import { decide } from "./decide.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import type { NodeDefinition, WorkflowDefinition } from "./graph/definition.ts";
 
 type ToolCalls = NonNullable<NodeDefinition["toolCalls"]>;

@@ -12,7 +12,7 @@ import type { EventLookup } from "./event.ts";
 import { backoffMs } from "./graph/effect-policy.ts";
 import type { Workflow } from "./graph/graph.ts";
 import type { CallSettlement } from "./job.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import { namesOf } from "./names.ts";
 import { callsOf, type RunState } from "./run.ts";
 

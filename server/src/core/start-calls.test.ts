@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { runOf, type TestRun } from "../../../tests/support/test-world.ts";
 import { DomainError } from "./errors.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import { shownWait } from "./wait.ts";
 import type { NodeDefinition } from "./graph/definition.ts";
 

@@ -7,7 +7,7 @@ import type { CallHandling } from "./effects/effect.ts";
 import { jobTimesOf } from "./graph/effect-policy.ts";
 import type { WorkflowNode } from "./graph/graph.ts";
 import type { EarlierAttempts, JobDraft } from "./job.ts";
-import { type Json, JSON_DEPTH_MAX } from "./json.ts";
+import { type Json, JSON_DEPTH_MAX } from "./json/json.ts";
 import type { Names } from "./names.ts";
 
 /** A call before it has its place and its key. */

@@ -4,10 +4,10 @@ import type { Scope } from "./event.ts";
 import { apply } from "./fold/fold.ts";
 import type { Command, Decision } from "./decision.ts";
 import { waitIdOf } from "./identifiers.ts";
-import { assertJson, canonicalJson, type JsonObject } from "./json.ts";
+import { assertJson, canonicalJson, type JsonObject } from "./json/json.ts";
 import type { Workflow } from "./graph/graph.ts";
 import type { Limits } from "./graph/limits.ts";
-import { applyPatch, escapeToken, fieldPath, type PatchOp } from "./pointer.ts";
+import { applyPatch, escapeToken, fieldPath, type PatchOp } from "./json/pointer.ts";
 import type { RecordOf } from "./records.ts";
 import type { TimeWait } from "./wait.ts";
 

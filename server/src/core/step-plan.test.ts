@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { BOUNDS } from "./graph/gen/bounds.ts";
 import { STEP_PLAN_SCHEMA } from "./graph/gen/step-plan-schema.ts";
-import type { Json, JsonObject } from "./json.ts";
+import type { Json, JsonObject } from "./json/json.ts";
 import { readStepPlan, type StepPlan } from "./step-plan.ts";
 import type { TemplateValue } from "./template.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { ExpressionError } from "./expression.ts";
-import { type Json, type JsonObject, parseJson } from "./json.ts";
+import { type Json, type JsonObject, parseJson } from "./json/json.ts";
 import { compileTemplate, compileTemplateValue, evaluateTemplate } from "./template.ts";
 
 const options = { variables: ["vars", "result"] };

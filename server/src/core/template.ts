@@ -9,7 +9,7 @@ import {
   ExpressionError,
   type ExpressionNames,
 } from "./expression.ts";
-import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json.ts";
+import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json/json.ts";
 
 /** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */
 const TEMPLATE_EXPRESSIONS_MAX = 64;

@@ -1,7 +1,7 @@
 /** Waits: a union by what the wait asks. What is decided is never read back out of what a person is shown. */
 import type { Scope } from "./event.ts";
 import type { Instant } from "./duration.ts";
-import type { Json, JsonObject } from "./json.ts";
+import type { Json, JsonObject } from "./json/json.ts";
 
 /** What a wait is for, as clients filter by it. */
 export type WaitReason = "event" | "until" | "user" | "job" | "subworkflow";

@@ -11,7 +11,7 @@ import {
 import { decide } from "./decide.ts";
 import type { Scope } from "./event.ts";
 import type { ScopeJson } from "./graph/gen/types.ts";
-import type { Json } from "./json.ts";
+import type { Json } from "./json/json.ts";
 import type { NodeDefinition } from "./graph/definition.ts";
 
 type WaitEvent = NonNullable<NodeDefinition["waitEvent"]>;

@@ -4,7 +4,7 @@ import type { Delivery } from "../core/call.ts";
 import type { Instant } from "../core/duration.ts";
 import type { DomainError, ErrorReason } from "../core/errors.ts";
 import type { Scope } from "../core/event.ts";
-import type { Json, JsonObject } from "../core/json.ts";
+import type { Json, JsonObject } from "../core/json/json.ts";
 import type { SealedRecord } from "../core/ledger-format.ts";
 import type { RunState } from "../core/run.ts";
 import type { StepRecordDraft } from "../core/records.ts";

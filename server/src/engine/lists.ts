@@ -1,6 +1,6 @@
 /** Pages: a page token is where the next page begins, bound to the request that it belongs to. */
 import type { Instant } from "../core/duration.ts";
-import { canonicalJson, type Json } from "../core/json.ts";
+import { canonicalJson, type Json } from "../core/json/json.ts";
 import type { PageStart } from "../store/contract/page.ts";
 import type { Store } from "../store/contract/store.ts";
 import type { PageRequest } from "./api.ts";

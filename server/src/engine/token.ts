@@ -1,6 +1,6 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
 import { DomainError, type ErrorReason } from "../core/errors.ts";
-import type { Json } from "../core/json.ts";
+import type { Json } from "../core/json/json.ts";
 
 /** Bytes of the MAC kept: 128 bits are far beyond guessing and keep cursors short. */
 const MAC_BYTES = 16;

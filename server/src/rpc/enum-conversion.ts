@@ -5,7 +5,7 @@ import { BlockedReason, RunOrder, RunStatus, RunView } from "@abstractruntime/pr
 import { PatchOpKind, PatchSource, StepStatus } from "@abstractruntime/proto/step_record_pb";
 import { WaitReason } from "@abstractruntime/proto/wait_pb";
 import type { Scope as CoreScope } from "../core/event.ts";
-import type { PatchOp, PatchSource as CorePatchSource } from "../core/pointer.ts";
+import type { PatchOp, PatchSource as CorePatchSource } from "../core/json/pointer.ts";
 import type { RunStatus as CoreRunStatus } from "../core/run.ts";
 import type { StepStatus as CoreStepStatus } from "../core/records.ts";
 import type { WaitReason as CoreWaitReason } from "../core/wait.ts";

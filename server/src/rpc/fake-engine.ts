@@ -1,7 +1,7 @@
 /** A made-up engine for the tests of rpc: every call is noted, every answer can be replaced. */
 import type { AnyRecord, RecordBody, StepRecordDraft } from "../core/records.ts";
 import type { Instant } from "../core/duration.ts";
-import type { JsonObject } from "../core/json.ts";
+import type { JsonObject } from "../core/json/json.ts";
 import type { RunState } from "../core/run.ts";
 import type { Caller, Engine, RunView, StepRecordView, WaitView, WorkflowView } from "../engine/api.ts";
 

@@ -4,7 +4,7 @@ import { type DescEnum, type DescField, type DescMessage, fromJson, ScalarType }
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { FieldProblem } from "../core/errors.ts";
 import { parseInstant } from "../core/duration.ts";
-import type { Json, JsonObject } from "../core/json.ts";
+import type { Json, JsonObject } from "../core/json/json.ts";
 import { dottedPath, type Segment } from "./field-path.ts";
 
 /** Problems that are found at once: more help nobody. */

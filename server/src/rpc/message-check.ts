@@ -4,7 +4,7 @@ import type { DescField, DescMessage, DescOneof, Message } from "@bufbuild/proto
 import { ScalarType } from "@bufbuild/protobuf";
 import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { DomainError, type FieldProblem } from "../core/errors.ts";
-import { assertJson } from "../core/json.ts";
+import { assertJson } from "../core/json/json.ts";
 import { dottedPath, jsonPointer, type Segment } from "./field-path.ts";
 import { jsonFromValue } from "./json-conversion.ts";
 import { instantFromTimestamp } from "./time-conversion.ts";

@@ -12,7 +12,7 @@ import { Code, ConnectError, createContextKey, type Interceptor } from "@connect
 import { createAsyncIterable } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { DomainError, type FieldProblem } from "../core/errors.ts";
-import { type Json, parseJson } from "../core/json.ts";
+import { type Json, parseJson } from "../core/json/json.ts";
 import { refusalToConnectError } from "./error-mapping.ts";
 import { jsonProblems } from "./json-shape.ts";
 import { messageProblems } from "./message-check.ts";

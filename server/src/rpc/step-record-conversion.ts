@@ -9,9 +9,9 @@ import {
 } from "@abstractruntime/proto/step_record_pb";
 import { create } from "@bufbuild/protobuf";
 import { resultOf } from "../core/fold/step-end.ts";
-import { type Json, parseOwnJson } from "../core/json.ts";
+import { type Json, parseOwnJson } from "../core/json/json.ts";
 import { partOf, type SealedRecord } from "../core/ledger-format.ts";
-import type { PatchOp as CorePatchOp } from "../core/pointer.ts";
+import type { PatchOp as CorePatchOp } from "../core/json/pointer.ts";
 import type { RecordBody } from "../core/records.ts";
 import type { StepRecordView } from "../engine/api.ts";
 import { PATCH_OP_KIND, PATCH_SOURCE, STEP_STATUS } from "./enum-conversion.ts";

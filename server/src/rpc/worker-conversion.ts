@@ -24,7 +24,7 @@ import {
 } from "@abstractruntime/proto/worker_service_pb";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { DomainError } from "../core/errors.ts";
-import { type Json, parseJson } from "../core/json.ts";
+import { type Json, parseJson } from "../core/json/json.ts";
 import type * as engine from "../engine/api.ts";
 import { durationFromMs, timestampFromInstant } from "./time-conversion.ts";
 

@@ -1,4 +1,4 @@
-import type { Json } from "../core/json.ts";
+import type { Json } from "../core/json/json.ts";
 
 /** Which part of a run's state: run-parts.ts says what each is. */
 export type RunPart = "vars" | "member" | "calls" | "attempt" | "outcome" | "output";

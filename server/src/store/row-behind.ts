@@ -8,7 +8,7 @@
  */
 import { apply } from "../core/fold/fold.ts";
 import { addMs, type Instant } from "../core/duration.ts";
-import type { Json } from "../core/json.ts";
+import type { Json } from "../core/json/json.ts";
 import { draftFromSealed, type SealedPart, type SealedRecord } from "../core/ledger-format.ts";
 import type { AnyRecord, StepRecordDraft } from "../core/records.ts";
 import type { RowBehind, StoredRun } from "./contract/runs.ts";

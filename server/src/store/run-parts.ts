@@ -9,8 +9,8 @@
  * - "outcome": how one of them ended, by its ordinal.
  * - "output": the run's output.
  */
-import { emptyObject, type Json, type JsonObject } from "../core/json.ts";
-import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/large-members.ts";
+import { emptyObject, type Json, type JsonObject } from "../core/json/json.ts";
+import { type LargeMember, type LargeMembers, largeMembersOf } from "../core/json/large-members.ts";
 import type { RunState } from "../core/run.ts";
 import type { StoredRun } from "./contract/runs.ts";
 import { addCallChanges, inFlightFromRow, inFlightToRow, type StoredInFlight } from "./in-flight.ts";

@@ -3,7 +3,7 @@ import type { NodeDefinition } from "../graph/definition.ts";
 import type { WorkflowNode } from "../graph/graph.ts";
 import type { NodeKind } from "../nodes/node.ts";
 import { NODES } from "../nodes/nodes.ts";
-import { pointerFromDotted } from "../pointer.ts";
+import { pointerFromDotted } from "../json/pointer.ts";
 import { type At, compileBare, createKindPlace, TEMPLATES } from "./place.ts";
 import { compilePolicy } from "./policy.ts";
 

@@ -3,9 +3,9 @@ import { compileExpression, type Expression, type ExpressionError } from "../exp
 import type { FieldProblem } from "../errors.ts";
 import { parseDurationMs } from "../duration.ts";
 import { type TextBounds, textProblem } from "../graph/text-bounds.ts";
-import type { Json, JsonObject } from "../json.ts";
-import { SchemaError } from "../json-schema.ts";
-import { parsePointer } from "../pointer.ts";
+import type { Json, JsonObject } from "../json/json.ts";
+import { SchemaError } from "../json/json-schema.ts";
+import { parsePointer } from "../json/pointer.ts";
 import { compileTemplateValue, type TemplateValue } from "../template.ts";
 
 /** Names that the graph's expressions may use (CONTRACT.md, rule 5). */

@@ -1,7 +1,7 @@
 import type { FieldProblem } from "../errors.ts";
 import type { EffectKind } from "../effects/effect.ts";
 import type { CompiledKind } from "../graph/graph.ts";
-import type { JsonObject } from "../json.ts";
+import type { JsonObject } from "../json/json.ts";
 import { collectInto, createKindPlace, LITERALS } from "./place.ts";
 
 /** Compiles the effect of a step plan. None of its strings is a template: text from handlers is never evaluated. */

@@ -3,7 +3,7 @@ import { refuseUnless, within } from "../compile/place.ts";
 import { BOUNDS } from "../graph/gen/bounds.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
 import { completeStep, failStep } from "../complete-step.ts";
-import { canonicalJson } from "../json.ts";
+import { canonicalJson } from "../json/json.ts";
 import { startCalls } from "../start-calls.ts";
 import type { TemplateValue } from "../template.ts";
 import type { CallHandling, EffectKind } from "./effect.ts";

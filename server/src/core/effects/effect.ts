@@ -9,7 +9,7 @@ import type { DecisionBuilder } from "../decision-builder.ts";
 import type { EventLookup, EventQuery } from "../event.ts";
 import type { Failure } from "../failure.ts";
 import type { CompiledKind, Workflow, WorkflowNode } from "../graph/graph.ts";
-import type { Json } from "../json.ts";
+import type { Json } from "../json/json.ts";
 import type { Names } from "../names.ts";
 import type { Wait } from "../wait.ts";
 

@@ -20,7 +20,7 @@ import {
   type JsonObject,
   type JsonSize,
   measureJson,
-} from "../json.ts";
+} from "../json/json.ts";
 import { type Names, namesOf } from "../names.ts";
 import { callsOf } from "../run.ts";
 import { startCalls } from "../start-calls.ts";

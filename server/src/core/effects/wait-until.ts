@@ -4,7 +4,7 @@ import { completeStep, valueResult } from "../complete-step.ts";
 import { type Instant, parseInstant } from "../duration.ts";
 import { orEvaluationFailure } from "../failure.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
-import { plainText } from "../json.ts";
+import { plainText } from "../json/json.ts";
 import type { Names } from "../names.ts";
 import type { TemplateValue } from "../template.ts";
 import type { EffectKind, WaitHandling } from "./effect.ts";

@@ -1,4 +1,4 @@
-import type { Json } from "../json.ts";
+import type { Json } from "../json/json.ts";
 import type { RecordKind, RecordOf } from "../records.ts";
 import type { RunState } from "../run.ts";
 

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { sealRecords } from "../../engine/transition/seal.ts";
 import { fold } from "./fold.ts";
 import { DomainError } from "../errors.ts";
-import { canonicalJson, type Json } from "../json.ts";
+import { canonicalJson, type Json } from "../json/json.ts";
 import { draftFromSealed, NO_PREVIOUS_HASH } from "../ledger-format.ts";
 import { arbitraryGraph, arbitraryHappenings, arbitraryStart, playRun } from "../../../../tests/support/random-run.ts";
 import { compileWorkflow } from "../compile/workflow.ts";

@@ -4,7 +4,7 @@
  * the entries in the files beside this one.
  */
 import assert from "node:assert/strict";
-import { type Json, parseOwnJson } from "../json.ts";
+import { type Json, parseOwnJson } from "../json/json.ts";
 import type { RecordKind, StepRecordDraft } from "../records.ts";
 import { hasEnded, type RunState } from "../run.ts";
 import { CALL_RECORDS } from "./call-records.ts";

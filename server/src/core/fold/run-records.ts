@@ -1,7 +1,7 @@
 /** What records about the whole run change. */
 import assert from "node:assert/strict";
-import type { Json } from "../json.ts";
-import { applyPatch } from "../pointer.ts";
+import type { Json } from "../json/json.ts";
+import { applyPatch } from "../json/pointer.ts";
 import type { RecordBody, RecordOf } from "../records.ts";
 import type { RunState } from "../run.ts";
 import type { Change } from "./change.ts";

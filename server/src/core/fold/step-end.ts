@@ -2,8 +2,8 @@
 import { callResults } from "../call.ts";
 import type { Instant } from "../duration.ts";
 import type { EventCursor } from "../event.ts";
-import type { Json } from "../json.ts";
-import { applyPatch, type PatchOp, type PatchSources } from "../pointer.ts";
+import type { Json } from "../json/json.ts";
+import { applyPatch, type PatchOp, type PatchSources } from "../json/pointer.ts";
 import type { RecordBody } from "../records.ts";
 import { callsOf, type RunState, type RunStatus } from "../run.ts";
 

@@ -7,7 +7,7 @@ import { DURATION_MS_MAX } from "../duration.ts";
 import { backoffMs, type EffectPolicy, jobTimesOf, maxAttemptsOf, POLICY_DEFAULT } from "./effect-policy.ts";
 import { NodeFailure } from "../failure.ts";
 import { callHandlingOf } from "../nodes/nodes.ts";
-import type { Json } from "../json.ts";
+import type { Json } from "../json/json.ts";
 import type { Names } from "../names.ts";
 import type { NodeDefinition } from "./definition.ts";
 

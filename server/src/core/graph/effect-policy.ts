@@ -2,7 +2,7 @@
 import type { Delivery } from "../call.ts";
 import { DURATION_MS_MAX, parseDurationMs } from "../duration.ts";
 import { orEvaluationFailure } from "../failure.ts";
-import { plainText } from "../json.ts";
+import { plainText } from "../json/json.ts";
 import type { Names } from "../names.ts";
 import type { TemplateValue } from "../template.ts";
 

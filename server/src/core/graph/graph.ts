@@ -1,8 +1,8 @@
 /** A workflow as runs walk it: every expression, template and schema is compiled. The compiler is `compile/`. */
 import type { StepSequel } from "../call.ts";
 import type { Expression } from "../expression.ts";
-import type { JsonObject } from "../json.ts";
-import type { SchemaValidator } from "../json-schema.ts";
+import type { JsonObject } from "../json/json.ts";
+import type { SchemaValidator } from "../json/json-schema.ts";
 import type { WorkflowDefinition } from "./definition.ts";
 import type { EffectPolicy } from "./effect-policy.ts";
 import type { Limits } from "./limits.ts";

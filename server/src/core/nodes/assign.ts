@@ -2,9 +2,9 @@
 import type { KindPlace } from "../compile/place.ts";
 import { completeStep } from "../complete-step.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
-import type { JsonObject } from "../json.ts";
+import type { JsonObject } from "../json/json.ts";
 import type { Names } from "../names.ts";
-import { type PatchOp, pointerFromDotted } from "../pointer.ts";
+import { type PatchOp, pointerFromDotted } from "../json/pointer.ts";
 import type { TemplateValue } from "../template.ts";
 import type { NodeKind } from "./node.ts";
 

@@ -11,7 +11,7 @@ import {
 import { decide } from "../decide.ts";
 import type { HandlerOutcome, HandlerRequest } from "../handler-request.ts";
 import { idempotencyKey } from "../identifiers.ts";
-import type { Json, JsonObject } from "../json.ts";
+import type { Json, JsonObject } from "../json/json.ts";
 import type { NodeDefinition, WorkflowDefinition } from "../graph/definition.ts";
 
 const keyOf = (seq: number, ordinal = 0) =>

@@ -13,7 +13,7 @@ import type { NodeDefinition } from "../graph/definition.ts";
 import { nodeWithSequel, type WorkflowNode } from "../graph/graph.ts";
 import { type HandlerOutcome, handlerPayload, type HandlerRequest } from "../handler-request.ts";
 import type { EarlierAttempts } from "../job.ts";
-import { canonicalJson, type Json } from "../json.ts";
+import { canonicalJson, type Json } from "../json/json.ts";
 import { namesOf } from "../names.ts";
 import { callsOf } from "../run.ts";
 import { startCalls } from "../start-calls.ts";

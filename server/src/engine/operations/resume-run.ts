@@ -1,7 +1,7 @@
 import type { RecordBody } from "../../core/records.ts";
 import { apply } from "../../core/fold/fold.ts";
 import { DomainError } from "../../core/errors.ts";
-import { canonicalJson } from "../../core/json.ts";
+import { canonicalJson } from "../../core/json/json.ts";
 import type { RunState } from "../../core/run.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { StoredWait } from "../../store/contract/waits.ts";

@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import { DomainError } from "../../core/errors.ts";
 import { scopeIdsOf } from "../../core/channel.ts";
 import { type Channel, type Scope, SCOPES } from "../../core/event.ts";
-import { canonicalJson } from "../../core/json.ts";
+import { canonicalJson } from "../../core/json/json.ts";
 import { startRun as decideStart } from "../../core/start-run.ts";
 import { checkLimits } from "../../core/graph/limits.ts";
 import type { Workflow } from "../../core/graph/graph.ts";

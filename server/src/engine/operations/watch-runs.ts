@@ -3,7 +3,7 @@
  * lane batches become visible in order, and lanes that are new are read from their beginning.
  */
 import { DomainError } from "../../core/errors.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import { type RunState, waitReasonOf } from "../../core/run.ts";
 import type { FeedEntry } from "../../store/contract/feed.ts";
 import type { LaneState } from "../../store/contract/lanes.ts";

@@ -1,5 +1,4 @@
-import type { HandlerRequest } from "../../core/handler-request.ts";
-import type { HandlerOutcome } from "../../core/handler-request.ts";
+import type { HandlerOutcome, HandlerRequest } from "../../core/handler-request.ts";
 import type { StoredRun } from "../../store/contract/runs.ts";
 
 /** A handler that somebody was asked to run. */

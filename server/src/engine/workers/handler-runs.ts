@@ -6,8 +6,7 @@
  *   waiting ──offered──> offered ──result, failure──> done ──committed──> forgotten
  *      └──no worker, or none with time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
  */
-import type { HandlerRequest } from "../../core/handler-request.ts";
-import type { HandlerOutcome } from "../../core/handler-request.ts";
+import type { HandlerOutcome, HandlerRequest } from "../../core/handler-request.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import { runKeyText } from "../run-table.ts";
 import type { HandlerRunner, PendingHandler } from "../transition/handler-runner.ts";

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Json } from "../../core/json.ts";
-import { largeMembersOf } from "../../core/large-members.ts";
+import type { Json } from "../../core/json/json.ts";
+import { largeMembersOf } from "../../core/json/large-members.ts";
 import type { OfferedJob } from "../api.ts";
 import { charsOf, createKeptVars, givenHandler, type KeptVars } from "./kept-vars.ts";
 

@@ -5,7 +5,7 @@
  * Only the digests of values are in memory here, so that a worker does not keep alive what its run has dropped.
  */
 import type { HandlerPayload } from "../../core/handler-request.ts";
-import { type LargeMember, type LargeMembers, largeMembersOf } from "../../core/large-members.ts";
+import { type LargeMember, type LargeMembers, largeMembersOf } from "../../core/json/large-members.ts";
 import { handlerPayloadText, smallHandlerPayloadText } from "../../core/handler-request.ts";
 import type { OfferedJob, OfferedVar } from "../api.ts";
 

@@ -11,7 +11,7 @@
 import type { Delivery as JobDelivery } from "../../core/call.ts";
 import type { JobDraft } from "../../core/job.ts";
 import type { Instant } from "../../core/duration.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 
 /** One queue. Its jobs are given out in turn over their fairness keys, and in their order inside a key. */
 export type JobQueue = {

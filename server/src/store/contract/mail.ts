@@ -1,6 +1,6 @@
 /** Mail for runs, and what was left behind. */
 import type { Channel } from "../../core/event.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import type { RunKey } from "./runs.ts";
 
 /** A letter. The set of kinds is open, of 1 to 64 characters; who reads it knows what its body is. */

@@ -1,6 +1,6 @@
 /** Runs: a row is a cache of the fold of the run's ledger, changed only by a batch. */
 import type { Instant } from "../../core/duration.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
 import type { WaitReason } from "../../core/wait.ts";
 import type { Page, PageStart } from "./page.ts";

@@ -7,7 +7,7 @@
  */
 import { type Instant, instantFromEpochMicros } from "../../core/duration.ts";
 import type { Channel, ChannelEvent } from "../../core/event.ts";
-import { parseOwnJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json/json.ts";
 import type { SealedPart, SealedRecord } from "../../core/ledger-format.ts";
 import type { RunState } from "../../core/run.ts";
 import type { Wait } from "../../core/wait.ts";

@@ -11,7 +11,7 @@ import {
   nameMatches,
   queryMatches,
 } from "../../core/event.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import type { EventStore, ChannelProgress, Listener } from "../contract/events.ts";
 import { type ChannelRow, type EventRow, type MemoryDatabase, readStored, rowKey, type WaitRow } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";

@@ -1,6 +1,6 @@
 /** Jobs: queues, leases, and what is due. Transitions make, settle and cancel them (commit.ts). */
 import { addMs, type Instant } from "../../core/duration.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import type { Transition } from "../contract/batch.ts";
 import type {
   JobStore,

@@ -1,6 +1,6 @@
 /** Mail for runs, and what nobody has looked after. */
 import { addMs } from "../../core/duration.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import { hasEnded } from "../../core/run.ts";
 import {
   type Mail,

@@ -1,6 +1,6 @@
 /** Runs as they are read, listed, handed out and deleted. */
 import { addMs, type Instant } from "../../core/duration.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import { hasEnded, type RunState, waitReasonOf } from "../../core/run.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";

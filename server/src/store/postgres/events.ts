@@ -1,5 +1,5 @@
 /** Channels, their events, and the waits that listen to them. Events are emitted by commit.ts alone. */
-import { parseOwnJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import { channelKey, queryMatches } from "../../core/event.ts";
 import type { Channel, ChannelEvent, EventLookup, EventQuery } from "../../core/event.ts";

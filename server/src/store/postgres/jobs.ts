@@ -5,7 +5,7 @@
  * and what is due pass over such jobs; the others ask again until they have an answer.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { parseOwnJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import { StoreUnavailableError } from "../contract/errors.ts";
 import type {

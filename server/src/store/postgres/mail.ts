@@ -1,6 +1,6 @@
 /** Mail, and what a crash left behind. */
 import type { Channel, Scope } from "../../core/event.ts";
-import { parseOwnJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json/json.ts";
 import { type Mail, MAIL_BYTES_MAX, MAIL_LETTERS_MAX, type MailStore, type Strays } from "../contract/mail.ts";
 import type { RunKey } from "../contract/runs.ts";
 import type { Sql } from "./client.ts";

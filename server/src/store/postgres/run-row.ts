@@ -1,5 +1,5 @@
 /** A run as rows and back: which part of its state is a column, which is JSON text beside them. */
-import { type Json, parseOwnJson } from "../../core/json.ts";
+import { type Json, parseOwnJson } from "../../core/json/json.ts";
 import { type RunState, type RunStatus, waitReasonOf } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { StoredRun } from "../contract/runs.ts";

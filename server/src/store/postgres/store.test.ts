@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../../tests/support/postgres.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Channel } from "../../core/event.ts";
-import type { Json } from "../../core/json.ts";
+import type { Json } from "../../core/json/json.ts";
 import type { Transition } from "../contract/batch.ts";
 import {
   BatchContendedError,

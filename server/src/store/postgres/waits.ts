@@ -1,5 +1,5 @@
 /** Waits: the inbox, and what a wait was closed by. */
-import { parseOwnJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Wait } from "../../core/wait.ts";
 import type { Page, PageStart } from "../contract/page.ts";

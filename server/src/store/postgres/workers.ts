@@ -1,5 +1,5 @@
 /** Workers that are connected to servers. */
-import { parseOwnJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkerStore, StoredWorker, WorkerServices } from "../contract/workers.ts";
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";

@@ -1,5 +1,5 @@
 /** Workflows: immutable versions, and which of them is the current one. */
-import { parseOwnJson } from "../../core/json.ts";
+import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import type { StoredWorkflow, WorkflowStore } from "../contract/workflows.ts";

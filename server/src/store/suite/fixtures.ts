@@ -9,7 +9,7 @@ import { apply } from "../../core/fold/fold.ts";
 import { addMs, type Instant } from "../../core/duration.ts";
 import type { Channel, ChannelEvent, EventDraft, Scope } from "../../core/event.ts";
 import { waitIdOf } from "../../core/identifiers.ts";
-import type { Json, JsonObject } from "../../core/json.ts";
+import type { Json, JsonObject } from "../../core/json/json.ts";
 import { encodeHeader, NO_PREVIOUS_HASH, partDigest, recordHash, SALT_BYTES } from "../../core/ledger-format.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import { isActive, wakeTimeOf, openWaitOf } from "../../core/run.ts";

@@ -1,8 +1,8 @@
 /** Runs whose rows are behind their ledgers. */
 import { describe, expect, it } from "vitest";
 import { addMs } from "../../core/duration.ts";
-import type { JsonObject } from "../../core/json.ts";
-import type { PatchOp } from "../../core/pointer.ts";
+import type { JsonObject } from "../../core/json/json.ts";
+import type { PatchOp } from "../../core/json/pointer.ts";
 import type { Transition } from "../contract/batch.ts";
 import { LaneFencedError } from "../contract/errors.ts";
 import type { PageStart } from "../contract/page.ts";

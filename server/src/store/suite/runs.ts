@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import { type Instant, addMs } from "../../core/duration.ts";
 import type { Channel } from "../../core/event.ts";
-import type { JsonObject } from "../../core/json.ts";
+import type { JsonObject } from "../../core/json/json.ts";
 import { BatchRejectedError } from "../contract/errors.ts";
 import type { RunFilter, RunOrder, StoredRun } from "../contract/runs.ts";
 import { ALL, COMMITTED, HOUR_MS, type OpenBench, keyOf, load, readPages } from "./bench.ts";

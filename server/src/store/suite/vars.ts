@@ -1,7 +1,7 @@
 /** Vars whose large members are kept apart. */
 import { describe, expect, it } from "vitest";
-import type { JsonObject } from "../../core/json.ts";
-import type { PatchOp } from "../../core/pointer.ts";
+import type { JsonObject } from "../../core/json/json.ts";
+import type { PatchOp } from "../../core/json/pointer.ts";
 import type { StoredRun } from "../contract/runs.ts";
 import { ALL, COMMITTED, type OpenBench, keyOf, load } from "./bench.ts";
 import { assignOf, conflictOf, endOf, joinOf, startOf, stepOf } from "./fixtures.ts";

@@ -91,9 +91,13 @@ export function describeWaits(openBench: OpenBench): void {
       const tenantId = bench.tenant();
       const open = async (runId: string, at: number, run: object, wait: Partial<WaitFacts> = {}) =>
         await writer.put(
-          waitOf(await writer.put(startOf({ tenantId, runId, ...run })), { asks: "question", ...wait } as WaitFacts, {
-            time: timeAt(at),
-          }),
+          waitOf(
+            await writer.put(startOf({ tenantId, runId, ...run })),
+            { asks: "question", ...wait },
+            {
+              time: timeAt(at),
+            },
+          ),
         );
       await open("third", 30, { workflowId: "flow-b", labels: { team: "red" } }, { assignees: ["ann"] });
       await open("first", 10, { workflowId: "flow-b", sessionId: "s1" }, { assignees: ["bob", "ann"] });

@@ -1,6 +1,6 @@
 // Written by `npm run generate` from the contract in proto/; do not edit.
 
-import type { JsonObject } from "../../json.ts";
+import type { JsonObject } from "../../json/json.ts";
 
 /** The JSON Schema of a StepPlan's proto JSON under its JSON names. Upper bounds only: see BOUNDS for the others. */
 export const STEP_PLAN_SCHEMA: JsonObject = {

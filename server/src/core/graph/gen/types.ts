@@ -1,6 +1,6 @@
 // Written by `npm run generate` from the contract in proto/; do not edit.
 
-import type { Json, JsonObject } from "../../json.ts";
+import type { Json, JsonObject } from "../../json/json.ts";
 
 /** How far an event reaches, and where a wait listens. */
 export type ScopeJson = "SCOPE_UNSPECIFIED" | "SCOPE_RUN" | "SCOPE_SESSION" | "SCOPE_WORKFLOW" | "SCOPE_GLOBAL";

@@ -1,8 +1,8 @@
 import type { SessionHello } from "../session.ts";
 import { setImmediate as turn } from "node:timers/promises";
 import { DomainError, type FieldProblem } from "../../../core/errors.ts";
-import { parseJson } from "../../../core/json.ts";
-import { compileSchema } from "../../../core/json-schema.ts";
+import { parseJson } from "../../../core/json/json.ts";
+import { compileSchema } from "../../../core/json/json-schema.ts";
 
 /** Schemas of a hello that are compiled without a break: one takes a millisecond or more. */
 const SCHEMAS_PER_TURN = 5;

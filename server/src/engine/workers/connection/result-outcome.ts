@@ -1,7 +1,7 @@
 /** Results of workers, as core takes them. */
 import { createHash } from "node:crypto";
 import { DomainError } from "../../../core/errors.ts";
-import { JSON_BYTES_MAX, parseJson } from "../../../core/json.ts";
+import { JSON_BYTES_MAX, parseJson } from "../../../core/json/json.ts";
 import type { CallEnd } from "../../../core/settle-calls.ts";
 import type { JobResult } from "../../api.ts";
 

@@ -3,7 +3,7 @@
  * work. All checks come before the first write, so that what a check throws leaves everything as it was. No write throws.
  */
 import assert from "node:assert/strict";
-import { assertJson, type Json } from "../../../core/json.ts";
+import { assertJson, type Json } from "../../../core/json/json.ts";
 import type { Batch, ConflictCause, Delivery, ItemOutcome, Transition } from "../../contract/batch.ts";
 import { BatchRejectedError } from "../../contract/errors.ts";
 import { type LaneRow, type MemoryDatabase, rowKey, type RunRow, STORED_BOUNDS } from "../database.ts";

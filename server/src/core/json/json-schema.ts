@@ -4,8 +4,8 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { _, type ErrorObject, type ValidateFunction } from "ajv";
 import { RE2JS } from "re2js";
 
-import { InstantError, parseInstant } from "./duration.ts";
-import { DomainError, type FieldProblem } from "./errors.ts";
+import { InstantError, parseInstant } from "../duration.ts";
+import { DomainError, type FieldProblem } from "../errors.ts";
 import { assertJson, canonicalJson, deepEqual, type Json, type JsonObject } from "./json.ts";
 
 /** Longest schema, UTF-8 bytes: compiling makes about ten times as much code. */

@@ -2,7 +2,7 @@ import canonicalize from "canonicalize";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { DomainError, type ErrorReason } from "./errors.ts";
+import { DomainError, type ErrorReason } from "../errors.ts";
 import {
   assertJson,
   canonicalJson,

@@ -1,4 +1,4 @@
-import { DomainError } from "./errors.ts";
+import { DomainError } from "../errors.ts";
 
 /** A JSON value as core, engine and store hold it. Objects that came from outside have no prototype (see `parseJson`).
  *  Values are immutable by convention: nothing in this program changes a Json it was given. */

@@ -6,7 +6,7 @@
  * lives as long as the value it is of.
  */
 import { hash } from "node:crypto";
-import { DomainError } from "./errors.ts";
+import { DomainError } from "../errors.ts";
 import { type Json, JSON_DEPTH_MAX, type JsonObject, type JsonSize, measureJson } from "./json.ts";
 
 export type LargeMember = {

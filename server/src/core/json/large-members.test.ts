@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { type Json, JSON_BYTES_MAX, JSON_DEPTH_MAX } from "./json.ts";
 import { largeMembersOf } from "./large-members.ts";
 import { applyPatch } from "./pointer.ts";
-import { handlerPayloadText, smallHandlerPayloadText } from "./handler-request.ts";
-import { assertVarsFit } from "./complete-step.ts";
+import { handlerPayloadText, smallHandlerPayloadText } from "../handler-request.ts";
+import { assertVarsFit } from "../complete-step.ts";
 
 const LARGE = "x".repeat(3_000);
 
