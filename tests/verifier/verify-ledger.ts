@@ -308,7 +308,7 @@ function apply(
   const change = body["call"] as JsonObject | undefined;
   if (change !== undefined) {
     state.calls = before.calls.map((call) =>
-      call["ordinal"] === change["ordinal"] ? callAfter(call, kind, body, given) : call,
+      call["ordinal"] === change["ordinal"] ? callAfter(call, header, body, given) : call,
     );
   } else if (kind !== "run.paused" && kind !== "run.unpaused") {
     state.wait = wait;
@@ -338,11 +338,13 @@ function apply(
 }
 
 /** A call after a record about it: it has come back, or waits for its next attempt. */
-function callAfter(call: JsonObject, kind: string, body: JsonObject, given: Json | undefined): JsonObject {
+function callAfter(call: JsonObject, header: Header, body: JsonObject, given: Json | undefined): JsonObject {
   const { retry_time: _retryTime, ...rest } = call;
+  const { kind } = header;
+  const seq = header["seq"] as number;
   switch (kind) {
     case "call.completed":
-      return { ...rest, outcome: { output: given! } };
+      return { ...rest, outcome: { output: given!, seq } };
     case "call.failed":
       return { ...rest, outcome: { error: body["error"]! } };
     default: {

@@ -1,6 +1,6 @@
 /** Runs whose jobs and handlers are here are known here: what comes of them is settled without reading the run again. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { NodeDefinition } from "../../server/src/core/workflow.ts";
+import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Store } from "../../server/src/store/contract/store.ts";
 import { graph } from "../guarantees/graphs.ts";
 import {

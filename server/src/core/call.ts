@@ -29,8 +29,8 @@ export type Call = {
   outcome?: CallOutcome;
 };
 
-/** How a call ended: with an output, or with the failure of its last attempt. */
-export type CallOutcome = { output: Json } | { error: Failure };
+/** How a call ended: with an output, which record `seq` was given, or with the failure of its last attempt. */
+export type CallOutcome = { output: Json; seq: number } | { error: Failure };
 
 /** What a `call.*` record says about its call. */
 export type CallChange = {

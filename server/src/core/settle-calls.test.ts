@@ -106,7 +106,7 @@ describe("calls that come back", () => {
     expect(record!.body).toEqual({ status: "started", call: { ordinal: 1, call_id: "second" } });
     expect(callsOf(run.state).map(({ outcome }) => outcome)).toEqual([
       undefined,
-      { output: { z: 1, a: [null] } },
+      { output: { z: 1, a: [null] }, seq: 3 },
       undefined,
     ]);
     run.settleCalls({ output: 1 }, { ordinal: 2, output: 2 });

@@ -2,7 +2,7 @@
  * What is in flight, as a run's row has it. A settlement rewrites the row, so the row holds only which calls have settled: what a
  * settlement writes must not grow with the calls that settled before it.
  *
- * - Outcomes are parts of their own, written once.
+ * - An outcome is a part of its own, written once. An output is in its record already: the part says which one that is.
  * - The calls themselves are a part, written once, and so are their further attempts. A few calls stay in the row: that costs
  *   less than parts that are written and dropped again.
  */
@@ -52,7 +52,7 @@ export function inFlightFromRow(stored: StoredInFlight, parts: StoredParts): InF
       const latest = attempt === undefined ? call : { ...call, ...attempt };
       if (((bits[ordinal >> 3] ?? 0) & (1 << (ordinal & 7))) === 0) return latest;
       const { retry_time: _retryTime, ...ended } = latest;
-      return { ...ended, outcome: (outcomes?.get(name) as CallOutcome | undefined) ?? { output: null } };
+      return { ...ended, outcome: (outcomes?.get(name) as CallOutcome | undefined) ?? { output: null, seq: 0 } };
     }),
   };
 }
@@ -81,7 +81,11 @@ export function addCallChanges(before: Pick<RunState, "inFlight">, after: RunSta
       changes.set.push({ part: "attempt", name, text: JSON.stringify({ attempt, retry_time }) });
     }
     if (outcome !== undefined && known?.outcome === undefined) {
-      changes.set.push({ part: "outcome", name, text: JSON.stringify(outcome) });
+      changes.set.push({
+        part: "outcome",
+        name,
+        text: "seq" in outcome ? String(outcome.seq) : JSON.stringify(outcome),
+      });
     }
   }
 }

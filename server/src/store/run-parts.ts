@@ -6,7 +6,8 @@
  * - "member": such a member of vars, by its name (core/large-members.ts says which those are).
  * - "calls": the calls in flight, written once when they are asked for (in-flight.ts).
  * - "attempt": a further attempt of one of them, by its ordinal.
- * - "outcome": how one of them ended, by its ordinal.
+ * - "outcome": how one of them ended, by its ordinal: the seq of the record that holds the output, or the failure.
+ *   Reading a run puts the output in its place.
  * - "output": the run's output.
  */
 import { emptyObject, type Json, type JsonObject } from "../core/json/json.ts";

@@ -47,7 +47,7 @@ const calls: CallHandling = {
   kind: "tool",
   timeoutMsDefault: 15 * 60_000,
   completed(call, step, output, { facts }) {
-    const excess = excessOf(callsOf(step.draft.run), call, { output });
+    const excess = excessOf(callsOf(step.draft.run), call, { output, seq: step.draft.nextSeq });
     if (excess !== undefined) {
       const failure = { code: "RESULT_TOO_LARGE", message: excess, nonRetryable: true };
       calls.failed(call, step, { ...failureOf(failure, facts.attempt), node_id: facts.nodeId }, facts);

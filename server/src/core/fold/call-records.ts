@@ -7,8 +7,8 @@ import type { Change } from "./change.ts";
 type CallKind = "call.completed" | "call.failed" | "call.retrying";
 
 export const CALL_RECORDS: { [K in CallKind]: Change<K> } = {
-  "call.completed": (run, { body }, given) =>
-    withCall(run, body.call.ordinal, (call) => ({ ...call, outcome: { output: given ?? null } })),
+  "call.completed": (run, { body, seq }, given) =>
+    withCall(run, body.call.ordinal, (call) => ({ ...call, outcome: { output: given ?? null, seq } })),
   "call.failed": (run, { body }) =>
     withCall(run, body.call.ordinal, (call) => ({ ...call, outcome: { error: body.error } })),
   "call.retrying": (run, { body }) => {

@@ -189,12 +189,12 @@ describe("records about a call", () => {
     [
       "call.completed gives its output",
       of("call.completed", { call: { ordinal: 0 } }, '{"n":1}'),
-      [{ ...calls[0], outcome: { output: { n: 1 } } }, calls[1]],
+      [{ ...calls[0], outcome: { output: { n: 1 }, seq: 3 } }, calls[1]],
     ],
     [
       "call.completed gives null",
       of("call.completed", { call: { ordinal: 0 } }, "null"),
-      [{ ...calls[0], outcome: { output: null } }, calls[1]],
+      [{ ...calls[0], outcome: { output: null, seq: 3 } }, calls[1]],
     ],
     [
       "call.failed gives its failure, and ends a retry",

@@ -1,4 +1,5 @@
 /** Runs as they are read, listed, handed out and deleted. */
+import type { SealedRecord } from "../../core/ledger-format.ts";
 import { addMs, type Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
 import { hasEnded, type RunState, waitReasonOf } from "../../core/run.ts";
@@ -41,11 +42,20 @@ function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
 /** What a run that is read without payloads has of its parts. */
 const HEAD_PARTS: ReadonlySet<RunPart> = new Set(["calls", "attempt"]);
 
-function* partsOf({ parts }: RunRow, only?: ReadonlySet<RunPart>): Generator<[RunPart, string, Json]> {
+function* partsOf({ parts, records }: RunRow, only?: ReadonlySet<RunPart>): Generator<[RunPart, string, Json]> {
   for (const [part, texts] of parts) {
     if (only !== undefined && !only.has(part)) continue;
-    for (const [name, text] of texts) yield [part, name, readStored(text) as Json];
+    for (const [name, text] of texts) {
+      const value = readStored(text) as Json;
+      // The output is in its record; record n is at n - 1.
+      const isSeq = part === "outcome" && typeof value === "number";
+      yield [part, name, isSeq ? { output: givenOf(records[value - 1]!), seq: value } : value];
+    }
   }
+}
+
+function givenOf({ parts }: SealedRecord): Json {
+  return readStored(parts.find(({ name }) => name === "given")!.text) as Json;
 }
 
 function listRuns(

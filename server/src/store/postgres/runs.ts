@@ -41,14 +41,31 @@ function missingRecords(sql: Sql, given: Fragment): Fragment {
     ) end as missing`;
 }
 
-/**
- * Parts of a run as one JSON list, put together of JSON texts, so that nobody escapes one in another.
- * @param condition on the parts `p`
- */
-function partsOf(sql: Sql, condition: Fragment): Fragment {
+/** The parts of a run without what it may be read without: no vars, and no outcomes. */
+function headParts(sql: Sql): Fragment {
   return sql`(
     select '[' || string_agg('["' || p.part || '",' || to_json(p.name) || ',' || p.value || ']', ',') || ']'
-    from run_parts p where p.tenant_id = r.tenant_id and p.run_id = r.run_id ${condition}
+    from run_parts p
+    where p.tenant_id = r.tenant_id and p.run_id = r.run_id and p.part in ('calls', 'attempt')
+  )`;
+}
+
+/**
+ * The parts of a run as one JSON list, put together of JSON texts, so that nobody escapes one in another. Outputs of calls
+ * come from their records.
+ */
+function allParts(sql: Sql): Fragment {
+  return sql`(
+    select '[' || string_agg(
+      '["' || p.part || '",' || to_json(p.name) || ','
+        || case when s.seq is null then p.value else '{"output":' || s.given || ',"seq":' || p.value || '}' end || ']',
+      ','
+    ) || ']'
+    from run_parts p
+    left join step_records s
+      on s.tenant_id = p.tenant_id and s.run_id = p.run_id
+      and s.seq = case when p.part = 'outcome' and p.value not like '{%' then p.value::bigint end
+    where p.tenant_id = r.tenant_id and p.run_id = r.run_id
   )`;
 }
 
@@ -56,7 +73,7 @@ function partsOf(sql: Sql, condition: Fragment): Fragment {
 function headColumns(sql: Sql): Fragment {
   return sql`
     ${runColumns(sql)},
-    case when strpos(r.state, '"calls":"apart"') > 0 then ${partsOf(sql, sql`and p.part in ('calls', 'attempt')`)} end as parts,
+    case when strpos(r.state, '"calls":"apart"') > 0 then ${headParts(sql)} end as parts,
     ${missingRecords(sql, sql`null`)}`;
 }
 
@@ -68,7 +85,7 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
   return await loadEach(
     sql,
     keys,
-    sql`${runColumns(sql)}, ${partsOf(sql, sql``)} as parts, ${missingRecords(sql, sql`s.given`)} from runs r`,
+    sql`${runColumns(sql)}, ${allParts(sql)} as parts, ${missingRecords(sql, sql`s.given`)} from runs r`,
     (row) => foldMissing(runFromRow(row), missingFromRow(row)),
   );
 }
