@@ -30,15 +30,15 @@ type Limits struct {
 	//
 	// 0 means 100,000. At most 1,000,000,000.
 	MaxSteps int32 `protobuf:"varint,1,opt,name=max_steps,json=maxSteps,proto3" json:"max_steps,omitempty"`
-	// The model tokens that the run may spend.
+	// The model tokens that the run may spend. Not enforced by this release, so a value other than 0 is refused.
 	//
 	// 0 means no limit.
 	MaxTokens int32 `protobuf:"varint,2,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
-	// The money that the run's model calls may cost, in US dollars.
+	// The money that the run's model calls may cost, in US dollars. Not enforced by this release, so a value other than 0 is refused.
 	//
 	// 0 means no limit. Finite, at most 1,000,000.
 	MaxCostUsd float64 `protobuf:"fixed64,3,opt,name=max_cost_usd,json=maxCostUsd,proto3" json:"max_cost_usd,omitempty"`
-	// How deep subworkflows may nest below the run.
+	// How deep subworkflows may nest below the run. Not enforced by this release, so a value other than 0 is refused.
 	//
 	// 0 means 20. At most 100.
 	MaxDepth int32 `protobuf:"varint,4,opt,name=max_depth,json=maxDepth,proto3" json:"max_depth,omitempty"`

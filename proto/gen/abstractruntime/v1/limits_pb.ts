@@ -31,7 +31,7 @@ export type Limits = Message<"abstractruntime.v1.Limits"> & {
   maxSteps: number;
 
   /**
-   * The model tokens that the run may spend.
+   * The model tokens that the run may spend. Not enforced by this release, so a value other than 0 is refused.
    *
    * 0 means no limit.
    *
@@ -40,7 +40,7 @@ export type Limits = Message<"abstractruntime.v1.Limits"> & {
   maxTokens: number;
 
   /**
-   * The money that the run's model calls may cost, in US dollars.
+   * The money that the run's model calls may cost, in US dollars. Not enforced by this release, so a value other than 0 is refused.
    *
    * 0 means no limit. Finite, at most 1,000,000.
    *
@@ -49,7 +49,7 @@ export type Limits = Message<"abstractruntime.v1.Limits"> & {
   maxCostUsd: number;
 
   /**
-   * How deep subworkflows may nest below the run.
+   * How deep subworkflows may nest below the run. Not enforced by this release, so a value other than 0 is refused.
    *
    * 0 means 20. At most 100.
    *

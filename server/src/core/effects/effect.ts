@@ -60,7 +60,7 @@ export type CallHandling = {
  * How a Mermaid flowchart shows a node: its brackets, and a class. What waits for a person is slanted, for a time a hexagon,
  * for an event a flag. Work of others has the walls of a subroutine; ends are round.
  */
-export type Drawing = {
+type Drawing = {
   readonly shape: readonly [open: string, close: string];
   readonly class?: "wait" | "done" | "fail";
 };
