@@ -85,9 +85,5 @@ export type EffectKind<C extends CompiledKind = CompiledKind, D = never> = {
   sequel?(compiled: C): StepSequel;
   /** What it does, in a few words, for a drawing. */
   summary(definition: D): string;
-  /** How a drawing shows it: the brackets of a Mermaid node, and a class. */
-  readonly drawing: {
-    readonly shape: readonly [open: string, close: string];
-    readonly class?: "wait" | "done" | "fail";
-  };
+  readonly drawing: Drawing;
 };

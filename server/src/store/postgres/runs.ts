@@ -64,7 +64,7 @@ function allParts(sql: Sql): Fragment {
     from run_parts p
     left join step_records s
       on s.tenant_id = p.tenant_id and s.run_id = p.run_id
-      and s.seq = case when p.part = 'outcome' and p.value not like '{%' then p.value::bigint end
+      and s.seq = case when p.part = 'outcome' and p.value ~ '^[0-9]+$' then p.value::bigint end
     where p.tenant_id = r.tenant_id and p.run_id = r.run_id
   )`;
 }

@@ -96,8 +96,14 @@ export function startOf(run: RunFacts, facts: TransitionFacts = {}): Transition 
   return transitionOf(undefined, draft, facts);
 }
 
-/** The next transition of a run: one record over what is stored. */
-export function stepOf(before: StoredRun, kind: RecordKind, body: RecordBody, facts: TransitionFacts = {}): Transition {
+/** The next transition of a run: one record over what is stored. @param given what an actor sent, as JSON text */
+export function stepOf(
+  before: StoredRun,
+  kind: RecordKind,
+  body: RecordBody,
+  facts: TransitionFacts = {},
+  given?: string,
+): Transition {
   const draft: AnyRecord = {
     tenant_id: before.state.tenantId,
     run_id: before.state.runId,
@@ -107,6 +113,7 @@ export function stepOf(before: StoredRun, kind: RecordKind, body: RecordBody, fa
     epoch: before.state.epoch,
     node_id: before.state.node,
     body,
+    ...(given === undefined ? {} : { given }),
   };
   return transitionOf(before, draft as StepRecordDraft, facts);
 }

@@ -7,6 +7,7 @@
  */
 import { describe } from "vitest";
 import { createOpenBench, type StoreHarness } from "./bench.ts";
+import { describeCalls } from "./calls.ts";
 import { describeEvents } from "./events.ts";
 import { describeFeed } from "./feed.ts";
 import { describeJobs } from "./jobs.ts";
@@ -29,6 +30,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
     describeRuns(openBench);
     describeRowBehind(openBench);
     describeVars(openBench);
+    describeCalls(openBench);
     describeLedger(openBench);
     describeWaits(openBench);
     describeEvents(openBench);
