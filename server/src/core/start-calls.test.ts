@@ -91,6 +91,8 @@ describe("approved", () => {
       given: '{"answer":"approve"}',
       body: { status: "started", request_id: "request-1", effect: { type: "tool_calls" } },
     });
+    // Its wait ended by an answer: watchers are told so, as of any other.
+    expect(run.allCommands).toContainEqual({ type: "notice", kind: "resumed", seq: 3 });
     expect(run.state.status).toBe("running");
     expect(callsOf(run.state)).toMatchObject([{ name: "pay" }, { name: "mail", call_id: "m" }]);
     expect(run.commands).toMatchObject([
