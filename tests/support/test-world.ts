@@ -115,11 +115,14 @@ export type TestStart = {
   vars?: JsonObject;
   /** Runs the handlers that decisions ask for. Absent: nobody does, so that each becomes a job. */
   handler?: (request: HandlerRequest) => HandlerOutcome;
+  /** Sees each decision, that of the start included, before the next one is made. */
+  onDecision?: (stimulus: "start" | Stimulus["type"], decision: Decision) => void;
 } & Partial<Omit<StartStimulus, "type" | "now" | "vars">>;
 
 /** A run that has been started, and nothing more. */
 export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRun {
-  const { world = createTestWorld(), vars = {}, handler = () => ({ type: "unserved" as const }), ...rest } = start;
+  const { world = createTestWorld(), vars = {}, onDecision, ...more } = start;
+  const { handler = () => ({ type: "unserved" as const }), ...rest } = more;
   const runId = rest.runId ?? "run-1";
   const tenantId = rest.tenantId ?? "acme";
   const scopeIds: Record<Scope, string> = {
@@ -131,11 +134,13 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
   const numbers = SCOPES.map((scope) => [scope, world.lastNumber({ tenantId, scope, scopeId: scopeIds[scope] })]);
   const channels = Object.fromEntries(numbers) as Record<Scope, number>;
   const defaults = { tenantId, runId, labels: {}, limits: {}, paused: false, channels };
-  let { run: state, records } = startRun({ type: "start", now: world.now, vars, ...defaults, ...rest }, workflow);
+  const started = startRun({ type: "start", now: world.now, vars, ...defaults, ...rest }, workflow);
+  let { run: state, records } = started;
   const allCommands: Command[] = [];
   let folded = assertState(state, undefined, records);
+  onDecision?.("start", started);
 
-  const take = (decision: Decision): readonly StepRecordDraft[] => {
+  const take = (stimulus: Stimulus["type"], decision: Decision): readonly StepRecordDraft[] => {
     assertTransition(state, decision, world);
     state = decision.run;
     records = [...records, ...decision.records];
@@ -144,6 +149,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
       allCommands.push(command);
       if (command.type === "emit") world.emit(command.event);
     }
+    onDecision?.(stimulus, decision);
     return decision.records;
   };
 
@@ -172,7 +178,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
           } else if ("lookUp" in decision) {
             assert(found.lookup === undefined, "a decision asks for events once");
             found.lookup = world.lookUp(decision.lookUp);
-          } else return take(decision);
+          } else return take(stimulus.type, decision);
         }
       } catch (error) {
         assert.equal(canonicalJson(state as unknown as Json), before, "a refusal changes nothing");
