@@ -1,18 +1,24 @@
 /**
- * Histories: stories of runs as text, `server/src/core/testdata/*.txt`. A file is a list of commands, each with what came of
- * it below a line `----`:
+ * Histories: stories of runs as text, `server/src/core/testdata/*.txt`. A file is a list of commands. What came of a command
+ * is below it, after a line `----`:
  *
  *   # Comments and empty lines stand between commands.
  *   answer { payload: { answer: yes }, actorId: bob }
  *   ----
  *   answer
- *     3 step.completed ask, by bob, given {"answer":"yes"}, ...
+ *     3 step.completed ask, by bob, given { answer: "yes" }, result { ... }, sets /reply, -> end
  *     > close_wait wait-2 by answer; notice resumed 3
+ *   advance
+ *     4 run.completed end, step completed, output "yes"
+ *     > notice completed 4
  *   = completed at end, 2 steps, output "yes"
  *
- * A line without an indent names a transition. Below it stand its records (seq, kind, node, facts) and, behind `>`, its
- * commands. After `=` comes the state, and below it the vars that the command changed. Ids that are hashes are shown by the
- * seq of their record: `wait-2`, `key-5.0`. What a command takes is YAML; `!large 1000` is a text of that many characters.
+ * After each command the run goes on until it rests. A line without an indent names a transition. Below it are its
+ * records (seq, kind, node, facts) and, after `>`, the commands of the decision. After `=` comes the state, and below it
+ * the vars that changed. Ids that are hashes are shown by the seq of their record: `wait-2`, `key-5.0`.
+ *
+ * The commands are the stimuli, and `workflow`, `start`, `emit`, `pass` and `handler` (the outcome of the next handler).
+ * What a command takes is YAML; `!large 1000` is a text of that many characters.
  */
 import assert from "node:assert/strict";
 import { parse } from "yaml";
@@ -46,7 +52,7 @@ import {
 } from "./test-world.ts";
 
 const SEPARATOR = "----";
-/** Columns of a line; one fact that is longer has a line to itself. */
+/** Columns of a line. A part without a comma that is longer has a line to itself. */
 const COLUMNS_MAX = 118;
 /** Characters of a text that are shown. */
 const TEXT_CHARS_MAX = 100;
@@ -72,6 +78,7 @@ export function playHistory(text: string): string {
     at += block.length;
   }
   assert(commands > 0, "a history has a command");
+  assert(history.handlersLeft === 0, "every outcome of a handler is asked for");
   return `${played.join("\n")}\n`;
 }
 
@@ -88,6 +95,12 @@ class History {
   /** What hashes are shown as. */
   readonly #names = new Map<string, string>();
 
+  /** Outcomes of handlers that nothing has asked for. */
+  get handlersLeft(): number {
+    return this.#handlers.length;
+  }
+
+  /** Carries out one command. @returns the lines of what came of it */
   do(command: string): string[] {
     const [name] = /^\S+/.exec(command)!;
     const given = parse(command.slice(name.length), { customTags: [LARGE_TEXT] }) as Json;
@@ -227,8 +240,9 @@ export const COMMANDS: { [T in Command["type"]]: (command: Extract<Command, { ty
   create_jobs: ({ jobs }) =>
     `create_jobs ${jobs
       .map(({ idempotency_key, kind, name, attempt, losses, dueTime, timeoutMs }) => {
-        const earlier = `${attempt === undefined ? "" : ` attempt ${attempt} at ${dueTime}`}${losses ? ` losses ${losses}` : ""}`;
-        return `${idempotency_key} ${kind} ${name}${earlier} timeout ${timeoutMs / 1000}s`;
+        const tried = attempt === undefined ? "" : ` attempt ${attempt} at ${dueTime}`;
+        const lost = losses === undefined ? "" : ` losses ${losses}`;
+        return `${idempotency_key} ${kind} ${name}${tried}${lost} timeout ${timeoutMs / 1000}s`;
       })
       .join(", ")}`,
   settle_jobs: ({ settlements }) =>

@@ -1,4 +1,4 @@
-/** Histories of runs: tests/support/history.ts says how to read one. `UPDATE_HISTORIES=1` writes anew what came of the commands. */
+/** Histories of runs: tests/support/history.ts says how to read one. `UPDATE_HISTORIES=1` writes their outputs anew. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
@@ -66,6 +66,11 @@ describe("a history with a fault is seen", () => {
 
   test("a file without commands", () => {
     expect(() => playHistory("# Nothing happens.\n")).toThrow("a history has a command");
+  });
+
+  test("an outcome of a handler that nothing asks for", () => {
+    const text = `${workflow}\nhandler { type: lost }\n----\n1 to come\n\nstart\n`;
+    expect(() => playHistory(text)).toThrow("every outcome of a handler is asked for");
   });
 
   test("something else that came of a command", () => {
