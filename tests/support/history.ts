@@ -1,6 +1,6 @@
 /**
- * Histories: stories of runs as text, `server/src/core/testdata/*.txt`. A file is a list of commands. What came of a command
- * is below it, after a line `----`:
+ * Histories: stories of runs as text, `server/src/core/testdata/*.txt`. A file is a list of commands. What came of a
+ * command is below it, after a line `----`:
  *
  *   # Comments and empty lines stand between commands.
  *   answer { payload: { answer: yes }, actorId: bob }
@@ -14,10 +14,10 @@
  *   = completed at end, 2 steps, output "yes"
  *
  * After each command the run goes on until it rests. A line without an indent names a transition. Below it are its
- * records (seq, kind, node, facts) and, after `>`, the commands of the decision. After `=` comes the state, and below it
- * the vars that changed. Ids that are hashes are shown by the seq of their record: `wait-2`, `key-5.0`.
+ * records (seq, kind, node, facts) and, after `>`, the commands of the decision. After `=` comes the state, and below
+ * it the vars that changed. Ids that are hashes are shown by the seq of their record: `wait-2`, `key-5.0`.
  *
- * The commands are the stimuli, and `workflow`, `start`, `emit`, `pass` and `handler` (the outcome of the next handler).
+ * The commands are the stimuli, and `workflow`, `start`, `emit`, `pass` and `handler` (the outcome of the next one).
  * What a command takes is YAML; `!large 1000` is a text of that many characters.
  */
 import assert from "node:assert/strict";

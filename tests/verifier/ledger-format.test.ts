@@ -50,7 +50,7 @@ describe("the worked example of docs/ledger-format.md", () => {
 });
 
 test("the document's example of a derived key is that of its digest", () => {
-  const [, preimage, key] = /SHA-256 of `([^`]+)`, and the key\n`([a-z2-7]{52})`/.exec(document)!;
+  const [, preimage, key] = /SHA-256\sof\s`([^`]+)`,\sand\sthe\skey\s`([a-z2-7]{52})`/.exec(document)!;
   const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
   let rest = BigInt(`0x${createHash("sha256").update(preimage!).digest("hex")}`) << 4n;
   let encoded = "";
@@ -62,7 +62,7 @@ test("the document's example of a derived key is that of its digest", () => {
 function keysByName(heading: string): Map<string, { required: string[]; optional: string[] }> {
   const [, section] = document.split(`\n### ${heading}\n`);
   const names = (cell: string) => [...cell.matchAll(/`([a-z_.]+)`/g)].map(([, name]) => name!);
-  const [stepKeys] = /_Step keys_ stands for (.*)\./.exec(document)!;
+  const [stepKeys] = /_Step keys_\sstands\sfor\s([^.]*)\./.exec(document)!;
   const keys = (cell: string) => names(cell.replace("step keys", stepKeys));
   // Below the line of dashes.
   const [, table] = section!.split(/\n\| -[-| ]+\|\n/);
