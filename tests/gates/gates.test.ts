@@ -142,6 +142,11 @@ const lintFaults: { fault: string; content: string; rule: RegExp }[] = [
     rule: /no-cycle/,
   },
   {
+    fault: "a circle of types only",
+    content: 'import type { Other } from "./TYPE-CIRCLE.ts";\n\nexport type Probe = { other?: Other };\n',
+    rule: /no-cycle/,
+  },
+  {
     fault: "a barrel",
     content: 'export * from "./errors.ts";\n',
     rule: /no-barrel-file/,
@@ -249,10 +254,16 @@ describe("lint", () => {
     `server/src/${folder}/layer-probe-${imports.replaceAll(/\W+/g, "-")}.ts`;
 
   beforeAll(async () => {
-    for (const { fault, content } of lintFaults) write(lintProbe(fault), content.replace("CYCLE", "lint-cycle"));
+    for (const { fault, content } of lintFaults) {
+      write(lintProbe(fault), content.replace("CYCLE", "lint-cycle").replace("TYPE-CIRCLE", "lint-type-circle"));
+    }
     write(
       "server/src/core/lint-cycle.ts",
       `import "./${basename(lintProbe("an import cycle"))}";\n\nexport const cycle = 1;\n`,
+    );
+    write(
+      "server/src/core/lint-type-circle.ts",
+      `import type { Probe } from "./${basename(lintProbe("a circle of types only"))}";\n\nexport type Other = { probe?: Probe };\n`,
     );
     for (const { folder, imports } of layerFaults) write(layerProbe(folder, imports), `import "${imports}";\n`);
     const report = await runScript("check:lint", "--format=json");

@@ -1,10 +1,10 @@
-import type { AnyRecord, RecordKind } from "../../server/src/core/records.ts";
-import { callsOf, sequelOf } from "../../server/src/core/run.ts";
 import { describe, expect, test } from "vitest";
 
 import { fold } from "../../server/src/core/fold/fold.ts";
 import { canonicalJson, type Json } from "../../server/src/core/json/json.ts";
 import { draftFromSealed } from "../../server/src/core/ledger-format.ts";
+import type { AnyRecord, RecordKind } from "../../server/src/core/records.ts";
+import { callsOf, sequelOf } from "../../server/src/core/run.ts";
 import { showLedger, showRun } from "../support/shown-ledger.ts";
 import { verifyLedger } from "../verifier/verify-ledger.ts";
 import { readLedgers } from "./ledger-file.ts";

@@ -1,8 +1,8 @@
 /**
- * Writes the golden ledgers that do not exist yet: `node tests/golden/write-ledgers.ts`.
+ * Writes the golden ledgers that do not exist yet: `node tests/golden/write-ledgers.ts`. With `--anew` it writes all of them.
  *
- * A ledger that is there is never written again: it stands for what a release has stored in people's databases. A new kind
- * of record, key or operation gets a new ledger.
+ * A golden ledger stands for what a release has stored in people's databases, so after the first release none is written
+ * anew: a new kind of record, key or operation gets a new ledger. Until records are signed there is no such release.
  */
 import { openWaitOf } from "../../server/src/core/run.ts";
 import type { StepRecordDraft } from "../../server/src/core/records.ts";
@@ -409,15 +409,15 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
   },
 ];
 
-function writeMissing(): void {
+function writeLedgers({ anew }: { anew: boolean }): void {
   for (const { name, about, play } of ledgers) {
     const file = path.join(GOLDEN_FOLDER, `${name}.json`);
-    if (existsSync(file)) continue;
+    if (existsSync(file) && !anew) continue;
     const run = play();
     const { sealed } = sealRecords(run.records as StepRecordDraft[], NO_PREVIOUS_HASH);
-    writeFileSync(file, `${JSON.stringify(toFile(about, sealed, run.state), null, 2)}\n`, { flag: "wx" });
+    writeFileSync(file, `${JSON.stringify(toFile(about, sealed, run.state), null, 2)}\n`);
     console.log(`wrote ${name}: ${sealed.length} records, ${run.state.status}`);
   }
 }
 
-if (import.meta.main) writeMissing();
+if (import.meta.main) writeLedgers({ anew: process.argv.includes("--anew") });

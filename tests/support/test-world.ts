@@ -115,11 +115,14 @@ export type TestStart = {
   vars?: JsonObject;
   /** Runs the handlers that decisions ask for. Absent: nobody does, so that each becomes a job. */
   handler?: (request: HandlerRequest) => HandlerOutcome;
+  /** Sees each decision, that of the start included, before the next one is made. */
+  onDecision?: (stimulus: "start" | Stimulus["type"], decision: Decision) => void;
 } & Partial<Omit<StartStimulus, "type" | "now" | "vars">>;
 
 /** A run that has been started, and nothing more. */
 export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRun {
-  const { world = createTestWorld(), vars = {}, handler = () => ({ type: "unserved" as const }), ...rest } = start;
+  const { world = createTestWorld(), vars = {}, onDecision, ...more } = start;
+  const { handler = () => ({ type: "unserved" as const }), ...rest } = more;
   const runId = rest.runId ?? "run-1";
   const tenantId = rest.tenantId ?? "acme";
   const scopeIds: Record<Scope, string> = {
@@ -131,11 +134,13 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
   const numbers = SCOPES.map((scope) => [scope, world.lastNumber({ tenantId, scope, scopeId: scopeIds[scope] })]);
   const channels = Object.fromEntries(numbers) as Record<Scope, number>;
   const defaults = { tenantId, runId, labels: {}, limits: {}, paused: false, channels };
-  let { run: state, records } = startRun({ type: "start", now: world.now, vars, ...defaults, ...rest }, workflow);
+  const started = startRun({ type: "start", now: world.now, vars, ...defaults, ...rest }, workflow);
+  let { run: state, records } = started;
   const allCommands: Command[] = [];
   let folded = assertState(state, undefined, records);
+  onDecision?.("start", started);
 
-  const take = (decision: Decision): readonly StepRecordDraft[] => {
+  const take = (stimulus: Stimulus["type"], decision: Decision): readonly StepRecordDraft[] => {
     assertTransition(state, decision, world);
     state = decision.run;
     records = [...records, ...decision.records];
@@ -144,6 +149,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
       allCommands.push(command);
       if (command.type === "emit") world.emit(command.event);
     }
+    onDecision?.(stimulus, decision);
     return decision.records;
   };
 
@@ -172,7 +178,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
           } else if ("lookUp" in decision) {
             assert(found.lookup === undefined, "a decision asks for events once");
             found.lookup = world.lookUp(decision.lookUp);
-          } else return take(decision);
+          } else return take(stimulus.type, decision);
         }
       } catch (error) {
         assert.equal(canonicalJson(state as unknown as Json), before, "a refusal changes nothing");
@@ -295,11 +301,15 @@ function assertFollowed(before: RunState, { run: after, records, commands }: Dec
     left.length > 0,
     "calls that are given up are cancelled, no others",
   );
-  const isHeld =
-    before.paused !== after.paused && !hasEnded(after) && callsOf(before).some((call) => call.outcome === undefined);
-  if (records.some(({ kind }) => kind === "run.paused" || kind === "run.unpaused")) {
-    assert.equal(commandsOf("hold_jobs").length > 0, isHeld, "jobs are held back while their run is paused");
-  }
+  // Several letters may pause a run, unpause it and cancel it: after a cancel no job is left that could be held.
+  const cancelled = records.findIndex(({ kind }) => kind === "run.cancel_requested" || kind === "run.cancelled");
+  const untilCancelled = cancelled === -1 ? records : records.slice(0, cancelled);
+  const pauses = untilCancelled.filter(({ kind }) => kind === "run.paused" || kind === "run.unpaused");
+  assert.deepEqual(
+    commandsOf("hold_jobs").map(({ held }) => held),
+    callsOf(before).some((call) => call.outcome === undefined) ? pauses.map(({ kind }) => kind === "run.paused") : [],
+    "jobs are held back while their run is paused",
+  );
   const ends = { "run.completed": "completed", "run.failed": "failed", "run.cancelled": "cancelled" } as const;
   const end = records.at(-1)?.kind;
   if (end !== undefined && end in ends) {

@@ -525,6 +525,23 @@ describe("what later releases and erasure leave behind", () => {
     expect(verification.notes).toEqual(['record 2: the source "dreams" is not known']);
   });
 
+  test.each(["run.retried", "run.restored"])("%s may follow an end, and lets the run go on to another one", (kind) => {
+    const records = show(sampleRun());
+    const end = records.at(-1)!;
+    for (const [seq, after] of [
+      [8, { kind }],
+      [9, {}],
+    ] as const) {
+      const more = structuredClone(end);
+      const prev = records.at(-1)!.hash;
+      reheader(more, (header) => ({ ...header, ...after, seq, prev }));
+      records.push(Object.assign(more, { ...after, seq }));
+    }
+    const verification = verifyLedger(records);
+    expect(verification).toMatchObject({ ok: true, stateChecked: false });
+    expect(verification.notes).toEqual([`record 8: the kind "${kind}" is not known`]);
+  });
+
   test("an unknown kind passes, but the state behind it is not known", () => {
     const run = sampleRun();
     const records = show(run);

@@ -104,6 +104,8 @@ type Chain = {
 type Report = (problem: string) => unknown;
 
 const ENDS = new Set(["run.completed", "run.failed", "run.cancelled"]);
+/** Kinds of later releases that let a run go on after its end. */
+const AFTER_END = new Set(["run.retried", "run.restored"]);
 const KINDS = new Set([
   "run.started",
   "run.resumed",
@@ -174,8 +176,10 @@ function checkOrder(header: Header, chain: Chain, report: Report): void {
   const isFirst = chain.seq === 1;
   if (isStart !== isFirst) report("run.started is the first record and only the first");
   if ((header["workflow"] !== undefined) !== isFirst) report("the first record, and no other, names the workflow");
-  if (chain.ended) report("it comes after the run's end");
-  if (ENDS.has(header["kind"] as string)) chain.ended = true;
+  const kind = header["kind"] as string;
+  if (chain.ended && !AFTER_END.has(kind)) report("it comes after the run's end");
+  if (ENDS.has(kind)) chain.ended = true;
+  else if (AFTER_END.has(kind)) chain.ended = false;
 }
 
 type Parts = { body?: JsonObject; given?: Json; givenErased: boolean };
