@@ -2,16 +2,11 @@ import { evaluate as reference } from "@marcbachmann/cel-js";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import {
-  compileExpression,
-  createBudget,
-  evaluate,
-  EXPRESSION_CHARS_MAX,
-  EXPRESSION_STEPS_MAX,
-  ExpressionError,
-  type ExpressionErrorCode,
-} from "./expression.ts";
-import { type Json, type JsonObject, parseJson } from "./json/json.ts";
+import { compileExpression, EXPRESSION_CHARS_MAX } from "./compile.ts";
+import { evaluate } from "./evaluate.ts";
+import { createBudget, EXPRESSION_STEPS_MAX } from "./evaluation.ts";
+import { ExpressionError, type ExpressionErrorCode } from "./expression-error.ts";
+import { type Json, type JsonObject, parseJson } from "../json/json.ts";
 
 const VARIABLES = ["vars", "run", "result", "error", "now"];
 const vars = parseJson(
