@@ -1,4 +1,4 @@
-// What the compiler makes of a node, and what it hands to the files that compile one kind of node.
+// What compiling a node returns, and what the files that compile one kind of node share.
 import type { ASTNode } from "@marcbachmann/cel-js";
 
 import type { Run } from "./evaluation.ts";
@@ -7,30 +7,31 @@ import { kindOf, type Type, type Value } from "./values.ts";
 /** A compiled node. */
 export type Code = {
   run: Run;
-  /** Its kind where that is known before it runs. */
+  /** The kind of its value, if it is known before it runs. */
   type: Type;
-  /** A literal's value, for checks at compile time. */
+  /** The value of a literal, for checks at compile time. */
   literal?: Value;
-  /** A name followed by selections only: what comes out is a part of what went in. */
+  /** The node is a name followed by selections only, so its value is a part of a value that was passed in. */
   isPath?: boolean;
 };
 
 /** The state of one compilation. */
 export type Compiler = {
   readonly variables: ReadonlySet<string>;
-  /** Local variables so far. */
+  /** How many local variables there are so far. */
   slots: number;
-  /** Regular expressions so far, in RE2 instructions. */
+  /** Size of the regular expressions so far, in RE2 instructions. */
   regexInstructions: number;
   /** Depth of the node that is being compiled. */
   depth: number;
-  /** Compiles a node inside another; passed along because that would otherwise be a circle of imports. */
+  /** Compiles a node inside another. It is passed along because importing it would be a circular import. */
   readonly compileNode: (node: ASTNode, scope: Scope | undefined) => Code;
 };
 
-/** A variable of a macro, and those around it. */
+/** The variable of a macro, and the scope around it. */
 export type Scope = { name: string; slot: number; outer: Scope | undefined };
 
+/** The code of a value that is known at compile time. */
 export function literalCode(value: Value): Code {
   return {
     type: kindOf(value),

@@ -1,4 +1,4 @@
-// Equality of all kinds, and the order of those that have one.
+// Equality of all kinds, and the order of the kinds that have one.
 import type { Evaluation } from "./evaluation.ts";
 import type { Overloads } from "./overloads.ts";
 import {
@@ -55,7 +55,7 @@ function equal(evaluation: Evaluation, a: Value, b: Value): boolean {
   }
 }
 
-/** Orders strings by code points, as CEL does; UTF-16 units would put emoji before U+E000 and above. */
+/** Compares strings by code points, as CEL does. UTF-16 units would put emoji before U+E000. */
 function compareStrings(evaluation: Evaluation, a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   evaluation.text(length);
@@ -71,7 +71,7 @@ function compareStrings(evaluation: Evaluation, a: string, b: string): number {
 
 type Order = (evaluation: Evaluation, a: never, b: never) => number;
 
-/** The four operators of a kind that has an order. */
+/** The four operators of one kind that has an order. */
 function overloadsOfOrder(kind: Type, order: Order): Overloads {
   return {
     [`<(${kind}, ${kind}): bool`]: (evaluation: Evaluation, a: never, b: never) => order(evaluation, a, b) < 0,
@@ -81,7 +81,7 @@ function overloadsOfOrder(kind: Type, order: Order): Overloads {
   };
 }
 
-/** Comparisons of all kinds but numbers, whose order is arithmetic. */
+/** Equality, membership, and order. Two numbers are compared in numbers.ts. */
 export const COMPARISONS: Overloads = {
   "==(dyn, dyn): bool": (evaluation, a: Value, b: Value) => equal(evaluation, a, b),
   "!=(dyn, dyn): bool": (evaluation, a: Value, b: Value) => !equal(evaluation, a, b),

@@ -1,9 +1,9 @@
 // CEL with the number rule and the functions of CONTRACT.md, rules 3 and 5.
 //
-// The library parses. This folder evaluates, because overloads cannot replace the library's numbers, regular expressions,
-// maps and clock arithmetic (docs/adr/0001-cel-library.md). An expression is compiled once into closures, one for each
-// node of the syntax tree; each counts its steps on the `Evaluation` that it is given. This file decides what a node means;
-// functions.ts has the table of operators and functions.
+// The library parses. This folder evaluates, because overloads cannot replace the library's numbers, regular
+// expressions, maps and clock arithmetic (docs/adr/0001-cel-library.md). An expression is compiled once into closures,
+// one per node of the syntax tree. Each closure counts its steps on the `Evaluation` it receives.
+// This file decides what a node means; functions.ts has the table of operators and functions.
 import { type ASTNode, Environment, ParseError } from "@marcbachmann/cel-js";
 
 import type { Json } from "../json/json.ts";
@@ -21,24 +21,24 @@ import { compileIndex, compileSelect } from "./selection.ts";
 import { timestampFromText } from "./time.ts";
 import { Bytes, TYPE_NAMES, type Value, type ValueMap } from "./values.ts";
 
-/** Longest source of one expression, UTF-16 units: a rule people can read. Bounds what the parser does. */
+/** Longest source of one expression, in UTF-16 units: about as much as people can read. Bounds the work of the parser. */
 export const EXPRESSION_CHARS_MAX = 8 * 1024;
-/** How deep the syntax tree may be, chains of operators included: the compiler and the closures recurse over it. */
+/** Deepest syntax tree, chains of operators included. The compiler and the closures recurse over it. */
 const NESTING_MAX = 250;
 
 const PARSER = new Environment({
   unlistedVariablesAreDyn: true,
   homogeneousAggregateLiterals: false,
   enableOptionalTypes: true,
-  // The parser's own recursion; NESTING_MAX bounds what it returns.
+  // Bounds the recursion of the parser; NESTING_MAX bounds the tree it returns.
   limits: { maxDepth: 100, maxAstNodes: 4096 },
 });
 
-/** Parses and checks an expression: syntax, names, functions, and types where they are known.
+/** Parses and checks an expression: syntax, names, functions, and kinds that are known before it runs.
  *  @throws {ExpressionError} EXPRESSION_INVALID */
 export function compileExpression(source: string, options: { variables: readonly string[] }): Expression {
   if (source.length > EXPRESSION_CHARS_MAX) {
-    throw invalid(`an expression has at most ${EXPRESSION_CHARS_MAX} characters`, 0);
+    throw invalid(`the expression is longer than ${EXPRESSION_CHARS_MAX} characters`, 0);
   }
   let root: ASTNode;
   try {
@@ -71,8 +71,8 @@ function compileInner(node: ASTNode, compiler: Compiler, scope: Scope | undefine
   switch (node.op) {
     case "value":
       if (node.args instanceof Uint8Array && /[^ -~]/.test(node.input.slice(node.start, node.end))) {
-        // The library cuts code points to bytes where CEL encodes them as UTF-8.
-        throw invalid("bytes literals are ASCII: write bytes('...')", position);
+        // The library truncates code points to bytes; CEL encodes them as UTF-8.
+        throw invalid("a bytes literal must be ASCII: use bytes('...') instead", position);
       }
       return compileLiteral(node.args, position);
     case "id":
@@ -128,10 +128,10 @@ function compileLiteral(value: unknown, position: number): Code {
   if (value === null || typeof value === "boolean" || typeof value === "string") return literalCode(value);
   if (value instanceof Uint8Array) return literalCode(new Bytes(Buffer.from(value)));
   if (typeof value === "number") return literalCode(value);
-  // What is left are the integers: a bigint for 1, the library's own class for 1u.
+  // The remaining literals are integers: a bigint for 1, a class of the library for 1u.
   const whole = BigInt(value as bigint | string);
   const number = Number(whole);
-  if (!Number.isSafeInteger(number)) throw invalid(`${whole} is beyond ±(2^53-1): write it as a string`, position);
+  if (!Number.isSafeInteger(number)) throw invalid(`${whole} is outside ±(2^53-1): write it as a string`, position);
   return literalCode(number);
 }
 
@@ -156,7 +156,7 @@ function compileName(name: string, position: number, compiler: Compiler, scope: 
   const load = (evaluation: Evaluation): Json => {
     evaluation.step();
     const value = evaluation.names[name];
-    if (value === undefined) throw failed(`${name} has no value here`, position);
+    if (value === undefined) throw failed(`${name} is not set here`, position);
     return value;
   };
   if (name !== "now") return { type: "dyn", isPath: true, run: load };
@@ -184,7 +184,7 @@ function compileList(items: readonly Code[]): Code {
 function compileMap(entries: readonly [ASTNode, ASTNode][], compiler: Compiler, scope: Scope | undefined): Code {
   const codes = entries.map(([keyNode, valueNode]) => {
     const key = compileNode(keyNode, compiler, scope);
-    if (key.type !== "string" && key.type !== "dyn") throw invalid("the keys of a map are strings", keyNode.start);
+    if (key.type !== "string" && key.type !== "dyn") throw invalid("the keys of a map must be strings", keyNode.start);
     if (key.literal === "__proto__") throw invalid("the name __proto__ is not allowed", keyNode.start);
     return { key: key.run, value: compileNode(valueNode, compiler, scope).run, position: keyNode.start };
   });
@@ -195,7 +195,7 @@ function compileMap(entries: readonly [ASTNode, ASTNode][], compiler: Compiler, 
       const map = Object.create(null) as ValueMap;
       for (const { key, value, position } of codes) {
         const name = key(evaluation);
-        if (typeof name !== "string") throw failed("the keys of a map are strings", position);
+        if (typeof name !== "string") throw failed("the keys of a map must be strings", position);
         if (name === "__proto__") throw failed("the name __proto__ is not allowed", position);
         if (name in map) throw failed(`the key ${shown(name)} appears twice`, position);
         map[name] = value(evaluation);
@@ -205,7 +205,7 @@ function compileMap(entries: readonly [ASTNode, ASTNode][], compiler: Compiler, 
   };
 }
 
-/** A function of CEL, an operator, or a macro written as one. */
+/** A call without a receiver: a function, or a macro that looks like one. */
 function compileCall(
   name: string,
   args: readonly ASTNode[],
@@ -216,12 +216,14 @@ function compileCall(
   if (name === "has") return compileHas(args, position, compiler, scope);
   const codes = args.map((arg) => compileNode(arg, compiler, scope));
   if (name === "matches" && codes.length === 2) return compileMatches(codes[0]!, codes[1]!, position, compiler);
-  // Names such as `_+_` cannot be written, since the lexer does not read them.
+  // An expression cannot call an operator by a name such as `_+_`: the lexer refuses it.
   return compileOverloads(name, codes, undefined, position);
 }
 
+/** Names before a dot that belong to the name of a function, unless a variable has that name. */
 const NAMESPACES = new Set(["cel", "optional", "strings"]);
 
+/** A call with a receiver: a function of a namespace, a macro, or a method. */
 function compileMethod(
   name: string,
   target: ASTNode,

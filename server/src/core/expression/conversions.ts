@@ -5,7 +5,7 @@ import type { Overloads } from "./overloads.ts";
 import { resultToJson } from "./result.ts";
 import { typeOf, type Value } from "./values.ts";
 
-/** Conversions; those to numbers, strings and times stand with their kinds. */
+/** Conversions, except to numbers, strings and times: their files have these. */
 export const CONVERSIONS: Overloads = {
   "bool(bool): bool": (_, a: boolean) => a,
   "bool(string): bool": (_, a: string) => {
@@ -17,7 +17,7 @@ export const CONVERSIONS: Overloads = {
   "type(dyn): type": (_, a: Value) => typeOf(a),
   "json(dyn): string": (evaluation, value: Value) => {
     const text = canonicalJson(resultToJson(value));
-    // Paid afterwards: resultToJson has bounded the work by the size of a payload.
+    // Paid afterwards: resultToJson bounds the work by the size of a payload.
     evaluation.json(text.length);
     return text;
   },

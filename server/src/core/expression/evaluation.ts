@@ -1,36 +1,36 @@
-// One evaluation: what it may name, its local variables, and the steps that bound its cost.
+// One evaluation: the names it may use, its local variables, and the steps that bound its cost.
 import type { Json } from "../json/json.ts";
 import { limit } from "./expression-error.ts";
 import type { Value } from "./values.ts";
 
-/** Evaluation steps of one expression: about 10 ms of work on a server that other runs share. */
+/** Steps of one expression: about 10 ms of work on a server that many runs share. */
 export const EXPRESSION_STEPS_MAX = 100_000;
 
-/** Longest string an expression may build, UTF-16 units: a payload cannot hold more. */
+/** Longest string an expression may build, in UTF-16 units: a payload cannot hold more. */
 const STRING_CHARS_MAX = 1024 * 1024;
-/** Longest list an expression may build. A payload rarely holds more, and elements cost memory before they cost steps. */
+/** Longest list an expression may build. A payload rarely holds more, and a list takes memory before it takes steps. */
 export const LIST_ITEMS_MAX = 100_000;
-/** Characters a native string operation may read per step: it takes about as long as visiting one node. */
+/** Characters that a native string operation reads per step, in about the time of visiting one node. */
 const CHARS_PER_STEP = 256;
-/** Characters of JSON text that are written or parsed per step. */
+/** Characters of JSON text written or parsed per step. */
 const JSON_CHARS_PER_STEP = 16;
-/** Elements a native list operation may copy per step, for the same reason. */
+/** Elements that a native list operation copies per step, in about the same time. */
 const ITEMS_PER_STEP = 16;
 
-/** What an expression may name. `now` is an RFC 3339 string and reads as a CEL timestamp. */
+/** The values an expression may name. `now` is an RFC 3339 string; expressions see a timestamp. */
 export type ExpressionNames = Readonly<Record<string, Json | undefined>>;
 
-/** The steps that are left for expressions that belong together, such as those of one template. */
+/** The steps left for a group of expressions, such as all expressions of one template. */
 export type Budget = { steps: number };
 
 export function createBudget(): Budget {
   return { steps: EXPRESSION_STEPS_MAX };
 }
 
-/** A compiled node: its value in one evaluation. */
+/** Returns the value of a compiled node in one evaluation. */
 export type Run = (evaluation: Evaluation) => Value;
 
-/** One evaluation: its names, its local variables, and the steps it has left. */
+/** The state of one evaluation: its names, its local variables, and the steps left. */
 export class Evaluation {
   readonly names: ExpressionNames;
   /** The values of macro variables, each at the slot the compiler gave it. */
@@ -44,33 +44,34 @@ export class Evaluation {
   }
 
   step(): void {
-    if (--this.budget.steps < 0) throw limit(`more than ${EXPRESSION_STEPS_MAX} steps`);
+    if (--this.budget.steps < 0) throw limit(`the expression takes more than ${EXPRESSION_STEPS_MAX} steps`);
   }
 
   spend(steps: number): void {
     this.budget.steps -= Math.ceil(steps);
-    if (this.budget.steps < 0) throw limit(`more than ${EXPRESSION_STEPS_MAX} steps`);
+    if (this.budget.steps < 0) throw limit(`the expression takes more than ${EXPRESSION_STEPS_MAX} steps`);
   }
 
-  /** Pays for reading or writing text of so many UTF-16 units. */
+  /** Pays for reading or writing `chars` UTF-16 units. */
   text(chars: number): void {
     if (chars > CHARS_PER_STEP) this.spend(chars / CHARS_PER_STEP);
   }
 
   /** Pays for a string that is about to be built. */
   newText(chars: number): void {
-    if (chars > STRING_CHARS_MAX) throw limit(`a string of more than ${STRING_CHARS_MAX} characters`);
+    if (chars > STRING_CHARS_MAX)
+      throw limit(`the expression builds a string of more than ${STRING_CHARS_MAX} characters`);
     this.text(chars);
   }
 
-  /** Pays for writing or reading JSON text, which is an order of magnitude dearer than reading characters. */
+  /** Pays for writing or parsing JSON text, which takes ten times as long as reading characters. */
   json(chars: number): void {
     this.spend(chars / JSON_CHARS_PER_STEP);
   }
 
   /** Pays for a list that is about to be built. */
   newList(items: number): void {
-    if (items > LIST_ITEMS_MAX) throw limit(`a list of more than ${LIST_ITEMS_MAX} elements`);
+    if (items > LIST_ITEMS_MAX) throw limit(`the expression builds a list of more than ${LIST_ITEMS_MAX} elements`);
     if (items > ITEMS_PER_STEP) this.spend(items / ITEMS_PER_STEP);
   }
 }

@@ -1,12 +1,12 @@
-// What goes wrong in an expression, for whoever compiles or evaluates one.
+// The one error of this folder, and short ways to create it.
 
 export type ExpressionErrorCode = "EXPRESSION_INVALID" | "EVALUATION_FAILED" | "EXPRESSION_LIMIT";
 
-/** An expression or template that cannot be compiled (EXPRESSION_INVALID), has no value for these names (EVALUATION_FAILED)
- *  or costs too much (EXPRESSION_LIMIT). */
+/** An expression or template that cannot be compiled (EXPRESSION_INVALID), has no value for the names it was given
+ *  (EVALUATION_FAILED), or costs too much (EXPRESSION_LIMIT). */
 export class ExpressionError extends Error {
   readonly code: ExpressionErrorCode;
-  /** Where in the source, in UTF-16 units from 0, where that is known. */
+  /** Offset in the source, in UTF-16 units from 0, if it is known. */
   readonly position: number | undefined;
   /** The JSON Pointer of the template inside a value of templates; empty elsewhere. */
   readonly path: string;
@@ -32,9 +32,10 @@ export function limit(message: string): ExpressionError {
   return new ExpressionError("EXPRESSION_LIMIT", message);
 }
 
-/** How much of a value's name a message shows. */
+/** Longest text that a message quotes, in UTF-16 units. */
 const SHOWN_CHARS_MAX = 64;
 
+/** Quotes a name or a text for a message. */
 export function shown(text: string): string {
   return JSON.stringify(text.length > SHOWN_CHARS_MAX ? text.slice(0, SHOWN_CHARS_MAX).toWellFormed() + "…" : text);
 }

@@ -1,10 +1,11 @@
-// The table of all operators and functions, and how a call of one compiles.
+// The table of all operators and functions, and the compilation of their calls.
 import { type Code, literalCode } from "./code.ts";
 import { COMPARISONS } from "./comparison.ts";
 import { CONVERSIONS } from "./conversions.ts";
 import { createBudget, Evaluation } from "./evaluation.ts";
 import { ExpressionError, invalid, shown } from "./expression-error.ts";
 import { LISTS } from "./lists.ts";
+import { LOGIC } from "./logic.ts";
 import { NUMBERS, QUICK_NUMBERS } from "./numbers.ts";
 import { OPTIONALS } from "./optionals.ts";
 import { accepts, dispatch, overloadsByName } from "./overloads.ts";
@@ -12,8 +13,9 @@ import { STRINGS } from "./strings.ts";
 import { TIME } from "./time.ts";
 import type { Value } from "./values.ts";
 
-const FUNCTIONS = overloadsByName([NUMBERS, COMPARISONS, LISTS, CONVERSIONS, OPTIONALS, STRINGS, TIME]);
+const FUNCTIONS = overloadsByName([LOGIC, NUMBERS, COMPARISONS, LISTS, CONVERSIONS, OPTIONALS, STRINGS, TIME]);
 
+/** Compiles a call of `name`, an operator or a function, or a method if there is a receiver. */
 export function compileOverloads(
   name: string,
   args: readonly Code[],
@@ -38,7 +40,7 @@ export function compileOverloads(
   }
   const first = fitting[0]!.result;
   if (name === "duration" || name === "timestamp") {
-    // A literal is checked when the graph is registered, not when the run gets there.
+    // A literal is checked when the graph is registered, not when a run reaches it.
     const literal = all.length === 1 ? all[0]!.literal : undefined;
     if (literal !== undefined) {
       try {
@@ -59,8 +61,9 @@ export function compileOverloads(
   };
 }
 
+/** Compiles an operator with two operands. */
 export function compileBinary(operator: string, left: Code, right: Code, position: number): Code {
-  // The pairs that nearly all expressions use; the table of overloads has the same meaning, a few times slower.
+  // Two numbers are by far the most frequent operands. The table of overloads returns the same, a few times slower.
   const slow = compileOverloads(operator, [left, right], undefined, position);
   const quick = QUICK_NUMBERS.get(operator);
   if (quick === undefined) return slow;

@@ -5,19 +5,19 @@ import type { Overloads } from "./overloads.ts";
 import { codePoints } from "./strings.ts";
 import type { Bytes, Type, Value, ValueMap } from "./values.ts";
 
-/** `size(x)` and `x.size()` of a kind. */
+/** `size(x)` and `x.size()` of one kind. */
 function overloadsOfSize(kind: Type, size: (evaluation: Evaluation, value: never) => number): Overloads {
   return { [`size(${kind}): number`]: size, [`(${kind}).size(): number`]: size };
 }
 
-/** Functions that return lists and maps, and the sizes of all kinds that have one. */
+/** Operators and functions that return lists or maps, and the size of every kind that has one. */
 export const LISTS: Overloads = {
   "+(list, list): list": (evaluation, a: Value[], b: Value[]) => {
     evaluation.newList(a.length + b.length);
     return a.concat(b);
   },
   "range(number): list": (evaluation, n: number) => {
-    if (!Number.isInteger(n) || n < 0) throw failed("range() takes a whole number from 0");
+    if (!Number.isInteger(n) || n < 0) throw failed("range() takes a whole number that is not negative");
     evaluation.newList(n);
     return Array.from({ length: n }, (_, i) => i);
   },

@@ -1,10 +1,11 @@
-// `?:`, `&&` and `||`, which do not evaluate all their operands.
+// `?:`, `&&` and `||`, which do not always evaluate all their operands, and `!`.
 import type { Code } from "./code.ts";
 import type { Evaluation, Run } from "./evaluation.ts";
 import { ExpressionError, failed, invalid } from "./expression-error.ts";
+import type { Overloads } from "./overloads.ts";
 import { kindOf } from "./values.ts";
 
-/** Steps for an error that `&&`, `||`, `all` or `exists` swallows: an exception is much dearer than a node. */
+/** Steps for an error that `&&`, `||`, `all` or `exists` ignores: an exception takes much longer than a node. */
 const ABSORBED_ERROR_STEPS = 20;
 
 export function requireBool(code: Code, what: string, position: number): void {
@@ -25,7 +26,7 @@ export function compileConditional(condition: Code, yes: Code, no: Code, positio
   };
 }
 
-/** `&&` and `||`: the deciding value wins over an error on the other side, as CEL has it. */
+/** `&&` and `||`. As CEL specifies, one side that decides the result hides an error of the other. */
 export function compileLogical(left: Code, right: Code, deciding: boolean, position: number): Code {
   const operator = deciding ? "||" : "&&";
   requireBool(left, `the left side of ${operator}`, position);
@@ -45,6 +46,7 @@ export function compileLogical(left: Code, right: Code, deciding: boolean, posit
   };
 }
 
+/** Returns the value of an operand, or its error instead of throwing it: another operand may still decide. */
 export function boolOrError(
   run: Run,
   evaluation: Evaluation,
@@ -61,3 +63,8 @@ export function boolOrError(
     return error;
   }
 }
+
+/** The logical operator that always evaluates its operand. */
+export const LOGIC: Overloads = {
+  "!_(bool): bool": (_, a: boolean) => !a,
+};

@@ -1,4 +1,4 @@
-// Macros: calls whose arguments are expressions that run once per element, later, or not at all.
+// Macros: calls that decide themselves when their arguments run: once per element, on demand, or not at all.
 import type { ASTNode } from "@marcbachmann/cel-js";
 
 import type { Code, Compiler, Scope } from "./code.ts";
@@ -24,7 +24,7 @@ export function compileHas(
 ): Code {
   const selection = args[0];
   if (args.length !== 1 || selection === undefined || (selection.op !== "." && selection.op !== ".?")) {
-    throw invalid("has() takes a selection such as vars.x", position);
+    throw invalid("has() takes a field selection such as vars.x", position);
   }
   const [operandNode, field] = selection.args;
   const operand = compiler.compileNode(operandNode, scope).run;
@@ -40,9 +40,9 @@ export function compileHas(
   };
 }
 
-/** A variable for the body of a macro. */
+/** Declares the variable of a macro: a scope for its body. */
 function declare(node: ASTNode | undefined, compiler: Compiler, scope: Scope | undefined): Scope {
-  if (node?.op !== "id") throw invalid("the first argument is the name of a variable", node?.start);
+  if (node?.op !== "id") throw invalid("the first argument must be the name of a variable", node?.start);
   return { name: node.args, slot: compiler.slots++, outer: scope };
 }
 
@@ -66,7 +66,8 @@ export function compileBind(
   };
 }
 
-/** Calls `visit` for each element of a list, or each key of a map in order, with the variable set, until it returns false. */
+/** Compiles the range of a macro. `each` sets the variable to each element of a list, or each key of a map in order,
+ *  and calls `visit` until that returns false. */
 function compileLoop(target: ASTNode, variable: ASTNode | undefined, compiler: Compiler, scope: Scope | undefined) {
   const range = compiler.compileNode(target, scope);
   if (range.type !== "list" && range.type !== "map" && range.type !== "dyn") {
@@ -78,7 +79,7 @@ function compileLoop(target: ASTNode, variable: ASTNode | undefined, compiler: C
     let items: readonly Value[];
     if (Array.isArray(value)) items = value;
     else if (isMap(value)) {
-      // Sorted, because the order of members differs between a value in memory and the same value read back.
+      // Sorted, because a value that was stored and read back may have its members in another order.
       items = Object.keys(value).toSorted();
       evaluation.spend(items.length);
     } else throw failed(`a ${kindOf(value)} cannot be iterated`, target.start);
@@ -91,7 +92,7 @@ function compileLoop(target: ASTNode, variable: ASTNode | undefined, compiler: C
   return { inner, each };
 }
 
-/** `all` and `exists`: the deciding value wins over errors of other elements. */
+/** `all` and `exists`. One element that decides the result hides errors of other elements. */
 function quantifier(deciding: boolean): Macro {
   const name = deciding ? "exists" : "all";
   return (target, args, position, compiler, scope) => {
@@ -151,7 +152,7 @@ function compilePredicate(
   };
 }
 
-/** `map` with and without a filter, and `filter`, which keeps the element itself. */
+/** `map`, with and without a filter, and `filter`, which collects the elements themselves. */
 function collector(name: string, at: { predicate: number | undefined; transform: number | undefined }): Macro {
   return (target, args, position, compiler, scope) => {
     const { inner, each } = compileLoop(target, args[0], compiler, scope);
@@ -191,13 +192,14 @@ function optionalMap(flat: boolean): Macro {
         const value = body(evaluation);
         if (!flat) return new Optional(value);
         if (value instanceof Optional) return value;
-        throw failed("optFlatMap() needs an expression that gives an optional", position);
+        throw failed("the expression of optFlatMap() must return an optional", position);
       },
     };
   };
 }
 
-/** By name and number of arguments. `orValue` and `or` are here because they evaluate their argument only when it is needed. */
+/** Macros by name and number of arguments. `orValue` and `or` are macros because they evaluate their argument only if
+ *  the optional has no value. */
 export const MACROS: ReadonlyMap<string, Macro> = new Map([
   ["all/2", quantifier(false)],
   ["exists/2", quantifier(true)],

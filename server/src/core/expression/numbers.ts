@@ -1,19 +1,20 @@
-// The one number type (CONTRACT.md, rule 3): doubles, with the whole numbers that a double counts one by one.
+// The one number type (CONTRACT.md, rule 3): doubles, with results within ±(2^53-1).
 import { epochMicrosOf } from "../duration.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { failed, shown } from "./expression-error.ts";
 import type { Overloads } from "./overloads.ts";
 import { kindOf, type Timestamp, type Value } from "./values.ts";
 
+/** Replaces -0, which JSON would not keep, by 0. */
 export function wholeZero(value: number): number {
   return value === 0 ? 0 : value;
 }
 
-/** The result of arithmetic: finite, and within the whole numbers that a double counts one by one. Beyond them every double
- *  is whole. */
+/** Checks the result of arithmetic. Outside ±(2^53-1) a double cannot tell adjacent whole numbers apart.
+ *  @throws {ExpressionError} EVALUATION_FAILED */
 export function exact(value: number): number {
   if (value >= -Number.MAX_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER) return value === 0 ? 0 : value;
-  throw failed(Number.isNaN(value) ? "the result is not a number" : "the result is beyond ±(2^53-1)");
+  throw failed(Number.isNaN(value) ? "the result is not a number" : "the result is outside ±(2^53-1)");
 }
 
 function divide(a: number, b: number): number {
@@ -22,12 +23,12 @@ function divide(a: number, b: number): number {
 }
 
 function remainder(a: number, b: number): number {
-  if (!Number.isInteger(a) || !Number.isInteger(b)) throw failed("% needs whole numbers");
+  if (!Number.isInteger(a) || !Number.isInteger(b)) throw failed("% takes whole numbers only");
   if (b === 0) throw failed("division by zero");
   return exact(a % b);
 }
 
-/** Operators of two numbers. */
+/** Operators of two numbers, which functions.ts calls without looking for an overload. */
 export const QUICK_NUMBERS: ReadonlyMap<string, (a: number, b: number) => Value> = new Map<
   string,
   (a: number, b: number) => Value
@@ -47,7 +48,7 @@ export const QUICK_NUMBERS: ReadonlyMap<string, (a: number, b: number) => Value>
 
 const ARITHMETIC = new Set(["+", "-", "*", "/", "%"]);
 
-/** The same operators as overloads. */
+/** The same operators, as overloads. */
 const OPERATORS: Overloads = Object.fromEntries(
   [...QUICK_NUMBERS].map(([operator, quick]) => [
     `${operator}(number, number): ${ARITHMETIC.has(operator) ? "number" : "bool"}`,
@@ -55,11 +56,10 @@ const OPERATORS: Overloads = Object.fromEntries(
   ]),
 );
 
-/** Operators and functions that return numbers, and the order of numbers. */
+/** Operators of numbers, and functions that return one. */
 export const NUMBERS: Overloads = {
   ...OPERATORS,
   "-_(number): number": (_, a: number) => wholeZero(-a),
-  "!_(bool): bool": (_, a: boolean) => !a,
   "int(number): number": (_, a: number) => exact(Math.trunc(a)),
   "int(string): number": (_, a: string) => wholeFromText(a),
   "int(timestamp): number": (_, a: Timestamp) => Math.floor(epochMicrosOf(a.instant) / 1_000_000),
@@ -90,6 +90,6 @@ function numberFromText(text: string): number {
 }
 
 function notNegative(value: number): number {
-  if (value < 0) throw failed("uint() of a negative number");
+  if (value < 0) throw failed("uint() does not take a negative number");
   return value;
 }

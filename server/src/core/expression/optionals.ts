@@ -1,16 +1,16 @@
-// Optionals: a value, or none. Their macros are in macros.ts.
+// Functions of optionals. The macros of optionals are in macros.ts.
 import { failed } from "./expression-error.ts";
 import type { Overloads } from "./overloads.ts";
 import { Bytes, Duration, isMap, NONE, Optional, type Value } from "./values.ts";
 
-/** Functions of optionals that evaluate all their arguments. */
+/** Functions that create an optional or read it. */
 export const OPTIONALS: Overloads = {
   "optional.of(dyn): optional": (_, value: Value) => new Optional(value),
   "optional.none(): optional": () => NONE,
   "optional.ofNonZeroValue(dyn): optional": (_, value: Value) => (isZero(value) ? NONE : new Optional(value)),
   "(optional).hasValue(): bool": (_, optional: Optional) => optional.value !== undefined,
   "(optional).value(): dyn": (_, optional: Optional) => {
-    if (optional.value === undefined) throw failed("an optional without a value");
+    if (optional.value === undefined) throw failed("the optional has no value");
     return optional.value;
   },
 };

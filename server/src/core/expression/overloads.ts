@@ -1,4 +1,4 @@
-// Operators and functions have overloads, which the kinds of the arguments choose between.
+// An operator or a function has overloads. The kinds of the arguments select one of them.
 import { DurationError, InstantError } from "../duration.ts";
 import { DomainError } from "../errors.ts";
 import type { Evaluation } from "./evaluation.ts";
@@ -11,9 +11,9 @@ type Implementation = (evaluation: Evaluation, ...args: never[]) => Value;
 /** Overloads by signature: `name(kind, kind): kind`, or `(kind).name(kind): kind` for a method. */
 export type Overloads = { readonly [signature: `${string}(${string}): ${Type}`]: Implementation };
 
-/** An overload, its signature taken apart. */
+/** An overload with its signature parsed. */
 type Overload = {
-  /** What a method is called on; undefined for a function. */
+  /** The kind of the receiver of a method; undefined for a function. */
   target: Type | undefined;
   params: readonly Type[];
   result: Type;
@@ -39,10 +39,13 @@ export function overloadsByName(groups: readonly Overloads[]): ReadonlyMap<strin
   return table;
 }
 
+/** Whether a parameter takes an argument, as far as is known. */
 export function accepts(wanted: Type, given: Type): boolean {
   return wanted === "dyn" || given === "dyn" || wanted === given;
 }
 
+/** Calls the first overload that accepts the kinds of `values`; the receiver of a method comes first.
+ *  @throws {ExpressionError} EVALUATION_FAILED, EXPRESSION_LIMIT, each with `position` */
 export function dispatch(
   overloads: readonly Overload[],
   name: string,

@@ -1,17 +1,17 @@
-// Regular expressions run on RE2, which never backtracks.
+// Regular expressions, run by RE2, which does not backtrack.
 import { RE2JS } from "re2js";
 
 import type { Code, Compiler } from "./code.ts";
 import { type ExpressionError, failed, invalid } from "./expression-error.ts";
 import { overloadFailure } from "./overloads.ts";
 
-/** Regular expressions of one expression together, in RE2 instructions: compiling 1,000 of them takes about 10 ms. */
+/** Size of all regular expressions of one expression, in RE2 instructions. Compiling 1,000 takes about 10 ms. */
 const REGEX_INSTRUCTIONS_MAX = 2_000;
-/** Longest regular expression, UTF-16 units. */
+/** Longest regular expression, in UTF-16 units. */
 const REGEX_CHARS_MAX = 1_024;
-/** RE2 instructions times characters per step: the slowest patterns take 50 ns for each. */
+/** RE2 instructions times characters per step. The slowest patterns take 50 ns for each. */
 const REGEX_WORK_PER_STEP = 128;
-/** Steps for a regular expression that is only known when it runs, since it must be compiled each time. */
+/** Steps for compiling a regular expression that is not a literal: it is compiled at each evaluation. */
 const REGEX_COMPILE_STEPS = 1_000;
 /** Further steps for each instruction of such a regular expression. */
 const REGEX_INSTRUCTION_STEPS = 10;
@@ -26,7 +26,7 @@ export function compileMatches(text: Code, pattern: Code, position: number, comp
     ready = compileRegex(pattern.literal, (message) => invalid(message, position));
     compiler.regexInstructions += ready.programSize();
     if (compiler.regexInstructions > REGEX_INSTRUCTIONS_MAX) {
-      throw invalid("the regular expressions are too large together", position);
+      throw invalid("the regular expressions of this expression are too large in total", position);
     }
   }
   return {
@@ -50,14 +50,15 @@ export function compileMatches(text: Code, pattern: Code, position: number, comp
   };
 }
 
-/** Compiles RE2 syntax, which has no construct that backtracks. */
+/** Compiles a pattern; `problem` creates the error if RE2 refuses it. */
 function compileRegex(pattern: string, problem: (message: string) => ExpressionError): RE2JS {
-  if (pattern.length > REGEX_CHARS_MAX) throw problem(`a regular expression has at most ${REGEX_CHARS_MAX} characters`);
+  if (pattern.length > REGEX_CHARS_MAX)
+    throw problem(`the regular expression is longer than ${REGEX_CHARS_MAX} characters`);
   let regex: RE2JS;
   try {
     regex = RE2JS.compile(pattern);
   } catch (error) {
-    throw problem(error instanceof Error ? error.message : "the regular expression cannot be read");
+    throw problem(error instanceof Error ? error.message : "the regular expression cannot be parsed");
   }
   if (regex.programSize() > REGEX_INSTRUCTIONS_MAX) throw problem("the regular expression is too large");
   return regex;

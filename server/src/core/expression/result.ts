@@ -1,4 +1,4 @@
-// What an expression returns, as JSON or as text.
+// Converts the value of an expression to JSON or to text.
 import { DomainError } from "../errors.ts";
 import { assertJson, type Json, JSON_DEPTH_MAX, type JsonObject, plainText } from "../json/json.ts";
 import { LIST_ITEMS_MAX } from "./evaluation.ts";
@@ -6,6 +6,8 @@ import { failed, limit } from "./expression-error.ts";
 import { durationText, timestampText } from "./time.ts";
 import { Bytes, Duration, Optional, Special, Timestamp, TypeName, type Value } from "./values.ts";
 
+/** Returns a value as JSON that fits into a payload.
+ *  @throws {ExpressionError} EVALUATION_FAILED, EXPRESSION_LIMIT */
 export function resultToJson(value: Value): Json {
   const json = toJson(value, 0, { left: LIST_ITEMS_MAX * 2 });
   try {
@@ -18,9 +20,9 @@ export function resultToJson(value: Value): Json {
   return json;
 }
 
-/** `value` with the values that JSON lacks replaced; shares what has none. */
+/** Replaces the values that JSON lacks. Parts without such values are shared with `value`, not copied. */
 function toJson(value: Value, depth: number, budget: { left: number }): Json {
-  // Values share parts, so the tree may be far larger than the memory it takes.
+  // Values share parts, so the tree may be far larger than the memory it occupies.
   if (--budget.left < 0) throw limit("the result has too many values");
   if (value === null || typeof value !== "object") return value;
   if (value instanceof Special) return specialToJson(value, depth, budget);
@@ -47,10 +49,10 @@ function specialToJson(value: Special, depth: number, budget: { left: number }):
   if (value instanceof Bytes) return value.data.toString("base64");
   if (value instanceof TypeName) return value.name;
   if (value instanceof Optional && value.value !== undefined) return toJson(value.value, depth, budget);
-  throw failed("the result is an optional without a value: add .orValue(...)");
+  throw failed("the result is an optional that has no value: add .orValue(...)");
 }
 
-/** A value inside text: a string as it is, all else as JSON text. */
+/** A value inside a text: a string unchanged, any other value as JSON text. */
 export function textOf(value: Value): string {
   return plainText(resultToJson(value));
 }

@@ -40,7 +40,7 @@ export function memberOf(value: Value, key: string, position: number): Value | u
 
 export function selectOptional(value: Value, key: string, position: number): Optional {
   const from = value instanceof Optional ? value.value : value;
-  // JSON says null where it could say nothing, so null is as good as none.
+  // JSON often has null for a missing value, so selecting from null finds nothing.
   if (from === undefined || from === null) return NONE;
   const found = memberOf(from, key, position);
   return found === undefined ? NONE : new Optional(found);
@@ -48,7 +48,7 @@ export function selectOptional(value: Value, key: string, position: number): Opt
 
 export function compileIndex(operand: Code, index: Code, optional: boolean, position: number): Code {
   if (!["dyn", "map", "list", "optional"].includes(operand.type))
-    throw invalid(`a ${operand.type} has no elements`, position);
+    throw invalid(`a ${operand.type} cannot be indexed`, position);
   return {
     type: optional || operand.type === "optional" ? "optional" : "dyn",
     isPath: operand.isPath === true && index.literal !== undefined && !optional,
@@ -74,10 +74,11 @@ export function compileIndex(operand: Code, index: Code, optional: boolean, posi
 
 function elementOf(value: Value, at: Value, position: number): Value | undefined {
   if (Array.isArray(value)) {
-    if (typeof at !== "number" || !Number.isInteger(at)) throw failed("a list is indexed by whole numbers", position);
+    if (typeof at !== "number" || !Number.isInteger(at))
+      throw failed("the index of a list must be a whole number", position);
     return at >= 0 && at < value.length ? value[at] : undefined;
   }
-  if (!isMap(value)) throw failed(`a ${kindOf(value)} has no elements`, position);
-  if (typeof at !== "string") throw failed("a map is indexed by strings", position);
+  if (!isMap(value)) throw failed(`a ${kindOf(value)} cannot be indexed`, position);
+  if (typeof at !== "string") throw failed("the key of a map must be a string", position);
   return Object.hasOwn(value, at) ? value[at] : undefined;
 }

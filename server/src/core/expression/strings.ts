@@ -1,4 +1,4 @@
-// Strings and bytes. Positions count code points, so that no operation cuts a surrogate pair.
+// Strings and bytes. Positions count code points, as CEL has it.
 import type { Evaluation } from "./evaluation.ts";
 import { failed, shown } from "./expression-error.ts";
 import type { Overloads } from "./overloads.ts";
@@ -6,7 +6,8 @@ import { textOf } from "./result.ts";
 import { durationText, timestampText } from "./time.ts";
 import { Bytes, type Duration, kindOf, type Timestamp, type Value } from "./values.ts";
 
-/** Text by code points, so that no operation cuts a surrogate pair: the text itself where it has none. */
+/** The code points of a text, so that no operation splits a surrogate pair. A text without such pairs is returned as
+ *  it is. */
 export function codePoints(
   evaluation: Evaluation,
   text: string,
@@ -27,11 +28,12 @@ function slice(evaluation: Evaluation, text: string, from: number, to?: number):
   return typeof part === "string" ? part : part.join("");
 }
 
-/** The index in code points of a match found at a UTF-16 index. */
+/** Converts an index in UTF-16 units to an index in code points; -1 stays -1. */
 function pointIndex(evaluation: Evaluation, text: string, unitIndex: number): number {
   return unitIndex <= 0 ? unitIndex : codePoints(evaluation, text.slice(0, unitIndex)).length;
 }
 
+/** Converts an index in code points to an index in UTF-16 units. */
 function unitIndex(evaluation: Evaluation, text: string, index: number): number {
   return slice(evaluation, text, 0, index).length;
 }
@@ -51,9 +53,9 @@ function join(evaluation: Evaluation, list: readonly Value[], separator: string)
 
 function split(evaluation: Evaluation, text: string, separator: string, most: number): string[] {
   evaluation.text(text.length);
-  if (!Number.isInteger(most)) throw failed("split() takes a whole number of parts");
+  if (!Number.isInteger(most)) throw failed("the limit of split() must be a whole number");
   if (most === 0) return [];
-  // By code points, so that an empty separator does not cut a surrogate pair.
+  // By code points, so that an empty separator does not split a surrogate pair.
   const all = separator === "" ? Array.from(text) : text.split(separator);
   evaluation.newList(all.length);
   if (most < 0 || all.length <= most) return all;
@@ -61,14 +63,14 @@ function split(evaluation: Evaluation, text: string, separator: string, most: nu
 }
 
 function replace(evaluation: Evaluation, text: string, from: string, to: string, most: number): string {
-  if (!Number.isInteger(most)) throw failed("replace() takes a whole number of times");
+  if (!Number.isInteger(most)) throw failed("the limit of replace() must be a whole number");
   if (most === 0) return text;
   if (from !== "") {
     const parts = split(evaluation, text, from, most < 0 ? -1 : most + 1);
     evaluation.newText(text.length + (parts.length - 1) * to.length);
     return parts.join(to);
   }
-  // Nothing is found before each character and at the end.
+  // The empty string occurs before each character and at the end.
   const characters = split(evaluation, text, "", -1);
   const times = most < 0 ? characters.length + 1 : Math.min(most, characters.length + 1);
   evaluation.newText(text.length + times * to.length);
@@ -176,7 +178,7 @@ export const STRINGS: Overloads = {
     format(evaluation, pattern, values),
 };
 
-/** `%s %d %f %.2f %e %x %X %o %b %%` of the CEL strings extension. */
+/** `format` of the CEL strings extension: `%s %d %f %.2f %e %x %X %o %b %%`. */
 function format(evaluation: Evaluation, pattern: string, values: readonly Value[]): string {
   evaluation.text(pattern.length);
   let used = 0;
@@ -185,13 +187,13 @@ function format(evaluation: Evaluation, pattern: string, values: readonly Value[
   for (let at = pattern.indexOf("%"); at !== -1; at = pattern.indexOf("%", from)) {
     result += pattern.slice(from, at);
     const clause = /^%(?:\.([0-9]{1,2}))?([sdfexXob%])/.exec(pattern.slice(at, at + 5));
-    if (clause === null) throw failed(`format() does not know ${shown(pattern.slice(at, at + 4))}`);
+    if (clause === null) throw failed(`format() does not support ${shown(pattern.slice(at, at + 4))}`);
     from = at + clause[0].length;
     if (clause[2] === "%") {
       result += "%";
       continue;
     }
-    if (used >= values.length) throw failed("format() has fewer values than clauses");
+    if (used >= values.length) throw failed("format() has fewer values than placeholders");
     const text = formatOne(clause[2]!, clause[1], values[used++]!);
     evaluation.json(text.length);
     evaluation.newText(result.length + text.length);
@@ -211,7 +213,7 @@ function formatOne(verb: string, precision: string | undefined, value: Value): s
     case "e":
       return value.toExponential(Number(precision ?? 6)).replace(/e([+-])([0-9])$/, "e$10$2");
     default: {
-      if (!Number.isInteger(value)) throw failed(`format() %${verb} takes a whole number`);
+      if (!Number.isInteger(value)) throw failed(`format() %${verb} takes a whole number only`);
       const radix = { d: 10, x: 16, X: 16, o: 8, b: 2 }[verb]!;
       const digits = value.toString(radix);
       return verb === "X" ? digits.toUpperCase() : digits;

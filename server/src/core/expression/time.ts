@@ -6,13 +6,13 @@ import { exact, wholeZero } from "./numbers.ts";
 import type { Overloads } from "./overloads.ts";
 import { Duration, Timestamp } from "./values.ts";
 
-/** RFC 3339 in UTC with as many fraction digits as needed. */
+/** A timestamp as RFC 3339 in UTC, with as many fraction digits as needed. */
 export function timestampText(instant: Instant): string {
   const fraction = instant.slice(20, 26).replace(/0+$/, "");
   return `${instant.slice(0, 19)}${fraction === "" ? "" : "." + fraction}Z`;
 }
 
-/** Seconds with as many fraction digits as needed: `90s`, `-1.5s`. */
+/** A duration in seconds, with as many fraction digits as needed: `90s`, `-1.5s`. */
 export function durationText(micros: number): string {
   const whole = Math.floor(Math.abs(micros) / 1_000_000);
   const fraction = String(Math.abs(micros) % 1_000_000)
@@ -25,7 +25,7 @@ export function timestampFromText(text: string): Timestamp {
   return new Timestamp(parseInstant(text));
 }
 
-/** Microseconds per unit. `d` and `w` are not CEL's, but the graph's durations have them. */
+/** Microseconds per unit. CEL lacks `d` and `w`; the durations of a graph have them. */
 const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
   ["w", 604_800_000_000],
   ["d", 86_400_000_000],
@@ -48,12 +48,12 @@ function durationFromText(text: string): Duration {
   return new Duration(Math.round(match[1] === "-" ? wholeZero(-micros) : micros));
 }
 
-/** A part of a date as clocks show it, in UTC and in a time zone. */
+/** A method that returns a part of a date, in UTC or in a time zone. */
 function overloadsOfDatePart(method: string, part: (date: Date) => number): Overloads {
   return {
     [`(timestamp).${method}(): number`]: (_: Evaluation, a: Timestamp) => part(new Date(a.instant)),
     [`(timestamp).${method}(string): number`]: (evaluation: Evaluation, a: Timestamp, zone: string) => {
-      // Making a formatter for a zone takes tens of microseconds.
+      // Creating a formatter for a zone takes tens of microseconds.
       evaluation.spend(100);
       return part(dateInZone(a.instant, zone));
     },
@@ -80,7 +80,7 @@ export const TIME: Overloads = {
   "(duration).getMinutes(): number": (_, a: Duration) => wholeZero(Math.trunc(a.micros / 60_000_000)),
   "(duration).getSeconds(): number": (_, a: Duration) => wholeZero(Math.trunc(a.micros / 1_000_000)),
   "(duration).getMilliseconds(): number": (_, a: Duration) => wholeZero(Math.trunc((a.micros % 1_000_000) / 1_000)),
-  // Months and days of the year count from 0, as CEL has it.
+  // As CEL specifies, getMonth, getDayOfMonth, getDayOfWeek and getDayOfYear count from 0, and getDate from 1.
   ...overloadsOfDatePart("getFullYear", (date) => date.getUTCFullYear()),
   ...overloadsOfDatePart("getMonth", (date) => date.getUTCMonth()),
   ...overloadsOfDatePart("getDate", (date) => date.getUTCDate()),
@@ -97,7 +97,7 @@ export const TIME: Overloads = {
   ...overloadsOfDatePart("getMilliseconds", (date) => date.getUTCMilliseconds()),
 };
 
-/** A Date whose UTC fields show what clocks in `zone` show: an IANA name, or an offset such as `+02:00`. */
+/** A Date whose UTC fields are the local time in `zone`: an IANA name, or an offset such as `+02:00`. */
 function dateInZone(instant: Instant, zone: string): Date {
   const offset = /^([+-]?)([0-9]{2}):([0-9]{2})$/.exec(zone);
   const date = new Date(instant);
@@ -107,7 +107,7 @@ function dateInZone(instant: Instant, zone: string): Date {
   }
   let shownDate: string;
   try {
-    // The Swedish way of writing a date is ISO 8601's.
+    // Swedish dates are written as in ISO 8601.
     shownDate = date.toLocaleString("sv-SE", { timeZone: zone });
   } catch {
     throw failed(`${shown(zone)} is not a time zone`);

@@ -16,10 +16,10 @@ type Kind =
   | "optional"
   | "type";
 
-/** A kind where it is known before an expression runs, or `dyn`. */
+/** What is known of a value before the expression runs: its kind, or `dyn` for any kind. */
 export type Type = Kind | "dyn";
 
-/** What JSON has no value for; everything else is the JSON value itself. */
+/** A value of a kind that JSON lacks. All other values are plain JSON. */
 export abstract class Special {
   abstract readonly kind: Kind;
 }
@@ -39,8 +39,8 @@ export class Duration extends Special {
   readonly micros: number;
   constructor(micros: number) {
     super();
-    // 285 years; beyond, a double loses microseconds.
-    if (!Number.isSafeInteger(micros)) throw failed("a duration is at most 285 years");
+    // 285 years; a double cannot count more microseconds one by one.
+    if (!Number.isSafeInteger(micros)) throw failed("the duration is longer than 285 years");
     this.micros = micros;
   }
 }
@@ -56,7 +56,7 @@ export class Bytes extends Special {
 
 export class Optional extends Special {
   readonly kind = "optional";
-  /** Undefined for none. */
+  /** Undefined if there is no value. */
   readonly value: Value | undefined;
   constructor(value: Value | undefined) {
     super();
@@ -76,6 +76,7 @@ export class TypeName extends Special {
 export type ValueMap = { [key: string]: Value };
 export type Value = null | boolean | number | string | Value[] | ValueMap | Special;
 
+/** The optional without a value. */
 export const NONE = new Optional(undefined);
 
 export function kindOf(value: Value): Kind {
@@ -97,8 +98,9 @@ export function isMap(value: Value): value is ValueMap {
   return kindOf(value) === "map";
 }
 
+/** Types by the name an expression writes. */
 export const TYPE_NAMES: ReadonlyMap<string, TypeName> = new Map(
-  // There is one number type, so all its names mean the same.
+  // There is one number type, which has three names.
   [
     ["int", "double"],
     ["uint", "double"],
