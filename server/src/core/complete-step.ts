@@ -2,7 +2,8 @@
 import { callResults, type Effect } from "./call.ts";
 import type { DecisionBuilder, RecordFacts } from "./decision-builder.ts";
 import type { EventCursor } from "./event.ts";
-import { evaluate, ExpressionError } from "./expression.ts";
+import { evaluate } from "./expression/evaluate.ts";
+import { ExpressionError } from "./expression/expression-error.ts";
 import { type Failure, NodeFailure } from "./failure.ts";
 import { DomainError } from "./errors.ts";
 import { assertJson, type Json, JSON_DEPTH_MAX, measureJson } from "./json/json.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { ExpressionError } from "./expression.ts";
+import { ExpressionError } from "./expression/expression-error.ts";
 import { type Json, type JsonObject, parseJson } from "./json/json.ts";
 import { compileTemplate, compileTemplateValue, evaluateTemplate } from "./template.ts";
 

@@ -1,14 +1,9 @@
 // Strings of a registered graph with `${ expression }` inside (CONTRACT.md, rule 5).
 import { DomainError } from "./errors.ts";
-import {
-  type Budget,
-  compileExpression,
-  createBudget,
-  evaluate,
-  type Expression,
-  ExpressionError,
-  type ExpressionNames,
-} from "./expression.ts";
+import { compileExpression } from "./expression/compile.ts";
+import { evaluate, type Expression } from "./expression/evaluate.ts";
+import { type Budget, createBudget, type ExpressionNames } from "./expression/evaluation.ts";
+import { ExpressionError } from "./expression/expression-error.ts";
 import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json/json.ts";
 
 /** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */

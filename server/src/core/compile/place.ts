@@ -1,5 +1,7 @@
 /** Where a value of the graph is compiled: its path, how its strings are read, and where problems go. */
-import { compileExpression, type Expression, type ExpressionError } from "../expression.ts";
+import { compileExpression } from "../expression/compile.ts";
+import type { Expression } from "../expression/evaluate.ts";
+import type { ExpressionError } from "../expression/expression-error.ts";
 import type { FieldProblem } from "../errors.ts";
 import { parseDurationMs } from "../duration.ts";
 import { type TextBounds, textProblem } from "../graph/text-bounds.ts";

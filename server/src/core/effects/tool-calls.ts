@@ -6,7 +6,7 @@ import { failureOf } from "../call-failure.ts";
 import type { KindPlace } from "../compile/place.ts";
 import { completeStep, failStep, orFail, valueResult } from "../complete-step.ts";
 import { DomainError } from "../errors.ts";
-import { evaluate, type Expression } from "../expression.ts";
+import { evaluate, type Expression } from "../expression/evaluate.ts";
 import { type Failure, NodeFailure } from "../failure.ts";
 import type { NodeDefinition, ToolCallDefinition } from "../graph/definition.ts";
 import { BOUNDS } from "../graph/gen/bounds.ts";

@@ -1,6 +1,6 @@
 /** A workflow as runs walk it: every expression, template and schema is compiled. The compiler is `compile/`. */
 import type { StepSequel } from "../call.ts";
-import type { Expression } from "../expression.ts";
+import type { Expression } from "../expression/evaluate.ts";
 import type { JsonObject } from "../json/json.ts";
 import type { SchemaValidator } from "../json/json-schema.ts";
 import type { WorkflowDefinition } from "./definition.ts";

@@ -1,3 +1,4 @@
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, test } from "vitest";
 
 import { type Json, parseJson } from "./json.ts";
@@ -228,5 +229,54 @@ describe("validation that would run for ever stops", () => {
     const rows = Array.from({ length: 30_000 }, (_, id) => ({ id }));
     expect(schema.validate(rows)).toEqual([]);
     expect(schema.validate([...rows, { id: "x" }, { id: 1 }]).length).toBeGreaterThan(0);
+  });
+});
+
+// json-schema.ts reaches into `ajv.RULES`. An upgrade of ajv that changes these must fail here, not in production.
+describe("what json-schema.ts relies on in ajv", () => {
+  test("keywords of every type form the first group of rules", () => {
+    const groups = new Ajv2020({ strict: false }).RULES.rules;
+    expect(groups.map((group) => group.type)).toEqual([undefined, "number", "string", "array", "object"]);
+    expect(groups[0]?.rules.length).toBeGreaterThan(0);
+  });
+
+  const object = { a: 1 };
+  test.each<[keyword: string, schema: object, value: Json]>([
+    ["$ref", { $ref: "#/$defs/no", $defs: { no: false } }, 1],
+    ["not", { not: true }, 1],
+    ["allOf", { allOf: [false] }, 1],
+    ["anyOf", { anyOf: [false] }, 1],
+    ["oneOf", { oneOf: [false] }, 1],
+    ["if", { if: false, else: false }, 1],
+    ["prefixItems", { prefixItems: [false] }, [1]],
+    ["items", { items: false }, [1]],
+    ["contains", { contains: false }, [1]],
+    ["unevaluatedItems", { unevaluatedItems: false }, [1]],
+    ["properties", { properties: { a: false } }, object],
+    ["patternProperties", { patternProperties: { a: false } }, object],
+    ["additionalProperties", { additionalProperties: false }, object],
+    ["propertyNames", { propertyNames: false }, object],
+    ["dependentSchemas", { dependentSchemas: { a: false } }, object],
+    ["unevaluatedProperties", { unevaluatedProperties: false }, object],
+  ])("a keyword put before the first rule runs before %s", (keyword, schema, value) => {
+    const ajv = new Ajv2020({ strict: false, logger: false });
+    const before = ajv.RULES.rules.find((group) => group.type === undefined)!.rules[0]!.keyword;
+    let calls = 0;
+    ajv.addKeyword({ keyword: "count-calls", before, validate: () => ++calls > 0 });
+    expect(ajv.RULES.all[keyword], `${keyword} is a keyword of ajv`).toBeTruthy();
+    expect(ajv.validate({ ...schema, "count-calls": true }, value)).toBe(false);
+    expect(calls).toBe(1);
+  });
+
+  test.each(["const", "enum", "uniqueItems"])("%s can be replaced", (keyword) => {
+    const ajv = new Ajv2020({ strict: false });
+    const isRule = (): boolean => ajv.RULES.rules.some((group) => group.rules.some((rule) => rule.keyword === keyword));
+    expect(isRule()).toBe(true);
+    ajv.removeKeyword(keyword);
+    expect(isRule()).toBe(false);
+    let calls = 0;
+    ajv.addKeyword({ keyword, validate: () => ++calls > 0 });
+    expect(ajv.validate({ [keyword]: keyword === "uniqueItems" || [1] }, [2, 2])).toBe(true);
+    expect(calls).toBe(1);
   });
 });
