@@ -9,6 +9,7 @@ import { describe } from "vitest";
 import { createOpenBench, type StoreHarness } from "./bench.ts";
 import { describeEvents } from "./events.ts";
 import { describeFeed } from "./feed.ts";
+import { describeGroups } from "./groups.ts";
 import { describeJobs } from "./jobs.ts";
 import { describeLanes } from "./lanes.ts";
 import { describeLedger } from "./ledger.ts";
@@ -33,6 +34,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
     describeWaits(openBench);
     describeEvents(openBench);
     describeMail(openBench);
+    describeGroups(openBench);
     describeJobs(openBench);
     describeWorkers(openBench);
     describeWorkflows(openBench);
