@@ -19,7 +19,10 @@ function readRows(database: MemoryDatabase, tenantId: string): Record<string, un
     structuredClone([...rows].filter((row) => row.tenantId === tenantId));
   const lanes = [...database.lanes.values()];
   return {
-    runs: ofTenant(database.runs.values()),
+    runs: ofTenant(database.runs.values()).map(({ parts, ...row }) => ({
+      ...row,
+      parts: [...parts].map(([part, texts]) => [part, [...texts]]),
+    })),
     deletedRuns: [...database.deletedRuns].filter((key) => key.startsWith(`${tenantId}/`)),
     waits: ofTenant(database.waits.values()),
     events: [...database.channels.values()]
