@@ -23,12 +23,11 @@ export function nameFunction(base: string, definition: (name: string) => string)
   return { name, text: definition(name) };
 }
 
-/** Makes the functions that are not there yet. Under `MIGRATION_LOCK`. */
+/** Makes the functions that are not there yet, and notes that all of them are needed. Under `MIGRATION_LOCK`. */
 export async function createFunctions(sql: Sql, functions: readonly DatabaseFunction[]): Promise<void> {
   for (const { name, text } of functions) {
-    if (await isThere(sql, name)) continue;
     await sql.begin(async (transaction) => {
-      await transaction.unsafe(text);
+      if (!(await isThere(transaction, name))) await transaction.unsafe(text);
       await transaction`
         insert into functions (name) values (${name}) on conflict (name) do update set named_at = now()`;
     });
