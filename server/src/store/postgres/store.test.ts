@@ -34,7 +34,7 @@ import {
   waitOf,
 } from "../suite/fixtures.ts";
 import { openClient, type Sql } from "./client.ts";
-import { commit } from "./commit.ts";
+import { commit, parameterBytesOf } from "./commit.ts";
 import { listListeners, lookUpEvents, wasEmitted } from "./events.ts";
 import { loadRuns, claimDueRuns, claimRuns, deleteRun } from "./runs.ts";
 import { adoptJobs, claimDueJobs, claimJobs, listOrphanedLeases, loadJobs, releaseJobs, startJobs } from "./jobs.ts";
@@ -182,6 +182,20 @@ describe("the store on Postgres", () => {
     const again = startOf({ tenantId, runId: "run-1", vars: { d: LARGE } });
     expect(await writer.commit(again)).toEqual([conflictOf("run_exists")]);
     expect(await rows()).toEqual(before);
+  });
+
+  it("sends each text of a step once, and no text that the step has left alone", async () => {
+    const tenantId = newTenant();
+    const writer = await openWriter(store);
+    const LARGE = '"'.repeat(10_000);
+    const bytesOf = (transition: Transition) =>
+      parameterBytesOf({ laneId: writer.laneId, batchNo: 1, items: [groupOf(transition)] });
+    const start = startOf({ tenantId, runId: "run-1", vars: { large: LARGE } });
+    // Once as what was given, and once as the member of vars; as JSON each takes twice its characters.
+    expect(bytesOf(start)).toBeGreaterThan(40_000);
+    expect(bytesOf(start)).toBeLessThan(42_000);
+    const run = await writer.put(start);
+    expect(bytesOf(assignOf(run, "small", 1))).toBeLessThan(2_000);
   });
 
   it("takes a run that someone else has locked for a conflict at once, and moves its neighbours", async () => {
