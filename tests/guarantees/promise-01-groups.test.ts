@@ -1,4 +1,6 @@
-/** Promise 1 and 8 for groups: what several runs do together is committed all or none, wherever the server is killed. */
+/**
+ * Promise 1 and 8 for groups: what several runs do together is committed all or none, wherever the server is killed.
+ */
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Transition } from "../../server/src/store/contract/batch.ts";

@@ -18,6 +18,7 @@ import {
   movesRun,
   openSharedDatabase,
   startRequest,
+  refusalOf,
   startRun,
   startTestServer,
   STORE_KINDS,
@@ -224,6 +225,19 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     await b.engine.emitEvent(caller, emitRequest("order.paid", { payload: 2 }));
     await a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 3 }));
     expect(taken(await untilEnded(a, caller, run.state.runId))).toEqual([1, 2, 3]);
+  });
+
+  test("an event that a run got before it ended is emitted again with the same answer; a new one is refused", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const { runId } = (await startRun(a, caller, listeningGraph())).state;
+    const early = emitRequest("early", { scope: "run", scopeId: runId });
+    await a.engine.emitEvent(caller, early);
+    await a.engine.cancelRun(caller, { runId });
+    await untilEnded(a, caller, runId);
+    expect(await b.engine.emitEvent(caller, early)).toEqual({ eventId: early.eventId, delivered: 0 });
+    const late = emitRequest("late", { scope: "run", scopeId: runId });
+    expect(await refusalOf(b.engine.emitEvent(caller, late))).toBe("RUN_ENDED");
   });
 
   test("a pattern and a name share what they consume", async () => {

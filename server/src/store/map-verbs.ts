@@ -1,13 +1,16 @@
 /**
- * The one place through which all verbs of a store pass. An implementation writes a verb as a plain function of what it works on
- * (`Statements`) and binds a noun's functions at once (`bindVerbs`); `mapVerbs` wraps every verb of every noun, so that errors are
- * mapped, and calls reported, without a line for each verb.
+ * The one place through which all verbs of a store pass. An implementation writes a verb as a plain function of what it
+ * works on (`Statements`) and binds a noun's functions at once (`bindVerbs`); `mapVerbs` wraps every verb of every
+ * noun, so that errors are mapped, and calls reported, without a line for each verb.
  */
 import { DomainError } from "../core/errors.ts";
 import { BatchContendedError, BatchRejectedError, LaneFencedError, StoreUnavailableError } from "./contract/errors.ts";
 import type { Nouns, Verb, VerbCall, Verbs } from "./contract/store.ts";
 
-/** A noun's verbs as functions of what they work on (connections, tables). A verb may return at once what its caller is promised. */
+/**
+ * A noun's verbs as functions of what they work on (connections, tables). A verb may return at once what its caller is
+ * promised.
+ */
 export type Statements<On, Noun> = {
   readonly [V in keyof Noun]: Noun[V] extends (...args: infer Args) => Promise<infer Result>
     ? (on: On, ...args: Args) => Result | Promise<Result>
@@ -33,7 +36,10 @@ export function bindVerbs<On, Noun extends object>(on: On, statements: Statement
   return Object.fromEntries(bound) as Bound<Noun>;
 }
 
-/** Runs one call of a verb: what it returns or throws is what the caller of the verb gets. `perform` may be called more than once. */
+/**
+ * Runs one call of a verb: what it returns or throws is what the caller of the verb gets. `perform` may be called more
+ * than once.
+ */
 export type Around = (verb: Verb, perform: () => unknown, args: readonly unknown[]) => unknown;
 
 const NAMES = Object.keys({
@@ -53,7 +59,10 @@ const NAMES = Object.keys({
   notices: true,
 } satisfies Record<keyof Verbs, true>) as readonly (keyof Verbs)[];
 
-/** Wraps verbs: every call goes through `around`. The result has verbs only, whatever else `verbs` has (a store's `close`). */
+/**
+ * Wraps verbs: every call goes through `around`. The result has verbs only, whatever else `verbs` has (a store's
+ * `close`).
+ */
 export function mapVerbs(verbs: BoundVerbs, around: Around): Verbs {
   const map =
     (verb: string, perform: AnyVerb): AnyVerb =>
@@ -69,7 +78,10 @@ export function mapVerbs(verbs: BoundVerbs, around: Around): Verbs {
   return Object.fromEntries(mapped) as Verbs;
 }
 
-/** Is told of every call of a verb when the call has ended, before the verb's caller is. It must be quick and never throw. */
+/**
+ * Is told of every call of a verb when the call has ended, before the verb's caller is. It must be quick and never
+ * throw.
+ */
 export type VerbObserver = (call: VerbCall) => void;
 
 /** Reports every call to `onVerb`, with the time that `around` took. */

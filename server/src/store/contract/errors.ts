@@ -24,6 +24,8 @@ export class LaneFencedError extends StoreUnavailableError {}
 /** The database refuses this batch for what is in it (not transient). */
 export class BatchRejectedError extends Error {}
 
-/** Nothing of the batch was committed: for `lock_timeout` somebody held a lock that it needs (a channel's), or it was given up for
- *  another in a deadlock. Again, or in parts, it may succeed. */
+/**
+ * Nothing of the batch was committed: for `lock_timeout` somebody held a lock that it needs (a channel's), or it was
+ * given up for another in a deadlock. Again, or in parts, it may succeed.
+ */
 export class BatchContendedError extends Error {}

@@ -10,14 +10,20 @@ export type ChannelProgress = {
   /** The last event's number, 0 where nothing was emitted. */
   lastNumber: number;
   wokenNumber: number;
-  /** Whether there are open waits for events of the channel. A wait that opens later has looked at all events up to then. */
+  /**
+   * Whether there are open waits for events of the channel. A wait that opens later has looked at all events up to
+   * then.
+   */
   isHeard: boolean;
 };
 
 export interface EventStore {
   /** The last number of each channel, 0 where nothing was emitted. */
   readChannels(channels: readonly Channel[]): Promise<number[]>;
-  /** For each query the first event that `queryMatches`, and the number up to which that is so. Makes the channels' rows. */
+  /**
+   * For each query the first event that `queryMatches`, and the number up to which that is so. Makes the channels'
+   * rows.
+   */
   lookUp(queries: readonly EventQuery[]): Promise<EventLookup[]>;
   /** Events numbered above `after`, in order. */
   list(channel: Channel, after: number, limit: number): Promise<ChannelEvent[]>;

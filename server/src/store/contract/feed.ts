@@ -15,7 +15,9 @@ export type NoticeKind =
 
 export type NoticeDraft = { kind: NoticeKind; seq: number };
 
-/** A notice in the feed over all runs, at its position. `time` is when its batch was committed, by the database's clock. */
+/**
+ * A notice in the feed over all runs, at its position. `time` is when its batch was committed, by the database's clock.
+ */
 export type FeedEntry = RunKey & {
   laneId: number;
   batchNo: number;
@@ -29,7 +31,9 @@ export type FeedEntry = RunKey & {
 export type LanePosition = { laneId: number; batchNo: number; ordinal: number };
 
 export interface FeedStore {
-  /** Entries of one tenant behind the given positions in the lanes named. Each lane's entries come in the lane's order, so a
-   *  page never leaves out an earlier one while it has a later one; lanes are merged by the time of their batches. */
+  /**
+   * Entries of one tenant behind the given positions in the lanes named. Each lane's entries come in the lane's order,
+   * so a page never leaves out an earlier one while it has a later one; lanes are merged by the time of their batches.
+   */
   read(tenantId: string, positions: readonly LanePosition[], limit: number): Promise<FeedEntry[]>;
 }

@@ -22,20 +22,29 @@ export type JobQueue = {
 
 export type JobKey = { tenantId: string; idempotencyKey: string };
 
-/** A job's lease: who may give its result. `leaseNo` rises with every lease of the job, so that it fences earlier ones. */
+/**
+ * A job's lease: who may give its result. `leaseNo` rises with every lease of the job, so that it fences earlier ones.
+ */
 export type JobLease = JobKey & { leaseNo: number };
 
-/** A job to be made by a transition; with a lease where a worker was found before the commit. Its lease number is then 1. */
+/**
+ * A job to be made by a transition; with a lease where a worker was found before the commit. Its lease number is then
+ * 1.
+ */
 export type NewJob = JobDraft & {
   lease?: { serverId: string; workerSessionId: string };
-  /** When an attempt that failed already may be followed by the next; `attempt` says which that is. The job begins as delayed. */
+  /**
+   * When an attempt that failed already may be followed by the next; `attempt` says which that is. The job begins as
+   * delayed.
+   */
   dueTime?: Instant;
 };
 
 /**
- * An end of a job or of one attempt. The item it belongs to counts only while the job is neither settled nor cancelled and its
- * lease number is `leaseNo`, and nobody else is changing it: otherwise the whole item is a conflict. A lease that has ended, and
- * that was not followed by another, still settles its job. A lease settles once: after a retry it is a conflict (`onlyOpen` is none).
+ * An end of a job or of one attempt. The item it belongs to counts only while the job is neither settled nor cancelled
+ * and its lease number is `leaseNo`, and nobody else is changing it: otherwise the whole item is a conflict. A lease
+ * that has ended, and that was not followed by another, still settles its job. A lease settles once: after a retry it
+ * is a conflict (`onlyOpen` is none).
  */
 export type JobSettlement = {
   idempotencyKey: string;
@@ -106,25 +115,33 @@ export type OrphanedLeases = {
 
 export interface JobStore {
   /**
-   * Leases open jobs to worker sessions, at most one for each wanted: of each queue in turn over its fairness keys, and in their
-   * order inside a key. Jobs of paused runs, and those that another transaction has in hand, are passed over. Requests are for
-   * different queues, or different versions of one.
+   * Leases open jobs to worker sessions, at most one for each wanted: of each queue in turn over its fairness keys, and
+   * in their order inside a key. Jobs of paused runs, and those that another transaction has in hand, are passed over.
+   * Requests are for different queues, or different versions of one.
    */
   claim(serverId: string, requests: readonly JobRequest[]): Promise<LeasedJob[]>;
   /**
-   * Ends leases. "open": the job is in its queue again, at its old place, with one loss more unless it was never accepted; "exhausted":
-   * that would have been more than `lossesMax` losses, and nothing was changed; "running": it is delivered at most once and may have
-   * begun, and nothing was changed; "gone": the lease had ended already, or is another server's. In the order of the leases.
-   * @param serverId only leases of this server: a worker session that has moved to another one has taken its leases along. Absent: all
+   * Ends leases. "open": the job is in its queue again, at its old place, with one loss more unless it was never
+   * accepted; "exhausted": that would have been more than `lossesMax` losses, and nothing was changed; "running": it is
+   * delivered at most once and may have begun, and nothing was changed; "gone": the lease had ended already, or is
+   * another server's. In the order of the leases.
+   * @param serverId only leases of this server: a worker session that has moved to another one has taken its leases
+   * along. Absent: all
    */
   release(
     leases: readonly (JobLease & { isLoss: boolean })[],
     lossesMax: number,
     serverId?: string,
   ): Promise<("open" | "exhausted" | "running" | "gone")[]>;
-  /** Commits that jobs delivered at most once may begin: leased ones become running. Says for each whether the lease holds. */
+  /**
+   * Commits that jobs delivered at most once may begin: leased ones become running. Says for each whether the lease
+   * holds.
+   */
   start(leases: readonly JobLease[]): Promise<boolean[]>;
-  /** Moves the leases of a worker session to `serverId`, from any server or only from `fromServerId`, and gives them; at most `limit`. */
+  /**
+   * Moves the leases of a worker session to `serverId`, from any server or only from `fromServerId`, and gives them; at
+   * most `limit`.
+   */
   adopt(request: {
     tenantId: string;
     workerSessionId: string;
@@ -135,8 +152,8 @@ export interface JobStore {
   /** Leases held by servers whose own lease has ended. */
   listOrphanedLeases(limit: number): Promise<OrphanedLeases[]>;
   /**
-   * Looks after what is due (database time): delayed jobs become open, in queues that are given; open ones that have waited too long
-   * are given, and given again after `retryAfterMs` while nobody settles them.
+   * Looks after what is due (database time): delayed jobs become open, in queues that are given; open ones that have
+   * waited too long are given, and given again after `retryAfterMs` while nobody settles them.
    */
   claimDue(
     limit: number,

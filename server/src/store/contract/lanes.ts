@@ -1,7 +1,10 @@
 /** Leases of servers and their lanes. */
 import type { Instant } from "../../core/duration.ts";
 
-/** A lane lease. Its number rises with time over the whole database; `nonce` tells it from its like before a restored backup. */
+/**
+ * A lane lease. Its number rises with time over the whole database; `nonce` tells it from its like before a restored
+ * backup.
+ */
 export type Lane = { laneId: number; nonce: number };
 
 /** A server's lease, observed by the others. */
@@ -33,7 +36,9 @@ export interface LaneStore {
   open(request: { serverId: string; process: string; lanes: number }): Promise<Lane[]>;
   /** Renews the lease and looks around, on a connection of its own that busy statements cannot starve. */
   lookAround(serverId: string): Promise<Surroundings>;
-  /** Ends a server's lease: waits for the batches of its lanes in flight (at most lock_timeout), fences all later ones. */
+  /**
+   * Ends a server's lease: waits for the batches of its lanes in flight (at most lock_timeout), fences all later ones.
+   */
   end(serverId: string): Promise<void>;
   /** Every lane that has not ended, or that ended with an id above `aboveLaneId`. */
   list(aboveLaneId: number): Promise<LaneState[]>;

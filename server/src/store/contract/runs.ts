@@ -51,7 +51,7 @@ export type RunOrder = "create_time_desc" | "create_time_asc" | "update_time_des
 export interface RunStore {
   /** In the order of the keys; undefined where there is no such run. */
   load(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
-  /** The same without payloads, that is, without what is in parts (run-parts.ts): vars are null, and there is no output. */
+  /** The same without what is in parts (run-parts.ts): vars are null, and there is no output. */
   loadHeads(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
   /** Without vars and output: `state.vars` is null and `state.output` absent. */
   list(request: {
@@ -64,8 +64,8 @@ export interface RunStore {
   /**
    * Deletes an ended run with its records, waits, jobs and mail. False: it has not ended, or is not there.
    *
-   * Its id is never used again: a start of it is a conflict for ever. Idempotency keys and wait ids are derived from run id and
-   * seq, so a second run of the id would be given the answers of the first, and repeat its effects' keys.
+   * Its id is never used again: a start of it is a conflict for ever. Idempotency keys and wait ids are derived from
+   * run id and seq, so a second run of the id would be given the answers of the first, and repeat its effects' keys.
    */
   delete(key: RunKey): Promise<boolean>;
   /** Whether there was a run of this id that was deleted. */
@@ -73,8 +73,8 @@ export interface RunStore {
   /** Makes `laneId` the owner of up to `limit` active runs whose lanes have ended, and gives their keys. */
   claim(laneId: number, limit: number): Promise<RunKey[]>;
   /**
-   * Takes up to `limit` runs whose wake time has come (database time), earliest first. Their wake time is moved ahead by
-   * `retryAfterMs`, so that another server tries if the taker dies.
+   * Takes up to `limit` runs whose wake time has come (database time), earliest first. Their wake time is moved ahead
+   * by `retryAfterMs`, so that another server tries if the taker dies.
    */
   claimDue(limit: number, retryAfterMs: number): Promise<{ now: Instant; runs: RunKey[]; nextWakeTime?: Instant }>;
 }

@@ -33,12 +33,16 @@ export type StoredTool = {
 };
 
 export interface WorkerStore {
-  /** Registers a connected worker, in place of an earlier connection of its session. Its connect time is the database's. */
+  /**
+   * Registers a connected worker, in place of an earlier connection of its session. Its connect time is the database's.
+   */
   save(worker: Omit<StoredWorker, "connectTime">): Promise<void>;
   /** Takes a worker off the list, unless it has connected to another server since. */
   remove(worker: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">): Promise<void>;
   /** Workers of servers that have not ended, by session id. */
   list(request: { tenantId: string; tool?: string; start?: string; limit: number }): Promise<StoredWorker[]>;
-  /** What workers serve, of all tenants, that are connected to other servers that have not ended, and that take jobs. */
+  /**
+   * What workers serve, of all tenants, that are connected to other servers that have not ended, and that take jobs.
+   */
   listElsewhere(serverId: string, limit: number): Promise<WorkerServices[]>;
 }

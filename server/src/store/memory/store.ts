@@ -1,9 +1,9 @@
 /**
- * The store's contract in memory, for simulation and tests: several stores (servers) share one database in one process, whose clock
- * and faults a test moves.
+ * The store's contract in memory, for simulation and tests: several stores (servers) share one database in one process,
+ * whose clock and faults a test moves.
  *
- * Nothing survives the process. A server "crashes" when its store is forgotten or closed; what it had committed stays in the
- * database, as in Postgres.
+ * Nothing survives the process. A server "crashes" when its store is forgotten or closed; what it had committed stays
+ * in the database, as in Postgres.
  */
 import { randomBytes } from "node:crypto";
 import { StoreUnavailableError } from "../contract/errors.ts";

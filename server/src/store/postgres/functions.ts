@@ -1,9 +1,10 @@
 /**
- * Functions of this program in the database. Each is named by the digest of its own text, so that servers of several releases find theirs
- * side by side, and that a change of one is the diff of its text.
+ * Functions of this program in the database. Each is named by the digest of its own text, so that servers of several
+ * releases find theirs side by side, and that a change of one is the diff of its text.
  *
- * A server names the functions that it calls in the transaction that opens its lease, under the lock of migrations. `migrate` makes those
- * that are missing, and drops those that no open server names and that none has named for 30 days, under the same lock.
+ * A server names the functions that it calls in the transaction that opens its lease, under the lock of migrations.
+ * `migrate` makes those that are missing, and drops those that no open server names and that none has named for 30
+ * days, under the same lock.
  */
 import { hash } from "node:crypto";
 import type { AnySql, Sql } from "./client.ts";
@@ -39,7 +40,9 @@ export async function dropUnnamedFunctions(sql: Sql): Promise<string[]> {
   await sql`
     update functions f set named_at = greatest(f.named_at, named.until)
     from (
-      select name, max(coalesce(s.ended_at, now())) as until from servers s cross join unnest(s.functions) as name group by name
+      select name, max(coalesce(s.ended_at, now())) as until
+      from servers s cross join unnest(s.functions) as name
+      group by name
     ) as named
     where named.name = f.name`;
   const unnamed = await sql<{ name: string }[]>`

@@ -83,7 +83,10 @@ async function lookAround(sql: Sql, serverId: string): Promise<Surroundings> {
   };
 }
 
-/** Ends a lease, and takes the server's workers off the list. The lanes' rows are locked by the batches in flight, so this waits for them, each at most lock_timeout. */
+/**
+ * Ends a lease, and takes the server's workers off the list. The lanes' rows are locked by the batches in flight, so
+ * this waits for them, each at most lock_timeout.
+ */
 async function endServer(sql: Sql, serverId: string): Promise<void> {
   await sql.begin(async (transaction) => {
     await transaction`select from ${lockTimeout(sql)}`;

@@ -411,7 +411,8 @@ describe("the store on Postgres", () => {
     const tenantId = newTenant();
     await doomed.put(startOf({ tenantId, runId: "orphan" }, { ownerLane: doomed.laneId }));
     await store.lanes.end(doomed.serverId);
-    // Held up after the row was claimed, and cut before the reply: the claim itself is undone or done, the store cannot know.
+    // Held up after the row was claimed, and cut before the reply: the claim itself is undone or done, the store cannot
+    // know.
     const holder = await hold((sql) => sql`lock table runs in share mode`);
     const claim = store.runs.claim(heir.laneId, 10).catch((error: unknown) => error);
     const pid = await blockedBackend("update runs r set owner_lane");

@@ -1,9 +1,9 @@
 /**
- * The store on Postgres: the contract over a few pools. Each verb's statement is in the file of its noun; here are connections,
- * and what errors mean.
+ * The store on Postgres: the contract over a few pools. Each verb's statement is in the file of its noun; here are
+ * connections, and what errors mean.
  *
- * No statement relies on a session, so a pooler in transaction mode may stand between (`prepare: false`), except LISTEN,
- * which uses `directUrl`.
+ * No statement relies on a session, so a pooler in transaction mode may stand between (`prepare: false`), except
+ * LISTEN, which uses `directUrl`.
  */
 import type { Instant } from "../../core/duration.ts";
 import { StoreUnavailableError } from "../contract/errors.ts";
@@ -32,8 +32,10 @@ const POOL_SIZE_DEFAULT = 8;
 /** A lane has one batch in flight, and a server has few lanes; more batches than this wait in memory. */
 const COMMIT_CONNECTIONS_MAX = 8;
 const TRANSACTIONS_IDLE_S = 30;
-/** What is under way gets this long to finish when the store is closed. Short, because a connection that died with a statement on
- *  it and was not needed again never says that it has ended. */
+/**
+ * What is under way gets this long to finish when the store is closed. Short, because a connection that died with a
+ * statement on it and was not needed again never says that it has ended.
+ */
 const CLOSE_TIMEOUT_S = 1;
 
 export type PostgresStoreOptions = {
@@ -102,7 +104,9 @@ type Connections = {
   commitFunction: CommitFunction;
 };
 
-/** Runs statements, again if they lost against others; what fails for the database's sake is a `StoreUnavailableError`. */
+/**
+ * Runs statements, again if they lost against others; what fails for the database's sake is a `StoreUnavailableError`.
+ */
 async function call<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await attempt(work);
@@ -111,8 +115,10 @@ async function call<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Verbs that say by themselves what their errors mean. A commit is not sent again; a claim has several statements, each of which may
- *  be the one whose reply was lost. */
+/**
+ * Verbs that say by themselves what their errors mean. A commit is not sent again; a claim has several statements, each
+ * of which may be the one whose reply was lost.
+ */
 const OWN_ERRORS: ReadonlySet<Verb> = new Set(["batches.commit", "runs.claim"]);
 
 const withErrors: Around = (verb, perform) => (OWN_ERRORS.has(verb) ? perform() : call(async () => await perform()));
@@ -123,7 +129,9 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
   /** Lanes whose last claim may have been made though its reply was lost. */
   const doubtfulClaims = new Set<number>();
 
-  /** A claim without a reply leaves runs with an owner that does not know of them, so the next claim gives all it owns. */
+  /**
+   * A claim without a reply leaves runs with an owner that does not know of them, so the next claim gives all it owns.
+   */
   async function claim(laneId: number, limit: number): Promise<RunKey[]> {
     try {
       if (doubtfulClaims.has(laneId)) {

@@ -1,4 +1,7 @@
-/** What the shared store suite commits: small real ledgers (sealed, chained, folded by core) and a server that writes them. */
+/**
+ * What the shared store suite commits: small real ledgers (sealed, chained, folded by core) and a server that writes
+ * them.
+ */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { apply } from "../../core/apply.ts";

@@ -40,8 +40,9 @@ export const MOVES: Section<
   -- Where each row is that moves.
   move_places tid[];`,
   check: `
-  -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the ledger goes on
-  -- where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was left behind.
+  -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the
+  -- ledger goes on where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was
+  -- left behind.
   IF p_move_items IS NOT NULL THEN
     SELECT
       array_agg(f.place), refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
@@ -87,7 +88,8 @@ export const MOVES: Section<
       unnest(p_move_items),
       unnest(move_places)
     ) AS m (
-      status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, update_time, end_time, format, state, item, place
+      status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, update_time, end_time, format, state,
+      item, place
     )
     WHERE runs.ctid = m.place AND m.item <> ALL (refused);
   END IF;`,
