@@ -5,29 +5,39 @@ import type { Mail } from "../store/contract/mail.ts";
 import type { RunKey } from "../store/contract/runs.ts";
 import type { EngineContext } from "./context.ts";
 import { OwnedElsewhereError, perform } from "./perform.ts";
+import type { RunEntry } from "./run-table.ts";
 
 /** Acts on everything that lies in a run's mail. Whatever fails stays there for the sweep. */
 export async function deliverMail(context: EngineContext, key: RunKey): Promise<void> {
   try {
     await context.runs.exclusive(key, async (entry) => {
-      for (const mail of await context.loadMail(key)) {
-        const stimulus = stimulusFrom(mail);
-        // Of a newer release: a server that knows it acts on it.
-        if (stimulus === undefined) continue;
-        await perform(context, entry, (now) => ({ ...stimulus, now }), { consumedMail: [mail.mailId] }).catch(
-          async (error: unknown) => {
-            if (!(error instanceof DomainError) || !isAnswered(error)) throw error;
-            // The run is as the sender wanted it, or has ended: nothing to do but to take the mail away.
-            await perform(context, entry, () => undefined, { consumedMail: [mail.mailId] });
-          },
-        );
-      }
+      // A run's mail is read a part at a time.
+      while ((await actOnSome(context, entry)) > 0);
     });
   } catch (error) {
     // The owner looks itself; a database that is away comes back; a run that is gone takes its mail with it.
     if (error instanceof OwnedElsewhereError || error instanceof DomainError) return;
     context.log.error({ err: error, runId: key.runId }, "acting on mail failed");
   }
+}
+
+/** Acts on what is read of a run's mail at once. @returns how many letters that was */
+async function actOnSome(context: EngineContext, entry: RunEntry): Promise<number> {
+  let acted = 0;
+  for (const mail of await context.loadMail(entry.key)) {
+    const stimulus = stimulusFrom(mail);
+    // Of a newer release: a server that knows it acts on it.
+    if (stimulus === undefined) continue;
+    await perform(context, entry, (now) => ({ ...stimulus, now }), { consumedMail: [mail.mailId] }).catch(
+      async (error: unknown) => {
+        if (!(error instanceof DomainError) || !isAnswered(error)) throw error;
+        // The run is as the sender wanted it, or has ended: nothing to do but to take the mail away.
+        await perform(context, entry, () => undefined, { consumedMail: [mail.mailId] });
+      },
+    );
+    acted += 1;
+  }
+  return acted;
 }
 
 function isAnswered(error: DomainError): boolean {

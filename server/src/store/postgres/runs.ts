@@ -60,7 +60,10 @@ export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(Stor
     // JSON put together of JSON texts, so that nobody escapes one in another.
     sql`${runColumns(sql)},
         (
-          select '[' || string_agg('["' || p.part || '",' || to_json(p.name) || ',' || p.value || ']', ',') || ']'
+          select '[' || string_agg(
+            '["' || p.part || '",' || case p.name when '' then '""' else to_json(p.name)::text end || ',' || p.value || ']',
+            ','
+          ) || ']'
           from run_parts p where p.tenant_id = r.tenant_id and p.run_id = r.run_id
         ) as parts,
         ${missingRecords(sql, sql`s.given`)}
