@@ -1,6 +1,6 @@
 /**
- * Parts of a run's state that may be large: each has a row of its own and is written only when it changes, so that what a step writes does
- * not depend on what it leaves alone.
+ * Parts of a run's state that may be large: each has a row of its own and is written only when it changes, so that what
+ * a step writes does not depend on what it leaves alone.
  *
  * - "vars": vars, with null in place of each member that is apart.
  * - "member": such a member of vars, by its name (core/large-members.ts says which those are).
@@ -29,7 +29,10 @@ const ONLY = "";
 
 const NONE: LargeMembers = new Map();
 
-/** How the parts are written with a run's row; undefined: they stay as they are. @param before undefined: nothing of the run is stored */
+/**
+ * How the parts are written with a run's row; undefined: they stay as they are. @param before undefined: nothing of the
+ * run is stored
+ */
 export function partsWriteOf(before: StoredRun | undefined, after: RunState): PartsWrite | undefined {
   const changes: PartChanges = { set: [], drop: [], dropAll: [] };
   const { set, drop } = changes;

@@ -245,6 +245,43 @@ describe("a lane", () => {
     expect(database.sent).toEqual([["run-0", "lost", "mail of run-0", "gone"], ["mail of run-0"]]);
   });
 
+  const groupOf = (...runIds: string[]): BatchItem => ({
+    type: "group",
+    transitions: runIds.map((runId) => startOf({ tenantId: TENANT, runId })),
+  });
+
+  it("counts the transitions of groups, and takes no more of them than fit into a batch", async () => {
+    const group = (name: string, count: number) => groupOf(...Array.from({ length: count }, (_, i) => `${name}-${i}`));
+    const outcomes = await submit([group("a", 256), group("b", 200), start("c"), group("d", 56), group("e", 256)]);
+    expect(outcomes).toEqual(outcomes.map(() => "committed"));
+    expect(database.sent.map((batch) => batch.map((name) => name.split("-")[0]))).toEqual([
+      ["a", "b", "c"],
+      ["d", "e"],
+    ]);
+  });
+
+  it("leaves what comes to a run of a batch again for the next one, with all that comes after it", async () => {
+    const items = [groupOf("a", "b"), start("c"), groupOf("d", "b"), start("e"), start("a")];
+    expect(await submit(items)).toEqual(items.map(() => "committed"));
+    expect(database.sent).toEqual([
+      ["a,b", "c"],
+      ["d,b", "e", "a"],
+    ]);
+  });
+
+  it("reads from one record what became of a group whose reply was lost", async () => {
+    database.settle = () => "committed";
+    database.replyFault = ({ batchNo }) => {
+      if (batchNo > 1) return;
+      database.records.delete("gone-1");
+      database.records.delete("gone-2");
+      throw new BatchOutcomeUnknownError("connection lost");
+    };
+    const outcomes = await submit([groupOf("here-1", "here-2"), groupOf("gone-1", "gone-2")]);
+    expect(outcomes).toEqual(["committed", "conflict"]);
+    expect(database.sent).toHaveLength(1);
+  });
+
   it("asks until it knows what became of a batch, and sends nothing meanwhile", async () => {
     let answers = 0;
     database.fault = (_items, { batchNo }) => {

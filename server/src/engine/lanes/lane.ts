@@ -16,7 +16,8 @@ import type { Store } from "../../store/contract/store.ts";
 import { pause } from "../pause.ts";
 import { runKeyText } from "../run-table.ts";
 
-/** Transitions and deliveries of one batch: large enough that one commit carries hundreds of steps, small enough to keep locks short. */
+/** Transitions and deliveries of one batch: large enough that one commit carries hundreds of steps, small enough to keep
+ *  locks short. */
 const BATCH_ITEMS_MAX = 512;
 /** Bytes of one batch, as far as they are counted: the payload texts. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;

@@ -12,11 +12,14 @@ import { perform, type TransitionParts } from "../transition/perform.ts";
 export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<void> {
   try {
     await parts.runs.exclusive(key, async () => {
-      // Mail of a kind that this release does not know stays for a server that knows it.
-      const letters = (await parts.reads.loadMail(key)).filter(({ kind }) => isKnownLetter(kind));
-      if (letters.length === 0) return;
-      const consumedMail = letters.map(({ mailId }) => mailId);
-      await perform(parts, key, (now) => ({ type: "mail", now, letters }), { consumedMail });
+      // A run's mail is read a part at a time.
+      for (;;) {
+        // Mail of a kind that this release does not know stays for a server that knows it.
+        const letters = (await parts.reads.loadMail(key)).filter(({ kind }) => isKnownLetter(kind));
+        if (letters.length === 0) return;
+        const consumedMail = letters.map(({ mailId }) => mailId);
+        await perform(parts, key, (now) => ({ type: "mail", now, letters }), { consumedMail });
+      }
     });
   } catch (error) {
     // The owner looks itself; a database that is away comes back; a run that is gone takes its mail with it.

@@ -37,8 +37,11 @@ export type Transition = RunKey & {
   cancelJobs: boolean;
   /** Whether the queue holds the run's jobs back (its run was paused) or gives them out again; absent: as before. */
   holdJobs?: boolean;
-  /** Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of no other
-   *  transaction: otherwise the group is a conflict, so that of two servers that have read the same mail one acts on it. */
+  /**
+   * Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of
+   * no other transaction: otherwise the group is a conflict, so that of two servers that have read the same mail one
+   * acts on it.
+   */
   consumedMail: readonly number[];
   /** Mail that it sends, in its order. */
   mail: readonly (RunKey & MailDraft)[];
@@ -58,7 +61,8 @@ export type BatchItem =
 /**
  * Why a group was refused.
  * - "seq": the run's seq is another one, or its row is being changed now.
- * - "record": the ledger has a record already where the first of the transition would be, though the run's row does not show it.
+ * - "record": the ledger has a record already where the first of the transition would be, though the run's row does not
+ *   show it.
  * - "run_exists": a run that would begin exists, or existed and was deleted.
  * - "mail": its `consumedMail` is not there any more, or is in the hands of another transaction.
  * - "job": a job that it settles is settled already, is under another lease, or is in the hands of another transaction.
@@ -66,9 +70,10 @@ export type BatchItem =
 export type ConflictCause = "seq" | "record" | "run_exists" | "mail" | "job";
 
 /**
- * What became of one item. Refused groups name the transition, by its number in the group, that is refused first, in the order in which
- * the store checks: "channel_moved" (a channel has an event that the transition did not see), then "mail", "job", "seq" or "record", and
- * "run_exists". For an event: the number it got, or "duplicate" where its event_id is in the channel already.
+ * What became of one item. Refused groups name the transition, by its number in the group, that is refused first, in
+ * the order in which the store checks: "channel_moved" (a channel has an event that the transition did not see), then
+ * "mail", "job", "seq" or "record", and "run_exists". For an event: the number it got, or "duplicate" where its
+ * event_id is in the channel already.
  */
 export type ItemOutcome =
   | { type: "committed"; number?: number }
@@ -83,22 +88,27 @@ export type CommittedBatch = {
   tenantId: string;
   laneId: number;
   batchNo: number;
-  /** In the order of the batch: for each run the lower-case hex hashes of its records, the first of which has `firstSeq`. */
+  /**
+   * In the order of the batch: for each run the lower-case hex hashes of its records, the first of which has
+   * `firstSeq`.
+   */
   runs: { runId: string; firstSeq: number; hashes: string[] }[];
 };
 
 export interface BatchStore {
   /**
-   * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. A group that is refused leaves no
-   * row and touches no other. Within a batch each run appears at most once.
+   * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. A group that is
+   * refused leaves no row and touches no other. Within a batch each run appears at most once.
    *
-   * Two commits that write the same record at the same moment, which the lanes' leases rule out, are the exception: the later one is a
-   * conflict if its item is alone, else its batch is rejected.
+   * Two commits that write the same record at the same moment, which the lanes' leases rule out, are the exception: the
+   * later one is a conflict if its item is alone, else its batch is rejected.
    * @throws BatchOutcomeUnknownError, LaneFencedError, BatchRejectedError, BatchContendedError, StoreUnavailableError
    */
   commit(batch: Batch): Promise<ItemOutcome[]>;
-  /** What the batches of a lane committed of a tenant's ledgers, in their order. A batch without records of the tenant is left out.
-   *  Stays when a run is deleted: hashes and ids tell nothing of what was in the records. */
+  /**
+   * What the batches of a lane committed of a tenant's ledgers, in their order. A batch without records of the tenant
+   * is left out. Stays when a run is deleted: hashes and ids tell nothing of what was in the records.
+   */
   list(request: { tenantId: string; laneId: number; afterBatchNo: number; limit: number }): Promise<CommittedBatch[]>;
   /** Says whether a batch was committed; if not, it never will be. Waits while it is still being committed. */
   settle(laneId: number, batchNo: number): Promise<"committed" | "void">;

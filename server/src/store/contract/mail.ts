@@ -21,8 +21,10 @@ export type Strays = {
 };
 
 export interface MailStore {
-  /** The first mail of each run, in the order in which it came: at most MAIL_LETTERS_MAX letters and, beyond the first, MAIL_BYTES_MAX
-   *  bytes of the texts of their bodies. */
+  /**
+   * The first mail of each run, in the order in which it came: at most MAIL_LETTERS_MAX letters and, beyond the first,
+   * MAIL_BYTES_MAX bytes of the texts of their bodies.
+   */
   list(keys: readonly RunKey[]): Promise<Mail[]>;
   findStrays(olderThanMs: number, limit: number): Promise<Strays>;
 }

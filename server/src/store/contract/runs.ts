@@ -51,7 +51,7 @@ export type RunOrder = "create_time_desc" | "create_time_asc" | "update_time_des
 export interface RunStore {
   /** In the order of the keys; undefined where there is no such run. */
   load(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
-  /** The same without payloads, that is, without what is in parts (run-parts.ts): vars are null, and there is no output. */
+  /** The same without what is in parts (run-parts.ts): vars are null, and there is no output. */
   loadHeads(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
   /** Without vars and output: `state.vars` is null and `state.output` absent. */
   list(request: {

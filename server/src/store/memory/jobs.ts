@@ -123,8 +123,10 @@ export function cancelJobs(database: MemoryDatabase, key: RunKey): void {
   for (const row of jobsOf(database, key)) if (!isOver(row)) endJob(row, "cancelled");
 }
 
-/** Holds back or lets go the jobs of a batch's runs. Computed for the whole batch before any of it is changed: every job sees the queues
- *  as they were. */
+/**
+ * Holds back or lets go the jobs of a batch's runs. Computed for the whole batch before any of it is changed: every job
+ * sees the queues as they were.
+ */
 export function holdJobs(database: MemoryDatabase, transitions: readonly Transition[]): void {
   const now = timeOf(database);
   const changing = transitions.flatMap((transition) => {
@@ -143,8 +145,10 @@ export function holdJobs(database: MemoryDatabase, transitions: readonly Transit
   for (const { row, held } of changing) row.held = held;
 }
 
-/** Turns of jobs that were held back. Those of a key keep their distances, but begin at no turn that is over, and come no later
- *  than new jobs would. */
+/**
+ * Turns of jobs that were held back. Those of a key keep their distances, but begin at no turn that is over, and come
+ * no later than new jobs would.
+ */
 function turnsAgain(database: MemoryDatabase, rows: readonly JobRow[]): Map<JobRow, number> {
   const turns = new Map<JobRow, number>();
   for (const ofKey of Map.groupBy(rows.toSorted(compareTurns), fairnessOf).values()) {

@@ -13,9 +13,35 @@ function stillDatabase(): MemoryDatabase {
   return createMemoryDatabase({ now: () => epochMicrosOf(TIME_ZERO) });
 }
 
+/** Every row of a tenant, as a copy. */
+function readRows(database: MemoryDatabase, tenantId: string): Record<string, unknown> {
+  const ofTenant = <Row extends { tenantId: string }>(rows: Iterable<Row>) =>
+    structuredClone([...rows].filter((row) => row.tenantId === tenantId));
+  const lanes = [...database.lanes.values()];
+  return {
+    runs: ofTenant(database.runs.values()).map(({ parts, ...row }) => ({
+      ...row,
+      parts: [...parts].map(([part, texts]) => [part, [...texts]]),
+    })),
+    deletedRuns: [...database.deletedRuns].filter((key) => key.startsWith(`${tenantId}/`)),
+    waits: ofTenant(database.waits.values()),
+    events: [...database.channels.values()]
+      .filter((row) => row.channel.tenantId === tenantId)
+      .map((row) => [...row.events]),
+    mail: ofTenant(database.mail.values()),
+    jobs: ofTenant(database.jobs.values()),
+    feed: ofTenant(lanes.flatMap(({ feed }) => feed)),
+    batches: ofTenant(lanes.flatMap(({ committed }) => committed)),
+  };
+}
+
 describeStore("memory", async () => {
   const database = stillDatabase();
-  return { openStore: (options) => createMemoryStore(database, options), close: async () => {} };
+  return {
+    openStore: (options) => createMemoryStore(database, options),
+    readRows: async (tenantId) => readRows(database, tenantId),
+    close: async () => {},
+  };
 });
 
 describe("faults of the memory store", () => {

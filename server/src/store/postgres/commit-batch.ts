@@ -1,17 +1,18 @@
 /**
- * The function that commits a batch, put together of its sections: one statement for the client, one transaction, whole or not at all.
+ * The function that commits a batch, put together of its sections: one statement for the client, one transaction, whole
+ * or not at all.
  *
- * Why a function and not one statement of CTEs: each statement in it sees what the locks before it have waited for; sections that a batch
- * does not have cost nothing; its plans outlive the statement also where a pooler forbids prepared statements; and the settings below hold
- * for these plans alone. Without them a plan made while a table is small (full scans win) stays in use until the next analyze, a minute
- * into a rush of starts.
+ * Why a function and not one statement of CTEs: each statement in it sees what the locks before it have waited for;
+ * sections that a batch does not have cost nothing; its plans outlive the statement also where a pooler forbids
+ * prepared statements; and the settings below hold for these plans alone. Without them a plan made while a table is
+ * small (full scans win) stays in use until the next analyze, a minute into a rush of starts.
  *
- * The joins to `LATERAL (SELECT ctid … FOR UPDATE)` have one possible plan: the key's index for each row, then the row itself. A plain join
- * would let the planner walk a whole index of a table that was small once.
+ * The joins to `LATERAL (SELECT ctid … FOR UPDATE)` have one possible plan: the key's index for each row, then the row
+ * itself. A plain join would let the planner walk a whole index of a table that was small once.
  *
- * Lock order: that of the list. The lane and channels are waited for; mail, jobs that are settled and rows of runs never are; jobs that are
- * cancelled or held are, but whoever has them waits for nothing; starts wait for those of the same id. All else belongs to runs whose rows
- * are locked.
+ * Lock order: that of the list. The lane and channels are waited for; mail, jobs that are settled and rows of runs
+ * never are; jobs that are cancelled or held are, but whoever has them waits for nothing; starts wait for those of the
+ * same id. All else belongs to runs whose rows are locked.
  */
 import { type DatabaseFunction, nameFunction } from "./functions.ts";
 import { BATCHES } from "./sections/batches.ts";
@@ -61,8 +62,10 @@ export type CommitFunction = DatabaseFunction & {
   readonly sections: readonly Section[];
   /** The names of the parameters after lane and batch number, in the order in which they are sent. */
   readonly parameters: readonly string[];
-  /** The statement that calls it, as a template of lane, batch number and parameters. By the parameters' names, so that their order
-   *  is of no account. */
+  /**
+   * The statement that calls it, as a template of lane, batch number and parameters. By the parameters' names, so that
+   * their order is of no account.
+   */
   readonly call: TemplateStringsArray;
 };
 
@@ -84,8 +87,8 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  -- Groups that are not committed: the number of the item, of the transition that is refused, and why. An item may be there several times:
-  -- the first counts.
+  -- Groups that are not committed: the number of the item, of the transition that is refused, and why. An item may be
+  -- there several times: the first counts.
   refused int[] := '{}';
   refused_by int[] := '{}';
   causes text[] := '{}';${textsOf("variables")}

@@ -1,9 +1,10 @@
 /**
- * Functions of this program in the database. Each is named by the digest of its own text, so that servers of several releases find theirs
- * side by side, and that a change of one is the diff of its text.
+ * Functions of this program in the database. Each is named by the digest of its own text, so that servers of several
+ * releases find theirs side by side, and that a change of one is the diff of its text.
  *
- * A server names the functions that it calls in the transaction that opens its lease, under the lock of migrations. `migrate` makes those
- * that are missing, and drops those that no open server names and that none has named for 30 days, under the same lock.
+ * A server names the functions that it calls in the transaction that opens its lease, under the lock of migrations.
+ * `migrate` makes those that are missing, and drops those that no open server names and that none has named for 30
+ * days, under the same lock.
  */
 import { hash } from "node:crypto";
 import type { AnySql, Sql } from "./client.ts";
@@ -23,12 +24,11 @@ export function nameFunction(base: string, definition: (name: string) => string)
   return { name, text: definition(name) };
 }
 
-/** Makes the functions that are not there yet. Under `MIGRATION_LOCK`. */
+/** Makes the functions that are not there yet, and notes that all of them are needed. Under `MIGRATION_LOCK`. */
 export async function createFunctions(sql: Sql, functions: readonly DatabaseFunction[]): Promise<void> {
   for (const { name, text } of functions) {
-    if (await isThere(sql, name)) continue;
     await sql.begin(async (transaction) => {
-      await transaction.unsafe(text);
+      if (!(await isThere(transaction, name))) await transaction.unsafe(text);
       await transaction`
         insert into functions (name) values (${name}) on conflict (name) do update set named_at = now()`;
     });
@@ -40,7 +40,9 @@ export async function dropUnnamedFunctions(sql: Sql): Promise<string[]> {
   await sql`
     update functions f set named_at = greatest(f.named_at, named.until)
     from (
-      select name, max(coalesce(s.ended_at, now())) as until from servers s cross join unnest(s.functions) as name group by name
+      select name, max(coalesce(s.ended_at, now())) as until
+      from servers s cross join unnest(s.functions) as name
+      group by name
     ) as named
     where named.name = f.name`;
   const unnamed = await sql<{ name: string }[]>`

@@ -1,8 +1,14 @@
-/** The functions that claim jobs and change their leases (jobs.ts calls them). Functions for the sake of their settings and plans. */
+/**
+ * The functions that claim jobs and change their leases (jobs.ts calls them). Functions for the sake of their settings
+ * and plans.
+ */
 import { type DatabaseFunction, nameFunction } from "./functions.ts";
 
-/** Leases open jobs. The queue's index gives them in order; a plan that sorts or reads the whole queue instead would lock as little, but
- *  take as long as the queue is. Jobs of runs whose format is newer than `p_format_max` are passed over. */
+/**
+ * Leases open jobs. The queue's index gives them in order; a plan that sorts or reads the whole queue instead would
+ * lock as little, but take as long as the queue is. Jobs of runs whose format is newer than `p_format_max` are passed
+ * over.
+ */
 export const CLAIM_JOBS = nameFunction(
   "claim_jobs",
   (name) => `CREATE FUNCTION ${name}(p_server_id text, p_requests json, p_format_max int)
@@ -53,9 +59,11 @@ END
 $$;`,
 );
 
-/** Changes leases that still hold. 'release': the job comes back to its queue, if p_server_id is null or has it; 'start': it may have
- *  begun; 'adopt': p_server_id has it. Outcomes are 'done'; 'gone': the lease does not hold; 'busy': another transaction has the job, ask
- *  again; and of releases 'running' and 'exhausted', which change nothing. */
+/**
+ * Changes leases that still hold. 'release': the job comes back to its queue, if p_server_id is null or has it;
+ * 'start': it may have begun; 'adopt': p_server_id has it. Outcomes are 'done'; 'gone': the lease does not hold;
+ * 'busy': another transaction has the job, ask again; and of releases 'running' and 'exhausted', which change nothing.
+ */
 export const CHANGE_LEASES = nameFunction(
   "change_leases",
   (name) => `CREATE FUNCTION ${name}(p_change text, p_leases json, p_losses_max int, p_server_id text)

@@ -123,7 +123,8 @@ async function claimRound(sql: Sql, serverId: string, round: readonly NumberedRe
   }));
   return await sql<ClaimedRow[]>`
     select c.request, c.place, ${headColumns(sql)}, j.seq, j.node_id, j.call_id, j.payload, c.workflow_id, c.version, c.session_id
-    from ${sql(CLAIM_JOBS.name)}(${serverId}, ${rowsParameter(rows)}::text::json, ${RUN_FORMAT}) as c cross join lateral (select (c.job).*) as j`;
+    from ${sql(CLAIM_JOBS.name)}(${serverId}, ${rowsParameter(rows)}::text::json, ${RUN_FORMAT}) as c
+    cross join lateral (select (c.job).*) as j`;
 }
 
 function leasedJobFromRow(row: ClaimedRow): LeasedJob {

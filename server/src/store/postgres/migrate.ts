@@ -14,7 +14,9 @@ const MIGRATIONS = fileURLToPath(new URL("../../../migrations", import.meta.url)
 /** The oldest Postgres this project promises to run on. */
 const VERSION_MIN = 150_000;
 
-/** A table lock that is not given at once would make everyone queue behind it, so a migration asks briefly and often. */
+/**
+ * A table lock that is not given at once would make everyone queue behind it, so a migration asks briefly and often.
+ */
 const LOCK_TIMEOUT = "2s";
 const LOCK_ATTEMPTS_MAX = 30;
 
@@ -25,8 +27,8 @@ export class UnsuitableDatabaseError extends Error {}
 const FUNCTIONS: readonly DatabaseFunction[] = [COMMIT_BATCH, ...JOB_FUNCTIONS];
 
 /**
- * Applies the migrations that the database does not have yet, makes what they cannot (how tables are stored, functions), and drops
- * functions that no server has needed for long. Waits while another server does so.
+ * Applies the migrations that the database does not have yet, makes what they cannot (how tables are stored,
+ * functions), and drops functions that no server has needed for long. Waits while another server does so.
  * @param url a direct URL, not one of a pooler in transaction mode
  * @param functions those that the caller needs
  * @throws UnsuitableDatabaseError: Postgres is too old, or its encoding is not UTF8; StoreUnavailableError

@@ -1,4 +1,7 @@
-/** Runs: reading, listing, deleting, claiming. They are written by commit.ts alone, except owner and wake time of claimed ones. */
+/**
+ * Runs: reading, listing, deleting, claiming. They are written by commit.ts alone, except owner and wake time of
+ * claimed ones.
+ */
 import type { Instant } from "../../core/duration.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";
@@ -57,7 +60,7 @@ function headParts(sql: Sql): Fragment {
 function allParts(sql: Sql): Fragment {
   return sql`(
     select '[' || string_agg(
-      '["' || p.part || '",' || to_json(p.name) || ','
+      '["' || p.part || '",' || case p.name when '' then '""' else to_json(p.name)::text end || ','
         || case when s.seq is null then p.value else '{"output":' || s.given || ',"seq":' || p.value || '}' end || ']',
       ','
     ) || ']'
@@ -186,7 +189,10 @@ function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[]
   return conditions;
 }
 
-/** Deletes an ended run with everything of its own, its channel among it, and keeps its id from being used again. A run that is being changed is not waited for. */
+/**
+ * Deletes an ended run with everything of its own, its channel among it, and keeps its id from being used again. A run
+ * that is being changed is not waited for.
+ */
 export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
   const rows = await sql`
     with run as (
@@ -218,7 +224,10 @@ async function wasDeleted(sql: Sql, { tenantId, runId }: RunKey): Promise<boolea
   return rows.length > 0;
 }
 
-/** Lanes that own runs and have ended. Owners are few and runs may be many: the index of owners is hopped over, not read. */
+/**
+ * Lanes that own runs and have ended. Owners are few and runs may be many: the index of owners is hopped over, not
+ * read.
+ */
 export function orphanedLanes(sql: Sql): Fragment {
   return sql`
     with recursive owners (lane_id) as (

@@ -1,10 +1,11 @@
 /**
  * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
  *
- * Authoritative: `step_records` with `record_parts`, the ledger. `runs` and `run_parts` are a cache of its fold, which may be behind it
- * for active runs (store/row-behind.ts); `waits` is an index of the waits in it. The function of commit-batch.ts alone writes runs, parts,
- * records, waits, events, jobs, mail, feed and batches, except that a claim moves a run's owner or wake time, that leases of jobs begin and
- * end outside of any batch (jobs.ts), and that deleting a run deletes and leaves its id in `deleted_runs`.
+ * Authoritative: `step_records` with `record_parts`, the ledger. `runs` and `run_parts` are a cache of its fold, which
+ * may be behind it for active runs (store/row-behind.ts); `waits` is an index of the waits in it. The function of
+ * commit-batch.ts alone writes runs, parts, records, waits, events, jobs, mail, feed and batches, except that a claim
+ * moves a run's owner or wake time, that leases of jobs begin and end outside of any batch (jobs.ts), and that deleting
+ * a run deletes and leaves its id in `deleted_runs`.
  *
  * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
  * What `drizzle-kit` cannot say is made by `migrate`: fill factors (storage.ts) and functions (functions.ts).
@@ -62,8 +63,10 @@ export const lanes = pgTable(
     laneId: count("lane_id").primaryKey().generatedByDefaultAsIdentity(),
     serverId: id("server_id").notNull(),
     nonce: integer("nonce").notNull(),
-    /** The last batch that was committed or voided. A batch needs a higher number, so an update of this one column both fences
-     *  a batch and tells afterwards whether it was committed. */
+    /**
+     * The last batch that was committed or voided. A batch needs a higher number, so an update of this one column both
+     * fences a batch and tells afterwards whether it was committed.
+     */
     lastBatchNo: count("last_batch_no").notNull().default(0),
     endedAt: instant("ended_at"),
   },
@@ -118,8 +121,8 @@ export const workflowHeads = pgTable(
 );
 
 /**
- * Runs without their payloads. No index holds a column that a step changes, so most updates stay on their page (heap-only tuples; the
- * fill factor leaves room for them).
+ * Runs without their payloads. No index holds a column that a step changes, so most updates stay on their page
+ * (heap-only tuples; the fill factor leaves room for them).
  */
 export const runs = pgTable(
   "runs",
@@ -182,8 +185,10 @@ export const runs = pgTable(
   ],
 );
 
-/** Ids that are never used again: idempotency keys and wait ids are derived from them, so a second run of an id would repeat
- *  those of the first. */
+/**
+ * Ids that are never used again: idempotency keys and wait ids are derived from them, so a second run of an id would
+ * repeat those of the first.
+ */
 export const deletedRuns = pgTable(
   "deleted_runs",
   {
@@ -194,7 +199,10 @@ export const deletedRuns = pgTable(
   (table) => [primaryKey({ columns: [table.tenantId, table.runId] })],
 );
 
-/** Parts of a run's state that may be large, each written only when it changes (store/run-parts.ts). Values are JSON text. */
+/**
+ * Parts of a run's state that may be large, each written only when it changes (store/run-parts.ts). Values are JSON
+ * text.
+ */
 export const runParts = pgTable(
   "run_parts",
   {
@@ -300,8 +308,10 @@ export const waits = pgTable(
   ],
 );
 
-/** Numbers the events of one (tenant, scope, scope id). Its row lock is held until the commit, so that numbers are in commit
- *  order; they may have gaps. */
+/**
+ * Numbers the events of one (tenant, scope, scope id). Its row lock is held until the commit, so that numbers are in
+ * commit order; they may have gaps.
+ */
 export const channels = pgTable(
   "channels",
   {
@@ -347,10 +357,10 @@ export const events = pgTable(
 /**
  * Remote work.
  *
- * A queue is (tenant, kind, name). Its jobs are given out by turn, then by position. A new job's turn is not before that of the first
- * job in the queue, and behind those of its own fairness key: keys are served in turn, and none saves up turns while it has no jobs
- * (start-time fair queueing, https://doi.org/10.1109/90.649569). A job that comes back to the queue gets 10^15 off its turn: it
- * comes first, and counts for no new job's turn.
+ * A queue is (tenant, kind, name). Its jobs are given out by turn, then by position. A new job's turn is not before
+ * that of the first job in the queue, and behind those of its own fairness key: keys are served in turn, and none saves
+ * up turns while it has no jobs (start-time fair queueing, https://doi.org/10.1109/90.649569). A job that comes back to
+ * the queue gets 10^15 off its turn: it comes first, and counts for no new job's turn.
  */
 export const jobs = pgTable(
   "jobs",
@@ -396,8 +406,8 @@ export const jobs = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.tenantId, table.idempotencyKey] }),
-    // Without the tenant: while all rows are of one tenant and few, a plan takes any index that begins with it for as good as the
-    // primary key, and keeps it.
+    // Without the tenant: while all rows are of one tenant and few, a plan takes any index that begins with it for as
+    // good as the primary key, and keeps it.
     index("jobs_by_run").on(table.runId),
     index("jobs_queue")
       .on(table.tenantId, table.kind, table.name, table.turn, table.position)
@@ -480,8 +490,9 @@ export const feed = pgTable(
 );
 
 /**
- * What a batch committed of a tenant's ledgers, for the log of record hashes: one row for each batch with records. The record hashes
- * stand in the order of the batch, so that each comes after its `prev`; lanes go on in the order of their batch numbers.
+ * What a batch committed of a tenant's ledgers, for the log of record hashes: one row for each batch with records. The
+ * record hashes stand in the order of the batch, so that each comes after its `prev`; lanes go on in the order of their
+ * batch numbers.
  */
 export const batches = pgTable(
   "batches",
@@ -489,8 +500,10 @@ export const batches = pgTable(
     tenantId: id("tenant_id").notNull(),
     laneId: count("lane_id").notNull(),
     batchNo: count("batch_no").notNull(),
-    /** A line for each run: its id, the seq of its first record, and how many there are, with a space between. Ids are never erased;
-     *  the records themselves may be gone when this is read. */
+    /**
+     * A line for each run: its id, the seq of its first record, and how many there are, with a space between. Ids are
+     * never erased; the records themselves may be gone when this is read.
+     */
     runs: text("runs").notNull(),
     /** The records' hashes, 32 bytes each, in the order of `runs`. */
     hashes: bytea("hashes").notNull(),

@@ -12,6 +12,8 @@ import { type Writer, openWriter } from "./fixtures.ts";
 export type StoreHarness = {
   /** Another server's store on the same database. The suite closes what it opens. */
   openStore(options?: { onVerb?: VerbObserver }): Promise<Store>;
+  /** All rows of a tenant, by table, but for the numbers of channels, which have gaps where events are refused. */
+  readRows(tenantId: string): Promise<Record<string, unknown>>;
   /** Removes the database; every store is closed by then. */
   close(): Promise<void>;
 };
@@ -32,6 +34,7 @@ export type Bench = {
   tenant(): string;
   /** One more store on the database, which the test closes. */
   readonly openStore: StoreHarness["openStore"];
+  readonly readRows: StoreHarness["readRows"];
 };
 
 export function keyOf(run: { state: RunKey }): RunKey {
@@ -103,6 +106,7 @@ export function createOpenBench(createHarness: () => Promise<StoreHarness>): Ope
         return current().writer;
       },
       openStore: (options) => current().harness.openStore(options),
+      readRows: (tenantId) => current().harness.readRows(tenantId),
       tenant: () => `tenant-${randomBytes(6).toString("hex")}`,
     };
   };

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";
-import type { StoredRun } from "../contract/runs.ts";
+import { BatchRejectedError } from "../contract/errors.ts";
+import { MAIL_BYTES_MAX, MAIL_LETTERS_MAX } from "../contract/mail.ts";
+import type { RunKey, StoredRun } from "../contract/runs.ts";
 import { ALL, COMMITTED, HOUR_MS, type OpenBench, keyOf, load } from "./bench.ts";
 import { assignOf, conflictOf, eventDelivery, eventOf, mailDelivery, openWriter, startOf, stepOf } from "./fixtures.ts";
 
@@ -83,6 +85,44 @@ export function describeMail(openBench: OpenBench): void {
       expect(await store.mail.list([keyOf(run)])).toEqual([second]);
       await writer.put(assignOf(after, "x", 3, { consumedMail: [second.mailId] }));
       expect(await store.mail.list([keyOf(run)])).toEqual([]);
+    });
+
+    it("is of any kind of 1 to 64 characters, and of any body", async () => {
+      const { store, writer } = bench;
+      const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+      const letters = [
+        { kind: "k".repeat(64), body: null },
+        { kind: "child.ended", body: { "": [1.5, "\u2028\n", { deep: false }] } },
+      ];
+      await writer.deliver(...letters.map((letter) => mailDelivery(keyOf(run), letter)));
+      const mail = await store.mail.list([keyOf(run)]);
+      expect(mail.map(({ kind, body }) => ({ kind, body }))).toEqual(letters);
+      for (const kind of ["", "k".repeat(65)]) {
+        await expect(writer.deliver(mailDelivery(keyOf(run), kind))).rejects.toThrow(BatchRejectedError);
+        const sends = assignOf(run, "x", 1, { mail: [{ ...keyOf(run), kind, body: {} }] });
+        await expect(writer.commit(sends)).rejects.toThrow(BatchRejectedError);
+      }
+    });
+
+    it("is read from the first letter on, so many and so much of each run at once", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      const [many, large, huge] = ["many", "large", "huge"].map((runId) => ({ tenantId, runId }));
+      const read = async (key: RunKey) => (await store.mail.list([key])).map(({ kind }) => kind);
+      const kinds = Array.from({ length: MAIL_LETTERS_MAX + 1 }, (_, i) => `letter-${i}`);
+      await writer.deliver(...kinds.map((kind) => mailDelivery(many!, kind)));
+      expect(await read(many!)).toEqual(kinds.slice(0, MAIL_LETTERS_MAX));
+      // With its quotes, a body of exactly half of what is read.
+      const half = "x".repeat(MAIL_BYTES_MAX / 2 - 2);
+      const bodies = { first: half, second: half, third: "", fourth: "" };
+      for (const [kind, body] of Object.entries(bodies)) await writer.deliver(mailDelivery(large!, { kind, body }));
+      expect(await read(large!)).toEqual(["first", "second"]);
+      const beyond = { first: `${half}ü`, second: half, third: "" };
+      for (const [kind, body] of Object.entries(beyond)) await writer.deliver(mailDelivery(huge!, { kind, body }));
+      expect(await read(huge!)).toEqual(["first"]);
+      await writer.deliver(mailDelivery({ tenantId, runId: "one" }, { kind: "huge", body: half + half + half }));
+      expect(await read({ tenantId, runId: "one" })).toEqual(["huge"]);
+      expect(await store.mail.list([many!, huge!])).toHaveLength(MAIL_LETTERS_MAX + 1);
     });
 
     it("is acted on by one of two servers, also where nothing of the run changes", async () => {

@@ -7,13 +7,16 @@
  */
 import { describe } from "vitest";
 import { createOpenBench, type StoreHarness } from "./bench.ts";
+import { describeBatches } from "./batches.ts";
 import { describeCalls } from "./calls.ts";
 import { describeEvents } from "./events.ts";
 import { describeFeed } from "./feed.ts";
+import { describeGroups } from "./groups.ts";
 import { describeJobs } from "./jobs.ts";
 import { describeLanes } from "./lanes.ts";
 import { describeLedger } from "./ledger.ts";
 import { describeMail } from "./mail.ts";
+import { describeParts } from "./parts.ts";
 import { describeRowBehind } from "./row-behind.ts";
 import { describeRuns } from "./runs.ts";
 import { describeDatabase } from "./store.ts";
@@ -29,12 +32,15 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
     describeDatabase(openBench);
     describeRuns(openBench);
     describeRowBehind(openBench);
+    describeParts(openBench);
     describeVars(openBench);
     describeCalls(openBench);
     describeLedger(openBench);
     describeWaits(openBench);
     describeEvents(openBench);
     describeMail(openBench);
+    describeGroups(openBench);
+    describeBatches(openBench);
     describeJobs(openBench);
     describeWorkers(openBench);
     describeWorkflows(openBench);

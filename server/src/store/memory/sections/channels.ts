@@ -1,4 +1,7 @@
-/** Channels: groups that count only while a channel stands still. Seen before any event of the batch: it moves no channel under itself. */
+/**
+ * Channels: groups that count only while a channel stands still. Seen before any event of the batch: it moves no
+ * channel under itself.
+ */
 import { channelKey } from "../../../core/event.ts";
 import { refuseIf, type Section } from "./section.ts";
 

@@ -1,6 +1,7 @@
 /**
- * A section in memory: the twin of the one under the same file name in store/postgres/sections, which says how the two phases of a commit
- * work. All checks come before the first write, so that what a check throws leaves everything as it was. No write throws.
+ * A section in memory: the twin of the one under the same file name in store/postgres/sections, which says how the two
+ * phases of a commit work. All checks come before the first write, so that what a check throws leaves everything as it
+ * was. No write throws.
  */
 import assert from "node:assert/strict";
 import { assertJson, type Json } from "../../../core/json/json.ts";

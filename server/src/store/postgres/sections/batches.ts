@@ -19,12 +19,14 @@ export const BATCHES: Section<"p_batch_tenants" | "p_batch_runs" | "p_batch_skip
     };
   },
   write: `
-  -- Each row is a piece of the hashes that \`records\` wrote, unless some of them were refused: then it is put together anew.
+  -- Each row is a piece of the hashes that \`records\` wrote, unless some of them were refused: then it is put together
+  -- anew.
   IF p_batch_tenants IS NOT NULL THEN
     IF cardinality(refused) = 0 THEN
       INSERT INTO batches (tenant_id, lane_id, batch_no, runs, hashes)
       SELECT
-        b.tenant_id, p_lane_id, p_batch_no, b.runs, substr(record_hashes, 1 + ${HASH_BYTES} * b.skipped, ${HASH_BYTES} * b.records)
+        b.tenant_id, p_lane_id, p_batch_no, b.runs,
+        substr(record_hashes, 1 + ${HASH_BYTES} * b.skipped, ${HASH_BYTES} * b.records)
       FROM ROWS FROM (
         string_to_table(p_batch_tenants, E'\\n'), string_to_table(p_batch_runs, E'\\n\\n'), unnest(p_batch_skipped),
         unnest(p_batch_records)
@@ -34,7 +36,9 @@ export const BATCHES: Section<"p_batch_tenants" | "p_batch_runs" | "p_batch_skip
       SELECT
         r.tenant_id, p_lane_id, p_batch_no,
         string_agg(r.run_id || ' ' || r.first_seq || ' ' || r.records, E'\\n' ORDER BY r.number),
-        string_agg(substr(record_hashes, 1 + ${HASH_BYTES} * (r.number - 1), ${HASH_BYTES} * r.records), '' ORDER BY r.number)
+        string_agg(
+          substr(record_hashes, 1 + ${HASH_BYTES} * (r.number - 1), ${HASH_BYTES} * r.records), '' ORDER BY r.number
+        )
       FROM (
         SELECT w.tenant_id, w.run_id, min(w.seq) AS first_seq, count(*)::int AS records, min(w.number)::int AS number
         FROM ROWS FROM (

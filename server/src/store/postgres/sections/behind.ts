@@ -23,8 +23,8 @@ export const BEHIND: Section<
     };
   },
   check: `
-  -- The ledger goes on where the transition does. That nobody else goes on there at this moment says the key of the records; that the run
-  -- is this lane's says the lane: whoever takes a run from it ends it first.
+  -- The ledger goes on where the transition does. That nobody else goes on there at this moment says the key of the
+  -- records; that the run is this lane's says the lane: whoever takes a run from it ends it first.
   IF p_behind_items IS NOT NULL THEN${refuse(`
       SELECT b.item, b.transition, CASE WHEN last.seq IS NULL THEN 'seq' ELSE 'record' END
       FROM ROWS FROM (

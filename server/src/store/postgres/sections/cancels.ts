@@ -8,8 +8,8 @@ export const CANCELS: Section<"p_cancels"> = {
     p_cancels: jsonOf(transitions.filter(({ transition }) => transition.cancelJobs).map(keyOf)),
   }),
   check: `
-  -- A job may be in the hands of a claim, which lasts as long as one statement and waits for nothing. Only a later statement sees what
-  -- the claim has changed.
+  -- A job may be in the hands of a claim, which lasts as long as one statement and waits for nothing. Only a later
+  -- statement sees what the claim has changed.
   IF p_cancels IS NOT NULL THEN
     PERFORM FROM json_to_recordset(p_cancels) AS c (item int, tenant_id text, run_id text),
       LATERAL (

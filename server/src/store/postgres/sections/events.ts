@@ -15,7 +15,8 @@ export const EVENTS: Section<"p_events"> = {
     return { p_events: jsonOf(rowsOf(emitted, channels)) };
   },
   write: `
-  -- An event_id that its channel has already is skipped; whoever delivered it finds no number for it in what is returned.
+  -- An event_id that its channel has already is skipped; whoever delivered it finds no number for it in what is
+  -- returned.
   IF p_events IS NOT NULL THEN
     RETURN QUERY
     WITH drafts AS MATERIALIZED (

@@ -24,8 +24,8 @@ export const HOLDS: Section<"p_holds"> = {
     WHERE h.item <> ALL (refused);
   END IF;`,
   write: `
-  -- Open jobs that are let into their queue again wait as if they had just come. Those of a key keep their distances, but begin at no
-  -- turn that is over, and come no later than new jobs would.
+  -- Open jobs that are let into their queue again wait as if they had just come. Those of a key keep their distances,
+  -- but begin at no turn that is over, and come no later than new jobs would.
   IF p_holds IS NOT NULL THEN
     WITH changing AS (
       SELECT
@@ -41,7 +41,8 @@ export const HOLDS: Section<"p_holds"> = {
       WHERE h.item <> ALL (refused)
       WINDOW
         by_key AS (
-          PARTITION BY locked.tenant_id, locked.kind, locked.name, locked.fairness_key, locked.state = 'open' AND locked.turn >= 0
+          PARTITION BY locked.tenant_id, locked.kind, locked.name, locked.fairness_key,
+          locked.state = 'open' AND locked.turn >= 0
         ),
         by_turn AS (by_key ORDER BY locked.turn, locked.position)
     )

@@ -34,16 +34,18 @@ export const JOBS: Section<"p_jobs"> = {
     return { p_jobs: jsonOf(rows.map((row, place) => ({ ...row, place }))) };
   },
   write: `
-  -- Turns: see the table. Two probes of an index for each job that waits; jobs of one batch and key follow each other. One that a worker
-  -- has already gets a turn only when it comes back, and is then among the first.
+  -- Turns: see the table. Two probes of an index for each job that waits; jobs of one batch and key follow each other.
+  -- One that a worker has already gets a turn only when it comes back, and is then among the first.
   IF p_jobs IS NOT NULL THEN
     INSERT INTO jobs (
-      tenant_id, idempotency_key, run_id, seq, node_id, kind, name, ordinal, call_id, payload, state, fairness_key, turn, held,
+      tenant_id, idempotency_key, run_id, seq, node_id, kind, name, ordinal, call_id, payload, state, fairness_key,
+      turn, held,
       due_at, lease_no, lease_server, worker_session, lease_time, losses, attempt, timeout_ms, heartbeat_timeout_ms,
       queue_timeout_ms, delivery
     )
     SELECT
-      j.tenant_id, j.idempotency_key, j.run_id, j.seq, j.node_id, j.kind, j.name, j.ordinal, j.call_id, j.payload, j.state,
+      j.tenant_id, j.idempotency_key, j.run_id, j.seq, j.node_id, j.kind, j.name, j.ordinal, j.call_id, j.payload,
+      j.state,
       j.fairness_key,
       greatest(queue.turn, own.turn + 1, 0)
         + row_number() OVER (PARTITION BY j.tenant_id, j.kind, j.name, j.fairness_key ORDER BY j.place) - 1,
@@ -56,7 +58,8 @@ export const JOBS: Section<"p_jobs"> = {
       CASE j.state WHEN 'leased' THEN now() END,
       j.losses, j.attempt, j.timeout_ms, j.heartbeat_timeout_ms, j.queue_timeout_ms, j.delivery
     FROM json_to_recordset(p_jobs) AS j (
-      item int, place int, tenant_id text, idempotency_key text, run_id text, seq bigint, node_id text, kind text, name text,
+      item int, place int, tenant_id text, idempotency_key text, run_id text, seq bigint, node_id text, kind text,
+      name text,
       ordinal int, call_id text, payload text, state text, fairness_key text, held boolean, due_at timestamptz,
       lease_server text, worker_session text, losses int, attempt int, timeout_ms bigint, heartbeat_timeout_ms bigint,
       queue_timeout_ms bigint, delivery text

@@ -37,20 +37,21 @@ export const MOVES: Section<
     };
   },
   variables: `
-  -- Where each row is that moves.
+  -- Where each row is that moves, in the order of the moves.
   move_places tid[];`,
   check: `
-  -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the ledger goes on
-  -- where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was left behind.
+  -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the
+  -- ledger goes on where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was
+  -- left behind.
   IF p_move_items IS NOT NULL THEN
     SELECT
-      array_agg(f.place), refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
+      array_agg(f.place ORDER BY f.number), refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
       refused_by || coalesce(array_agg(f.transition) FILTER (WHERE f.cause IS NOT NULL), '{}'),
       causes || coalesce(array_agg(f.cause) FILTER (WHERE f.cause IS NOT NULL), '{}')
     INTO move_places, refused, refused_by, causes
     FROM (
       SELECT
-        m.item, m.transition, locked.place,
+        m.item, m.transition, m.number, locked.place,
         CASE
           WHEN locked.place IS NULL OR last.seq IS NULL THEN 'seq'
           WHEN last.seq > m.expected_seq THEN 'record'
@@ -58,7 +59,7 @@ export const MOVES: Section<
       FROM ROWS FROM (
         unnest(p_move_items), unnest(p_move_transitions), string_to_table(p_move_tenants, E'\\n'),
         string_to_table(p_move_runs, E'\\n'), unnest(p_move_row_seqs), unnest(p_move_seqs)
-      ) AS m (item, transition, tenant_id, run_id, row_seq, expected_seq)
+      ) WITH ORDINALITY AS m (item, transition, tenant_id, run_id, row_seq, expected_seq, number)
       LEFT JOIN LATERAL (
         SELECT r.ctid AS place FROM runs r
         WHERE r.tenant_id = m.tenant_id AND r.run_id = m.run_id AND r.seq = m.row_seq AND m.item <> ALL (refused)
@@ -87,7 +88,8 @@ export const MOVES: Section<
       unnest(p_move_items),
       unnest(move_places)
     ) AS m (
-      status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, update_time, end_time, format, state, item, place
+      status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, update_time, end_time, format, state,
+      item, place
     )
     WHERE runs.ctid = m.place AND m.item <> ALL (refused);
   END IF;`,

@@ -22,13 +22,15 @@ export const PARTS: Section<"p_dropped_parts" | "p_parts" | "p_part_values"> = {
     return { p_dropped_parts: jsonOf(dropped), p_parts: jsonOf(rows), p_part_values: linesOf(values) };
   },
   write: `
-  -- All parts belong to runs that this batch has moved or made, whose rows nobody else changes. Without a name: all rows of the part.
+  -- All parts belong to runs that this batch has moved or made, whose rows nobody else changes. Without a name: all
+  -- rows of the part.
   IF p_dropped_parts IS NOT NULL THEN
     DELETE FROM run_parts
     USING json_to_recordset(p_dropped_parts) AS d (item int, tenant_id text, run_id text, part text, name text),
       LATERAL (
         SELECT p.ctid AS place FROM run_parts p
-        WHERE p.tenant_id = d.tenant_id AND p.run_id = d.run_id AND p.part = d.part AND p.name = coalesce(d.name, p.name)
+        WHERE p.tenant_id = d.tenant_id AND p.run_id = d.run_id AND p.part = d.part
+          AND p.name = coalesce(d.name, p.name)
         FOR UPDATE
       ) AS locked
     WHERE run_parts.ctid = locked.place AND d.item <> ALL (refused);

@@ -12,8 +12,8 @@ export const READ_MAIL: Section<"p_read_mail"> = {
     ),
   }),
   check: `
-  -- A group whose mail is gone, or is in the hands of another transaction, is refused. Mail that is there stays locked until it is deleted
-  -- or the batch ends.
+  -- A group whose mail is gone, or is in the hands of another transaction, is refused. Mail that is there stays locked
+  -- until it is deleted or the batch ends.
   IF p_read_mail IS NOT NULL THEN${refuse(`
       SELECT m.item, m.transition, 'mail'
       FROM json_to_recordset(p_read_mail) AS m (item int, transition int, tenant_id text, run_id text, mail_id bigint)

@@ -1,6 +1,6 @@
 /**
- * Step records: the ledger. Their hashes are one hex text, of which every record takes its piece; so are the salts of their bodies and
- * givens, in turn.
+ * Step records: the ledger. Their hashes are one hex text, of which every record takes its piece; so are the salts of
+ * their bodies and givens, in turn.
  */
 import assert from "node:assert/strict";
 import { type SealedRecord, partOf, SALT_BYTES } from "../../../core/ledger-format.ts";
@@ -64,14 +64,15 @@ export const RECORDS: Section<
   record_hashes bytea;
   record_salts bytea;`,
   write: `
-  -- The texts of each record are a line in each of three. That a place in a ledger is taken is seen in the first phase; the key stands
-  -- against two that come at once.
+  -- The texts of each record are a line in each of three. That a place in a ledger is taken is seen in the first phase;
+  -- the key stands against two that come at once.
   IF p_record_items IS NOT NULL THEN
     record_hashes := decode(p_record_hashes, 'hex');
     record_salts := decode(p_record_salts, 'hex');
     INSERT INTO step_records (tenant_id, run_id, seq, header, hash, body, body_salt, given, given_salt)
     SELECT
-      r.tenant_id, r.run_id, r.seq, r.header, substr(record_hashes, 1 + ${HASH_BYTES} * (r.number::int - 1), ${HASH_BYTES}),
+      r.tenant_id, r.run_id, r.seq, r.header,
+      substr(record_hashes, 1 + ${HASH_BYTES} * (r.number::int - 1), ${HASH_BYTES}),
       r.body, substr(record_salts, 1 + ${2 * SALT_BYTES} * (r.number::int - 1), ${SALT_BYTES}),
       nullif(r.given, ''),
       CASE WHEN r.given <> '' THEN

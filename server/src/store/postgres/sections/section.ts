@@ -1,10 +1,11 @@
 /**
- * A section is one kind of row of a commit: how its rows are sent, the SQL that reads and writes them, and (under the same file name in
- * store/memory/sections) its twin in memory.
+ * A section is one kind of row of a commit: how its rows are sent, the SQL that reads and writes them, and (under the
+ * same file name in store/memory/sections) its twin in memory.
  *
- * A commit has two phases. First the sections check, in the order of their list: each locks what it needs and may refuse groups. Only
- * then, when it is known which groups are refused, do they write, in the same order; no SQL of the second phase writes a row of a group
- * that is refused. So a group is committed whole or not at all, and does not touch its neighbours.
+ * A commit has two phases. First the sections check, in the order of their list: each locks what it needs and may
+ * refuse groups. Only then, when it is known which groups are refused, do they write, in the same order; no SQL of the
+ * second phase writes a row of a group that is refused. So a group is committed whole or not at all, and does not touch
+ * its neighbours.
  */
 import { type Channel, channelKey } from "../../../core/event.ts";
 import type { Batch, Delivery, Transition } from "../../contract/batch.ts";
@@ -13,8 +14,10 @@ export type ParameterType = "json" | "text" | "int[]" | "bigint[]";
 
 export type Section<Parameter extends string = string> = {
   readonly name: string;
-  /** Parameters of the function. A "json" is a set of rows for `json_to_recordset`; the others are one column of some rows: a "text" has a
-   *  line for each. */
+  /**
+   * Parameters of the function. A "json" is a set of rows for `json_to_recordset`; the others are one column of some
+   * rows: a "text" has a line for each.
+   */
   readonly parameters: Readonly<Record<Parameter, ParameterType>>;
   /** The values of the parameters for a batch. Null: the batch has no such rows. */
   encode(contents: BatchContents): Record<Parameter, string | null>;
@@ -92,15 +95,19 @@ export function keyOf({ item, place, transition }: PlacedTransition): {
   return { item, transition: place, tenant_id: transition.tenantId, run_id: transition.runId };
 }
 
-/** The value of a "json" parameter. JSON, because encoding it costs Node a third of what array literals of texts cost. What every step has
- *  goes as columns all the same: Postgres makes a hash table for each object of a JSON text, which takes as long as to find a row. */
+/**
+ * The value of a "json" parameter. JSON, because encoding it costs Node a third of what array literals of texts cost.
+ * What every step has goes as columns all the same: Postgres makes a hash table for each object of a JSON text, which
+ * takes as long as to find a row.
+ */
 export function jsonOf(rows: readonly object[]): string | null {
   return rows.length === 0 ? null : JSON.stringify(rows);
 }
 
 /**
- * The value of a "text" parameter: a line for each row. What is JSON itself and may be long goes this way, so that nobody escapes and
- * reads it as JSON in JSON: no JSON text that this program writes has a line break in it, and none is empty.
+ * The value of a "text" parameter: a line for each row. What is JSON itself and may be long goes this way, so that
+ * nobody escapes and reads it as JSON in JSON: no JSON text that this program writes has a line break in it, and none
+ * is empty.
  */
 export function linesOf(texts: readonly string[]): string | null {
   return texts.length === 0 ? null : texts.join("\n");
@@ -116,8 +123,8 @@ export const NO_TEXT = "";
 
 /**
  * SQL that refuses groups.
- * @param rows a select of (item, transition, cause), in the order of the batch. A group may come several times, and may have been refused
- * before: the first time counts (commit.ts).
+ * @param rows a select of (item, transition, cause), in the order of the batch. A group may come several times, and may
+ * have been refused before: the first time counts (commit.ts).
  */
 export function refuse(rows: string): string {
   return `

@@ -21,8 +21,8 @@ export const SETTLEMENTS: Section<"p_settlements"> = {
     ),
   }),
   check: `
-  -- Jobs are settled once, by whoever has the lease: as with mail, a group whose job is settled, leased again or in the hands of another
-  -- transaction is refused.
+  -- Jobs are settled once, by whoever has the lease: as with mail, a group whose job is settled, leased again or in the
+  -- hands of another transaction is refused.
   IF p_settlements IS NOT NULL THEN${refuse(`
       SELECT s.item, s.transition, 'job'
       FROM json_to_recordset(p_settlements) AS s (
@@ -49,7 +49,8 @@ export const SETTLEMENTS: Section<"p_settlements"> = {
       settled_lease_no = s.lease_no, settled_digest = s.digest,
       lease_server = NULL, worker_session = NULL, lease_time = NULL
     FROM json_to_recordset(p_settlements) AS s (
-        item int, tenant_id text, idempotency_key text, lease_no int, digest bytea, retry_attempt int, due_at timestamptz
+        item int, tenant_id text, idempotency_key text, lease_no int, digest bytea, retry_attempt int,
+        due_at timestamptz
       ),
       LATERAL (
         SELECT j.ctid AS place FROM jobs j

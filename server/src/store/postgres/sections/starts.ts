@@ -1,9 +1,10 @@
 /**
  * Rows of new runs.
  *
- * That an id is taken is found by the insert itself, which also waits for whoever is starting a run of the same id. So the rows are
- * inserted at the end of the first phase, in the order of their keys, and those of groups that are refused are taken away again: they are
- * the ones that this transaction has made, which their xmin says. A plain start pays for none of this.
+ * That an id is taken is found by the insert itself, which also waits for whoever is starting a run of the same id. So
+ * the rows are inserted at the end of the first phase, in the order of their keys, and those of groups that are refused
+ * are taken away again: they are the ones that this transaction has made, which their xmin says. A plain start pays for
+ * none of this.
  */
 import type { Transition } from "../../contract/batch.ts";
 import { changingColumns, encodeStateRest, hexToBytea } from "../run-row.ts";
@@ -61,20 +62,25 @@ export const STARTS: Section<
       s.root_run_id, s.labels, s.request_digest, s.format, s.state
     FROM ROWS FROM (
       json_to_recordset(p_starts) AS (
-        workflow_id text, version int, status text, paused boolean, node text, seq bigint, head_hash bytea, wait_reason text,
+        workflow_id text, version int, status text, paused boolean, node text, seq bigint, head_hash bytea,
+        wait_reason text,
         owner_lane bigint, wake_at timestamptz, create_time timestamptz, update_time timestamptz, end_time timestamptz,
-        session_id text, actor_id text, parent_run_id text, root_run_id text, labels jsonb, request_digest bytea, format int
+        session_id text, actor_id text, parent_run_id text, root_run_id text, labels jsonb, request_digest bytea,
+        format int
       ),
       unnest(p_start_items),
       string_to_table(p_start_tenants, E'\\n'),
       string_to_table(p_start_runs, E'\\n'),
       string_to_table(p_start_states, E'\\n')
     ) AS s (
-      workflow_id, version, status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, create_time, update_time,
-      end_time, session_id, actor_id, parent_run_id, root_run_id, labels, request_digest, format, item, tenant_id, run_id, state
+      workflow_id, version, status, paused, node, seq, head_hash, wait_reason, owner_lane, wake_at, create_time,
+      update_time,
+      end_time, session_id, actor_id, parent_run_id, root_run_id, labels, request_digest, format, item, tenant_id,
+      run_id, state
     )
     WHERE s.item <> ALL (refused)
-    -- A start waits for one of the same id that is being committed: in one order, so that two batches do not wait in a ring.
+    -- A start waits for one of the same id that is being committed: in one order, so that two batches do not wait in a
+    -- ring.
     ORDER BY s.tenant_id COLLATE "C", s.run_id COLLATE "C"
     ON CONFLICT (tenant_id, run_id) DO NOTHING;
     GET DIAGNOSTICS started_count = ROW_COUNT;
@@ -90,7 +96,8 @@ export const STARTS: Section<
       WHERE started.run_id IS NULL AND s.item <> ALL (refused)`)}
     END IF;
 
-    -- Looked at after the insert, by a statement that sees more: the insert may have waited for the deletion itself.${refuse(`
+    -- Looked at after the insert, by a statement that sees more: the insert may have waited for the deletion
+    -- itself.${refuse(`
       SELECT s.item, s.transition, 'run_exists'
       FROM ${STARTED_RUNS},
         LATERAL (

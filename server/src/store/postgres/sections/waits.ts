@@ -29,10 +29,12 @@ export const WAITS: Section<"p_waits"> = {
       tenant_id, wait_id, run_id, reason, seq, create_time, names, scope, scope_id, key, assignees, body
     )
     SELECT
-      w.tenant_id, w.wait_id, w.run_id, w.reason, w.seq, w.create_time, w.names, w.scope, w.scope_id, w.key, w.assignees,
+      w.tenant_id, w.wait_id, w.run_id, w.reason, w.seq, w.create_time, w.names, w.scope, w.scope_id, w.key,
+      w.assignees,
       w.body
     FROM json_to_recordset(p_waits) AS w (
-      item int, tenant_id text, wait_id text, run_id text, reason text, seq bigint, create_time timestamptz, names text[],
+      item int, tenant_id text, wait_id text, run_id text, reason text, seq bigint, create_time timestamptz,
+      names text[],
       scope text, scope_id text, key text, assignees text[], body text
     )
     WHERE w.item <> ALL (refused);
