@@ -60,13 +60,12 @@ export const SECTIONS: readonly Section[] = [
 
 export type CommitFunction = DatabaseFunction & {
   readonly sections: readonly Section[];
-  /** The names of the parameters after lane and batch number, in the order in which they are sent. */
-  readonly parameters: readonly string[];
   /**
-   * The statement that calls it, as a template of lane, batch number and parameters. By the parameters' names, so that
-   * their order is of no account.
+   * The statement that calls it with lane, batch number and these parameters, as a template. Parameters are passed by name;
+   * those of rows that a batch does not have are left out, since each costs a cast and a bind. Batches have few different
+   * sets of rows, so the same few statements come again.
    */
-  readonly call: TemplateStringsArray;
+  callWith(parameters: readonly string[]): TemplateStringsArray;
 };
 
 export function commitFunctionOf(sections: readonly Section[]): CommitFunction {
@@ -76,7 +75,7 @@ export function commitFunctionOf(sections: readonly Section[]): CommitFunction {
     "commit_batch",
     (name) => `CREATE FUNCTION ${name}(
   p_lane_id bigint,
-  p_batch_no bigint${parameters.map(([parameter, type]) => `,\n  ${parameter} ${type}`).join("")}
+  p_batch_no bigint${parameters.map(([parameter, type]) => `,\n  ${parameter} ${type} DEFAULT NULL`).join("")}
 ) RETURNS TABLE (item int, outcome text, transition int, number bigint)
 LANGUAGE plpgsql
 SET lock_timeout = '1s'
@@ -104,11 +103,22 @@ BEGIN${textsOf("check")}
 END
 $$;`,
   );
+  const types = new Map(parameters);
+  const calls = new Map<string, TemplateStringsArray>();
   return {
     ...created,
     sections,
-    parameters: parameters.map(([parameter]) => parameter),
-    call: callOf(created.name, parameters),
+    callWith(names) {
+      const key = names.join();
+      const known = calls.get(key);
+      if (known !== undefined) return known;
+      const call = callOf(
+        created.name,
+        names.map((name) => [name, types.get(name)!]),
+      );
+      calls.set(key, call);
+      return call;
+    },
   };
 }
 

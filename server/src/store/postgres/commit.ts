@@ -18,8 +18,9 @@ export async function commit(sql: Sql, batch: Batch, commitFunction = COMMIT_BAT
   assertBatch(batch);
   const { laneId, batchNo } = batch;
   try {
-    const parameters = [laneId, batchNo, ...parametersOf(batch, commitFunction)];
-    const rows = await withTimeout(sql<OutcomeRow[]>(commitFunction.call, ...parameters));
+    const parameters = parametersOf(batch, commitFunction);
+    const call = commitFunction.callWith([...parameters.keys()]);
+    const rows = await withTimeout(sql<OutcomeRow[]>(call, laneId, batchNo, ...parameters.values()));
     return outcomesOf(batch, rows);
   } catch (error) {
     // Whoever has taken its place in the ledger was first. Of several items, the lane finds out which.
@@ -30,17 +31,21 @@ export async function commit(sql: Sql, batch: Batch, commitFunction = COMMIT_BAT
 
 /** The bytes of what a commit of this batch sends: to be measured by tests. */
 export function parameterBytesOf(batch: Batch): number {
-  return parametersOf(batch, COMMIT_BATCH).reduce(
-    (bytes, parameter) => bytes + (parameter === null ? 0 : Buffer.byteLength(parameter)),
-    0,
-  );
+  return parametersOf(batch, COMMIT_BATCH)
+    .values()
+    .reduce((bytes, parameter) => bytes + Buffer.byteLength(parameter), 0);
 }
 
-function parametersOf(batch: Batch, { sections, parameters }: CommitFunction): (string | null)[] {
+/** The parameters of what the batch has, by name, in the order of the sections. */
+function parametersOf(batch: Batch, { sections }: CommitFunction): Map<string, string> {
   const contents = contentsOf(batch);
-  const values: Record<string, string | null> = {};
-  for (const section of sections) Object.assign(values, section.encode(contents));
-  return parameters.map((parameter) => values[parameter]!);
+  const parameters = new Map<string, string>();
+  for (const section of sections) {
+    for (const [name, value] of Object.entries(section.encode(contents))) {
+      if (value !== null) parameters.set(name, value);
+    }
+  }
+  return parameters;
 }
 
 /** What is not said to be otherwise is committed; a delivered event that got no number was a duplicate. */
