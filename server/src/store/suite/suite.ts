@@ -15,6 +15,7 @@ import { describeLedger } from "./ledger.ts";
 import { describeMail } from "./mail.ts";
 import { describeRowBehind } from "./row-behind.ts";
 import { describeRuns } from "./runs.ts";
+import { describeStandings } from "./standings.ts";
 import { describeDatabase } from "./store.ts";
 import { describeVars } from "./vars.ts";
 import { describeVerbs } from "./verbs.ts";
@@ -28,6 +29,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
     describeDatabase(openBench);
     describeRuns(openBench);
     describeRowBehind(openBench);
+    describeStandings(openBench);
     describeVars(openBench);
     describeLedger(openBench);
     describeWaits(openBench);
