@@ -19,26 +19,31 @@ export function queueWords({ kind, name }: Pick<JobStanding, "kind" | "name">): 
   return `${KIND_WORDS[kind]} \`${name}\``;
 }
 
+/** @param parts `serverId`: this server's */
 export function jobReasonOf(
-  pool: WorkerPool,
-  elsewhere: WorkersElsewhere,
+  { pool, elsewhere, serverId }: { pool: WorkerPool; elsewhere: WorkersElsewhere; serverId: string },
   { tenantId, version }: RunState,
   job: JobStanding,
 ): JobReason {
-  if (job.workerSessionId !== undefined) return leasedReason(pool, tenantId, { ...job, session: job.workerSessionId });
+  if (job.workerSessionId !== undefined) return leasedReason(job, isConnected(pool, serverId, tenantId, job));
   if (job.held) return { kind: "held", message: "Its run is paused.", metadata: {} };
   if (job.state === "delayed") return retryReason(job);
   return openReason(pool, elsewhere, { tenantId, version }, job);
 }
 
-function leasedReason(pool: WorkerPool, tenantId: string, job: JobStanding & { session: string }): JobReason {
-  const { session, leaseServerId = "", isWorkerListed } = job;
-  const here = pool.sessions.get(sessionText(tenantId, session));
-  const isConnected = here === undefined ? isWorkerListed === true : here.link !== undefined;
-  const metadata = { worker_session_id: session, server_id: leaseServerId };
-  if (isConnected)
-    return { kind: "at_worker", message: `Worker ${session} at server ${leaseServerId} has it.`, metadata };
-  const message = `Worker ${session} has it and is not connected. If it stays away, its lease ends.`;
+/** Whether the worker that has a job is connected: this server knows it of its own workers, and of others by the list. */
+function isConnected(pool: WorkerPool, serverId: string, tenantId: string, job: JobStanding): boolean {
+  const { workerSessionId = "", leaseServerId, isWorkerListed } = job;
+  const session = pool.sessions.get(sessionText(tenantId, workerSessionId));
+  return session === undefined || leaseServerId !== serverId ? isWorkerListed === true : session.link !== undefined;
+}
+
+function leasedReason({ workerSessionId = "", leaseServerId = "" }: JobStanding, isAtWorker: boolean): JobReason {
+  const metadata = { worker_session_id: workerSessionId, server_id: leaseServerId };
+  if (isAtWorker) {
+    return { kind: "at_worker", message: `Worker ${workerSessionId} at server ${leaseServerId} has it.`, metadata };
+  }
+  const message = `Worker ${workerSessionId} has it and is not connected. If it stays away, its lease ends.`;
   return { kind: "worker_away", message, metadata };
 }
 

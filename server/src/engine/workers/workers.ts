@@ -133,7 +133,7 @@ export function createWorkers(options: {
     reaction: createJobReaction({ dispatcher, handlerRuns, timers }),
     hearJobs: (queue) => dispatcher.noteJobs(queue, true),
     blockedReason: (run) => blockedReasonOf(pool, elsewhere, run),
-    jobReason: (run, job) => jobReasonOf(pool, elsewhere, run, job),
+    jobReason: (run, job) => jobReasonOf({ pool, elsewhere, serverId: serverId() }, run, job),
     handlerWorker: (run) => findHandlerWorker(pool, run),
     onSurroundings(surroundings) {
       if (surroundings.nextJobTime !== undefined) timers.arm(surroundings.nextJobTime);
