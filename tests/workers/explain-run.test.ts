@@ -200,7 +200,11 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     const caller = freshCaller();
     const worker = await connectTestWorker(a, caller, { toolNames: ["pay"] });
     worker.credit(1);
-    const run = await startRun(a, caller, calling(["pay"], { maxAttempts: 3, initialBackoff: "1h" }));
+    const run = await startRun(
+      a,
+      caller,
+      calling(["pay"], { maxAttempts: 3, initialBackoff: "1h", jitter: "JITTER_NONE" }),
+    );
     const job = await worker.nextJob();
     worker.accept(job);
     await worker.fail(job, "LATER");

@@ -57,14 +57,17 @@ function jobOrder(sql: Sql): Fragment {
   return sql`array_position(array['running', 'leased', 'open', 'delayed'], j.state), j.turn, j.position`;
 }
 
-/** How many jobs of its queue come before the job `j`, counted up to a bound. */
+/**
+ * How many jobs of its queue come before the job `j`, counted up to a bound. In their order, so that the queue's own index is read
+ * from its beginning.
+ */
 function jobsBefore(sql: Sql): Fragment {
   return sql`(
     select count(*)::int from (
       select from jobs q
       where q.tenant_id = j.tenant_id and q.kind = j.kind and q.name = j.name and q.state = 'open' and not q.held
         and (q.turn, q.position) < (j.turn, j.position)
-      limit ${STANDING_PLACES_MAX}
+      order by q.turn, q.position limit ${STANDING_PLACES_MAX}
     ) as before
   )`;
 }
@@ -117,10 +120,9 @@ async function readStanding(sql: Sql, { tenantId, runId }: RunKey): Promise<RunS
         select json_build_object(
           'last_number', coalesce(c.last_number, 0), 'woken_number', coalesce(c.woken_number, 0)
         )
-        from waits w
-        left join channels c on c.tenant_id = w.tenant_id and c.scope = w.scope and c.scope_id = w.scope_id
-        where w.tenant_id = r.tenant_id and w.run_id = r.run_id and w.close_time is null and w.reason = 'event'
-        limit 1
+        from (select r.state::json #> '{inFlight,wait}' as body where r.wait_reason = 'event') as w
+        left join channels c
+          on c.tenant_id = r.tenant_id and c.scope = w.body ->> 'scope' and c.scope_id = w.body ->> 'scope_id'
       ) as channel
     from runs r where r.tenant_id = ${tenantId} and r.run_id = ${runId}`;
   return row === undefined ? undefined : standingFromRow(row);
