@@ -173,6 +173,11 @@ export function describeStandings(openBench: OpenBench): void {
         undefined,
         undefined,
       ]);
+      // As of a server that is gone, and whose worker was saved after others had ended its lease.
+      const gone = await openWriter(store);
+      await store.lanes.end(gone.serverId);
+      await store.workers.save({ ...worker, serverId: gone.serverId, customTypes: [], draining: false });
+      expect((await read(store, keyOf(run))).openJobs[0]?.isWorkerListed).toBe(false);
       await writer.put(endOf(run, null, { cancelJobs: true }));
       const ended = await read(store, keyOf(run));
       expect(ended.openJobs).toEqual([]);
