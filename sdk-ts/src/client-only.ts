@@ -32,6 +32,7 @@ export type { ListOptions } from "./pages.ts";
 export type { PathOf, ValueAt } from "./path.ts";
 export type { Node, PlainNode } from "./plain-node.ts";
 export type { BlockedReason, Failure, Notice, NoticeKind, Run, RunReference, RunStatus, RunSummary } from "./run.ts";
+export type { JobReason, JobState, NextMove, OpenJob, RunExplanation, RunOwner } from "./run-explanation.ts";
 export type { RunFilter, RunOrderName, Runs } from "./runs.ts";
 export { type JsonSchema, jsonSchema, type Schema, type StandardSchema } from "./schema.ts";
 export type { Scope } from "./scope.ts";

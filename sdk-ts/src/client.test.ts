@@ -119,7 +119,18 @@ describe("a run", () => {
     const client = open();
     const run = await client.run(patient, {}, { reasons: ["event"] });
     expect(run).toMatchObject({ status: "waiting", waiting: { reason: "event", names: ["go"] } });
+    expect(await client.runs.explain(run)).toMatchObject({
+      run: { runId: run.runId, status: "waiting" },
+      next: { kind: "event", message: `Somebody emits event go to run ${run.runId}.` },
+      channel: { scope: "run", scopeId: run.runId, lastNumber: 0, lookedNumber: 0, startNumber: 0 },
+      rowRecordsBehind: 0,
+      mailTotal: 0,
+      jobCounts: [],
+      openJobs: [],
+      readTime: expect.any(Date) as Date,
+    });
     expect(await client.pause(run)).toMatchObject({ paused: true });
+    expect((await client.runs.explain(run.runId)).next.kind).toBe("unpause");
     await client.emit({ name: "go", runId: run.runId, payload: { at: [1, null] }, eventId: "e-1" });
     expect(await client.emit({ name: "go", runId: run.runId, eventId: "e-1" })).toMatchObject({ eventId: "e-1" });
     expect(await client.unpause(run)).toMatchObject({ paused: false });
@@ -135,6 +146,7 @@ describe("a run", () => {
     const run = await client.start("expense", { amount: 5 }, { runId: "by-id", sessionId: "s-1", startAt: new Date() });
     expect(await client.result(run)).toEqual({ paid: true, currency: "EUR" });
     expect(await client.runs.get("by-id")).toMatchObject({ sessionId: "s-1", version: 1 });
+    await expect(client.runs.explain("nobody")).rejects.toMatchObject({ reason: "RUN_UNKNOWN", code: "not_found" });
     await expect(client.start("nothing")).rejects.toMatchObject({ reason: "WORKFLOW_UNKNOWN", code: "not_found" });
   });
 });

@@ -1,4 +1,4 @@
-/** `client.runs`: reads, lists and watches runs. */
+/** `client.runs`: reads, explains, lists and watches runs. */
 import { NoticeKindSchema } from "@abstractruntime/proto/notice_pb";
 import { RunOrder, RunStatusSchema, type RunFilterSchema, RunView } from "@abstractruntime/proto/run_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
@@ -22,6 +22,7 @@ import {
   type RunSummary,
   summaryOfMessage,
 } from "./run.ts";
+import { explanationOfMessage, type RunExplanation } from "./run-explanation.ts";
 import { timestampOf } from "./time.ts";
 import type { WaitReason } from "./wait.ts";
 import { createWatch, type Watch } from "./watch.ts";
@@ -53,6 +54,9 @@ export type RunOrderName = "newest" | "oldest" | "last-changed";
 export type Runs = {
   /** @throws {RefusedError} RUN_UNKNOWN */
   get<Output = Json>(run: string | RunReference<Output>, options?: CallOptions): Promise<Run<JsonObject, Output>>;
+  /** Why a run stands where it stands, and what would move it next: for people who look after runs.
+   *  @throws {RefusedError} RUN_UNKNOWN */
+  explain(run: string | RunReference, options?: CallOptions): Promise<RunExplanation>;
   /** The matching runs, as they are when their page is read. Default order: newest first. */
   list(filter?: RunFilter, options?: ListOptions & { order?: RunOrderName }): AsyncIterable<RunSummary>;
   /** What happens to the matching runs, from now on or from a cursor. Ends with the refusal CURSOR_EXPIRED if the
@@ -81,6 +85,12 @@ export function createRuns({ connection }: ClientContext): Runs {
       const request = { runId: runIdOf(run), view: RunView.FULL };
       const reply = await connection.unary(RuntimeService.method.getRun, request, { ...options, retry: true });
       return runOfMessage<JsonObject, Output>(reply.run);
+    },
+
+    async explain(run, options = {}) {
+      const request = { runId: runIdOf(run) };
+      const reply = await connection.unary(RuntimeService.method.explainRun, request, { ...options, retry: true });
+      return explanationOfMessage(reply.explanation);
     },
 
     list(filter = {}, { order = "newest", pageSize = 0, ...options } = {}) {

@@ -59,6 +59,23 @@ export type Run = {
   endTime?: string;
 };
 
+/** What the text of a reason or a next move is beside its kind. */
+type Said = { kind?: string; message: string; metadata?: Record<string, string> };
+
+export type RunExplanation = {
+  run: Run;
+  next: Said;
+  owner?: { serverId: string; process?: string; laneId: string; lease: string; sinceRenewal?: string };
+  rowRecordsBehind?: number;
+  wakeTime?: string;
+  mail?: { kind: string; createTime: string }[];
+  mailTotal?: number;
+  channel?: { scope: string; scopeId?: string; lastNumber?: string; lookedNumber?: string; startNumber?: string };
+  jobCounts?: { state: string; count: number }[];
+  openJobs?: ({ name: string; state: string; attempt: number; queuePlace?: number; reason: Said } & JsonObject)[];
+  readTime: string;
+};
+
 export type StepRecord = {
   runId: string;
   seq: number;
@@ -95,6 +112,7 @@ export type Replies = {
   StartRun: RunReply;
   StartRuns: { results: { run?: Run; error?: { code: number; reason: string; message: string } }[] };
   GetRun: RunReply;
+  ExplainRun: { explanation: RunExplanation };
   ListRuns: { runs?: Run[]; nextPageToken?: string };
   AwaitRun: RunReply;
   DeleteRun: Record<string, never>;

@@ -102,6 +102,11 @@ describe.each(["gRPC", "Connect JSON", "gRPC-Web"])("%s", (protocol) => {
     });
     const waitId = (started["waiting"] as JsonObject)["waitId"] as string;
     expect(await run("GetRun", { runId })).toEqual(started);
+    const { vars: _vars, ...basic } = started;
+    expect((await call("ExplainRun", { runId }))["explanation"]).toMatchObject({
+      run: basic,
+      next: { kind: "NEXT_MOVE_KIND_ANSWER", metadata: { wait_id: waitId } },
+    });
     expect(await run("AwaitRun", { runId, reasons: ["WAIT_REASON_USER"], timeout: "10s" })).toEqual(started);
     expect((await call("ListRuns", { filter: ask }))["runs"]).toMatchObject([{ runId }]);
     expect((await call("ListWaits", { filter: ask }))["waits"]).toMatchObject([{ waitId, prompt: "How many, Ada?" }]);

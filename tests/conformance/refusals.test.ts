@@ -109,9 +109,17 @@ const invalid = (reason: string, fields: string[] = []): Expected => ({ reason, 
 describe("ids that nobody has", () => {
   const runUnknown = { reason: "RUN_UNKNOWN", code: "not_found", metadata: { run_id: "nobody" }, message: "nobody" };
   const rows: [method: string, request: JsonObject, expected: Expected][] = [
-    ...["GetRun", "AwaitRun", "DeleteRun", "CancelRun", "PauseRun", "UnpauseRun", "TickRun", "ListStepRecords"].map(
-      (method): [string, JsonObject, Expected] => [method, { runId: "nobody" }, runUnknown],
-    ),
+    ...[
+      "GetRun",
+      "ExplainRun",
+      "AwaitRun",
+      "DeleteRun",
+      "CancelRun",
+      "PauseRun",
+      "UnpauseRun",
+      "TickRun",
+      "ListStepRecords",
+    ].map((method): [string, JsonObject, Expected] => [method, { runId: "nobody" }, runUnknown]),
     ["ResumeRun", { runId: "nobody", waitId: "w", payload: { answer: 1 } }, runUnknown],
     ["GetStepRecord", { runId: "nobody", seq: 1 }, runUnknown],
     ["EmitEvent", { name: "e", runId: "nobody" }, runUnknown],
@@ -253,6 +261,7 @@ describe("fields out of their bounds", () => {
   const labels = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`l${index}`, "v"]));
   const rows: [what: string, method: string, request: object, fields: string[]][] = [
     ["an empty id", "GetRun", { runId: "" }, ["runId"]],
+    ["an empty id of a run to explain", "ExplainRun", { runId: "" }, ["runId"]],
     ["no field at all", "ResumeRun", {}, ["runId", "waitId"]],
     ["a negative version", "StartRun", { workflowId: "ending", version: -1 }, ["version"]],
     ["65 labels", "StartRun", { workflowId: "ending", labels: labels(65) }, ["labels"]],

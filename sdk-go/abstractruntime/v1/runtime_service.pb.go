@@ -1097,6 +1097,98 @@ func (x *GetRunResponse) GetRun() *Run {
 	return nil
 }
 
+// Which run to explain.
+type ExplainRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run.
+	RunId         string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRunRequest) Reset() {
+	*x = ExplainRunRequest{}
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRunRequest) ProtoMessage() {}
+
+func (x *ExplainRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRunRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRunRequest) Descriptor() ([]byte, []int) {
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExplainRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+// The explained run.
+type ExplainRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why the run stands where it stands.
+	Explanation   *RunExplanation `protobuf:"bytes,1,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRunResponse) Reset() {
+	*x = ExplainRunResponse{}
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRunResponse) ProtoMessage() {}
+
+func (x *ExplainRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRunResponse.ProtoReflect.Descriptor instead.
+func (*ExplainRunResponse) Descriptor() ([]byte, []int) {
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ExplainRunResponse) GetExplanation() *RunExplanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 // Which page of runs to list.
 type ListRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1122,7 +1214,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[18]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1226,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[18]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1239,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{18}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRunsRequest) GetFilter() *RunFilter {
@@ -1193,7 +1285,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[19]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1297,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[19]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1310,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{19}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -1254,7 +1346,7 @@ type AwaitRunRequest struct {
 
 func (x *AwaitRunRequest) Reset() {
 	*x = AwaitRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[20]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1358,7 @@ func (x *AwaitRunRequest) String() string {
 func (*AwaitRunRequest) ProtoMessage() {}
 
 func (x *AwaitRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[20]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1371,7 @@ func (x *AwaitRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitRunRequest.ProtoReflect.Descriptor instead.
 func (*AwaitRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{20}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AwaitRunRequest) GetRunId() string {
@@ -1314,7 +1406,7 @@ type AwaitRunResponse struct {
 
 func (x *AwaitRunResponse) Reset() {
 	*x = AwaitRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[21]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1418,7 @@ func (x *AwaitRunResponse) String() string {
 func (*AwaitRunResponse) ProtoMessage() {}
 
 func (x *AwaitRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[21]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1431,7 @@ func (x *AwaitRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitRunResponse.ProtoReflect.Descriptor instead.
 func (*AwaitRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{21}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AwaitRunResponse) GetRun() *Run {
@@ -1360,7 +1452,7 @@ type DeleteRunRequest struct {
 
 func (x *DeleteRunRequest) Reset() {
 	*x = DeleteRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[22]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1464,7 @@ func (x *DeleteRunRequest) String() string {
 func (*DeleteRunRequest) ProtoMessage() {}
 
 func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[22]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1477,7 @@ func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{22}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteRunRequest) GetRunId() string {
@@ -1404,7 +1496,7 @@ type DeleteRunResponse struct {
 
 func (x *DeleteRunResponse) Reset() {
 	*x = DeleteRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[23]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1508,7 @@ func (x *DeleteRunResponse) String() string {
 func (*DeleteRunResponse) ProtoMessage() {}
 
 func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[23]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1521,7 @@ func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{23}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{25}
 }
 
 // Which page of waits to list.
@@ -1453,7 +1545,7 @@ type ListWaitsRequest struct {
 
 func (x *ListWaitsRequest) Reset() {
 	*x = ListWaitsRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[24]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1557,7 @@ func (x *ListWaitsRequest) String() string {
 func (*ListWaitsRequest) ProtoMessage() {}
 
 func (x *ListWaitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[24]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1570,7 @@ func (x *ListWaitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaitsRequest.ProtoReflect.Descriptor instead.
 func (*ListWaitsRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{24}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListWaitsRequest) GetFilter() *WaitFilter {
@@ -1517,7 +1609,7 @@ type ListWaitsResponse struct {
 
 func (x *ListWaitsResponse) Reset() {
 	*x = ListWaitsResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[25]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1621,7 @@ func (x *ListWaitsResponse) String() string {
 func (*ListWaitsResponse) ProtoMessage() {}
 
 func (x *ListWaitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[25]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1634,7 @@ func (x *ListWaitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaitsResponse.ProtoReflect.Descriptor instead.
 func (*ListWaitsResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{25}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListWaitsResponse) GetWaits() []*Wait {
@@ -1570,7 +1662,7 @@ type GetWaitRequest struct {
 
 func (x *GetWaitRequest) Reset() {
 	*x = GetWaitRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[26]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1674,7 @@ func (x *GetWaitRequest) String() string {
 func (*GetWaitRequest) ProtoMessage() {}
 
 func (x *GetWaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[26]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1687,7 @@ func (x *GetWaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWaitRequest.ProtoReflect.Descriptor instead.
 func (*GetWaitRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{26}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetWaitRequest) GetWaitId() string {
@@ -1616,7 +1708,7 @@ type GetWaitResponse struct {
 
 func (x *GetWaitResponse) Reset() {
 	*x = GetWaitResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[27]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1720,7 @@ func (x *GetWaitResponse) String() string {
 func (*GetWaitResponse) ProtoMessage() {}
 
 func (x *GetWaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[27]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1733,7 @@ func (x *GetWaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWaitResponse.ProtoReflect.Descriptor instead.
 func (*GetWaitResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{27}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetWaitResponse) GetWait() *Wait {
@@ -1676,7 +1768,7 @@ type ResumeRunRequest struct {
 
 func (x *ResumeRunRequest) Reset() {
 	*x = ResumeRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[28]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1780,7 @@ func (x *ResumeRunRequest) String() string {
 func (*ResumeRunRequest) ProtoMessage() {}
 
 func (x *ResumeRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[28]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1793,7 @@ func (x *ResumeRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRunRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{28}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResumeRunRequest) GetRunId() string {
@@ -1750,7 +1842,7 @@ type ResumeRunResponse struct {
 
 func (x *ResumeRunResponse) Reset() {
 	*x = ResumeRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[29]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1854,7 @@ func (x *ResumeRunResponse) String() string {
 func (*ResumeRunResponse) ProtoMessage() {}
 
 func (x *ResumeRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[29]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1867,7 @@ func (x *ResumeRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRunResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{29}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ResumeRunResponse) GetRun() *Run {
@@ -1826,7 +1918,7 @@ type EmitEventRequest struct {
 
 func (x *EmitEventRequest) Reset() {
 	*x = EmitEventRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[30]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +1930,7 @@ func (x *EmitEventRequest) String() string {
 func (*EmitEventRequest) ProtoMessage() {}
 
 func (x *EmitEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[30]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +1943,7 @@ func (x *EmitEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmitEventRequest.ProtoReflect.Descriptor instead.
 func (*EmitEventRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{30}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EmitEventRequest) GetName() string {
@@ -1968,7 +2060,7 @@ type EmitEventResponse struct {
 
 func (x *EmitEventResponse) Reset() {
 	*x = EmitEventResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[31]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2072,7 @@ func (x *EmitEventResponse) String() string {
 func (*EmitEventResponse) ProtoMessage() {}
 
 func (x *EmitEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[31]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2085,7 @@ func (x *EmitEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmitEventResponse.ProtoReflect.Descriptor instead.
 func (*EmitEventResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{31}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *EmitEventResponse) GetEventId() string {
@@ -2029,7 +2121,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[32]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2133,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[32]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2146,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{32}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CancelRunRequest) GetRunId() string {
@@ -2089,7 +2181,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[33]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2193,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[33]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2206,7 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{33}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CancelRunResponse) GetRun() *Run {
@@ -2143,7 +2235,7 @@ type PauseRunRequest struct {
 
 func (x *PauseRunRequest) Reset() {
 	*x = PauseRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[34]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2247,7 @@ func (x *PauseRunRequest) String() string {
 func (*PauseRunRequest) ProtoMessage() {}
 
 func (x *PauseRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[34]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2260,7 @@ func (x *PauseRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRunRequest.ProtoReflect.Descriptor instead.
 func (*PauseRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{34}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PauseRunRequest) GetRunId() string {
@@ -2203,7 +2295,7 @@ type PauseRunResponse struct {
 
 func (x *PauseRunResponse) Reset() {
 	*x = PauseRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[35]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +2307,7 @@ func (x *PauseRunResponse) String() string {
 func (*PauseRunResponse) ProtoMessage() {}
 
 func (x *PauseRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[35]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2228,7 +2320,7 @@ func (x *PauseRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRunResponse.ProtoReflect.Descriptor instead.
 func (*PauseRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{35}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PauseRunResponse) GetRun() *Run {
@@ -2253,7 +2345,7 @@ type UnpauseRunRequest struct {
 
 func (x *UnpauseRunRequest) Reset() {
 	*x = UnpauseRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[36]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2357,7 @@ func (x *UnpauseRunRequest) String() string {
 func (*UnpauseRunRequest) ProtoMessage() {}
 
 func (x *UnpauseRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[36]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2370,7 @@ func (x *UnpauseRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpauseRunRequest.ProtoReflect.Descriptor instead.
 func (*UnpauseRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{36}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UnpauseRunRequest) GetRunId() string {
@@ -2306,7 +2398,7 @@ type UnpauseRunResponse struct {
 
 func (x *UnpauseRunResponse) Reset() {
 	*x = UnpauseRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[37]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +2410,7 @@ func (x *UnpauseRunResponse) String() string {
 func (*UnpauseRunResponse) ProtoMessage() {}
 
 func (x *UnpauseRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[37]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +2423,7 @@ func (x *UnpauseRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpauseRunResponse.ProtoReflect.Descriptor instead.
 func (*UnpauseRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{37}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UnpauseRunResponse) GetRun() *Run {
@@ -2356,7 +2448,7 @@ type TickRunRequest struct {
 
 func (x *TickRunRequest) Reset() {
 	*x = TickRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[38]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2460,7 @@ func (x *TickRunRequest) String() string {
 func (*TickRunRequest) ProtoMessage() {}
 
 func (x *TickRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[38]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2473,7 @@ func (x *TickRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TickRunRequest.ProtoReflect.Descriptor instead.
 func (*TickRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{38}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TickRunRequest) GetRunId() string {
@@ -2409,7 +2501,7 @@ type TickRunResponse struct {
 
 func (x *TickRunResponse) Reset() {
 	*x = TickRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[39]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2513,7 @@ func (x *TickRunResponse) String() string {
 func (*TickRunResponse) ProtoMessage() {}
 
 func (x *TickRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[39]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2526,7 @@ func (x *TickRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TickRunResponse.ProtoReflect.Descriptor instead.
 func (*TickRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{39}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TickRunResponse) GetRun() *Run {
@@ -2459,7 +2551,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[40]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2563,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[40]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2576,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{40}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchRunRequest) GetRunId() string {
@@ -2523,7 +2615,7 @@ type WatchRunResponse struct {
 
 func (x *WatchRunResponse) Reset() {
 	*x = WatchRunResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[41]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2627,7 @@ func (x *WatchRunResponse) String() string {
 func (*WatchRunResponse) ProtoMessage() {}
 
 func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[41]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2640,7 @@ func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{41}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WatchRunResponse) GetCursor() string {
@@ -2622,7 +2714,7 @@ type WatchRunsRequest struct {
 
 func (x *WatchRunsRequest) Reset() {
 	*x = WatchRunsRequest{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[42]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2634,7 +2726,7 @@ func (x *WatchRunsRequest) String() string {
 func (*WatchRunsRequest) ProtoMessage() {}
 
 func (x *WatchRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[42]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,7 +2739,7 @@ func (x *WatchRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunsRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunsRequest) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{42}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WatchRunsRequest) GetFilter() *RunFilter {
@@ -2693,7 +2785,7 @@ type WatchRunsResponse struct {
 
 func (x *WatchRunsResponse) Reset() {
 	*x = WatchRunsResponse{}
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[43]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2797,7 @@ func (x *WatchRunsResponse) String() string {
 func (*WatchRunsResponse) ProtoMessage() {}
 
 func (x *WatchRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[43]
+	mi := &file_abstractruntime_v1_runtime_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2810,7 @@ func (x *WatchRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunsResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunsResponse) Descriptor() ([]byte, []int) {
-	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{43}
+	return file_abstractruntime_v1_runtime_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WatchRunsResponse) GetCursor() string {
@@ -2775,7 +2867,7 @@ var File_abstractruntime_v1_runtime_service_proto protoreflect.FileDescriptor
 
 const file_abstractruntime_v1_runtime_service_proto_rawDesc = "" +
 	"\n" +
-	"(abstractruntime/v1/runtime_service.proto\x12\x12abstractruntime.v1\x1a%abstractruntime/v1/error_reason.proto\x1a\x1eabstractruntime/v1/event.proto\x1a\x1fabstractruntime/v1/limits.proto\x1a\x1fabstractruntime/v1/notice.proto\x1a\x1cabstractruntime/v1/run.proto\x1a$abstractruntime/v1/step_record.proto\x1a\x1dabstractruntime/v1/wait.proto\x1a!abstractruntime/v1/workflow.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n" +
+	"(abstractruntime/v1/runtime_service.proto\x12\x12abstractruntime.v1\x1a%abstractruntime/v1/error_reason.proto\x1a\x1eabstractruntime/v1/event.proto\x1a\x1fabstractruntime/v1/limits.proto\x1a\x1fabstractruntime/v1/notice.proto\x1a\x1cabstractruntime/v1/run.proto\x1a(abstractruntime/v1/run_explanation.proto\x1a$abstractruntime/v1/step_record.proto\x1a\x1dabstractruntime/v1/wait.proto\x1a!abstractruntime/v1/workflow.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n" +
 	"\x17RegisterWorkflowRequest\x128\n" +
 	"\bworkflow\x18\x01 \x01(\v2\x1c.abstractruntime.v1.WorkflowR\bworkflow\"T\n" +
 	"\x18RegisterWorkflowResponse\x128\n" +
@@ -2846,7 +2938,11 @@ const file_abstractruntime_v1_runtime_service_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12/\n" +
 	"\x04view\x18\x02 \x01(\x0e2\x1b.abstractruntime.v1.RunViewR\x04view\";\n" +
 	"\x0eGetRunResponse\x12)\n" +
-	"\x03run\x18\x01 \x01(\v2\x17.abstractruntime.v1.RunR\x03run\"\xb8\x01\n" +
+	"\x03run\x18\x01 \x01(\v2\x17.abstractruntime.v1.RunR\x03run\"*\n" +
+	"\x11ExplainRunRequest\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\"Z\n" +
+	"\x12ExplainRunResponse\x12D\n" +
+	"\vexplanation\x18\x01 \x01(\v2\".abstractruntime.v1.RunExplanationR\vexplanation\"\xb8\x01\n" +
 	"\x0fListRunsRequest\x125\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1d.abstractruntime.v1.RunFilterR\x06filter\x122\n" +
 	"\x05order\x18\x02 \x01(\x0e2\x1c.abstractruntime.v1.RunOrderR\x05order\x12\x1b\n" +
@@ -2941,7 +3037,7 @@ const file_abstractruntime_v1_runtime_service_proto_rawDesc = "" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x124\n" +
 	"\x06notice\x18\x02 \x01(\v2\x1a.abstractruntime.v1.NoticeH\x00R\x06notice\x12=\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1d.abstractruntime.v1.HeartbeatH\x00R\theartbeatB\a\n" +
-	"\x05event2\xfb\x0f\n" +
+	"\x05event2\xdd\x10\n" +
 	"\x0eRuntimeService\x12r\n" +
 	"\x10RegisterWorkflow\x12+.abstractruntime.v1.RegisterWorkflowRequest\x1a,.abstractruntime.v1.RegisterWorkflowResponse\"\x03\x90\x02\x02\x12c\n" +
 	"\vGetWorkflow\x12&.abstractruntime.v1.GetWorkflowRequest\x1a'.abstractruntime.v1.GetWorkflowResponse\"\x03\x90\x02\x01\x12i\n" +
@@ -2950,7 +3046,9 @@ const file_abstractruntime_v1_runtime_service_proto_rawDesc = "" +
 	"\x0fArchiveWorkflow\x12*.abstractruntime.v1.ArchiveWorkflowRequest\x1a+.abstractruntime.v1.ArchiveWorkflowResponse\"\x03\x90\x02\x02\x12U\n" +
 	"\bStartRun\x12#.abstractruntime.v1.StartRunRequest\x1a$.abstractruntime.v1.StartRunResponse\x12X\n" +
 	"\tStartRuns\x12$.abstractruntime.v1.StartRunsRequest\x1a%.abstractruntime.v1.StartRunsResponse\x12T\n" +
-	"\x06GetRun\x12!.abstractruntime.v1.GetRunRequest\x1a\".abstractruntime.v1.GetRunResponse\"\x03\x90\x02\x01\x12Z\n" +
+	"\x06GetRun\x12!.abstractruntime.v1.GetRunRequest\x1a\".abstractruntime.v1.GetRunResponse\"\x03\x90\x02\x01\x12`\n" +
+	"\n" +
+	"ExplainRun\x12%.abstractruntime.v1.ExplainRunRequest\x1a&.abstractruntime.v1.ExplainRunResponse\"\x03\x90\x02\x01\x12Z\n" +
 	"\bListRuns\x12#.abstractruntime.v1.ListRunsRequest\x1a$.abstractruntime.v1.ListRunsResponse\"\x03\x90\x02\x01\x12Z\n" +
 	"\bAwaitRun\x12#.abstractruntime.v1.AwaitRunRequest\x1a$.abstractruntime.v1.AwaitRunResponse\"\x03\x90\x02\x01\x12]\n" +
 	"\tDeleteRun\x12$.abstractruntime.v1.DeleteRunRequest\x1a%.abstractruntime.v1.DeleteRunResponse\"\x03\x90\x02\x02\x12]\n" +
@@ -2979,7 +3077,7 @@ func file_abstractruntime_v1_runtime_service_proto_rawDescGZIP() []byte {
 	return file_abstractruntime_v1_runtime_service_proto_rawDescData
 }
 
-var file_abstractruntime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_abstractruntime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_abstractruntime_v1_runtime_service_proto_goTypes = []any{
 	(*RegisterWorkflowRequest)(nil),   // 0: abstractruntime.v1.RegisterWorkflowRequest
 	(*RegisterWorkflowResponse)(nil),  // 1: abstractruntime.v1.RegisterWorkflowResponse
@@ -2999,144 +3097,150 @@ var file_abstractruntime_v1_runtime_service_proto_goTypes = []any{
 	(*StartRunsResult)(nil),           // 15: abstractruntime.v1.StartRunsResult
 	(*GetRunRequest)(nil),             // 16: abstractruntime.v1.GetRunRequest
 	(*GetRunResponse)(nil),            // 17: abstractruntime.v1.GetRunResponse
-	(*ListRunsRequest)(nil),           // 18: abstractruntime.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),          // 19: abstractruntime.v1.ListRunsResponse
-	(*AwaitRunRequest)(nil),           // 20: abstractruntime.v1.AwaitRunRequest
-	(*AwaitRunResponse)(nil),          // 21: abstractruntime.v1.AwaitRunResponse
-	(*DeleteRunRequest)(nil),          // 22: abstractruntime.v1.DeleteRunRequest
-	(*DeleteRunResponse)(nil),         // 23: abstractruntime.v1.DeleteRunResponse
-	(*ListWaitsRequest)(nil),          // 24: abstractruntime.v1.ListWaitsRequest
-	(*ListWaitsResponse)(nil),         // 25: abstractruntime.v1.ListWaitsResponse
-	(*GetWaitRequest)(nil),            // 26: abstractruntime.v1.GetWaitRequest
-	(*GetWaitResponse)(nil),           // 27: abstractruntime.v1.GetWaitResponse
-	(*ResumeRunRequest)(nil),          // 28: abstractruntime.v1.ResumeRunRequest
-	(*ResumeRunResponse)(nil),         // 29: abstractruntime.v1.ResumeRunResponse
-	(*EmitEventRequest)(nil),          // 30: abstractruntime.v1.EmitEventRequest
-	(*EmitEventResponse)(nil),         // 31: abstractruntime.v1.EmitEventResponse
-	(*CancelRunRequest)(nil),          // 32: abstractruntime.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),         // 33: abstractruntime.v1.CancelRunResponse
-	(*PauseRunRequest)(nil),           // 34: abstractruntime.v1.PauseRunRequest
-	(*PauseRunResponse)(nil),          // 35: abstractruntime.v1.PauseRunResponse
-	(*UnpauseRunRequest)(nil),         // 36: abstractruntime.v1.UnpauseRunRequest
-	(*UnpauseRunResponse)(nil),        // 37: abstractruntime.v1.UnpauseRunResponse
-	(*TickRunRequest)(nil),            // 38: abstractruntime.v1.TickRunRequest
-	(*TickRunResponse)(nil),           // 39: abstractruntime.v1.TickRunResponse
-	(*WatchRunRequest)(nil),           // 40: abstractruntime.v1.WatchRunRequest
-	(*WatchRunResponse)(nil),          // 41: abstractruntime.v1.WatchRunResponse
-	(*WatchRunsRequest)(nil),          // 42: abstractruntime.v1.WatchRunsRequest
-	(*WatchRunsResponse)(nil),         // 43: abstractruntime.v1.WatchRunsResponse
-	nil,                               // 44: abstractruntime.v1.WorkflowFilter.LabelsEntry
-	nil,                               // 45: abstractruntime.v1.StartRunRequest.LabelsEntry
-	(*Workflow)(nil),                  // 46: abstractruntime.v1.Workflow
-	(*structpb.Struct)(nil),           // 47: google.protobuf.Struct
-	(*Limits)(nil),                    // 48: abstractruntime.v1.Limits
-	(*timestamppb.Timestamp)(nil),     // 49: google.protobuf.Timestamp
-	(*Run)(nil),                       // 50: abstractruntime.v1.Run
-	(*Refusal)(nil),                   // 51: abstractruntime.v1.Refusal
-	(RunView)(0),                      // 52: abstractruntime.v1.RunView
-	(*RunFilter)(nil),                 // 53: abstractruntime.v1.RunFilter
-	(RunOrder)(0),                     // 54: abstractruntime.v1.RunOrder
-	(WaitReason)(0),                   // 55: abstractruntime.v1.WaitReason
-	(*durationpb.Duration)(nil),       // 56: google.protobuf.Duration
-	(*WaitFilter)(nil),                // 57: abstractruntime.v1.WaitFilter
-	(*Wait)(nil),                      // 58: abstractruntime.v1.Wait
-	(*structpb.Value)(nil),            // 59: google.protobuf.Value
-	(Scope)(0),                        // 60: abstractruntime.v1.Scope
-	(*StepRecord)(nil),                // 61: abstractruntime.v1.StepRecord
-	(*Heartbeat)(nil),                 // 62: abstractruntime.v1.Heartbeat
-	(NoticeKind)(0),                   // 63: abstractruntime.v1.NoticeKind
-	(*Notice)(nil),                    // 64: abstractruntime.v1.Notice
+	(*ExplainRunRequest)(nil),         // 18: abstractruntime.v1.ExplainRunRequest
+	(*ExplainRunResponse)(nil),        // 19: abstractruntime.v1.ExplainRunResponse
+	(*ListRunsRequest)(nil),           // 20: abstractruntime.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),          // 21: abstractruntime.v1.ListRunsResponse
+	(*AwaitRunRequest)(nil),           // 22: abstractruntime.v1.AwaitRunRequest
+	(*AwaitRunResponse)(nil),          // 23: abstractruntime.v1.AwaitRunResponse
+	(*DeleteRunRequest)(nil),          // 24: abstractruntime.v1.DeleteRunRequest
+	(*DeleteRunResponse)(nil),         // 25: abstractruntime.v1.DeleteRunResponse
+	(*ListWaitsRequest)(nil),          // 26: abstractruntime.v1.ListWaitsRequest
+	(*ListWaitsResponse)(nil),         // 27: abstractruntime.v1.ListWaitsResponse
+	(*GetWaitRequest)(nil),            // 28: abstractruntime.v1.GetWaitRequest
+	(*GetWaitResponse)(nil),           // 29: abstractruntime.v1.GetWaitResponse
+	(*ResumeRunRequest)(nil),          // 30: abstractruntime.v1.ResumeRunRequest
+	(*ResumeRunResponse)(nil),         // 31: abstractruntime.v1.ResumeRunResponse
+	(*EmitEventRequest)(nil),          // 32: abstractruntime.v1.EmitEventRequest
+	(*EmitEventResponse)(nil),         // 33: abstractruntime.v1.EmitEventResponse
+	(*CancelRunRequest)(nil),          // 34: abstractruntime.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),         // 35: abstractruntime.v1.CancelRunResponse
+	(*PauseRunRequest)(nil),           // 36: abstractruntime.v1.PauseRunRequest
+	(*PauseRunResponse)(nil),          // 37: abstractruntime.v1.PauseRunResponse
+	(*UnpauseRunRequest)(nil),         // 38: abstractruntime.v1.UnpauseRunRequest
+	(*UnpauseRunResponse)(nil),        // 39: abstractruntime.v1.UnpauseRunResponse
+	(*TickRunRequest)(nil),            // 40: abstractruntime.v1.TickRunRequest
+	(*TickRunResponse)(nil),           // 41: abstractruntime.v1.TickRunResponse
+	(*WatchRunRequest)(nil),           // 42: abstractruntime.v1.WatchRunRequest
+	(*WatchRunResponse)(nil),          // 43: abstractruntime.v1.WatchRunResponse
+	(*WatchRunsRequest)(nil),          // 44: abstractruntime.v1.WatchRunsRequest
+	(*WatchRunsResponse)(nil),         // 45: abstractruntime.v1.WatchRunsResponse
+	nil,                               // 46: abstractruntime.v1.WorkflowFilter.LabelsEntry
+	nil,                               // 47: abstractruntime.v1.StartRunRequest.LabelsEntry
+	(*Workflow)(nil),                  // 48: abstractruntime.v1.Workflow
+	(*structpb.Struct)(nil),           // 49: google.protobuf.Struct
+	(*Limits)(nil),                    // 50: abstractruntime.v1.Limits
+	(*timestamppb.Timestamp)(nil),     // 51: google.protobuf.Timestamp
+	(*Run)(nil),                       // 52: abstractruntime.v1.Run
+	(*Refusal)(nil),                   // 53: abstractruntime.v1.Refusal
+	(RunView)(0),                      // 54: abstractruntime.v1.RunView
+	(*RunExplanation)(nil),            // 55: abstractruntime.v1.RunExplanation
+	(*RunFilter)(nil),                 // 56: abstractruntime.v1.RunFilter
+	(RunOrder)(0),                     // 57: abstractruntime.v1.RunOrder
+	(WaitReason)(0),                   // 58: abstractruntime.v1.WaitReason
+	(*durationpb.Duration)(nil),       // 59: google.protobuf.Duration
+	(*WaitFilter)(nil),                // 60: abstractruntime.v1.WaitFilter
+	(*Wait)(nil),                      // 61: abstractruntime.v1.Wait
+	(*structpb.Value)(nil),            // 62: google.protobuf.Value
+	(Scope)(0),                        // 63: abstractruntime.v1.Scope
+	(*StepRecord)(nil),                // 64: abstractruntime.v1.StepRecord
+	(*Heartbeat)(nil),                 // 65: abstractruntime.v1.Heartbeat
+	(NoticeKind)(0),                   // 66: abstractruntime.v1.NoticeKind
+	(*Notice)(nil),                    // 67: abstractruntime.v1.Notice
 }
 var file_abstractruntime_v1_runtime_service_proto_depIdxs = []int32{
-	46, // 0: abstractruntime.v1.RegisterWorkflowRequest.workflow:type_name -> abstractruntime.v1.Workflow
-	46, // 1: abstractruntime.v1.RegisterWorkflowResponse.workflow:type_name -> abstractruntime.v1.Workflow
-	46, // 2: abstractruntime.v1.GetWorkflowResponse.workflow:type_name -> abstractruntime.v1.Workflow
-	44, // 3: abstractruntime.v1.WorkflowFilter.labels:type_name -> abstractruntime.v1.WorkflowFilter.LabelsEntry
+	48, // 0: abstractruntime.v1.RegisterWorkflowRequest.workflow:type_name -> abstractruntime.v1.Workflow
+	48, // 1: abstractruntime.v1.RegisterWorkflowResponse.workflow:type_name -> abstractruntime.v1.Workflow
+	48, // 2: abstractruntime.v1.GetWorkflowResponse.workflow:type_name -> abstractruntime.v1.Workflow
+	46, // 3: abstractruntime.v1.WorkflowFilter.labels:type_name -> abstractruntime.v1.WorkflowFilter.LabelsEntry
 	4,  // 4: abstractruntime.v1.ListWorkflowsRequest.filter:type_name -> abstractruntime.v1.WorkflowFilter
-	46, // 5: abstractruntime.v1.ListWorkflowsResponse.workflows:type_name -> abstractruntime.v1.Workflow
-	46, // 6: abstractruntime.v1.SetCurrentVersionResponse.workflow:type_name -> abstractruntime.v1.Workflow
-	46, // 7: abstractruntime.v1.ArchiveWorkflowResponse.workflow:type_name -> abstractruntime.v1.Workflow
-	47, // 8: abstractruntime.v1.StartRunRequest.vars:type_name -> google.protobuf.Struct
-	45, // 9: abstractruntime.v1.StartRunRequest.labels:type_name -> abstractruntime.v1.StartRunRequest.LabelsEntry
-	48, // 10: abstractruntime.v1.StartRunRequest.limits:type_name -> abstractruntime.v1.Limits
-	49, // 11: abstractruntime.v1.StartRunRequest.start_at:type_name -> google.protobuf.Timestamp
-	50, // 12: abstractruntime.v1.StartRunResponse.run:type_name -> abstractruntime.v1.Run
+	48, // 5: abstractruntime.v1.ListWorkflowsResponse.workflows:type_name -> abstractruntime.v1.Workflow
+	48, // 6: abstractruntime.v1.SetCurrentVersionResponse.workflow:type_name -> abstractruntime.v1.Workflow
+	48, // 7: abstractruntime.v1.ArchiveWorkflowResponse.workflow:type_name -> abstractruntime.v1.Workflow
+	49, // 8: abstractruntime.v1.StartRunRequest.vars:type_name -> google.protobuf.Struct
+	47, // 9: abstractruntime.v1.StartRunRequest.labels:type_name -> abstractruntime.v1.StartRunRequest.LabelsEntry
+	50, // 10: abstractruntime.v1.StartRunRequest.limits:type_name -> abstractruntime.v1.Limits
+	51, // 11: abstractruntime.v1.StartRunRequest.start_at:type_name -> google.protobuf.Timestamp
+	52, // 12: abstractruntime.v1.StartRunResponse.run:type_name -> abstractruntime.v1.Run
 	11, // 13: abstractruntime.v1.StartRunsRequest.requests:type_name -> abstractruntime.v1.StartRunRequest
 	15, // 14: abstractruntime.v1.StartRunsResponse.results:type_name -> abstractruntime.v1.StartRunsResult
-	50, // 15: abstractruntime.v1.StartRunsResult.run:type_name -> abstractruntime.v1.Run
-	51, // 16: abstractruntime.v1.StartRunsResult.error:type_name -> abstractruntime.v1.Refusal
-	52, // 17: abstractruntime.v1.GetRunRequest.view:type_name -> abstractruntime.v1.RunView
-	50, // 18: abstractruntime.v1.GetRunResponse.run:type_name -> abstractruntime.v1.Run
-	53, // 19: abstractruntime.v1.ListRunsRequest.filter:type_name -> abstractruntime.v1.RunFilter
-	54, // 20: abstractruntime.v1.ListRunsRequest.order:type_name -> abstractruntime.v1.RunOrder
-	50, // 21: abstractruntime.v1.ListRunsResponse.runs:type_name -> abstractruntime.v1.Run
-	55, // 22: abstractruntime.v1.AwaitRunRequest.reasons:type_name -> abstractruntime.v1.WaitReason
-	56, // 23: abstractruntime.v1.AwaitRunRequest.timeout:type_name -> google.protobuf.Duration
-	50, // 24: abstractruntime.v1.AwaitRunResponse.run:type_name -> abstractruntime.v1.Run
-	57, // 25: abstractruntime.v1.ListWaitsRequest.filter:type_name -> abstractruntime.v1.WaitFilter
-	58, // 26: abstractruntime.v1.ListWaitsResponse.waits:type_name -> abstractruntime.v1.Wait
-	58, // 27: abstractruntime.v1.GetWaitResponse.wait:type_name -> abstractruntime.v1.Wait
-	59, // 28: abstractruntime.v1.ResumeRunRequest.payload:type_name -> google.protobuf.Value
-	50, // 29: abstractruntime.v1.ResumeRunResponse.run:type_name -> abstractruntime.v1.Run
-	60, // 30: abstractruntime.v1.EmitEventRequest.scope:type_name -> abstractruntime.v1.Scope
-	59, // 31: abstractruntime.v1.EmitEventRequest.payload:type_name -> google.protobuf.Value
-	50, // 32: abstractruntime.v1.CancelRunResponse.run:type_name -> abstractruntime.v1.Run
-	50, // 33: abstractruntime.v1.PauseRunResponse.run:type_name -> abstractruntime.v1.Run
-	50, // 34: abstractruntime.v1.UnpauseRunResponse.run:type_name -> abstractruntime.v1.Run
-	50, // 35: abstractruntime.v1.TickRunResponse.run:type_name -> abstractruntime.v1.Run
-	61, // 36: abstractruntime.v1.WatchRunResponse.step_record:type_name -> abstractruntime.v1.StepRecord
-	62, // 37: abstractruntime.v1.WatchRunResponse.heartbeat:type_name -> abstractruntime.v1.Heartbeat
-	53, // 38: abstractruntime.v1.WatchRunsRequest.filter:type_name -> abstractruntime.v1.RunFilter
-	63, // 39: abstractruntime.v1.WatchRunsRequest.kinds:type_name -> abstractruntime.v1.NoticeKind
-	64, // 40: abstractruntime.v1.WatchRunsResponse.notice:type_name -> abstractruntime.v1.Notice
-	62, // 41: abstractruntime.v1.WatchRunsResponse.heartbeat:type_name -> abstractruntime.v1.Heartbeat
-	0,  // 42: abstractruntime.v1.RuntimeService.RegisterWorkflow:input_type -> abstractruntime.v1.RegisterWorkflowRequest
-	2,  // 43: abstractruntime.v1.RuntimeService.GetWorkflow:input_type -> abstractruntime.v1.GetWorkflowRequest
-	5,  // 44: abstractruntime.v1.RuntimeService.ListWorkflows:input_type -> abstractruntime.v1.ListWorkflowsRequest
-	7,  // 45: abstractruntime.v1.RuntimeService.SetCurrentVersion:input_type -> abstractruntime.v1.SetCurrentVersionRequest
-	9,  // 46: abstractruntime.v1.RuntimeService.ArchiveWorkflow:input_type -> abstractruntime.v1.ArchiveWorkflowRequest
-	11, // 47: abstractruntime.v1.RuntimeService.StartRun:input_type -> abstractruntime.v1.StartRunRequest
-	13, // 48: abstractruntime.v1.RuntimeService.StartRuns:input_type -> abstractruntime.v1.StartRunsRequest
-	16, // 49: abstractruntime.v1.RuntimeService.GetRun:input_type -> abstractruntime.v1.GetRunRequest
-	18, // 50: abstractruntime.v1.RuntimeService.ListRuns:input_type -> abstractruntime.v1.ListRunsRequest
-	20, // 51: abstractruntime.v1.RuntimeService.AwaitRun:input_type -> abstractruntime.v1.AwaitRunRequest
-	22, // 52: abstractruntime.v1.RuntimeService.DeleteRun:input_type -> abstractruntime.v1.DeleteRunRequest
-	24, // 53: abstractruntime.v1.RuntimeService.ListWaits:input_type -> abstractruntime.v1.ListWaitsRequest
-	26, // 54: abstractruntime.v1.RuntimeService.GetWait:input_type -> abstractruntime.v1.GetWaitRequest
-	28, // 55: abstractruntime.v1.RuntimeService.ResumeRun:input_type -> abstractruntime.v1.ResumeRunRequest
-	30, // 56: abstractruntime.v1.RuntimeService.EmitEvent:input_type -> abstractruntime.v1.EmitEventRequest
-	32, // 57: abstractruntime.v1.RuntimeService.CancelRun:input_type -> abstractruntime.v1.CancelRunRequest
-	34, // 58: abstractruntime.v1.RuntimeService.PauseRun:input_type -> abstractruntime.v1.PauseRunRequest
-	36, // 59: abstractruntime.v1.RuntimeService.UnpauseRun:input_type -> abstractruntime.v1.UnpauseRunRequest
-	38, // 60: abstractruntime.v1.RuntimeService.TickRun:input_type -> abstractruntime.v1.TickRunRequest
-	40, // 61: abstractruntime.v1.RuntimeService.WatchRun:input_type -> abstractruntime.v1.WatchRunRequest
-	42, // 62: abstractruntime.v1.RuntimeService.WatchRuns:input_type -> abstractruntime.v1.WatchRunsRequest
-	1,  // 63: abstractruntime.v1.RuntimeService.RegisterWorkflow:output_type -> abstractruntime.v1.RegisterWorkflowResponse
-	3,  // 64: abstractruntime.v1.RuntimeService.GetWorkflow:output_type -> abstractruntime.v1.GetWorkflowResponse
-	6,  // 65: abstractruntime.v1.RuntimeService.ListWorkflows:output_type -> abstractruntime.v1.ListWorkflowsResponse
-	8,  // 66: abstractruntime.v1.RuntimeService.SetCurrentVersion:output_type -> abstractruntime.v1.SetCurrentVersionResponse
-	10, // 67: abstractruntime.v1.RuntimeService.ArchiveWorkflow:output_type -> abstractruntime.v1.ArchiveWorkflowResponse
-	12, // 68: abstractruntime.v1.RuntimeService.StartRun:output_type -> abstractruntime.v1.StartRunResponse
-	14, // 69: abstractruntime.v1.RuntimeService.StartRuns:output_type -> abstractruntime.v1.StartRunsResponse
-	17, // 70: abstractruntime.v1.RuntimeService.GetRun:output_type -> abstractruntime.v1.GetRunResponse
-	19, // 71: abstractruntime.v1.RuntimeService.ListRuns:output_type -> abstractruntime.v1.ListRunsResponse
-	21, // 72: abstractruntime.v1.RuntimeService.AwaitRun:output_type -> abstractruntime.v1.AwaitRunResponse
-	23, // 73: abstractruntime.v1.RuntimeService.DeleteRun:output_type -> abstractruntime.v1.DeleteRunResponse
-	25, // 74: abstractruntime.v1.RuntimeService.ListWaits:output_type -> abstractruntime.v1.ListWaitsResponse
-	27, // 75: abstractruntime.v1.RuntimeService.GetWait:output_type -> abstractruntime.v1.GetWaitResponse
-	29, // 76: abstractruntime.v1.RuntimeService.ResumeRun:output_type -> abstractruntime.v1.ResumeRunResponse
-	31, // 77: abstractruntime.v1.RuntimeService.EmitEvent:output_type -> abstractruntime.v1.EmitEventResponse
-	33, // 78: abstractruntime.v1.RuntimeService.CancelRun:output_type -> abstractruntime.v1.CancelRunResponse
-	35, // 79: abstractruntime.v1.RuntimeService.PauseRun:output_type -> abstractruntime.v1.PauseRunResponse
-	37, // 80: abstractruntime.v1.RuntimeService.UnpauseRun:output_type -> abstractruntime.v1.UnpauseRunResponse
-	39, // 81: abstractruntime.v1.RuntimeService.TickRun:output_type -> abstractruntime.v1.TickRunResponse
-	41, // 82: abstractruntime.v1.RuntimeService.WatchRun:output_type -> abstractruntime.v1.WatchRunResponse
-	43, // 83: abstractruntime.v1.RuntimeService.WatchRuns:output_type -> abstractruntime.v1.WatchRunsResponse
-	63, // [63:84] is the sub-list for method output_type
-	42, // [42:63] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	52, // 15: abstractruntime.v1.StartRunsResult.run:type_name -> abstractruntime.v1.Run
+	53, // 16: abstractruntime.v1.StartRunsResult.error:type_name -> abstractruntime.v1.Refusal
+	54, // 17: abstractruntime.v1.GetRunRequest.view:type_name -> abstractruntime.v1.RunView
+	52, // 18: abstractruntime.v1.GetRunResponse.run:type_name -> abstractruntime.v1.Run
+	55, // 19: abstractruntime.v1.ExplainRunResponse.explanation:type_name -> abstractruntime.v1.RunExplanation
+	56, // 20: abstractruntime.v1.ListRunsRequest.filter:type_name -> abstractruntime.v1.RunFilter
+	57, // 21: abstractruntime.v1.ListRunsRequest.order:type_name -> abstractruntime.v1.RunOrder
+	52, // 22: abstractruntime.v1.ListRunsResponse.runs:type_name -> abstractruntime.v1.Run
+	58, // 23: abstractruntime.v1.AwaitRunRequest.reasons:type_name -> abstractruntime.v1.WaitReason
+	59, // 24: abstractruntime.v1.AwaitRunRequest.timeout:type_name -> google.protobuf.Duration
+	52, // 25: abstractruntime.v1.AwaitRunResponse.run:type_name -> abstractruntime.v1.Run
+	60, // 26: abstractruntime.v1.ListWaitsRequest.filter:type_name -> abstractruntime.v1.WaitFilter
+	61, // 27: abstractruntime.v1.ListWaitsResponse.waits:type_name -> abstractruntime.v1.Wait
+	61, // 28: abstractruntime.v1.GetWaitResponse.wait:type_name -> abstractruntime.v1.Wait
+	62, // 29: abstractruntime.v1.ResumeRunRequest.payload:type_name -> google.protobuf.Value
+	52, // 30: abstractruntime.v1.ResumeRunResponse.run:type_name -> abstractruntime.v1.Run
+	63, // 31: abstractruntime.v1.EmitEventRequest.scope:type_name -> abstractruntime.v1.Scope
+	62, // 32: abstractruntime.v1.EmitEventRequest.payload:type_name -> google.protobuf.Value
+	52, // 33: abstractruntime.v1.CancelRunResponse.run:type_name -> abstractruntime.v1.Run
+	52, // 34: abstractruntime.v1.PauseRunResponse.run:type_name -> abstractruntime.v1.Run
+	52, // 35: abstractruntime.v1.UnpauseRunResponse.run:type_name -> abstractruntime.v1.Run
+	52, // 36: abstractruntime.v1.TickRunResponse.run:type_name -> abstractruntime.v1.Run
+	64, // 37: abstractruntime.v1.WatchRunResponse.step_record:type_name -> abstractruntime.v1.StepRecord
+	65, // 38: abstractruntime.v1.WatchRunResponse.heartbeat:type_name -> abstractruntime.v1.Heartbeat
+	56, // 39: abstractruntime.v1.WatchRunsRequest.filter:type_name -> abstractruntime.v1.RunFilter
+	66, // 40: abstractruntime.v1.WatchRunsRequest.kinds:type_name -> abstractruntime.v1.NoticeKind
+	67, // 41: abstractruntime.v1.WatchRunsResponse.notice:type_name -> abstractruntime.v1.Notice
+	65, // 42: abstractruntime.v1.WatchRunsResponse.heartbeat:type_name -> abstractruntime.v1.Heartbeat
+	0,  // 43: abstractruntime.v1.RuntimeService.RegisterWorkflow:input_type -> abstractruntime.v1.RegisterWorkflowRequest
+	2,  // 44: abstractruntime.v1.RuntimeService.GetWorkflow:input_type -> abstractruntime.v1.GetWorkflowRequest
+	5,  // 45: abstractruntime.v1.RuntimeService.ListWorkflows:input_type -> abstractruntime.v1.ListWorkflowsRequest
+	7,  // 46: abstractruntime.v1.RuntimeService.SetCurrentVersion:input_type -> abstractruntime.v1.SetCurrentVersionRequest
+	9,  // 47: abstractruntime.v1.RuntimeService.ArchiveWorkflow:input_type -> abstractruntime.v1.ArchiveWorkflowRequest
+	11, // 48: abstractruntime.v1.RuntimeService.StartRun:input_type -> abstractruntime.v1.StartRunRequest
+	13, // 49: abstractruntime.v1.RuntimeService.StartRuns:input_type -> abstractruntime.v1.StartRunsRequest
+	16, // 50: abstractruntime.v1.RuntimeService.GetRun:input_type -> abstractruntime.v1.GetRunRequest
+	18, // 51: abstractruntime.v1.RuntimeService.ExplainRun:input_type -> abstractruntime.v1.ExplainRunRequest
+	20, // 52: abstractruntime.v1.RuntimeService.ListRuns:input_type -> abstractruntime.v1.ListRunsRequest
+	22, // 53: abstractruntime.v1.RuntimeService.AwaitRun:input_type -> abstractruntime.v1.AwaitRunRequest
+	24, // 54: abstractruntime.v1.RuntimeService.DeleteRun:input_type -> abstractruntime.v1.DeleteRunRequest
+	26, // 55: abstractruntime.v1.RuntimeService.ListWaits:input_type -> abstractruntime.v1.ListWaitsRequest
+	28, // 56: abstractruntime.v1.RuntimeService.GetWait:input_type -> abstractruntime.v1.GetWaitRequest
+	30, // 57: abstractruntime.v1.RuntimeService.ResumeRun:input_type -> abstractruntime.v1.ResumeRunRequest
+	32, // 58: abstractruntime.v1.RuntimeService.EmitEvent:input_type -> abstractruntime.v1.EmitEventRequest
+	34, // 59: abstractruntime.v1.RuntimeService.CancelRun:input_type -> abstractruntime.v1.CancelRunRequest
+	36, // 60: abstractruntime.v1.RuntimeService.PauseRun:input_type -> abstractruntime.v1.PauseRunRequest
+	38, // 61: abstractruntime.v1.RuntimeService.UnpauseRun:input_type -> abstractruntime.v1.UnpauseRunRequest
+	40, // 62: abstractruntime.v1.RuntimeService.TickRun:input_type -> abstractruntime.v1.TickRunRequest
+	42, // 63: abstractruntime.v1.RuntimeService.WatchRun:input_type -> abstractruntime.v1.WatchRunRequest
+	44, // 64: abstractruntime.v1.RuntimeService.WatchRuns:input_type -> abstractruntime.v1.WatchRunsRequest
+	1,  // 65: abstractruntime.v1.RuntimeService.RegisterWorkflow:output_type -> abstractruntime.v1.RegisterWorkflowResponse
+	3,  // 66: abstractruntime.v1.RuntimeService.GetWorkflow:output_type -> abstractruntime.v1.GetWorkflowResponse
+	6,  // 67: abstractruntime.v1.RuntimeService.ListWorkflows:output_type -> abstractruntime.v1.ListWorkflowsResponse
+	8,  // 68: abstractruntime.v1.RuntimeService.SetCurrentVersion:output_type -> abstractruntime.v1.SetCurrentVersionResponse
+	10, // 69: abstractruntime.v1.RuntimeService.ArchiveWorkflow:output_type -> abstractruntime.v1.ArchiveWorkflowResponse
+	12, // 70: abstractruntime.v1.RuntimeService.StartRun:output_type -> abstractruntime.v1.StartRunResponse
+	14, // 71: abstractruntime.v1.RuntimeService.StartRuns:output_type -> abstractruntime.v1.StartRunsResponse
+	17, // 72: abstractruntime.v1.RuntimeService.GetRun:output_type -> abstractruntime.v1.GetRunResponse
+	19, // 73: abstractruntime.v1.RuntimeService.ExplainRun:output_type -> abstractruntime.v1.ExplainRunResponse
+	21, // 74: abstractruntime.v1.RuntimeService.ListRuns:output_type -> abstractruntime.v1.ListRunsResponse
+	23, // 75: abstractruntime.v1.RuntimeService.AwaitRun:output_type -> abstractruntime.v1.AwaitRunResponse
+	25, // 76: abstractruntime.v1.RuntimeService.DeleteRun:output_type -> abstractruntime.v1.DeleteRunResponse
+	27, // 77: abstractruntime.v1.RuntimeService.ListWaits:output_type -> abstractruntime.v1.ListWaitsResponse
+	29, // 78: abstractruntime.v1.RuntimeService.GetWait:output_type -> abstractruntime.v1.GetWaitResponse
+	31, // 79: abstractruntime.v1.RuntimeService.ResumeRun:output_type -> abstractruntime.v1.ResumeRunResponse
+	33, // 80: abstractruntime.v1.RuntimeService.EmitEvent:output_type -> abstractruntime.v1.EmitEventResponse
+	35, // 81: abstractruntime.v1.RuntimeService.CancelRun:output_type -> abstractruntime.v1.CancelRunResponse
+	37, // 82: abstractruntime.v1.RuntimeService.PauseRun:output_type -> abstractruntime.v1.PauseRunResponse
+	39, // 83: abstractruntime.v1.RuntimeService.UnpauseRun:output_type -> abstractruntime.v1.UnpauseRunResponse
+	41, // 84: abstractruntime.v1.RuntimeService.TickRun:output_type -> abstractruntime.v1.TickRunResponse
+	43, // 85: abstractruntime.v1.RuntimeService.WatchRun:output_type -> abstractruntime.v1.WatchRunResponse
+	45, // 86: abstractruntime.v1.RuntimeService.WatchRuns:output_type -> abstractruntime.v1.WatchRunsResponse
+	65, // [65:87] is the sub-list for method output_type
+	43, // [43:65] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_abstractruntime_v1_runtime_service_proto_init() }
@@ -3149,6 +3253,7 @@ func file_abstractruntime_v1_runtime_service_proto_init() {
 	file_abstractruntime_v1_limits_proto_init()
 	file_abstractruntime_v1_notice_proto_init()
 	file_abstractruntime_v1_run_proto_init()
+	file_abstractruntime_v1_run_explanation_proto_init()
 	file_abstractruntime_v1_step_record_proto_init()
 	file_abstractruntime_v1_wait_proto_init()
 	file_abstractruntime_v1_workflow_proto_init()
@@ -3157,16 +3262,16 @@ func file_abstractruntime_v1_runtime_service_proto_init() {
 		(*StartRunsResult_Run)(nil),
 		(*StartRunsResult_Error)(nil),
 	}
-	file_abstractruntime_v1_runtime_service_proto_msgTypes[30].OneofWrappers = []any{
+	file_abstractruntime_v1_runtime_service_proto_msgTypes[32].OneofWrappers = []any{
 		(*EmitEventRequest_RunId)(nil),
 		(*EmitEventRequest_SessionId)(nil),
 		(*EmitEventRequest_WorkflowId)(nil),
 	}
-	file_abstractruntime_v1_runtime_service_proto_msgTypes[41].OneofWrappers = []any{
+	file_abstractruntime_v1_runtime_service_proto_msgTypes[43].OneofWrappers = []any{
 		(*WatchRunResponse_StepRecord)(nil),
 		(*WatchRunResponse_Heartbeat)(nil),
 	}
-	file_abstractruntime_v1_runtime_service_proto_msgTypes[43].OneofWrappers = []any{
+	file_abstractruntime_v1_runtime_service_proto_msgTypes[45].OneofWrappers = []any{
 		(*WatchRunsResponse_Notice)(nil),
 		(*WatchRunsResponse_Heartbeat)(nil),
 	}
@@ -3176,7 +3281,7 @@ func file_abstractruntime_v1_runtime_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_abstractruntime_v1_runtime_service_proto_rawDesc), len(file_abstractruntime_v1_runtime_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

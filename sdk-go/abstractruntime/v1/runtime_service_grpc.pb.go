@@ -27,6 +27,7 @@ const (
 	RuntimeService_StartRun_FullMethodName          = "/abstractruntime.v1.RuntimeService/StartRun"
 	RuntimeService_StartRuns_FullMethodName         = "/abstractruntime.v1.RuntimeService/StartRuns"
 	RuntimeService_GetRun_FullMethodName            = "/abstractruntime.v1.RuntimeService/GetRun"
+	RuntimeService_ExplainRun_FullMethodName        = "/abstractruntime.v1.RuntimeService/ExplainRun"
 	RuntimeService_ListRuns_FullMethodName          = "/abstractruntime.v1.RuntimeService/ListRuns"
 	RuntimeService_AwaitRun_FullMethodName          = "/abstractruntime.v1.RuntimeService/AwaitRun"
 	RuntimeService_DeleteRun_FullMethodName         = "/abstractruntime.v1.RuntimeService/DeleteRun"
@@ -108,6 +109,13 @@ type RuntimeServiceClient interface {
 	//
 	// Retry: safe.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
+	// Explains why a run stands where it stands, and what would move it next: its owner, mail, timers, events and jobs. For people who look after
+	// runs; it reads more than GetRun, and locks nothing. Any server explains any run.
+	//
+	// Refusals: RUN_UNKNOWN (NOT_FOUND).
+	//
+	// Retry: safe.
+	ExplainRun(ctx context.Context, in *ExplainRunRequest, opts ...grpc.CallOption) (*ExplainRunResponse, error)
 	// Lists runs in the basic view.
 	//
 	// Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
@@ -282,6 +290,16 @@ func (c *runtimeServiceClient) GetRun(ctx context.Context, in *GetRunRequest, op
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetRunResponse)
 	err := c.cc.Invoke(ctx, RuntimeService_GetRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runtimeServiceClient) ExplainRun(ctx context.Context, in *ExplainRunRequest, opts ...grpc.CallOption) (*ExplainRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainRunResponse)
+	err := c.cc.Invoke(ctx, RuntimeService_ExplainRun_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -502,6 +520,13 @@ type RuntimeServiceServer interface {
 	//
 	// Retry: safe.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
+	// Explains why a run stands where it stands, and what would move it next: its owner, mail, timers, events and jobs. For people who look after
+	// runs; it reads more than GetRun, and locks nothing. Any server explains any run.
+	//
+	// Refusals: RUN_UNKNOWN (NOT_FOUND).
+	//
+	// Retry: safe.
+	ExplainRun(context.Context, *ExplainRunRequest) (*ExplainRunResponse, error)
 	// Lists runs in the basic view.
 	//
 	// Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
@@ -625,6 +650,9 @@ func (UnimplementedRuntimeServiceServer) StartRuns(context.Context, *StartRunsRe
 }
 func (UnimplementedRuntimeServiceServer) GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRun not implemented")
+}
+func (UnimplementedRuntimeServiceServer) ExplainRun(context.Context, *ExplainRunRequest) (*ExplainRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainRun not implemented")
 }
 func (UnimplementedRuntimeServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
@@ -826,6 +854,24 @@ func _RuntimeService_GetRun_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RuntimeServiceServer).GetRun(ctx, req.(*GetRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RuntimeService_ExplainRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RuntimeServiceServer).ExplainRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RuntimeService_ExplainRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RuntimeServiceServer).ExplainRun(ctx, req.(*ExplainRunRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1088,6 +1134,10 @@ var RuntimeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetRun",
 			Handler:    _RuntimeService_GetRun_Handler,
+		},
+		{
+			MethodName: "ExplainRun",
+			Handler:    _RuntimeService_ExplainRun_Handler,
 		},
 		{
 			MethodName: "ListRuns",

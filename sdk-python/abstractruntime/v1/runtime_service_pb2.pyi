@@ -5,6 +5,7 @@ from abstractruntime.v1 import event_pb2 as _event_pb2
 from abstractruntime.v1 import limits_pb2 as _limits_pb2
 from abstractruntime.v1 import notice_pb2 as _notice_pb2
 from abstractruntime.v1 import run_pb2 as _run_pb2
+from abstractruntime.v1 import run_explanation_pb2 as _run_explanation_pb2
 from abstractruntime.v1 import step_record_pb2 as _step_record_pb2
 from abstractruntime.v1 import wait_pb2 as _wait_pb2
 from abstractruntime.v1 import workflow_pb2 as _workflow_pb2
@@ -178,6 +179,18 @@ class GetRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
+
+class ExplainRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ExplainRunResponse(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: _run_explanation_pb2.RunExplanation
+    def __init__(self, explanation: _Optional[_Union[_run_explanation_pb2.RunExplanation, _Mapping]] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("filter", "order", "page_size", "page_token")

@@ -82,6 +82,11 @@ class RuntimeServiceStub:
                 request_serializer=abstractruntime_dot_v1_dot_runtime__service__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=abstractruntime_dot_v1_dot_runtime__service__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.ExplainRun = channel.unary_unary(
+                '/abstractruntime.v1.RuntimeService/ExplainRun',
+                request_serializer=abstractruntime_dot_v1_dot_runtime__service__pb2.ExplainRunRequest.SerializeToString,
+                response_deserializer=abstractruntime_dot_v1_dot_runtime__service__pb2.ExplainRunResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/abstractruntime.v1.RuntimeService/ListRuns',
                 request_serializer=abstractruntime_dot_v1_dot_runtime__service__pb2.ListRunsRequest.SerializeToString,
@@ -244,6 +249,18 @@ class RuntimeServiceServicer:
 
     def GetRun(self, request, context):
         """Gets a run.
+
+        Refusals: RUN_UNKNOWN (NOT_FOUND).
+
+        Retry: safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainRun(self, request, context):
+        """Explains why a run stands where it stands, and what would move it next: its owner, mail, timers, events and jobs. For people who look after
+        runs; it reads more than GetRun, and locks nothing. Any server explains any run.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND).
 
@@ -450,6 +467,11 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=abstractruntime_dot_v1_dot_runtime__service__pb2.GetRunRequest.FromString,
                     response_serializer=abstractruntime_dot_v1_dot_runtime__service__pb2.GetRunResponse.SerializeToString,
+            ),
+            'ExplainRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRun,
+                    request_deserializer=abstractruntime_dot_v1_dot_runtime__service__pb2.ExplainRunRequest.FromString,
+                    response_serializer=abstractruntime_dot_v1_dot_runtime__service__pb2.ExplainRunResponse.SerializeToString,
             ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
@@ -741,6 +763,33 @@ class RuntimeService:
             '/abstractruntime.v1.RuntimeService/GetRun',
             abstractruntime_dot_v1_dot_runtime__service__pb2.GetRunRequest.SerializeToString,
             abstractruntime_dot_v1_dot_runtime__service__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/abstractruntime.v1.RuntimeService/ExplainRun',
+            abstractruntime_dot_v1_dot_runtime__service__pb2.ExplainRunRequest.SerializeToString,
+            abstractruntime_dot_v1_dot_runtime__service__pb2.ExplainRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

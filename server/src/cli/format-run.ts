@@ -53,7 +53,7 @@ const STATUS_STYLES: ReadonlyMap<number, Style> = new Map([
   [RunStatus.FAILED, "red"],
 ]);
 
-function statusStyle(status: RunStatus): Style {
+export function statusStyle(status: RunStatus): Style {
   return STATUS_STYLES.get(status) ?? "dim";
 }
 
@@ -104,7 +104,8 @@ export function runLines(terminal: Terminal, run: Run): string[] {
   return fieldLines(terminal, present(fields));
 }
 
-function present(fields: readonly (readonly [string, string | undefined])[]): [string, string][] {
+/** The fields that have a value. */
+export function present(fields: readonly (readonly [string, string | undefined])[]): [string, string][] {
   return fields.flatMap(([name, value]): [string, string][] =>
     value === undefined || value === "" ? [] : [[name, value]],
   );

@@ -5,6 +5,7 @@ import { PassThrough, Readable } from "node:stream";
 
 import { BadRequestSchema, ErrorInfoSchema } from "@abstractruntime/proto/google/rpc/error_details_pb";
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
+import { RunExplanationSchema } from "@abstractruntime/proto/run_explanation_pb";
 import { RunSchema } from "@abstractruntime/proto/run_pb";
 import {
   RuntimeService,
@@ -103,6 +104,8 @@ const RUN: JsonObject = {
 };
 const runWith = (fields: JsonObject = {}) => fromJson(RunSchema, { ...RUN, ...fields });
 const waitWith = (fields: JsonObject = {}) => fromJson(WaitSchema, { ...QUESTION, ...fields });
+const explanationWith = (fields: JsonObject) =>
+  fromJson(RunExplanationSchema, { run: RUN, readTime: "2026-01-02T00:00:00Z", ...fields });
 const WAITING: JsonObject = { status: "RUN_STATUS_WAITING", waiting: QUESTION };
 const COMPLETED: JsonObject = { status: "RUN_STATUS_COMPLETED", output: { ok: true } };
 
@@ -118,7 +121,7 @@ function recorder<Reply>(desc: DescMessage, reply: (count: number) => Reply) {
   };
 }
 
-const { startRun, listRuns, resumeRun, emitEvent, tickRun, awaitRun, cancelRun, listWaits, watchRuns } =
+const { startRun, explainRun, listRuns, resumeRun, emitEvent, tickRun, awaitRun, cancelRun, listWaits, watchRuns } =
   RuntimeService.method;
 
 function graphFile(text: string): string {
@@ -399,6 +402,119 @@ describe("run start", () => {
       { runId: "r1", timeout: "30s" },
       { runId: "r1", timeout: "15s" },
     ]);
+  });
+});
+
+describe("run explain", () => {
+  const next = { kind: "NEXT_MOVE_KIND_ANSWER", message: "Somebody answers wait w1.", metadata: { wait_id: "w1" } };
+
+  it("says first what would move the run, then what it stands on", async () => {
+    const explanation = explanationWith({ run: { ...RUN, ...WAITING }, next, wakeTime: "2026-01-03T00:00:00Z" });
+    const explain = recorder(explainRun.input, () => ({ explanation }));
+    const { out } = await cli(["run", "explain", "r1"], { runtime: { explainRun: explain.method } });
+    expect(explain.requests).toEqual([{ runId: "r1" }]);
+    expect(out).toBe(
+      [
+        "next     Somebody answers wait w1.",
+        "run      r1 (ask version 1)",
+        "status   waiting (user)",
+        "node     ask",
+        "owner    none: the run is parked",
+        "records  3",
+        "mail     none",
+        "wakes    2026-01-03T00:00:00.000Z",
+        "waiting  Approve? [yes | no] (wait w1)",
+        "jobs     none",
+        "read at  2026-01-02T00:00:00.000Z",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it("shows owner and lease, mail, channel and jobs, without what a terminal obeys", async () => {
+    const explanation = explanationWith({
+      next: { kind: "NEXT_MOVE_KIND_RESULT", message: "Worker \u001b gives it." },
+      owner: {
+        serverId: "s1",
+        process: "boot \u009b 7",
+        laneId: "12",
+        lease: "LEASE_STATE_OTHER",
+        sinceRenewal: "1.250s",
+      },
+      rowRecordsBehind: 2,
+      mail: [{ kind: "cancel", createTime: "2026-01-01T00:00:00Z" }],
+      mailTotal: 3,
+      channel: { scope: "SCOPE_SESSION", scopeId: "chat", lastNumber: "9", lookedNumber: "7", startNumber: "2" },
+      jobCounts: [
+        { state: "JOB_STATE_OPEN", count: 1 },
+        { state: "JOB_STATE_LEASED", count: 1 },
+      ],
+      openJobs: [
+        {
+          kind: "JOB_KIND_TOOL",
+          name: "pay",
+          nodeId: "ask",
+          state: "JOB_STATE_LEASED",
+          attempt: 2,
+          lease: { workerSessionId: "w-1", serverId: "s1", number: 1 },
+          reason: { kind: "JOB_REASON_KIND_AT_WORKER", message: "Worker w-1 at server s1 has it." },
+        },
+        {
+          kind: "JOB_KIND_TOOL",
+          name: "look",
+          nodeId: "ask",
+          state: "JOB_STATE_OPEN",
+          attempt: 1,
+          dueTime: "2026-01-03T00:00:00Z",
+          reason: { kind: "JOB_REASON_KIND_NO_WORKER", message: "No worker that serves it is connected." },
+        },
+      ],
+    });
+    const { out } = await cli(["run", "explain", "r1"], { runtime: { explainRun: () => ({ explanation }) } });
+    expect(out).toBe(
+      [
+        "next     Worker \\u001b gives it.",
+        "run      r1 (ask version 1)",
+        "status   running",
+        "node     ask",
+        "owner    server s1, lane 12: lease renewed 1.3 s ago, as seen from here (boot \\u009b 7)",
+        "records  3, of which its row does not have 2 yet",
+        "mail     cancel (2026-01-01T00:00:00.000Z), 2 more",
+        "wakes    not by itself",
+        "channel  session chat: last event 9, looked up to 7, run started after 2",
+        "jobs     1 open, 1 leased",
+        "read at  2026-01-02T00:00:00.000Z",
+        "",
+        "JOB        STATE   ATTEMPT  DUE                       WORKER  WHY",
+        "tool pay   leased  2                                  w-1     Worker w-1 at server s1 has it.",
+        "tool look  open    1        2026-01-03T00:00:00.000Z          No worker that serves it is connected.",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it.each([
+    [{ serverId: "s1", laneId: "1", lease: "LEASE_STATE_ENDED" }, "server s1, lane 1: its lease has ended"],
+    [{ laneId: "1", lease: "LEASE_STATE_ENDED" }, "server unknown, lane 1: its lease has ended"],
+    [{ serverId: "s1", laneId: "1", lease: "LEASE_STATE_OTHER" }, "server s1, lane 1: lease not seen yet"],
+    [
+      { serverId: "s1", laneId: "1", lease: "LEASE_STATE_OWN", sinceRenewal: "0s" },
+      "server s1, lane 1, the server that answers: lease renewed 0.0 s ago, as seen from here",
+    ],
+  ])("shows the owner %j", async (owner, shown) => {
+    const explanation = explanationWith({ owner });
+    const { out } = await cli(["run", "explain", "r1"], { runtime: { explainRun: () => ({ explanation }) } });
+    expect(out).toContain(`owner    ${shown}\n`);
+  });
+
+  it("--json gives the explanation's JSON, and a refusal its exit code", async () => {
+    const explanation = explanationWith({ next });
+    const { out } = await cli(["--json", "run", "explain", "r1"], { runtime: { explainRun: () => ({ explanation }) } });
+    expect(JSON.parse(out)).toEqual({ run: RUN, next, readTime: "2026-01-02T00:00:00Z" });
+    const unknown = () => refuse(Code.NotFound, "RUN_UNKNOWN", "There is no run r1.");
+    const refused = await cli(["run", "explain", "r1"], { runtime: { explainRun: unknown } });
+    expect(refused.code).not.toBe(0);
+    expect(refused.err).toContain("There is no run r1.");
   });
 });
 

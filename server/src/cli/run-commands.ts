@@ -1,6 +1,7 @@
-/** `abstractruntime run …`: start, get, list, watch, answer, cancel, pause, unpause, tick. */
+/** `abstractruntime run …`: start, get, explain, list, watch, answer, cancel, pause, unpause, tick. */
 import { type NoticeKind, NoticeKindSchema } from "@abstractruntime/proto/notice_pb";
 import { type Run, RunOrder, RunSchema, RunStatus, RunStatusSchema, RunView } from "@abstractruntime/proto/run_pb";
+import { RunExplanationSchema } from "@abstractruntime/proto/run_explanation_pb";
 import { WatchRunResponseSchema, WatchRunsResponseSchema } from "@abstractruntime/proto/runtime_service_pb";
 import { WaitReason } from "@abstractruntime/proto/wait_pb";
 import { toJson } from "@bufbuild/protobuf";
@@ -11,6 +12,7 @@ import { answerRun, type AnswerOptions } from "./answer-run.ts";
 import { resumeStream } from "./client.ts";
 import { type CliContext, collect, runWithClient, type Session, withClientOptions } from "./context.ts";
 import { CliError, EXIT, UsageError } from "./failure.ts";
+import { explanationLines } from "./format-explanation.ts";
 import { recordLine } from "./format-record.ts";
 import { hasEnded, noticeLine, runLines, runTable } from "./format-run.ts";
 import { readPages } from "./paging.ts";
@@ -205,6 +207,13 @@ function addReaders(run: Command, context: CliContext): void {
       ),
     );
 
+  withClientOptions(run.command("explain"))
+    .description("say what would move a run next, and show its owner and lease, mail, wake time, channel and jobs")
+    .argument("<run>", "its id")
+    .action(async (runId: string, _options: object, command: Command) =>
+      runWithClient(context, command, (session) => explainRun(runId, session)),
+    );
+
   withFilterOptions(withClientOptions(run.command("list")))
     .description("list runs, the newest first")
     .option("--oldest", "the oldest first")
@@ -250,6 +259,14 @@ Examples:
         return watchRuns(options, session);
       }),
     );
+}
+
+async function explainRun(runId: string, session: Session): Promise<undefined> {
+  const { explanation } = await session.runtime.explainRun({ runId });
+  if (explanation === undefined) throw new CliError("the server's reply holds no explanation");
+  if (session.json) await session.terminal.printJson(toJson(RunExplanationSchema, explanation));
+  else for (const line of explanationLines(session.terminal, explanation)) await session.terminal.print(line);
+  return undefined;
 }
 
 type ListOptions = FilterOptions & { oldest?: true; limit?: string; all?: true };

@@ -127,6 +127,11 @@ export function maxInstant(a: Instant, b: Instant): Instant {
   return a < b ? b : a;
 }
 
+/** An instant as people read it, in whole seconds: `2026-01-02T03:04:05Z`. */
+export function secondsText(instant: Instant): string {
+  return `${instant.slice(0, 19)}Z`;
+}
+
 /** The instant as a Date; microseconds are cut off. */
 export function instantToDate(instant: Instant): Date {
   return new Date(epochMsOf(instant));

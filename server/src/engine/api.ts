@@ -13,6 +13,7 @@ import type { Limits } from "../core/graph/limits.ts";
 import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import type { NoticeKind } from "../store/contract/feed.ts";
 import type { RunFilter, RunOrder } from "../store/contract/runs.ts";
+import type { JobStanding, RunStanding } from "../store/contract/standings.ts";
 import type { WaitFilter } from "../store/contract/waits.ts";
 import type { StoredTool, StoredWorker } from "../store/contract/workers.ts";
 import type { Actor, Caller } from "./caller.ts";
@@ -23,6 +24,63 @@ export type BlockedReason = "no_worker" | "retry_at" | "rate_limit";
 
 /** A run as callers see it. In a basic view `state.vars` is null and `state.output` absent. */
 export type RunView = { state: RunState; view: "basic" | "full"; blockedReason?: BlockedReason };
+
+/** What something is, for programs and as a sentence for people; `metadata` has what the sentence names. */
+type Said<Kind extends string> = { kind: Kind; message: string; metadata: Readonly<Record<string, string>> };
+
+/** What would move a run next. */
+export type NextMove = Said<
+  | "nothing"
+  | "server"
+  | "claim"
+  | "mail"
+  | "unpause"
+  | "answer"
+  | "event"
+  | "time"
+  | "result"
+  | "worker_room"
+  | "retry"
+  | "worker_return"
+  | "worker"
+  | "unknown"
+>;
+
+/** Why a job has no result yet. */
+export type JobReason = Said<"no_worker" | "no_credit" | "queue" | "retry_at" | "held" | "at_worker" | "worker_away">;
+
+/** The server that computes on a run. */
+export type RunOwner = {
+  laneId: number;
+  /** "" if nothing is known of the lane but its id. */
+  serverId: string;
+  process: string;
+  lease: "own" | "other" | "ended";
+  /** For how long this server has seen no renewal of the lease; missing if it has ended, or was not seen yet. */
+  sinceRenewalMs?: number;
+};
+
+/** Where an event wait stands in its channel. */
+export type ChannelView = {
+  scope: Scope;
+  scopeId: string;
+  lastNumber: number;
+  /** The run is known to have looked at all events up to this one. */
+  lookedNumber: number;
+  /** Events up to this one were emitted before the run started. */
+  startNumber: number;
+};
+
+/** Why a run stands where it stands. */
+export type RunExplanation = Pick<RunStanding, "now" | "wakeTime" | "mail" | "jobCounts"> & {
+  run: RunView;
+  next: NextMove;
+  /** Missing while the run is parked. */
+  owner?: RunOwner;
+  rowRecordsBehind: number;
+  channel?: ChannelView;
+  openJobs: (JobStanding & { reason: JobReason })[];
+};
 
 /** A wait as callers see it, with what it shows of its run. */
 export type WaitView = {
@@ -193,6 +251,7 @@ export interface Engine {
   /** Each start for itself: its run, or why it was refused. */
   startRuns(caller: Caller, starts: readonly ActorStart[]): Promise<(RunView | DomainError)[]>;
   getRun(caller: Caller, runId: string, view: "basic" | "full"): Promise<RunView>;
+  explainRun(caller: Caller, runId: string): Promise<RunExplanation>;
   listRuns(
     caller: Caller,
     request: PageRequest & {

@@ -10,6 +10,7 @@ import { awaitRun } from "./operations/await-run.ts";
 import { controlRun } from "./operations/control-run.ts";
 import { deleteRun } from "./operations/delete-run.ts";
 import { emitEvent } from "./operations/emit-event.ts";
+import { explainRun } from "./operations/explain-run.ts";
 import { getRun } from "./operations/get-run.ts";
 import { getStepRecord } from "./operations/get-step-record.ts";
 import { getWait } from "./operations/get-wait.ts";
@@ -41,7 +42,7 @@ export function createOperations(
     neighbours: Neighbours;
     transitions: TransitionParts;
     listeners: ListenerWaker;
-    workers: Pick<Workers, "connect">;
+    workers: Pick<Workers, "connect" | "jobReason" | "handlerWorker">;
     admission: Admission;
     viewOf: RunViewer;
     isStopping: () => boolean;
@@ -58,6 +59,7 @@ export function createOperations(
     startRun: (caller, request) => startRun(parts, caller, request),
     startRuns: (caller, starts) => startRuns(parts, caller, starts),
     getRun: (caller, runId, view) => getRun(parts, caller, runId, view),
+    explainRun: (caller, runId) => explainRun(parts, caller, runId),
     listRuns: (caller, request) => listRuns(parts, caller, request),
     awaitRun: (caller, request) => awaitRun(parts, caller, request),
     deleteRun: (caller, runId) => deleteRun(parts, caller, runId),

@@ -3,7 +3,7 @@ import type { AnyRecord, RecordBody, StepRecordDraft } from "../core/records.ts"
 import type { Instant } from "../core/duration.ts";
 import type { JsonObject } from "../core/json/json.ts";
 import type { RunState } from "../core/run.ts";
-import type { Caller, Engine, RunView, StepRecordView, WaitView, WorkflowView } from "../engine/api.ts";
+import type { Caller, Engine, RunExplanation, RunView, StepRecordView, WaitView, WorkflowView } from "../engine/api.ts";
 
 export const FAKE_TIME = "2026-01-02T03:04:05.678901Z" as Instant;
 
@@ -41,6 +41,19 @@ export function fakeRun(state: Partial<RunState> = {}, view: RunView["view"] = "
       seq: 3,
       ...state,
     },
+  };
+}
+
+export function fakeExplanation(facts: Partial<RunExplanation> = {}): RunExplanation {
+  return {
+    now: FAKE_TIME,
+    run: fakeRun({}, "basic"),
+    next: { kind: "unknown", message: "Nobody knows.", metadata: {} },
+    rowRecordsBehind: 0,
+    mail: { first: [], total: 0 },
+    jobCounts: [],
+    openJobs: [],
+    ...facts,
   };
 }
 
@@ -121,6 +134,7 @@ export function createFakeEngine(replaced: Partial<Engine> = {}): FakeEngine {
     startRun: async (_caller, { vars, runId }) => fakeRun({ vars, ...(runId === undefined ? {} : { runId }) }),
     startRuns: async (_caller, starts) => starts.map(({ request: { vars } }) => fakeRun({ vars })),
     getRun: async (_caller, runId, view) => fakeRun({ runId }, view),
+    explainRun: async () => fakeExplanation(),
     listRuns: async () => ({ runs: [fakeRun()], nextPageToken: "" }),
     awaitRun: async () => fakeRun({ status: "completed", output: null }),
     deleteRun: async () => undefined,

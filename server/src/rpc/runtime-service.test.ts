@@ -73,6 +73,7 @@ test.each([
   ],
   ["getRun", () => runtime.getRun({ runId: "r" }), ["r", "full"]],
   ["getRun", () => runtime.getRun({ runId: "r", view: RunView.BASIC }), ["r", "basic"]],
+  ["explainRun", () => runtime.explainRun({ runId: "r" }), ["r"]],
   [
     "listRuns",
     () => runtime.listRuns({ order: RunOrder.UPDATE_TIME_DESC }),

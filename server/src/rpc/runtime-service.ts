@@ -26,6 +26,7 @@ import {
 import { refusalToProto } from "./error-mapping.ts";
 import { jsonFromValue } from "./json-conversion.ts";
 import { optionalField } from "./optional-field.ts";
+import { explanationToProto } from "./run-explanation-conversion.ts";
 import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";
 import { stepRecordToProto } from "./step-record-conversion.ts";
 import { untilAborted } from "./streams.ts";
@@ -86,6 +87,11 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
     async getRun({ runId, view }, context) {
       const run = await engine.getRun(callerOf(context), runId, runViewFromProto(view));
       return { run: runToProto(run) };
+    },
+
+    async explainRun({ runId }, context) {
+      const explanation = await engine.explainRun(callerOf(context), runId);
+      return { explanation: explanationToProto(explanation) };
     },
 
     async listRuns({ filter, order, pageSize, pageToken }, context) {

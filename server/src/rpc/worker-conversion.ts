@@ -28,7 +28,7 @@ import { type Json, parseJson } from "../core/json/json.ts";
 import type * as engine from "../engine/api.ts";
 import { durationFromMs, timestampFromInstant } from "./time-conversion.ts";
 
-const JOB_KIND = {
+export const JOB_KIND = {
   tool: JobKind.TOOL,
   handler: JobKind.HANDLER,
   custom: JobKind.CUSTOM,

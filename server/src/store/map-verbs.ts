@@ -48,6 +48,7 @@ const NAMES = Object.keys({
   lanes: true,
   batches: true,
   runs: true,
+  standings: true,
   ledger: true,
   waits: true,
   events: true,

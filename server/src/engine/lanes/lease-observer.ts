@@ -13,6 +13,8 @@ export type LeaseObserver = {
   observe(surroundings: Surroundings): Promise<string[]>;
   /** A look around failed: what was counted so far does not count. */
   forget(): void;
+  /** For how long a server was seen not renewing its lease. Undefined if it was not seen at the last look around. */
+  quietMs(serverId: string): number | undefined;
 };
 
 export function createLeaseObserver(options: {
@@ -59,5 +61,6 @@ export function createLeaseObserver(options: {
       lastMs = undefined;
       seen.clear();
     },
+    quietMs: (serverId) => seen.get(serverId)?.quietMs,
   };
 }

@@ -34,6 +34,11 @@ export type Lanes = {
 export type ServerLease = Lanes & {
   /** The id of the lease that is open now, or was last. */
   serverId(): string;
+  /**
+   * For how long this server has seen no renewal of a server's lease, its own included. Undefined if it has not seen
+   * the lease.
+   */
+  sinceRenewalMs(serverId: string): number | undefined;
   isServing(): boolean;
   onServingChange(callback: (serving: boolean) => void): () => void;
   /** Opens the lease and begins to look around. @throws StoreUnavailableError */
@@ -60,6 +65,8 @@ export function createServerLease(options: {
   let isServing = false;
   let others = false;
   let lanesTaken = 0;
+  /** When this server's own lease was opened or renewed, on its monotonic clock. */
+  let renewedAt = 0;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
   let isStopped = false;
@@ -74,6 +81,7 @@ export function createServerLease(options: {
     const isFirst = serverId === "";
     serverId = randomUUID();
     const leases = await store.lanes.open({ serverId, process: processIdentity(), lanes: settings.lanes });
+    renewedAt = performance.now();
     lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: lookSoon }));
     log.info({ serverId, lanes: leases.map(({ laneId }) => laneId) }, "lease opened");
     if (!isFirst) onNewLease();
@@ -96,6 +104,7 @@ export function createServerLease(options: {
         await open();
         surroundings = await store.lanes.lookAround(serverId);
       }
+      renewedAt = performance.now();
       others = surroundings.others.length > 0;
       const gone = await observer.observe(surroundings);
       setServing(surroundings.leaseHeld);
@@ -135,6 +144,7 @@ export function createServerLease(options: {
 
   return {
     serverId: () => serverId,
+    sinceRenewalMs: (id) => (id === serverId ? performance.now() - renewedAt : observer.quietMs(id)),
     laneOf: (key) => laneAt(hash(runKeyText(key))),
     laneFor: (text) => laneAt(hash(text)),
     anyLane: () => laneAt(lanesTaken++),

@@ -3,6 +3,7 @@
  * liveness.
  */
 import type { JobHead } from "../../store/contract/jobs.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
 import type { Essentials } from "../essentials.ts";
 import type { Neighbours } from "../neighbours.ts";
 import type { NoticeHub } from "../notice-hub.ts";
@@ -48,6 +49,15 @@ export function isServedHere(pool: WorkerPool, queue: string, version?: number):
     if (served !== undefined && (version === undefined || servesVersion(served, version))) return true;
   }
   return false;
+}
+
+/** The session of this server that has the run's handler, if that is a handler without a job row. */
+export function findHandlerWorker({ jobs }: WorkerPool, { tenantId, runId }: RunKey): string | undefined {
+  for (const { session, job } of jobs.values()) {
+    const isOfRun = job.run.runId === runId && job.run.tenantId === tenantId;
+    if (isOfRun && job.handlerRun !== undefined) return session.workerSessionId;
+  }
+  return undefined;
 }
 
 /** The token of a job's lease; every server computes the same one. */

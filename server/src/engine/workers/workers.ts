@@ -6,7 +6,9 @@
 import { DomainError } from "../../core/errors.ts";
 import type { RunState } from "../../core/run.ts";
 import type { Surroundings } from "../../store/contract/lanes.ts";
-import type { BlockedReason, Caller, WorkerConnection, WorkerHello, WorkerLink } from "../api.ts";
+import type { RunKey } from "../../store/contract/runs.ts";
+import type { JobStanding } from "../../store/contract/standings.ts";
+import type { BlockedReason, Caller, JobReason, WorkerConnection, WorkerHello, WorkerLink } from "../api.ts";
 import { actorOf } from "../caller.ts";
 import type { Lanes } from "../lanes/server-lease.ts";
 import type { Reaction } from "../reactions.ts";
@@ -20,11 +22,12 @@ import { endSession, leaveSession } from "./connection/session-life.ts";
 import { createDispatcher } from "./dispatch/dispatcher.ts";
 import { createWorkersElsewhere } from "./elsewhere.ts";
 import type { HandlerRun, HandlerRuns } from "./handler-runs.ts";
+import { jobReasonOf } from "./job-reason.ts";
 import { createJobReaction } from "./job-reaction.ts";
 import { createJobTimers } from "./job-timers.ts";
 import { createLeaseKeeper } from "./leases/lease-keeper.ts";
 import { createOrphanKeeper } from "./orphaned-leases.ts";
-import type { WorkerContext, WorkerPool } from "./pool.ts";
+import { findHandlerWorker, type WorkerContext, type WorkerPool } from "./pool.ts";
 import { createJobSettler } from "./settle-jobs.ts";
 
 /** A sweep that comes later than this many intervals: the process stood still, which counts for nobody. */
@@ -43,6 +46,10 @@ export type Workers = {
   hearJobs(queue: string): void;
   /** Why a run does not move, if its jobs are why. */
   blockedReason(run: RunState): BlockedReason | undefined;
+  /** Why a job of the run has no result yet, as far as this server knows. */
+  jobReason(run: RunState, job: JobStanding): JobReason;
+  /** The session of the worker of this server that has the run's handler, which has no job row. */
+  handlerWorker(run: RunKey): string | undefined;
   onSurroundings(surroundings: Surroundings): void;
   /** This server has a new lease: what its workers hold goes on under it. */
   onNewLease(): void;
@@ -126,6 +133,8 @@ export function createWorkers(options: {
     reaction: createJobReaction({ dispatcher, handlerRuns, timers }),
     hearJobs: (queue) => dispatcher.noteJobs(queue, true),
     blockedReason: (run) => blockedReasonOf(pool, elsewhere, run),
+    jobReason: (run, job) => jobReasonOf({ pool, elsewhere, serverId: serverId() }, run, job),
+    handlerWorker: (run) => findHandlerWorker(pool, run),
     onSurroundings(surroundings) {
       if (surroundings.nextJobTime !== undefined) timers.arm(surroundings.nextJobTime);
       const what = "looking after leases and workers of other servers failed";

@@ -27,6 +27,7 @@ import type { LedgerStore } from "./ledger.ts";
 import type { MailStore } from "./mail.ts";
 import type { NoticeStore } from "./notices.ts";
 import type { RunStore } from "./runs.ts";
+import type { StandingStore } from "./standings.ts";
 import type { WaitStore } from "./waits.ts";
 import type { WorkerStore } from "./workers.ts";
 import type { WorkflowStore } from "./workflows.ts";
@@ -35,6 +36,7 @@ export type Nouns = {
   readonly lanes: LaneStore;
   readonly batches: BatchStore;
   readonly runs: RunStore;
+  readonly standings: StandingStore;
   readonly ledger: LedgerStore;
   readonly waits: WaitStore;
   readonly events: EventStore;

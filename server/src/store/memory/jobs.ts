@@ -23,7 +23,7 @@ import type { Statements } from "../map-verbs.ts";
 /** Jobs that come back to their queue come before all others: their turn is that much lower. */
 const RETURNED_TURN = -1e15;
 
-function jobsOf(database: MemoryDatabase, { tenantId, runId }: RunKey): JobRow[] {
+export function jobsOf(database: MemoryDatabase, { tenantId, runId }: RunKey): JobRow[] {
   return database.jobs
     .values()
     .filter((row) => row.tenantId === tenantId && row.runId === runId)
@@ -34,7 +34,7 @@ function findJob(database: MemoryDatabase, { tenantId, idempotencyKey }: JobKey)
   return database.jobs.get(rowKey(tenantId, idempotencyKey));
 }
 
-function isIn(queue: JobQueue, row: JobRow): boolean {
+export function isIn(queue: JobQueue, row: JobRow): boolean {
   return row.tenantId === queue.tenantId && row.kind === queue.kind && row.name === queue.name;
 }
 
@@ -46,7 +46,7 @@ function isOver(row: JobRow): boolean {
   return row.state === "settled" || row.state === "cancelled";
 }
 
-function headOf(row: JobRow): JobHead {
+export function headOf(row: JobRow): JobHead {
   return {
     tenantId: row.tenantId,
     idempotencyKey: row.idempotencyKey,
@@ -96,7 +96,7 @@ function newTurn(database: MemoryDatabase, queue: JobQueue, fairnessKey: string)
   return Math.max(queueTurn(database, queue) ?? 0, ...openTurns(database, queue, fairnessKey).map((turn) => turn + 1));
 }
 
-function compareTurns(a: JobRow, b: JobRow): number {
+export function compareTurns(a: JobRow, b: JobRow): number {
   return a.turn - b.turn || a.position - b.position;
 }
 

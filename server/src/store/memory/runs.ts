@@ -12,7 +12,6 @@ import { deleteJobs } from "./jobs.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
 
-/** @param withPayload false: `vars` is null and `output` absent */
 function loadRuns(database: MemoryDatabase, keys: readonly RunKey[], withPayload: boolean): (StoredRun | undefined)[] {
   return keys.map(({ tenantId, runId }) => {
     const row = database.runs.get(rowKey(tenantId, runId));
@@ -20,7 +19,8 @@ function loadRuns(database: MemoryDatabase, keys: readonly RunKey[], withPayload
   });
 }
 
-function readRun(row: RunRow, withPayload: boolean): StoredRun {
+/** @param withPayload false: `vars` is null and `output` absent */
+export function readRun(row: RunRow, withPayload: boolean): StoredRun {
   // Record n is at n - 1.
   const missing = row.records.slice(row.head.seq);
   return withPayload ? foldMissing(runFromRow(row, true), missing) : foldMissingHeads(runFromRow(row, false), missing);

@@ -19,6 +19,7 @@ import { ledger } from "./ledger.ts";
 import { mail } from "./mail.ts";
 import { notices } from "./notices.ts";
 import { runs } from "./runs.ts";
+import { standings } from "./standings.ts";
 import { waits } from "./waits.ts";
 import { workers } from "./workers.ts";
 import { workflows } from "./workflows.ts";
@@ -82,6 +83,7 @@ export async function createMemoryStore(
     lanes: bindVerbs(database, lanes),
     batches: bindVerbs({ database, assertReachable }, batches),
     runs: bindVerbs(database, runs),
+    standings: bindVerbs(database, standings),
     ledger: bindVerbs(database, ledger),
     waits: bindVerbs(database, waits),
     events: bindVerbs(database, events),

@@ -73,14 +73,14 @@ function allParts(sql: Sql): Fragment {
 }
 
 /** What `headFromRow` reads: parts only of runs with many calls in flight, and no outcomes. */
-function headColumns(sql: Sql): Fragment {
+export function headColumns(sql: Sql): Fragment {
   return sql`
     ${runColumns(sql)},
     case when strpos(r.state, '"calls":"apart"') > 0 then ${headParts(sql)} end as parts,
     ${missingRecords(sql, sql`null`)}`;
 }
 
-function headFromRow(row: RunRow): StoredRun {
+export function headFromRow(row: RunRow): StoredRun {
   return foldMissingHeads(runFromRow(row), missingFromRow(row));
 }
 

@@ -23,6 +23,7 @@ import { ledger } from "./ledger.ts";
 import { mail } from "./mail.ts";
 import { notices } from "./notices.ts";
 import { claimRuns, listOwnedRuns, runs } from "./runs.ts";
+import { standings } from "./standings.ts";
 import { waits } from "./waits.ts";
 import { workers } from "./workers.ts";
 import { workflows } from "./workflows.ts";
@@ -150,6 +151,7 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
     lanes: bindVerbs({ sql, transactions, lease, doubtfulClaims, functions }, lanes),
     batches: bindVerbs({ sql, commits, openFresh, commitFunction }, batches),
     runs: { ...bindVerbs(sql, runs), claim },
+    standings: bindVerbs(sql, standings),
     ledger: bindVerbs(sql, ledger),
     waits: bindVerbs(sql, waits),
     events: bindVerbs(sql, events),

@@ -19,6 +19,7 @@ import { describeMail } from "./mail.ts";
 import { describeParts } from "./parts.ts";
 import { describeRowBehind } from "./row-behind.ts";
 import { describeRuns } from "./runs.ts";
+import { describeStandings } from "./standings.ts";
 import { describeDatabase } from "./store.ts";
 import { describeVars } from "./vars.ts";
 import { describeVerbs } from "./verbs.ts";
@@ -33,6 +34,7 @@ export function describeStore(name: string, createHarness: () => Promise<StoreHa
     describeRuns(openBench);
     describeRowBehind(openBench);
     describeParts(openBench);
+    describeStandings(openBench);
     describeVars(openBench);
     describeCalls(openBench);
     describeLedger(openBench);

@@ -43,6 +43,7 @@ function callsOf(
     "runs.wasDeleted": () => store.runs.wasDeleted(key),
     "runs.claim": () => store.runs.claim(laneId, 1),
     "runs.claimDue": () => store.runs.claimDue(1, 1_000),
+    "standings.read": () => store.standings.read(key),
     "ledger.list": () => store.ledger.list(key, 0, 1),
     "waits.get": () => store.waits.get(tenantId, "wait-1"),
     "waits.list": () => store.waits.list({ tenantId, filter: { reasons: ["user"] }, limit: 1 }),

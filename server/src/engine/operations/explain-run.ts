@@ -1,0 +1,68 @@
+import { openWaitOf } from "../../core/run.ts";
+import type { OwnerStanding, RunStanding } from "../../store/contract/standings.ts";
+import { rowSeqOf } from "../../store/row-behind.ts";
+import type { Caller, ChannelView, RunExplanation, RunOwner } from "../api.ts";
+import type { Essentials } from "../essentials.ts";
+import type { ServerLease } from "../lanes/server-lease.ts";
+import { nextMoveOf } from "../next-move.ts";
+import { runUnknown } from "../refusals.ts";
+import type { RunViewer } from "../run-view.ts";
+import type { Workers } from "../workers/workers.ts";
+
+type Parts = Pick<Essentials, "store" | "settings"> & {
+  lanes: Pick<ServerLease, "serverId" | "sinceRenewalMs">;
+  workers: Pick<Workers, "jobReason" | "handlerWorker">;
+  viewOf: RunViewer;
+};
+
+/**
+ * Explains why a run stands where it stands. Reads it by one statement and locks nothing, so that it works while the run is in
+ * another server's hands.
+ * @throws {DomainError} RUN_UNKNOWN
+ */
+export async function explainRun(parts: Parts, { tenantId }: Caller, runId: string): Promise<RunExplanation> {
+  const { store, settings, lanes, workers, viewOf } = parts;
+  const standing = await store.standings.read({ tenantId, runId });
+  if (standing === undefined) throw runUnknown(runId);
+  const { now, run, wakeTime, mail, jobCounts } = standing;
+  const { state } = run;
+  const handlerWorker = workers.handlerWorker({ tenantId, runId });
+  const explained = {
+    now,
+    mail,
+    openJobs: standing.openJobs.map((job) => ({ ...job, reason: workers.jobReason(state, job) })),
+    ...(standing.owner === undefined ? {} : { owner: ownerOf(standing.owner, lanes) }),
+    ...channelOf(standing),
+  };
+  return {
+    ...explained,
+    run: viewOf(run, "basic"),
+    next: nextMoveOf(state, { ...explained, settings, ...(handlerWorker === undefined ? {} : { handlerWorker }) }),
+    ...(wakeTime === undefined ? {} : { wakeTime }),
+    rowRecordsBehind: state.seq - rowSeqOf(run),
+    jobCounts,
+  };
+}
+
+function ownerOf({ laneId, ended, server }: OwnerStanding, lanes: Parts["lanes"]): RunOwner {
+  const { serverId, process } = server ?? { serverId: "", process: "" };
+  if (ended) return { laneId, serverId, process, lease: "ended" };
+  const sinceRenewalMs = lanes.sinceRenewalMs(serverId);
+  return {
+    laneId,
+    serverId,
+    process,
+    lease: serverId === lanes.serverId() ? "own" : "other",
+    ...(sinceRenewalMs === undefined ? {} : { sinceRenewalMs }),
+  };
+}
+
+/** The waits that a channel's listeners had open were shown all its events up to `wokenNumber`; a wait that opened later has looked itself. */
+function channelOf({ run: { state }, channel }: RunStanding): { channel?: ChannelView } {
+  const wait = openWaitOf(state);
+  if (channel === undefined || wait?.asks !== "event") return {};
+  const { scope, scope_id: scopeId } = wait;
+  const startNumber = state.channels[scope];
+  const lookedNumber = Math.min(Math.max(channel.wokenNumber, startNumber), Math.max(channel.lastNumber, startNumber));
+  return { channel: { scope, scopeId, lastNumber: channel.lastNumber, lookedNumber, startNumber } };
+}
