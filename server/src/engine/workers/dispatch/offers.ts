@@ -9,7 +9,8 @@ import type { OfferedJob } from "../../api.ts";
 import type { AssignedJob } from "../assigned-job.ts";
 import type { HandlerRun } from "../handler-runs.ts";
 import { newHandlerToken } from "../job-token.ts";
-import { charsOf, givenHandler } from "../kept-vars.ts";
+import { offeredChars } from "../../offered-chars.ts";
+import { givenHandler } from "../kept-vars.ts";
 import { leaseToken } from "../pool.ts";
 import { deliveryBy, type Session } from "../session.ts";
 import type { DispatchState } from "./state.ts";
@@ -123,5 +124,5 @@ function sendOffer(
   const content = typeof payload === "string" ? { payload } : givenHandler(facts.runId, payload, keptVars);
   const job = { ...facts, ...content };
   link.send({ type: "offer", jobs: [job] });
-  return charsOf(job);
+  return offeredChars(job);
 }
