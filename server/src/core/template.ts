@@ -10,6 +10,7 @@ import {
   type ExpressionNames,
 } from "./expression.ts";
 import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json/json.ts";
+import { pointerText } from "./json/pointer-text.ts";
 
 /** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */
 const TEMPLATE_EXPRESSIONS_MAX = 64;
@@ -123,7 +124,7 @@ function compileValue(value: Json, place: Place): Compiled {
   }
   const at = (key: string | number): Place => ({
     ...place,
-    path: `${place.path}/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`,
+    path: place.path + pointerText([key]),
     depth: place.depth + 1,
   });
   if (Array.isArray(value)) {

@@ -7,7 +7,7 @@
  */
 import { hash } from "node:crypto";
 import { DomainError } from "../errors.ts";
-import { type Json, JSON_DEPTH_MAX, type JsonObject, type JsonSize, measureJson } from "./json.ts";
+import { isJsonObject, type Json, JSON_DEPTH_MAX, type JsonSize, measureJson } from "./json.ts";
 
 export type LargeMember = {
   readonly value: Json;
@@ -37,7 +37,7 @@ const memberByValue = new WeakMap<object, LargeMember>();
  * @param before other vars, of which texts that are the same are taken over
  */
 export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
-  if (!isObject(vars)) return NONE;
+  if (!isJsonObject(vars)) return NONE;
   const known = membersByVars.get(vars);
   if (known !== undefined) return known;
   let members: Map<string, LargeMember> | undefined;
@@ -64,7 +64,7 @@ export function smallVarsText(vars: Json): string {
 
 function textWith(vars: Json, textOf: (member: LargeMember) => string): string {
   const large = largeMembersOf(vars);
-  if (large.size === 0 || !isObject(vars)) return JSON.stringify(vars);
+  if (large.size === 0 || !isJsonObject(vars)) return JSON.stringify(vars);
   let text = "";
   for (const name of Object.keys(vars)) {
     const member = large.get(name);
@@ -72,10 +72,6 @@ function textWith(vars: Json, textOf: (member: LargeMember) => string): string {
     text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${value}`;
   }
   return `${text}}`;
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isLarge(value: Json): boolean {
@@ -111,7 +107,7 @@ function memberOfObject(value: Json & object): LargeMember {
 
 /** A text cannot be a key of what is remembered: it is looked for under its name, where it was before. */
 function memberOfText(name: string, value: Json, before: Json | undefined): LargeMember {
-  const known = before === undefined || !isObject(before) ? undefined : membersByVars.get(before)?.get(name);
+  const known = before === undefined || !isJsonObject(before) ? undefined : membersByVars.get(before)?.get(name);
   return known?.value === value ? known : createMember(value);
 }
 
