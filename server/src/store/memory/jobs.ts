@@ -19,6 +19,7 @@ import { RUN_FORMAT } from "../run-format.ts";
 import { encodeRefusedResult } from "../refused-result.ts";
 import { type JobRow, type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
+import { defined } from "../../core/defined.ts";
 
 /** Jobs that come back to their queue come before all others: their turn is that much lower. */
 const RETURNED_TURN = -1e15;
@@ -65,11 +66,9 @@ function headOf(row: JobRow): JobHead {
     losses: row.losses,
     attempt: row.attempt,
     ordinal: row.ordinal,
-    ...(row.settledLeaseNo === undefined ? {} : { settledLeaseNo: row.settledLeaseNo }),
-    ...(row.settledDigest === undefined ? {} : { settledDigest: row.settledDigest }),
+    ...defined({ settledLeaseNo: row.settledLeaseNo, settledDigest: row.settledDigest }),
     timeoutMs: row.timeoutMs,
-    ...(row.heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs: row.heartbeatTimeoutMs }),
-    ...(row.delivery === undefined ? {} : { delivery: row.delivery }),
+    ...defined({ heartbeatTimeoutMs: row.heartbeatTimeoutMs, delivery: row.delivery }),
   };
 }
 
