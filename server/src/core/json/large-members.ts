@@ -1,6 +1,6 @@
 /**
  * The large members of a run's vars, with what is worked out of them remembered: their text, its digest, and their size. A step that
- * leaves them alone then pays for none of it again, the store keeps each in a row of its own, and workers keep what they were sent.
+ * leaves them alone then pays for none of it again, and whoever keeps vars can keep each of these apart.
  *
  * A member is the same while it is the same object, or an equal text: Json is never changed in place (json.ts). What is remembered
  * lives as long as the value it is of.
@@ -8,6 +8,7 @@
 import { hash } from "node:crypto";
 import { DomainError } from "../errors.ts";
 import { isJsonObject, type Json, JSON_DEPTH_MAX, type JsonSize, measureJson } from "./json.ts";
+import { jsonText } from "./json-text.ts";
 
 export type LargeMember = {
   readonly value: Json;
@@ -21,10 +22,10 @@ export type LargeMember = {
 
 export type LargeMembers = ReadonlyMap<string, LargeMember>;
 
-/** From about this many characters a member is large: Postgres moves longer texts out of their row anyway. What is stored follows from
- *  it, so another value is another format of runs (store/run-format.ts). */
+/** From about this many characters a member is large: a shorter one takes less time to write again than to keep apart. What is kept
+ *  apart anywhere follows from it, so it stays as it is. */
 const LARGE_CHARS_MIN = 2_048;
-/** Names are part of a key in the store, which an index bounds. Members with longer ones count as small. */
+/** Members with longer names count as small: names are keys wherever large members are kept. */
 const NAME_CHARS_MAX = 256;
 
 const NONE: LargeMembers = new Map();
@@ -33,7 +34,7 @@ const membersByVars = new WeakMap<object, LargeMembers>();
 const memberByValue = new WeakMap<object, LargeMember>();
 
 /**
- * The large members of vars, by name, in their order; none of what is no object. Depends on the value of `vars` alone.
+ * The large members of vars, by name, in their order; empty unless `vars` is an object. Depends on the value of `vars` alone.
  * @param before other vars, of which texts that are the same are taken over
  */
 export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
@@ -118,7 +119,7 @@ function createMember(value: Json): LargeMember {
   return {
     value,
     get text() {
-      text ??= JSON.stringify(value);
+      text ??= jsonText(value);
       return text;
     },
     get digest() {
