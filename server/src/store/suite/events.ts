@@ -254,7 +254,7 @@ export function describeEvents(openBench: OpenBench): void {
       ]);
       const [opened] = late.openWaits;
       assert(opened !== undefined);
-      expect(await store.waits.get(tenantId, opened.wait_id)).toBeUndefined();
+      expect(await store.waits.get(tenantId, opened.wait.wait_id)).toBeUndefined();
       expect(await store.ledger.list(late, 0, ALL)).toHaveLength(1);
       // Looked up again, it may wait.
       const [again] = await store.events.lookUp([queryOf(channel, ["go"])]);

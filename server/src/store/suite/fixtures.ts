@@ -191,7 +191,7 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
     ...defined({ parts, wakeTime }),
     records: [record],
     notices: [],
-    openWaits: wait === undefined ? [] : [{ ...wait, seq: draft.seq }],
+    openWaits: wait === undefined ? [] : [{ wait, seq: draft.seq }],
     closeWaits: [],
     events: [],
     expectChannels: [],

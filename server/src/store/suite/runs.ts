@@ -129,7 +129,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await store.events.list(channel, 0, ALL)).toEqual([]);
       const [opened] = late.openWaits;
       assert(opened !== undefined);
-      expect(await store.waits.get(tenantId, opened.wait_id)).toBeUndefined();
+      expect(await store.waits.get(tenantId, opened.wait.wait_id)).toBeUndefined();
     });
 
     it("refuses a step ahead of the run and a step of a run that is not there", async () => {

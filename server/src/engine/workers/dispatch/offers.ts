@@ -14,13 +14,14 @@ import { givenHandler } from "../kept-vars.ts";
 import { leaseToken } from "../pool.ts";
 import { deliveryBy, type Session } from "../session.ts";
 import type { DispatchState } from "./state.ts";
+import { jsonText } from "../../../core/json/json-text.ts";
 
 /** What a worker gets with a job: JSON text, or what a handler sees. */
 type Payload = string | HandlerPayload;
 
 /** The payload of a leased job. A handler's is the names that it sees at this moment: it is never stored. */
 export function payloadOf(state: DispatchState, { kind, payload }: JobDraft | LeasedJob, run: RunState): Payload {
-  if (kind !== "handler") return JSON.stringify(payload);
+  if (kind !== "handler") return jsonText(payload);
   return handlerPayload(namesOf(run, state.pool.context.clock.next(run.updateTime)));
 }
 
