@@ -46,7 +46,7 @@ export function createFrameQueue(): FrameQueue {
   let wake: (() => void) | undefined;
   let ending: { error: Error | undefined } | undefined;
 
-  /** Takes the first frame, with those behind it that can be told in the same one. */
+  /** Takes the first frame, with those after it that can be told in the same one. */
   function take(): ServerFrame {
     let frame = queue.shift()!;
     let chars = sizeOf(frame);

@@ -130,7 +130,7 @@ function sectionsOf({ plan, leaseOf }: TransitionFacts): Sections {
 /** Commands of a step that only the run's owner need know of. */
 const OF_ITS_OWNER: ReadonlySet<Command["type"]> = new Set(["emit", "expect_channel", "consume_event"]);
 
-/** Whether only the run's owner need know what changes: the row may then be left behind. */
+/** Whether only the run's owner need know what changes: the row may then fall behind. */
 function isOfItsOwnerOnly(before: StoredRun, { plan, laneId, consumedMail }: TransitionFacts): boolean {
   const { after, commands } = plan;
   return (

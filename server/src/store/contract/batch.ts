@@ -101,5 +101,5 @@ export interface BatchStore {
    *  Stays when a run is deleted: hashes and ids tell nothing of what was in the records. */
   list(request: { tenantId: string; laneId: number; afterBatchNo: number; limit: number }): Promise<CommittedBatch[]>;
   /** Says whether a batch was committed; if not, it never will be. Waits while it is still being committed. */
-  settle(laneId: number, batchNo: number): Promise<"committed" | "void">;
+  resolve(laneId: number, batchNo: number): Promise<"committed" | "void">;
 }

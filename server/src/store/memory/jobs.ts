@@ -90,7 +90,7 @@ function queueTurn(database: MemoryDatabase, queue: JobQueue): number | undefine
   return turns.length === 0 ? undefined : Math.min(...turns);
 }
 
-/** The turn of a new job: not before the queue's, and behind the jobs of its own fairness key. */
+/** The turn of a new job: not before the queue's, and after the jobs of its own fairness key. */
 function newTurn(database: MemoryDatabase, queue: JobQueue, fairnessKey: string): number {
   return Math.max(queueTurn(database, queue) ?? 0, ...openTurns(database, queue, fairnessKey).map((turn) => turn + 1));
 }

@@ -69,7 +69,7 @@ export function describeEvents(openBench: OpenBench): void {
       }
     });
 
-    it("keeps everything about an event, and lists those behind a number", async () => {
+    it("keeps everything about an event, and lists those after a number", async () => {
       const { store, writer } = bench;
       const channel = globalOf(bench.tenant());
       const drafts = [
@@ -315,7 +315,7 @@ export function describeEvents(openBench: OpenBench): void {
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const [lookup] = await store.events.lookUp([queryOf(channel, ["mine"])]);
       assert(lookup !== undefined);
-      // Its own event lies behind what it looked up to; refused, it would be decided in the same way for ever.
+      // Its own event comes after what it looked up to; refused, it would be decided in the same way for ever.
       const wait = waitOf(run, eventWait(channel, ["mine"]), {
         expectChannels: [{ channel, upTo: lookup.upTo }],
         events: [eventOf(channel, { name: "mine" })],

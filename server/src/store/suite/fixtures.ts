@@ -148,7 +148,7 @@ export function waitOf(
   );
 }
 
-/** The step behind a wait: closes it, the run goes on. */
+/** The step after a wait: closes it, the run goes on. */
 export function answerOf(before: StoredRun, facts: TransitionFacts = {}): Transition {
   return stepOf(before, "step.completed", { status: "completed" }, { closeWaits: [closingOf(before)], ...facts });
 }

@@ -41,7 +41,7 @@ export const MOVES: Section<
   move_places tid[];`,
   check: `
   -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the ledger goes on
-  -- where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was left behind.
+  -- where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that is behind.
   IF p_move_items IS NOT NULL THEN
     SELECT
       array_agg(f.place), refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
