@@ -8,7 +8,7 @@ import type { ProgramProcess } from "../program-process.ts";
 import type { Site } from "../site.ts";
 import { createWorkflows, GRAPH_STEPS_PER_TURN, type LoopVars } from "../workflows.ts";
 
-/** What is committed and told behind the last result of a slice. */
+/** What is committed and told after the last result of a slice. */
 const SETTLE_MS = 100;
 
 /** What a turn of the handler is, and how many steps. */

@@ -3,20 +3,28 @@ import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 
 import { RunStatus, RunStatusSchema } from "@abstractruntime/proto/run_pb";
+import type { StepRecord } from "@abstractruntime/sdk";
 
 import type { Check } from "../support/checks.ts";
 import type { VerifiedRun } from "../support/ledger-check.ts";
 import { valueOf } from "../support/values.ts";
-import { type Call, callsInFlight } from "./calls.ts";
+import { type Call, type CallingStep, callsInFlight } from "./calls.ts";
 import type { Kill } from "./crashes.ts";
 import { countMarks, type SearchResult } from "./marks.ts";
 import { outlineText } from "./outline.ts";
-import type { Told } from "./scenario.ts";
 import { counted, draftSection, type SectionFacts } from "./sections.ts";
 import { type FileList, surveyFiles } from "./survey.ts";
 
 /** What report.yaml ends with. */
 type Output = { written: boolean; report: { path: string; size: number } | null };
+
+/** What the watch told of the run, and what was done to the processes meanwhile. */
+export type Told = {
+  records: readonly StepRecord[];
+  steps: readonly CallingStep[];
+  strays: readonly string[];
+  kills: readonly Kill[];
+};
 
 export async function listChecks(known: {
   verified: VerifiedRun;

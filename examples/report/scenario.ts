@@ -14,7 +14,7 @@ import type { Timeline } from "../support/timeline.ts";
 import { askAtTerminal } from "./approval.ts";
 import { type CallingStep, createCallBook } from "./calls.ts";
 import { createCrashes, type Kill } from "./crashes.ts";
-import { listChecks } from "./outcome-check.ts";
+import { listChecks, type Told } from "./outcome-check.ts";
 import { describeCalls, describeOutcome } from "./story.ts";
 
 const WORKFLOW_ID = "folder-report";
@@ -89,14 +89,6 @@ export async function playScenario(options: ScenarioOptions): Promise<Scenario> 
     connection.close();
   }
 }
-
-/** What the watch told of the run, and what was done to the processes meanwhile. */
-export type Told = {
-  records: readonly StepRecord[];
-  steps: readonly CallingStep[];
-  strays: readonly string[];
-  kills: readonly Kill[];
-};
 
 /** Follows the run to its end: tells what happens, kills, answers. */
 async function followRun(client: Client, runId: string, options: ScenarioOptions): Promise<Told> {

@@ -2,20 +2,11 @@
 import { readFileSync } from "node:fs";
 import { type EngineSettings, SETTINGS_DEFAULT } from "./engine/settings.ts";
 import { hostOf, isLoopbackHost } from "./rpc/access.ts";
+import type { RpcConfig } from "./rpc/server.ts";
+import { defined } from "./core/defined.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
-
-/** What the transport needs of it. */
-export type RpcConfig = {
-  listen: { host: string; port: number };
-  /** Host names, besides loopback, that requests may name. */
-  hosts: readonly string[];
-  /** Origins whose pages may call. */
-  origins: readonly string[];
-  /** PEM texts. */
-  tls?: { cert: string; key: string };
-};
 
 export type Config = RpcConfig & {
   /** Where the embedded Postgres keeps its data; used if there is no `databaseUrl`. Absent: in a temporary folder, which the server
@@ -77,10 +68,7 @@ export function loadConfig(environment: Environment): Config {
     listen,
     hosts: parseList(read("ABSTRACTRUNTIME_HOSTS")).map(parseHost),
     origins: parseList(read("ABSTRACTRUNTIME_ORIGINS")).map(parseOrigin),
-    ...(tls === undefined ? {} : { tls }),
-    ...(dataDir === undefined ? {} : { dataDir }),
-    ...(databaseUrl === undefined ? {} : { databaseUrl }),
-    ...(databaseDirectUrl === undefined ? {} : { databaseDirectUrl }),
+    ...defined({ tls, dataDir, databaseUrl, databaseDirectUrl }),
     insecure,
     attached: parseSwitch("ABSTRACTRUNTIME_ATTACHED", read("ABSTRACTRUNTIME_ATTACHED"), false),
     logLevel: parseLogLevel(read("ABSTRACTRUNTIME_LOG_LEVEL") ?? "info"),

@@ -126,7 +126,7 @@ describe("sections of RESULTS.md", () => {
     expect(withSection(before, "rows", ["new"])).toBe(before.replace("old", "new"));
   });
 
-  test("are added behind the rest", () => {
+  test("are added after the rest", () => {
     const added = withSection(before, "soak", ["a", "b"]);
     expect(added).toBe(`${before}\n<!-- soak:begin -->\n\na\nb\n\n<!-- soak:end -->\n`);
     expect(withSection(added, "soak", ["a", "b"])).toBe(added);

@@ -167,6 +167,7 @@ const lintFaults: { fault: string; content: string; rule: RegExp }[] = [
 const layerFaults: { folder: string; imports: string; reason: string }[] = [
   { folder: "core", imports: "../store/contract/store.ts", reason: "core imports only core and pure libraries" },
   { folder: "core", imports: "../engine/probe.ts", reason: "core imports only core and pure libraries" },
+  { folder: "core", imports: "../runtime/probe.ts", reason: "core imports only core and pure libraries" },
   { folder: "core", imports: "../config.ts", reason: "core knows neither the process nor its configuration" },
   { folder: "core", imports: "postgres", reason: "core imports only core and pure libraries" },
   { folder: "core", imports: "node:fs", reason: "core imports only core and pure libraries" },
@@ -193,6 +194,11 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     imports: "../embedded-postgres/database-error.ts",
     reason: "rpc imports only rpc, engine, core",
   },
+  {
+    folder: "store",
+    imports: "../wait-for-database.ts",
+    reason: "configuration is read in main and handed down",
+  },
   { folder: "engine", imports: "../rpc/probe.ts", reason: "engine imports only engine, store and core" },
   { folder: "engine", imports: "../cli/probe.ts", reason: "engine imports only engine, store and core" },
   {
@@ -207,6 +213,8 @@ const layerFaults: { folder: string; imports: string; reason: string }[] = [
     reason: "engine knows the store's contract, not an implementation",
   },
   { folder: "rpc", imports: "../store/contract/store.ts", reason: "rpc never imports store" },
+  { folder: "rpc", imports: "../config.ts", reason: "main starts rpc and hands it its configuration" },
+  { folder: "rpc", imports: "../engine/workers/pool.ts", reason: "rpc knows what engine shows at its top" },
   { folder: "rpc", imports: "../cli/probe.ts", reason: "rpc imports only rpc, engine, core" },
   { folder: "cli", imports: "../engine/probe.ts", reason: "cli is a client of the contract" },
   { folder: "cli", imports: "../store/contract/store.ts", reason: "cli is a client of the contract" },
@@ -303,6 +311,12 @@ describe("dead code", () => {
       content.replace('"dependencies": {', '"dependencies": {\n    "dead-dependency": "1.0.0",'),
     );
     await expectRefusal("dead", "server/src/core/probe.ts", "deadProbe", "dead-dependency");
+  });
+
+  test.each(["server", "sdk-ts", "tool-worker"])("refuses a test room in the sources of %s", async (workspace) => {
+    write(`${workspace}/src/probe.ts`, "export const probe = 1;\n");
+    write(`${workspace}/src/probe.test.ts`, 'import { probe } from "./probe.ts";\n\nString(probe);\n');
+    await expectRefusal("dead", `${workspace}/src/probe.ts`);
   });
 });
 

@@ -28,7 +28,7 @@ describe("a database that is away", () => {
     database = await openSharedDatabase("postgres");
     proxy = await openTcpProxy(database.url);
     const throughProxy = { ...database, openStore: () => createPostgresStore({ url: proxy.url, poolSize: 4 }) };
-    server = await startTestServer(throughProxy, { lookAroundMs: 100, strayMs: 200 });
+    server = await startTestServer(throughProxy, { renewMs: 100, strayMs: 200 });
   });
   afterAll(async () => {
     await proxy.accept();

@@ -91,7 +91,7 @@ describe.each(STORE_KINDS)("groups, on %s", (kind) => {
     expect(await whatIsThere(observer, family)).toBe(what);
     // Whoever takes over fences the lane, and finds what became of the batch.
     await observer.store.lanes.end(writer.serverId);
-    const settled = await observer.store.batches.settle(writer.laneId, writer.batchNo());
+    const settled = await observer.store.batches.resolve(writer.laneId, writer.batchNo());
     expect(settled).toBe(what === "all" ? "committed" : "void");
     expect(await whatIsThere(observer, family)).toBe(what);
   });
@@ -161,7 +161,7 @@ describe("groups, on postgres", () => {
       await outside`select pg_terminate_backend(${pid}, 5000)`;
       expect(await committing).toBeInstanceOf(Error);
       await held.release();
-      expect(await server.store.batches.settle(writer.laneId, writer.batchNo())).toBe("void");
+      expect(await server.store.batches.resolve(writer.laneId, writer.batchNo())).toBe("void");
       expect(await whatIsThere(server, family)).toBe("none");
       expect(await writer.commitItems([groupOf(...family.transitions)])).toEqual([{ type: "committed" }]);
       expect(await whatIsThere(server, family)).toBe("all");

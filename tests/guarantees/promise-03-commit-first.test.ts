@@ -198,7 +198,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, where the outcome is not kn
     const run = await startRun(a, caller, askingGraph());
     const { runId } = run.state;
     a.hold("batches.commit", moment, movesRun(runId)).release(new BatchOutcomeUnknownError("the connection died"));
-    const asking = a.hold("batches.settle", "before");
+    const asking = a.hold("batches.resolve", "before");
     const answered = watched(answer(a, caller, run, "yes", "request-1"));
     await asking.reached;
     await letOut(servers);

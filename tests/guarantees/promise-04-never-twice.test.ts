@@ -19,7 +19,7 @@ import { graph } from "./graphs.ts";
 import { useTwoServers } from "./servers.ts";
 
 const RECONNECT_MS = 150;
-const SETTINGS = { lookAroundMs: 50, acceptMs: 1_000, reconnectMs: RECONNECT_MS };
+const SETTINGS = { renewMs: 50, acceptMs: 1_000, reconnectMs: RECONNECT_MS };
 
 /** Calls `t` once and ends with what it gave. */
 function calling(policy: NodeDefinition["policy"] & {} = {}) {

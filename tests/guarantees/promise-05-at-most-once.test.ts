@@ -18,7 +18,7 @@ import { connectTestWorker, toolOf } from "../support/test-worker.ts";
 import { graph } from "./graphs.ts";
 import { useTwoServers } from "./servers.ts";
 
-const SETTINGS = { lookAroundMs: 50, acceptMs: 300, reconnectMs: 100, orphanMs: 200 };
+const SETTINGS = { renewMs: 50, acceptMs: 300, reconnectMs: 100, orphanMs: 200 };
 
 function calling(policy = {}) {
   const toolCalls = { calls: [{ name: "pay" }] };

@@ -33,7 +33,7 @@ import { askingGraph, countingGraph, graph, listeningGraph } from "./graphs.ts";
 import { useTwoServers } from "./servers.ts";
 
 /** A server that sees others quickly: dead ones are on this machine, but in this very process, so their leases must run out. */
-const QUICK = { lookAroundMs: 20, leaseMs: 400 };
+const QUICK = { renewMs: 20, leaseMs: 400 };
 
 /** A store that rejects every batch with a matching item, as a database does that cannot store it. */
 function rejecting(matches: (batch: Batch) => boolean): (store: Store) => Store {
@@ -165,7 +165,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
   test("what a stopped server had in hand goes on at another at once", async () => {
     const database = await openSharedDatabase(kind);
     const a = await startTestServer(database);
-    const b = await startTestServer(database, { lookAroundMs: 20 });
+    const b = await startTestServer(database, { renewMs: 20 });
     const caller = freshCaller();
     const definition = countingGraph();
     definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 500" }, { to: "done" }];
@@ -179,7 +179,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
 
   test("a server whose lease was ended by another opens a new one and goes on with its runs", async () => {
     const database = await openSharedDatabase(kind);
-    const a = await startTestServer(database, { lookAroundMs: 20 });
+    const a = await startTestServer(database, { renewMs: 20 });
     const caller = freshCaller();
     const definition = countingGraph();
     definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 40" }, { to: "done" }];
@@ -224,7 +224,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       started.release();
       const second = await startTestServer(database);
       const claimed = second.hold("runs.claim", "after");
-      // Its own lease ends as well: its next look around opens another, and claims what the first server had.
+      // Its own lease ends as well: its next renewal opens another, and claims what the first server had.
       await endLeases(second);
       await claimed.reached;
       const failing = second.hold(verb, "before");
@@ -304,17 +304,17 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
 
   test("a run that is due is woken even if the server learns an older time meanwhile", async () => {
     const database = await openSharedDatabase(kind);
-    const a = await startTestServer(database, { lookAroundMs: 20 });
+    const a = await startTestServer(database, { renewMs: 20 });
     const caller = freshCaller();
     const claimed = a.hold("runs.claimDue", "after");
     const run = await startRun(a, caller, askingGraph({ timeout: "100ms", defaultAnswer: "none" }));
-    // A look around before the run is due, whose reply takes long.
-    const looked = a.hold("lanes.lookAround", "after");
-    await Promise.all([looked.reached, claimed.reached]);
+    // A renewal before the run is due, whose reply takes long.
+    const renewed = a.hold("lanes.renew", "after");
+    await Promise.all([renewed.reached, claimed.reached]);
     const loaded = a.hold("runs.load", "before", (keys) => keys.some(({ runId }) => runId === run.state.runId));
     claimed.release();
     await loaded.reached;
-    looked.release();
+    renewed.release();
     for (let round = 0; round < 3; round++) await turn();
     loaded.release();
     expect((await untilEnded(a, caller, run.state.runId)).state.output).toMatchObject({ reply: { timed_out: true } });

@@ -378,7 +378,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
 
   test("a run that waits for nothing else is woken when its server had no lane for a moment", async () => {
     const database = await openSharedDatabase(kind);
-    const a = await startTestServer(database, { ...settings, lookAroundMs: 50 });
+    const a = await startTestServer(database, { ...settings, renewMs: 50 });
     const b = await startTestServer(database, settings);
     const caller = freshCaller();
     const run = await startRun(b, caller, listeningGraph());

@@ -23,7 +23,7 @@ import { useTwoServers } from "./servers.ts";
 
 type Reading = { ids: string[]; cursor: string };
 
-/** Reads notices behind a cursor until `isEnough`; the reader is gone then, with the last cursor it saw. */
+/** Reads notices after a cursor until `isEnough`; the reader is gone then, with the last cursor it saw. */
 async function read(
   server: TestServer,
   caller: Caller,

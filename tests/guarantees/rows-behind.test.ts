@@ -1,4 +1,4 @@
-/** Runs whose rows are behind their ledgers: whoever looks sees the ledger, and whoever takes over goes on behind its last record. */
+/** Runs whose rows are behind their ledgers: whoever looks sees the ledger, and whoever takes over goes on after its last record. */
 import { afterEach, describe, expect, test } from "vitest";
 import type { Json } from "../../server/src/core/json/json.ts";
 import type { Caller, StartRequest } from "../../server/src/engine/api.ts";
@@ -20,7 +20,7 @@ import {
 import { connectTestWorker, type TestWorker } from "../support/test-worker.ts";
 import { graph } from "./graphs.ts";
 
-const QUICK = { lookAroundMs: 20, leaseMs: 200, handlerParkMs: 5_000 };
+const QUICK = { renewMs: 20, leaseMs: 200, handlerParkMs: 5_000 };
 const LARGE = "large ü😀 ".repeat(500);
 
 /** Handlers, one after the other, each step of which is committed; a handler may have the run wait for an event. */

@@ -76,6 +76,7 @@ describe("packing", () => {
       const files = await fs.readdir(path.join(scope, name), { recursive: true });
       expect(files).toEqual(expect.arrayContaining(["LICENSE", "README.md", "package.json"]));
       expect(files.filter((file) => /(?<!\.d)\.ts$|\.test\.|\.kept$|tsconfig/.test(file))).toEqual([]);
+      expect(files.filter((file) => /(?:^|[/\\])(?:suite|memory)[/\\]/.test(file))).toEqual([]);
       const manifest = await fs.readFile(path.join(scope, name, "package.json"), "utf8");
       expect(manifest).not.toMatch(/\/src\/|\/gen\//);
     }

@@ -136,7 +136,7 @@ async function live(random: Random): Promise<Outcome> {
     const engine = createEngine({
       store,
       log: log as unknown as Parameters<typeof createEngine>[0]["log"],
-      settings: { lanes: 2, lookAroundMs: 200, leaseMs: 1_000, strayMs: 1_000, pollMs: 500, heartbeatMs: 2_000 },
+      settings: { lanes: 2, renewMs: 200, leaseMs: 1_000, strayMs: 1_000, pollMs: 500, heartbeatMs: 2_000 },
       wallMicros: () => nowMicros() + skew,
     });
     try {

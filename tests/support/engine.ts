@@ -38,7 +38,7 @@ const PATIENCE_MS = 5_000;
 /** Sweeps repair what a lost notice breaks; here they stay away, so that what is lost stays lost and is seen. */
 const NEVER_MS = 2 ** 30;
 
-const SETTINGS: Partial<EngineSettings> = { strayMs: NEVER_MS, lookAroundMs: 500, pollMs: 500 };
+const SETTINGS: Partial<EngineSettings> = { strayMs: NEVER_MS, renewMs: 500, pollMs: 500 };
 
 /** A database that servers share. */
 export type SharedDatabase = {
@@ -228,7 +228,7 @@ export async function startTestServer(
 export async function endLeases(server: TestServer): Promise<void> {
   const serverId = freshId("observer");
   await server.store.lanes.open({ serverId, process: "test", lanes: 1 });
-  const { others } = await server.store.lanes.lookAround(serverId);
+  const { others } = await server.store.lanes.renew(serverId);
   for (const other of others) await server.store.lanes.end(other.serverId);
   await server.store.lanes.end(serverId);
 }

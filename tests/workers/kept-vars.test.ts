@@ -26,7 +26,7 @@ const large = (name: string, id: number, value?: Json) =>
 const smallVars = ({ payload }: OfferedJob): Json => (JSON.parse(payload) as JsonObject)["vars"]!;
 
 describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
-  const servers = useTwoServers(kind, { lookAroundMs: 50, acceptMs: 400, reconnectMs: 300, handlerParkMs: 30 });
+  const servers = useTwoServers(kind, { renewMs: 50, acceptMs: 400, reconnectMs: 300, handlerParkMs: 30 });
   const looping = () =>
     graph(
       { think: { handler: {}, next: [{ to: "think" }, { to: "done" }] }, done: { complete: {} } },

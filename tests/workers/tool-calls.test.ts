@@ -25,7 +25,7 @@ function calling(names: readonly string[], rest: Partial<NodeDefinition> = {}) {
 
 describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
   const servers = useTwoServers(kind, {
-    lookAroundMs: 50,
+    renewMs: 50,
     acceptMs: 400,
     reconnectMs: 300,
     silenceMs: 2_000,
@@ -219,7 +219,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
 
   test("a cancel that nobody told of is found by the sweep", async () => {
     const { database, a } = servers;
-    const other = await startTestServer(database, { lookAroundMs: 50, strayMs: 100 });
+    const other = await startTestServer(database, { renewMs: 50, strayMs: 100 });
     const caller = freshCaller();
     const worker = await connectTestWorker(other, caller, { toolNames: ["t"] });
     worker.credit(1);
@@ -255,7 +255,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
 });
 
 describe.each(STORE_KINDS)("handlers on %s", (kind) => {
-  const servers = useTwoServers(kind, { lookAroundMs: 50, acceptMs: 400, reconnectMs: 300, handlerParkMs: 30 });
+  const servers = useTwoServers(kind, { renewMs: 50, acceptMs: 400, reconnectMs: 300, handlerParkMs: 30 });
   const handled = (rest: object = {}) =>
     graph(
       { count: { handler: {}, next: [{ to: "count" }, { to: "done" }] }, done: { complete: { output: "${vars.n}" } } },

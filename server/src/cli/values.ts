@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { DescEnum } from "@bufbuild/protobuf";
 
 import { DomainError } from "../core/errors.ts";
-import { type Json, type JsonObject, parseJson } from "../core/json/json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../core/json/json.ts";
 import { UsageError } from "./failure.ts";
 
 /** Reads everything that is piped in. */
@@ -20,7 +20,7 @@ export async function readJson(option: string, text: string, readInput: ReadInpu
 /** Reads a JSON object as `readJson` does. */
 export async function readJsonObject(option: string, text: string, readInput: ReadInput): Promise<JsonObject> {
   const value = await readJson(option, text, readInput);
-  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+  if (!isJsonObject(value)) {
     throw new UsageError(`${option} must be a JSON object, such as '{"name": "Ada"}'`);
   }
   return value;
@@ -106,7 +106,7 @@ function setAt(object: JsonObject, names: readonly string[], value: Json, where:
     setAt(made, rest, value, where);
     return;
   }
-  if (inner === null || typeof inner !== "object" || Array.isArray(inner)) {
+  if (!isJsonObject(inner)) {
     throw new UsageError(`${where}: ${name} is not an object`);
   }
   setAt(inner, rest, value, where);

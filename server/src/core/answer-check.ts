@@ -1,6 +1,6 @@
 /** Whether `{ "answer": … }` answers what a person is asked. */
 import { DomainError, type FieldProblem } from "./errors.ts";
-import { deepEqual, type Json } from "./json/json.ts";
+import { deepEqual, isJsonObject, type Json } from "./json/json.ts";
 import type { SchemaValidator } from "./json/json-schema.ts";
 import { fieldPath } from "./json/pointer.ts";
 
@@ -24,7 +24,7 @@ function answerProblems(
   payload: Json,
   validator: SchemaValidator | undefined,
 ): FieldProblem[] {
-  if (payload === null || typeof payload !== "object" || Array.isArray(payload)) {
+  if (!isJsonObject(payload)) {
     return [{ path: "payload", message: 'must be an object: { "answer": … }' }];
   }
   const extra = Object.keys(payload).filter((name) => name !== "answer");

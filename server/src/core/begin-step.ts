@@ -12,6 +12,7 @@ import type { RecordBodies } from "./records.ts";
 import type { TemplateValue } from "./template.ts";
 import type { Wait, WaitDraft } from "./wait.ts";
 import type { WorkflowNode } from "./graph/graph.ts";
+import { jsonText } from "./json/json-text.ts";
 
 /** Bytes of an evaluated prompt, message or name that a person reads. */
 const TEXT_BYTES_MAX = 64 * 1024;
@@ -43,7 +44,7 @@ export function openWait(
     create_time: draft.now,
     ...asked,
   };
-  if (Buffer.byteLength(JSON.stringify(wait)) > WAIT_BYTES_MAX) {
+  if (Buffer.byteLength(jsonText(wait)) > WAIT_BYTES_MAX) {
     throw new NodeFailure("EVALUATION_FAILED", `A question takes at most ${WAIT_BYTES_MAX} bytes with its details.`);
   }
   // The wait holds the effect's evaluated payload; a copy beside it would store everything twice.

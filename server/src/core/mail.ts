@@ -6,6 +6,7 @@ import type { Instant } from "./duration.ts";
 import type { Workflow } from "./graph/graph.ts";
 import type { Json } from "./json/json.ts";
 import type { StepRecordDraft } from "./records.ts";
+import { defined } from "./defined.ts";
 
 /** One letter. What its body holds is the kind's own. */
 export type Letter = { kind: string; body: Json };
@@ -21,8 +22,7 @@ export function controlLetter(kind: ControlKind, asked: { actorId?: string; reas
   return {
     kind,
     body: {
-      ...(actorId === undefined ? {} : { actor_id: actorId }),
-      ...(reason === undefined ? {} : { reason }),
+      ...defined({ actor_id: actorId, reason }),
     },
   };
 }

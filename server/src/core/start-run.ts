@@ -7,7 +7,8 @@ import { waitIdOf } from "./identifiers.ts";
 import { assertJson, canonicalJson, type JsonObject } from "./json/json.ts";
 import type { Workflow } from "./graph/graph.ts";
 import type { Limits } from "./graph/limits.ts";
-import { applyPatch, escapeToken, fieldPath, type PatchOp } from "./json/pointer.ts";
+import { applyPatch, fieldPath, type PatchOp } from "./json/pointer.ts";
+import { pointerText } from "./json/pointer-text.ts";
 import type { RecordOf } from "./records.ts";
 import type { TimeWait } from "./wait.ts";
 
@@ -106,7 +107,7 @@ function deadlineOf(begin: Instant, runTimeout: string): Instant {
 function startPatch(defaults: JsonObject | undefined, given: JsonObject): PatchOp[] {
   if (defaults === undefined) return [{ op: "set", path: "", of: "given" }];
   const over = Object.keys(given).map((name): PatchOp => {
-    const path = `/${escapeToken(name)}`;
+    const path = pointerText([name]);
     return { op: "set", path, of: "given", at: path };
   });
   return [{ op: "set", path: "", value: defaults }, ...over];

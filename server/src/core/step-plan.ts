@@ -4,7 +4,7 @@ import { BOUNDS } from "./graph/gen/bounds.ts";
 import { STEP_PLAN_SCHEMA, STEP_PLAN_VALUES } from "./graph/gen/step-plan-schema.ts";
 import { textProblem } from "./graph/text-bounds.ts";
 import { compileSchema } from "./json/json-schema.ts";
-import { emptyObject, type Json, type JsonObject } from "./json/json.ts";
+import { emptyObject, isJsonObject, type Json, type JsonObject } from "./json/json.ts";
 import { fieldPath, parsePointer, PatchError, type PatchOp, pointerFromDotted } from "./json/pointer.ts";
 import type { StepSequel } from "./call.ts";
 import { compilePlannedEffect } from "./compile/planned-effect.ts";
@@ -29,7 +29,7 @@ const SCHEMA = compileSchema(STEP_PLAN_SCHEMA);
 
 /** Reads a handler's result as a step plan, or says what is wrong with it. */
 export function readStepPlan(output: Json): { plan: StepPlan } | { problems: FieldProblem[] } {
-  if (!isObject(output)) return { problems: [{ path: "", message: "a step plan is an object" }] };
+  if (!isJsonObject(output)) return { problems: [{ path: "", message: "a step plan is an object" }] };
   const given = withJsonNames(output);
   const problems = SCHEMA.validate(given).map(({ path, message: what }) => ({
     path: fieldPath("", path).slice(1),
@@ -44,11 +44,11 @@ function lengthProblem(given: JsonObject, pointer: string): string | undefined {
   let value: Json | undefined = given;
   let schema: Json | undefined = STEP_PLAN_SCHEMA;
   for (const segment of parsePointer(pointer)) {
-    const parts: Json | undefined = isObject(schema) ? (schema.properties ?? schema) : undefined;
-    schema = isObject(parts) ? (Array.isArray(value) ? parts.items : parts[segment]) : undefined;
+    const parts: Json | undefined = isJsonObject(schema) ? (schema.properties ?? schema) : undefined;
+    schema = isJsonObject(parts) ? (Array.isArray(value) ? parts.items : parts[segment]) : undefined;
     value = (value as JsonObject | undefined)?.[segment];
   }
-  const { description } = isObject(schema) ? schema : {};
+  const { description } = isJsonObject(schema) ? schema : {};
   return typeof value === "string" && typeof description === "string" ? `must be ${description}` : undefined;
 }
 
@@ -137,7 +137,7 @@ function withJsonNames(output: JsonObject): JsonObject {
   const plan = normalized(output, STEP_PLAN_SCHEMA) as JsonObject;
   if (Array.isArray(plan.patch)) {
     plan.patch = plan.patch.map((op) => {
-      if (!isObject(op) || typeof op.op !== "string") return op;
+      if (!isJsonObject(op) || typeof op.op !== "string") return op;
       return { ...op, op: op.op.replace(/^PATCH_OP_KIND_/, "").toLowerCase() };
     });
   }
@@ -146,10 +146,10 @@ function withJsonNames(output: JsonObject): JsonObject {
 
 /** A value as its schema names it. Values of any JSON are left alone. */
 function normalized(value: Json, schema: Json | undefined): Json {
-  if (!isObject(schema)) return value;
+  if (!isJsonObject(schema)) return value;
   if (typeof value === "string" && Array.isArray(schema.enum)) return fullName(value, schema.enum);
   if (Array.isArray(value) && schema.items !== undefined) return value.map((item) => normalized(item, schema.items));
-  if (!isObject(value) || !isObject(schema.properties)) return value;
+  if (!isJsonObject(value) || !isJsonObject(schema.properties)) return value;
   const result = renamed(value);
   for (const name of Object.keys(result)) result[name] = normalized(result[name]!, schema.properties[name]);
   return result;
@@ -175,8 +175,4 @@ function renamed(object: JsonObject): JsonObject {
     result[name] = value;
   }
   return result;
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
 }

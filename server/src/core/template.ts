@@ -5,6 +5,7 @@ import { evaluate, type Expression } from "./expression/evaluate.ts";
 import { type Budget, createBudget, type ExpressionNames } from "./expression/evaluation.ts";
 import { ExpressionError } from "./expression/expression-error.ts";
 import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json/json.ts";
+import { pointerText } from "./json/pointer-text.ts";
 
 /** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */
 const TEMPLATE_EXPRESSIONS_MAX = 64;
@@ -118,7 +119,7 @@ function compileValue(value: Json, place: Place): Compiled {
   }
   const at = (key: string | number): Place => ({
     ...place,
-    path: `${place.path}/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`,
+    path: place.path + pointerText([key]),
     depth: place.depth + 1,
   });
   if (Array.isArray(value)) {

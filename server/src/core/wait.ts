@@ -2,6 +2,7 @@
 import type { Scope } from "./event.ts";
 import type { Instant } from "./duration.ts";
 import type { Json, JsonObject } from "./json/json.ts";
+import { defined } from "./defined.ts";
 
 /** What a wait is for, as clients filter by it. */
 export type WaitReason = "event" | "until" | "user" | "job" | "subworkflow";
@@ -94,10 +95,7 @@ export function shownWait(wait: Wait): ShownWait {
       return {
         prompt,
         answerSchema: answer_schema,
-        ...(details === undefined ? {} : { details }),
-        ...(choices === undefined ? {} : { choices }),
-        ...(allow_free_text === undefined ? {} : { allowFreeText: allow_free_text }),
-        ...(assignees === undefined ? {} : { assignees }),
+        ...defined({ details, choices, allowFreeText: allow_free_text, assignees }),
       };
     }
     case "approval": {

@@ -154,7 +154,7 @@ export type WorkerHello = {
   keptVarsBytes?: number;
 };
 
-/** `output` is JSON text as it came, not yet looked at. */
+/** `output` is JSON text as it came, not yet read. */
 export type JobResult = { token: string; outcome: { output: string } | { failure: CallFailure } };
 
 export type WorkerFrame =
@@ -226,7 +226,7 @@ export type WorkerLink = {
 /** A worker's stream, as long as it lasts. */
 export type WorkerConnection = {
   receive(frame: WorkerFrame): void;
-  /** The stream is gone; what the worker holds stays its own for a while. */
+  /** The stream is gone; what the worker has stays its own for a while. */
   close(): void;
 };
 
@@ -291,12 +291,12 @@ export interface Engine {
   ): Promise<{ records: StepRecordView[]; nextPageToken: string }>;
   getStepRecord(caller: Caller, runId: string, seq: number): Promise<StepRecordView>;
 
-  /** Every record behind `afterSeq`, then those to come; ends when the run has ended and all was sent. */
+  /** Every record after `afterSeq`, then those to come; ends when the run has ended and all was sent. */
   watchRun(
     caller: Caller,
     request: { runId: string; afterSeq: number; signal: AbortSignal },
   ): AsyncIterable<RunMessage>;
-  /** Notices behind `cursor` ("": from now on; "beginning": all that are kept), then those to come. */
+  /** Notices after `cursor` ("": from now on; "beginning": all that are kept), then those to come. */
   watchRuns(
     caller: Caller,
     request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
@@ -312,7 +312,7 @@ export interface Engine {
     request: PageRequest & { tool?: string },
   ): Promise<{ workers: WorkerView[]; nextPageToken: string }>;
 
-  /** Whether the server can do its work now: the database answers and the lease is held. */
+  /** Whether the server can do its work now: the database answers and the lease is open. */
   isServing(): boolean;
   /** Calls back whenever `isServing` changes; gives the function that ends it. */
   onServingChange(callback: (serving: boolean) => void): () => void;

@@ -9,7 +9,7 @@ export type Clock = {
   next(after?: Instant): Instant;
   /** Epoch microseconds now, by database time. */
   nowMicros(): number;
-  /** Takes note of the database's time; called with every look around. */
+  /** Takes note of the database's time; called with every renewal of the lease. */
   observe(databaseNow: Instant): void;
 };
 

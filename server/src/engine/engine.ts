@@ -10,7 +10,7 @@
  *   what is known of runs, what is tried again   run-cache.ts, retry.ts
  *   commits and this server's lease              lanes/
  *   workers, their jobs and handlers             workers/
- *   what a crash leaves behind                   maintenance/
+ *   what a crash leaves                          maintenance/
  *
  * On a crash, batches are there whole or not at all, active runs are claimed by another server or the next start
  * (maintenance/claim-runs.ts), and timers, mail, events and leases of jobs are found again by claims and sweeps.
@@ -96,11 +96,11 @@ export function createEngine(options: {
     onJobs: (queue) => workers.hearJobs(queue),
     onMore(hasJobs) {
       hub.publishToAll();
-      if (hasJobs) workers.lookAgain();
+      if (hasJobs) workers.recheckQueues();
     },
     onListening() {
       hub.publishToAll();
-      workers.lookAgain();
+      workers.recheckQueues();
     },
   });
   const handlerRuns = createHandlerRuns({

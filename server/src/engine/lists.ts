@@ -45,7 +45,7 @@ const CHUNK = 25;
 
 /**
  * Reads a page in chunks until it holds `limit` entries or about 512 KiB, at least one entry.
- * @param startOf where the list goes on behind an entry
+ * @param startOf where the list goes on after an entry
  */
 export async function readPage<T, S>(request: {
   start: S | undefined;

@@ -18,7 +18,7 @@ const RELISTEN_MS = 1_000;
 
 export type Neighbours = {
   tell(news: { run?: RunKey; mail?: RunKey; jobs?: string }): void;
-  /** Has them look for everything themselves. */
+  /** Has them check everything themselves. */
   tellToLook(): void;
   /** Tells them of every run that this server changes. */
   readonly reaction: Reaction;

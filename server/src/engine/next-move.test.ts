@@ -14,7 +14,7 @@ type Job = RunExplanation["openJobs"][number];
 
 function moveOf(state: Partial<RunState>, facts: Partial<Facts> = {}): { kind: string; message: string } {
   const run = { status: "running", paused: false, node: "think", ...state } as RunState;
-  const settings = { leaseMs: 10_000, lookAroundMs: 2_000, strayMs: 10_000 };
+  const settings = { leaseMs: 10_000, renewMs: 2_000, strayMs: 10_000 };
   return nextMoveOf(run, { now: NOW, mail: { first: [], total: 0 }, openJobs: [], settings, ...facts });
 }
 

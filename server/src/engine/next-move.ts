@@ -9,7 +9,7 @@ import { queueWords } from "./workers/job-reason.ts";
 type Facts = Pick<RunExplanation, "now" | "mail" | "owner" | "channel" | "openJobs"> & {
   /** The session of the worker of this server that has the run's handler. */
   handlerWorker?: string;
-  settings: Pick<EngineSettings, "leaseMs" | "lookAroundMs" | "strayMs">;
+  settings: Pick<EngineSettings, "leaseMs" | "renewMs" | "strayMs">;
 };
 
 export function nextMoveOf(run: RunState, facts: Facts): NextMove {
@@ -29,7 +29,7 @@ function ofOwner(run: RunState, owner: RunOwner, { handlerWorker, settings }: Fa
   const { serverId, lease } = owner;
   const metadata = { server_id: serverId };
   if (lease === "ended") {
-    const every = secondsOf(settings.lookAroundMs);
+    const every = secondsOf(settings.renewMs);
     const message = `Server ${serverId || "(unknown)"} computed on it, and its lease has ended. Another server claims the run; each looks every ${every}.`;
     return { kind: "claim", message, metadata };
   }

@@ -8,7 +8,7 @@ export type RunNews = StoredRun | undefined;
 export type NoticeHub = {
   /** Calls back on news of one run, until the returned function is called. */
   watchRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
-  /** The same, but for news of this very run only: for who watches so many that they must not all look at once. */
+  /** The same, but for news of this very run only: for who watches so many that they must not all read at once. */
   watchNamedRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
   /** Calls back whenever the feed over all runs may have grown. */
   watchFeed(onNews: () => void): () => void;
@@ -16,7 +16,7 @@ export type NoticeHub = {
   publish(key: RunKey, news: RunNews): void;
   /** Tells those who watch the feed. */
   publishFeed(): void;
-  /** Has every watcher look for itself, but for those of named runs: something may have been missed. */
+  /** Has every watcher read for itself, but for those of named runs: something may have been missed. */
   publishToAll(): void;
   readonly watchers: number;
 };

@@ -15,7 +15,7 @@ const TRANSIENT: ReadonlySet<ErrorReason> = new Set([...UNAVAILABLE, "TRANSITION
 export class OwnedElsewhereError extends Error {}
 
 /**
- * Whether this server or its database cannot work at all now. Not worth a line in the log: whoever looks after them
+ * Whether this server or its database cannot work at all now. Not worth a line in the log: whoever watches them
  * writes one.
  */
 export function isUnavailable(error: unknown): boolean {
@@ -28,7 +28,7 @@ export function isTransient(error: unknown): boolean {
 }
 
 /**
- * Whether there is nothing left to do for the run here: another server computes on it and looks for itself, or it was
+ * Whether there is nothing left to do for the run here: another server computes on it and checks for itself, or it was
  * deleted.
  */
 export function isGone(error: unknown): boolean {

@@ -5,15 +5,15 @@ export type EngineSettings = {
    * committed; more only mean smaller batches, and half of what a small batch costs is the batch.
    */
   lanes: number;
-  /** How often the server renews its lease and looks around. */
-  lookAroundMs: number;
+  /** How often the server renews its lease, and sees what others left. */
+  renewMs: number;
   /** A server whose lease was not renewed for this long, as this server saw it, is taken over. */
   leaseMs: number;
-  /** How often mail and events that nobody looked after are searched. */
+  /** How often to sweep for unprocessed mail and events. */
   strayMs: number;
   /** How often an idle stream says that it is alive. */
   heartbeatMs: number;
-  /** How often watchers look for themselves while other servers are there, in case a notice was lost. */
+  /** How often watchers read for themselves while other servers are there, in case a notice was lost. */
   pollMs: number;
   /** How often a worker is asked whether it is there; after how long without a word it is not. */
   pingMs: number;
@@ -36,7 +36,7 @@ export type EngineSettings = {
 
 export const SETTINGS_DEFAULT: EngineSettings = {
   lanes: 2,
-  lookAroundMs: 2_000,
+  renewMs: 2_000,
   leaseMs: 10_000,
   strayMs: 10_000,
   heartbeatMs: 10_000,

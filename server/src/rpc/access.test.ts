@@ -4,8 +4,8 @@ import pino from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { DomainError } from "../core/errors.ts";
 import { assertAccess, hostOf, isLoopbackHost } from "./access.ts";
-import { createFakeEngine } from "./fake-engine.ts";
-import { http1Post, rawCall } from "./raw-client.ts";
+import { createFakeEngine } from "../../../tests/support/fake-engine.ts";
+import { http1Post, rawCall } from "../../../tests/support/raw-client.ts";
 import { createRpcServer, type RpcServer } from "./server.ts";
 
 const PATH = `/${RuntimeService.typeName}/GetRun`;

@@ -9,7 +9,7 @@ import { assert, json as anyJsonText, property } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseInstant } from "../core/duration.ts";
 import { compileWorkflow } from "../core/compile/workflow.ts";
-import { fakeRecord, fakeRun, fakeWait, fakeWorkflow, FAKE_TIME } from "./fake-engine.ts";
+import { fakeRecord, fakeRun, fakeWait, fakeWorkflow, FAKE_TIME } from "../../../tests/support/fake-engine.ts";
 import { jsonFromPlain, jsonFromValue, valueFromJson } from "./json-conversion.ts";
 import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";
 import { stepRecordToProto } from "./step-record-conversion.ts";

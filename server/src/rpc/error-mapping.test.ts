@@ -11,8 +11,8 @@ import pino from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DomainError, type ErrorReason } from "../core/errors.ts";
 import { CODE_BY_REASON, refusalMessage, refusalToConnectError, toConnectError } from "./error-mapping.ts";
-import { createFakeEngine } from "./fake-engine.ts";
-import { PROTOCOLS, rawCall } from "./raw-client.ts";
+import { createFakeEngine } from "../../../tests/support/fake-engine.ts";
+import { PROTOCOLS, rawCall } from "../../../tests/support/raw-client.ts";
 import { createRpcServer, type RpcServer } from "./server.ts";
 
 const REASONS = Object.keys(CODE_BY_REASON) as ErrorReason[];

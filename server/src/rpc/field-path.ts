@@ -12,11 +12,6 @@ export function dottedPath(segments: readonly Segment[]): string {
   return path;
 }
 
-/** The same place as a JSON Pointer (RFC 6901). */
-export function jsonPointer(segments: readonly Segment[]): string {
-  return segments.map((segment) => `/${String(segment).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
-}
-
 /** A path of protobuf's reflection. A oneof has no name in JSON: its path is its message's. */
 export function segmentsFromPath(path: Path): Segment[] {
   return path.flatMap((step): Segment[] => {

@@ -5,7 +5,7 @@
  * is ended by the writing of the reply.
  */
 import type { ServerFrame } from "../engine/api.ts";
-import { charsOf } from "../engine/workers/kept-vars.ts";
+import { offeredChars } from "../engine/offered-chars.ts";
 
 /** Entries of one frame. */
 const ENTRIES_MAX = 1_000;
@@ -46,7 +46,7 @@ export function createFrameQueue(): FrameQueue {
   let wake: (() => void) | undefined;
   let ending: { error: Error | undefined } | undefined;
 
-  /** Takes the first frame, with those behind it that can be told in the same one. */
+  /** Takes the first frame, with those after it that can be told in the same one. */
   function take(): ServerFrame {
     let frame = queue.shift()!;
     let chars = sizeOf(frame);
@@ -127,7 +127,7 @@ export function createFrameQueue(): FrameQueue {
 /** Characters of what is offered. */
 function sizeOf(frame: ServerFrame): number {
   if (frame.type !== "offer") return 0;
-  return frame.jobs.reduce((sum, job) => sum + charsOf(job), 0);
+  return frame.jobs.reduce((sum, job) => sum + offeredChars(job), 0);
 }
 
 /** Characters of what is not. */

@@ -1,7 +1,7 @@
 /** google.protobuf.Struct and Value to and from core's Json. The runtime keeps a Struct field as a plain object, a Value as a message. */
 import type { JsonObject as StructObject } from "@bufbuild/protobuf";
 import { NullValue, type Value } from "@bufbuild/protobuf/wkt";
-import { emptyObject, type Json, type JsonObject } from "../core/json/json.ts";
+import { emptyObject, isJsonObject, type Json, type JsonObject } from "../core/json/json.ts";
 
 /** A copy whose objects have no prototype, as everywhere below rpc; `-0` becomes 0. */
 export function jsonFromPlain(value: unknown): Json {
@@ -64,5 +64,5 @@ export function optionalValue(json: Json | undefined): Value | undefined {
 
 /** A Struct field of a JSON object; absent for anything else. */
 export function structFromJson(json: Json | undefined): StructObject | undefined {
-  return json === undefined || json === null || typeof json !== "object" || Array.isArray(json) ? undefined : json;
+  return json === undefined || !isJsonObject(json) ? undefined : json;
 }

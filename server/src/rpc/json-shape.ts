@@ -4,7 +4,7 @@ import { type DescEnum, type DescField, type DescMessage, fromJson, ScalarType }
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { FieldProblem } from "../core/errors.ts";
 import { parseInstant } from "../core/duration.ts";
-import type { Json, JsonObject } from "../core/json/json.ts";
+import { isJsonObject, type Json } from "../core/json/json.ts";
 import { dottedPath, type Segment } from "./field-path.ts";
 
 /** Problems that are found at once: more help nobody. */
@@ -30,7 +30,7 @@ export function jsonProblems(desc: DescMessage, json: Json): FieldProblem[] {
 
   const checkMessage = (message: DescMessage, value: Json): void => {
     if (message.typeName.startsWith("google.protobuf.")) return checkWellKnown(message, value);
-    if (!isObject(value)) return report("must be an object");
+    if (!isJsonObject(value)) return report("must be an object");
     const fields = fieldsByName(message);
     const seen = new Set<DescField>();
     const chosen = new Map<string, string>();
@@ -60,7 +60,7 @@ export function jsonProblems(desc: DescMessage, json: Json): FieldProblem[] {
         for (const [index, item] of value.entries()) at(index, () => checkElement(field, item));
         return;
       case "map":
-        if (!isObject(value)) return report("must be an object");
+        if (!isJsonObject(value)) return report("must be an object");
         for (const [key, item] of Object.entries(value)) {
           at(key.slice(0, NAME_CHARS_MAX), () => checkElement(field, item));
         }
@@ -168,10 +168,6 @@ function isBase64(value: Json): boolean {
   } catch {
     return false;
   }
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isValue(field: DescField): boolean {

@@ -5,7 +5,8 @@ import { ScalarType } from "@bufbuild/protobuf";
 import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { DomainError, type FieldProblem } from "../core/errors.ts";
 import { assertJson } from "../core/json/json.ts";
-import { dottedPath, jsonPointer, type Segment } from "./field-path.ts";
+import { pointerText } from "../core/json/pointer-text.ts";
+import { dottedPath, type Segment } from "./field-path.ts";
 import { jsonFromValue } from "./json-conversion.ts";
 import { instantFromTimestamp } from "./time-conversion.ts";
 
@@ -165,7 +166,7 @@ const checkPayload: Check = (payload, findings) => {
 /** The refusal of a payload, its place counted from the request's root. */
 function placed(error: DomainError, path: readonly Segment[]): DomainError {
   const inner = error.metadata["pointer"] ?? "";
-  const pointer = jsonPointer(path) + inner;
+  const pointer = pointerText(path) + inner;
   const end = error.message.lastIndexOf(" (at ");
   const what = end === -1 ? error.message : error.message.slice(0, end);
   return new DomainError(error.reason, `${what} (at ${pointer})`, { metadata: { ...error.metadata, pointer } });

@@ -14,9 +14,9 @@ import { Code } from "@connectrpc/connect";
 import pino from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { ErrorReason } from "../core/errors.ts";
-import { createFakeEngine, nested } from "./fake-engine.ts";
+import { createFakeEngine, nested } from "../../../tests/support/fake-engine.ts";
 import { valueFromJson } from "./json-conversion.ts";
-import { envelope, http1Post, type Protocol, rawCall } from "./raw-client.ts";
+import { envelope, http1Post, type Protocol, rawCall } from "../../../tests/support/raw-client.ts";
 import { checkTimeout, requestForm } from "./request-decoding.ts";
 import { createRpcServer, type RpcServer } from "./server.ts";
 

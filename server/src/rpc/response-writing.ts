@@ -11,7 +11,7 @@ type Outcome = "done" | "closed" | "stalled";
 type WriteOptions = {
   /** How long a reader may take nothing before its stream is ended, milliseconds. */
   stallMs: number;
-  /** Called once when that happens. It must make the body end soon: what it still says is written behind what is waiting. */
+  /** Called once when that happens. It must make the body end soon: what it still says is written after what is waiting. */
   onStall: () => void;
 };
 

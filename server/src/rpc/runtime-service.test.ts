@@ -10,7 +10,7 @@ import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { beforeEach, expect, test } from "vitest";
 import { PERMISSIONS } from "../engine/caller.ts";
 import { authInterceptor } from "./auth.ts";
-import { createFakeEngine } from "./fake-engine.ts";
+import { createFakeEngine } from "../../../tests/support/fake-engine.ts";
 import { valueFromJson } from "./json-conversion.ts";
 import { createLedgerService } from "./ledger-service.ts";
 import { createRuntimeService } from "./runtime-service.ts";

@@ -19,8 +19,8 @@ import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
 import pino from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Engine, RunMessage } from "../engine/api.ts";
-import { createFakeEngine, fakeRecord, fakeRun } from "./fake-engine.ts";
-import { envelope, http1Post, http2Post, rawCall } from "./raw-client.ts";
+import { createFakeEngine, fakeRecord, fakeRun } from "../../../tests/support/fake-engine.ts";
+import { envelope, http1Post, http2Post, rawCall } from "../../../tests/support/raw-client.ts";
 import { createRpcServer, type RpcServerOptions } from "./server.ts";
 
 const GET_RUN = `/${RuntimeService.typeName}/GetRun`;

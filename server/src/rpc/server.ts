@@ -21,7 +21,6 @@ import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import type { Logger } from "pino";
-import type { RpcConfig } from "../config.ts";
 import { DomainError } from "../core/errors.ts";
 import type { Engine } from "../engine/api.ts";
 import { authInterceptor } from "./auth.ts";
@@ -66,6 +65,17 @@ export type RpcServer = {
   listen(): Promise<{ url: string; port: number }>;
   /** Takes no more calls, lets those at work finish for `graceMs`, ends streams with SHUTTING_DOWN. */
   close(graceMs: number): Promise<void>;
+};
+
+/** Where the server listens, and whom it lets in. */
+export type RpcConfig = {
+  listen: { host: string; port: number };
+  /** Host names, besides loopback, that requests may name. */
+  hosts: readonly string[];
+  /** Origins whose pages may call. */
+  origins: readonly string[];
+  /** PEM texts. */
+  tls?: { cert: string; key: string };
 };
 
 export type RpcServerOptions = {

@@ -15,6 +15,7 @@ import { textProblem } from "../graph/text-bounds.ts";
 import {
   assertListFits,
   canonicalJson,
+  isJsonObject,
   type Json,
   JSON_DEPTH_MAX,
   type JsonObject,
@@ -198,7 +199,7 @@ function proposedCalls(kind: ToolCalls, names: Names): ProposedCall[] {
       throw new NodeFailure("EVALUATION_FAILED", message);
     }
     const { arguments: given } = call;
-    if (given === null || typeof given !== "object" || Array.isArray(given)) {
+    if (!isJsonObject(given)) {
       throw new NodeFailure("EVALUATION_FAILED", `The arguments of call ${ordinal} are not an object.`);
     }
     return { name, call_id: callId, arguments: given };
@@ -209,7 +210,7 @@ function callsFromExpression(expression: Expression, names: Names) {
   const list = evaluate(expression, names);
   if (!Array.isArray(list)) throw new NodeFailure("EVALUATION_FAILED", "The value of calls_from is not a list.");
   return list.map((item, ordinal) => {
-    if (item === null || typeof item !== "object" || Array.isArray(item)) {
+    if (!isJsonObject(item)) {
       throw new NodeFailure("EVALUATION_FAILED", `Call ${ordinal} of calls_from is not an object.`);
     }
     return { name: item.name ?? null, arguments: item.arguments ?? {}, callId: item.call_id ?? undefined };

@@ -6,6 +6,7 @@ import type { RecordBody, RecordOf } from "../records.ts";
 import type { RunState } from "../run.ts";
 import type { Change } from "./change.ts";
 import { afterStep, ended, sourcesOf, stepResult } from "./step-end.ts";
+import { defined } from "../defined.ts";
 
 type RunKind =
   | "run.resumed"
@@ -53,9 +54,7 @@ export function startedRun(record: RecordOf<"run.started">, given: Json | undefi
     workflowId: start.workflow_id,
     version: start.version,
     digest: record.workflow ?? "",
-    ...(start.session_id === undefined ? {} : { sessionId: start.session_id }),
-    ...(record.actor_id === undefined ? {} : { actorId: record.actor_id }),
-    ...(start.parent_run_id === undefined ? {} : { parentRunId: start.parent_run_id }),
+    ...defined({ sessionId: start.session_id, actorId: record.actor_id, parentRunId: start.parent_run_id }),
     rootRunId: start.root_run_id,
     labels: start.labels,
     limits: start.limits,

@@ -8,7 +8,8 @@ import { RE2JS } from "re2js";
 
 import { InstantError, parseInstant } from "../duration.ts";
 import { DomainError, type FieldProblem } from "../errors.ts";
-import { assertJson, canonicalJson, deepEqual, type Json, type JsonObject } from "./json.ts";
+import { assertJson, canonicalJson, deepEqual, isJsonObject, type Json } from "./json.ts";
+import { pointerText } from "./pointer-text.ts";
 
 /** Longest schema, UTF-8 bytes: compiling makes about ten times as much code. */
 const SCHEMA_BYTES_MAX = 64 * 1024;
@@ -49,7 +50,8 @@ export type SchemaValidator = {
  *  keywords say nothing. `$ref` leads into the same schema only; `$id` is allowed at the root and means nothing.
  *  @throws {SchemaError} not a schema of 2020-12, too large, a foreign `$ref`, a pattern that RE2 does not take */
 export function compileSchema(schema: Json): SchemaValidator {
-  if (typeof schema !== "boolean" && !isObject(schema)) throw new SchemaError("", "a schema is an object or a boolean");
+  if (typeof schema !== "boolean" && !isJsonObject(schema))
+    throw new SchemaError("", "a schema is an object or a boolean");
   try {
     assertJson(schema, { depthMax: SCHEMA_DEPTH_MAX, bytesMax: SCHEMA_BYTES_MAX });
   } catch (error) {
@@ -103,12 +105,12 @@ type PlainSchema = boolean | { [keyword: string]: unknown };
 /** A plain copy of a schema with the known keywords only, and with steps if asked for. */
 function copySchema(schema: Json, path: string, walk: Walk, withSteps: boolean): PlainSchema {
   if (typeof schema === "boolean") return schema;
-  if (!isObject(schema)) throw new SchemaError(path, "a schema is an object or a boolean");
+  if (!isJsonObject(schema)) throw new SchemaError(path, "a schema is an object or a boolean");
   if (++walk.subschemas > SUBSCHEMAS_MAX) throw new SchemaError(path, `more than ${SUBSCHEMAS_MAX} subschemas`);
   const before = walk.subschemas;
   const copy: { [keyword: string]: unknown } = {};
   for (const [keyword, value] of Object.entries(schema)) {
-    const at = `${path}/${escapeSegment(keyword)}`;
+    const at = `${path}${pointerText([keyword])}`;
     if (keyword === "$schema" && (typeof value !== "string" || value.replace(/#$/, "") !== DIALECT)) {
       throw new SchemaError(at, `only ${DIALECT} is known`);
     }
@@ -119,11 +121,11 @@ function copySchema(schema: Json, path: string, walk: Walk, withSteps: boolean):
       if (!Array.isArray(value)) throw new SchemaError(at, "must be a list of schemas");
       copy[keyword] = value.map((item, i) => copySchema(item, `${at}/${i}`, walk, withSteps));
     } else if (MAP_KEYWORDS.has(keyword)) {
-      if (!isObject(value)) throw new SchemaError(at, "must be an object of schemas");
+      if (!isJsonObject(value)) throw new SchemaError(at, "must be an object of schemas");
       const map: { [name: string]: unknown } = {};
       for (const [name, item] of Object.entries(value)) {
-        if (keyword === "patternProperties") checkPattern(name, `${at}/${escapeSegment(name)}`, walk);
-        map[name] = copySchema(item, `${at}/${escapeSegment(name)}`, walk, withSteps);
+        if (keyword === "patternProperties") checkPattern(name, `${at}${pointerText([name])}`, walk);
+        map[name] = copySchema(item, `${at}${pointerText([name])}`, walk, withSteps);
       }
       copy[keyword] = map;
     }
@@ -152,14 +154,6 @@ function checkPattern(pattern: string, path: string, walk: Walk): void {
 
 function words(text: string): ReadonlySet<string> {
   return new Set(text.trim().split(/\s+/));
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function escapeSegment(segment: string): string {
-  return segment.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
 // ── The compiler ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,5 @@
 import { DomainError } from "../errors.ts";
+import { pointerText } from "./pointer-text.ts";
 
 /** A JSON value as core, engine and store hold it. Objects that came from outside have no prototype (see `parseJson`).
  *  Values are immutable by convention: nothing in this program changes a Json it was given. */
@@ -60,6 +61,11 @@ const OWN_DEPTH_MAX = 2 * JSON_DEPTH_MAX;
  *  them back, which as integers are not exact. What is read was within its bounds when it was written. */
 export function parseOwnJson(text: string): Json {
   return new JsonReader(text, { depthMax: OWN_DEPTH_MAX, isOwn: true }).read();
+}
+
+/** Whether a value is an object, not a list. */
+export function isJsonObject(value: Json | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** What `emptyObject` inherits from: nothing. */
@@ -509,8 +515,7 @@ function quoted(text: string): string {
 }
 
 function pointerOf(path: readonly (string | number)[]): string {
-  let pointer = "";
-  for (const segment of path) pointer += "/" + String(segment).replaceAll("~", "~0").replaceAll("/", "~1");
+  const pointer = pointerText(path);
   if (pointer.length <= POINTER_CHARS_MAX) return pointer;
   return pointer.slice(0, POINTER_CHARS_MAX).toWellFormed() + "…";
 }

@@ -1,13 +1,14 @@
 /**
  * The large members of a run's vars, with what is worked out of them remembered: their text, its digest, and their size. A step that
- * leaves them alone then pays for none of it again, the store keeps each in a row of its own, and workers keep what they were sent.
+ * leaves them alone then pays for none of it again, and whoever keeps vars can keep each of these apart.
  *
  * A member is the same while it is the same object, or an equal text: Json is never changed in place (json.ts). What is remembered
  * lives as long as the value it is of.
  */
 import { hash } from "node:crypto";
 import { DomainError } from "../errors.ts";
-import { type Json, JSON_DEPTH_MAX, type JsonObject, type JsonSize, measureJson } from "./json.ts";
+import { isJsonObject, type Json, JSON_DEPTH_MAX, type JsonSize, measureJson } from "./json.ts";
+import { jsonText } from "./json-text.ts";
 
 export type LargeMember = {
   readonly value: Json;
@@ -21,10 +22,10 @@ export type LargeMember = {
 
 export type LargeMembers = ReadonlyMap<string, LargeMember>;
 
-/** From about this many characters a member is large: Postgres moves longer texts out of their row anyway. What is stored follows from
- *  it, so another value is another format of runs (store/run-format.ts). */
+/** From about this many characters a member is large: a shorter one takes less time to write again than to keep apart. What is kept
+ *  apart anywhere follows from it, so it stays as it is. */
 const LARGE_CHARS_MIN = 2_048;
-/** Names are part of a key in the store, which an index bounds. Members with longer ones count as small. */
+/** Members with longer names count as small: names are keys wherever large members are kept. */
 const NAME_CHARS_MAX = 256;
 
 const NONE: LargeMembers = new Map();
@@ -33,11 +34,11 @@ const membersByVars = new WeakMap<object, LargeMembers>();
 const memberByValue = new WeakMap<object, LargeMember>();
 
 /**
- * The large members of vars, by name, in their order; none of what is no object. Depends on the value of `vars` alone.
+ * The large members of vars, by name, in their order; empty unless `vars` is an object. Depends on the value of `vars` alone.
  * @param before other vars, of which texts that are the same are taken over
  */
 export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
-  if (!isObject(vars)) return NONE;
+  if (!isJsonObject(vars)) return NONE;
   const known = membersByVars.get(vars);
   if (known !== undefined) return known;
   let members: Map<string, LargeMember> | undefined;
@@ -64,7 +65,7 @@ export function smallVarsText(vars: Json): string {
 
 function textWith(vars: Json, textOf: (member: LargeMember) => string): string {
   const large = largeMembersOf(vars);
-  if (large.size === 0 || !isObject(vars)) return JSON.stringify(vars);
+  if (large.size === 0 || !isJsonObject(vars)) return JSON.stringify(vars);
   let text = "";
   for (const name of Object.keys(vars)) {
     const member = large.get(name);
@@ -72,10 +73,6 @@ function textWith(vars: Json, textOf: (member: LargeMember) => string): string {
     text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${value}`;
   }
   return `${text}}`;
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isLarge(value: Json): boolean {
@@ -111,7 +108,7 @@ function memberOfObject(value: Json & object): LargeMember {
 
 /** A text cannot be a key of what is remembered: it is looked for under its name, where it was before. */
 function memberOfText(name: string, value: Json, before: Json | undefined): LargeMember {
-  const known = before === undefined || !isObject(before) ? undefined : membersByVars.get(before)?.get(name);
+  const known = before === undefined || !isJsonObject(before) ? undefined : membersByVars.get(before)?.get(name);
   return known?.value === value ? known : createMember(value);
 }
 
@@ -122,7 +119,7 @@ function createMember(value: Json): LargeMember {
   return {
     value,
     get text() {
-      text ??= JSON.stringify(value);
+      text ??= jsonText(value);
       return text;
     },
     get digest() {

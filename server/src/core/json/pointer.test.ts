@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { canonicalJson, type Json, parseJson } from "./json.ts";
 import { applyPatch, parsePointer, PatchError, type PatchOp, pointerFromDotted, valueAt } from "./pointer.ts";
+import { pointerText } from "./pointer-text.ts";
 
 function frozen<T extends Json>(value: T): T {
   if (value !== null && typeof value === "object") {
@@ -24,6 +25,17 @@ describe("parsePointer", () => {
   test.each(["a", "#/a", "/a~", "/a~2", "/__proto__", "/a/__proto__/b", "/a".repeat(33), "/" + "a".repeat(9_000)])(
     "refuses %s",
     (pointer) => expect(() => parsePointer(pointer)).toThrow(PatchError),
+  );
+});
+
+test("pointerText writes what parsePointer reads", () => {
+  expect(pointerText([])).toBe("");
+  expect(pointerText(["a/b", 0, "c~1", ""])).toBe("/a~1b/0/c~01/");
+  const name = fc.string({ unit: fc.constantFrom("a", "~", "/", "0", "1") });
+  fc.assert(
+    fc.property(fc.array(name, { maxLength: 32 }), (segments) => {
+      expect(parsePointer(pointerText(segments))).toEqual(segments);
+    }),
   );
 });
 

@@ -46,17 +46,12 @@ export function parsePointer(pointer: string): string[] {
     let segment = segments[i]!;
     if (segment.includes("~")) {
       if (/~(?![01])/.test(segment)) throw new PatchError(pointer, "~ must be written ~0");
-      segment = segment.replaceAll("~1", "/").replaceAll("~0", "~");
+      segment = unescapeSegment(segment);
       segments[i] = segment;
     }
     if (segment === "__proto__") throw new PatchError(pointer, "the name __proto__ is not allowed");
   }
   return segments;
-}
-
-/** A name as a reference token of a JSON Pointer. */
-export function escapeToken(name: string): string {
-  return name.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
 const DOTTED_SEGMENT = /^[A-Za-z0-9_-]{1,128}$/;
@@ -223,8 +218,12 @@ function owned<T extends Json>(container: T, own: Set<Json>): T {
 export function fieldPath(field: string, pointer: string): string {
   const segments = pointer.split("/").slice(1);
   const names = segments.map((segment) => {
-    const name = segment.replaceAll("~1", "/").replaceAll("~0", "~");
+    const name = unescapeSegment(segment);
     return isIndex(name) ? `[${name}]` : `.${name}`;
   });
   return field + names.join("");
+}
+
+function unescapeSegment(segment: string): string {
+  return segment.replaceAll("~1", "/").replaceAll("~0", "~");
 }

@@ -32,8 +32,8 @@ type FakeDatabase = {
   fault: (names: readonly string[], batch: Batch) => void | Promise<void>;
   /** Throws what becomes of the reply to a batch that was committed. */
   replyFault: (batch: Batch) => void;
-  settled: number[];
-  settle: (batchNo: number) => "committed" | "void";
+  resolved: number[];
+  resolve: (batchNo: number) => "committed" | "void";
 };
 
 function nameOf(item: BatchItem): string {
@@ -64,9 +64,9 @@ function createFakeDatabase(): FakeDatabase {
       return batch.items.map(() => ({ type: "committed" }));
     },
     list: unused,
-    async settle(_laneId, batchNo) {
-      database.settled.push(batchNo);
-      return database.settle(batchNo);
+    async resolve(_laneId, batchNo) {
+      database.resolved.push(batchNo);
+      return database.resolve(batchNo);
     },
   };
   const ledger: LedgerStore = {
@@ -85,8 +85,8 @@ function createFakeDatabase(): FakeDatabase {
     records: new Map(),
     fault: () => {},
     replyFault: () => {},
-    settled: [],
-    settle: () => "void",
+    resolved: [],
+    resolve: () => "void",
   };
   return database;
 }
@@ -207,12 +207,12 @@ describe("a lane", () => {
     expect(database.committed).toEqual(["run-0"]);
   });
 
-  it("sends a batch of unknown outcome again once it is settled as void", async () => {
+  it("sends a batch of unknown outcome again once it is resolved as void", async () => {
     database.fault = (_items, { batchNo }) => {
       if (batchNo === 1) throw new BatchOutcomeUnknownError("connection lost");
     };
     expect(await submit([start("run-0"), start("run-1")])).toEqual(["committed", "committed"]);
-    expect(database.settled).toEqual([1]);
+    expect(database.resolved).toEqual([1]);
     expect(database.sent).toEqual([
       ["run-0", "run-1"],
       ["run-0", "run-1"],
@@ -221,7 +221,7 @@ describe("a lane", () => {
 
   it("reads from the ledger what became of the items of a batch whose reply was lost", async () => {
     const lost = start("lost");
-    database.settle = () => "committed";
+    database.resolve = () => "committed";
     database.replyFault = ({ batchNo }) => {
       if (batchNo > 1) return;
       // Somebody else's record stands where this one would: the item was a conflict.
@@ -270,7 +270,7 @@ describe("a lane", () => {
   });
 
   it("reads from one record what became of a group whose reply was lost", async () => {
-    database.settle = () => "committed";
+    database.resolve = () => "committed";
     database.replyFault = ({ batchNo }) => {
       if (batchNo > 1) return;
       database.records.delete("gone-1");
@@ -287,21 +287,21 @@ describe("a lane", () => {
     database.fault = (_items, { batchNo }) => {
       if (batchNo === 1) throw new BatchOutcomeUnknownError("connection lost");
     };
-    database.settle = () => {
+    database.resolve = () => {
       if (++answers < 5) throw new StoreUnavailableError("away");
       expect(database.sent).toHaveLength(1);
       return "void";
     };
     expect(await submit([start("run-0")])).toEqual(["committed"]);
-    expect(database.settled).toEqual([1, 1, 1, 1, 1]);
+    expect(database.resolved).toEqual([1, 1, 1, 1, 1]);
   });
 
-  it("tells callers behind a batch that cannot be settled that the database is away", async () => {
+  it("tells callers who wait for a batch that cannot be resolved that the database is away", async () => {
     database.fault = (_items, { batchNo }) => {
       if (batchNo === 1) throw new BatchOutcomeUnknownError("connection lost");
     };
     let isAway = true;
-    database.settle = () => {
+    database.resolve = () => {
       if (isAway) throw new StoreUnavailableError("away");
       return "void";
     };

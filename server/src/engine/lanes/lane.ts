@@ -1,6 +1,6 @@
 /**
  * A lane: this server's ordered stream of commit batches. One batch is in flight; while it is, the next gathers. A batch
- * whose outcome is unknown is settled before anything else happens: only then are callers told and the next batch sent.
+ * whose outcome is unknown is resolved before anything else happens: only then are callers told and the next batch sent.
  */
 import type { Logger } from "pino";
 import type { BatchItem, ItemOutcome } from "../../store/contract/batch.ts";
@@ -29,7 +29,7 @@ const UNAVAILABLE_RETRY_MS = 3_000;
 const CONTENDED_SEARCH_MS = 20_000;
 const RETRY_PAUSE_MS = 100;
 /** Pause between questions about a batch whose outcome is unknown; asked for ever, for nothing else may happen before. */
-const SETTLE_PAUSE_MS = 200;
+const RESOLVE_PAUSE_MS = 200;
 
 export type Lane = {
   readonly lease: LaneLease;
@@ -107,7 +107,7 @@ export function createLane(options: {
       } catch (error) {
         if (error instanceof BatchOutcomeUnknownError) {
           log.warn({ laneId: lease.laneId, batchNo }, "the connection died during a commit; asking what became of it");
-          if ((await settle(batchNo)) === "committed") return await tellCommitted(batch);
+          if ((await resolveBatch(batchNo)) === "committed") return await tellCommitted(batch);
         } else if (isAway(error) && performance.now() < giveUpAt) {
           await pause(RETRY_PAUSE_MS);
         } else if (batch.length > 1 && mayCommitInParts(error, performance.now() - beganAt)) {
@@ -136,14 +136,14 @@ export function createLane(options: {
     }
   }
 
-  async function settle(unknownBatchNo: number): Promise<"committed" | "void"> {
-    // What is gathered behind the batch was never sent, so its callers can be told before anything is known of the batch.
+  async function resolveBatch(unknownBatchNo: number): Promise<"committed" | "void"> {
+    // What is gathered after the batch was never sent, so its callers can be told before anything is known of the batch.
     const impatience = setInterval(() => {
       const error = new StoreUnavailableError("what became of the batch before is not known yet");
       for (const waiting of gathered.splice(0)) waiting.reject(error);
     }, UNAVAILABLE_RETRY_MS);
     try {
-      return await forSure(() => store.batches.settle(lease.laneId, unknownBatchNo));
+      return await forSure(() => store.batches.resolve(lease.laneId, unknownBatchNo));
     } finally {
       clearInterval(impatience);
     }
@@ -176,8 +176,8 @@ export function createLane(options: {
         return await ask();
       } catch (error) {
         if (!(error instanceof StoreUnavailableError))
-          log.error({ err: error }, "settling a batch failed; trying again");
-        await pause(SETTLE_PAUSE_MS);
+          log.error({ err: error }, "resolving a batch of unknown outcome failed; trying again");
+        await pause(RESOLVE_PAUSE_MS);
       }
     }
   }

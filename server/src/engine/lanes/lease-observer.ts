@@ -9,9 +9,9 @@ import type { Store } from "../../store/contract/store.ts";
 import { isProcessGone } from "./process-identity.ts";
 
 export type LeaseObserver = {
-  /** Takes note of one successful look around; ends the leases of servers that are gone, and gives their ids. */
+  /** Takes note of one successful renewal; ends the leases of servers that are gone, and gives their ids. */
   observe(surroundings: Surroundings): Promise<string[]>;
-  /** A look around failed: what was counted so far does not count. */
+  /** A renewal failed: what was counted so far does not count. */
   forget(): void;
   /** For how long a server was seen not renewing its lease. Undefined if it was not seen at the last look around. */
   quietMs(serverId: string): number | undefined;

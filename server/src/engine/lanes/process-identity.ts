@@ -33,7 +33,7 @@ function machineIdentity(): string | undefined {
 function startTicks(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command stands in parentheses and may hold anything; state is the first field behind it, start time the 20th.
+    // The command stands in parentheses and may hold anything; state is the first field after it, start time the 20th.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" ? undefined : fields[19];
   } catch {

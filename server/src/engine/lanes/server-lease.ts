@@ -1,5 +1,5 @@
 /**
- * This server's own lease and lanes: opened at start, renewed by looking around, opened anew when others have ended it.
+ * This server's own lease and lanes: opened at start, renewed regularly, opened anew when others have ended it.
  * All that was active under the old lanes is then claimed like the runs of any server that is gone.
  */
 import { randomUUID } from "node:crypto";
@@ -41,9 +41,9 @@ export type ServerLease = Lanes & {
   sinceRenewalMs(serverId: string): number | undefined;
   isServing(): boolean;
   onServingChange(callback: (serving: boolean) => void): () => void;
-  /** Opens the lease and begins to look around. @throws StoreUnavailableError */
+  /** Opens the lease and begins to renew it. @throws StoreUnavailableError */
   start(): Promise<void>;
-  /** Stops looking around and ends the lease: other servers take over at once. */
+  /** Stops renewing and ends the lease: other servers take over at once. */
   stop(): Promise<void>;
 };
 
@@ -52,13 +52,13 @@ export function createServerLease(options: {
   log: Logger;
   settings: EngineSettings;
   isStopping: () => boolean;
-  /** Called after each successful look around. */
+  /** Called after each successful renewal. */
   onSurroundings: (surroundings: Surroundings) => void;
   /** Called when a lease was opened in place of one that others had ended. */
   onNewLease: () => void;
 }): ServerLease {
   const { store, log, settings, isStopping, onSurroundings, onNewLease } = options;
-  const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.lookAroundMs * 3 });
+  const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.renewMs * 3 });
   const callbacks = new Set<(serving: boolean) => void>();
   let serverId = "";
   let lanes: Lane[] = [];
@@ -68,7 +68,7 @@ export function createServerLease(options: {
   /** When this server's own lease was opened or renewed, on its monotonic clock. */
   let renewedAt = 0;
   let timer: NodeJS.Timeout | undefined;
-  let looking: Promise<void> | undefined;
+  let renewing: Promise<void> | undefined;
   let isStopped = false;
 
   function setServing(serving: boolean): void {
@@ -82,7 +82,7 @@ export function createServerLease(options: {
     serverId = randomUUID();
     const leases = await store.lanes.open({ serverId, process: processIdentity(), lanes: settings.lanes });
     renewedAt = performance.now();
-    lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: lookSoon }));
+    lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: renewSoon }));
     log.info({ serverId, lanes: leases.map(({ laneId }) => laneId) }, "lease opened");
     if (!isFirst) onNewLease();
   }
@@ -95,38 +95,38 @@ export function createServerLease(options: {
     setServing(false);
   }
 
-  async function look(): Promise<void> {
+  async function renew(): Promise<void> {
     try {
       if (lanes.length === 0) await open();
-      let surroundings = await store.lanes.lookAround(serverId);
-      if (!surroundings.leaseHeld) {
+      let surroundings = await store.lanes.renew(serverId);
+      if (!surroundings.leaseOpen) {
         lose();
         await open();
-        surroundings = await store.lanes.lookAround(serverId);
+        surroundings = await store.lanes.renew(serverId);
       }
       renewedAt = performance.now();
       others = surroundings.others.length > 0;
       const gone = await observer.observe(surroundings);
-      setServing(surroundings.leaseHeld);
+      setServing(surroundings.leaseOpen);
       onSurroundings(gone.length === 0 ? surroundings : { ...surroundings, hasOrphans: true });
     } catch (error) {
       observer.forget();
       setServing(false);
-      if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, "looking around failed");
+      if (!(error instanceof StoreUnavailableError)) log.error({ err: error }, "renewing the lease failed");
     }
   }
 
-  function lookSoon(): void {
+  function renewSoon(): void {
     clearTimeout(timer);
-    if (!isStopped) timer = setTimeout(lookAndGoOn, 0);
+    if (!isStopped) timer = setTimeout(renewAndGoOn, 0);
   }
 
-  function lookAndGoOn(): void {
-    if (looking !== undefined || isStopped) return;
-    looking = look().finally(() => {
-      looking = undefined;
+  function renewAndGoOn(): void {
+    if (renewing !== undefined || isStopped) return;
+    renewing = renew().finally(() => {
+      renewing = undefined;
       clearTimeout(timer);
-      if (!isStopped) timer = setTimeout(lookAndGoOn, settings.lookAroundMs);
+      if (!isStopped) timer = setTimeout(renewAndGoOn, settings.renewMs);
     });
   }
 
@@ -158,13 +158,13 @@ export function createServerLease(options: {
     },
     async start() {
       await open();
-      lookAndGoOn();
-      await looking;
+      renewAndGoOn();
+      await renewing;
     },
     async stop() {
       isStopped = true;
       clearTimeout(timer);
-      await looking;
+      await renewing;
       setServing(false);
       await store.lanes.end(serverId).catch((error: unknown) => {
         log.warn({ err: error }, "the lease could not be ended; others will see that this server is gone");

@@ -1,11 +1,11 @@
 /**
- * Schedules maintenance, and knows nothing of it: each kind is a `runOnce` that says how many of what it has looked
+ * Schedules maintenance, and knows nothing of it: each kind is a `runOnce` that says how many of what it has dealt
  * after.
  */
 import type { Logger } from "pino";
 import { isUnavailable } from "../retry.ts";
 
-/** How many of what one pass has looked after. */
+/** How many of what one pass has dealt with. */
 export type Counts = Readonly<Record<string, number>>;
 
 export type Pass = {

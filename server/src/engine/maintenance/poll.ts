@@ -2,7 +2,7 @@ import type { Essentials } from "../essentials.ts";
 import type { Lanes } from "../lanes/server-lease.ts";
 import type { NoticeHub } from "../notice-hub.ts";
 
-/** Has watchers look for themselves if anything was committed anywhere: a notice of another server may be lost. */
+/** Has watchers read for themselves if anything was committed anywhere: a notice of another server may be lost. */
 export function createPoll(parts: Pick<Essentials, "store"> & { lanes: Pick<Lanes, "hasOthers">; hub: NoticeHub }): {
   runOnce(): Promise<{ news: number }>;
 } {

@@ -10,6 +10,7 @@ import type { Lanes } from "../lanes/server-lease.ts";
 import type { Reads } from "../reads.ts";
 import { runUnknown, workflowUnknown } from "../refusals.ts";
 import type { ListenerWaker } from "../stimuli/wake-listeners.ts";
+import { jsonText } from "../../core/json/json-text.ts";
 
 /** How long the reply waits for listeners that are being woken; they are woken anyway. */
 const DELIVERY_WAIT_MS = 1_000;
@@ -62,7 +63,7 @@ export async function emitEvent(
     ...actorOf(caller),
   };
   const lane = lanes.laneFor(channelKey(channel));
-  const bytes = JSON.stringify(request.payload).length + 500;
+  const bytes = jsonText(request.payload).length + 500;
   // A duplicate wakes listeners too: whoever committed the first may have died before it came to that.
   await lane.submit({ type: "delivery", delivery: { type: "event", event } }, bytes);
   let timer: NodeJS.Timeout | undefined;

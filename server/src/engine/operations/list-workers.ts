@@ -1,6 +1,7 @@
 import type { Caller, PageRequest, WorkerView } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageToken, writePageToken } from "../lists.ts";
+import { defined } from "../../core/defined.ts";
 
 /**
  * Lists the workers that are connected to any server; those that serve `tool`, if it is given.
@@ -20,8 +21,7 @@ export async function listWorkers(
       store.workers.list({
         tenantId,
         limit,
-        ...(tool === undefined ? {} : { tool }),
-        ...(start === undefined ? {} : { start }),
+        ...defined({ tool, start }),
       }),
     startOf: ({ workerSessionId }) => workerSessionId,
     bytesOf: (worker) => JSON.stringify(worker).length,

@@ -20,7 +20,7 @@ import { readToken, writeToken } from "../token.ts";
 const ENTRIES_PAGE = 100;
 /** News that follow each other closely are read together: a busy server would else be asked for each of its commits. */
 const READ_PAUSE_MS = 10;
-/** Behind every entry of a batch: ordinals are 32-bit. */
+/** After every entry of a batch: ordinals are 32-bit. */
 const ORDINAL_MAX = 2 ** 31 - 1;
 /** The cursor that asks for everything that is kept. */
 const FROM_BEGINNING = "beginning";

@@ -22,7 +22,7 @@ export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<
       }
     });
   } catch (error) {
-    // The owner looks itself; a database that is away comes back; a run that is gone takes its mail with it.
+    // The owner reads its mail itself; a database that is away comes back; a run that is gone takes its mail with it.
     if (error instanceof OwnedElsewhereError || error instanceof DomainError) return;
     parts.log.error({ err: error, runId: key.runId }, "acting on mail failed");
   }

@@ -16,7 +16,7 @@ const CLAIM_RETRY_MS = 10_000;
 export function createTimers({ store, clock, log }: Essentials, transitions: TransitionParts): DueTimer {
   return createDueTimer({ clock, log }, "due runs", async () => {
     const { now, runs, nextWakeTime } = await store.runs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS);
-    // From here on this server's clock is not behind the one that called the runs due.
+    // From here on this server's clock is no earlier than the one that called the runs due.
     clock.observe(now);
     await Promise.all(runs.map((key) => wake(transitions, key)));
     return { nextTime: nextWakeTime, isMore: runs.length === CLAIM_MAX };

@@ -5,14 +5,14 @@ import { type Performed, performExclusive, type TransitionParts } from "../trans
 import { failRun } from "./fail-run.ts";
 
 /**
- * Has a run look at what may be due for it: its deadline, its wait, an event. Returns what was done, or undefined where
- * nothing was to do. "missed": it could not look now, and must be woken again.
+ * Has a run check what may be due for it: its deadline, its wait, an event. Returns what was done, or undefined where
+ * nothing was to do. "missed": it could not check now, and must be woken again.
  */
 export async function wake(parts: TransitionParts, key: RunKey): Promise<Performed | "missed" | undefined> {
   try {
     return await performExclusive(parts, key, (now) => ({ type: "wake", now }));
   } catch (error) {
-    // A run that another server computes on looks for itself when it comes to a wait; one that is gone never will.
+    // A run that another server computes on checks for itself when it comes to a wait; one that is gone never will.
     if (isGone(error)) return undefined;
     const isRefusal = error instanceof DomainError && error.reason !== "TRANSITION_REJECTED";
     if (!isRefusal) return await failWoken(parts, key, error);

@@ -10,6 +10,7 @@ import { RUN_FORMAT } from "../../store/run-format.ts";
 import { partsWriteOf } from "../../store/run-parts.ts";
 import { rowSeqOf, stayBehind } from "../../store/row-behind.ts";
 import { sealRecords } from "./seal.ts";
+import { jsonText } from "../../core/json/json-text.ts";
 
 export type Plan = {
   after: RunState;
@@ -93,7 +94,7 @@ function sectionsOf({ plan, leaseOf }: TransitionFacts): Sections {
   for (const command of plan.commands) {
     switch (command.type) {
       case "open_wait":
-        sections.openWaits.push({ ...command.wait, seq: command.seq });
+        sections.openWaits.push({ wait: command.wait, seq: command.seq });
         break;
       case "close_wait": {
         const { type: _type, ...closing } = command;
@@ -129,7 +130,7 @@ function sectionsOf({ plan, leaseOf }: TransitionFacts): Sections {
 /** Commands of a step that only the run's owner need know of. */
 const OF_ITS_OWNER: ReadonlySet<Command["type"]> = new Set(["emit", "expect_channel", "consume_event"]);
 
-/** Whether only the run's owner need know what changes: the row may then be left behind. */
+/** Whether only the run's owner need know what changes: the row may then fall behind. */
 function isOfItsOwnerOnly(before: StoredRun, { plan, laneId, consumedMail }: TransitionFacts): boolean {
   const { after, commands } = plan;
   return (
@@ -164,10 +165,10 @@ function bytesOf(transition: Transition): number {
     bytes += textBytes(header, ...parts.map(({ text }) => text));
   }
   for (const { text } of transition.parts?.set ?? []) bytes += textBytes(text);
-  for (const wait of transition.openWaits) bytes += textBytes(JSON.stringify(wait));
-  for (const { body } of transition.mail) bytes += textBytes(JSON.stringify(body));
-  for (const { payload } of transition.events) bytes += textBytes(JSON.stringify(payload));
-  for (const { payload } of transition.jobs) bytes += textBytes(JSON.stringify(payload));
+  for (const { wait } of transition.openWaits) bytes += textBytes(jsonText(wait));
+  for (const { body } of transition.mail) bytes += textBytes(jsonText(body));
+  for (const { payload } of transition.events) bytes += textBytes(jsonText(payload));
+  for (const { payload } of transition.jobs) bytes += textBytes(jsonText(payload));
   return bytes;
 }
 

@@ -171,7 +171,7 @@ async function makePlan(
   if (decided.records.length === 0) return undefined;
   let plan = decided;
   if (before.state.paused && !plan.after.paused && plan.after.status === "waiting") {
-    // Events and times that came while the run was paused are looked at in the same transition: nothing falls between.
+    // Events and times that came while the run was paused are handled in the same transition: nothing falls between.
     const woken = await decideNow(parts, plan.after, workflow, (now) => ({ type: "wake", now }));
     if (woken !== undefined && !("awaiting" in woken)) plan = joinPlans(plan, woken);
   }

@@ -6,6 +6,7 @@ import type { Instant } from "../../core/duration.ts";
 import { isActive, type RunState } from "../../core/run.ts";
 import type { Workflow } from "../../core/graph/graph.ts";
 import { type DecideParts, decideNow, joinPlans, type Plan } from "./plan.ts";
+import { jsonText } from "../../core/json/json-text.ts";
 
 /** Bounds of what is decided into one transition: a crash loses it, and others wait for it. */
 const STEPS_MAX = 64;
@@ -61,7 +62,7 @@ function endsAnEffect({ type }: Command): boolean {
 function sizeOf(plan: { records: Plan["records"] }): number {
   let bytes = 0;
   for (const { body } of plan.records as readonly AnyRecord[]) {
-    if (body.patch !== undefined || body.result !== undefined) bytes += JSON.stringify(body).length;
+    if (body.patch !== undefined || body.result !== undefined) bytes += jsonText(body).length;
   }
   return bytes;
 }

@@ -8,6 +8,7 @@ import {
   type SealedPart,
 } from "../../core/ledger-format.ts";
 import type { StepRecordDraft } from "../../core/records.ts";
+import { jsonText } from "../../core/json/json-text.ts";
 
 /** Random bytes are drawn in blocks: a call of the operating system for each salt costs more than the hash. */
 const POOL_BYTES = 4096;
@@ -30,7 +31,7 @@ export function sealRecords(
 ): { sealed: SealedRecord[]; headHash: string } {
   let headHash = previousHash;
   const sealed = drafts.map((draft): SealedRecord => {
-    const parts: SealedPart[] = [{ name: "body", text: JSON.stringify(draft.body), salt: nextSalt() }];
+    const parts: SealedPart[] = [{ name: "body", text: jsonText(draft.body), salt: nextSalt() }];
     if (draft.given !== undefined) parts.push({ name: "given", text: draft.given, salt: nextSalt() });
     const digests: Record<string, string> = {};
     for (const { name, text, salt } of parts) digests[name] = partDigest(salt, text);

@@ -35,7 +35,7 @@ export type HandlerRuns = HandlerRunner & {
    */
   runMoved(key: RunKey, run: StoredRun, handled: readonly PendingHandler[]): void;
   /**
-   * Handlers for steps behind `afterSeq` are of no use: what they were asked for with was not committed, and what is
+   * Handlers for steps after `afterSeq` are of no use: what they were asked for with was not committed, and what is
    * decided next may be something else, with the same seq and so the same key. 0: the run is nobody's, or another
    * server's.
    */

@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { Json } from "../../core/json/json.ts";
 import { largeMembersOf } from "../../core/json/large-members.ts";
 import type { OfferedJob } from "../api.ts";
-import { charsOf, createKeptVars, givenHandler, type KeptVars } from "./kept-vars.ts";
+import { offeredChars } from "../offered-chars.ts";
+import { createKeptVars, givenHandler, type KeptVars } from "./kept-vars.ts";
 
 /** A text whose JSON has so many bytes. */
 const textOf = (bytes: number, fill = "x"): string => fill.repeat(bytes - 2);
@@ -148,7 +149,7 @@ test("no more than 10,000 members are kept, however much room there is", () => {
 test("characters are those of what is sent", () => {
   const kept = createKeptVars(10_000);
   const vars = { name: textOf(3_000) };
-  const chars = (given: Given): number => charsOf(given as OfferedJob);
+  const chars = (given: Given): number => offeredChars(given as OfferedJob);
   expect(chars(offer(undefined, vars))).toBeGreaterThan(3_000);
   expect(chars(offer(kept, vars))).toBeGreaterThan(3_000);
   expect(chars(offer(kept, vars))).toBeLessThan(200);

@@ -75,8 +75,3 @@ export function givenHandler(
   if (keptVars === undefined || members.size === 0) return { payload: handlerPayloadText(payload) };
   return { payload: smallHandlerPayloadText(payload), ...keptVars.offer(runId, members) };
 }
-
-/** The number of characters of a job's payload and vars, as far as they are sent. */
-export function charsOf({ payload, largeVars = [] }: OfferedJob): number {
-  return largeVars.reduce((sum, { name, text = "" }) => sum + name.length + text.length, payload.length);
-}

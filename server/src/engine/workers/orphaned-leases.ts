@@ -14,7 +14,7 @@ const OBSERVED_SHARE = 4;
 
 export type OrphanKeeper = {
   /** Takes over the leases of workers that are here, and ends those whose workers have not come in time. */
-  look(): Promise<void>;
+  check(): Promise<void>;
   /** There are none. */
   clear(): void;
 };
@@ -25,7 +25,7 @@ export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
   /** For how long each was seen to have no worker here. */
   const orphans = new Map<string, { quietMs: number; seenAt: number }>();
 
-  async function lookAt(orphan: OrphanedLeases, text: string): Promise<void> {
+  async function checkOrphan(orphan: OrphanedLeases, text: string): Promise<void> {
     const { tenantId, workerSessionId } = orphan;
     const session = pool.sessions.get(sessionText(tenantId, workerSessionId));
     if (session?.link !== undefined) {
@@ -34,8 +34,8 @@ export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
     }
     const nowMs = pool.nowMs();
     const known = orphans.get(text);
-    // Time between two looks further apart than usual, as while the database is away, does not count.
-    const elapsedMs = known === undefined ? 0 : Math.min(nowMs - known.seenAt, settings.lookAroundMs * 3);
+    // Time between two checks further apart than usual, as while the database is away, does not count.
+    const elapsedMs = known === undefined ? 0 : Math.min(nowMs - known.seenAt, settings.renewMs * 3);
     const quietMs = (known?.quietMs ?? 0) + elapsedMs;
     orphans.set(text, { quietMs, seenAt: nowMs });
     // Since the lease ended, and while this server was there to be connected to: servers that come and go count
@@ -48,13 +48,13 @@ export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
   }
 
   return {
-    async look() {
+    async check() {
       const found = await store.jobs.listOrphanedLeases(ORPHANS_MAX);
       const seen = new Set<string>();
       for (const orphan of found) {
         const text = `${sessionText(orphan.tenantId, orphan.workerSessionId)}/${orphan.serverId}`;
         seen.add(text);
-        await lookAt(orphan, text);
+        await checkOrphan(orphan, text);
       }
       for (const text of orphans.keys()) if (!seen.has(text)) orphans.delete(text);
     },

@@ -51,11 +51,11 @@ export type Workers = {
   /** The session of the worker of this server that has the run's handler, which has no job row. */
   handlerWorker(run: RunKey): string | undefined;
   onSurroundings(surroundings: Surroundings): void;
-  /** This server has a new lease: what its workers hold goes on under it. */
+  /** This server has a new lease: what its workers have goes on under it. */
   onNewLease(): void;
   /** Something may wait in any queue: word of it may have been missed. */
-  lookAgain(): void;
-  /** Looks for what a lost notice or reply has left behind. */
+  recheckQueues(): void;
+  /** Finds what a lost notice or reply has left undone. */
   sweepStrays(): Promise<void>;
   start(): void;
   stop(): Promise<void>;
@@ -119,7 +119,7 @@ export function createWorkers(options: {
     }
   }
 
-  function lookAgain(): void {
+  function recheckQueues(): void {
     for (const session of pool.sessions.values()) if (session.link !== undefined) dispatcher.noteSession(session);
   }
 
@@ -137,8 +137,8 @@ export function createWorkers(options: {
     handlerWorker: (run) => findHandlerWorker(pool, run),
     onSurroundings(surroundings) {
       if (surroundings.nextJobTime !== undefined) timers.arm(surroundings.nextJobTime);
-      const what = "looking after leases and workers of other servers failed";
-      if (surroundings.hasOrphanedLeases) orphans.look().catch(reportFailure(context.log, what));
+      const what = "reading leases and workers of other servers failed";
+      if (surroundings.hasOrphanedLeases) orphans.check().catch(reportFailure(context.log, what));
       else orphans.clear();
       if (surroundings.others.length > 0) elsewhere.read().catch(reportFailure(context.log, what));
       else elsewhere.clear();
@@ -150,9 +150,9 @@ export function createWorkers(options: {
         session.link.end(new DomainError("SHUTTING_DOWN", "The server has a new lease; connect again."));
       }
     },
-    lookAgain,
+    recheckQueues,
     async sweepStrays() {
-      lookAgain();
+      recheckQueues();
       // Alone, this server hears of everything in its own process.
       if (lanes.hasOthers()) await leases.reconcile();
       if (!pool.isDoubtful) return;

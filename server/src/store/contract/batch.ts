@@ -111,5 +111,5 @@ export interface BatchStore {
    */
   list(request: { tenantId: string; laneId: number; afterBatchNo: number; limit: number }): Promise<CommittedBatch[]>;
   /** Says whether a batch was committed; if not, it never will be. Waits while it is still being committed. */
-  settle(laneId: number, batchNo: number): Promise<"committed" | "void">;
+  resolve(laneId: number, batchNo: number): Promise<"committed" | "void">;
 }

@@ -15,7 +15,7 @@ export class StoreUnavailableError extends DomainError {
   }
 }
 
-/** The connection died while a batch was being committed: ask `batches.settle` before anything else. */
+/** The connection died while a batch was being committed: ask `batches.resolve` before anything else. */
 export class BatchOutcomeUnknownError extends Error {}
 
 /** The lane's lease has ended: nothing of this batch was or will be committed. */

@@ -11,7 +11,7 @@ export type ChannelProgress = {
   lastNumber: number;
   wokenNumber: number;
   /**
-   * Whether there are open waits for events of the channel. A wait that opens later has looked at all events up to
+   * Whether there are open waits for events of the channel. A wait that opens later has read all events up to
    * then.
    */
   isHeard: boolean;

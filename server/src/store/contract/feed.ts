@@ -27,12 +27,12 @@ export type FeedEntry = RunKey & {
   time: Instant;
 };
 
-/** How far a reader has come in one lane; entries behind (batchNo, ordinal) are unread. */
+/** How far a reader has come in one lane; entries after (batchNo, ordinal) are unread. */
 export type LanePosition = { laneId: number; batchNo: number; ordinal: number };
 
 export interface FeedStore {
   /**
-   * Entries of one tenant behind the given positions in the lanes named. Each lane's entries come in the lane's order,
+   * Entries of one tenant after the given positions in the lanes named. Each lane's entries come in the lane's order,
    * so a page never leaves out an earlier one while it has a later one; lanes are merged by the time of their batches.
    */
   read(tenantId: string, positions: readonly LanePosition[], limit: number): Promise<FeedEntry[]>;

@@ -105,7 +105,7 @@ export type JobRequest = JobQueue & {
   workerSessionIds: readonly string[];
 };
 
-/** Leases that a server which is gone has left behind. */
+/** Leases of a server that is gone. */
 export type OrphanedLeases = {
   tenantId: string;
   workerSessionId: string;
@@ -153,7 +153,7 @@ export interface JobStore {
   /** Leases held by servers whose own lease has ended. */
   listOrphanedLeases(limit: number): Promise<OrphanedLeases[]>;
   /**
-   * Looks after what is due (database time): delayed jobs become open, in queues that are given; open ones that have
+   * Deals with what is due (database time): delayed jobs become open, in queues that are given; open ones that have
    * waited too long are given, and given again after `retryAfterMs` while nobody settles them.
    */
   claimDue(

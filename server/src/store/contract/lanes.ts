@@ -10,12 +10,12 @@ export type Lane = { laneId: number; nonce: number };
 /** A server's lease, observed by the others. */
 export type ServerLease = { serverId: string; process: string; renewals: number };
 
-/** What the regular look around sees; one statement, about every 2 s. */
+/** What the server sees with each renewal of its lease; one statement, about every 2 s. */
 export type Surroundings = {
   /** Database time. */
   now: Instant;
   /** False: others have ended this server's lease, so it must stop committing. */
-  leaseHeld: boolean;
+  leaseOpen: boolean;
   /** Every other server whose lease is open. */
   others: ServerLease[];
   /** Whether active runs belong to lanes that have ended. */
@@ -34,8 +34,8 @@ export type LaneState = Lane & { ended: boolean; lastBatchNo: number };
 export interface LaneStore {
   /** Opens a server's lease with `lanes` lanes. Lane ids become visible in their order. */
   open(request: { serverId: string; process: string; lanes: number }): Promise<Lane[]>;
-  /** Renews the lease and looks around, on a connection of its own that busy statements cannot starve. */
-  lookAround(serverId: string): Promise<Surroundings>;
+  /** Renews the lease and says what is around, on a connection of its own that busy statements cannot starve. */
+  renew(serverId: string): Promise<Surroundings>;
   /**
    * Ends a server's lease: waits for the batches of its lanes in flight (at most lock_timeout), fences all later ones.
    */

@@ -1,4 +1,4 @@
-/** Mail for runs, and what was left behind. */
+/** Mail for runs, and what was left undone. */
 import type { Channel } from "../../core/event.ts";
 import type { Json } from "../../core/json/json.ts";
 import type { RunKey } from "./runs.ts";

@@ -5,15 +5,15 @@
  * Authoritative here: the ledger (step records). A run's row is a cache of its fold, changed only by `batches.commit`,
  * only where its `seq` is the expected one. The row of an active run may be behind (row-behind.ts): whatever reads a
  * run here folds the records after its row into it. What is beside the state on that row (`ownerLane`, `wakeTime`) says
- * who looks at the run next and when.
+ * who takes up the run next and when.
  *
  * Lock order inside one commit: the lane, channels in order of their key, mail, jobs that are settled and rows of runs
  * (these three are never waited for: what is locked is a conflict), jobs that are cancelled or held, runs that start in
  * order of their keys; the rest belongs to runs whose rows are locked. The verbs for jobs never wait for one job while
  * they hold another. `lock_timeout` is 1 s everywhere.
  *
- * After a crash: a batch is there whole or not at all; `batches.settle` says which. Runs of an ended lane are handed
- * out again by `runs.claim`, timers by `runs.claimDue`, mail and events that nobody looked after by `mail.findStrays`.
+ * After a crash: a batch is there whole or not at all; `batches.resolve` says which. Runs of an ended lane are handed
+ * out again by `runs.claim`, timers by `runs.claimDue`, unprocessed mail and events by `mail.findStrays`.
  * Leases of jobs outlive their server: `jobs.listOrphanedLeases` finds them and `jobs.adopt` moves them;
  * `jobs.claimDue` returns jobs that are due.
  */

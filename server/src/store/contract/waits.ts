@@ -5,7 +5,7 @@ import type { Page, PageStart } from "./page.ts";
 import type { RunKey } from "./runs.ts";
 
 /** An open wait to be listed in the inbox and found by events. */
-export type OpenWait = Wait & { seq: number };
+export type OpenWait = { wait: Wait; seq: number };
 
 /** How an open wait came to its end. Kept, so that a repeated answer finds its first reply. */
 export type WaitClosing = {

@@ -5,9 +5,9 @@ import type { Statements } from "../map-verbs.ts";
 import { commitBatch } from "./commit.ts";
 import type { MemoryDatabase } from "./database.ts";
 
-function settleBatch(database: MemoryDatabase, laneId: number, batchNo: number): "committed" | "void" {
+function resolveBatch(database: MemoryDatabase, laneId: number, batchNo: number): "committed" | "void" {
   const lane = database.lanes.get(laneId);
-  assert(lane !== undefined, "a batch is settled in a lane that was opened");
+  assert(lane !== undefined, "a batch is resolved in a lane that was opened");
   const outcome = lane.batches.get(batchNo);
   if (outcome !== undefined) return outcome;
   lane.batches.set(batchNo, "void");
@@ -30,5 +30,5 @@ export const batches: Statements<BatchWriter, BatchStore> = {
         .filter((batch) => batch.tenantId === tenantId && batch.batchNo > afterBatchNo)
         .slice(0, limit),
     ),
-  settle: ({ database }, laneId, batchNo) => settleBatch(database, laneId, batchNo),
+  resolve: ({ database }, laneId, batchNo) => resolveBatch(database, laneId, batchNo),
 };

@@ -4,7 +4,7 @@ import type { MemoryDatabase } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
 
 /**
- * A merge that only ever looks at the head of each lane: entries of a lane keep their order even where their times disagree, so
+ * A merge that only ever reads the head of each lane: entries of a lane keep their order even where their times disagree, so
  * every beginning of a page is a place from which a reader can go on.
  */
 function readFeed(

@@ -19,6 +19,7 @@ import { RUN_FORMAT } from "../run-format.ts";
 import { encodeRefusedResult } from "../refused-result.ts";
 import { type JobRow, type MemoryDatabase, readStored, rowKey, type RunRow, timeOf } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
+import { defined } from "../../core/defined.ts";
 
 /** Jobs that come back to their queue come before all others: their turn is that much lower. */
 const RETURNED_TURN = -1e15;
@@ -65,11 +66,9 @@ export function headOf(row: JobRow): JobHead {
     losses: row.losses,
     attempt: row.attempt,
     ordinal: row.ordinal,
-    ...(row.settledLeaseNo === undefined ? {} : { settledLeaseNo: row.settledLeaseNo }),
-    ...(row.settledDigest === undefined ? {} : { settledDigest: row.settledDigest }),
+    ...defined({ settledLeaseNo: row.settledLeaseNo, settledDigest: row.settledDigest }),
     timeoutMs: row.timeoutMs,
-    ...(row.heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs: row.heartbeatTimeoutMs }),
-    ...(row.delivery === undefined ? {} : { delivery: row.delivery }),
+    ...defined({ heartbeatTimeoutMs: row.heartbeatTimeoutMs, delivery: row.delivery }),
   };
 }
 
@@ -91,7 +90,7 @@ function queueTurn(database: MemoryDatabase, queue: JobQueue): number | undefine
   return turns.length === 0 ? undefined : Math.min(...turns);
 }
 
-/** The turn of a new job: not before the queue's, and behind the jobs of its own fairness key. */
+/** The turn of a new job: not before the queue's, and after the jobs of its own fairness key. */
 function newTurn(database: MemoryDatabase, queue: JobQueue, fairnessKey: string): number {
   return Math.max(queueTurn(database, queue) ?? 0, ...openTurns(database, queue, fairnessKey).map((turn) => turn + 1));
 }

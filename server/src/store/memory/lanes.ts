@@ -25,15 +25,15 @@ function openServer(
   });
 }
 
-function lookAround(database: MemoryDatabase, serverId: string): Surroundings {
+function renewLease(database: MemoryDatabase, serverId: string): Surroundings {
   const own = database.servers.get(serverId);
-  const leaseHeld = own !== undefined && !own.ended;
-  if (leaseHeld) own.renewals += 1;
+  const leaseOpen = own !== undefined && !own.ended;
+  if (leaseOpen) own.renewals += 1;
   const wakeTime = nextWakeTime(database);
   const jobTime = nextJobTime(database);
   return {
     now: timeOf(database),
-    leaseHeld,
+    leaseOpen,
     others: [...database.servers.values()]
       .filter((server) => server !== own && !server.ended)
       .map(({ serverId: id, process, renewals }) => ({ serverId: id, process, renewals })),
@@ -63,7 +63,7 @@ function listLanes(database: MemoryDatabase, aboveLaneId: number): LaneState[] {
 
 export const lanes: Statements<MemoryDatabase, LaneStore> = {
   open: openServer,
-  lookAround,
+  renew: renewLease,
   end: endServer,
   list: listLanes,
 };

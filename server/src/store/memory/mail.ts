@@ -1,4 +1,4 @@
-/** Mail for runs, and what nobody has looked after. */
+/** Mail for runs, and what nobody has dealt with. */
 import { addMs } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
 import { hasEnded } from "../../core/run.ts";

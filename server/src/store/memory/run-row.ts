@@ -10,7 +10,7 @@ export function assertRow({ tenantId, runId, after, openWaits }: Transition): vo
   const { state } = after;
   assert.equal(state.tenantId, tenantId, "a state belongs to the run it is stored under");
   assert.equal(state.runId, runId, "a state belongs to the run it is stored under");
-  const opened = openWaits.map(({ wait_id }) => wait_id);
+  const opened = openWaits.map(({ wait }) => wait.wait_id);
   assert.equal(new Set(opened).size, opened.length, "a wait is opened once");
   assertTexts([tenantId, runId, state.workflowId, state.sessionId, state.actorId, state.parentRunId]);
 }

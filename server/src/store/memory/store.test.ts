@@ -63,7 +63,7 @@ describe("faults of the memory store", () => {
     await expect(writer.commit(start)).rejects.toBeInstanceOf(BatchOutcomeUnknownError);
     database.faults.beforeCommit = undefined;
     expect(seen.map(({ laneId, batchNo }) => [laneId, batchNo])).toEqual([[writer.laneId, 1]]);
-    expect(await other.batches.settle(writer.laneId, 1)).toBe("void");
+    expect(await other.batches.resolve(writer.laneId, 1)).toBe("void");
     expect(await other.runs.load([start])).toEqual([undefined]);
   });
 
@@ -74,7 +74,7 @@ describe("faults of the memory store", () => {
       throw new BatchOutcomeUnknownError("connection lost");
     };
     await expect(writer.commit(start)).rejects.toBeInstanceOf(BatchOutcomeUnknownError);
-    expect(await other.batches.settle(writer.laneId, 1)).toBe("committed");
+    expect(await other.batches.resolve(writer.laneId, 1)).toBe("committed");
     expect(await other.runs.load([start])).toEqual([start.after]);
   });
 

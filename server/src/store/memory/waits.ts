@@ -3,14 +3,13 @@ import type { RunState } from "../../core/run.ts";
 import { reasonOf, shownWait, type Wait } from "../../core/wait.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunKey } from "../contract/runs.ts";
-import type { WaitStore, OpenWait, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
+import type { WaitStore, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
 import type { RowState } from "../run-parts.ts";
 import { type MemoryDatabase, readStored, rowKey, type RunRow, type WaitRow } from "./database.ts";
 import { comparePlaces, hasLabels } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
 
-export function openWait(database: MemoryDatabase, { tenantId, runId }: RunKey, open: OpenWait): void {
-  const { seq: _seq, ...wait } = open;
+export function openWait(database: MemoryDatabase, { tenantId, runId }: RunKey, wait: Wait): void {
   const waitText = JSON.stringify(wait);
   const row: WaitRow = { tenantId, runId, head: readStored(waitText) as Wait, waitText };
   const key = rowKey(tenantId, wait.wait_id);

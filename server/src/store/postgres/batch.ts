@@ -25,7 +25,7 @@ async function isVoid(sql: Sql, laneId: number, batchNo: number): Promise<boolea
 }
 
 /** Says what became of a batch, once and for all. */
-async function settleBatch(sql: Sql, laneId: number, batchNo: number): Promise<"committed" | "void"> {
+async function resolveBatch(sql: Sql, laneId: number, batchNo: number): Promise<"committed" | "void"> {
   for (;;) {
     try {
       await voidBatch(sql, laneId, batchNo);
@@ -73,7 +73,7 @@ function runsFromRow({ runs, hashes }: CommittedRow): CommittedBatch["runs"] {
 type BatchConnections = {
   sql: Sql;
   commitFunction: CommitFunction;
-  /** Of their own: commits never wait behind reads. */
+  /** Of their own: commits never wait for reads. */
   commits: Sql;
   /** Opens a connection for one question. */
   openFresh: () => Sql;
@@ -82,11 +82,11 @@ type BatchConnections = {
 export const batches: Statements<BatchConnections, BatchStore> = {
   commit: ({ commits, commitFunction }, batch) => commit(commits, batch, commitFunction),
   list: ({ sql }, request) => listBatches(sql, request),
-  settle: async ({ openFresh }, laneId, batchNo) => {
+  resolve: async ({ openFresh }, laneId, batchNo) => {
     // Fresh, because the connections of the pool may be as dead as the one that carried the batch.
     const fresh = openFresh();
     try {
-      return await settleBatch(fresh, laneId, batchNo);
+      return await resolveBatch(fresh, laneId, batchNo);
     } finally {
       await fresh.end({ timeout: 0 });
     }

@@ -38,7 +38,7 @@ export function openClient(url: string, options: ClientOptions): Sql {
     connect_timeout: CONNECT_TIMEOUT_S,
     backoff: () => RECONNECT_PAUSE_S,
     keep_alive: KEEP_ALIVE_S,
-    // A statement sent behind a slow one on the same connection would wait for it, and its fate would be unknown with it.
+    // A statement sent after a slow one on the same connection would wait for it, and its fate would be unknown with it.
     // (`begin` of postgres.js needs pipelining, so transactions take a client with one connection, which changes nothing there.)
     ...(options.max > 1 ? { max_pipeline: 0 } : {}),
     // Sets travel as JSON text, so no array types are needed.

@@ -137,7 +137,7 @@ export function commitErrorOf(error: unknown): Error {
   const code = codeOf(error);
   const options = { cause: error };
   if (code === LANE_ENDED) return new LaneFencedError("the lane's lease has ended", options);
-  // Whether by this statement or before it: `batches.settle` knows.
+  // Whether by this statement or before it: `batches.resolve` knows.
   if (code === BATCH_DECIDED)
     return new BatchOutcomeUnknownError("the batch number was used or voided before", options);
   if (isOutcomeUnknown(error)) return new BatchOutcomeUnknownError(messageOf(error), options);

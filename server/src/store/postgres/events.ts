@@ -7,7 +7,7 @@ import type { EventStore, ChannelProgress, Listener } from "../contract/events.t
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
 import type { Statements } from "../map-verbs.ts";
 
-/** How many numbers of a channel one statement looks at for one query: a busy channel must not hold a connection for long. */
+/** How many numbers of a channel one statement reads for one query: a busy channel must not hold a connection for long. */
 const LOOK_UP_NUMBERS_MAX = 10_000;
 /** How many events with the right name and key one statement gives; cursors, which only TypeScript reads, may rule them out. */
 const LOOK_UP_EVENTS_MAX = 16;
@@ -82,7 +82,7 @@ async function readChannels(sql: Sql, channels: readonly Channel[]): Promise<num
   return channels.map((channel) => numbers.get(channelKey(channel)) ?? 0);
 }
 
-/** A query that has not found its event: what lies up to `after` was looked at. */
+/** A query that has not found its event: what lies up to `after` was read. */
 type OpenQuery = { index: number; query: EventQuery; after: number; upTo: number };
 
 export async function lookUpEvents(sql: Sql, queries: readonly EventQuery[]): Promise<EventLookup[]> {
@@ -183,7 +183,7 @@ async function findCandidates(sql: Sql, open: readonly OpenQuery[]): Promise<(Ev
     order by q.index, found.number`;
 }
 
-/** Events behind a number, in order. */
+/** Events after a number, in order. */
 async function listEvents(sql: Sql, channel: Channel, after: number, limit: number): Promise<ChannelEvent[]> {
   const rows = await sql<EventRow[]>`
     select ${eventColumns(sql)} from events e

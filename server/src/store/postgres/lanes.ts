@@ -21,7 +21,7 @@ async function openServer(
 ): Promise<Lane[]> {
   const nonces = Array.from({ length: lanes }, () => ({ nonce: randomInt(NONCE_MAX) }));
   const opened = await sql.begin(async (transaction) => {
-    // Nobody drops a function between the look and the commit that says who needs it.
+    // Nobody drops a function between the check and the commit that says who needs it.
     await transaction`select pg_advisory_xact_lock_shared(${MIGRATION_LOCK})`;
     const missing = await missingFunctions(transaction, functions);
     if (missing.length > 0) {
@@ -43,7 +43,7 @@ async function openServer(
 
 type SurroundingsRow = {
   now: Instant;
-  lease_held: boolean;
+  lease_open: boolean;
   others: ServerLease[] | null;
   has_orphans: boolean;
   next_wake_time: Instant | null;
@@ -51,15 +51,15 @@ type SurroundingsRow = {
   next_job_time: Instant | null;
 };
 
-/** Renews the lease and looks around: one statement. */
-async function lookAround(sql: Sql, serverId: string): Promise<Surroundings> {
+/** Renews the lease and reads what is around: one statement. */
+async function renewLease(sql: Sql, serverId: string): Promise<Surroundings> {
   const [row] = await sql<SurroundingsRow[]>`
     with renewed as (
       update servers set renewals = renewals + 1 where server_id = ${serverId} and ended_at is null returning server_id
     )
     select
       clock_timestamp() as now,
-      exists (select from renewed) as lease_held,
+      exists (select from renewed) as lease_open,
       (
         select json_agg(json_build_object(
           'serverId', server_id, 'process', process, 'renewals', renewals
@@ -70,11 +70,11 @@ async function lookAround(sql: Sql, serverId: string): Promise<Surroundings> {
       (select wake_at from runs where wake_at is not null order by wake_at limit 1) as next_wake_time,
       exists (${orphanHolders(sql)}) as has_orphaned_leases,
       (${nextDueTime(sql)}) as next_job_time`;
-  if (row === undefined) throw new Error("the look around gave no row");
+  if (row === undefined) throw new Error("the renewal returned no row");
   const others: ServerLease[] = row.others ?? [];
   return {
     now: row.now,
-    leaseHeld: row.lease_held,
+    leaseOpen: row.lease_open,
     others,
     hasOrphans: row.has_orphans,
     ...(row.next_wake_time === null ? {} : { nextWakeTime: row.next_wake_time }),
@@ -115,7 +115,7 @@ type LaneConnections = {
   functions: readonly string[];
   sql: Sql;
   transactions: Sql;
-  /** Of its own: to renew the lease never waits behind another statement. */
+  /** Of its own: to renew the lease never waits for another statement. */
   lease: Sql;
   /** Lanes whose last claim may have been made though its reply was lost. */
   doubtfulClaims: ReadonlySet<number>;
@@ -123,8 +123,8 @@ type LaneConnections = {
 
 export const lanes: Statements<LaneConnections, LaneStore> = {
   open: ({ transactions, functions }, request) => openServer(transactions, functions, request),
-  lookAround: async ({ lease, doubtfulClaims }, serverId) => {
-    const seen = await lookAround(lease, serverId);
+  renew: async ({ lease, doubtfulClaims }, serverId) => {
+    const seen = await renewLease(lease, serverId);
     return { ...seen, hasOrphans: seen.hasOrphans || doubtfulClaims.size > 0 };
   },
   end: ({ transactions }, serverId) => endServer(transactions, serverId),

@@ -15,7 +15,7 @@ const MIGRATIONS = fileURLToPath(new URL("../../../migrations", import.meta.url)
 const VERSION_MIN = 150_000;
 
 /**
- * A table lock that is not given at once would make everyone queue behind it, so a migration asks briefly and often.
+ * A table lock that is not given at once would make everyone wait for it, so a migration asks briefly and often.
  */
 const LOCK_TIMEOUT = "2s";
 const LOCK_ATTEMPTS_MAX = 30;

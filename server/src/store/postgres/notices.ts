@@ -1,4 +1,4 @@
-/** Small messages between the servers of one database, by NOTIFY. May be lost; a poll stands behind them. */
+/** Small messages between the servers of one database, by NOTIFY. May be lost; a poll finds what they told. */
 import assert from "node:assert/strict";
 import type { NoticeStore } from "../contract/notices.ts";
 import type { Statements } from "../map-verbs.ts";

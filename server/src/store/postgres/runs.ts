@@ -32,7 +32,7 @@ function runColumns(sql: Sql): Fragment {
 /** The records that a run's row does not have. Read with the row: by another statement it might have moved.
  *  @param given null is enough for a run without payloads */
 function missingRecords(sql: Sql, given: Fragment): Fragment {
-  // Only rows that have an owner are left behind.
+  // Only rows that have an owner fall behind.
   return sql`
     case when r.owner_lane is not null then (
       select json_agg(
@@ -136,11 +136,11 @@ async function listRuns(
   const isAscending = order === "create_time_asc";
   const direction = isAscending ? sql`asc` : sql`desc`;
   const operator = isAscending ? sql`>` : sql`<`;
-  const behind =
+  const after =
     start === undefined ? sql`` : sql`and (${time}, r.run_id) ${operator} (${start.time}::timestamptz, ${start.id})`;
   const rows = await sql<RunRow[]>`
     select ${headColumns(sql)} from runs r
-    where ${conditionsOf(sql, tenantId, filter)} ${behind}
+    where ${conditionsOf(sql, tenantId, filter)} ${after}
     order by ${time} ${direction}, r.run_id ${direction}
     limit ${limit + 1}`;
   const page = rows.slice(0, limit);

@@ -358,7 +358,7 @@ export const events = pgTable(
  * Remote work.
  *
  * A queue is (tenant, kind, name). Its jobs are given out by turn, then by position. A new job's turn is not before
- * that of the first job in the queue, and behind those of its own fairness key: keys are served in turn, and none saves
+ * that of the first job in the queue, and after those of its own fairness key: keys are served in turn, and none saves
  * up turns while it has no jobs (start-time fair queueing, https://doi.org/10.1109/90.649569). A job that comes back to
  * the queue gets 10^15 off its turn: it comes first, and counts for no new job's turn.
  */

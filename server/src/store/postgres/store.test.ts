@@ -274,7 +274,7 @@ describe("the store on Postgres", () => {
     expect(await store.events.list(channel, 0, 10)).toHaveLength(2);
   });
 
-  it("settles a batch in flight only when it is decided", async () => {
+  it("resolves a batch in flight only when it is decided", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const channel: Channel = { tenantId, scope: "global", scopeId: "" };
@@ -282,14 +282,14 @@ describe("the store on Postgres", () => {
     const holder = await holdChannel(channel);
     const inFlight = writer.deliver(eventDelivery(eventOf(channel, { name: "second" })));
     await blockedBackend("commit_batch");
-    const settled = store.batches.settle(writer.laneId, writer.batchNo());
+    const resolved = store.batches.resolve(writer.laneId, writer.batchNo());
     await blockedBackend("with voided");
     await holder.release();
-    expect(await settled).toBe("committed");
+    expect(await resolved).toBe("committed");
     expect(await inFlight).toEqual([{ type: "committed", number: 2 }]);
   });
 
-  it("says that the outcome is unknown when the connection dies under a batch, and settles it", async () => {
+  it("says that the outcome is unknown when the connection dies under a batch, and resolves it", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const channel: Channel = { tenantId, scope: "global", scopeId: "" };
@@ -302,7 +302,7 @@ describe("the store on Postgres", () => {
     await observer`select pg_terminate_backend(${pid}, 5000)`;
     expect(await commitFailure).toBeInstanceOf(BatchOutcomeUnknownError);
     await holder.release();
-    expect(await store.batches.settle(writer.laneId, writer.batchNo())).toBe("void");
+    expect(await store.batches.resolve(writer.laneId, writer.batchNo())).toBe("void");
     expect(await store.runs.load([run.state])).toEqual([run]);
     expect(await writer.commit(next)).toEqual([COMMITTED]);
   });
@@ -420,9 +420,9 @@ describe("the store on Postgres", () => {
     expect(await claim).toBeInstanceOf(StoreUnavailableError);
     await holder.release();
     await observer`update runs set owner_lane = ${heir.laneId} where tenant_id = ${tenantId}`;
-    expect((await store.lanes.lookAround(heir.serverId)).hasOrphans).toBe(true);
+    expect((await store.lanes.renew(heir.serverId)).hasOrphans).toBe(true);
     expect(await store.runs.claim(heir.laneId, 10)).toEqual([{ tenantId, runId: "orphan" }]);
-    expect((await store.lanes.lookAround(heir.serverId)).hasOrphans).toBe(false);
+    expect((await store.lanes.renew(heir.serverId)).hasOrphans).toBe(false);
   });
 });
 

@@ -60,7 +60,7 @@ export type PostgresStoreOptions = {
 export async function createPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const prepare = options.prepare ?? true;
   const sql = openClient(options.url, { max: options.poolSize ?? POOL_SIZE_DEFAULT, prepare });
-  // Connections of their own: neither commits nor the lease ever wait behind reads.
+  // Connections of their own: neither commits nor the lease ever wait for reads.
   const commits = openClient(options.url, { max: COMMIT_CONNECTIONS_MAX, prepare });
   const lease = openClient(options.url, { max: 1, prepare });
   // Of the few verbs that need several statements in one transaction.

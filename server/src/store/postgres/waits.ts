@@ -65,11 +65,11 @@ export async function listWaits(
   request: { tenantId: string; filter: WaitFilter; start?: PageStart; limit: number },
 ): Promise<Page<StoredWait>> {
   const { tenantId, filter, start, limit } = request;
-  const behind =
+  const after =
     start === undefined ? sql`` : sql`and (w.create_time, w.wait_id) > (${start.time}::timestamptz, ${start.id})`;
   const rows = await sql<WaitRow[]>`
     select ${waitColumns(sql)} from waits w join runs r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
-    where ${conditionsOf(sql, tenantId, filter)} ${behind}
+    where ${conditionsOf(sql, tenantId, filter)} ${after}
     order by w.create_time, w.wait_id limit ${limit + 1}`;
   const items = rows.slice(0, limit).map(waitFromRow);
   const last = rows[limit - 1];

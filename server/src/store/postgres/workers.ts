@@ -64,17 +64,17 @@ async function removeWorker(
     where tenant_id = ${tenantId} and worker_session_id = ${workerSessionId} and server_id = ${serverId}`;
 }
 
-/** Workers of one tenant by session id. A worker may have been saved after its server's lease was ended, so leases are looked at. */
+/** Workers of one tenant by session id. A worker may have been saved after its server's lease was ended, so leases are checked. */
 async function listWorkers(
   sql: Sql,
   request: { tenantId: string; tool?: string; start?: string; limit: number },
 ): Promise<StoredWorker[]> {
   const { tenantId, tool, start, limit } = request;
-  const behind = start === undefined ? sql`` : sql`and w.worker_session_id > ${start}`;
+  const after = start === undefined ? sql`` : sql`and w.worker_session_id > ${start}`;
   const having = tool === undefined ? sql`` : sql`and ${tool} = any (w.tools)`;
   const rows = await sql<WorkerRow[]>`
     select ${workerColumns(sql)} from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
-    where w.tenant_id = ${tenantId} ${behind} ${having}
+    where w.tenant_id = ${tenantId} ${after} ${having}
     order by w.worker_session_id limit ${limit}`;
   return rows.map(workerFromRow);
 }

@@ -69,7 +69,7 @@ async function insertVersion(
 ): Promise<void> {
   await sql.begin(async (transaction) => {
     await transaction`select from ${lockTimeout(sql)}`;
-    // Makes the head or locks it; the statements behind it see what others registered before.
+    // Makes the head or locks it; the statements after it see what others registered before.
     await transaction`
       insert into workflow_heads (tenant_id, workflow_id, last_version) values (${tenantId}, ${workflowId}, 0)
       on conflict (tenant_id, workflow_id) do update set last_version = workflow_heads.last_version`;

@@ -69,7 +69,7 @@ export function describeEvents(openBench: OpenBench): void {
       }
     });
 
-    it("keeps everything about an event, and lists those behind a number", async () => {
+    it("keeps everything about an event, and lists those after a number", async () => {
       const { store, writer } = bench;
       const channel = globalOf(bench.tenant());
       const drafts = [
@@ -254,7 +254,7 @@ export function describeEvents(openBench: OpenBench): void {
       ]);
       const [opened] = late.openWaits;
       assert(opened !== undefined);
-      expect(await store.waits.get(tenantId, opened.wait_id)).toBeUndefined();
+      expect(await store.waits.get(tenantId, opened.wait.wait_id)).toBeUndefined();
       expect(await store.ledger.list(late, 0, ALL)).toHaveLength(1);
       // Looked up again, it may wait.
       const [again] = await store.events.lookUp([queryOf(channel, ["go"])]);
@@ -315,7 +315,7 @@ export function describeEvents(openBench: OpenBench): void {
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const [lookup] = await store.events.lookUp([queryOf(channel, ["mine"])]);
       assert(lookup !== undefined);
-      // Its own event lies behind what it looked up to; refused, it would be decided in the same way for ever.
+      // Its own event comes after what it looked up to; refused, it would be decided in the same way for ever.
       const wait = waitOf(run, eventWait(channel, ["mine"]), {
         expectChannels: [{ channel, upTo: lookup.upTo }],
         events: [eventOf(channel, { name: "mine" })],

@@ -20,7 +20,7 @@ export function describeFeed(openBench: OpenBench): void {
     const fromStart = (...writers: Writer[]): LanePosition[] =>
       writers.map(({ laneId }) => ({ laneId, batchNo: 0, ordinal: 0 }));
 
-    /** Moves the positions behind a page; the furthest entry of each lane counts. */
+    /** Moves the positions past a page; the furthest entry of each lane counts. */
     function advance(positions: LanePosition[], page: FeedEntry[]): LanePosition[] {
       return positions.map((position) =>
         page

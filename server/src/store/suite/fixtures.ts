@@ -27,6 +27,7 @@ import type { MailDraft } from "../contract/mail.ts";
 import type { RunKey, StoredRun } from "../contract/runs.ts";
 import type { Store } from "../contract/store.ts";
 import type { WaitClosing } from "../contract/waits.ts";
+import { defined } from "../../core/defined.ts";
 
 /** Where the suite's time begins: with microseconds, which a store must not cut off. */
 export const TIME_ZERO = "2026-01-02T03:04:05.678901Z" as Instant;
@@ -81,8 +82,7 @@ export function startOf(run: RunFacts, facts: TransitionFacts = {}): Transition 
         workflow_id: run.workflowId ?? "flow",
         version: run.version ?? 1,
         entry_node: "first",
-        ...(run.sessionId === undefined ? {} : { session_id: run.sessionId }),
-        ...(run.parentRunId === undefined ? {} : { parent_run_id: run.parentRunId }),
+        ...defined({ session_id: run.sessionId, parent_run_id: run.parentRunId }),
         root_run_id: run.rootRunId ?? run.runId,
         labels: run.labels ?? {},
         limits: {},
@@ -155,7 +155,7 @@ export function waitOf(
   );
 }
 
-/** The step behind a wait: closes it, the run goes on. */
+/** The step after a wait: closes it, the run goes on. */
 export function answerOf(before: StoredRun, facts: TransitionFacts = {}): Transition {
   return stepOf(before, "step.completed", { status: "completed" }, { closeWaits: [closingOf(before)], ...facts });
 }
@@ -195,11 +195,10 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
       format: RUN_FORMAT,
       ...(behind === undefined ? {} : { behind }),
     },
-    ...(parts === undefined ? {} : { parts }),
-    ...(wakeTime === undefined ? {} : { wakeTime }),
+    ...defined({ parts, wakeTime }),
     records: [record],
     notices: [],
-    openWaits: wait === undefined ? [] : [{ ...wait, seq: draft.seq }],
+    openWaits: wait === undefined ? [] : [{ wait, seq: draft.seq }],
     closeWaits: [],
     events: [],
     expectChannels: [],

@@ -602,10 +602,10 @@ export function describeJobs(openBench: OpenBench): void {
       const { store, writer } = bench;
       await addJobs(writer, bench.tenant(), ["a1"]);
       expect(await store.jobs.claimDue(10, HOUR_MS)).toEqual({ queues: [], expired: [] });
-      expect(await store.lanes.lookAround(writer.serverId)).not.toHaveProperty("nextJobTime");
+      expect(await store.lanes.renew(writer.serverId)).not.toHaveProperty("nextJobTime");
     });
 
-    it("become open when their delay is over, first in their queue, and are looked at once", async () => {
+    it("become open when their delay is over, first in their queue, and are found at once", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const now = await store.now();
@@ -618,7 +618,7 @@ export function describeJobs(openBench: OpenBench): void {
       ];
       const jobs = [jobOf("m1", { name: "mail", dueTime: addMs(now, -2) })];
       await writer.put(assignOf(run, "x", 1, { settledJobs, jobs }));
-      expect((await store.lanes.lookAround(writer.serverId)).nextJobTime).toBe(addMs(now, -2));
+      expect((await store.lanes.renew(writer.serverId)).nextJobTime).toBe(addMs(now, -2));
       expect(await store.jobs.claimDue(10, HOUR_MS)).toEqual({
         queues: [
           { tenantId, kind: "tool", name: "mail" },
@@ -628,7 +628,7 @@ export function describeJobs(openBench: OpenBench): void {
         nextJobTime: later,
       });
       expect(await other.jobs.claimDue(10, HOUR_MS)).toEqual({ queues: [], expired: [], nextJobTime: later });
-      expect((await store.lanes.lookAround(writer.serverId)).nextJobTime).toBe(later);
+      expect((await store.lanes.renew(writer.serverId)).nextJobTime).toBe(later);
       const leased = await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["s-1", "s-1"])]);
       expect(leased.map((job) => [job.idempotencyKey, job.leaseNo, job.attempt])).toEqual([
         ["a1", 2, 2],
@@ -698,9 +698,9 @@ export function describeJobs(openBench: OpenBench): void {
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs }));
       const paused = await writer.put(stepOf(run, "run.paused", { paused: true }, { holdJobs: true }));
       expect(await store.jobs.claimDue(10, 0)).toEqual({ queues: [], expired: [] });
-      expect(await store.lanes.lookAround(writer.serverId)).not.toHaveProperty("nextJobTime");
+      expect(await store.lanes.renew(writer.serverId)).not.toHaveProperty("nextJobTime");
       await writer.put(stepOf(paused, "run.unpaused", { paused: false }, { holdJobs: false }));
-      expect((await store.lanes.lookAround(writer.serverId)).nextJobTime).toBe(dueTime);
+      expect((await store.lanes.renew(writer.serverId)).nextJobTime).toBe(dueTime);
       const after = await store.jobs.claimDue(10, 0);
       expect(after.queues.map(({ name }) => name)).toEqual(["mail"]);
       assert(after.nextJobTime !== undefined);
@@ -740,10 +740,10 @@ export function describeJobs(openBench: OpenBench): void {
       await addJobs(writer, tenantId, ["a1", "a2", "a3", "a4"]);
       await other.jobs.claim("doomed", [requestOf(tenantId, ["s-2", "s-1", "s-2"])]);
       await store.jobs.claim(writer.serverId, [requestOf(tenantId, ["s-3"])]);
-      expect((await store.lanes.lookAround(writer.serverId)).hasOrphanedLeases).toBe(false);
+      expect((await store.lanes.renew(writer.serverId)).hasOrphanedLeases).toBe(false);
       expect(await store.jobs.listOrphanedLeases(10)).toEqual([]);
       await store.lanes.end(doomed.serverId);
-      expect((await store.lanes.lookAround(writer.serverId)).hasOrphanedLeases).toBe(true);
+      expect((await store.lanes.renew(writer.serverId)).hasOrphanedLeases).toBe(true);
       const orphans = await store.jobs.listOrphanedLeases(10);
       const goneMs = expect.any(Number) as number;
       expect(orphans.toSorted((a, b) => (a.workerSessionId < b.workerSessionId ? -1 : 1))).toEqual([
@@ -767,7 +767,7 @@ export function describeJobs(openBench: OpenBench): void {
       ]);
       await store.jobs.release([{ ...leaseIn(tenantId, "a2", 1), isLoss: true }], 3);
       expect(await store.jobs.listOrphanedLeases(10)).toEqual([]);
-      expect((await store.lanes.lookAround(writer.serverId)).hasOrphanedLeases).toBe(false);
+      expect((await store.lanes.renew(writer.serverId)).hasOrphanedLeases).toBe(false);
     });
   });
 }

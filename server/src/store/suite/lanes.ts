@@ -62,8 +62,8 @@ export function describeLanes(openBench: OpenBench): void {
       // Ending it once more, or what never was, is nothing.
       await store.lanes.end(doomed.serverId);
       await store.lanes.end("never-opened");
-      expect(await store.batches.settle(doomed.laneId, 1)).toBe("committed");
-      expect(await store.batches.settle(doomed.laneId, 2)).toBe("void");
+      expect(await store.batches.resolve(doomed.laneId, 1)).toBe("committed");
+      expect(await store.batches.resolve(doomed.laneId, 2)).toBe("void");
     });
 
     it("either commits a batch before the lease ends or fences it", async () => {
@@ -74,10 +74,10 @@ export function describeLanes(openBench: OpenBench): void {
         const start = startOf({ tenantId, runId: `run-${round}` });
         const [commit] = await Promise.allSettled([doomed.commit(start), store.lanes.end(doomed.serverId)]);
         const [stored] = await store.runs.load([start]);
-        const settled = await store.batches.settle(doomed.laneId, 1);
+        const resolved = await store.batches.resolve(doomed.laneId, 1);
         const isFenced = commit.status === "rejected" && commit.reason instanceof LaneFencedError;
         const result = commit.status === "fulfilled" ? commit.value : isFenced;
-        expect([result, stored, settled]).toEqual(
+        expect([result, stored, resolved]).toEqual(
           commit.status === "fulfilled" ? [[COMMITTED], start.after, "committed"] : [true, undefined, "void"],
         );
       }
@@ -87,17 +87,17 @@ export function describeLanes(openBench: OpenBench): void {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       await writer.put(startOf({ tenantId, runId: "run-1" }));
-      expect(await store.batches.settle(writer.laneId, 1)).toBe("committed");
-      expect(await other.batches.settle(writer.laneId, 1)).toBe("committed");
-      expect(await other.batches.settle(writer.laneId, 2)).toBe("void");
-      expect(await store.batches.settle(writer.laneId, 2)).toBe("void");
-      // Settled as void, it can never be committed.
+      expect(await store.batches.resolve(writer.laneId, 1)).toBe("committed");
+      expect(await other.batches.resolve(writer.laneId, 1)).toBe("committed");
+      expect(await other.batches.resolve(writer.laneId, 2)).toBe("void");
+      expect(await store.batches.resolve(writer.laneId, 2)).toBe("void");
+      // Resolved as void, it can never be committed.
       const start = startOf({ tenantId, runId: "run-2" });
       await expect(writer.commit(start)).rejects.toBeInstanceOf(Error);
       expect(await store.runs.load([start])).toEqual([undefined]);
-      expect(await store.batches.settle(writer.laneId, 2)).toBe("void");
+      expect(await store.batches.resolve(writer.laneId, 2)).toBe("void");
       expect(await writer.commit(start)).toEqual([COMMITTED]);
-      expect(await store.batches.settle(writer.laneId, 3)).toBe("committed");
+      expect(await store.batches.resolve(writer.laneId, 3)).toBe("committed");
     });
 
     it("commits a batch number once", async () => {
@@ -110,18 +110,18 @@ export function describeLanes(openBench: OpenBench): void {
       expect(await load(store, keyOf(run))).toEqual(run);
     });
 
-    it("settles a batch in flight as what becomes of it", async () => {
+    it("resolves a batch in flight as what becomes of it", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       for (let round = 1; round <= 5; round++) {
         const start = startOf({ tenantId, runId: `run-${round}` });
-        const [commit, settled] = await Promise.allSettled([
+        const [commit, resolved] = await Promise.allSettled([
           writer.commit(start),
-          other.batches.settle(writer.laneId, round),
+          other.batches.resolve(writer.laneId, round),
         ]);
-        assert(settled.status === "fulfilled");
+        assert(resolved.status === "fulfilled");
         const [stored] = await store.runs.load([start]);
-        expect(settled.value).toBe(stored === undefined ? "void" : "committed");
+        expect(resolved.value).toBe(stored === undefined ? "void" : "committed");
         expect(commit.status).toBe(stored === undefined ? "rejected" : "fulfilled");
       }
     });
@@ -135,8 +135,8 @@ export function describeLanes(openBench: OpenBench): void {
       const one = await openWriter(other, "one");
       const two = await openWriter(other, "two");
       const before = await store.now();
-      const seen = await store.lanes.lookAround(writer.serverId);
-      expect(seen).toMatchObject({ leaseHeld: true, hasOrphans: false });
+      const seen = await store.lanes.renew(writer.serverId);
+      expect(seen).toMatchObject({ leaseOpen: true, hasOrphans: false });
       expect(seen).not.toHaveProperty("nextWakeTime");
       expect(seen.now >= before).toBe(true);
       const leases = seen.others.toSorted((a, b) => (a.serverId < b.serverId ? -1 : 1));
@@ -144,27 +144,27 @@ export function describeLanes(openBench: OpenBench): void {
         ["one", "process of one"],
         ["two", "process of two"],
       ]);
-      await other.lanes.lookAround(one.serverId);
-      await other.lanes.lookAround(one.serverId);
-      const later = await store.lanes.lookAround(writer.serverId);
+      await other.lanes.renew(one.serverId);
+      await other.lanes.renew(one.serverId);
+      const later = await store.lanes.renew(writer.serverId);
       const renewals = (lease: { serverId: string; renewals: number }[], id: string): number =>
         lease.find((item) => item.serverId === id)?.renewals ?? Number.NaN;
       expect(renewals(later.others, "one")).toBeGreaterThan(renewals(seen.others, "one"));
       expect(renewals(later.others, "two")).toBe(renewals(seen.others, "two"));
       await store.lanes.end(two.serverId);
-      const last = await store.lanes.lookAround(writer.serverId);
+      const last = await store.lanes.renew(writer.serverId);
       expect(last.others.map((lease) => lease.serverId)).toEqual(["one"]);
     });
 
     it("tells a server that others have ended its lease", async () => {
       const { store, other, writer } = bench;
       await openWriter(other, "doomed");
-      expect((await other.lanes.lookAround("doomed")).leaseHeld).toBe(true);
+      expect((await other.lanes.renew("doomed")).leaseOpen).toBe(true);
       await store.lanes.end("doomed");
-      expect((await other.lanes.lookAround("doomed")).leaseHeld).toBe(false);
-      expect((await other.lanes.lookAround("doomed")).leaseHeld).toBe(false);
-      expect((await other.lanes.lookAround("never-opened")).leaseHeld).toBe(false);
-      expect((await store.lanes.lookAround(writer.serverId)).leaseHeld).toBe(true);
+      expect((await other.lanes.renew("doomed")).leaseOpen).toBe(false);
+      expect((await other.lanes.renew("doomed")).leaseOpen).toBe(false);
+      expect((await other.lanes.renew("never-opened")).leaseOpen).toBe(false);
+      expect((await store.lanes.renew(writer.serverId)).leaseOpen).toBe(true);
     });
 
     it("hands out the active runs of ended lanes, and only those", async () => {
@@ -180,11 +180,11 @@ export function describeLanes(openBench: OpenBench): void {
       const parked = await doomed.put(startOf({ tenantId, runId: "parked" }, { ownerLane: doomed.laneId }));
       await doomed.put(waitOf(parked, { asks: "question" }));
       await alive.put(startOf({ tenantId, runId: "alive" }, { ownerLane: alive.laneId }));
-      expect((await store.lanes.lookAround(writer.serverId)).hasOrphans).toBe(false);
+      expect((await store.lanes.renew(writer.serverId)).hasOrphans).toBe(false);
       expect(await store.runs.claim(writer.laneId, ALL)).toEqual([]);
 
       await store.lanes.end(doomed.serverId);
-      expect((await store.lanes.lookAround(writer.serverId)).hasOrphans).toBe(true);
+      expect((await store.lanes.renew(writer.serverId)).hasOrphans).toBe(true);
       const first = await store.runs.claim(writer.laneId, 2);
       expect(first).toHaveLength(2);
       const [rest, others] = await Promise.all([
@@ -196,7 +196,7 @@ export function describeLanes(openBench: OpenBench): void {
       const claimed = [...first, ...rest, ...others, ...left];
       expect(claimed.map((key) => key.runId).toSorted()).toEqual(orphans);
       expect(claimed.every((key) => key.tenantId === tenantId)).toBe(true);
-      expect((await store.lanes.lookAround(writer.serverId)).hasOrphans).toBe(false);
+      expect((await store.lanes.renew(writer.serverId)).hasOrphans).toBe(false);
       for (const key of [...first, ...rest, ...left]) expect((await load(store, key)).ownerLane).toBe(writer.laneId);
       for (const key of others) expect((await load(store, key)).ownerLane).toBe(alive.laneId);
       expect((await load(store, { tenantId, runId: "alive" })).ownerLane).toBe(alive.laneId);

@@ -77,7 +77,7 @@ export function describeLedger(openBench: OpenBench): void {
       expect(await store.ledger.list(key, 0, ALL)).toEqual([]);
     });
 
-    it("lists records behind a seq, at most so many", async () => {
+    it("lists records after a seq, at most so many", async () => {
       const { store, writer } = bench;
       let run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
       for (let i = 0; i < 11; i++) run = await writer.put(assignOf(run, "i", i));

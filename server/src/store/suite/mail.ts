@@ -1,4 +1,4 @@
-/** Mail, and what was left behind. */
+/** Mail, and what was left undone. */
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";

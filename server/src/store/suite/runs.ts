@@ -129,7 +129,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await store.events.list(channel, 0, ALL)).toEqual([]);
       const [opened] = late.openWaits;
       assert(opened !== undefined);
-      expect(await store.waits.get(tenantId, opened.wait_id)).toBeUndefined();
+      expect(await store.waits.get(tenantId, opened.wait.wait_id)).toBeUndefined();
     });
 
     it("refuses a step ahead of the run and a step of a run that is not there", async () => {
@@ -231,7 +231,7 @@ export function describeRuns(openBench: OpenBench): void {
       const bad = startOf({ tenantId, runId: "bad" }, { events: [eventOf(channel, { name: "no\u0000text" })] });
       await expect(writer.commit(good, bad)).rejects.toBeInstanceOf(BatchRejectedError);
       expect(await store.runs.load([good, bad])).toEqual([undefined, undefined]);
-      expect(await store.batches.settle(writer.laneId, writer.batchNo())).toBe("void");
+      expect(await store.batches.resolve(writer.laneId, writer.batchNo())).toBe("void");
       expect(await writer.commit(good)).toEqual([COMMITTED]);
       expect(await load(store, good)).toEqual(good.after);
     });
@@ -489,7 +489,7 @@ export function describeRuns(openBench: OpenBench): void {
       const none = await store.runs.claimDue(10, 5 * HOUR_MS);
       expect(none.runs).toEqual([]);
       expect(none.nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
-      expect((await store.lanes.lookAround(writer.serverId)).nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
+      expect((await store.lanes.renew(writer.serverId)).nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
     });
 
     it("offers a run again when its taker did nothing about it", async () => {

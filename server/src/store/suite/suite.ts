@@ -2,7 +2,7 @@
  * The suite that every implementation of the store's contract passes: `describeStore(name, createHarness)`.
  *
  * It knows nothing of an implementation, and has a file for each noun. Times lie in the past or the future of the
- * store's own clock, which it never moves; nothing sleeps. Groups whose verbs look at the whole database (leases,
+ * store's own clock, which it never moves; nothing sleeps. Groups whose verbs read the whole database (leases,
  * timers, strays) get a database for each test, the others share one and keep apart by tenant.
  */
 import { describe } from "vitest";

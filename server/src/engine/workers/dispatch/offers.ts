@@ -9,17 +9,19 @@ import type { OfferedJob } from "../../api.ts";
 import type { AssignedJob } from "../assigned-job.ts";
 import type { HandlerRun } from "../handler-runs.ts";
 import { newHandlerToken } from "../job-token.ts";
-import { charsOf, givenHandler } from "../kept-vars.ts";
+import { offeredChars } from "../../offered-chars.ts";
+import { givenHandler } from "../kept-vars.ts";
 import { leaseToken } from "../pool.ts";
 import { deliveryBy, type Session } from "../session.ts";
 import type { DispatchState } from "./state.ts";
+import { jsonText } from "../../../core/json/json-text.ts";
 
 /** What a worker gets with a job: JSON text, or what a handler sees. */
 type Payload = string | HandlerPayload;
 
 /** The payload of a leased job. A handler's is the names that it sees at this moment: it is never stored. */
 export function payloadOf(state: DispatchState, { kind, payload }: JobDraft | LeasedJob, run: RunState): Payload {
-  if (kind !== "handler") return JSON.stringify(payload);
+  if (kind !== "handler") return jsonText(payload);
   return handlerPayload(namesOf(run, state.pool.context.clock.next(run.updateTime)));
 }
 
@@ -123,5 +125,5 @@ function sendOffer(
   const content = typeof payload === "string" ? { payload } : givenHandler(facts.runId, payload, keptVars);
   const job = { ...facts, ...content };
   link.send({ type: "offer", jobs: [job] });
-  return charsOf(job);
+  return offeredChars(job);
 }

@@ -7,7 +7,7 @@ export const FENCE: Section = {
   name: "fence",
   check({ lane, batchNo }) {
     if (lane === undefined || lane.server.ended) throw new LaneFencedError("the lane has ended");
-    if (lane.batches.has(batchNo)) throw new BatchRejectedError(`batch ${batchNo} of lane ${lane.laneId} is settled`);
+    if (lane.batches.has(batchNo)) throw new BatchRejectedError(`batch ${batchNo} of lane ${lane.laneId} is resolved`);
     assert(batchNo > lane.lastBatchNo, "the batches of a lane are committed in their order");
   },
   write(hand) {

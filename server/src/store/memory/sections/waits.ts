@@ -7,19 +7,20 @@ import { assertTexts, committedOf, type Section } from "./section.ts";
 export const WAITS: Section = {
   name: "waits",
   check(hand) {
-    for (const { transition } of hand.transitions) assertTexts(transition.openWaits.map(({ wait_id }) => wait_id));
+    for (const { transition } of hand.transitions) assertTexts(transition.openWaits.map(({ wait }) => wait.wait_id));
     const opened = new Set<string>();
     for (const { tenantId, openWaits } of committedOf(hand)) {
-      for (const { wait_id } of openWaits) {
-        const key = rowKey(tenantId, wait_id);
-        if (hand.database.waits.has(key) || opened.has(key)) throw new BatchRejectedError(`wait ${wait_id} exists`);
+      for (const { wait } of openWaits) {
+        const key = rowKey(tenantId, wait.wait_id);
+        if (hand.database.waits.has(key) || opened.has(key))
+          throw new BatchRejectedError(`wait ${wait.wait_id} exists`);
         opened.add(key);
       }
     }
   },
   write(hand) {
     for (const transition of committedOf(hand)) {
-      for (const wait of transition.openWaits) openWait(hand.database, transition, wait);
+      for (const { wait } of transition.openWaits) openWait(hand.database, transition, wait);
     }
   },
 };

@@ -1,6 +1,7 @@
 /** Events that are emitted, under the numbers that `channels` took for them. */
 import { channelKey, type EventDraft } from "../../../core/event.ts";
 import { type BatchContents, jsonOf, type Section } from "./section.ts";
+import { jsonText } from "../../../core/json/json-text.ts";
 
 export const EVENTS: Section<"p_events"> = {
   name: "events",
@@ -63,7 +64,7 @@ function rowsOf(
       event_id: event.eventId,
       name: event.name,
       key: event.key,
-      payload: JSON.stringify(event.payload),
+      payload: jsonText(event.payload),
       emit_time: event.emitTime,
       actor_id: event.actorId,
     };

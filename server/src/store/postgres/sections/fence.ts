@@ -7,7 +7,7 @@ export const FENCE: Section<never> = {
   encode: () => ({}),
   check: `
   -- An ended lane takes no batch, a number that was committed or voided cannot be used again. The row stays locked
-  -- until the commit, so whoever ends the lane or settles the batch waits for it.
+  -- until the commit, so whoever ends the lane or resolves the batch waits for it.
   UPDATE lanes SET last_batch_no = p_batch_no
   WHERE lane_id = p_lane_id AND ended_at IS NULL AND last_batch_no < p_batch_no;
   IF NOT FOUND THEN

@@ -1,5 +1,6 @@
 /** New jobs, leased already where a worker was found before the commit. */
 import { jsonOf, keyOf, type Section } from "./section.ts";
+import { jsonText } from "../../../core/json/json-text.ts";
 
 export const JOBS: Section<"p_jobs"> = {
   name: "jobs",
@@ -16,7 +17,7 @@ export const JOBS: Section<"p_jobs"> = {
         name: job.name,
         ordinal: job.ordinal,
         call_id: job.call_id,
-        payload: JSON.stringify(job.payload),
+        payload: jsonText(job.payload),
         state: job.lease !== undefined ? "leased" : job.dueTime !== undefined ? "delayed" : "open",
         fairness_key: job.fairnessKey,
         held: holdJobs ?? after.state.paused,

@@ -2,6 +2,7 @@
 import type { MailDraft } from "../../contract/mail.ts";
 import type { RunKey } from "../../contract/runs.ts";
 import { jsonOf, type Section } from "./section.ts";
+import { jsonText } from "../../../core/json/json-text.ts";
 
 export const MAIL: Section<"p_mail"> = {
   name: "mail",
@@ -27,5 +28,5 @@ export const MAIL: Section<"p_mail"> = {
 };
 
 function rowOf(item: number, { tenantId, runId, kind, body }: RunKey & MailDraft) {
-  return { item, tenant_id: tenantId, run_id: runId, kind, body: JSON.stringify(body) };
+  return { item, tenant_id: tenantId, run_id: runId, kind, body: jsonText(body) };
 }

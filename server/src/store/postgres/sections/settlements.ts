@@ -31,7 +31,7 @@ export const SETTLEMENTS: Section<"p_settlements"> = {
       LEFT JOIN LATERAL (
         SELECT j.lease_no AS found FROM jobs j
         WHERE j.tenant_id = s.tenant_id AND j.idempotency_key = s.idempotency_key
-          -- Within a case, so that no plan looks for the job among those of its run.
+          -- Within a case, so that no plan finds the job among those of its run.
           AND CASE
             WHEN j.run_id <> s.run_id OR j.lease_no <> s.lease_no THEN false
             WHEN s.only_open THEN j.state = 'open'

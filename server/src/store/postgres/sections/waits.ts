@@ -1,6 +1,7 @@
 /** Waits that open. */
 import { type EventWait, reasonOf, shownWait } from "../../../core/wait.ts";
 import { jsonOf, type Section } from "./section.ts";
+import { jsonText } from "../../../core/json/json-text.ts";
 
 export const WAITS: Section<"p_waits"> = {
   name: "waits",
@@ -8,7 +9,7 @@ export const WAITS: Section<"p_waits"> = {
   encode: ({ transitions }) => ({
     p_waits: jsonOf(
       transitions.flatMap(({ item, transition: { tenantId, runId, openWaits } }) =>
-        openWaits.map(({ seq, ...wait }) => ({
+        openWaits.map(({ seq, wait }) => ({
           item,
           tenant_id: tenantId,
           run_id: runId,
@@ -17,7 +18,7 @@ export const WAITS: Section<"p_waits"> = {
           seq,
           create_time: wait.create_time,
           assignees: shownWait(wait).assignees,
-          body: JSON.stringify(wait),
+          body: jsonText(wait),
           ...(wait.asks === "event" ? listeningOf(wait) : {}),
         })),
       ),

@@ -1,9 +1,17 @@
 /** A made-up engine for the tests of rpc: every call is noted, every answer can be replaced. */
-import type { AnyRecord, RecordBody, StepRecordDraft } from "../core/records.ts";
-import type { Instant } from "../core/duration.ts";
-import type { JsonObject } from "../core/json/json.ts";
-import type { RunState } from "../core/run.ts";
-import type { Caller, Engine, RunExplanation, RunView, StepRecordView, WaitView, WorkflowView } from "../engine/api.ts";
+import type { AnyRecord, RecordBody, StepRecordDraft } from "../../server/src/core/records.ts";
+import type { Instant } from "../../server/src/core/duration.ts";
+import type { JsonObject } from "../../server/src/core/json/json.ts";
+import type { RunState } from "../../server/src/core/run.ts";
+import type {
+  Caller,
+  Engine,
+  RunExplanation,
+  RunView,
+  StepRecordView,
+  WaitView,
+  WorkflowView,
+} from "../../server/src/engine/api.ts";
 
 export const FAKE_TIME = "2026-01-02T03:04:05.678901Z" as Instant;
 
