@@ -25,7 +25,7 @@ const (
 type Delivery int32
 
 const (
-	// Not said. Means DELIVERY_AT_LEAST_ONCE.
+	// Unspecified: treated as DELIVERY_AT_LEAST_ONCE.
 	Delivery_DELIVERY_UNSPECIFIED Delivery = 0
 	// A job whose outcome is unknown is run again. Its idempotency key stays the same.
 	Delivery_DELIVERY_AT_LEAST_ONCE Delivery = 1
@@ -74,13 +74,13 @@ func (Delivery) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_effect_policy_proto_rawDescGZIP(), []int{0}
 }
 
-// How the pause before a retry is spread.
+// How the pause before a retry is randomised.
 type Jitter int32
 
 const (
-	// Not said. Means JITTER_FULL.
+	// Unspecified: treated as JITTER_FULL.
 	Jitter_JITTER_UNSPECIFIED Jitter = 0
-	// Anything from nothing to the whole backoff, evenly spread, so that jobs that failed together do not come back together.
+	// Uniformly distributed between zero and the backoff, so that jobs that failed together are not retried together.
 	Jitter_JITTER_FULL Jitter = 1
 	// Exactly the backoff.
 	Jitter_JITTER_NONE Jitter = 2
@@ -127,12 +127,12 @@ func (Jitter) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_effect_policy_proto_rawDescGZIP(), []int{1}
 }
 
-// How the jobs of a node are run: attempts, pauses between them, and time limits.
+// How a node's jobs are run: attempts, pauses between them, and time limits.
 //
 // Durations are strings such as `500ms`, `90s`, `15m`, `72h`, `3d`; each may be a template, of at most 64 KiB.
 type EffectPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How often a job is tried, the first time included.
+	// The maximum number of attempts, including the first.
 	//
 	// 0 means 3, or 1 with DELIVERY_AT_MOST_ONCE. At most 1,000.
 	MaxAttempts int32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
@@ -140,7 +140,7 @@ type EffectPolicy struct {
 	//
 	// If empty, 1s.
 	InitialBackoff string `protobuf:"bytes,2,opt,name=initial_backoff,json=initialBackoff,proto3" json:"initial_backoff,omitempty"`
-	// By what the pause grows from one attempt to the next.
+	// The factor by which the pause grows from one attempt to the next.
 	//
 	// 0 means 2. Otherwise 1 to 100.
 	BackoffMultiplier float64 `protobuf:"fixed64,3,opt,name=backoff_multiplier,json=backoffMultiplier,proto3" json:"backoff_multiplier,omitempty"`
@@ -148,19 +148,19 @@ type EffectPolicy struct {
 	//
 	// If empty, 60s.
 	MaxBackoff string `protobuf:"bytes,4,opt,name=max_backoff,json=maxBackoff,proto3" json:"max_backoff,omitempty"`
-	// How the pause is spread.
+	// How the pause is randomised.
 	//
 	// JITTER_UNSPECIFIED means JITTER_FULL.
 	Jitter Jitter `protobuf:"varint,5,opt,name=jitter,proto3,enum=abstractruntime.v1.Jitter" json:"jitter,omitempty"`
-	// How long one attempt may take, from its acceptance by a worker.
+	// How long one attempt may take after a worker accepts it.
 	//
 	// If empty, 15m for tools and custom effects, 60s for handlers.
 	Timeout string `protobuf:"bytes,6,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// How long a job may wait for a worker.
 	//
-	// If empty, for ever; the run then shows BLOCKED_REASON_NO_WORKER.
+	// If empty, forever; the run then shows BLOCKED_REASON_NO_WORKER.
 	QueueTimeout string `protobuf:"bytes,7,opt,name=queue_timeout,json=queueTimeout,proto3" json:"queue_timeout,omitempty"`
-	// How long a worker may say nothing about an attempt before the attempt is given up.
+	// How long a worker may go without sending a heartbeat for an attempt before the attempt fails.
 	//
 	// If empty, for as long as the worker is connected.
 	HeartbeatTimeout string `protobuf:"bytes,8,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3" json:"heartbeat_timeout,omitempty"`
@@ -168,9 +168,9 @@ type EffectPolicy struct {
 	//
 	// DELIVERY_UNSPECIFIED means DELIVERY_AT_LEAST_ONCE.
 	Delivery Delivery `protobuf:"varint,9,opt,name=delivery,proto3,enum=abstractruntime.v1.Delivery" json:"delivery,omitempty"`
-	// Failure codes after which there is no further attempt.
+	// Failure codes that are not retried.
 	//
-	// At most 64, each of 1 to 128 characters, no two alike. No templates.
+	// At most 64, each of 1 to 128 characters, without duplicates. Not templates.
 	NonRetryableErrors []string `protobuf:"bytes,10,rep,name=non_retryable_errors,json=nonRetryableErrors,proto3" json:"non_retryable_errors,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

@@ -22,11 +22,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What becomes of a tool call that failed.
+// How a failed tool call is handled.
 type ToolFailure int32
 
 const (
-	// Not said. Means TOOL_FAILURE_AS_DATA.
+	// Unspecified: treated as TOOL_FAILURE_AS_DATA.
 	ToolFailure_TOOL_FAILURE_UNSPECIFIED ToolFailure = 0
 	// The failure is part of the result: `success: false` and `error`.
 	ToolFailure_TOOL_FAILURE_AS_DATA ToolFailure = 1
@@ -84,31 +84,32 @@ type AskUser struct {
 	//
 	// 1 byte to 16 KiB; may be a template.
 	Prompt string `protobuf:"bytes,1,opt,name=prompt,proto3" json:"prompt,omitempty"`
-	// What the person should see beside the question, any JSON; strings in it may be templates.
+	// What to show the person with the question, any JSON; strings in it may be templates.
 	//
-	// Absent if there is nothing. The whole question takes at most 256 KiB when its templates are evaluated.
+	// If absent, nothing. The whole question is at most 256 KiB after its templates are evaluated.
 	Details *structpb.Value `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
-	// The answers to choose from: a list of JSON values, or a template that gives one.
+	// The answers to choose from: a list of JSON values, or a template that evaluates to such a list.
 	//
-	// If absent, the answer is free, within answer_schema. 1 to 1,000 values, at most 1 MiB.
+	// If absent, any answer that answer_schema allows is accepted. 1 to 1,000 values, at most 1 MiB.
 	Choices *structpb.Value `protobuf:"bytes,3,opt,name=choices,proto3" json:"choices,omitempty"`
-	// Whether, with choices, a string that is none of them is accepted.
+	// Whether a string that is not one of the choices is accepted.
 	//
-	// The default value is false. Without choices it changes nothing: any answer that answer_schema allows is accepted.
+	// The default value is false. Without choices it has no effect: any answer that answer_schema allows is accepted.
 	AllowFreeText bool `protobuf:"varint,4,opt,name=allow_free_text,json=allowFreeText,proto3" json:"allow_free_text,omitempty"`
-	// The JSON Schema (2020-12, local `$ref` only) that an answer must meet.
+	// The JSON Schema (2020-12, local `$ref` only) that an answer must match.
 	//
-	// If absent, any JSON value does. No templates.
+	// If absent, any JSON value is accepted. Templates are not evaluated.
 	AnswerSchema *structpb.Struct `protobuf:"bytes,5,opt,name=answer_schema,json=answerSchema,proto3" json:"answer_schema,omitempty"`
-	// Who is asked; names or groups, which clients filter the inbox by.
+	// Who is asked: names or groups, by which clients filter the inbox.
 	//
-	// If empty, anyone. At most 64. Each is 1 byte to 64 KiB and may be a template that gives 1 to 256 characters.
+	// If empty, anyone. At most 64. Each is 1 byte to 64 KiB and may be a template that evaluates to 1 to 256 characters.
 	Assignees []string `protobuf:"bytes,6,rep,name=assignees,proto3" json:"assignees,omitempty"`
 	// How long to wait for the answer: a duration such as `72h`.
 	//
-	// If empty, for ever. When it is over, the result has `timed_out: true` and `answer` is default_answer. At most 64 KiB; may be a template.
+	// If empty, forever. After that, the result has `timed_out: true` and `answer` is default_answer. At most 64 KiB; may
+	// be a template.
 	Timeout string `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// The answer that a timeout gives, any JSON; strings in it may be templates.
+	// The answer after a timeout, any JSON; strings in it may be templates.
 	//
 	// If absent, null. At most 1 MiB. It is not checked against choices or answer_schema.
 	DefaultAnswer *structpb.Value `protobuf:"bytes,8,opt,name=default_answer,json=defaultAnswer,proto3" json:"default_answer,omitempty"`
@@ -204,10 +205,10 @@ func (x *AskUser) GetDefaultAnswer() *structpb.Value {
 
 // Waits for a time.
 //
-// The result is `{ "due_time": "…", "fire_time": "…" }`. A time that has passed does not wait.
+// The result is `{ "due_time": "…", "fire_time": "…" }`. If the time has already passed, the run does not wait.
 type WaitUntil struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When to go on.
+	// When to continue.
 	//
 	// Types that are valid to be assigned to Time:
 	//
@@ -278,7 +279,7 @@ type isWaitUntil_Time interface {
 }
 
 type WaitUntil_At struct {
-	// An instant in RFC 3339, such as `2026-12-24T18:00:00Z`.
+	// A time in RFC 3339, such as `2026-12-24T18:00:00Z`.
 	//
 	// 1 byte to 64 KiB; may be a template.
 	At string `protobuf:"bytes,1,opt,name=at,proto3,oneof"`
@@ -295,27 +296,29 @@ func (*WaitUntil_At) isWaitUntil_Time() {}
 
 func (*WaitUntil_After) isWaitUntil_Time() {}
 
-// Waits for an event, also one that was emitted since the run started and that the run has not consumed.
+// Waits for an event. An event that was emitted after the run started and that the run has not consumed also counts.
 //
 // The result is `{ "name": "…", "payload": …, "event_id": "…", "emit_time": "…", "timed_out": false }`.
 type WaitEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The names to wait for; the first event that has any of them is taken. A name may end in `*`, which stands for any rest.
-	// `*` stands nowhere else.
+	// The names to wait for. The first event with one of these names is taken. A name may end in `*`, which matches any
+	// suffix. `*` is not allowed elsewhere.
 	//
-	// 1 to 16. Each is 1 byte to 64 KiB and may be a template that gives 1 to 200 characters, none of them a control character.
+	// 1 to 16. Each is 1 byte to 64 KiB and may be a template that evaluates to 1 to 200 characters, none of them a
+	// control character.
 	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
-	// Where to listen: in the run, in its session, in its workflow, or everywhere.
+	// Where to listen: in the run, its session, its workflow, or everywhere.
 	//
-	// SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session is a session of its own, of the run's id.
+	// SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session counts as a session of its own, whose id is the run's.
 	Scope Scope `protobuf:"varint,2,opt,name=scope,proto3,enum=abstractruntime.v1.Scope" json:"scope,omitempty"`
-	// The key that an event must have: an order id, say.
+	// The key that an event must have, such as an order id.
 	//
-	// If empty, events of every key are taken. At most 64 KiB; may be a template that gives at most 256 characters.
+	// If empty, an event with any key is taken. At most 64 KiB; may be a template that evaluates to at most 256
+	// characters.
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// How long to wait: a duration such as `72h`.
 	//
-	// If empty, for ever. When it is over, the result has `timed_out: true`. At most 64 KiB; may be a template.
+	// If empty, forever. After that, the result has `timed_out: true`. At most 64 KiB; may be a template.
 	Timeout       string `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -379,30 +382,32 @@ func (x *WaitEvent) GetTimeout() string {
 	return ""
 }
 
-// Emits an event to the channel of the run itself, its session, its workflow, or everyone.
+// Emits an event to the channel of the run, its session, its workflow, or the whole tenant.
 //
 // The result is `{ "event_id": "…" }`. The event is committed with the step.
 type EmitEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the event.
 	//
-	// 1 byte to 64 KiB; may be a template that gives 1 to 200 characters, none of them `*` or a control character.
+	// 1 byte to 64 KiB; may be a template that evaluates to 1 to 200 characters, none of them `*` or a control character.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// How far the event reaches.
 	//
-	// SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session is a session of its own, of the run's id.
+	// SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session counts as a session of its own, whose id is the run's.
 	Scope Scope `protobuf:"varint,2,opt,name=scope,proto3,enum=abstractruntime.v1.Scope" json:"scope,omitempty"`
-	// The key by which waits select the event: an order id, say.
+	// The key by which waits select the event, such as an order id.
 	//
-	// If empty, only waits without a key take it. At most 64 KiB; may be a template that gives at most 256 characters.
+	// If empty, only waits without a key take it. At most 64 KiB; may be a template that evaluates to at most 256
+	// characters.
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	// What the event carries, any JSON; strings in it may be templates.
+	// The payload of the event, any JSON; strings in it may be templates.
 	//
 	// If absent, null. At most 1 MiB.
 	Payload *structpb.Value `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
-	// The id by which the channel recognises the event when it comes again.
+	// The id by which the channel recognises a repeated event.
 	//
-	// If empty, the server makes one for each visit of the node. At most 64 KiB; may be a template that gives an id.
+	// If empty, the server generates one for each visit to the node. At most 64 KiB; may be a template that evaluates to
+	// an id.
 	EventId       string `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -473,7 +478,7 @@ func (x *EmitEvent) GetEventId() string {
 	return ""
 }
 
-// Tells the person something, without waiting.
+// Shows the person a message, without waiting.
 //
 // The result is `{ "message": "…" }`; clients find it in the step's record.
 type AnswerUser struct {
@@ -523,24 +528,24 @@ func (x *AnswerUser) GetMessage() string {
 	return ""
 }
 
-// Calls tools that workers serve, side by side, and waits until all have settled.
+// Calls tools that workers serve, in parallel, and waits until all calls have settled.
 //
 // The result is `{ "results": [{ "call_id", "name", "success", "output", "error" }] }` in the order of the calls.
 type ToolCalls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The calls.
 	//
-	// At most 1,000. Exactly one of calls and calls_from is given.
+	// At most 1,000. Exactly one of calls and calls_from must be given.
 	Calls []*ToolCall `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
-	// A CEL expression, without `${ }`, that gives the list of calls, each an object like ToolCall.
+	// A CEL expression, without `${ }`, that evaluates to the list of calls. Each call is an object like ToolCall.
 	//
-	// At most 64 KiB; it may give 0 to 1,000 calls. Exactly one of calls and calls_from is given.
+	// At most 64 KiB; it may evaluate to 0 to 1,000 calls. Exactly one of calls and calls_from must be given.
 	CallsFrom string `protobuf:"bytes,2,opt,name=calls_from,json=callsFrom,proto3" json:"calls_from,omitempty"`
 	// Whether a person must approve the calls before they are made.
 	//
 	// The default value is false.
 	RequireApproval bool `protobuf:"varint,3,opt,name=require_approval,json=requireApproval,proto3" json:"require_approval,omitempty"`
-	// What becomes of a call that failed.
+	// How a failed call is handled.
 	//
 	// TOOL_FAILURE_UNSPECIFIED means TOOL_FAILURE_AS_DATA.
 	OnFailure     ToolFailure `protobuf:"varint,4,opt,name=on_failure,json=onFailure,proto3,enum=abstractruntime.v1.ToolFailure" json:"on_failure,omitempty"`
@@ -611,15 +616,16 @@ type ToolCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tool.
 	//
-	// 1 byte to 64 KiB; may be a template that gives 1 to 128 characters.
+	// 1 byte to 64 KiB; may be a template that evaluates to 1 to 128 characters.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What the tool is given: an object, or a template that gives one; strings in it may be templates.
+	// The tool's arguments: an object, or a template that evaluates to one. Strings in the object may be templates.
 	//
 	// If absent, the empty object. At most 1 MiB.
 	Arguments *structpb.Value `protobuf:"bytes,2,opt,name=arguments,proto3" json:"arguments,omitempty"`
-	// The name of the call in the results; a model's own call id, say.
+	// The name of the call in the results, such as a model's call id.
 	//
-	// If empty, `call_1` for the first call of the list, `call_2` for the second, and so on. At most 64 KiB; may be a template that gives at most 256 characters.
+	// If empty, `call_1` for the first call of the list, `call_2` for the second, and so on. At most 64 KiB; may be a
+	// template that evaluates to at most 256 characters.
 	CallId        string `protobuf:"bytes,3,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -683,9 +689,9 @@ type Custom struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The type of the effect.
 	//
-	// 1 to 128 characters, none of them a control character. No template.
+	// 1 to 128 characters, none of them a control character. Not a template.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// What the worker is given, any JSON; strings in it may be templates.
+	// The payload for the worker, any JSON; strings in it may be templates.
 	//
 	// If absent, null. At most 1 MiB.
 	Payload       *structpb.Value `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`

@@ -23,18 +23,19 @@ const (
 
 // Why a request was refused.
 //
-// Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of a value here without the prefix
-// `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads. Problems of fields stand beside it in a google.rpc.BadRequest,
-// delays
-// in a google.rpc.RetryInfo. The set grows: treat a reason that you do not know by its code.
+// Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of one
+// of these values without the prefix `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads.
+// Problems with fields are in a google.rpc.BadRequest, delays in a google.rpc.RetryInfo. The set grows: treat an
+// unknown reason by its code.
 type ErrorReason int32
 
 const (
 	// Never used.
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
-	// The request cannot be decoded, or breaks a bound that this contract states: unknown fields, a malformed id, a page_size out of range.
+	// The request cannot be decoded, or violates a rule that this contract states: an unknown field, a malformed id, a
+	// page_size out of range.
 	//
-	// Every problem stands in BadRequest with its path.
+	// BadRequest lists every problem with its path.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
@@ -58,7 +59,7 @@ const (
 	//
 	// Example: `{"reason": "PAYLOAD_TOO_DEEP", "domain": "abstractruntime", "metadata": {"levels_max": "32", "pointer": "/vars"}}`
 	ErrorReason_ERROR_REASON_PAYLOAD_TOO_DEEP ErrorReason = 4
-	// The JSON text of a payload has an integer that a double cannot hold.
+	// The JSON text of a payload has an integer that a double cannot represent exactly.
 	//
 	// Write large ids as strings.
 	//
@@ -66,10 +67,10 @@ const (
 	//
 	// Example: `{"reason": "NUMBER_NOT_EXACT", "domain": "abstractruntime", "metadata": {"pointer": "/vars/orderId"}}`
 	ErrorReason_ERROR_REASON_NUMBER_NOT_EXACT ErrorReason = 5
-	// The graph is not one that can be run: a bad expression, template, duration or schema, a missing target, a node without exactly one kind, a node
-	// that cannot be reached or that nothing ends.
+	// The graph cannot be run: an invalid expression, template, duration or schema, a missing target, a node without
+	// exactly one kind, an unreachable node, or a node from which no path reaches an end.
 	//
-	// Every problem stands in BadRequest with its path, such as `nodes.ask.askUser.prompt`.
+	// BadRequest lists every problem with its path, such as `nodes.ask.askUser.prompt`.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
@@ -93,9 +94,9 @@ const (
 	//
 	// Example: `{"reason": "VERSION_UNKNOWN", "domain": "abstractruntime", "metadata": {"version": "7", "workflow_id": "expense"}}`
 	ErrorReason_ERROR_REASON_VERSION_UNKNOWN ErrorReason = 9
-	// The vars of a start do not meet the workflow's vars_schema.
+	// The vars of a start do not match the workflow's vars_schema.
 	//
-	// Every problem stands in BadRequest with its path.
+	// BadRequest lists every problem with its path.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
@@ -107,26 +108,27 @@ const (
 	//
 	// Example: `{"reason": "RUN_UNKNOWN", "domain": "abstractruntime", "metadata": {"run_id": "expense-17"}}`
 	ErrorReason_ERROR_REASON_RUN_UNKNOWN ErrorReason = 11
-	// Another start request has made a run with this id (the same request would have returned the run), or the run was deleted: ids are not
-	// used again.
+	// A different start request has used this run_id (the same request would return the run), or the run was deleted: ids
+	// are never reused.
 	//
 	// ALREADY_EXISTS. Retry: no.
 	//
 	// Example: `{"reason": "RUN_EXISTS", "domain": "abstractruntime", "metadata": {"run_id": "expense-17"}}`
 	ErrorReason_ERROR_REASON_RUN_EXISTS ErrorReason = 12
-	// The run has come to its end.
+	// The run has ended.
 	//
 	// FAILED_PRECONDITION. Retry: no.
 	//
 	// Example: `{"reason": "RUN_ENDED", "domain": "abstractruntime", "metadata": {"run_id": "expense-17", "status": "completed"}}`
 	ErrorReason_ERROR_REASON_RUN_ENDED ErrorReason = 13
-	// The run has not come to its end.
+	// The run has not ended.
 	//
 	// FAILED_PRECONDITION. Retry: no.
 	//
 	// Example: `{"reason": "RUN_NOT_ENDED", "domain": "abstractruntime", "metadata": {"run_id": "expense-17", "status": "waiting"}}`
 	ErrorReason_ERROR_REASON_RUN_NOT_ENDED ErrorReason = 14
-	// The run does not wait, or no longer at this wait, which was closed by something other than an answer: its time, its event, the end of its run.
+	// The run is not waiting, or this wait was closed by something other than an answer: its time, its event, or the end
+	// of its run.
 	//
 	// FAILED_PRECONDITION. Retry: no.
 	//
@@ -138,27 +140,28 @@ const (
 	//
 	// Example: `{"reason": "RUN_NOT_PAUSED", "domain": "abstractruntime", "metadata": {"run_id": "expense-17"}}`
 	ErrorReason_ERROR_REASON_RUN_NOT_PAUSED ErrorReason = 16
-	// No wait has this id, or it is another run's.
+	// No wait has this id, or it belongs to another run.
 	//
 	// NOT_FOUND. Retry: no.
 	//
 	// Example: `{"reason": "WAIT_UNKNOWN", "domain": "abstractruntime", "metadata": {"wait_id": "q3w7n2k5x4mzr6tya2bcdefghi"}}`
 	ErrorReason_ERROR_REASON_WAIT_UNKNOWN ErrorReason = 17
-	// The wait has been answered, by another request.
+	// Another request has already answered the wait.
 	//
 	// FAILED_PRECONDITION. Retry: no.
 	//
 	// Example: `{"reason": "WAIT_ALREADY_ANSWERED", "domain": "abstractruntime", "metadata": {"run_id": "expense-17", "wait_id": "q3w7n2k5x4mzr6tya2bcdefghi"}}`
 	ErrorReason_ERROR_REASON_WAIT_ALREADY_ANSWERED ErrorReason = 18
-	// The wait is not one that an answer ends: it waits for a time, a job or another workflow.
+	// The wait cannot be answered: it waits for a time, a job or another workflow.
 	//
 	// FAILED_PRECONDITION. Retry: no.
 	//
 	// Example: `{"reason": "WAIT_NOT_ANSWERABLE", "domain": "abstractruntime", "metadata": {"reason": "until", "wait_id": "q3w7n2k5x4mzr6tya2bcdefghi"}}`
 	ErrorReason_ERROR_REASON_WAIT_NOT_ANSWERABLE ErrorReason = 19
-	// The answer is none of the choices, does not meet the answer_schema, or is not of the form `{ "answer": … }`. The wait stays open.
+	// The answer is not one of the choices, does not match the answer_schema, or does not have the form
+	// `{ "answer": … }`. The wait stays open.
 	//
-	// Every problem stands in BadRequest with its path.
+	// BadRequest lists every problem with its path.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
@@ -170,29 +173,29 @@ const (
 	//
 	// Example: `{"reason": "STEP_RECORD_UNKNOWN", "domain": "abstractruntime", "metadata": {"run_id": "expense-17", "seq": "99"}}`
 	ErrorReason_ERROR_REASON_STEP_RECORD_UNKNOWN ErrorReason = 21
-	// The cursor is not one that this server gave for this filter.
+	// The cursor is malformed or belongs to a different filter.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
 	// Example: `{"reason": "CURSOR_INVALID", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_CURSOR_INVALID ErrorReason = 22
-	// What the cursor points at is not kept any more, or the database was restored to before it.
+	// The position of the cursor is no longer kept, or the database was restored to an earlier time.
 	//
-	// Begin again, with an empty cursor or with `beginning`.
+	// Start again with an empty cursor or with `beginning`.
 	//
 	// FAILED_PRECONDITION. Retry: no.
 	//
 	// Example: `{"reason": "CURSOR_EXPIRED", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_CURSOR_EXPIRED ErrorReason = 23
-	// The page token is not one that this server gave for this request. All fields but page_size must stay as they were.
+	// The page token is malformed or belongs to a different request. All fields except page_size must be unchanged.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
 	// Example: `{"reason": "PAGE_TOKEN_INVALID", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID ErrorReason = 24
-	// The receiver of a stream read too slowly, and the stream was ended.
+	// The client read the stream too slowly, so the server ended it.
 	//
-	// Open it again after the last message received; nothing is skipped.
+	// Open the stream again from the last message received; nothing is skipped.
 	//
 	// RESOURCE_EXHAUSTED. Retry: yes.
 	//
@@ -200,43 +203,43 @@ const (
 	ErrorReason_ERROR_REASON_STREAM_TOO_SLOW ErrorReason = 25
 	// The database refused what this request would have written. Nothing was changed.
 	//
-	// The cause is in the server's log, under this request.
+	// The server's log has the cause.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
 	// Example: `{"reason": "TRANSITION_REJECTED", "domain": "abstractruntime", "metadata": {"run_id": "expense-17"}}`
 	ErrorReason_ERROR_REASON_TRANSITION_REJECTED ErrorReason = 26
-	// Others changed the run again and again while the request was at work. Nothing was changed.
+	// The run kept changing while the request was being processed. Nothing was changed.
 	//
 	// ABORTED. Retry: yes.
 	//
 	// Example: `{"reason": "TRANSITION_CONFLICT", "domain": "abstractruntime", "metadata": {"run_id": "expense-17"}}`
 	ErrorReason_ERROR_REASON_TRANSITION_CONFLICT ErrorReason = 27
-	// The server has no room for the request. RetryInfo says when to try again. Starts are shed first.
+	// The server has no capacity for the request. RetryInfo says when to retry. Starts are refused first.
 	//
 	// RESOURCE_EXHAUSTED. Retry: yes, after the delay.
 	//
 	// Example: `{"reason": "OVERLOADED", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 28
-	// The database is away. What the request would have done may have been done if it was lost at the last moment.
+	// The database is unavailable. If the connection was lost during the commit, the request may have taken effect.
 	//
-	// UNAVAILABLE. Retry: yes, where the RPC says so.
+	// UNAVAILABLE. Retry: yes, if the RPC says so.
 	//
 	// Example: `{"reason": "DATABASE_UNAVAILABLE", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE ErrorReason = 29
-	// The server is stopping. Another server takes the request.
+	// The server is stopping. Send the request to another server.
 	//
 	// UNAVAILABLE. Retry: yes.
 	//
 	// Example: `{"reason": "SHUTTING_DOWN", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 30
-	// The request comes from a web page of an origin that the server does not allow.
+	// The request comes from a web page whose origin the server does not allow.
 	//
 	// PERMISSION_DENIED. Retry: no.
 	//
 	// Example: `{"reason": "ORIGIN_REFUSED", "domain": "abstractruntime", "metadata": {"origin": "https://example.com"}}`
 	ErrorReason_ERROR_REASON_ORIGIN_REFUSED ErrorReason = 31
-	// The request names a host that the server does not answer for.
+	// The request names a host that the server does not serve.
 	//
 	// PERMISSION_DENIED. Retry: no.
 	//
@@ -248,7 +251,7 @@ const (
 	//
 	// Example: `{"reason": "RPC_UNKNOWN", "domain": "abstractruntime", "metadata": {"method": "StartRuns", "service": "abstractruntime.v1.RuntimeService"}}`
 	ErrorReason_ERROR_REASON_RPC_UNKNOWN ErrorReason = 33
-	// The token is not one that this service gave to this tenant, or its run is gone.
+	// The token does not belong to this service and tenant, or its run was deleted.
 	//
 	// Only in result_ack.
 	//
@@ -256,7 +259,7 @@ const (
 	//
 	// Example: `{"reason": "JOB_UNKNOWN", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_JOB_UNKNOWN ErrorReason = 34
-	// The job's lease has ended, and the job was given to another worker, or to the same one again.
+	// The job's lease has ended, and the job was offered again, to this or another worker.
 	//
 	// Only in result_ack.
 	//
@@ -264,7 +267,7 @@ const (
 	//
 	// Example: `{"reason": "JOB_LEASE_LOST", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_JOB_LEASE_LOST ErrorReason = 35
-	// Another result of the job has counted.
+	// Another result of the job was taken.
 	//
 	// Only in result_ack.
 	//
@@ -272,7 +275,7 @@ const (
 	//
 	// Example: `{"reason": "JOB_SETTLED", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_JOB_SETTLED ErrorReason = 36
-	// The run does not want the job any more: it was cancelled, or has ended.
+	// The run no longer needs the job: it was cancelled or has ended.
 	//
 	// Only in result_ack.
 	//
@@ -280,15 +283,16 @@ const (
 	//
 	// Example: `{"reason": "JOB_CANCELLED", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_JOB_CANCELLED ErrorReason = 37
-	// Another stream has said hello with the same worker_session_id, and replaces this one.
+	// Another stream has sent a hello with the same worker_session_id and replaces this one.
 	//
-	// A worker that is alive makes a new session id and connects again. What it held belongs to the stream that replaced it.
+	// A worker that is still alive must generate a new session id and connect again. Its jobs belong to the stream that
+	// replaced it.
 	//
 	// ABORTED. Retry: yes, with a new session id.
 	//
 	// Example: `{"reason": "WORKER_SESSION_REPLACED", "domain": "abstractruntime", "metadata": {"worker_session_id": "w-1"}}`
 	ErrorReason_ERROR_REASON_WORKER_SESSION_REPLACED ErrorReason = 38
-	// The worker said nothing for longer than the silence_timeout.
+	// The worker sent nothing for longer than the silence_timeout.
 	//
 	// UNAVAILABLE. Retry: yes.
 	//
@@ -411,14 +415,15 @@ func (ErrorReason) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_error_reason_proto_rawDescGZIP(), []int{0}
 }
 
-// A refusal inside a reply, where one request of a batch is refused and others are not.
+// A refusal inside a reply: one request of a batch was refused, others may not be.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The gRPC status code, such as 6 for ALREADY_EXISTS. 1 to 16.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
-	// The reason, as in ErrorInfo: the name of an ErrorReason without its prefix, such as `RUN_EXISTS`. 1 to 64 characters.
+	// The reason, as in ErrorInfo: the name of an ErrorReason without its prefix, such as `RUN_EXISTS`. 1 to 64
+	// characters.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	// What is wrong, for people. It names the first three problems.
+	// What is wrong, for people. Names the first three problems.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// Small strings for programs, as in ErrorInfo.
 	Metadata      map[string]string `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`

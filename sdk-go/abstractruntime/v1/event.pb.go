@@ -23,11 +23,11 @@ const (
 
 // How far an event reaches, and where a wait listens.
 //
-// Events of one scope and scope id form a channel; a channel's events are consumed in the order in which they were committed.
+// Events of one scope and scope id form a channel; a channel's events are consumed in commit order.
 type Scope int32
 
 const (
-	// Not said. Means SCOPE_RUN.
+	// Unspecified: treated as SCOPE_RUN.
 	Scope_SCOPE_UNSPECIFIED Scope = 0
 	// One run.
 	Scope_SCOPE_RUN Scope = 1

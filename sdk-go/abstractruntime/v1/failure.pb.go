@@ -24,7 +24,7 @@ const (
 
 // Why a node or a run failed.
 //
-// A failure is data that the ledger keeps. A refused request is something else: see ErrorReason.
+// A failure is data that the ledger keeps. It is not a refused request: for those, see ErrorReason.
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What failed, for programs: SCREAMING_SNAKE_CASE from the runtime, any text from `fail` nodes and tools.
@@ -39,15 +39,15 @@ type Failure struct {
 	Retryable bool `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
 	// The node that failed.
 	//
-	// For a limit of the run, such as its run_timeout, the node at which the run stood.
+	// If a limit of the run was exceeded, such as its run_timeout: the node at which the run was.
 	NodeId string `protobuf:"bytes,4,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// The attempt that failed, from 1.
 	//
-	// 0 if the failure is not that of an attempt.
+	// 0 if no attempt failed.
 	Attempt int32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// What else is known, any JSON.
+	// Further details, any JSON.
 	//
-	// Absent if there is nothing. At most 1 MiB.
+	// If absent, there are none. At most 1 MiB.
 	Details       *structpb.Value `protobuf:"bytes,6,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

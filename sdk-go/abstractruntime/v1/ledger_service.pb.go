@@ -27,23 +27,24 @@ type ListStepRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// The number after which to begin.
+	// Start after the record with this number.
 	//
 	// The default value is 0: from the first record.
 	AfterSeq int32 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
-	// How long to wait for a record if there is none after after_seq. When it is over, the list is empty. A run that has ended is not waited for.
+	// How long to wait for a record if there is none after after_seq. If none comes in that time, the list is empty. The
+	// RPC does not wait for a run that has ended.
 	//
-	// If absent, not at all. At most 300s.
+	// If absent, the RPC does not wait. At most 300s.
 	Wait *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
-	// The most records to return. A page of large records holds fewer, so that the reply stays under 3 MiB.
+	// The maximum number of records to return. A page of large records holds fewer, to keep the reply under 3 MiB.
 	//
 	// 0 means 50. At most 1,000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; all other fields but page_size and wait as they were.
+	// The next_page_token of the previous page. All other fields except page_size and wait must be unchanged.
 	//
 	// If empty, the first page. At most 4,096 characters.
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Whether to give each record's proof, the exact bytes behind its hash.
+	// Whether to return each record's proof, the exact bytes that its hash covers.
 	//
 	// The default value is false.
 	IncludeProof  bool `protobuf:"varint,6,opt,name=include_proof,json=includeProof,proto3" json:"include_proof,omitempty"`
@@ -126,7 +127,7 @@ func (x *ListStepRecordsRequest) GetIncludeProof() bool {
 // A page of records.
 type ListStepRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The records by rising number, without gaps.
+	// The records in ascending order, without gaps.
 	StepRecords []*StepRecord `protobuf:"bytes,1,rep,name=step_records,json=stepRecords,proto3" json:"step_records,omitempty"`
 	// The token of the next page.
 	//
@@ -187,7 +188,7 @@ type GetStepRecordRequest struct {
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// The number of the record, from 1.
 	Seq int32 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
-	// Whether to give the record's proof, the exact bytes behind its hash.
+	// Whether to return the record's proof, the exact bytes that its hash covers.
 	//
 	// The default value is false.
 	IncludeProof  bool `protobuf:"varint,3,opt,name=include_proof,json=includeProof,proto3" json:"include_proof,omitempty"`

@@ -27,12 +27,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Reads what happened to runs.
+// Reads the ledgers of runs.
 //
-// Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-// ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All only read, so a retry is always safe.
+// Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
+// is always safe.
 type LedgerServiceClient interface {
-	// Lists the records of a run by rising number, and may wait for new ones.
+	// Lists the records of a run in ascending order, and may wait for new ones.
 	//
 	// Refusals: RUN_UNKNOWN (NOT_FOUND), PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 	//
@@ -78,12 +79,13 @@ func (c *ledgerServiceClient) GetStepRecord(ctx context.Context, in *GetStepReco
 // All implementations must embed UnimplementedLedgerServiceServer
 // for forward compatibility.
 //
-// Reads what happened to runs.
+// Reads the ledgers of runs.
 //
-// Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-// ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All only read, so a retry is always safe.
+// Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
+// is always safe.
 type LedgerServiceServer interface {
-	// Lists the records of a run by rising number, and may wait for new ones.
+	// Lists the records of a run in ascending order, and may wait for new ones.
 	//
 	// Refusals: RUN_UNKNOWN (NOT_FOUND), PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 	//

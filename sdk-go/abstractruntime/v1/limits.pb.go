@@ -23,33 +23,35 @@ const (
 
 // How much a run may use. A run that would exceed a limit ends FAILED, and its error says which.
 //
-// A limit given to StartRun replaces the workflow's limit of the same name; limits left at 0 or empty keep the workflow's, then the default.
+// A limit given to StartRun replaces the workflow's limit of the same name; a limit left at 0 or empty falls back to
+// the workflow's, then to the default.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The steps that the run may take.
+	// The number of steps that the run may take.
 	//
 	// 0 means 100,000. At most 1,000,000,000.
 	MaxSteps int32 `protobuf:"varint,1,opt,name=max_steps,json=maxSteps,proto3" json:"max_steps,omitempty"`
-	// The model tokens that the run may spend. Not enforced by this release, so a value other than 0 is refused.
+	// The number of model tokens that the run may use. Not enforced by this release, so a value other than 0 is refused.
 	//
 	// 0 means no limit.
 	MaxTokens int32 `protobuf:"varint,2,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
-	// The money that the run's model calls may cost, in US dollars. Not enforced by this release, so a value other than 0 is refused.
+	// The money that the run's model calls may cost, in US dollars. Not enforced by this release, so a value other than 0
+	// is refused.
 	//
 	// 0 means no limit. Finite, at most 1,000,000.
 	MaxCostUsd float64 `protobuf:"fixed64,3,opt,name=max_cost_usd,json=maxCostUsd,proto3" json:"max_cost_usd,omitempty"`
-	// How deep subworkflows may nest below the run. Not enforced by this release, so a value other than 0 is refused.
+	// How deeply subworkflows may nest below the run. Not enforced by this release, so a value other than 0 is refused.
 	//
 	// 0 means 20. At most 100.
 	MaxDepth int32 `protobuf:"varint,4,opt,name=max_depth,json=maxDepth,proto3" json:"max_depth,omitempty"`
-	// How long the run may take from its start, or its start_at, to its end, waits included: a duration such as `90s`, `15m`, `72h`, `3d`.
-	// What follows a cancel may take as long again.
+	// How long the run may take from its start, or its start_at, to its end, including waits: a duration such as `90s`,
+	// `15m`, `72h`, `3d`. After a cancel, on_cancel may take as long again.
 	//
-	// If empty, there is no limit, but 15m for what follows a cancel. At most 64 characters; no template.
+	// If empty, there is no limit, except 15m for on_cancel after a cancel. At most 64 characters; not a template.
 	RunTimeout string `protobuf:"bytes,5,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
-	// The share of a limit, in percent, from which clients should warn.
+	// The percentage of a limit from which clients should warn.
 	//
-	// 0 means 80. At most 100. The runtime itself does nothing at this mark.
+	// 0 means 80. At most 100. The runtime itself does nothing at this point.
 	WarnPercent   int32 `protobuf:"varint,6,opt,name=warn_percent,json=warnPercent,proto3" json:"warn_percent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -24,15 +24,15 @@ const (
 
 // A vertex of a workflow: one effect, one pure transformation, one handler, or an end.
 //
-// Strings of effects, assign, complete and fail may be templates: `"${ expr }"` alone keeps the type of the value, inside text it
-// interpolates, `$${` writes `${`. A template is at most 64 KiB.
+// Strings of effects, assign, complete and fail may be templates: `"${ expr }"` alone keeps the type of the value,
+// `${ expr }` inside text is interpolated, and `$${` writes a literal `${`. A template is at most 64 KiB.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the node is for.
 	//
-	// At most 1,024 characters; may be empty. No template.
+	// At most 1,024 characters; may be empty. Not a template.
 	Description string `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
-	// What the node does. Exactly one is given.
+	// What the node does. Exactly one must be set.
 	//
 	// Types that are valid to be assigned to Kind:
 	//
@@ -48,22 +48,24 @@ type Node struct {
 	//	*Node_Complete
 	//	*Node_Fail
 	Kind isNode_Kind `protobuf_oneof:"kind"`
-	// Where in vars the result is written: names separated by dots, such as `order.payment`. The whole value there is replaced.
+	// Where in vars the result is written: names separated by dots, such as `order.payment`. Replaces the whole value
+	// there.
 	//
-	// If empty, the result is only in `result`, for this node's edges. At most 256 characters: 1 to 32 names of letters, digits, `_` and `-`.
+	// If empty, the result is available only to this node's edges, as `result`. At most 256 characters: 1 to 32 names of
+	// letters, digits, `_` and `-`.
 	ResultKey string `protobuf:"bytes,20,opt,name=result_key,json=resultKey,proto3" json:"result_key,omitempty"`
 	// Where the run goes next: the first edge that holds.
 	//
-	// At most 64. An effect without edges completes the run with its result; if there are edges and none holds, the node fails with NO_EDGE.
-	// `complete` and `fail` have none. An edge that always holds is the last one.
+	// At most 64. An effect without edges completes the run with its result. If there are edges and none holds, the node
+	// fails with NO_EDGE. `complete` and `fail` have no edges. An edge that always holds must be the last one.
 	Next []*Edge `protobuf:"bytes,21,rep,name=next,proto3" json:"next,omitempty"`
 	// The node to go to if this one fails.
 	//
-	// If empty, the workflow's on_error.
+	// If empty, the workflow's on_error applies.
 	OnError string `protobuf:"bytes,22,opt,name=on_error,json=onError,proto3" json:"on_error,omitempty"`
 	// How the node's jobs are run. Only for `tool_calls`, `custom` and `handler`.
 	//
-	// If absent, with the defaults of EffectPolicy.
+	// If absent, the defaults of EffectPolicy apply.
 	Policy        *EffectPolicy `protobuf:"bytes,23,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -265,7 +267,7 @@ type Node_EmitEvent struct {
 }
 
 type Node_AnswerUser struct {
-	// Tells the person something.
+	// Shows the person a message.
 	AnswerUser *AnswerUser `protobuf:"bytes,6,opt,name=answer_user,json=answerUser,proto3,oneof"`
 }
 
@@ -275,7 +277,7 @@ type Node_ToolCalls struct {
 }
 
 type Node_Custom struct {
-	// Does something that a worker defines.
+	// Runs an effect that a worker defines.
 	Custom *Custom `protobuf:"bytes,8,opt,name=custom,proto3,oneof"`
 }
 
@@ -321,14 +323,14 @@ func (*Node_Complete) isNode_Kind() {}
 
 func (*Node_Fail) isNode_Kind() {}
 
-// A way from one node to another.
+// A connection from one node to another.
 type Edge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node to go to.
 	To string `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
 	// A CEL expression, without `${ }`, that says whether the edge holds.
 	//
-	// If empty, it holds. At most 64 KiB. A value other than a bool fails the node.
+	// If empty, the edge always holds. At most 64 KiB. A value other than a bool fails the node.
 	When          string `protobuf:"bytes,2,opt,name=when,proto3" json:"when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -378,23 +380,25 @@ func (x *Edge) GetWhen() string {
 	return ""
 }
 
-// Changes vars. All right-hand sides see vars as they were on entry.
+// Changes vars. All expressions see vars as they were on entry.
 //
-// Paths are 1 to 32 names of letters, digits, `_` and `-`, separated by dots. No path may be given twice, or lie within another. An assign without
-// anything changes nothing. It has no result that could end the run, so its node needs an edge.
+// Paths are 1 to 32 names of letters, digits, `_` and `-`, separated by dots. No path may be given twice or lie within
+// another. An empty assign changes nothing. An assign has no result that could complete the run, so its node needs an
+// edge.
 type Assign struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The values to set, by path; strings in them may be templates. Each replaces the whole value at its path; null is a value.
+	// The values to set, by path; strings in them may be templates. Each replaces the whole value at its path. null is a
+	// valid value.
 	//
 	// If absent, none. At most 1 MiB.
 	Values *structpb.Struct `protobuf:"bytes,1,opt,name=values,proto3" json:"values,omitempty"`
-	// The element to append to the list at each path; strings in it may be templates. A list that does not exist is made.
+	// The element to append to the list at each path; strings in it may be templates. A missing list is created.
 	//
-	// If absent, none. At most 1 MiB. Something other than a list at a path fails the node.
+	// If absent, none. At most 1 MiB. If the value at a path is not a list, the node fails.
 	Append *structpb.Struct `protobuf:"bytes,2,opt,name=append,proto3" json:"append,omitempty"`
-	// The paths to remove. A path that does not exist is passed over.
+	// The paths to remove. A missing path is ignored.
 	//
-	// At most 256, no two alike, each of 1 to 256 characters.
+	// At most 256, without duplicates, each of 1 to 256 characters.
 	Unset         []string `protobuf:"bytes,3,rep,name=unset,proto3" json:"unset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -451,7 +455,8 @@ func (x *Assign) GetUnset() []string {
 	return nil
 }
 
-// Runs the code that a worker registered for this workflow and node. The worker may go to the nodes that `next` names, and to no others.
+// Runs the code that a worker registered for this workflow and node. The handler may go only to nodes that `next`
+// names.
 type Handler struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -536,12 +541,12 @@ func (x *Complete) GetOutput() *structpb.Value {
 	return nil
 }
 
-// Ends the run as FAILED, whatever on_error says; as CANCELLED on the way from on_cancel.
+// Ends the run as FAILED, regardless of on_error; on the path from on_cancel, as CANCELLED.
 type Fail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What failed, for programs.
 	//
-	// 1 byte to 64 KiB; may be a template that gives 1 to 128 characters.
+	// 1 byte to 64 KiB; may be a template that evaluates to 1 to 128 characters.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// What failed, for people.
 	//

@@ -28,21 +28,21 @@ type NoticeKind int32
 const (
 	// Never used by the server.
 	NoticeKind_NOTICE_KIND_UNSPECIFIED NoticeKind = 0
-	// It was started.
+	// The run was started.
 	NoticeKind_NOTICE_KIND_STARTED NoticeKind = 1
-	// It waits.
+	// The run started to wait.
 	NoticeKind_NOTICE_KIND_WAITING NoticeKind = 2
-	// Its wait ended by an answer, event or time.
+	// An answer, an event or a time ended the run's wait.
 	NoticeKind_NOTICE_KIND_RESUMED NoticeKind = 3
-	// It was paused.
+	// The run was paused.
 	NoticeKind_NOTICE_KIND_PAUSED NoticeKind = 4
-	// It was unpaused.
+	// The run was unpaused.
 	NoticeKind_NOTICE_KIND_UNPAUSED NoticeKind = 5
-	// It ended with an output.
+	// The run ended with an output.
 	NoticeKind_NOTICE_KIND_COMPLETED NoticeKind = 6
-	// It ended with an error.
+	// The run ended with an error.
 	NoticeKind_NOTICE_KIND_FAILED NoticeKind = 7
-	// It was cancelled.
+	// The run was cancelled.
 	NoticeKind_NOTICE_KIND_CANCELLED NoticeKind = 8
 )
 
@@ -99,16 +99,16 @@ func (NoticeKind) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_notice_proto_rawDescGZIP(), []int{0}
 }
 
-// Word of a committed change of a run.
+// Reports a committed change to a run.
 type Notice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the notice. It is the same each time the notice is sent, so receivers can tell repeats.
+	// The id of the notice. It is the same each time the notice is sent, so receivers can recognise duplicates.
 	//
 	// 1 to 256 characters.
 	NoticeId string `protobuf:"bytes,1,opt,name=notice_id,json=noticeId,proto3" json:"notice_id,omitempty"`
 	// What happened.
 	Kind NoticeKind `protobuf:"varint,2,opt,name=kind,proto3,enum=abstractruntime.v1.NoticeKind" json:"kind,omitempty"`
-	// The run, in the basic view, as it is when the notice is sent: it may have moved on since.
+	// The run, in the basic view, as it is when the notice is sent: it may have advanced since the change.
 	Run           *Run `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -165,7 +165,7 @@ func (x *Notice) GetRun() *Run {
 	return nil
 }
 
-// A sign of life on a stream with nothing to say, about every 10 seconds.
+// Shows that an idle stream is alive. Sent about every 10 seconds.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's time.

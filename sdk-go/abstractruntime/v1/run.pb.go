@@ -23,13 +23,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a run stands. `paused` is a flag beside it.
+// The status of a run. `paused` is a separate flag.
 type RunStatus int32
 
 const (
 	// Never used by the server.
 	RunStatus_RUN_STATUS_UNSPECIFIED RunStatus = 0
-	// The run is at work, or its jobs are; see blocked_reason.
+	// The run or its jobs are being processed; see blocked_reason.
 	RunStatus_RUN_STATUS_RUNNING RunStatus = 1
 	// The run waits; see waiting.
 	RunStatus_RUN_STATUS_WAITING RunStatus = 2
@@ -88,17 +88,17 @@ func (RunStatus) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_run_proto_rawDescGZIP(), []int{0}
 }
 
-// Why a running run does not move.
+// Why a running run makes no progress.
 type BlockedReason int32
 
 const (
-	// It does move, or it is not running.
+	// The run makes progress, or it is not running.
 	BlockedReason_BLOCKED_REASON_UNSPECIFIED BlockedReason = 0
 	// No worker that serves its jobs is connected.
 	BlockedReason_BLOCKED_REASON_NO_WORKER BlockedReason = 1
-	// A job failed and will be tried again.
+	// A job failed and will be retried.
 	BlockedReason_BLOCKED_REASON_RETRY_AT BlockedReason = 2
-	// A rate limit holds its jobs back.
+	// A rate limit delays its jobs.
 	BlockedReason_BLOCKED_REASON_RATE_LIMIT BlockedReason = 3
 )
 
@@ -149,9 +149,9 @@ func (BlockedReason) EnumDescriptor() ([]byte, []int) {
 type RunView int32
 
 const (
-	// Not said. GetRun then means RUN_VIEW_FULL.
+	// Unspecified: GetRun treats it as RUN_VIEW_FULL.
 	RunView_RUN_VIEW_UNSPECIFIED RunView = 0
-	// All but vars and output.
+	// Everything except vars and output.
 	RunView_RUN_VIEW_BASIC RunView = 1
 	// All.
 	RunView_RUN_VIEW_FULL RunView = 2
@@ -198,18 +198,18 @@ func (RunView) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_run_proto_rawDescGZIP(), []int{2}
 }
 
-// The order of a list of runs. Runs of the same instant are ordered by run_id.
+// The order of a list of runs. Runs with the same time are ordered by run_id.
 type RunOrder int32
 
 const (
-	// Not said. Means RUN_ORDER_CREATE_TIME_DESC.
+	// Unspecified: treated as RUN_ORDER_CREATE_TIME_DESC.
 	RunOrder_RUN_ORDER_UNSPECIFIED RunOrder = 0
-	// The newest first.
+	// Newest first.
 	RunOrder_RUN_ORDER_CREATE_TIME_DESC RunOrder = 1
-	// The oldest first.
+	// Oldest first.
 	RunOrder_RUN_ORDER_CREATE_TIME_ASC RunOrder = 2
-	// The last changed first; of runs that are computing, right to the second. A run that changes between two pages may be listed twice or not
-	// at all.
+	// Most recently changed first; for runs that are computing, accurate to one second. A run that changes between two
+	// pages may be listed twice or not at all.
 	RunOrder_RUN_ORDER_UPDATE_TIME_DESC RunOrder = 3
 )
 
@@ -265,11 +265,11 @@ type Run struct {
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// The workflow that the run executes.
 	WorkflowId string `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
-	// The version of the workflow, for the life of the run. From 1.
+	// The version of the workflow, from 1. It is fixed for the life of the run.
 	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	// Where the run stands.
+	// The status of the run.
 	Status RunStatus `protobuf:"varint,4,opt,name=status,proto3,enum=abstractruntime.v1.RunStatus" json:"status,omitempty"`
-	// Whether the run is paused: it takes no steps, its timers stand still, its events are kept.
+	// Whether the run is paused: it takes no steps, its timers do not fire, and its events are kept.
 	Paused bool `protobuf:"varint,5,opt,name=paused,proto3" json:"paused,omitempty"`
 	// The node that the run is at, or ended at.
 	CurrentNode string `protobuf:"bytes,6,opt,name=current_node,json=currentNode,proto3" json:"current_node,omitempty"`
@@ -277,37 +277,37 @@ type Run struct {
 	//
 	// Only in the full view. At most 1 MiB.
 	Vars *structpb.Struct `protobuf:"bytes,7,opt,name=vars,proto3" json:"vars,omitempty"`
-	// What the run ended with, any JSON.
+	// The run's output, any JSON.
 	//
-	// Only in the full view, and only if the run is COMPLETED; null is a value. At most 1 MiB.
+	// Only in the full view, and only if the run is COMPLETED; null is a valid output. At most 1 MiB.
 	Output *structpb.Value `protobuf:"bytes,8,opt,name=output,proto3" json:"output,omitempty"`
-	// The last failure, until the next one: what ended a FAILED run, or what an on_error node was reached by.
+	// The most recent failure: the one that ended a FAILED run, or the one that led to an on_error node.
 	//
-	// Absent if nothing failed.
+	// Absent if nothing has failed.
 	Error *Failure `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
 	// The open wait.
 	//
-	// Present exactly if the run is WAITING.
+	// Present if and only if the run is WAITING.
 	Waiting *Wait `protobuf:"bytes,10,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// Why a running run does not move.
+	// Why a running run makes no progress.
 	//
-	// BLOCKED_REASON_UNSPECIFIED if it does, or if it is not running.
+	// BLOCKED_REASON_UNSPECIFIED if it makes progress or is not running.
 	BlockedReason BlockedReason `protobuf:"varint,11,opt,name=blocked_reason,json=blockedReason,proto3,enum=abstractruntime.v1.BlockedReason" json:"blocked_reason,omitempty"`
-	// The caller's group of runs: a conversation, say.
+	// The caller's group of runs, such as a conversation.
 	//
 	// Empty if there is none.
 	SessionId string `protobuf:"bytes,12,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// The actor who started the run, as claimed.
+	// The actor who started the run, as claimed, not verified.
 	//
-	// Empty if none was named.
+	// Empty if no actor was named.
 	ActorId string `protobuf:"bytes,13,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// The run that started this one.
 	//
-	// Empty if a client did.
+	// Empty if a client started it.
 	ParentRunId string `protobuf:"bytes,14,opt,name=parent_run_id,json=parentRunId,proto3" json:"parent_run_id,omitempty"`
 	// The run at the top of the tree; this one if it has no parent.
 	RootRunId string `protobuf:"bytes,15,opt,name=root_run_id,json=rootRunId,proto3" json:"root_run_id,omitempty"`
-	// Names and values that the start gave.
+	// The labels that the start request set.
 	//
 	// At most 64; values of at most 256 characters.
 	Labels map[string]string `protobuf:"bytes,16,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -321,7 +321,7 @@ type Run struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// When the run ended.
 	//
-	// Absent while it has not.
+	// Absent until the run ends.
 	EndTime       *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -507,7 +507,7 @@ func (x *Run) GetEndTime() *timestamppb.Timestamp {
 // What a run has used.
 type Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The steps that it has taken, whether they completed or failed.
+	// The number of steps taken, whether they completed or failed.
 	Steps         int32 `protobuf:"varint,1,opt,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -557,13 +557,13 @@ type RunFilter struct {
 	//
 	// If empty, any.
 	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
-	// The version of the workflow; needs workflow_id.
+	// The version of the workflow; requires workflow_id.
 	//
 	// 0 means any.
 	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Where the run stands: any of these.
+	// The run's status: any of these.
 	//
-	// If empty, anywhere. At most 5, no two alike, none of them unspecified.
+	// If empty, any status. At most 5, no duplicates, none unspecified.
 	Statuses []RunStatus `protobuf:"varint,3,rep,packed,name=statuses,proto3,enum=abstractruntime.v1.RunStatus" json:"statuses,omitempty"`
 	// The session.
 	//
@@ -575,9 +575,9 @@ type RunFilter struct {
 	ActorId string `protobuf:"bytes,5,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// The run that started it.
 	//
-	// If empty, any or none.
+	// If empty, any run, with or without a parent.
 	ParentRunId string `protobuf:"bytes,6,opt,name=parent_run_id,json=parentRunId,proto3" json:"parent_run_id,omitempty"`
-	// The run at the top of its tree, which matches too.
+	// The run at the top of the tree. It matches too.
 	//
 	// If empty, any.
 	RootRunId string `protobuf:"bytes,7,opt,name=root_run_id,json=rootRunId,proto3" json:"root_run_id,omitempty"`
@@ -591,13 +591,13 @@ type RunFilter struct {
 	Paused *bool `protobuf:"varint,9,opt,name=paused,proto3,oneof" json:"paused,omitempty"`
 	// What the run waits for: any of these. A run that does not wait does not match.
 	//
-	// If empty, anything or nothing. At most 5, no two alike, none of them unspecified.
+	// If empty, any run, waiting or not. At most 5, no duplicates, none unspecified.
 	WaitingReasons []WaitReason `protobuf:"varint,10,rep,packed,name=waiting_reasons,json=waitingReasons,proto3,enum=abstractruntime.v1.WaitReason" json:"waiting_reasons,omitempty"`
-	// The instant at or after which the run was started.
+	// Only runs that were started at or after this time.
 	//
 	// If absent, any time.
 	CreateTimeAfter *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time_after,json=createTimeAfter,proto3" json:"create_time_after,omitempty"`
-	// The instant before which the run was started.
+	// Only runs that were started before this time.
 	//
 	// If absent, any time.
 	CreateTimeBefore *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time_before,json=createTimeBefore,proto3" json:"create_time_before,omitempty"`

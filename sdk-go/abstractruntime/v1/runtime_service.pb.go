@@ -296,11 +296,11 @@ type ListWorkflowsRequest struct {
 	//
 	// If absent, all.
 	Filter *WorkflowFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// The most workflows to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+	// The maximum number of workflows to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
 	//
 	// 0 means 50. At most 1,000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; all other fields but page_size as they were.
+	// The next_page_token of the previous page. All other fields except page_size must be unchanged.
 	//
 	// If empty, the first page. At most 4,096 characters.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -416,14 +416,14 @@ func (x *ListWorkflowsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Which version is to be current.
+// Which version to make current.
 type SetCurrentVersionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workflow.
 	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
 	// The version.
 	//
-	// 0 means that the highest is the current one again, now and after each registration.
+	// 0 means the highest version, now and after each registration.
 	Version       int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -476,7 +476,7 @@ func (x *SetCurrentVersionRequest) GetVersion() int32 {
 // The current version.
 type SetCurrentVersionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The workflow, in the version that is current now.
+	// The workflow, in its current version.
 	Workflow      *Workflow `protobuf:"bytes,1,opt,name=workflow,proto3" json:"workflow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -524,7 +524,7 @@ type ArchiveWorkflowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workflow, with all its versions.
 	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
-	// Whether to take it out of the archive instead.
+	// Whether to unarchive it instead.
 	//
 	// The default value is false.
 	Unarchive     bool `protobuf:"varint,2,opt,name=unarchive,proto3" json:"unarchive,omitempty"`
@@ -576,7 +576,7 @@ func (x *ArchiveWorkflowRequest) GetUnarchive() bool {
 	return false
 }
 
-// The workflow that was archived, or taken out of the archive.
+// The archived or unarchived workflow.
 type ArchiveWorkflowResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workflow, in its current version.
@@ -625,9 +625,9 @@ func (x *ArchiveWorkflowResponse) GetWorkflow() *Workflow {
 // What to start.
 type StartRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id that the run is to have. With it, the request can be sent again.
+	// The id of the run. With it, the request can be retried safely.
 	//
-	// If empty, the server makes one.
+	// If empty, the server generates one.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// The workflow.
 	WorkflowId string `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
@@ -635,17 +635,17 @@ type StartRunRequest struct {
 	//
 	// 0 means the current one.
 	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	// The run's first vars. The workflow's default_vars are added where a top-level name is missing.
+	// The run's initial vars. If a top-level name is missing, the workflow's default_vars supply it.
 	//
 	// If absent, the empty object. At most 32 levels and 1 MiB, defaults included.
 	Vars *structpb.Struct `protobuf:"bytes,4,opt,name=vars,proto3" json:"vars,omitempty"`
-	// The group of runs that this one belongs to: a conversation, say.
+	// The group of runs that this one belongs to, such as a conversation.
 	//
-	// If empty, none.
+	// If empty, the run has no session.
 	SessionId string `protobuf:"bytes,5,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Who starts the run, recorded as claimed.
+	// Who starts the run. Recorded as claimed, not verified.
 	//
-	// If empty, nobody is named.
+	// If empty, no actor is recorded.
 	ActorId string `protobuf:"bytes,6,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// Names and values to find the run by.
 	//
@@ -653,15 +653,15 @@ type StartRunRequest struct {
 	Labels map[string]string `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How much the run may use. Each limit that is given replaces the workflow's.
 	//
-	// If absent, as the workflow says.
+	// If absent, the workflow's limits apply.
 	Limits *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
 	// Whether the run starts paused, to be ticked or unpaused.
 	//
 	// The default value is false.
 	Paused bool `protobuf:"varint,9,opt,name=paused,proto3" json:"paused,omitempty"`
-	// When the run is to take its first step. Until then it is WAITING for a time.
+	// When the run takes its first step. Until then it is WAITING for that time.
 	//
-	// If absent or past, at once.
+	// If absent or in the past, immediately.
 	StartAt       *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -816,7 +816,7 @@ func (x *StartRunResponse) GetRun() *Run {
 // What to start.
 type StartRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The starts. They are independent of each other; of two with the same run_id the first is done first.
+	// The starts. They are independent of each other. Two with the same run_id are done in order.
 	//
 	// 1 to 500.
 	Requests      []*StartRunRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
@@ -861,7 +861,7 @@ func (x *StartRunsRequest) GetRequests() []*StartRunRequest {
 	return nil
 }
 
-// What became of each start.
+// The outcome of each start.
 type StartRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The results, in the order of the requests.
@@ -907,7 +907,7 @@ func (x *StartRunsResponse) GetResults() []*StartRunsResult {
 	return nil
 }
 
-// What became of one start of a batch.
+// The outcome of one start in a batch.
 type StartRunsResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run or the refusal.
@@ -986,7 +986,7 @@ type StartRunsResult_Run struct {
 }
 
 type StartRunsResult_Error struct {
-	// Why there is none: a refusal of StartRun.
+	// Why the run was not started: one of StartRun's refusals.
 	Error *Refusal `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
 }
 
@@ -999,7 +999,7 @@ type GetRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// How much of it.
+	// How much of the run to return.
 	//
 	// RUN_VIEW_UNSPECIFIED means RUN_VIEW_FULL.
 	View          RunView `protobuf:"varint,2,opt,name=view,proto3,enum=abstractruntime.v1.RunView" json:"view,omitempty"`
@@ -1196,15 +1196,15 @@ type ListRunsRequest struct {
 	//
 	// If absent, all.
 	Filter *RunFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// In which order.
+	// The order of the list.
 	//
 	// RUN_ORDER_UNSPECIFIED means RUN_ORDER_CREATE_TIME_DESC.
 	Order RunOrder `protobuf:"varint,2,opt,name=order,proto3,enum=abstractruntime.v1.RunOrder" json:"order,omitempty"`
-	// The most runs to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+	// The maximum number of runs to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
 	//
 	// 0 means 50. At most 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; all other fields but page_size as they were.
+	// The next_page_token of the previous page. All other fields except page_size must be unchanged.
 	//
 	// If empty, the first page. At most 4,096 characters.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1332,9 +1332,9 @@ type AwaitRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// The reasons of waits at which to return; the run's end always returns.
+	// The RPC returns when the run has an open wait with one of these reasons, and always when the run ends.
 	//
-	// If empty, WAIT_REASON_USER, WAIT_REASON_EVENT and WAIT_REASON_JOB. At most 5, no two alike, none of them unspecified.
+	// If empty, WAIT_REASON_USER, WAIT_REASON_EVENT and WAIT_REASON_JOB. At most 5, no duplicates, none unspecified.
 	Reasons []WaitReason `protobuf:"varint,2,rep,packed,name=reasons,proto3,enum=abstractruntime.v1.WaitReason" json:"reasons,omitempty"`
 	// How long to wait.
 	//
@@ -1398,7 +1398,7 @@ func (x *AwaitRunRequest) GetTimeout() *durationpb.Duration {
 // The run.
 type AwaitRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run, in the full view. It may still be RUNNING, if the timeout was over first.
+	// The run, in the full view. It may still be RUNNING if the timeout expired first.
 	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1487,7 +1487,7 @@ func (x *DeleteRunRequest) GetRunId() string {
 	return ""
 }
 
-// Nothing: the run is gone.
+// Empty: the run is deleted.
 type DeleteRunResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1531,11 +1531,11 @@ type ListWaitsRequest struct {
 	//
 	// If absent, all whose reason is WAIT_REASON_USER.
 	Filter *WaitFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// The most waits to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+	// The maximum number of waits to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
 	//
 	// 0 means 50. At most 1,000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; all other fields but page_size as they were.
+	// The next_page_token of the previous page. All other fields except page_size must be unchanged.
 	//
 	// If empty, the first page. At most 4,096 characters.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1748,19 +1748,20 @@ type ResumeRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// The wait that is answered: Run.waiting.wait_id.
+	// The wait to answer: Run.waiting.wait_id.
 	WaitId string `protobuf:"bytes,2,opt,name=wait_id,json=waitId,proto3" json:"wait_id,omitempty"`
-	// The answer. For a question `{ "answer": … }`, its value within the wait's choices and answer_schema; for an event wait the event's payload.
+	// The answer. For a question: `{ "answer": … }`, whose value must fit the wait's choices and answer_schema. For an
+	// event wait: the event's payload.
 	//
-	// If absent, null, which answers no question. At most 32 levels and 1 MiB.
+	// If absent, null, which is not a valid answer to a question. At most 32 levels and 1 MiB.
 	Payload *structpb.Value `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
-	// The caller's id of this answer. The same answer with the same id again returns the same reply.
+	// The caller's id of this answer. Sending the same answer with the same id again returns the same reply.
 	//
-	// If empty, the answer cannot be told from another one.
+	// If empty, the server cannot recognise a retry of this answer.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Who answers, recorded as claimed.
+	// Who answers. Recorded as claimed, not verified.
 	//
-	// If empty, nobody is named.
+	// If empty, no actor is recorded.
 	ActorId       string `protobuf:"bytes,5,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1888,7 +1889,7 @@ type EmitEventRequest struct {
 	//
 	// SCOPE_UNSPECIFIED means SCOPE_RUN.
 	Scope Scope `protobuf:"varint,2,opt,name=scope,proto3,enum=abstractruntime.v1.Scope" json:"scope,omitempty"`
-	// Whom the event reaches: what the scope needs. Nothing with SCOPE_GLOBAL.
+	// The run, session or workflow that the event reaches, as the scope requires. Not set with SCOPE_GLOBAL.
 	//
 	// Types that are valid to be assigned to Target:
 	//
@@ -1896,21 +1897,21 @@ type EmitEventRequest struct {
 	//	*EmitEventRequest_SessionId
 	//	*EmitEventRequest_WorkflowId
 	Target isEmitEventRequest_Target `protobuf_oneof:"target"`
-	// The key by which waits select the event: an order id, say.
+	// The key by which waits select the event, such as an order id.
 	//
 	// If empty, only waits without a key take it. At most 256 characters.
 	Key string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
-	// What the event carries, any JSON.
+	// The payload of the event, any JSON.
 	//
 	// If absent, null. At most 32 levels and 1 MiB.
 	Payload *structpb.Value `protobuf:"bytes,7,opt,name=payload,proto3" json:"payload,omitempty"`
-	// The id by which the channel recognises the event when it comes again.
+	// The id by which the channel recognises a repeated event.
 	//
-	// If empty, the server makes one.
+	// If empty, the server generates one.
 	EventId string `protobuf:"bytes,8,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Who emits the event, recorded as claimed.
+	// Who emits the event. Recorded as claimed, not verified.
 	//
-	// If empty, nobody is named.
+	// If empty, no actor is recorded.
 	ActorId       string `protobuf:"bytes,9,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2032,7 +2033,8 @@ type EmitEventRequest_RunId struct {
 }
 
 type EmitEventRequest_SessionId struct {
-	// The session, with SCOPE_SESSION. It need not have a run yet; a run without a session is a session of its own, of the run's id.
+	// The session, with SCOPE_SESSION. It need not have a run yet. A run without a session counts as a session of its
+	// own, whose id is the run's.
 	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3,oneof"`
 }
 
@@ -2107,11 +2109,11 @@ type CancelRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Who cancels it, recorded as claimed.
+	// Who cancels it. Recorded as claimed, not verified.
 	//
-	// If empty, nobody is named.
+	// If empty, no actor is recorded.
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// Why, for people who read the ledger.
+	// The reason, for people who read the ledger.
 	//
 	// At most 1,024 characters; may be empty.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2173,7 +2175,7 @@ func (x *CancelRunRequest) GetReason() string {
 // The cancelled run.
 type CancelRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run, in the full view. It may still be RUNNING, or WAITING, on the way from on_cancel.
+	// The run, in the full view. It may still be RUNNING or WAITING while its on_cancel runs.
 	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2221,11 +2223,11 @@ type PauseRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Who pauses it, recorded as claimed.
+	// Who pauses it. Recorded as claimed, not verified.
 	//
-	// If empty, nobody is named.
+	// If empty, no actor is recorded.
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// Why, for people who read the ledger.
+	// The reason, for people who read the ledger.
 	//
 	// At most 1,024 characters; may be empty.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2330,14 +2332,14 @@ func (x *PauseRunResponse) GetRun() *Run {
 	return nil
 }
 
-// Which run to let go on.
+// Which run to unpause.
 type UnpauseRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Who unpauses it, recorded as claimed.
+	// Who unpauses it. Recorded as claimed, not verified.
 	//
-	// If empty, nobody is named.
+	// If empty, no actor is recorded.
 	ActorId       string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2438,7 +2440,7 @@ type TickRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// How many steps a paused run may take. A run that is not paused goes on as far as it can.
+	// How many steps a paused run may take. A run that is not paused advances as far as it can.
 	//
 	// 0 means 1. At most 1,000.
 	MaxSteps      int32 `protobuf:"varint,2,opt,name=max_steps,json=maxSteps,proto3" json:"max_steps,omitempty"`
@@ -2541,7 +2543,7 @@ type WatchRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// The number of the record after which to begin.
+	// Start after the record with this number.
 	//
 	// The default value is 0: from the first record.
 	AfterSeq      int32 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
@@ -2596,13 +2598,14 @@ func (x *WatchRunRequest) GetAfterSeq() int32 {
 // One message of the stream about a run.
 type WatchRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the stream stands after this message: the number of the last record sent, in decimal. As after_seq it goes on from here.
+	// The position of the stream after this message: the number of the last record sent, in decimal. Pass it as after_seq
+	// to continue from here.
 	//
 	// At most 4,096 characters.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// What the message brings.
+	// The content of the message.
 	//
-	// Clients pass over messages in which they see nothing: servers of later releases send more.
+	// Clients must ignore messages in which none of these is set: later releases may send other kinds.
 	//
 	// Types that are valid to be assigned to Event:
 	//
@@ -2680,12 +2683,12 @@ type isWatchRunResponse_Event interface {
 }
 
 type WatchRunResponse_StepRecord struct {
-	// A committed record. Never with its proof.
+	// A committed record, always without its proof.
 	StepRecord *StepRecord `protobuf:"bytes,2,opt,name=step_record,json=stepRecord,proto3,oneof"`
 }
 
 type WatchRunResponse_Heartbeat struct {
-	// A sign of life.
+	// Sent while there is nothing else to send.
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -2696,17 +2699,17 @@ func (*WatchRunResponse_Heartbeat) isWatchRunResponse_Event() {}
 // Which runs to watch.
 type WatchRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which runs. A run matches as it is when the notice is sent.
+	// Which runs. The filter is applied to the run as it is when the notice is sent.
 	//
 	// If absent, all.
 	Filter *RunFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// What to hear of.
+	// Which kinds of notice to send.
 	//
-	// If empty, everything. At most 8, no two alike, none of them unspecified.
+	// If empty, all kinds. At most 8, no duplicates, none unspecified.
 	Kinds []NoticeKind `protobuf:"varint,2,rep,packed,name=kinds,proto3,enum=abstractruntime.v1.NoticeKind" json:"kinds,omitempty"`
-	// Where to begin: the cursor of the last message received.
+	// Where to start: the cursor of the last message received.
 	//
-	// If empty, with what happens from now on; `beginning` is everything that is kept. At most 4,096 characters.
+	// If empty, the stream starts now. `beginning` starts with the oldest notice that is kept. At most 4,096 characters.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2766,13 +2769,13 @@ func (x *WatchRunsRequest) GetCursor() string {
 // One message of the stream about runs.
 type WatchRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the stream stands after this message. Any server goes on from here.
+	// The position of the stream after this message. Any server can continue from it.
 	//
 	// 1 to 4,096 characters.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// What the message brings.
+	// The content of the message.
 	//
-	// Clients pass over messages in which they see nothing: servers of later releases send more.
+	// Clients must ignore messages in which none of these is set: later releases may send other kinds.
 	//
 	// Types that are valid to be assigned to Event:
 	//
@@ -2850,12 +2853,12 @@ type isWatchRunsResponse_Event interface {
 }
 
 type WatchRunsResponse_Notice struct {
-	// Word of a committed change.
+	// A notice of a committed change.
 	Notice *Notice `protobuf:"bytes,2,opt,name=notice,proto3,oneof"`
 }
 
 type WatchRunsResponse_Heartbeat struct {
-	// A sign of life.
+	// Sent while there is nothing else to send.
 	Heartbeat *Heartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
 }
 

@@ -22,13 +22,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What a handler returns: what the run is to do now.
+// What a handler returns: what the run does next.
 //
-// On the worker stream it travels as its proto JSON text, in `JobResult.output`. No string in it is a template: text from handlers is never evaluated.
-// The patch is applied first, then the effect is carried out and its result written to result_key, then the run goes to next_node.
+// On the worker stream it is sent as proto JSON text in `JobResult.output`. Strings in it are not templates: text from
+// handlers is never evaluated. First the patch is applied. Then the effect is carried out and its result written to
+// result_key. Then the run goes to next_node.
 type StepPlan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The effect to carry out. None: the step is done at once.
+	// The effect to carry out. If absent, the step is done immediately.
 	//
 	// Types that are valid to be assigned to Effect:
 	//
@@ -42,9 +43,10 @@ type StepPlan struct {
 	Effect isStepPlan_Effect `protobuf_oneof:"effect"`
 	// Where in vars the effect's result is written, as in Node.result_key.
 	//
-	// If empty, where the handler node's own result_key says. At most 256 characters. Only with an effect.
+	// If empty, the handler node's own result_key applies. At most 256 characters. Only with an effect.
 	ResultKey string `protobuf:"bytes,20,opt,name=result_key,json=resultKey,proto3" json:"result_key,omitempty"`
-	// What follows. None, with an effect: the run is completed with the effect's result. None, without one: the plan is refused.
+	// What happens next. If absent and there is an effect, the run completes with the effect's result. If absent and
+	// there is no effect, the plan is refused.
 	//
 	// Types that are valid to be assigned to Next:
 	//
@@ -52,7 +54,7 @@ type StepPlan struct {
 	//	*StepPlan_CompleteOutput
 	//	*StepPlan_Fail
 	Next isStepPlan_Next `protobuf_oneof:"next"`
-	// What changes in vars, in this order. `of` and `at` have no place here.
+	// The changes to vars, in order. `of` and `at` are not allowed.
 	//
 	// At most 1,000 operations.
 	Patch         []*PatchOp `protobuf:"bytes,24,rep,name=patch,proto3" json:"patch,omitempty"`
@@ -233,17 +235,17 @@ type StepPlan_EmitEvent struct {
 }
 
 type StepPlan_AnswerUser struct {
-	// Tells the person something.
+	// Shows the person a message.
 	AnswerUser *AnswerUser `protobuf:"bytes,5,opt,name=answer_user,json=answerUser,proto3,oneof"`
 }
 
 type StepPlan_ToolCalls struct {
-	// Calls tools. calls_from has no place here: it is an expression.
+	// Calls tools. calls_from is not allowed, because it is an expression.
 	ToolCalls *ToolCalls `protobuf:"bytes,6,opt,name=tool_calls,json=toolCalls,proto3,oneof"`
 }
 
 type StepPlan_Custom struct {
-	// Does something that a worker defines.
+	// Runs an effect that a worker defines.
 	Custom *Custom `protobuf:"bytes,7,opt,name=custom,proto3,oneof"`
 }
 
@@ -266,7 +268,7 @@ type isStepPlan_Next interface {
 }
 
 type StepPlan_NextNode struct {
-	// The node to go to, one of those that the handler node's `next` names. Conditions of edges are not looked at.
+	// The node to go to: one that the handler node's `next` names. The conditions of its edges are ignored.
 	NextNode string `protobuf:"bytes,21,opt,name=next_node,json=nextNode,proto3,oneof"`
 }
 

@@ -23,21 +23,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a step stands after a record.
+// The status of a step after a record.
 type StepStatus int32
 
 const (
 	// The record is not about a step.
 	StepStatus_STEP_STATUS_UNSPECIFIED StepStatus = 0
-	// The intent of its effect is committed.
+	// The intent to carry out its effect is committed.
 	StepStatus_STEP_STATUS_STARTED StepStatus = 1
-	// It is done.
+	// The step is done.
 	StepStatus_STEP_STATUS_COMPLETED StepStatus = 2
-	// It waits.
+	// The step waits.
 	StepStatus_STEP_STATUS_WAITING StepStatus = 3
-	// It failed.
+	// The step failed.
 	StepStatus_STEP_STATUS_FAILED StepStatus = 4
-	// It was given up because the run was cancelled.
+	// The step was abandoned because the run was cancelled.
 	StepStatus_STEP_STATUS_CANCELLED StepStatus = 5
 )
 
@@ -96,9 +96,9 @@ const (
 	PatchOpKind_PATCH_OP_KIND_UNSPECIFIED PatchOpKind = 0
 	// Sets the whole value at the path.
 	PatchOpKind_PATCH_OP_KIND_SET PatchOpKind = 1
-	// Adds elements to the end of the list at the path; a list that does not exist is made.
+	// Appends elements to the list at the path; a missing list is created.
 	PatchOpKind_PATCH_OP_KIND_APPEND PatchOpKind = 2
-	// Removes what is at the path.
+	// Removes the value at the path.
 	PatchOpKind_PATCH_OP_KIND_UNSET PatchOpKind = 3
 )
 
@@ -145,13 +145,13 @@ func (PatchOpKind) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_step_record_proto_rawDescGZIP(), []int{1}
 }
 
-// What a record holds that a patch operation takes from.
+// The part of a record from which a patch operation takes its value.
 type PatchSource int32
 
 const (
-	// Nothing: the operation brings what it writes.
+	// None: the operation contains its own value.
 	PatchSource_PATCH_SOURCE_UNSPECIFIED PatchSource = 0
-	// What an actor gave: start vars, an answer, a result.
+	// The input from an actor: start vars, an answer, or a result.
 	PatchSource_PATCH_SOURCE_GIVEN PatchSource = 1
 	// The step's result.
 	PatchSource_PATCH_SOURCE_RESULT PatchSource = 2
@@ -211,30 +211,32 @@ type StepRecord struct {
 	Seq int32 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// When the record was made, in microseconds; never before the previous record's time.
 	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
-	// What the record tells. An open set: readers pass over kinds that they do not know.
+	// The kind of the record. The set is open: readers must ignore unknown kinds.
 	//
-	// So far: `run.started`, `run.resumed`, `run.paused`, `run.unpaused`, `run.cancel_requested`, `run.completed`, `run.failed`, `run.cancelled`,
-	// `step.started`, `step.waiting`, `step.completed`, `step.failed`, `call.completed`, `call.failed`, `call.retrying`. 1 to 64 characters.
+	// So far: `run.started`, `run.resumed`, `run.paused`, `run.unpaused`, `run.cancel_requested`, `run.completed`,
+	// `run.failed`, `run.cancelled`, `step.started`, `step.waiting`, `step.completed`, `step.failed`, `call.completed`,
+	// `call.failed`, `call.retrying`. 1 to 64 characters.
 	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Where the step stands after the record.
+	// The status of the step after the record.
 	//
 	// STEP_STATUS_UNSPECIFIED if the record is not about a step.
 	Status StepStatus `protobuf:"varint,5,opt,name=status,proto3,enum=abstractruntime.v1.StepStatus" json:"status,omitempty"`
 	// The node that the record is about.
 	//
-	// Empty if it is about none.
+	// Empty if the record is not about a node.
 	NodeId string `protobuf:"bytes,6,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// The attempt, from 1.
 	//
 	// 0 if the record is not about an attempt.
 	Attempt int32 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// Which history of the run the record belongs to. A restore begins a new one, whose effects get new idempotency keys.
+	// Which history of the run the record belongs to. A restore starts a new one, whose effects get new idempotency keys.
 	Epoch int32 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The actor who caused the record, as claimed.
+	// The actor who caused the record, as claimed, not verified.
 	//
-	// Empty if nobody was named, and if the server did by itself.
+	// Empty if no actor was named, or if the server itself caused the record.
 	ActorId string `protobuf:"bytes,9,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// The key that makes the effect safe to repeat: 52 base32 characters. Retries keep it; loops and restores make new ones.
+	// The key that makes the effect safe to repeat: 52 base32 characters. Retries keep it; loops and restores create new
+	// ones.
 	//
 	// Empty if the record states no effect.
 	IdempotencyKey string `protobuf:"bytes,10,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
@@ -244,15 +246,15 @@ type StepRecord struct {
 	Effect *Effect `protobuf:"bytes,11,opt,name=effect,proto3" json:"effect,omitempty"`
 	// The effect's result, any JSON.
 	//
-	// Absent if the record brings none. At most 1 MiB.
+	// Absent if the record has no result. At most 1 MiB.
 	Result *structpb.Value `protobuf:"bytes,12,opt,name=result,proto3" json:"result,omitempty"`
 	// Why the step or the run failed.
 	//
-	// Absent if it did not.
+	// Absent if nothing failed.
 	Error *Failure `protobuf:"bytes,13,opt,name=error,proto3" json:"error,omitempty"`
-	// What changed in vars, in this order.
+	// The changes to vars, in order.
 	Patch []*PatchOp `protobuf:"bytes,14,rep,name=patch,proto3" json:"patch,omitempty"`
-	// The wait that the record opened, as it was then.
+	// The wait that the record opened, as it was at that time.
 	//
 	// Absent if it opened none.
 	Wait *Wait `protobuf:"bytes,15,opt,name=wait,proto3" json:"wait,omitempty"`
@@ -260,13 +262,13 @@ type StepRecord struct {
 	//
 	// Empty if it stayed or ended.
 	NextNode string `protobuf:"bytes,16,opt,name=next_node,json=nextNode,proto3" json:"next_node,omitempty"`
-	// What the run ended with, any JSON.
+	// The run's output, any JSON.
 	//
 	// Absent unless the record ended the run as COMPLETED. At most 1 MiB.
 	Output *structpb.Value `protobuf:"bytes,17,opt,name=output,proto3" json:"output,omitempty"`
-	// The caller's words for a cancel or a pause.
+	// The reason that the caller gave for a cancel or a pause.
 	//
-	// Empty if there were none. At most 1,024 characters.
+	// Empty if the caller gave no reason. At most 1,024 characters.
 	Reason string `protobuf:"bytes,18,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The caller's id of the answer that the record took.
 	//
@@ -274,21 +276,22 @@ type StepRecord struct {
 	RequestId string `protobuf:"bytes,19,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The digest of the workflow, on record 1.
 	//
-	// Empty on others.
+	// Empty on other records.
 	WorkflowDigest string `protobuf:"bytes,20,opt,name=workflow_digest,json=workflowDigest,proto3" json:"workflow_digest,omitempty"`
-	// The record's hash: SHA-256 over a domain prefix and its header (docs/ledger-format.md), as 64 lower-case hex digits. The next record's header holds it.
+	// The record's hash: SHA-256 over a domain prefix and its header (docs/ledger-format.md), as 64 lower-case hex
+	// digits. The next record's header includes it.
 	Hash string `protobuf:"bytes,21,opt,name=hash,proto3" json:"hash,omitempty"`
-	// What an outsider needs to check the hash, and every part behind it.
+	// What a third party needs to verify the hash and every part that it covers.
 	//
 	// Absent unless include_proof asked for it.
 	Proof *StepProof `protobuf:"bytes,22,opt,name=proof,proto3" json:"proof,omitempty"`
 	// The name of the call that the record is about, as in the effect's results.
 	//
-	// Empty if it is about none, or about one without a name. At most 1 KiB.
+	// Empty if the record is not about a call, or if the call has no name. At most 1 KiB.
 	CallId string `protobuf:"bytes,23,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
 	// When the next attempt of the call may begin.
 	//
-	// Absent unless the record says that there will be one.
+	// Absent unless there will be another attempt.
 	RetryTime     *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,12 +495,12 @@ func (x *StepRecord) GetRetryTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// A request for something outside the graph, as a record states it.
+// A request for something outside the graph, as recorded.
 type Effect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The type of the effect: `ask_user`, `emit_event`, …, or the type of a custom effect. 1 to 128 characters.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// What was asked for, all templates evaluated; any JSON. At most 1 MiB.
+	// The payload of the request, with all templates evaluated; any JSON. At most 1 MiB.
 	Payload       *structpb.Value `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -564,13 +567,13 @@ type PatchOp struct {
 	//
 	// Empty for other operations and with `of`.
 	Values []*structpb.Value `protobuf:"bytes,4,rep,name=values,proto3" json:"values,omitempty"`
-	// What a set or an append takes from, instead of `value` and `values`, so that the ledger holds it once.
+	// Where a set or an append takes its value from, instead of `value` and `values`, so that the ledger stores it once.
 	//
-	// PATCH_SOURCE_UNSPECIFIED if it takes from nothing.
+	// PATCH_SOURCE_UNSPECIFIED if the operation contains its own value.
 	Of PatchSource `protobuf:"varint,5,opt,name=of,proto3,enum=abstractruntime.v1.PatchSource" json:"of,omitempty"`
-	// The part of it: a JSON Pointer.
+	// Which part of the source to take: a JSON Pointer.
 	//
-	// Empty for the whole of it, and without `of`. At most 8,192 characters.
+	// Empty for the whole source, and without `of`. At most 8,192 characters.
 	At            string `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -648,14 +651,14 @@ func (x *PatchOp) GetAt() string {
 	return ""
 }
 
-// The exact bytes behind a record's hash. `docs/ledger-format.md` says how to check them.
+// The exact bytes that a record's hash covers. `docs/ledger-format.md` says how to verify them.
 type StepProof struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The header: one line of JSON, the bytes that were hashed. Hash these, never a re-serialisation.
 	HeaderJson string `protobuf:"bytes,1,opt,name=header_json,json=headerJson,proto3" json:"header_json,omitempty"`
 	// The body part: the JSON text of what the server decided.
 	//
-	// Empty if it was erased; the header still holds its digest.
+	// Empty if it was erased; the header still contains its digest.
 	BodyJson string `protobuf:"bytes,2,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`
 	// The given part: the exact bytes that an actor sent.
 	//

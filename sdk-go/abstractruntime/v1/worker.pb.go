@@ -25,11 +25,11 @@ const (
 // A tool that a worker serves.
 type Tool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name that tool calls say.
+	// The name that tool calls use.
 	//
 	// 1 to 128 characters, none of them a control character.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The version, for people.
+	// The version, for display.
 	//
 	// At most 64 characters; may be empty.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
@@ -37,15 +37,16 @@ type Tool struct {
 	//
 	// At most 16 KiB; may be empty.
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	// The JSON Schema (2020-12, local `$ref` only) of its arguments, as JSON text. The worker checks arguments against it.
+	// The JSON Schema (2020-12, local `$ref` only) of its arguments, as JSON text. The worker checks arguments against
+	// it.
 	//
 	// If empty, any object. At most 64 KiB.
 	InputSchema []byte `protobuf:"bytes,4,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
-	// What may be assumed about running a call twice, where the node's policy does not say.
+	// What may be assumed about running a call twice, if the node's policy does not say.
 	//
 	// DELIVERY_UNSPECIFIED means DELIVERY_AT_LEAST_ONCE.
 	Delivery Delivery `protobuf:"varint,5,opt,name=delivery,proto3,enum=abstractruntime.v1.Delivery" json:"delivery,omitempty"`
-	// How many calls of it the worker runs at once.
+	// How many calls of the tool the worker runs at once.
 	//
 	// 0 means as many as its credit allows. At most 10,000.
 	Concurrency   int32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
@@ -185,15 +186,15 @@ func (x *HandledWorkflow) GetVersions() []int32 {
 // A type of custom effect that a worker serves.
 type CustomType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The type that Custom nodes say.
+	// The type that Custom nodes use.
 	//
 	// 1 to 128 characters, none of them a control character.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// What may be assumed about running an effect twice, where the node's policy does not say.
+	// What may be assumed about running an effect twice, if the node's policy does not say.
 	//
 	// DELIVERY_UNSPECIFIED means DELIVERY_AT_LEAST_ONCE.
 	Delivery Delivery `protobuf:"varint,2,opt,name=delivery,proto3,enum=abstractruntime.v1.Delivery" json:"delivery,omitempty"`
-	// How many of them the worker runs at once.
+	// How many effects of the type the worker runs at once.
 	//
 	// 0 means as many as its credit allows. At most 10,000.
 	Concurrency   int32 `protobuf:"varint,3,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
@@ -252,16 +253,16 @@ func (x *CustomType) GetConcurrency() int32 {
 	return 0
 }
 
-// A worker that is connected: a process that takes jobs.
+// A connected worker: a process that takes jobs.
 type Worker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id that the worker gave itself.
+	// The worker's session id, as it sent it.
 	WorkerSessionId string `protobuf:"bytes,1,opt,name=worker_session_id,json=workerSessionId,proto3" json:"worker_session_id,omitempty"`
-	// Who the worker says it is.
+	// Who the worker is, as claimed, not verified.
 	//
-	// Empty if it did not say.
+	// Empty if it named no actor.
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// The worker's own words for itself, such as a host name and a version of its SDK.
+	// The worker's description of itself, such as its host name and SDK version.
 	//
 	// At most 256 characters; may be empty.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`

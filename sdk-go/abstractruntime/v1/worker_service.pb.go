@@ -79,17 +79,17 @@ func (JobKind) EnumDescriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{0}
 }
 
-// What became of a result.
+// The outcome of a result.
 type ResultStatus int32
 
 const (
 	// Never used by the server.
 	ResultStatus_RESULT_STATUS_UNSPECIFIED ResultStatus = 0
-	// It counts: it is committed.
+	// It was taken and is committed.
 	ResultStatus_RESULT_STATUS_ACCEPTED ResultStatus = 1
-	// The same result counted before.
+	// The same result was taken earlier.
 	ResultStatus_RESULT_STATUS_DUPLICATE ResultStatus = 2
-	// It does not count, and never will; the reason says why.
+	// It was not taken and never will be; `reason` says why.
 	ResultStatus_RESULT_STATUS_REFUSED ResultStatus = 3
 )
 
@@ -139,7 +139,7 @@ func (ResultStatus) EnumDescriptor() ([]byte, []int) {
 // A frame from a worker.
 type WorkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The frame. Exactly one is given.
+	// The frame. Exactly one is set.
 	//
 	// Types that are valid to be assigned to Frame:
 	//
@@ -280,27 +280,27 @@ type WorkRequest_Credit struct {
 }
 
 type WorkRequest_Accept struct {
-	// The worker has taken jobs that were offered.
+	// The worker accepts offered jobs.
 	Accept *JobAccept `protobuf:"bytes,3,opt,name=accept,proto3,oneof"`
 }
 
 type WorkRequest_Heartbeat struct {
-	// The worker is still at work on jobs.
+	// The worker is still running jobs.
 	Heartbeat *JobHeartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
 }
 
 type WorkRequest_Result struct {
-	// Jobs have come to an end.
+	// Jobs have ended.
 	Result *JobResults `protobuf:"bytes,5,opt,name=result,proto3,oneof"`
 }
 
 type WorkRequest_Drain struct {
-	// The worker takes no more jobs, and finishes those that it has.
+	// The worker takes no more jobs and finishes the ones it has.
 	Drain *WorkerDrain `protobuf:"bytes,6,opt,name=drain,proto3,oneof"`
 }
 
 type WorkRequest_Goodbye struct {
-	// The worker ends: it has no jobs any more, or gives up those that it has.
+	// The worker stops: it has no jobs left, or gives up the ones it has.
 	Goodbye *WorkerGoodbye `protobuf:"bytes,7,opt,name=goodbye,proto3,oneof"`
 }
 
@@ -325,7 +325,7 @@ func (*WorkRequest_Goodbye) isWorkRequest_Frame() {}
 
 func (*WorkRequest_Pong) isWorkRequest_Frame() {}
 
-// A frame from the server. Pass over frames that you do not know.
+// A frame from the server. Workers must ignore unknown frames.
 type WorkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The frame.
@@ -459,42 +459,42 @@ type isWorkResponse_Frame interface {
 }
 
 type WorkResponse_Welcome struct {
-	// The first frame: the server's side of the protocol.
+	// The first frame: the server's settings for this stream.
 	Welcome *WorkerWelcome `protobuf:"bytes,1,opt,name=welcome,proto3,oneof"`
 }
 
 type WorkResponse_Offer struct {
-	// Jobs to take.
+	// Jobs offered to the worker.
 	Offer *JobOffer `protobuf:"bytes,2,opt,name=offer,proto3,oneof"`
 }
 
 type WorkResponse_Start struct {
-	// Jobs delivered at most once may begin: that they run is committed.
+	// At-most-once jobs may start: their start is committed.
 	Start *JobStart `protobuf:"bytes,3,opt,name=start,proto3,oneof"`
 }
 
 type WorkResponse_ResultAck struct {
-	// What became of results.
+	// The outcome of results.
 	ResultAck *JobResultAcks `protobuf:"bytes,4,opt,name=result_ack,json=resultAck,proto3,oneof"`
 }
 
 type WorkResponse_Cancel struct {
-	// Jobs whose results nobody wants any more.
+	// Jobs whose results are no longer needed.
 	Cancel *JobCancel `protobuf:"bytes,5,opt,name=cancel,proto3,oneof"`
 }
 
 type WorkResponse_Pause struct {
-	// The runs of jobs were paused, or go on.
+	// The runs of jobs were paused or unpaused.
 	Pause *JobPause `protobuf:"bytes,6,opt,name=pause,proto3,oneof"`
 }
 
 type WorkResponse_LeaseLost struct {
-	// Jobs that the worker has lost to others.
+	// Jobs that other workers may now run.
 	LeaseLost *JobLeaseLost `protobuf:"bytes,7,opt,name=lease_lost,json=leaseLost,proto3,oneof"`
 }
 
 type WorkResponse_Ping struct {
-	// Are you there? Answer with a pong.
+	// Checks that the worker is alive. Answer with a pong.
 	Ping *WorkerPing `protobuf:"bytes,8,opt,name=ping,proto3,oneof"`
 }
 
@@ -514,42 +514,42 @@ func (*WorkResponse_LeaseLost) isWorkResponse_Frame() {}
 
 func (*WorkResponse_Ping) isWorkResponse_Frame() {}
 
-// Who a worker is, and what it serves. Sent once, first.
+// Who a worker is and what it serves. Sent once, as the first frame.
 type WorkerHello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the worker's session: a UUID that the process makes at its start and keeps over all its connections.
+	// The id of the worker's session: a UUID that the process generates when it starts and uses on all its connections.
 	//
-	// Another stream with the same id replaces the one before.
+	// A new stream with the same id replaces the previous one.
 	WorkerSessionId string `protobuf:"bytes,1,opt,name=worker_session_id,json=workerSessionId,proto3" json:"worker_session_id,omitempty"`
-	// Who the worker is; recorded with its results, as claimed.
+	// Who the worker is. Recorded with its results as claimed, not verified.
 	//
-	// If empty, nobody is named.
+	// If empty, no actor is recorded.
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// The worker's own words for itself, such as a host name and a version of its SDK.
+	// The worker's description of itself, such as its host name and SDK version.
 	//
 	// At most 256 characters; may be empty.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// The tools that it serves, no two of the same name.
+	// The tools that it serves, with distinct names.
 	//
 	// At most 1,000.
 	Tools []*Tool `protobuf:"bytes,4,rep,name=tools,proto3" json:"tools,omitempty"`
-	// The workflows whose handlers it serves, no two alike.
+	// The workflows whose handlers it serves, without duplicates.
 	//
 	// At most 1,000.
 	Workflows []*HandledWorkflow `protobuf:"bytes,5,rep,name=workflows,proto3" json:"workflows,omitempty"`
-	// The types of custom effects that it serves, no two alike.
+	// The types of custom effects that it serves, without duplicates.
 	//
 	// At most 1,000.
 	CustomTypes []*CustomType `protobuf:"bytes,6,rep,name=custom_types,json=customTypes,proto3" json:"custom_types,omitempty"`
-	// The tokens of all jobs that the worker has accepted, or has results for that were not acknowledged. Jobs that the server has given to this session
-	// and that are not among them are given to others at once.
+	// The tokens of all jobs that the worker has accepted and not finished, and of all results that were not
+	// acknowledged. Any other job of this session is immediately offered to other workers.
 	//
 	// At most 10,000, each of 1 to 1,024 characters.
 	HeldTokens []string `protobuf:"bytes,7,rep,name=held_tokens,json=heldTokens,proto3" json:"held_tokens,omitempty"`
-	// How many bytes of large members of vars the worker keeps for the length of the stream, so that each is sent once and not with every handler.
-	// See LargeVar.
+	// How many bytes of large members of vars the worker keeps for the life of the stream, so that each is sent once
+	// instead of with every handler. See LargeVar.
 	//
-	// 0: none, and the payloads of handlers are whole. At most 1 GiB.
+	// 0 means none: handlers receive their whole payload. At most 1 GiB.
 	KeptVarsBytes int64 `protobuf:"varint,8,opt,name=kept_vars_bytes,json=keptVarsBytes,proto3" json:"kept_vars_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -641,12 +641,13 @@ func (x *WorkerHello) GetKeptVarsBytes() int64 {
 	return 0
 }
 
-// How many more jobs a worker takes. Each offered job uses one; it does not come back by itself: a worker that has finished a job, or lost it, grants another.
+// How many more jobs a worker takes. Each offered job uses one credit. Credit is not returned automatically: after a
+// job has ended or was lost, the worker grants another credit.
 type WorkerCredit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many jobs are added to what may be offered.
+	// The credit to add.
 	//
-	// 1 to 10,000. What the server has in all stays at 10,000.
+	// 1 to 10,000. The server caps the total at 10,000.
 	Jobs          int32 `protobuf:"varint,1,opt,name=jobs,proto3" json:"jobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -689,7 +690,7 @@ func (x *WorkerCredit) GetJobs() int32 {
 	return 0
 }
 
-// Jobs that a worker has taken.
+// Jobs that a worker has accepted.
 type JobAccept struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their tokens. 1 to 10,000.
@@ -735,7 +736,7 @@ func (x *JobAccept) GetTokens() []string {
 	return nil
 }
 
-// Jobs that a worker is still at work on. Needed only for jobs with a heartbeat_timeout.
+// Jobs that a worker is still running. Needed only for jobs with a heartbeat_timeout.
 type JobHeartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their tokens. 1 to 10,000.
@@ -781,7 +782,7 @@ func (x *JobHeartbeat) GetTokens() []string {
 	return nil
 }
 
-// Jobs that have come to an end.
+// Jobs that have ended.
 type JobResults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The results. 1 to 1,000; a frame is at most 3 MiB.
@@ -834,7 +835,7 @@ type JobResult struct {
 	//
 	// 1 to 1,024 characters.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// What came of it. None: the output is null.
+	// The outcome. If absent, the output is null.
 	//
 	// Types that are valid to be assigned to Outcome:
 	//
@@ -912,9 +913,10 @@ type isJobResult_Outcome interface {
 }
 
 type JobResult_Output struct {
-	// JSON text: what the tool or the custom effect gave, or the handler's StepPlan in its proto JSON form.
+	// JSON text: the output of the tool or custom effect, or the handler's StepPlan as proto JSON.
 	//
-	// At most 1 MiB. What is larger, or is no I-JSON (U+0000 in a string, say), or no StepPlan, fails the job with RESULT_INVALID.
+	// At most 1 MiB. Output that is larger, is not I-JSON (for example, has U+0000 in a string), or is not a StepPlan
+	// fails the job with RESULT_INVALID.
 	Output []byte `protobuf:"bytes,2,opt,name=output,proto3,oneof"`
 }
 
@@ -932,17 +934,17 @@ type JobFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What failed, for programs.
 	//
-	// If empty, TOOL_FAILED. What is longer than 128 characters is cut.
+	// If empty, TOOL_FAILED. Truncated to 128 characters.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// What failed, for people.
 	//
-	// What is longer than 16,384 characters is cut, and U+0000 is left out.
+	// Truncated to 16,384 characters; U+0000 is removed.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// Whether another attempt cannot help. The node's policy decides about all others.
+	// Whether another attempt would be useless. If false, the node's policy decides whether to retry.
 	NonRetryable bool `protobuf:"varint,3,opt,name=non_retryable,json=nonRetryable,proto3" json:"non_retryable,omitempty"`
-	// What else is known: JSON text.
+	// Further details, as JSON text.
 	//
-	// If empty, nothing. What is larger than 64 KiB, or is no JSON, is left out.
+	// If empty, there are none. Details that are larger than 64 KiB or are not JSON are dropped.
 	Details       []byte `protobuf:"bytes,4,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1043,7 +1045,7 @@ func (*WorkerDrain) Descriptor() ([]byte, []int) {
 	return file_abstractruntime_v1_worker_service_proto_rawDescGZIP(), []int{9}
 }
 
-// A worker ends. Jobs that it still has are given to others at once.
+// A worker stops. Jobs that it still has are immediately offered to other workers.
 type WorkerGoodbye struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1126,16 +1128,16 @@ func (x *WorkerPong) GetNumber() int64 {
 	return 0
 }
 
-// The server's side of the protocol.
+// The server's settings for the stream.
 type WorkerWelcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The server.
+	// The id of the server.
 	ServerId string `protobuf:"bytes,1,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
 	// How often the server pings.
 	PingInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=ping_interval,json=pingInterval,proto3" json:"ping_interval,omitempty"`
-	// After how long without any frame either side gives the stream up.
+	// How long either side waits without receiving a frame before it ends the stream.
 	SilenceTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=silence_timeout,json=silenceTimeout,proto3" json:"silence_timeout,omitempty"`
-	// How long an offered job may stay without being accepted before it goes to another worker.
+	// How long an offered job may remain unaccepted before it is offered to another worker.
 	AcceptTimeout *durationpb.Duration `protobuf:"bytes,4,opt,name=accept_timeout,json=acceptTimeout,proto3" json:"accept_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1199,7 +1201,7 @@ func (x *WorkerWelcome) GetAcceptTimeout() *durationpb.Duration {
 	return nil
 }
 
-// Jobs to take, one credit each.
+// Offered jobs, one credit each.
 type JobOffer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The jobs. 1 to 1,000.
@@ -1248,14 +1250,15 @@ func (x *JobOffer) GetJobs() []*Job {
 // One piece of work, offered under a lease.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What authorises the job's result, at any server. Opaque; 1 to 1,024 characters.
+	// Authorises the job's result, at any server. Opaque; 1 to 1,024 characters.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	// What kind of work it is.
 	Kind JobKind `protobuf:"varint,2,opt,name=kind,proto3,enum=abstractruntime.v1.JobKind" json:"kind,omitempty"`
 	// The tool, the type of the custom effect, or the workflow of the handler.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// What it is given, as JSON text: the arguments of a tool, the payload of a custom effect; for a handler the object
-	// `{ "vars", "run", "error", "now" }`, the names that expressions of the graph see. Members of vars that `large_vars` names are null in it.
+	// The input, as JSON text: the arguments of a tool, the payload of a custom effect, or, for a handler, the object
+	// `{ "vars", "run", "error", "now" }`, with the names that the graph's expressions can use. Members of vars that
+	// `large_vars` names are null in it.
 	Payload []byte `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	// The run.
 	RunId string `protobuf:"bytes,5,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -1267,33 +1270,35 @@ type Job struct {
 	NodeId string `protobuf:"bytes,8,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// The name of the call in the effect's results.
 	//
-	// Empty if it is no tool call.
+	// Empty if it is not a tool call.
 	CallId string `protobuf:"bytes,9,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
-	// The key that makes the work safe to repeat: the same for every attempt of this call, and for no other. Give it to whatever the work changes.
+	// The key that makes the work safe to repeat. It is the same for every attempt of this call and differs for every
+	// other call. Pass it to any system that the work changes.
 	IdempotencyKey string `protobuf:"bytes,10,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// The attempt, from 1.
 	Attempt int32 `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// How often the job was leased, from 1.
+	// How often the job has been leased, from 1.
 	LeaseNumber int32 `protobuf:"varint,12,opt,name=lease_number,json=leaseNumber,proto3" json:"lease_number,omitempty"`
-	// How long the attempt may take, from its acceptance.
+	// How long the attempt may take after it is accepted.
 	Timeout *durationpb.Duration `protobuf:"bytes,13,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// How long the worker may say nothing about it.
+	// How long the worker may go without sending a heartbeat for the job.
 	//
-	// Absent: for as long as it is connected.
+	// If absent, for as long as it is connected.
 	HeartbeatTimeout *durationpb.Duration `protobuf:"bytes,14,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3" json:"heartbeat_timeout,omitempty"`
-	// Whether the work may be begun at once. DELIVERY_AT_MOST_ONCE: accept it, and begin when `start` names its token.
+	// Whether the work may start immediately. With DELIVERY_AT_MOST_ONCE, accept the job and start it when `start` names
+	// its token.
 	Delivery Delivery `protobuf:"varint,15,opt,name=delivery,proto3,enum=abstractruntime.v1.Delivery" json:"delivery,omitempty"`
 	// The run's session.
 	//
 	// Empty if it has none.
 	SessionId string `protobuf:"bytes,16,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// The large members of a handler's vars, from about 2 KiB on; each stands as null in the payload, at its place.
+	// The large members of a handler's vars, from about 2 KiB. Each is null in the payload, in its place.
 	//
-	// Empty unless the hello said `kept_vars_bytes`.
+	// Empty unless the hello set `kept_vars_bytes`.
 	LargeVars []*LargeVar `protobuf:"bytes,17,rep,name=large_vars,json=largeVars,proto3" json:"large_vars,omitempty"`
-	// The ids of large members that the worker forgets, after it has taken this job and before it looks at the next one.
+	// The ids of large members that the worker must forget after it has read this job and before it reads the next one.
 	//
-	// It is named whether or not the worker accepts the job.
+	// They must be forgotten whether or not the worker accepts the job.
 	ForgottenVars []int64 `protobuf:"varint,18,rep,packed,name=forgotten_vars,json=forgottenVars,proto3" json:"forgotten_vars,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1455,19 +1460,21 @@ func (x *Job) GetForgottenVars() []int64 {
 	return nil
 }
 
-// A large member of a handler's vars. What a worker has of them ends with the stream: on the next one, everything is sent again.
+// A large member of a handler's vars. A worker keeps members only for the life of a stream: on the next stream,
+// everything is sent again.
 type LargeVar struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the member.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What the worker keeps it under, whether or not it accepts the job: jobs that come later on this stream name the id alone. From 1, never used
-	// again on the stream.
+	// The id under which the worker keeps the member, whether or not it accepts the job. Later jobs on this stream refer
+	// to it by id alone. From 1, and never reused on the stream.
 	//
-	// 0: not to be kept.
+	// 0 means that the member is not kept.
 	Id int64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	// The member's value, as JSON text.
 	//
-	// If empty, it is the one that was sent before with this id. An id that the worker does not have is a mistake of the server: end the stream.
+	// If empty, the value that was sent earlier with this id. If the worker does not have that id, the server or the
+	// worker is at fault: end the stream.
 	Value         []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1524,7 +1531,7 @@ func (x *LargeVar) GetValue() []byte {
 	return nil
 }
 
-// Jobs delivered at most once that may begin now.
+// At-most-once jobs that may start now.
 type JobStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their tokens. 1 to 10,000.
@@ -1570,7 +1577,7 @@ func (x *JobStart) GetTokens() []string {
 	return nil
 }
 
-// What became of results.
+// The outcome of results.
 type JobResultAcks struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One for each result, in any order. 1 to 1,000.
@@ -1616,16 +1623,16 @@ func (x *JobResultAcks) GetAcks() []*JobResultAck {
 	return nil
 }
 
-// What became of one result. Whatever it says, the worker may forget the result.
+// The outcome of one result. Whatever the status, the worker may forget the result.
 type JobResultAck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token that came with the result.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// What became of it.
+	// The outcome.
 	Status ResultStatus `protobuf:"varint,2,opt,name=status,proto3,enum=abstractruntime.v1.ResultStatus" json:"status,omitempty"`
 	// The name of an ErrorReason without its prefix: JOB_UNKNOWN, JOB_LEASE_LOST, JOB_SETTLED, JOB_CANCELLED.
 	//
-	// Empty unless it was refused.
+	// Empty unless the result was refused.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1682,7 +1689,7 @@ func (x *JobResultAck) GetReason() string {
 	return ""
 }
 
-// Jobs whose results nobody wants any more. Stop them; a result that comes all the same is refused.
+// Jobs whose results are no longer needed. Stop them. A result that still arrives is refused.
 type JobCancel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their tokens. 1 to 10,000.
@@ -1728,12 +1735,13 @@ func (x *JobCancel) GetTokens() []string {
 	return nil
 }
 
-// The runs of jobs were paused, or go on. A job may go on meanwhile; its result is taken, and the run stays where it is.
+// The runs of jobs were paused or unpaused. A job may continue meanwhile. Its result is taken, but the run does not
+// advance.
 type JobPause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The jobs' tokens. 1 to 10,000.
 	Tokens []string `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
-	// Whether they are paused now.
+	// Whether the runs are paused now.
 	Paused        bool `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1783,7 +1791,7 @@ func (x *JobPause) GetPaused() bool {
 	return false
 }
 
-// Jobs that the worker has lost: others may run them. Stop them; a result that comes all the same is refused.
+// Jobs that the worker has lost: other workers may run them. Stop them. A result that still arrives is refused.
 type JobLeaseLost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their tokens. 1 to 10,000.
@@ -1829,7 +1837,7 @@ func (x *JobLeaseLost) GetTokens() []string {
 	return nil
 }
 
-// Are you there?
+// Checks that the worker is alive.
 type WorkerPing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number of the ping, for the pong.
@@ -1882,11 +1890,11 @@ type ListWorkersRequest struct {
 	//
 	// If empty, all. At most 128 characters.
 	Tool string `protobuf:"bytes,1,opt,name=tool,proto3" json:"tool,omitempty"`
-	// The most workers to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+	// The maximum number of workers to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
 	//
 	// 0 means 50. At most 1,000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; all other fields but page_size as they were.
+	// The next_page_token of the previous page. All other fields except page_size must be unchanged.
 	//
 	// If empty, the first page. At most 4,096 characters.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

@@ -27,24 +27,26 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Gives jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the stream, frame by frame, for
-// people who write a worker in another language.
+// Offers jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the
+// stream frame by frame, for authors of workers in other languages.
 //
-// Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-// ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+// Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
 type WorkerServiceClient interface {
-	// One worker's stream. It carries everything that a verdict about the worker's liveness depends on. Needs HTTP/2.
+	// One worker's stream. The server judges whether the worker is alive by this stream alone. Requires HTTP/2.
 	//
-	// The worker's first frame is `hello`, the server's first `welcome`. Jobs come while the worker has credit. What a token authorises holds at any server,
-	// so a stream that breaks is opened again, anywhere, with the same session id, and results that were not acknowledged are sent again.
+	// The worker's first frame is `hello`, the server's first `welcome`. The server offers jobs while the worker has
+	// credit. A token is valid at any server. If the stream breaks, open it again at any server with the same session id,
+	// and send again all results that were not acknowledged.
 	//
-	// Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the problem's path;
-	// WORKER_SESSION_REPLACED (ABORTED) when another stream said hello with the same session id; WORKER_SILENT (UNAVAILABLE) when nothing came for too long;
-	// STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) when nothing was read for too long.
+	// Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the
+	// problem's path; WORKER_SESSION_REPLACED (ABORTED) if another stream sent a hello with the same session id;
+	// WORKER_SILENT (UNAVAILABLE) if the worker sent nothing for too long; STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) if the
+	// worker read nothing for too long.
 	//
 	// Retry: safe.
 	Work(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WorkRequest, WorkResponse], error)
-	// Lists the workers that are connected to any server, by session id.
+	// Lists the workers that are connected to any server, ordered by session id.
 	//
 	// Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 	//
@@ -87,24 +89,26 @@ func (c *workerServiceClient) ListWorkers(ctx context.Context, in *ListWorkersRe
 // All implementations must embed UnimplementedWorkerServiceServer
 // for forward compatibility.
 //
-// Gives jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the stream, frame by frame, for
-// people who write a worker in another language.
+// Offers jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the
+// stream frame by frame, for authors of workers in other languages.
 //
-// Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-// ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+// Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
 type WorkerServiceServer interface {
-	// One worker's stream. It carries everything that a verdict about the worker's liveness depends on. Needs HTTP/2.
+	// One worker's stream. The server judges whether the worker is alive by this stream alone. Requires HTTP/2.
 	//
-	// The worker's first frame is `hello`, the server's first `welcome`. Jobs come while the worker has credit. What a token authorises holds at any server,
-	// so a stream that breaks is opened again, anywhere, with the same session id, and results that were not acknowledged are sent again.
+	// The worker's first frame is `hello`, the server's first `welcome`. The server offers jobs while the worker has
+	// credit. A token is valid at any server. If the stream breaks, open it again at any server with the same session id,
+	// and send again all results that were not acknowledged.
 	//
-	// Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the problem's path;
-	// WORKER_SESSION_REPLACED (ABORTED) when another stream said hello with the same session id; WORKER_SILENT (UNAVAILABLE) when nothing came for too long;
-	// STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) when nothing was read for too long.
+	// Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the
+	// problem's path; WORKER_SESSION_REPLACED (ABORTED) if another stream sent a hello with the same session id;
+	// WORKER_SILENT (UNAVAILABLE) if the worker sent nothing for too long; STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) if the
+	// worker read nothing for too long.
 	//
 	// Retry: safe.
 	Work(grpc.BidiStreamingServer[WorkRequest, WorkResponse]) error
-	// Lists the workers that are connected to any server, by session id.
+	// Lists the workers that are connected to any server, ordered by session id.
 	//
 	// Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 	//

@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A graph in one version. Versions are immutable, so there is no corresponding update_time.
+// One version of a graph. Versions are immutable, so there is no update_time.
 //
 // At most 1 MiB in all.
 type Workflow struct {
@@ -34,8 +34,8 @@ type Workflow struct {
 	//
 	// Set by the server; ignored in requests.
 	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// The identity of the graph: SHA-256, as 64 lower-case hex digits, of the RFC 8785 form of the proto JSON without the fields that the server sets,
-	// description and labels.
+	// The identity of the graph: SHA-256, as 64 lower-case hex digits, of the RFC 8785 form of the proto JSON, without
+	// description, labels and the fields that the server sets.
 	//
 	// Set by the server; ignored in requests.
 	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
@@ -47,21 +47,22 @@ type Workflow struct {
 	EntryNode string `protobuf:"bytes,5,opt,name=entry_node,json=entryNode,proto3" json:"entry_node,omitempty"`
 	// The nodes by id.
 	//
-	// 1 to 1,000. Every node can be reached from entry_node, on_error or on_cancel, and from every node an end can be reached.
+	// 1 to 1,000. Every node must be reachable from entry_node, on_error or on_cancel, and an end must be reachable from
+	// every node.
 	Nodes map[string]*Node `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The JSON Schema (2020-12, local `$ref` only) that the vars of a start must meet, defaults filled in.
+	// The JSON Schema (2020-12, local `$ref` only) that the vars of a start must match, after defaults are filled in.
 	//
-	// If absent, any object does.
+	// If absent, any object is accepted.
 	VarsSchema *structpb.Struct `protobuf:"bytes,7,opt,name=vars_schema,json=varsSchema,proto3" json:"vars_schema,omitempty"`
-	// The vars that a start does not give, by top-level name. No templates.
+	// Default vars, by top-level name, for those that a start does not set. Templates are not evaluated.
 	//
 	// If absent, none. At most 1 MiB.
 	DefaultVars *structpb.Struct `protobuf:"bytes,8,opt,name=default_vars,json=defaultVars,proto3" json:"default_vars,omitempty"`
-	// The node to go to if a node without an on_error of its own fails.
+	// The node to go to if a node fails that has no on_error of its own.
 	//
-	// If empty, the run ends FAILED. A node that fails on the way from on_error does not come here again.
+	// If empty, the run ends FAILED. A node that fails on the path from on_error does not lead here again.
 	OnError string `protobuf:"bytes,9,opt,name=on_error,json=onError,proto3" json:"on_error,omitempty"`
-	// The node to go to, once, when a cancel is asked for; what is reached from there runs before the run ends CANCELLED.
+	// The node to go to, once, when the run is cancelled. The path from there runs before the run ends CANCELLED.
 	//
 	// If empty, a cancel ends the run at once.
 	OnCancel string `protobuf:"bytes,10,opt,name=on_cancel,json=onCancel,proto3" json:"on_cancel,omitempty"`
@@ -69,19 +70,20 @@ type Workflow struct {
 	//
 	// If absent, the defaults of Limits.
 	Limits *Limits `protobuf:"bytes,11,opt,name=limits,proto3" json:"limits,omitempty"`
-	// Names and values to find the workflow by. They are not part of the digest: a version keeps those of its first registration.
+	// Names and values to find the workflow by. They are not part of the digest: a version keeps the labels of its first
+	// registration.
 	//
 	// At most 64; values of at most 256 characters.
 	Labels map[string]string `protobuf:"bytes,12,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Switches run-ahead off: every step is committed before the next one is computed.
+	// Switches off run-ahead: every step is committed before the next one is computed.
 	//
-	// The default value is false: steps without an effect are committed together with what follows them.
+	// The default value is false: steps without an effect are committed together with the steps that follow.
 	CommitEveryStep bool `protobuf:"varint,13,opt,name=commit_every_step,json=commitEveryStep,proto3" json:"commit_every_step,omitempty"`
-	// Whether starts without a version start this one.
+	// Whether a start without a version uses this one.
 	//
 	// Set by the server; ignored in requests.
 	Current bool `protobuf:"varint,14,opt,name=current,proto3" json:"current,omitempty"`
-	// Whether the workflow refuses starts. Holds for all its versions.
+	// Whether the workflow refuses starts. Applies to all its versions.
 	//
 	// Set by the server; ignored in requests.
 	Archived bool `protobuf:"varint,15,opt,name=archived,proto3" json:"archived,omitempty"`

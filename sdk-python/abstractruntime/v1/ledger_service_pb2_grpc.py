@@ -26,10 +26,11 @@ if _version_not_supported:
 
 
 class LedgerServiceStub:
-    """Reads what happened to runs.
+    """Reads the ledgers of runs.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All only read, so a retry is always safe.
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
+    is always safe.
     """
 
     def __init__(self, channel):
@@ -51,14 +52,15 @@ class LedgerServiceStub:
 
 
 class LedgerServiceServicer:
-    """Reads what happened to runs.
+    """Reads the ledgers of runs.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All only read, so a retry is always safe.
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
+    is always safe.
     """
 
     def ListStepRecords(self, request, context):
-        """Lists the records of a run by rising number, and may wait for new ones.
+        """Lists the records of a run in ascending order, and may wait for new ones.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND), PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 
@@ -101,10 +103,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LedgerService:
-    """Reads what happened to runs.
+    """Reads the ledgers of runs.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All only read, so a retry is always safe.
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
+    is always safe.
     """
 
     @staticmethod

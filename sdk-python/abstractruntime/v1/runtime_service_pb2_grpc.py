@@ -26,14 +26,15 @@ if _version_not_supported:
 
 
 class RuntimeServiceStub:
-    """Registers workflows; starts, watches, answers and steers their runs.
+    """Registers workflows. Starts, watches, answers and controls their runs.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). Every RPC that takes a payload may refuse it with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
-    PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT); every RPC that changes a run with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
-    (INVALID_ARGUMENT). A refused request changed nothing.
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). An RPC that takes a payload may
+    also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An
+    RPC that changes a run may also be refused with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
+    (INVALID_ARGUMENT). A refused request changes nothing.
 
-    A reply is sent after the commit of what it says.
+    A reply is sent only after what it reports is committed.
     """
 
     def __init__(self, channel):
@@ -155,22 +156,25 @@ class RuntimeServiceStub:
 
 
 class RuntimeServiceServicer:
-    """Registers workflows; starts, watches, answers and steers their runs.
+    """Registers workflows. Starts, watches, answers and controls their runs.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). Every RPC that takes a payload may refuse it with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
-    PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT); every RPC that changes a run with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
-    (INVALID_ARGUMENT). A refused request changed nothing.
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). An RPC that takes a payload may
+    also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An
+    RPC that changes a run may also be refused with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
+    (INVALID_ARGUMENT). A refused request changes nothing.
 
-    A reply is sent after the commit of what it says.
+    A reply is sent only after what it reports is committed.
     """
 
     def RegisterWorkflow(self, request, context):
         """Registers a graph as the next version of its workflow.
 
-        A graph that is already registered, by its digest, returns its version and changes nothing, not even description and labels.
+        If a graph with the same digest is already registered, its version is returned and nothing changes, not even the
+        description and labels.
 
-        Refusals: WORKFLOW_INVALID (INVALID_ARGUMENT) with every problem and its path, bounds of the graph's fields included.
+        Refusals: WORKFLOW_INVALID (INVALID_ARGUMENT) with every problem and its path, including fields that exceed their
+        bounds.
 
         Retry: safe.
         """
@@ -179,7 +183,7 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWorkflow(self, request, context):
-        """Gets a workflow in one version.
+        """Gets one version of a workflow.
 
         Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND).
 
@@ -190,7 +194,7 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkflows(self, request, context):
-        """Lists the current version of each workflow, by workflow_id, or all versions of one workflow, the highest first.
+        """Lists the current version of each workflow, ordered by workflow_id, or all versions of one workflow, highest first.
 
         Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 
@@ -201,7 +205,7 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetCurrentVersion(self, request, context):
-        """Says which version starts use that name none. Runs that exist keep theirs.
+        """Sets the version that a start uses if it does not name one. Existing runs keep their version.
 
         Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND).
 
@@ -212,7 +216,7 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveWorkflow(self, request, context):
-        """Archives a workflow, so that it takes no more starts, or takes it out of the archive. Runs that exist go on.
+        """Archives a workflow, so that it accepts no more starts, or unarchives it. Existing runs continue.
 
         Refusals: WORKFLOW_UNKNOWN (NOT_FOUND).
 
@@ -225,10 +229,11 @@ class RuntimeServiceServicer:
     def StartRun(self, request, context):
         """Starts a run.
 
-        The same request with the same run_id again returns the run as it is now, and starts nothing.
+        Sending the same request with the same run_id again returns the run as it is now and starts nothing.
 
-        Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND), WORKFLOW_ARCHIVED (FAILED_PRECONDITION), VARS_INVALID (INVALID_ARGUMENT),
-        RUN_EXISTS (ALREADY_EXISTS) where another request has used the run_id, or any has whose run was deleted since.
+        Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND), WORKFLOW_ARCHIVED (FAILED_PRECONDITION), VARS_INVALID
+        (INVALID_ARGUMENT), RUN_EXISTS (ALREADY_EXISTS) if a different request has used the run_id, or if the run with this
+        run_id was deleted.
 
         Retry: safe with a run_id; without one it may start a second run.
         """
@@ -237,9 +242,9 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartRuns(self, request, context):
-        """Starts many runs. Each start succeeds or is refused for itself, as by StartRun.
+        """Starts many runs. Each start succeeds or is refused on its own, as in StartRun.
 
-        Refusals: those of StartRun stand in the results; here only those that every RPC may give.
+        Refusals: only those of any RPC. Refusals of single starts are in the results.
 
         Retry: safe if every request has a run_id.
         """
@@ -282,7 +287,8 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AwaitRun(self, request, context):
-        """Waits until a run has ended, or stands at a wait of one of the given reasons, and returns it; after the timeout, as it then is.
+        """Waits until a run has ended or has an open wait with one of the given reasons, and returns the run. After the
+        timeout, returns the run as it is then.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND).
 
@@ -293,20 +299,21 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRun(self, request, context):
-        """Deletes a run that has ended, with its ledger and its waits. It cannot be brought back, and its run_id is never used again: a start of it is
-        refused with RUN_EXISTS, the same request included. Idempotency keys and wait ids are derived from the run_id, so a second run of it would be
-        given answers that were meant for the first, and repeat the keys of its effects.
+        """Deletes a run that has ended, with its ledger and its waits. The run cannot be restored, and its run_id is never
+        used again: a start with it is refused with RUN_EXISTS, even if the request is the same. Idempotency keys and wait
+        ids are derived from the run_id, so a second run with the same id would take answers that were meant for the first
+        and reuse the keys of its effects.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_NOT_ENDED (FAILED_PRECONDITION).
 
-        Retry: safe; RUN_UNKNOWN then says that the first one was done.
+        Retry: safe; RUN_UNKNOWN then means that the first request succeeded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWaits(self, request, context):
-        """Lists open waits, the oldest first; by default the inbox.
+        """Lists open waits, oldest first. By default, lists the inbox.
 
         Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 
@@ -328,24 +335,26 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeRun(self, request, context):
-        """Answers a wait of a run, so that the run goes on: a question, or an event wait with what the event would carry. A paused run takes the answer and
-        goes on when it is unpaused.
+        """Answers a run's open wait, so that the run continues. A question takes an answer; an event wait takes the payload
+        that the event would have. A paused run takes the answer and continues when it is unpaused.
 
-        Of two answers exactly one wins. The same answer with the same request_id again returns the same reply.
+        Of two competing answers, exactly one is taken. Sending the same answer with the same request_id again returns the
+        same reply.
 
-        Refusals: RUN_UNKNOWN, WAIT_UNKNOWN (NOT_FOUND), WAIT_ALREADY_ANSWERED, RUN_NOT_WAITING, WAIT_NOT_ANSWERABLE, RUN_ENDED (FAILED_PRECONDITION),
-        ANSWER_INVALID (INVALID_ARGUMENT).
+        Refusals: RUN_UNKNOWN, WAIT_UNKNOWN (NOT_FOUND), WAIT_ALREADY_ANSWERED, RUN_NOT_WAITING, WAIT_NOT_ANSWERABLE,
+        RUN_ENDED (FAILED_PRECONDITION), ANSWER_INVALID (INVALID_ARGUMENT).
 
-        Retry: safe; without a request_id, WAIT_ALREADY_ANSWERED may be the answer to one's own first try.
+        Retry: safe; without a request_id, WAIT_ALREADY_ANSWERED may mean that the first request succeeded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EmitEvent(self, request, context):
-        """Emits an event: wakes the runs that wait for it, and keeps it for runs of its scope that exist and come to wait for it later.
+        """Emits an event: wakes the runs that wait for it, and keeps it for existing runs in its scope that wait for it
+        later.
 
-        An event with the event_id of an earlier one in its channel is that one, whatever it carries: nothing is emitted.
+        If the channel already has an event with this event_id, nothing is emitted, whatever the payload.
 
         Refusals: RUN_UNKNOWN, WORKFLOW_UNKNOWN (NOT_FOUND), RUN_ENDED (FAILED_PRECONDITION) with SCOPE_RUN.
 
@@ -356,9 +365,11 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelRun(self, request, context):
-        """Cancels a run: its open wait is closed, its jobs are told to stop, its workflow's on_cancel runs, and it ends CANCELLED.
+        """Cancels a run: its open wait is closed, its jobs are told to stop, its workflow's on_cancel runs, and it ends
+        CANCELLED.
 
-        A run that has ended, or is being cancelled already, is returned as it is. A paused run is unpaused for its on_cancel.
+        A run that has ended or is already being cancelled is returned as it is. A paused run is unpaused, so that its
+        on_cancel can run.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND).
 
@@ -369,9 +380,9 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseRun(self, request, context):
-        """Pauses a run: it takes no further step and its timers stand still; events and answers for it are kept.
+        """Pauses a run: it takes no further steps and its timers do not fire. Events and answers for it are kept.
 
-        A run that is paused is returned as it is.
+        A run that is already paused is returned as it is.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_ENDED (FAILED_PRECONDITION).
 
@@ -382,44 +393,48 @@ class RuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnpauseRun(self, request, context):
-        """Lets a paused run go on. What became due in the meantime happens now.
+        """Unpauses a run. What became due while it was paused happens now.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_NOT_PAUSED (FAILED_PRECONDITION), also for a run that has ended.
 
-        Retry: safe; RUN_NOT_PAUSED may be the answer to one's own first try.
+        Retry: safe; RUN_NOT_PAUSED may mean that the first request succeeded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TickRun(self, request, context):
-        """Does now what is due for a run. A paused run takes up to max_steps steps and stays paused, which makes it a debugger's step.
+        """Processes now what is due for a run. A paused run takes up to max_steps steps and stays paused, as in a debugger.
 
         Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_ENDED (FAILED_PRECONDITION).
 
-        Retry: safe for a run that is not paused; a paused one may take max_steps steps more.
+        Retry: safe for a run that is not paused. A paused run may take another max_steps steps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """Streams the records of a run: those that exist, then new ones as they are committed. Ends with OK after the record that ended the run.
+        """Streams the records of a run: first the existing ones, then new ones as they are committed. Ends with OK after the
+        record that ended the run.
 
-        Refusals: RUN_UNKNOWN (NOT_FOUND); later STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN (UNAVAILABLE).
+        Refusals: RUN_UNKNOWN (NOT_FOUND); during the stream, STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN
+        (UNAVAILABLE).
 
-        Retry: safe; the last record's number as after_seq neither skips nor repeats.
+        Retry: safe; with the last record's number as after_seq, no record is skipped or repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRuns(self, request, context):
-        """Streams notices about all runs that a filter matches, until the client ends the stream. Those of one run come in order.
+        """Streams notices about all runs that a filter matches, until the client ends the stream. Notices about one run
+        arrive in order.
 
-        Refusals: CURSOR_INVALID (INVALID_ARGUMENT), CURSOR_EXPIRED (FAILED_PRECONDITION); later STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN (UNAVAILABLE).
+        Refusals: CURSOR_INVALID (INVALID_ARGUMENT), CURSOR_EXPIRED (FAILED_PRECONDITION); during the stream,
+        STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN (UNAVAILABLE).
 
-        Retry: safe; the last cursor, given to any server, neither skips nor repeats.
+        Retry: safe; with the last cursor, at any server, no notice is skipped or repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -547,14 +562,15 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RuntimeService:
-    """Registers workflows; starts, watches, answers and steers their runs.
+    """Registers workflows. Starts, watches, answers and controls their runs.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). Every RPC that takes a payload may refuse it with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
-    PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT); every RPC that changes a run with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
-    (INVALID_ARGUMENT). A refused request changed nothing.
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). An RPC that takes a payload may
+    also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An
+    RPC that changes a run may also be refused with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
+    (INVALID_ARGUMENT). A refused request changes nothing.
 
-    A reply is sent after the commit of what it says.
+    A reply is sent only after what it reports is committed.
     """
 
     @staticmethod

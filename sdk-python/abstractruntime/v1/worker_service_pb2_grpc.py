@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class WorkerServiceStub:
-    """Gives jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the stream, frame by frame, for
-    people who write a worker in another language.
+    """Offers jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the
+    stream frame by frame, for authors of workers in other languages.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
     """
 
     def __init__(self, channel):
@@ -52,22 +52,24 @@ class WorkerServiceStub:
 
 
 class WorkerServiceServicer:
-    """Gives jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the stream, frame by frame, for
-    people who write a worker in another language.
+    """Offers jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the
+    stream frame by frame, for authors of workers in other languages.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
     """
 
     def Work(self, request_iterator, context):
-        """One worker's stream. It carries everything that a verdict about the worker's liveness depends on. Needs HTTP/2.
+        """One worker's stream. The server judges whether the worker is alive by this stream alone. Requires HTTP/2.
 
-        The worker's first frame is `hello`, the server's first `welcome`. Jobs come while the worker has credit. What a token authorises holds at any server,
-        so a stream that breaks is opened again, anywhere, with the same session id, and results that were not acknowledged are sent again.
+        The worker's first frame is `hello`, the server's first `welcome`. The server offers jobs while the worker has
+        credit. A token is valid at any server. If the stream breaks, open it again at any server with the same session id,
+        and send again all results that were not acknowledged.
 
-        Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the problem's path;
-        WORKER_SESSION_REPLACED (ABORTED) when another stream said hello with the same session id; WORKER_SILENT (UNAVAILABLE) when nothing came for too long;
-        STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) when nothing was read for too long.
+        Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the
+        problem's path; WORKER_SESSION_REPLACED (ABORTED) if another stream sent a hello with the same session id;
+        WORKER_SILENT (UNAVAILABLE) if the worker sent nothing for too long; STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) if the
+        worker read nothing for too long.
 
         Retry: safe.
         """
@@ -76,7 +78,7 @@ class WorkerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkers(self, request, context):
-        """Lists the workers that are connected to any server, by session id.
+        """Lists the workers that are connected to any server, ordered by session id.
 
         Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
 
@@ -108,11 +110,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerService:
-    """Gives jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the stream, frame by frame, for
-    people who write a worker in another language.
+    """Offers jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the
+    stream frame by frame, for authors of workers in other languages.
 
-    Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
-    ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+    Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
     """
 
     @staticmethod

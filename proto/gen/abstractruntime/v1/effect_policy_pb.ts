@@ -14,7 +14,7 @@ export const file_abstractruntime_v1_effect_policy: GenFile = /*@__PURE__*/
   fileDesc("CiZhYnN0cmFjdHJ1bnRpbWUvdjEvZWZmZWN0X3BvbGljeS5wcm90bxISYWJzdHJhY3RydW50aW1lLnYxIrUDCgxFZmZlY3RQb2xpY3kSIAoMbWF4X2F0dGVtcHRzGAEgASgFQgq6SAcaBRjoBygAEiIKD2luaXRpYWxfYmFja29mZhgCIAEoCUIJukgGcgQogIAEEjgKEmJhY2tvZmZfbXVsdGlwbGllchgDIAEoAUIcukgZ2AEBEhRAARkAAAAAAABZQCkAAAAAAADwPxIeCgttYXhfYmFja29mZhgEIAEoCUIJukgGcgQogIAEEjQKBmppdHRlchgFIAEoDjIaLmFic3RyYWN0cnVudGltZS52MS5KaXR0ZXJCCLpIBYIBAhABEhoKB3RpbWVvdXQYBiABKAlCCbpIBnIEKICABBIgCg1xdWV1ZV90aW1lb3V0GAcgASgJQgm6SAZyBCiAgAQSJAoRaGVhcnRiZWF0X3RpbWVvdXQYCCABKAlCCbpIBnIEKICABBI4CghkZWxpdmVyeRgJIAEoDjIcLmFic3RyYWN0cnVudGltZS52MS5EZWxpdmVyeUIIukgFggECEAESMQoUbm9uX3JldHJ5YWJsZV9lcnJvcnMYCiADKAlCE7pIEJIBDRBAGAEiB3IFEAEYgAEqWwoIRGVsaXZlcnkSGAoUREVMSVZFUllfVU5TUEVDSUZJRUQQABIaChZERUxJVkVSWV9BVF9MRUFTVF9PTkNFEAESGQoVREVMSVZFUllfQVRfTU9TVF9PTkNFEAIqQgoGSml0dGVyEhYKEkpJVFRFUl9VTlNQRUNJRklFRBAAEg8KC0pJVFRFUl9GVUxMEAESDwoLSklUVEVSX05PTkUQAmIGcHJvdG8z", [file_buf_validate_validate]);
 
 /**
- * How the jobs of a node are run: attempts, pauses between them, and time limits.
+ * How a node's jobs are run: attempts, pauses between them, and time limits.
  *
  * Durations are strings such as `500ms`, `90s`, `15m`, `72h`, `3d`; each may be a template, of at most 64 KiB.
  *
@@ -22,7 +22,7 @@ export const file_abstractruntime_v1_effect_policy: GenFile = /*@__PURE__*/
  */
 export type EffectPolicy = Message<"abstractruntime.v1.EffectPolicy"> & {
   /**
-   * How often a job is tried, the first time included.
+   * The maximum number of attempts, including the first.
    *
    * 0 means 3, or 1 with DELIVERY_AT_MOST_ONCE. At most 1,000.
    *
@@ -40,7 +40,7 @@ export type EffectPolicy = Message<"abstractruntime.v1.EffectPolicy"> & {
   initialBackoff: string;
 
   /**
-   * By what the pause grows from one attempt to the next.
+   * The factor by which the pause grows from one attempt to the next.
    *
    * 0 means 2. Otherwise 1 to 100.
    *
@@ -58,7 +58,7 @@ export type EffectPolicy = Message<"abstractruntime.v1.EffectPolicy"> & {
   maxBackoff: string;
 
   /**
-   * How the pause is spread.
+   * How the pause is randomised.
    *
    * JITTER_UNSPECIFIED means JITTER_FULL.
    *
@@ -67,7 +67,7 @@ export type EffectPolicy = Message<"abstractruntime.v1.EffectPolicy"> & {
   jitter: Jitter;
 
   /**
-   * How long one attempt may take, from its acceptance by a worker.
+   * How long one attempt may take after a worker accepts it.
    *
    * If empty, 15m for tools and custom effects, 60s for handlers.
    *
@@ -78,14 +78,14 @@ export type EffectPolicy = Message<"abstractruntime.v1.EffectPolicy"> & {
   /**
    * How long a job may wait for a worker.
    *
-   * If empty, for ever; the run then shows BLOCKED_REASON_NO_WORKER.
+   * If empty, forever; the run then shows BLOCKED_REASON_NO_WORKER.
    *
    * @generated from field: string queue_timeout = 7;
    */
   queueTimeout: string;
 
   /**
-   * How long a worker may say nothing about an attempt before the attempt is given up.
+   * How long a worker may go without sending a heartbeat for an attempt before the attempt fails.
    *
    * If empty, for as long as the worker is connected.
    *
@@ -103,9 +103,9 @@ export type EffectPolicy = Message<"abstractruntime.v1.EffectPolicy"> & {
   delivery: Delivery;
 
   /**
-   * Failure codes after which there is no further attempt.
+   * Failure codes that are not retried.
    *
-   * At most 64, each of 1 to 128 characters, no two alike. No templates.
+   * At most 64, each of 1 to 128 characters, without duplicates. Not templates.
    *
    * @generated from field: repeated string non_retryable_errors = 10;
    */
@@ -126,7 +126,7 @@ export const EffectPolicySchema: GenMessage<EffectPolicy> = /*@__PURE__*/
  */
 export const Delivery = {
   /**
-   * Not said. Means DELIVERY_AT_LEAST_ONCE.
+   * Unspecified: treated as DELIVERY_AT_LEAST_ONCE.
    *
    * @generated from enum value: DELIVERY_UNSPECIFIED = 0;
    */
@@ -161,20 +161,20 @@ export const DeliverySchema: GenEnum<Delivery> = /*@__PURE__*/
   enumDesc(file_abstractruntime_v1_effect_policy, 0);
 
 /**
- * How the pause before a retry is spread.
+ * How the pause before a retry is randomised.
  *
  * @generated from enum abstractruntime.v1.Jitter
  */
 export const Jitter = {
   /**
-   * Not said. Means JITTER_FULL.
+   * Unspecified: treated as JITTER_FULL.
    *
    * @generated from enum value: JITTER_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Anything from nothing to the whole backoff, evenly spread, so that jobs that failed together do not come back together.
+   * Uniformly distributed between zero and the backoff, so that jobs that failed together are not retried together.
    *
    * @generated from enum value: JITTER_FULL = 1;
    */
@@ -189,7 +189,7 @@ export const Jitter = {
 } as const;
 
 /**
- * How the pause before a retry is spread.
+ * How the pause before a retry is randomised.
  *
  * @generated from enum abstractruntime.v1.Jitter
  */

@@ -15,7 +15,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file abstractruntime/v1/effects.proto.
  */
 export const file_abstractruntime_v1_effects: GenFile = /*@__PURE__*/
-  fileDesc("CiBhYnN0cmFjdHJ1bnRpbWUvdjEvZWZmZWN0cy5wcm90bxISYWJzdHJhY3RydW50aW1lLnYxIsgECgdBc2tVc2VyEhsKBnByb21wdBgBIAEoCUILukgIcgYQASiAgAESJwoHZGV0YWlscxgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRLVAQoHY2hvaWNlcxgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUKrAbpIpwG6AaMBChBhc2tfdXNlci5jaG9pY2VzEjltdXN0IGJlIGEgbGlzdCBvZiAxIHRvIDEsMDAwIHZhbHVlcywgb3IgYSB0ZW1wbGF0ZSBzdHJpbmcaVHR5cGUodGhpcykgPT0gc3RyaW5nIHx8ICh0eXBlKHRoaXMpID09IGxpc3QgJiYgc2l6ZSh0aGlzKSA+IDAgJiYgc2l6ZSh0aGlzKSA8PSAxMDAwKRIXCg9hbGxvd19mcmVlX3RleHQYBCABKAgSLgoNYW5zd2VyX3NjaGVtYRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSiQEKCWFzc2lnbmVlcxgGIAMoCUJ2ukhzkgFwEEAibLoBYQoIYXNzaWduZWUSKm11c3QgYmUgMSB0byAyNTYgY2hhcmFjdGVycywgb3IgYSB0ZW1wbGF0ZRopdGhpcy5jb250YWlucygnJHsnKSB8fCB0aGlzLnNpemUoKSA8PSAyNTZyBhABKICABBIaCgd0aW1lb3V0GAcgASgJQgm6SAZyBCiAgAQSLgoOZGVmYXVsdF9hbnN3ZXIYCCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUiUwoJV2FpdFVudGlsEhkKAmF0GAEgASgJQgu6SAhyBhABKICABEgAEhwKBWFmdGVyGAIgASgJQgu6SAhyBhABKICABEgAQg0KBHRpbWUSBbpIAggBIsIDCglXYWl0RXZlbnQS5AEKBW5hbWVzGAEgAygJQtQBukjQAZIBzAEIARAQIsUBugG5AQoKZXZlbnRfbmFtZRJdbXVzdCBiZSAxIHRvIDIwMCBjaGFyYWN0ZXJzIHdpdGhvdXQgY29udHJvbCBjaGFyYWN0ZXJzLCB3aXRoICogYXQgdGhlIGVuZCBvbmx5LCBvciBhIHRlbXBsYXRlGkx0aGlzLmNvbnRhaW5zKCckeycpIHx8IHRoaXMubWF0Y2hlcygnXlteKlxccHtDY31dezAsMTk5fShbKl18W14qXFxwe0NjfV0pJCcpcgYQASiAgAQSMgoFc2NvcGUYAiABKA4yGS5hYnN0cmFjdHJ1bnRpbWUudjEuU2NvcGVCCLpIBYIBAhABEn4KA2tleRgDIAEoCUJxukhuugFlCglldmVudF9rZXkSLW11c3QgYmUgYXQgbW9zdCAyNTYgY2hhcmFjdGVycywgb3IgYSB0ZW1wbGF0ZRopdGhpcy5jb250YWlucygnJHsnKSB8fCB0aGlzLnNpemUoKSA8PSAyNTZyBCiAgAQSGgoHdGltZW91dBgEIAEoCUIJukgGcgQogIAEIr0DCglFbWl0RXZlbnQStQEKBG5hbWUYASABKAlCpgG6SKIBugGWAQoKZXZlbnRfbmFtZRJLbXVzdCBiZSAxIHRvIDIwMCBjaGFyYWN0ZXJzIHdpdGhvdXQgKiBhbmQgY29udHJvbCBjaGFyYWN0ZXJzLCBvciBhIHRlbXBsYXRlGjt0aGlzLmNvbnRhaW5zKCckeycpIHx8IHRoaXMubWF0Y2hlcygnXlteKlxccHtDY31dezEsMjAwfSQnKXIGEAEogIAEEjIKBXNjb3BlGAIgASgOMhkuYWJzdHJhY3RydW50aW1lLnYxLlNjb3BlQgi6SAWCAQIQARJ+CgNrZXkYAyABKAlCcbpIbroBZQoJZXZlbnRfa2V5Ei1tdXN0IGJlIGF0IG1vc3QgMjU2IGNoYXJhY3RlcnMsIG9yIGEgdGVtcGxhdGUaKXRoaXMuY29udGFpbnMoJyR7JykgfHwgdGhpcy5zaXplKCkgPD0gMjU2cgQogIAEEicKB3BheWxvYWQYBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSGwoIZXZlbnRfaWQYBSABKAlCCbpIBnIEKICABCIqCgpBbnN3ZXJVc2VyEhwKB21lc3NhZ2UYASABKAlCC7pICHIGEAEogIAEIsoCCglUb29sQ2FsbHMSNgoFY2FsbHMYASADKAsyHC5hYnN0cmFjdHJ1bnRpbWUudjEuVG9vbENhbGxCCbpIBpIBAxDoBxIdCgpjYWxsc19mcm9tGAIgASgJQgm6SAZyBCiAgAQSGAoQcmVxdWlyZV9hcHByb3ZhbBgDIAEoCBI9Cgpvbl9mYWlsdXJlGAQgASgOMh8uYWJzdHJhY3RydW50aW1lLnYxLlRvb2xGYWlsdXJlQgi6SAWCAQIQATqMAbpIiAEahQEKHnRvb2xfY2FsbHMuY2FsbHNfb3JfY2FsbHNfZnJvbRIvZXhhY3RseSBvbmUgb2YgY2FsbHMgYW5kIGNhbGxzX2Zyb20gaXMgcmVxdWlyZWQaMih0aGlzLmNhbGxzLnNpemUoKSA+IDApICE9ICh0aGlzLmNhbGxzX2Zyb20gIT0gJycpIrkDCghUb29sQ2FsbBKDAQoEbmFtZRgBIAEoCUJ1ukhyugFnCg50b29sX2NhbGwubmFtZRIqbXVzdCBiZSAxIHRvIDEyOCBjaGFyYWN0ZXJzLCBvciBhIHRlbXBsYXRlGil0aGlzLmNvbnRhaW5zKCckeycpIHx8IHRoaXMuc2l6ZSgpIDw9IDEyOHIGEAEogIAEEpkBCglhcmd1bWVudHMYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWVCbrpIa7oBaAoTdG9vbF9jYWxsLmFyZ3VtZW50cxImbXVzdCBiZSBhbiBvYmplY3Qgb3IgYSB0ZW1wbGF0ZSBzdHJpbmcaKXR5cGUodGhpcykgPT0gbWFwIHx8IHR5cGUodGhpcykgPT0gc3RyaW5nEooBCgdjYWxsX2lkGAMgASgJQnm6SHa6AW0KEXRvb2xfY2FsbC5jYWxsX2lkEi1tdXN0IGJlIGF0IG1vc3QgMjU2IGNoYXJhY3RlcnMsIG9yIGEgdGVtcGxhdGUaKXRoaXMuY29udGFpbnMoJyR7JykgfHwgdGhpcy5zaXplKCkgPD0gMjU2cgQogIAEIlYKBkN1c3RvbRIjCgR0eXBlGAEgASgJQhW6SBJyEBABGIABMgleXFB7Q2N9KiQSJwoHcGF5bG9hZBgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZSpgCgtUb29sRmFpbHVyZRIcChhUT09MX0ZBSUxVUkVfVU5TUEVDSUZJRUQQABIYChRUT09MX0ZBSUxVUkVfQVNfREFUQRABEhkKFVRPT0xfRkFJTFVSRV9BU19FUlJPUhACYgZwcm90bzM", [file_abstractruntime_v1_event, file_buf_validate_validate, file_google_protobuf_struct]);
+  fileDesc("CiBhYnN0cmFjdHJ1bnRpbWUvdjEvZWZmZWN0cy5wcm90bxISYWJzdHJhY3RydW50aW1lLnYxIsEECgdBc2tVc2VyEhsKBnByb21wdBgBIAEoCUILukgIcgYQASiAgAESJwoHZGV0YWlscxgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRLOAQoHY2hvaWNlcxgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUKkAbpIoAG6AZwBChBhc2tfdXNlci5jaG9pY2VzEjJtdXN0IGJlIGEgbGlzdCBvZiAxIHRvIDEsMDAwIHZhbHVlcywgb3IgYSB0ZW1wbGF0ZRpUdHlwZSh0aGlzKSA9PSBzdHJpbmcgfHwgKHR5cGUodGhpcykgPT0gbGlzdCAmJiBzaXplKHRoaXMpID4gMCAmJiBzaXplKHRoaXMpIDw9IDEwMDApEhcKD2FsbG93X2ZyZWVfdGV4dBgEIAEoCBIuCg1hbnN3ZXJfc2NoZW1hGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBKJAQoJYXNzaWduZWVzGAYgAygJQna6SHOSAXAQQCJsugFhCghhc3NpZ25lZRIqbXVzdCBiZSAxIHRvIDI1NiBjaGFyYWN0ZXJzLCBvciBhIHRlbXBsYXRlGil0aGlzLmNvbnRhaW5zKCckeycpIHx8IHRoaXMuc2l6ZSgpIDw9IDI1NnIGEAEogIAEEhoKB3RpbWVvdXQYByABKAlCCbpIBnIEKICABBIuCg5kZWZhdWx0X2Fuc3dlchgIIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZSJTCglXYWl0VW50aWwSGQoCYXQYASABKAlCC7pICHIGEAEogIAESAASHAoFYWZ0ZXIYAiABKAlCC7pICHIGEAEogIAESABCDQoEdGltZRIFukgCCAEiwgMKCVdhaXRFdmVudBLkAQoFbmFtZXMYASADKAlC1AG6SNABkgHMAQgBEBAixQG6AbkBCgpldmVudF9uYW1lEl1tdXN0IGJlIDEgdG8gMjAwIGNoYXJhY3RlcnMgd2l0aG91dCBjb250cm9sIGNoYXJhY3RlcnMsIHdpdGggKiBhdCB0aGUgZW5kIG9ubHksIG9yIGEgdGVtcGxhdGUaTHRoaXMuY29udGFpbnMoJyR7JykgfHwgdGhpcy5tYXRjaGVzKCdeW14qXFxwe0NjfV17MCwxOTl9KFsqXXxbXipcXHB7Q2N9XSkkJylyBhABKICABBIyCgVzY29wZRgCIAEoDjIZLmFic3RyYWN0cnVudGltZS52MS5TY29wZUIIukgFggECEAESfgoDa2V5GAMgASgJQnG6SG66AWUKCWV2ZW50X2tleRItbXVzdCBiZSBhdCBtb3N0IDI1NiBjaGFyYWN0ZXJzLCBvciBhIHRlbXBsYXRlGil0aGlzLmNvbnRhaW5zKCckeycpIHx8IHRoaXMuc2l6ZSgpIDw9IDI1NnIEKICABBIaCgd0aW1lb3V0GAQgASgJQgm6SAZyBCiAgAQivQMKCUVtaXRFdmVudBK1AQoEbmFtZRgBIAEoCUKmAbpIogG6AZYBCgpldmVudF9uYW1lEkttdXN0IGJlIDEgdG8gMjAwIGNoYXJhY3RlcnMgd2l0aG91dCAqIGFuZCBjb250cm9sIGNoYXJhY3RlcnMsIG9yIGEgdGVtcGxhdGUaO3RoaXMuY29udGFpbnMoJyR7JykgfHwgdGhpcy5tYXRjaGVzKCdeW14qXFxwe0NjfV17MSwyMDB9JCcpcgYQASiAgAQSMgoFc2NvcGUYAiABKA4yGS5hYnN0cmFjdHJ1bnRpbWUudjEuU2NvcGVCCLpIBYIBAhABEn4KA2tleRgDIAEoCUJxukhuugFlCglldmVudF9rZXkSLW11c3QgYmUgYXQgbW9zdCAyNTYgY2hhcmFjdGVycywgb3IgYSB0ZW1wbGF0ZRopdGhpcy5jb250YWlucygnJHsnKSB8fCB0aGlzLnNpemUoKSA8PSAyNTZyBCiAgAQSJwoHcGF5bG9hZBgEIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIbCghldmVudF9pZBgFIAEoCUIJukgGcgQogIAEIioKCkFuc3dlclVzZXISHAoHbWVzc2FnZRgBIAEoCUILukgIcgYQASiAgAQiygIKCVRvb2xDYWxscxI2CgVjYWxscxgBIAMoCzIcLmFic3RyYWN0cnVudGltZS52MS5Ub29sQ2FsbEIJukgGkgEDEOgHEh0KCmNhbGxzX2Zyb20YAiABKAlCCbpIBnIEKICABBIYChByZXF1aXJlX2FwcHJvdmFsGAMgASgIEj0KCm9uX2ZhaWx1cmUYBCABKA4yHy5hYnN0cmFjdHJ1bnRpbWUudjEuVG9vbEZhaWx1cmVCCLpIBYIBAhABOowBukiIARqFAQoedG9vbF9jYWxscy5jYWxsc19vcl9jYWxsc19mcm9tEi9leGFjdGx5IG9uZSBvZiBjYWxscyBhbmQgY2FsbHNfZnJvbSBpcyByZXF1aXJlZBoyKHRoaXMuY2FsbHMuc2l6ZSgpID4gMCkgIT0gKHRoaXMuY2FsbHNfZnJvbSAhPSAnJykisgMKCFRvb2xDYWxsEoMBCgRuYW1lGAEgASgJQnW6SHK6AWcKDnRvb2xfY2FsbC5uYW1lEiptdXN0IGJlIDEgdG8gMTI4IGNoYXJhY3RlcnMsIG9yIGEgdGVtcGxhdGUaKXRoaXMuY29udGFpbnMoJyR7JykgfHwgdGhpcy5zaXplKCkgPD0gMTI4cgYQASiAgAQSkgEKCWFyZ3VtZW50cxgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUJnukhkugFhChN0b29sX2NhbGwuYXJndW1lbnRzEh9tdXN0IGJlIGFuIG9iamVjdCBvciBhIHRlbXBsYXRlGil0eXBlKHRoaXMpID09IG1hcCB8fCB0eXBlKHRoaXMpID09IHN0cmluZxKKAQoHY2FsbF9pZBgDIAEoCUJ5ukh2ugFtChF0b29sX2NhbGwuY2FsbF9pZBItbXVzdCBiZSBhdCBtb3N0IDI1NiBjaGFyYWN0ZXJzLCBvciBhIHRlbXBsYXRlGil0aGlzLmNvbnRhaW5zKCckeycpIHx8IHRoaXMuc2l6ZSgpIDw9IDI1NnIEKICABCJWCgZDdXN0b20SIwoEdHlwZRgBIAEoCUIVukgSchAQARiAATIJXlxQe0NjfSokEicKB3BheWxvYWQYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUqYAoLVG9vbEZhaWx1cmUSHAoYVE9PTF9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASGAoUVE9PTF9GQUlMVVJFX0FTX0RBVEEQARIZChVUT09MX0ZBSUxVUkVfQVNfRVJST1IQAmIGcHJvdG8z", [file_abstractruntime_v1_event, file_buf_validate_validate, file_google_protobuf_struct]);
 
 /**
  * Asks a person, and waits for the answer.
@@ -35,45 +35,45 @@ export type AskUser = Message<"abstractruntime.v1.AskUser"> & {
   prompt: string;
 
   /**
-   * What the person should see beside the question, any JSON; strings in it may be templates.
+   * What to show the person with the question, any JSON; strings in it may be templates.
    *
-   * Absent if there is nothing. The whole question takes at most 256 KiB when its templates are evaluated.
+   * If absent, nothing. The whole question is at most 256 KiB after its templates are evaluated.
    *
    * @generated from field: google.protobuf.Value details = 2;
    */
   details?: Value | undefined;
 
   /**
-   * The answers to choose from: a list of JSON values, or a template that gives one.
+   * The answers to choose from: a list of JSON values, or a template that evaluates to such a list.
    *
-   * If absent, the answer is free, within answer_schema. 1 to 1,000 values, at most 1 MiB.
+   * If absent, any answer that answer_schema allows is accepted. 1 to 1,000 values, at most 1 MiB.
    *
    * @generated from field: google.protobuf.Value choices = 3;
    */
   choices?: Value | undefined;
 
   /**
-   * Whether, with choices, a string that is none of them is accepted.
+   * Whether a string that is not one of the choices is accepted.
    *
-   * The default value is false. Without choices it changes nothing: any answer that answer_schema allows is accepted.
+   * The default value is false. Without choices it has no effect: any answer that answer_schema allows is accepted.
    *
    * @generated from field: bool allow_free_text = 4;
    */
   allowFreeText: boolean;
 
   /**
-   * The JSON Schema (2020-12, local `$ref` only) that an answer must meet.
+   * The JSON Schema (2020-12, local `$ref` only) that an answer must match.
    *
-   * If absent, any JSON value does. No templates.
+   * If absent, any JSON value is accepted. Templates are not evaluated.
    *
    * @generated from field: google.protobuf.Struct answer_schema = 5;
    */
   answerSchema?: JsonObject | undefined;
 
   /**
-   * Who is asked; names or groups, which clients filter the inbox by.
+   * Who is asked: names or groups, by which clients filter the inbox.
    *
-   * If empty, anyone. At most 64. Each is 1 byte to 64 KiB and may be a template that gives 1 to 256 characters.
+   * If empty, anyone. At most 64. Each is 1 byte to 64 KiB and may be a template that evaluates to 1 to 256 characters.
    *
    * @generated from field: repeated string assignees = 6;
    */
@@ -82,14 +82,15 @@ export type AskUser = Message<"abstractruntime.v1.AskUser"> & {
   /**
    * How long to wait for the answer: a duration such as `72h`.
    *
-   * If empty, for ever. When it is over, the result has `timed_out: true` and `answer` is default_answer. At most 64 KiB; may be a template.
+   * If empty, forever. After that, the result has `timed_out: true` and `answer` is default_answer. At most 64 KiB; may
+   * be a template.
    *
    * @generated from field: string timeout = 7;
    */
   timeout: string;
 
   /**
-   * The answer that a timeout gives, any JSON; strings in it may be templates.
+   * The answer after a timeout, any JSON; strings in it may be templates.
    *
    * If absent, null. At most 1 MiB. It is not checked against choices or answer_schema.
    *
@@ -108,19 +109,19 @@ export const AskUserSchema: GenMessage<AskUser> = /*@__PURE__*/
 /**
  * Waits for a time.
  *
- * The result is `{ "due_time": "…", "fire_time": "…" }`. A time that has passed does not wait.
+ * The result is `{ "due_time": "…", "fire_time": "…" }`. If the time has already passed, the run does not wait.
  *
  * @generated from message abstractruntime.v1.WaitUntil
  */
 export type WaitUntil = Message<"abstractruntime.v1.WaitUntil"> & {
   /**
-   * When to go on.
+   * When to continue.
    *
    * @generated from oneof abstractruntime.v1.WaitUntil.time
    */
   time: {
     /**
-     * An instant in RFC 3339, such as `2026-12-24T18:00:00Z`.
+     * A time in RFC 3339, such as `2026-12-24T18:00:00Z`.
      *
      * 1 byte to 64 KiB; may be a template.
      *
@@ -149,7 +150,7 @@ export const WaitUntilSchema: GenMessage<WaitUntil> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_effects, 1);
 
 /**
- * Waits for an event, also one that was emitted since the run started and that the run has not consumed.
+ * Waits for an event. An event that was emitted after the run started and that the run has not consumed also counts.
  *
  * The result is `{ "name": "…", "payload": …, "event_id": "…", "emit_time": "…", "timed_out": false }`.
  *
@@ -157,28 +158,30 @@ export const WaitUntilSchema: GenMessage<WaitUntil> = /*@__PURE__*/
  */
 export type WaitEvent = Message<"abstractruntime.v1.WaitEvent"> & {
   /**
-   * The names to wait for; the first event that has any of them is taken. A name may end in `*`, which stands for any rest.
-   * `*` stands nowhere else.
+   * The names to wait for. The first event with one of these names is taken. A name may end in `*`, which matches any
+   * suffix. `*` is not allowed elsewhere.
    *
-   * 1 to 16. Each is 1 byte to 64 KiB and may be a template that gives 1 to 200 characters, none of them a control character.
+   * 1 to 16. Each is 1 byte to 64 KiB and may be a template that evaluates to 1 to 200 characters, none of them a
+   * control character.
    *
    * @generated from field: repeated string names = 1;
    */
   names: string[];
 
   /**
-   * Where to listen: in the run, in its session, in its workflow, or everywhere.
+   * Where to listen: in the run, its session, its workflow, or everywhere.
    *
-   * SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session is a session of its own, of the run's id.
+   * SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session counts as a session of its own, whose id is the run's.
    *
    * @generated from field: abstractruntime.v1.Scope scope = 2;
    */
   scope: Scope;
 
   /**
-   * The key that an event must have: an order id, say.
+   * The key that an event must have, such as an order id.
    *
-   * If empty, events of every key are taken. At most 64 KiB; may be a template that gives at most 256 characters.
+   * If empty, an event with any key is taken. At most 64 KiB; may be a template that evaluates to at most 256
+   * characters.
    *
    * @generated from field: string key = 3;
    */
@@ -187,7 +190,7 @@ export type WaitEvent = Message<"abstractruntime.v1.WaitEvent"> & {
   /**
    * How long to wait: a duration such as `72h`.
    *
-   * If empty, for ever. When it is over, the result has `timed_out: true`. At most 64 KiB; may be a template.
+   * If empty, forever. After that, the result has `timed_out: true`. At most 64 KiB; may be a template.
    *
    * @generated from field: string timeout = 4;
    */
@@ -202,7 +205,7 @@ export const WaitEventSchema: GenMessage<WaitEvent> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_effects, 2);
 
 /**
- * Emits an event to the channel of the run itself, its session, its workflow, or everyone.
+ * Emits an event to the channel of the run, its session, its workflow, or the whole tenant.
  *
  * The result is `{ "event_id": "…" }`. The event is committed with the step.
  *
@@ -212,7 +215,7 @@ export type EmitEvent = Message<"abstractruntime.v1.EmitEvent"> & {
   /**
    * The name of the event.
    *
-   * 1 byte to 64 KiB; may be a template that gives 1 to 200 characters, none of them `*` or a control character.
+   * 1 byte to 64 KiB; may be a template that evaluates to 1 to 200 characters, none of them `*` or a control character.
    *
    * @generated from field: string name = 1;
    */
@@ -221,23 +224,24 @@ export type EmitEvent = Message<"abstractruntime.v1.EmitEvent"> & {
   /**
    * How far the event reaches.
    *
-   * SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session is a session of its own, of the run's id.
+   * SCOPE_UNSPECIFIED means SCOPE_RUN. A run without a session counts as a session of its own, whose id is the run's.
    *
    * @generated from field: abstractruntime.v1.Scope scope = 2;
    */
   scope: Scope;
 
   /**
-   * The key by which waits select the event: an order id, say.
+   * The key by which waits select the event, such as an order id.
    *
-   * If empty, only waits without a key take it. At most 64 KiB; may be a template that gives at most 256 characters.
+   * If empty, only waits without a key take it. At most 64 KiB; may be a template that evaluates to at most 256
+   * characters.
    *
    * @generated from field: string key = 3;
    */
   key: string;
 
   /**
-   * What the event carries, any JSON; strings in it may be templates.
+   * The payload of the event, any JSON; strings in it may be templates.
    *
    * If absent, null. At most 1 MiB.
    *
@@ -246,9 +250,10 @@ export type EmitEvent = Message<"abstractruntime.v1.EmitEvent"> & {
   payload?: Value | undefined;
 
   /**
-   * The id by which the channel recognises the event when it comes again.
+   * The id by which the channel recognises a repeated event.
    *
-   * If empty, the server makes one for each visit of the node. At most 64 KiB; may be a template that gives an id.
+   * If empty, the server generates one for each visit to the node. At most 64 KiB; may be a template that evaluates to
+   * an id.
    *
    * @generated from field: string event_id = 5;
    */
@@ -263,7 +268,7 @@ export const EmitEventSchema: GenMessage<EmitEvent> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_effects, 3);
 
 /**
- * Tells the person something, without waiting.
+ * Shows the person a message, without waiting.
  *
  * The result is `{ "message": "…" }`; clients find it in the step's record.
  *
@@ -288,7 +293,7 @@ export const AnswerUserSchema: GenMessage<AnswerUser> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_effects, 4);
 
 /**
- * Calls tools that workers serve, side by side, and waits until all have settled.
+ * Calls tools that workers serve, in parallel, and waits until all calls have settled.
  *
  * The result is `{ "results": [{ "call_id", "name", "success", "output", "error" }] }` in the order of the calls.
  *
@@ -298,16 +303,16 @@ export type ToolCalls = Message<"abstractruntime.v1.ToolCalls"> & {
   /**
    * The calls.
    *
-   * At most 1,000. Exactly one of calls and calls_from is given.
+   * At most 1,000. Exactly one of calls and calls_from must be given.
    *
    * @generated from field: repeated abstractruntime.v1.ToolCall calls = 1;
    */
   calls: ToolCall[];
 
   /**
-   * A CEL expression, without `${ }`, that gives the list of calls, each an object like ToolCall.
+   * A CEL expression, without `${ }`, that evaluates to the list of calls. Each call is an object like ToolCall.
    *
-   * At most 64 KiB; it may give 0 to 1,000 calls. Exactly one of calls and calls_from is given.
+   * At most 64 KiB; it may evaluate to 0 to 1,000 calls. Exactly one of calls and calls_from must be given.
    *
    * @generated from field: string calls_from = 2;
    */
@@ -323,7 +328,7 @@ export type ToolCalls = Message<"abstractruntime.v1.ToolCalls"> & {
   requireApproval: boolean;
 
   /**
-   * What becomes of a call that failed.
+   * How a failed call is handled.
    *
    * TOOL_FAILURE_UNSPECIFIED means TOOL_FAILURE_AS_DATA.
    *
@@ -348,14 +353,14 @@ export type ToolCall = Message<"abstractruntime.v1.ToolCall"> & {
   /**
    * The tool.
    *
-   * 1 byte to 64 KiB; may be a template that gives 1 to 128 characters.
+   * 1 byte to 64 KiB; may be a template that evaluates to 1 to 128 characters.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * What the tool is given: an object, or a template that gives one; strings in it may be templates.
+   * The tool's arguments: an object, or a template that evaluates to one. Strings in the object may be templates.
    *
    * If absent, the empty object. At most 1 MiB.
    *
@@ -364,9 +369,10 @@ export type ToolCall = Message<"abstractruntime.v1.ToolCall"> & {
   arguments?: Value | undefined;
 
   /**
-   * The name of the call in the results; a model's own call id, say.
+   * The name of the call in the results, such as a model's call id.
    *
-   * If empty, `call_1` for the first call of the list, `call_2` for the second, and so on. At most 64 KiB; may be a template that gives at most 256 characters.
+   * If empty, `call_1` for the first call of the list, `call_2` for the second, and so on. At most 64 KiB; may be a
+   * template that evaluates to at most 256 characters.
    *
    * @generated from field: string call_id = 3;
    */
@@ -391,14 +397,14 @@ export type Custom = Message<"abstractruntime.v1.Custom"> & {
   /**
    * The type of the effect.
    *
-   * 1 to 128 characters, none of them a control character. No template.
+   * 1 to 128 characters, none of them a control character. Not a template.
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * What the worker is given, any JSON; strings in it may be templates.
+   * The payload for the worker, any JSON; strings in it may be templates.
    *
    * If absent, null. At most 1 MiB.
    *
@@ -415,13 +421,13 @@ export const CustomSchema: GenMessage<Custom> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_effects, 7);
 
 /**
- * What becomes of a tool call that failed.
+ * How a failed tool call is handled.
  *
  * @generated from enum abstractruntime.v1.ToolFailure
  */
 export const ToolFailure = {
   /**
-   * Not said. Means TOOL_FAILURE_AS_DATA.
+   * Unspecified: treated as TOOL_FAILURE_AS_DATA.
    *
    * @generated from enum value: TOOL_FAILURE_UNSPECIFIED = 0;
    */
@@ -443,7 +449,7 @@ export const ToolFailure = {
 } as const;
 
 /**
- * What becomes of a tool call that failed.
+ * How a failed tool call is handled.
  *
  * @generated from enum abstractruntime.v1.ToolFailure
  */

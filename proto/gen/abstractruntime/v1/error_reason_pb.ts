@@ -14,7 +14,7 @@ export const file_abstractruntime_v1_error_reason: GenFile = /*@__PURE__*/
   fileDesc("CiVhYnN0cmFjdHJ1bnRpbWUvdjEvZXJyb3JfcmVhc29uLnByb3RvEhJhYnN0cmFjdHJ1bnRpbWUudjEivAEKB1JlZnVzYWwSFwoEY29kZRgBIAEoBUIJukgGGgQYECgBEhkKBnJlYXNvbhgCIAEoCUIJukgGcgQQARhAEg8KB21lc3NhZ2UYAyABKAkSOwoIbWV0YWRhdGEYBCADKAsyKS5hYnN0cmFjdHJ1bnRpbWUudjEuUmVmdXNhbC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASrQCgoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASIAocRVJST1JfUkVBU09OX1JFUVVFU1RfSU5WQUxJRBABEiAKHEVSUk9SX1JFQVNPTl9QQVlMT0FEX0lOVkFMSUQQAhIiCh5FUlJPUl9SRUFTT05fUEFZTE9BRF9UT09fTEFSR0UQAxIhCh1FUlJPUl9SRUFTT05fUEFZTE9BRF9UT09fREVFUBAEEiEKHUVSUk9SX1JFQVNPTl9OVU1CRVJfTk9UX0VYQUNUEAUSIQodRVJST1JfUkVBU09OX1dPUktGTE9XX0lOVkFMSUQQBhIhCh1FUlJPUl9SRUFTT05fV09SS0ZMT1dfVU5LTk9XThAHEiIKHkVSUk9SX1JFQVNPTl9XT1JLRkxPV19BUkNISVZFRBAIEiAKHEVSUk9SX1JFQVNPTl9WRVJTSU9OX1VOS05PV04QCRIdChlFUlJPUl9SRUFTT05fVkFSU19JTlZBTElEEAoSHAoYRVJST1JfUkVBU09OX1JVTl9VTktOT1dOEAsSGwoXRVJST1JfUkVBU09OX1JVTl9FWElTVFMQDBIaChZFUlJPUl9SRUFTT05fUlVOX0VOREVEEA0SHgoaRVJST1JfUkVBU09OX1JVTl9OT1RfRU5ERUQQDhIgChxFUlJPUl9SRUFTT05fUlVOX05PVF9XQUlUSU5HEA8SHwobRVJST1JfUkVBU09OX1JVTl9OT1RfUEFVU0VEEBASHQoZRVJST1JfUkVBU09OX1dBSVRfVU5LTk9XThAREiYKIkVSUk9SX1JFQVNPTl9XQUlUX0FMUkVBRFlfQU5TV0VSRUQQEhIkCiBFUlJPUl9SRUFTT05fV0FJVF9OT1RfQU5TV0VSQUJMRRATEh8KG0VSUk9SX1JFQVNPTl9BTlNXRVJfSU5WQUxJRBAUEiQKIEVSUk9SX1JFQVNPTl9TVEVQX1JFQ09SRF9VTktOT1dOEBUSHwobRVJST1JfUkVBU09OX0NVUlNPUl9JTlZBTElEEBYSHwobRVJST1JfUkVBU09OX0NVUlNPUl9FWFBJUkVEEBcSIwofRVJST1JfUkVBU09OX1BBR0VfVE9LRU5fSU5WQUxJRBAYEiAKHEVSUk9SX1JFQVNPTl9TVFJFQU1fVE9PX1NMT1cQGRIkCiBFUlJPUl9SRUFTT05fVFJBTlNJVElPTl9SRUpFQ1RFRBAaEiQKIEVSUk9SX1JFQVNPTl9UUkFOU0lUSU9OX0NPTkZMSUNUEBsSGwoXRVJST1JfUkVBU09OX09WRVJMT0FERUQQHBIlCiFFUlJPUl9SRUFTT05fREFUQUJBU0VfVU5BVkFJTEFCTEUQHRIeChpFUlJPUl9SRUFTT05fU0hVVFRJTkdfRE9XThAeEh8KG0VSUk9SX1JFQVNPTl9PUklHSU5fUkVGVVNFRBAfEh0KGUVSUk9SX1JFQVNPTl9IT1NUX1JFRlVTRUQQIBIcChhFUlJPUl9SRUFTT05fUlBDX1VOS05PV04QIRIcChhFUlJPUl9SRUFTT05fSk9CX1VOS05PV04QIhIfChtFUlJPUl9SRUFTT05fSk9CX0xFQVNFX0xPU1QQIxIcChhFUlJPUl9SRUFTT05fSk9CX1NFVFRMRUQQJBIeChpFUlJPUl9SRUFTT05fSk9CX0NBTkNFTExFRBAlEigKJEVSUk9SX1JFQVNPTl9XT1JLRVJfU0VTU0lPTl9SRVBMQUNFRBAmEh4KGkVSUk9SX1JFQVNPTl9XT1JLRVJfU0lMRU5UECdiBnByb3RvMw", [file_buf_validate_validate]);
 
 /**
- * A refusal inside a reply, where one request of a batch is refused and others are not.
+ * A refusal inside a reply: one request of a batch was refused, others may not be.
  *
  * @generated from message abstractruntime.v1.Refusal
  */
@@ -27,14 +27,15 @@ export type Refusal = Message<"abstractruntime.v1.Refusal"> & {
   code: number;
 
   /**
-   * The reason, as in ErrorInfo: the name of an ErrorReason without its prefix, such as `RUN_EXISTS`. 1 to 64 characters.
+   * The reason, as in ErrorInfo: the name of an ErrorReason without its prefix, such as `RUN_EXISTS`. 1 to 64
+   * characters.
    *
    * @generated from field: string reason = 2;
    */
   reason: string;
 
   /**
-   * What is wrong, for people. It names the first three problems.
+   * What is wrong, for people. Names the first three problems.
    *
    * @generated from field: string message = 3;
    */
@@ -58,10 +59,10 @@ export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
 /**
  * Why a request was refused.
  *
- * Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of a value here without the prefix
- * `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads. Problems of fields stand beside it in a google.rpc.BadRequest,
- * delays
- * in a google.rpc.RetryInfo. The set grows: treat a reason that you do not know by its code.
+ * Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of one
+ * of these values without the prefix `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads.
+ * Problems with fields are in a google.rpc.BadRequest, delays in a google.rpc.RetryInfo. The set grows: treat an
+ * unknown reason by its code.
  *
  * @generated from enum abstractruntime.v1.ErrorReason
  */
@@ -74,9 +75,10 @@ export const ErrorReason = {
   UNSPECIFIED: 0,
 
   /**
-   * The request cannot be decoded, or breaks a bound that this contract states: unknown fields, a malformed id, a page_size out of range.
+   * The request cannot be decoded, or violates a rule that this contract states: an unknown field, a malformed id, a
+   * page_size out of range.
    *
-   * Every problem stands in BadRequest with its path.
+   * BadRequest lists every problem with its path.
    *
    * INVALID_ARGUMENT. Retry: no.
    *
@@ -120,7 +122,7 @@ export const ErrorReason = {
   PAYLOAD_TOO_DEEP: 4,
 
   /**
-   * The JSON text of a payload has an integer that a double cannot hold.
+   * The JSON text of a payload has an integer that a double cannot represent exactly.
    *
    * Write large ids as strings.
    *
@@ -133,10 +135,10 @@ export const ErrorReason = {
   NUMBER_NOT_EXACT: 5,
 
   /**
-   * The graph is not one that can be run: a bad expression, template, duration or schema, a missing target, a node without exactly one kind, a node
-   * that cannot be reached or that nothing ends.
+   * The graph cannot be run: an invalid expression, template, duration or schema, a missing target, a node without
+   * exactly one kind, an unreachable node, or a node from which no path reaches an end.
    *
-   * Every problem stands in BadRequest with its path, such as `nodes.ask.askUser.prompt`.
+   * BadRequest lists every problem with its path, such as `nodes.ask.askUser.prompt`.
    *
    * INVALID_ARGUMENT. Retry: no.
    *
@@ -180,9 +182,9 @@ export const ErrorReason = {
   VERSION_UNKNOWN: 9,
 
   /**
-   * The vars of a start do not meet the workflow's vars_schema.
+   * The vars of a start do not match the workflow's vars_schema.
    *
-   * Every problem stands in BadRequest with its path.
+   * BadRequest lists every problem with its path.
    *
    * INVALID_ARGUMENT. Retry: no.
    *
@@ -204,8 +206,8 @@ export const ErrorReason = {
   RUN_UNKNOWN: 11,
 
   /**
-   * Another start request has made a run with this id (the same request would have returned the run), or the run was deleted: ids are not
-   * used again.
+   * A different start request has used this run_id (the same request would return the run), or the run was deleted: ids
+   * are never reused.
    *
    * ALREADY_EXISTS. Retry: no.
    *
@@ -216,7 +218,7 @@ export const ErrorReason = {
   RUN_EXISTS: 12,
 
   /**
-   * The run has come to its end.
+   * The run has ended.
    *
    * FAILED_PRECONDITION. Retry: no.
    *
@@ -227,7 +229,7 @@ export const ErrorReason = {
   RUN_ENDED: 13,
 
   /**
-   * The run has not come to its end.
+   * The run has not ended.
    *
    * FAILED_PRECONDITION. Retry: no.
    *
@@ -238,7 +240,8 @@ export const ErrorReason = {
   RUN_NOT_ENDED: 14,
 
   /**
-   * The run does not wait, or no longer at this wait, which was closed by something other than an answer: its time, its event, the end of its run.
+   * The run is not waiting, or this wait was closed by something other than an answer: its time, its event, or the end
+   * of its run.
    *
    * FAILED_PRECONDITION. Retry: no.
    *
@@ -260,7 +263,7 @@ export const ErrorReason = {
   RUN_NOT_PAUSED: 16,
 
   /**
-   * No wait has this id, or it is another run's.
+   * No wait has this id, or it belongs to another run.
    *
    * NOT_FOUND. Retry: no.
    *
@@ -271,7 +274,7 @@ export const ErrorReason = {
   WAIT_UNKNOWN: 17,
 
   /**
-   * The wait has been answered, by another request.
+   * Another request has already answered the wait.
    *
    * FAILED_PRECONDITION. Retry: no.
    *
@@ -282,7 +285,7 @@ export const ErrorReason = {
   WAIT_ALREADY_ANSWERED: 18,
 
   /**
-   * The wait is not one that an answer ends: it waits for a time, a job or another workflow.
+   * The wait cannot be answered: it waits for a time, a job or another workflow.
    *
    * FAILED_PRECONDITION. Retry: no.
    *
@@ -293,9 +296,10 @@ export const ErrorReason = {
   WAIT_NOT_ANSWERABLE: 19,
 
   /**
-   * The answer is none of the choices, does not meet the answer_schema, or is not of the form `{ "answer": … }`. The wait stays open.
+   * The answer is not one of the choices, does not match the answer_schema, or does not have the form
+   * `{ "answer": … }`. The wait stays open.
    *
-   * Every problem stands in BadRequest with its path.
+   * BadRequest lists every problem with its path.
    *
    * INVALID_ARGUMENT. Retry: no.
    *
@@ -317,7 +321,7 @@ export const ErrorReason = {
   STEP_RECORD_UNKNOWN: 21,
 
   /**
-   * The cursor is not one that this server gave for this filter.
+   * The cursor is malformed or belongs to a different filter.
    *
    * INVALID_ARGUMENT. Retry: no.
    *
@@ -328,9 +332,9 @@ export const ErrorReason = {
   CURSOR_INVALID: 22,
 
   /**
-   * What the cursor points at is not kept any more, or the database was restored to before it.
+   * The position of the cursor is no longer kept, or the database was restored to an earlier time.
    *
-   * Begin again, with an empty cursor or with `beginning`.
+   * Start again with an empty cursor or with `beginning`.
    *
    * FAILED_PRECONDITION. Retry: no.
    *
@@ -341,7 +345,7 @@ export const ErrorReason = {
   CURSOR_EXPIRED: 23,
 
   /**
-   * The page token is not one that this server gave for this request. All fields but page_size must stay as they were.
+   * The page token is malformed or belongs to a different request. All fields except page_size must be unchanged.
    *
    * INVALID_ARGUMENT. Retry: no.
    *
@@ -352,9 +356,9 @@ export const ErrorReason = {
   PAGE_TOKEN_INVALID: 24,
 
   /**
-   * The receiver of a stream read too slowly, and the stream was ended.
+   * The client read the stream too slowly, so the server ended it.
    *
-   * Open it again after the last message received; nothing is skipped.
+   * Open the stream again from the last message received; nothing is skipped.
    *
    * RESOURCE_EXHAUSTED. Retry: yes.
    *
@@ -367,7 +371,7 @@ export const ErrorReason = {
   /**
    * The database refused what this request would have written. Nothing was changed.
    *
-   * The cause is in the server's log, under this request.
+   * The server's log has the cause.
    *
    * INVALID_ARGUMENT. Retry: no.
    *
@@ -378,7 +382,7 @@ export const ErrorReason = {
   TRANSITION_REJECTED: 26,
 
   /**
-   * Others changed the run again and again while the request was at work. Nothing was changed.
+   * The run kept changing while the request was being processed. Nothing was changed.
    *
    * ABORTED. Retry: yes.
    *
@@ -389,7 +393,7 @@ export const ErrorReason = {
   TRANSITION_CONFLICT: 27,
 
   /**
-   * The server has no room for the request. RetryInfo says when to try again. Starts are shed first.
+   * The server has no capacity for the request. RetryInfo says when to retry. Starts are refused first.
    *
    * RESOURCE_EXHAUSTED. Retry: yes, after the delay.
    *
@@ -400,9 +404,9 @@ export const ErrorReason = {
   OVERLOADED: 28,
 
   /**
-   * The database is away. What the request would have done may have been done if it was lost at the last moment.
+   * The database is unavailable. If the connection was lost during the commit, the request may have taken effect.
    *
-   * UNAVAILABLE. Retry: yes, where the RPC says so.
+   * UNAVAILABLE. Retry: yes, if the RPC says so.
    *
    * Example: `{"reason": "DATABASE_UNAVAILABLE", "domain": "abstractruntime"}`
    *
@@ -411,7 +415,7 @@ export const ErrorReason = {
   DATABASE_UNAVAILABLE: 29,
 
   /**
-   * The server is stopping. Another server takes the request.
+   * The server is stopping. Send the request to another server.
    *
    * UNAVAILABLE. Retry: yes.
    *
@@ -422,7 +426,7 @@ export const ErrorReason = {
   SHUTTING_DOWN: 30,
 
   /**
-   * The request comes from a web page of an origin that the server does not allow.
+   * The request comes from a web page whose origin the server does not allow.
    *
    * PERMISSION_DENIED. Retry: no.
    *
@@ -433,7 +437,7 @@ export const ErrorReason = {
   ORIGIN_REFUSED: 31,
 
   /**
-   * The request names a host that the server does not answer for.
+   * The request names a host that the server does not serve.
    *
    * PERMISSION_DENIED. Retry: no.
    *
@@ -455,7 +459,7 @@ export const ErrorReason = {
   RPC_UNKNOWN: 33,
 
   /**
-   * The token is not one that this service gave to this tenant, or its run is gone.
+   * The token does not belong to this service and tenant, or its run was deleted.
    *
    * Only in result_ack.
    *
@@ -468,7 +472,7 @@ export const ErrorReason = {
   JOB_UNKNOWN: 34,
 
   /**
-   * The job's lease has ended, and the job was given to another worker, or to the same one again.
+   * The job's lease has ended, and the job was offered again, to this or another worker.
    *
    * Only in result_ack.
    *
@@ -481,7 +485,7 @@ export const ErrorReason = {
   JOB_LEASE_LOST: 35,
 
   /**
-   * Another result of the job has counted.
+   * Another result of the job was taken.
    *
    * Only in result_ack.
    *
@@ -494,7 +498,7 @@ export const ErrorReason = {
   JOB_SETTLED: 36,
 
   /**
-   * The run does not want the job any more: it was cancelled, or has ended.
+   * The run no longer needs the job: it was cancelled or has ended.
    *
    * Only in result_ack.
    *
@@ -507,9 +511,10 @@ export const ErrorReason = {
   JOB_CANCELLED: 37,
 
   /**
-   * Another stream has said hello with the same worker_session_id, and replaces this one.
+   * Another stream has sent a hello with the same worker_session_id and replaces this one.
    *
-   * A worker that is alive makes a new session id and connects again. What it held belongs to the stream that replaced it.
+   * A worker that is still alive must generate a new session id and connect again. Its jobs belong to the stream that
+   * replaced it.
    *
    * ABORTED. Retry: yes, with a new session id.
    *
@@ -520,7 +525,7 @@ export const ErrorReason = {
   WORKER_SESSION_REPLACED: 38,
 
   /**
-   * The worker said nothing for longer than the silence_timeout.
+   * The worker sent nothing for longer than the silence_timeout.
    *
    * UNAVAILABLE. Retry: yes.
    *
@@ -534,10 +539,10 @@ export const ErrorReason = {
 /**
  * Why a request was refused.
  *
- * Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of a value here without the prefix
- * `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads. Problems of fields stand beside it in a google.rpc.BadRequest,
- * delays
- * in a google.rpc.RetryInfo. The set grows: treat a reason that you do not know by its code.
+ * Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of one
+ * of these values without the prefix `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads.
+ * Problems with fields are in a google.rpc.BadRequest, delays in a google.rpc.RetryInfo. The set grows: treat an
+ * unknown reason by its code.
  *
  * @generated from enum abstractruntime.v1.ErrorReason
  */

@@ -15,13 +15,13 @@ export const file_abstractruntime_v1_event: GenFile = /*@__PURE__*/
 /**
  * How far an event reaches, and where a wait listens.
  *
- * Events of one scope and scope id form a channel; a channel's events are consumed in the order in which they were committed.
+ * Events of one scope and scope id form a channel; a channel's events are consumed in commit order.
  *
  * @generated from enum abstractruntime.v1.Scope
  */
 export const Scope = {
   /**
-   * Not said. Means SCOPE_RUN.
+   * Unspecified: treated as SCOPE_RUN.
    *
    * @generated from enum value: SCOPE_UNSPECIFIED = 0;
    */
@@ -59,7 +59,7 @@ export const Scope = {
 /**
  * How far an event reaches, and where a wait listens.
  *
- * Events of one scope and scope id form a channel; a channel's events are consumed in the order in which they were committed.
+ * Events of one scope and scope id form a channel; a channel's events are consumed in commit order.
  *
  * @generated from enum abstractruntime.v1.Scope
  */

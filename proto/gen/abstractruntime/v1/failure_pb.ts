@@ -18,7 +18,7 @@ export const file_abstractruntime_v1_failure: GenFile = /*@__PURE__*/
 /**
  * Why a node or a run failed.
  *
- * A failure is data that the ledger keeps. A refused request is something else: see ErrorReason.
+ * A failure is data that the ledger keeps. It is not a refused request: for those, see ErrorReason.
  *
  * @generated from message abstractruntime.v1.Failure
  */
@@ -51,7 +51,7 @@ export type Failure = Message<"abstractruntime.v1.Failure"> & {
   /**
    * The node that failed.
    *
-   * For a limit of the run, such as its run_timeout, the node at which the run stood.
+   * If a limit of the run was exceeded, such as its run_timeout: the node at which the run was.
    *
    * @generated from field: string node_id = 4;
    */
@@ -60,16 +60,16 @@ export type Failure = Message<"abstractruntime.v1.Failure"> & {
   /**
    * The attempt that failed, from 1.
    *
-   * 0 if the failure is not that of an attempt.
+   * 0 if no attempt failed.
    *
    * @generated from field: int32 attempt = 5;
    */
   attempt: number;
 
   /**
-   * What else is known, any JSON.
+   * Further details, any JSON.
    *
-   * Absent if there is nothing. At most 1 MiB.
+   * If absent, there are none. At most 1 MiB.
    *
    * @generated from field: google.protobuf.Value details = 6;
    */

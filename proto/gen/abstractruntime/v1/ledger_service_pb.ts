@@ -31,7 +31,7 @@ export type ListStepRecordsRequest = Message<"abstractruntime.v1.ListStepRecords
   runId: string;
 
   /**
-   * The number after which to begin.
+   * Start after the record with this number.
    *
    * The default value is 0: from the first record.
    *
@@ -40,16 +40,17 @@ export type ListStepRecordsRequest = Message<"abstractruntime.v1.ListStepRecords
   afterSeq: number;
 
   /**
-   * How long to wait for a record if there is none after after_seq. When it is over, the list is empty. A run that has ended is not waited for.
+   * How long to wait for a record if there is none after after_seq. If none comes in that time, the list is empty. The
+   * RPC does not wait for a run that has ended.
    *
-   * If absent, not at all. At most 300s.
+   * If absent, the RPC does not wait. At most 300s.
    *
    * @generated from field: google.protobuf.Duration wait = 3;
    */
   wait?: Duration | undefined;
 
   /**
-   * The most records to return. A page of large records holds fewer, so that the reply stays under 3 MiB.
+   * The maximum number of records to return. A page of large records holds fewer, to keep the reply under 3 MiB.
    *
    * 0 means 50. At most 1,000.
    *
@@ -58,7 +59,7 @@ export type ListStepRecordsRequest = Message<"abstractruntime.v1.ListStepRecords
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; all other fields but page_size and wait as they were.
+   * The next_page_token of the previous page. All other fields except page_size and wait must be unchanged.
    *
    * If empty, the first page. At most 4,096 characters.
    *
@@ -67,7 +68,7 @@ export type ListStepRecordsRequest = Message<"abstractruntime.v1.ListStepRecords
   pageToken: string;
 
   /**
-   * Whether to give each record's proof, the exact bytes behind its hash.
+   * Whether to return each record's proof, the exact bytes that its hash covers.
    *
    * The default value is false.
    *
@@ -90,7 +91,7 @@ export const ListStepRecordsRequestSchema: GenMessage<ListStepRecordsRequest> = 
  */
 export type ListStepRecordsResponse = Message<"abstractruntime.v1.ListStepRecordsResponse"> & {
   /**
-   * The records by rising number, without gaps.
+   * The records in ascending order, without gaps.
    *
    * @generated from field: repeated abstractruntime.v1.StepRecord step_records = 1;
    */
@@ -134,7 +135,7 @@ export type GetStepRecordRequest = Message<"abstractruntime.v1.GetStepRecordRequ
   seq: number;
 
   /**
-   * Whether to give the record's proof, the exact bytes behind its hash.
+   * Whether to return the record's proof, the exact bytes that its hash covers.
    *
    * The default value is false.
    *
@@ -172,16 +173,17 @@ export const GetStepRecordResponseSchema: GenMessage<GetStepRecordResponse> = /*
   messageDesc(file_abstractruntime_v1_ledger_service, 3);
 
 /**
- * Reads what happened to runs.
+ * Reads the ledgers of runs.
  *
- * Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
- * ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All only read, so a retry is always safe.
+ * Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+ * and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
+ * is always safe.
  *
  * @generated from service abstractruntime.v1.LedgerService
  */
 export const LedgerService: GenService<{
   /**
-   * Lists the records of a run by rising number, and may wait for new ones.
+   * Lists the records of a run in ascending order, and may wait for new ones.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND), PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
    *

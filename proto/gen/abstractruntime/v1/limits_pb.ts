@@ -16,13 +16,14 @@ export const file_abstractruntime_v1_limits: GenFile = /*@__PURE__*/
 /**
  * How much a run may use. A run that would exceed a limit ends FAILED, and its error says which.
  *
- * A limit given to StartRun replaces the workflow's limit of the same name; limits left at 0 or empty keep the workflow's, then the default.
+ * A limit given to StartRun replaces the workflow's limit of the same name; a limit left at 0 or empty falls back to
+ * the workflow's, then to the default.
  *
  * @generated from message abstractruntime.v1.Limits
  */
 export type Limits = Message<"abstractruntime.v1.Limits"> & {
   /**
-   * The steps that the run may take.
+   * The number of steps that the run may take.
    *
    * 0 means 100,000. At most 1,000,000,000.
    *
@@ -31,7 +32,7 @@ export type Limits = Message<"abstractruntime.v1.Limits"> & {
   maxSteps: number;
 
   /**
-   * The model tokens that the run may spend. Not enforced by this release, so a value other than 0 is refused.
+   * The number of model tokens that the run may use. Not enforced by this release, so a value other than 0 is refused.
    *
    * 0 means no limit.
    *
@@ -40,7 +41,8 @@ export type Limits = Message<"abstractruntime.v1.Limits"> & {
   maxTokens: number;
 
   /**
-   * The money that the run's model calls may cost, in US dollars. Not enforced by this release, so a value other than 0 is refused.
+   * The money that the run's model calls may cost, in US dollars. Not enforced by this release, so a value other than 0
+   * is refused.
    *
    * 0 means no limit. Finite, at most 1,000,000.
    *
@@ -49,7 +51,7 @@ export type Limits = Message<"abstractruntime.v1.Limits"> & {
   maxCostUsd: number;
 
   /**
-   * How deep subworkflows may nest below the run. Not enforced by this release, so a value other than 0 is refused.
+   * How deeply subworkflows may nest below the run. Not enforced by this release, so a value other than 0 is refused.
    *
    * 0 means 20. At most 100.
    *
@@ -58,19 +60,19 @@ export type Limits = Message<"abstractruntime.v1.Limits"> & {
   maxDepth: number;
 
   /**
-   * How long the run may take from its start, or its start_at, to its end, waits included: a duration such as `90s`, `15m`, `72h`, `3d`.
-   * What follows a cancel may take as long again.
+   * How long the run may take from its start, or its start_at, to its end, including waits: a duration such as `90s`,
+   * `15m`, `72h`, `3d`. After a cancel, on_cancel may take as long again.
    *
-   * If empty, there is no limit, but 15m for what follows a cancel. At most 64 characters; no template.
+   * If empty, there is no limit, except 15m for on_cancel after a cancel. At most 64 characters; not a template.
    *
    * @generated from field: string run_timeout = 5;
    */
   runTimeout: string;
 
   /**
-   * The share of a limit, in percent, from which clients should warn.
+   * The percentage of a limit from which clients should warn.
    *
-   * 0 means 80. At most 100. The runtime itself does nothing at this mark.
+   * 0 means 80. At most 100. The runtime itself does nothing at this point.
    *
    * @generated from field: int32 warn_percent = 6;
    */

@@ -22,8 +22,8 @@ export const file_abstractruntime_v1_node: GenFile = /*@__PURE__*/
 /**
  * A vertex of a workflow: one effect, one pure transformation, one handler, or an end.
  *
- * Strings of effects, assign, complete and fail may be templates: `"${ expr }"` alone keeps the type of the value, inside text it
- * interpolates, `$${` writes `${`. A template is at most 64 KiB.
+ * Strings of effects, assign, complete and fail may be templates: `"${ expr }"` alone keeps the type of the value,
+ * `${ expr }` inside text is interpolated, and `$${` writes a literal `${`. A template is at most 64 KiB.
  *
  * @generated from message abstractruntime.v1.Node
  */
@@ -31,14 +31,14 @@ export type Node = Message<"abstractruntime.v1.Node"> & {
   /**
    * What the node is for.
    *
-   * At most 1,024 characters; may be empty. No template.
+   * At most 1,024 characters; may be empty. Not a template.
    *
    * @generated from field: string description = 1;
    */
   description: string;
 
   /**
-   * What the node does. Exactly one is given.
+   * What the node does. Exactly one must be set.
    *
    * @generated from oneof abstractruntime.v1.Node.kind
    */
@@ -76,7 +76,7 @@ export type Node = Message<"abstractruntime.v1.Node"> & {
     case: "emitEvent";
   } | {
     /**
-     * Tells the person something.
+     * Shows the person a message.
      *
      * @generated from field: abstractruntime.v1.AnswerUser answer_user = 6;
      */
@@ -92,7 +92,7 @@ export type Node = Message<"abstractruntime.v1.Node"> & {
     case: "toolCalls";
   } | {
     /**
-     * Does something that a worker defines.
+     * Runs an effect that a worker defines.
      *
      * @generated from field: abstractruntime.v1.Custom custom = 8;
      */
@@ -133,9 +133,11 @@ export type Node = Message<"abstractruntime.v1.Node"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Where in vars the result is written: names separated by dots, such as `order.payment`. The whole value there is replaced.
+   * Where in vars the result is written: names separated by dots, such as `order.payment`. Replaces the whole value
+   * there.
    *
-   * If empty, the result is only in `result`, for this node's edges. At most 256 characters: 1 to 32 names of letters, digits, `_` and `-`.
+   * If empty, the result is available only to this node's edges, as `result`. At most 256 characters: 1 to 32 names of
+   * letters, digits, `_` and `-`.
    *
    * @generated from field: string result_key = 20;
    */
@@ -144,8 +146,8 @@ export type Node = Message<"abstractruntime.v1.Node"> & {
   /**
    * Where the run goes next: the first edge that holds.
    *
-   * At most 64. An effect without edges completes the run with its result; if there are edges and none holds, the node fails with NO_EDGE.
-   * `complete` and `fail` have none. An edge that always holds is the last one.
+   * At most 64. An effect without edges completes the run with its result. If there are edges and none holds, the node
+   * fails with NO_EDGE. `complete` and `fail` have no edges. An edge that always holds must be the last one.
    *
    * @generated from field: repeated abstractruntime.v1.Edge next = 21;
    */
@@ -154,7 +156,7 @@ export type Node = Message<"abstractruntime.v1.Node"> & {
   /**
    * The node to go to if this one fails.
    *
-   * If empty, the workflow's on_error.
+   * If empty, the workflow's on_error applies.
    *
    * @generated from field: string on_error = 22;
    */
@@ -163,7 +165,7 @@ export type Node = Message<"abstractruntime.v1.Node"> & {
   /**
    * How the node's jobs are run. Only for `tool_calls`, `custom` and `handler`.
    *
-   * If absent, with the defaults of EffectPolicy.
+   * If absent, the defaults of EffectPolicy apply.
    *
    * @generated from field: abstractruntime.v1.EffectPolicy policy = 23;
    */
@@ -178,7 +180,7 @@ export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_node, 0);
 
 /**
- * A way from one node to another.
+ * A connection from one node to another.
  *
  * @generated from message abstractruntime.v1.Edge
  */
@@ -193,7 +195,7 @@ export type Edge = Message<"abstractruntime.v1.Edge"> & {
   /**
    * A CEL expression, without `${ }`, that says whether the edge holds.
    *
-   * If empty, it holds. At most 64 KiB. A value other than a bool fails the node.
+   * If empty, the edge always holds. At most 64 KiB. A value other than a bool fails the node.
    *
    * @generated from field: string when = 2;
    */
@@ -208,16 +210,18 @@ export const EdgeSchema: GenMessage<Edge> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_node, 1);
 
 /**
- * Changes vars. All right-hand sides see vars as they were on entry.
+ * Changes vars. All expressions see vars as they were on entry.
  *
- * Paths are 1 to 32 names of letters, digits, `_` and `-`, separated by dots. No path may be given twice, or lie within another. An assign without
- * anything changes nothing. It has no result that could end the run, so its node needs an edge.
+ * Paths are 1 to 32 names of letters, digits, `_` and `-`, separated by dots. No path may be given twice or lie within
+ * another. An empty assign changes nothing. An assign has no result that could complete the run, so its node needs an
+ * edge.
  *
  * @generated from message abstractruntime.v1.Assign
  */
 export type Assign = Message<"abstractruntime.v1.Assign"> & {
   /**
-   * The values to set, by path; strings in them may be templates. Each replaces the whole value at its path; null is a value.
+   * The values to set, by path; strings in them may be templates. Each replaces the whole value at its path. null is a
+   * valid value.
    *
    * If absent, none. At most 1 MiB.
    *
@@ -226,18 +230,18 @@ export type Assign = Message<"abstractruntime.v1.Assign"> & {
   values?: JsonObject | undefined;
 
   /**
-   * The element to append to the list at each path; strings in it may be templates. A list that does not exist is made.
+   * The element to append to the list at each path; strings in it may be templates. A missing list is created.
    *
-   * If absent, none. At most 1 MiB. Something other than a list at a path fails the node.
+   * If absent, none. At most 1 MiB. If the value at a path is not a list, the node fails.
    *
    * @generated from field: google.protobuf.Struct append = 2;
    */
   append?: JsonObject | undefined;
 
   /**
-   * The paths to remove. A path that does not exist is passed over.
+   * The paths to remove. A missing path is ignored.
    *
-   * At most 256, no two alike, each of 1 to 256 characters.
+   * At most 256, without duplicates, each of 1 to 256 characters.
    *
    * @generated from field: repeated string unset = 3;
    */
@@ -252,7 +256,8 @@ export const AssignSchema: GenMessage<Assign> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_node, 2);
 
 /**
- * Runs the code that a worker registered for this workflow and node. The worker may go to the nodes that `next` names, and to no others.
+ * Runs the code that a worker registered for this workflow and node. The handler may go only to nodes that `next`
+ * names.
  *
  * @generated from message abstractruntime.v1.Handler
  */
@@ -290,7 +295,7 @@ export const CompleteSchema: GenMessage<Complete> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_node, 4);
 
 /**
- * Ends the run as FAILED, whatever on_error says; as CANCELLED on the way from on_cancel.
+ * Ends the run as FAILED, regardless of on_error; on the path from on_cancel, as CANCELLED.
  *
  * @generated from message abstractruntime.v1.Fail
  */
@@ -298,7 +303,7 @@ export type Fail = Message<"abstractruntime.v1.Fail"> & {
   /**
    * What failed, for programs.
    *
-   * 1 byte to 64 KiB; may be a template that gives 1 to 128 characters.
+   * 1 byte to 64 KiB; may be a template that evaluates to 1 to 128 characters.
    *
    * @generated from field: string code = 1;
    */

@@ -18,13 +18,13 @@ export const file_abstractruntime_v1_notice: GenFile = /*@__PURE__*/
   fileDesc("Ch9hYnN0cmFjdHJ1bnRpbWUvdjEvbm90aWNlLnByb3RvEhJhYnN0cmFjdHJ1bnRpbWUudjEihQEKBk5vdGljZRIdCglub3RpY2VfaWQYASABKAlCCrpIB3IFEAEYgAISNgoEa2luZBgCIAEoDjIeLmFic3RyYWN0cnVudGltZS52MS5Ob3RpY2VLaW5kQgi6SAWCAQIQARIkCgNydW4YAyABKAsyFy5hYnN0cmFjdHJ1bnRpbWUudjEuUnVuIjUKCUhlYXJ0YmVhdBIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCr0AQoKTm90aWNlS2luZBIbChdOT1RJQ0VfS0lORF9VTlNQRUNJRklFRBAAEhcKE05PVElDRV9LSU5EX1NUQVJURUQQARIXChNOT1RJQ0VfS0lORF9XQUlUSU5HEAISFwoTTk9USUNFX0tJTkRfUkVTVU1FRBADEhYKEk5PVElDRV9LSU5EX1BBVVNFRBAEEhgKFE5PVElDRV9LSU5EX1VOUEFVU0VEEAUSGQoVTk9USUNFX0tJTkRfQ09NUExFVEVEEAYSFgoSTk9USUNFX0tJTkRfRkFJTEVEEAcSGQoVTk9USUNFX0tJTkRfQ0FOQ0VMTEVEEAhiBnByb3RvMw", [file_abstractruntime_v1_run, file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
- * Word of a committed change of a run.
+ * Reports a committed change to a run.
  *
  * @generated from message abstractruntime.v1.Notice
  */
 export type Notice = Message<"abstractruntime.v1.Notice"> & {
   /**
-   * The id of the notice. It is the same each time the notice is sent, so receivers can tell repeats.
+   * The id of the notice. It is the same each time the notice is sent, so receivers can recognise duplicates.
    *
    * 1 to 256 characters.
    *
@@ -40,7 +40,7 @@ export type Notice = Message<"abstractruntime.v1.Notice"> & {
   kind: NoticeKind;
 
   /**
-   * The run, in the basic view, as it is when the notice is sent: it may have moved on since.
+   * The run, in the basic view, as it is when the notice is sent: it may have advanced since the change.
    *
    * @generated from field: abstractruntime.v1.Run run = 3;
    */
@@ -55,7 +55,7 @@ export const NoticeSchema: GenMessage<Notice> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_notice, 0);
 
 /**
- * A sign of life on a stream with nothing to say, about every 10 seconds.
+ * Shows that an idle stream is alive. Sent about every 10 seconds.
  *
  * @generated from message abstractruntime.v1.Heartbeat
  */
@@ -89,56 +89,56 @@ export const NoticeKind = {
   UNSPECIFIED: 0,
 
   /**
-   * It was started.
+   * The run was started.
    *
    * @generated from enum value: NOTICE_KIND_STARTED = 1;
    */
   STARTED: 1,
 
   /**
-   * It waits.
+   * The run started to wait.
    *
    * @generated from enum value: NOTICE_KIND_WAITING = 2;
    */
   WAITING: 2,
 
   /**
-   * Its wait ended by an answer, event or time.
+   * An answer, an event or a time ended the run's wait.
    *
    * @generated from enum value: NOTICE_KIND_RESUMED = 3;
    */
   RESUMED: 3,
 
   /**
-   * It was paused.
+   * The run was paused.
    *
    * @generated from enum value: NOTICE_KIND_PAUSED = 4;
    */
   PAUSED: 4,
 
   /**
-   * It was unpaused.
+   * The run was unpaused.
    *
    * @generated from enum value: NOTICE_KIND_UNPAUSED = 5;
    */
   UNPAUSED: 5,
 
   /**
-   * It ended with an output.
+   * The run ended with an output.
    *
    * @generated from enum value: NOTICE_KIND_COMPLETED = 6;
    */
   COMPLETED: 6,
 
   /**
-   * It ended with an error.
+   * The run ended with an error.
    *
    * @generated from enum value: NOTICE_KIND_FAILED = 7;
    */
   FAILED: 7,
 
   /**
-   * It was cancelled.
+   * The run was cancelled.
    *
    * @generated from enum value: NOTICE_KIND_CANCELLED = 8;
    */

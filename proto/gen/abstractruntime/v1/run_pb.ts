@@ -17,7 +17,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file abstractruntime/v1/run.proto.
  */
 export const file_abstractruntime_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChxhYnN0cmFjdHJ1bnRpbWUvdjEvcnVuLnByb3RvEhJhYnN0cmFjdHJ1bnRpbWUudjEigwkKA1J1bhI5CgZydW5faWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEj4KC3dvcmtmbG93X2lkGAIgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBIYCgd2ZXJzaW9uGAMgASgFQge6SAQaAigAEjcKBnN0YXR1cxgEIAEoDjIdLmFic3RyYWN0cnVudGltZS52MS5SdW5TdGF0dXNCCLpIBYIBAhABEg4KBnBhdXNlZBgFIAEoCBI/CgxjdXJyZW50X25vZGUYBiABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEiUKBHZhcnMYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBm91dHB1dBgIIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIqCgVlcnJvchgJIAEoCzIbLmFic3RyYWN0cnVudGltZS52MS5GYWlsdXJlEikKB3dhaXRpbmcYCiABKAsyGC5hYnN0cmFjdHJ1bnRpbWUudjEuV2FpdBJDCg5ibG9ja2VkX3JlYXNvbhgLIAEoDjIhLmFic3RyYWN0cnVudGltZS52MS5CbG9ja2VkUmVhc29uQgi6SAWCAQIQARJACgpzZXNzaW9uX2lkGAwgASgJQiy6SCnYAQFyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBI+CghhY3Rvcl9pZBgNIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSQwoNcGFyZW50X3J1bl9pZBgOIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSPgoLcm9vdF9ydW5faWQYDyABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEmwKBmxhYmVscxgQIAMoCzIjLmFic3RyYWN0cnVudGltZS52MS5SdW4uTGFiZWxzRW50cnlCN7pINJoBMRBAIiZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JCoFcgMYgAISFAoDc2VxGBEgASgFQge6SAQaAigAEigKBXVzYWdlGBIgASgLMhkuYWJzdHJhY3RydW50aW1lLnYxLlVzYWdlEi8KC2NyZWF0ZV90aW1lGBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiHwoFVXNhZ2USFgoFc3RlcHMYASABKAVCB7pIBBoCKAAirQcKCVJ1bkZpbHRlchJBCgt3b3JrZmxvd19pZBgBIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSGAoHdmVyc2lvbhgCIAEoBUIHukgEGgIoABJECghzdGF0dXNlcxgDIAMoDjIdLmFic3RyYWN0cnVudGltZS52MS5SdW5TdGF0dXNCE7pIEJIBDRAFGAEiB4IBBBABIAASQAoKc2Vzc2lvbl9pZBgEIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSPgoIYWN0b3JfaWQYBSABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEkMKDXBhcmVudF9ydW5faWQYBiABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEkEKC3Jvb3RfcnVuX2lkGAcgASgJQiy6SCnYAQFyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBJyCgZsYWJlbHMYCCADKAsyKS5hYnN0cmFjdHJ1bnRpbWUudjEuUnVuRmlsdGVyLkxhYmVsc0VudHJ5Qje6SDSaATEQQCImciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQqBXIDGIACEhMKBnBhdXNlZBgJIAEoCEgAiAEBEkwKD3dhaXRpbmdfcmVhc29ucxgKIAMoDjIeLmFic3RyYWN0cnVudGltZS52MS5XYWl0UmVhc29uQhO6SBCSAQ0QBRgBIgeCAQQQASAAEjUKEWNyZWF0ZV90aW1lX2FmdGVyGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2ChJjcmVhdGVfdGltZV9iZWZvcmUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAE6c7pIcBpuCiRydW5fZmlsdGVyLnZlcnNpb25fbmVlZHNfd29ya2Zsb3dfaWQSGXZlcnNpb24gbmVlZHMgd29ya2Zsb3dfaWQaK3RoaXMudmVyc2lvbiA9PSAwIHx8IHRoaXMud29ya2Zsb3dfaWQgIT0gJydCCQoHX3BhdXNlZCqiAQoJUnVuU3RhdHVzEhoKFlJVTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIWChJSVU5fU1RBVFVTX1JVTk5JTkcQARIWChJSVU5fU1RBVFVTX1dBSVRJTkcQAhIYChRSVU5fU1RBVFVTX0NPTVBMRVRFRBADEhUKEVJVTl9TVEFUVVNfRkFJTEVEEAQSGAoUUlVOX1NUQVRVU19DQU5DRUxMRUQQBSqJAQoNQmxvY2tlZFJlYXNvbhIeChpCTE9DS0VEX1JFQVNPTl9VTlNQRUNJRklFRBAAEhwKGEJMT0NLRURfUkVBU09OX05PX1dPUktFUhABEhsKF0JMT0NLRURfUkVBU09OX1JFVFJZX0FUEAISHQoZQkxPQ0tFRF9SRUFTT05fUkFURV9MSU1JVBADKkoKB1J1blZpZXcSGAoUUlVOX1ZJRVdfVU5TUEVDSUZJRUQQABISCg5SVU5fVklFV19CQVNJQxABEhEKDVJVTl9WSUVXX0ZVTEwQAiqEAQoIUnVuT3JkZXISGQoVUlVOX09SREVSX1VOU1BFQ0lGSUVEEAASHgoaUlVOX09SREVSX0NSRUFURV9USU1FX0RFU0MQARIdChlSVU5fT1JERVJfQ1JFQVRFX1RJTUVfQVNDEAISHgoaUlVOX09SREVSX1VQREFURV9USU1FX0RFU0MQA2IGcHJvdG8z", [file_abstractruntime_v1_failure, file_abstractruntime_v1_wait, file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChxhYnN0cmFjdHJ1bnRpbWUvdjEvcnVuLnByb3RvEhJhYnN0cmFjdHJ1bnRpbWUudjEigwkKA1J1bhI5CgZydW5faWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEj4KC3dvcmtmbG93X2lkGAIgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBIYCgd2ZXJzaW9uGAMgASgFQge6SAQaAigAEjcKBnN0YXR1cxgEIAEoDjIdLmFic3RyYWN0cnVudGltZS52MS5SdW5TdGF0dXNCCLpIBYIBAhABEg4KBnBhdXNlZBgFIAEoCBI/CgxjdXJyZW50X25vZGUYBiABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEiUKBHZhcnMYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBm91dHB1dBgIIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIqCgVlcnJvchgJIAEoCzIbLmFic3RyYWN0cnVudGltZS52MS5GYWlsdXJlEikKB3dhaXRpbmcYCiABKAsyGC5hYnN0cmFjdHJ1bnRpbWUudjEuV2FpdBJDCg5ibG9ja2VkX3JlYXNvbhgLIAEoDjIhLmFic3RyYWN0cnVudGltZS52MS5CbG9ja2VkUmVhc29uQgi6SAWCAQIQARJACgpzZXNzaW9uX2lkGAwgASgJQiy6SCnYAQFyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBI+CghhY3Rvcl9pZBgNIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSQwoNcGFyZW50X3J1bl9pZBgOIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSPgoLcm9vdF9ydW5faWQYDyABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEmwKBmxhYmVscxgQIAMoCzIjLmFic3RyYWN0cnVudGltZS52MS5SdW4uTGFiZWxzRW50cnlCN7pINJoBMRBAIiZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JCoFcgMYgAISFAoDc2VxGBEgASgFQge6SAQaAigAEigKBXVzYWdlGBIgASgLMhkuYWJzdHJhY3RydW50aW1lLnYxLlVzYWdlEi8KC2NyZWF0ZV90aW1lGBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiHwoFVXNhZ2USFgoFc3RlcHMYASABKAVCB7pIBBoCKAAisAcKCVJ1bkZpbHRlchJBCgt3b3JrZmxvd19pZBgBIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSGAoHdmVyc2lvbhgCIAEoBUIHukgEGgIoABJECghzdGF0dXNlcxgDIAMoDjIdLmFic3RyYWN0cnVudGltZS52MS5SdW5TdGF0dXNCE7pIEJIBDRAFGAEiB4IBBBABIAASQAoKc2Vzc2lvbl9pZBgEIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSPgoIYWN0b3JfaWQYBSABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEkMKDXBhcmVudF9ydW5faWQYBiABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEkEKC3Jvb3RfcnVuX2lkGAcgASgJQiy6SCnYAQFyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBJyCgZsYWJlbHMYCCADKAsyKS5hYnN0cmFjdHJ1bnRpbWUudjEuUnVuRmlsdGVyLkxhYmVsc0VudHJ5Qje6SDSaATEQQCImciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQqBXIDGIACEhMKBnBhdXNlZBgJIAEoCEgAiAEBEkwKD3dhaXRpbmdfcmVhc29ucxgKIAMoDjIeLmFic3RyYWN0cnVudGltZS52MS5XYWl0UmVhc29uQhO6SBCSAQ0QBRgBIgeCAQQQASAAEjUKEWNyZWF0ZV90aW1lX2FmdGVyGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2ChJjcmVhdGVfdGltZV9iZWZvcmUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAE6drpIcxpxCiRydW5fZmlsdGVyLnZlcnNpb25fbmVlZHNfd29ya2Zsb3dfaWQSHHZlcnNpb24gcmVxdWlyZXMgd29ya2Zsb3dfaWQaK3RoaXMudmVyc2lvbiA9PSAwIHx8IHRoaXMud29ya2Zsb3dfaWQgIT0gJydCCQoHX3BhdXNlZCqiAQoJUnVuU3RhdHVzEhoKFlJVTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIWChJSVU5fU1RBVFVTX1JVTk5JTkcQARIWChJSVU5fU1RBVFVTX1dBSVRJTkcQAhIYChRSVU5fU1RBVFVTX0NPTVBMRVRFRBADEhUKEVJVTl9TVEFUVVNfRkFJTEVEEAQSGAoUUlVOX1NUQVRVU19DQU5DRUxMRUQQBSqJAQoNQmxvY2tlZFJlYXNvbhIeChpCTE9DS0VEX1JFQVNPTl9VTlNQRUNJRklFRBAAEhwKGEJMT0NLRURfUkVBU09OX05PX1dPUktFUhABEhsKF0JMT0NLRURfUkVBU09OX1JFVFJZX0FUEAISHQoZQkxPQ0tFRF9SRUFTT05fUkFURV9MSU1JVBADKkoKB1J1blZpZXcSGAoUUlVOX1ZJRVdfVU5TUEVDSUZJRUQQABISCg5SVU5fVklFV19CQVNJQxABEhEKDVJVTl9WSUVXX0ZVTEwQAiqEAQoIUnVuT3JkZXISGQoVUlVOX09SREVSX1VOU1BFQ0lGSUVEEAASHgoaUlVOX09SREVSX0NSRUFURV9USU1FX0RFU0MQARIdChlSVU5fT1JERVJfQ1JFQVRFX1RJTUVfQVNDEAISHgoaUlVOX09SREVSX1VQREFURV9USU1FX0RFU0MQA2IGcHJvdG8z", [file_abstractruntime_v1_failure, file_abstractruntime_v1_wait, file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * One execution of a workflow version.
@@ -42,21 +42,21 @@ export type Run = Message<"abstractruntime.v1.Run"> & {
   workflowId: string;
 
   /**
-   * The version of the workflow, for the life of the run. From 1.
+   * The version of the workflow, from 1. It is fixed for the life of the run.
    *
    * @generated from field: int32 version = 3;
    */
   version: number;
 
   /**
-   * Where the run stands.
+   * The status of the run.
    *
    * @generated from field: abstractruntime.v1.RunStatus status = 4;
    */
   status: RunStatus;
 
   /**
-   * Whether the run is paused: it takes no steps, its timers stand still, its events are kept.
+   * Whether the run is paused: it takes no steps, its timers do not fire, and its events are kept.
    *
    * @generated from field: bool paused = 5;
    */
@@ -79,18 +79,18 @@ export type Run = Message<"abstractruntime.v1.Run"> & {
   vars?: JsonObject | undefined;
 
   /**
-   * What the run ended with, any JSON.
+   * The run's output, any JSON.
    *
-   * Only in the full view, and only if the run is COMPLETED; null is a value. At most 1 MiB.
+   * Only in the full view, and only if the run is COMPLETED; null is a valid output. At most 1 MiB.
    *
    * @generated from field: google.protobuf.Value output = 8;
    */
   output?: Value | undefined;
 
   /**
-   * The last failure, until the next one: what ended a FAILED run, or what an on_error node was reached by.
+   * The most recent failure: the one that ended a FAILED run, or the one that led to an on_error node.
    *
-   * Absent if nothing failed.
+   * Absent if nothing has failed.
    *
    * @generated from field: abstractruntime.v1.Failure error = 9;
    */
@@ -99,23 +99,23 @@ export type Run = Message<"abstractruntime.v1.Run"> & {
   /**
    * The open wait.
    *
-   * Present exactly if the run is WAITING.
+   * Present if and only if the run is WAITING.
    *
    * @generated from field: abstractruntime.v1.Wait waiting = 10;
    */
   waiting?: Wait | undefined;
 
   /**
-   * Why a running run does not move.
+   * Why a running run makes no progress.
    *
-   * BLOCKED_REASON_UNSPECIFIED if it does, or if it is not running.
+   * BLOCKED_REASON_UNSPECIFIED if it makes progress or is not running.
    *
    * @generated from field: abstractruntime.v1.BlockedReason blocked_reason = 11;
    */
   blockedReason: BlockedReason;
 
   /**
-   * The caller's group of runs: a conversation, say.
+   * The caller's group of runs, such as a conversation.
    *
    * Empty if there is none.
    *
@@ -124,9 +124,9 @@ export type Run = Message<"abstractruntime.v1.Run"> & {
   sessionId: string;
 
   /**
-   * The actor who started the run, as claimed.
+   * The actor who started the run, as claimed, not verified.
    *
-   * Empty if none was named.
+   * Empty if no actor was named.
    *
    * @generated from field: string actor_id = 13;
    */
@@ -135,7 +135,7 @@ export type Run = Message<"abstractruntime.v1.Run"> & {
   /**
    * The run that started this one.
    *
-   * Empty if a client did.
+   * Empty if a client started it.
    *
    * @generated from field: string parent_run_id = 14;
    */
@@ -149,7 +149,7 @@ export type Run = Message<"abstractruntime.v1.Run"> & {
   rootRunId: string;
 
   /**
-   * Names and values that the start gave.
+   * The labels that the start request set.
    *
    * At most 64; values of at most 256 characters.
    *
@@ -188,7 +188,7 @@ export type Run = Message<"abstractruntime.v1.Run"> & {
   /**
    * When the run ended.
    *
-   * Absent while it has not.
+   * Absent until the run ends.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 21;
    */
@@ -209,7 +209,7 @@ export const RunSchema: GenMessage<Run> = /*@__PURE__*/
  */
 export type Usage = Message<"abstractruntime.v1.Usage"> & {
   /**
-   * The steps that it has taken, whether they completed or failed.
+   * The number of steps taken, whether they completed or failed.
    *
    * @generated from field: int32 steps = 1;
    */
@@ -239,7 +239,7 @@ export type RunFilter = Message<"abstractruntime.v1.RunFilter"> & {
   workflowId: string;
 
   /**
-   * The version of the workflow; needs workflow_id.
+   * The version of the workflow; requires workflow_id.
    *
    * 0 means any.
    *
@@ -248,9 +248,9 @@ export type RunFilter = Message<"abstractruntime.v1.RunFilter"> & {
   version: number;
 
   /**
-   * Where the run stands: any of these.
+   * The run's status: any of these.
    *
-   * If empty, anywhere. At most 5, no two alike, none of them unspecified.
+   * If empty, any status. At most 5, no duplicates, none unspecified.
    *
    * @generated from field: repeated abstractruntime.v1.RunStatus statuses = 3;
    */
@@ -277,14 +277,14 @@ export type RunFilter = Message<"abstractruntime.v1.RunFilter"> & {
   /**
    * The run that started it.
    *
-   * If empty, any or none.
+   * If empty, any run, with or without a parent.
    *
    * @generated from field: string parent_run_id = 6;
    */
   parentRunId: string;
 
   /**
-   * The run at the top of its tree, which matches too.
+   * The run at the top of the tree. It matches too.
    *
    * If empty, any.
    *
@@ -313,14 +313,14 @@ export type RunFilter = Message<"abstractruntime.v1.RunFilter"> & {
   /**
    * What the run waits for: any of these. A run that does not wait does not match.
    *
-   * If empty, anything or nothing. At most 5, no two alike, none of them unspecified.
+   * If empty, any run, waiting or not. At most 5, no duplicates, none unspecified.
    *
    * @generated from field: repeated abstractruntime.v1.WaitReason waiting_reasons = 10;
    */
   waitingReasons: WaitReason[];
 
   /**
-   * The instant at or after which the run was started.
+   * Only runs that were started at or after this time.
    *
    * If absent, any time.
    *
@@ -329,7 +329,7 @@ export type RunFilter = Message<"abstractruntime.v1.RunFilter"> & {
   createTimeAfter?: Timestamp | undefined;
 
   /**
-   * The instant before which the run was started.
+   * Only runs that were started before this time.
    *
    * If absent, any time.
    *
@@ -346,7 +346,7 @@ export const RunFilterSchema: GenMessage<RunFilter> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_run, 2);
 
 /**
- * Where a run stands. `paused` is a flag beside it.
+ * The status of a run. `paused` is a separate flag.
  *
  * @generated from enum abstractruntime.v1.RunStatus
  */
@@ -359,7 +359,7 @@ export const RunStatus = {
   UNSPECIFIED: 0,
 
   /**
-   * The run is at work, or its jobs are; see blocked_reason.
+   * The run or its jobs are being processed; see blocked_reason.
    *
    * @generated from enum value: RUN_STATUS_RUNNING = 1;
    */
@@ -395,7 +395,7 @@ export const RunStatus = {
 } as const;
 
 /**
- * Where a run stands. `paused` is a flag beside it.
+ * The status of a run. `paused` is a separate flag.
  *
  * @generated from enum abstractruntime.v1.RunStatus
  */
@@ -408,13 +408,13 @@ export const RunStatusSchema: GenEnum<RunStatus> = /*@__PURE__*/
   enumDesc(file_abstractruntime_v1_run, 0);
 
 /**
- * Why a running run does not move.
+ * Why a running run makes no progress.
  *
  * @generated from enum abstractruntime.v1.BlockedReason
  */
 export const BlockedReason = {
   /**
-   * It does move, or it is not running.
+   * The run makes progress, or it is not running.
    *
    * @generated from enum value: BLOCKED_REASON_UNSPECIFIED = 0;
    */
@@ -428,14 +428,14 @@ export const BlockedReason = {
   NO_WORKER: 1,
 
   /**
-   * A job failed and will be tried again.
+   * A job failed and will be retried.
    *
    * @generated from enum value: BLOCKED_REASON_RETRY_AT = 2;
    */
   RETRY_AT: 2,
 
   /**
-   * A rate limit holds its jobs back.
+   * A rate limit delays its jobs.
    *
    * @generated from enum value: BLOCKED_REASON_RATE_LIMIT = 3;
    */
@@ -443,7 +443,7 @@ export const BlockedReason = {
 } as const;
 
 /**
- * Why a running run does not move.
+ * Why a running run makes no progress.
  *
  * @generated from enum abstractruntime.v1.BlockedReason
  */
@@ -462,14 +462,14 @@ export const BlockedReasonSchema: GenEnum<BlockedReason> = /*@__PURE__*/
  */
 export const RunView = {
   /**
-   * Not said. GetRun then means RUN_VIEW_FULL.
+   * Unspecified: GetRun treats it as RUN_VIEW_FULL.
    *
    * @generated from enum value: RUN_VIEW_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * All but vars and output.
+   * Everything except vars and output.
    *
    * @generated from enum value: RUN_VIEW_BASIC = 1;
    */
@@ -497,35 +497,35 @@ export const RunViewSchema: GenEnum<RunView> = /*@__PURE__*/
   enumDesc(file_abstractruntime_v1_run, 2);
 
 /**
- * The order of a list of runs. Runs of the same instant are ordered by run_id.
+ * The order of a list of runs. Runs with the same time are ordered by run_id.
  *
  * @generated from enum abstractruntime.v1.RunOrder
  */
 export const RunOrder = {
   /**
-   * Not said. Means RUN_ORDER_CREATE_TIME_DESC.
+   * Unspecified: treated as RUN_ORDER_CREATE_TIME_DESC.
    *
    * @generated from enum value: RUN_ORDER_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * The newest first.
+   * Newest first.
    *
    * @generated from enum value: RUN_ORDER_CREATE_TIME_DESC = 1;
    */
   CREATE_TIME_DESC: 1,
 
   /**
-   * The oldest first.
+   * Oldest first.
    *
    * @generated from enum value: RUN_ORDER_CREATE_TIME_ASC = 2;
    */
   CREATE_TIME_ASC: 2,
 
   /**
-   * The last changed first; of runs that are computing, right to the second. A run that changes between two pages may be listed twice or not
-   * at all.
+   * Most recently changed first; for runs that are computing, accurate to one second. A run that changes between two
+   * pages may be listed twice or not at all.
    *
    * @generated from enum value: RUN_ORDER_UPDATE_TIME_DESC = 3;
    */
@@ -533,7 +533,7 @@ export const RunOrder = {
 } as const;
 
 /**
- * The order of a list of runs. Runs of the same instant are ordered by run_id.
+ * The order of a list of runs. Runs with the same time are ordered by run_id.
  *
  * @generated from enum abstractruntime.v1.RunOrder
  */

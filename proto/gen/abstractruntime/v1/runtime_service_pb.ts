@@ -183,7 +183,7 @@ export type ListWorkflowsRequest = Message<"abstractruntime.v1.ListWorkflowsRequ
   filter?: WorkflowFilter | undefined;
 
   /**
-   * The most workflows to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+   * The maximum number of workflows to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
    *
    * 0 means 50. At most 1,000.
    *
@@ -192,7 +192,7 @@ export type ListWorkflowsRequest = Message<"abstractruntime.v1.ListWorkflowsRequ
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; all other fields but page_size as they were.
+   * The next_page_token of the previous page. All other fields except page_size must be unchanged.
    *
    * If empty, the first page. At most 4,096 characters.
    *
@@ -239,7 +239,7 @@ export const ListWorkflowsResponseSchema: GenMessage<ListWorkflowsResponse> = /*
   messageDesc(file_abstractruntime_v1_runtime_service, 6);
 
 /**
- * Which version is to be current.
+ * Which version to make current.
  *
  * @generated from message abstractruntime.v1.SetCurrentVersionRequest
  */
@@ -254,7 +254,7 @@ export type SetCurrentVersionRequest = Message<"abstractruntime.v1.SetCurrentVer
   /**
    * The version.
    *
-   * 0 means that the highest is the current one again, now and after each registration.
+   * 0 means the highest version, now and after each registration.
    *
    * @generated from field: int32 version = 2;
    */
@@ -275,7 +275,7 @@ export const SetCurrentVersionRequestSchema: GenMessage<SetCurrentVersionRequest
  */
 export type SetCurrentVersionResponse = Message<"abstractruntime.v1.SetCurrentVersionResponse"> & {
   /**
-   * The workflow, in the version that is current now.
+   * The workflow, in its current version.
    *
    * @generated from field: abstractruntime.v1.Workflow workflow = 1;
    */
@@ -303,7 +303,7 @@ export type ArchiveWorkflowRequest = Message<"abstractruntime.v1.ArchiveWorkflow
   workflowId: string;
 
   /**
-   * Whether to take it out of the archive instead.
+   * Whether to unarchive it instead.
    *
    * The default value is false.
    *
@@ -320,7 +320,7 @@ export const ArchiveWorkflowRequestSchema: GenMessage<ArchiveWorkflowRequest> = 
   messageDesc(file_abstractruntime_v1_runtime_service, 9);
 
 /**
- * The workflow that was archived, or taken out of the archive.
+ * The archived or unarchived workflow.
  *
  * @generated from message abstractruntime.v1.ArchiveWorkflowResponse
  */
@@ -347,9 +347,9 @@ export const ArchiveWorkflowResponseSchema: GenMessage<ArchiveWorkflowResponse> 
  */
 export type StartRunRequest = Message<"abstractruntime.v1.StartRunRequest"> & {
   /**
-   * The id that the run is to have. With it, the request can be sent again.
+   * The id of the run. With it, the request can be retried safely.
    *
-   * If empty, the server makes one.
+   * If empty, the server generates one.
    *
    * @generated from field: string run_id = 1;
    */
@@ -372,7 +372,7 @@ export type StartRunRequest = Message<"abstractruntime.v1.StartRunRequest"> & {
   version: number;
 
   /**
-   * The run's first vars. The workflow's default_vars are added where a top-level name is missing.
+   * The run's initial vars. If a top-level name is missing, the workflow's default_vars supply it.
    *
    * If absent, the empty object. At most 32 levels and 1 MiB, defaults included.
    *
@@ -381,18 +381,18 @@ export type StartRunRequest = Message<"abstractruntime.v1.StartRunRequest"> & {
   vars?: JsonObject | undefined;
 
   /**
-   * The group of runs that this one belongs to: a conversation, say.
+   * The group of runs that this one belongs to, such as a conversation.
    *
-   * If empty, none.
+   * If empty, the run has no session.
    *
    * @generated from field: string session_id = 5;
    */
   sessionId: string;
 
   /**
-   * Who starts the run, recorded as claimed.
+   * Who starts the run. Recorded as claimed, not verified.
    *
-   * If empty, nobody is named.
+   * If empty, no actor is recorded.
    *
    * @generated from field: string actor_id = 6;
    */
@@ -410,7 +410,7 @@ export type StartRunRequest = Message<"abstractruntime.v1.StartRunRequest"> & {
   /**
    * How much the run may use. Each limit that is given replaces the workflow's.
    *
-   * If absent, as the workflow says.
+   * If absent, the workflow's limits apply.
    *
    * @generated from field: abstractruntime.v1.Limits limits = 8;
    */
@@ -426,9 +426,9 @@ export type StartRunRequest = Message<"abstractruntime.v1.StartRunRequest"> & {
   paused: boolean;
 
   /**
-   * When the run is to take its first step. Until then it is WAITING for a time.
+   * When the run takes its first step. Until then it is WAITING for that time.
    *
-   * If absent or past, at once.
+   * If absent or in the past, immediately.
    *
    * @generated from field: google.protobuf.Timestamp start_at = 10;
    */
@@ -470,7 +470,7 @@ export const StartRunResponseSchema: GenMessage<StartRunResponse> = /*@__PURE__*
  */
 export type StartRunsRequest = Message<"abstractruntime.v1.StartRunsRequest"> & {
   /**
-   * The starts. They are independent of each other; of two with the same run_id the first is done first.
+   * The starts. They are independent of each other. Two with the same run_id are done in order.
    *
    * 1 to 500.
    *
@@ -487,7 +487,7 @@ export const StartRunsRequestSchema: GenMessage<StartRunsRequest> = /*@__PURE__*
   messageDesc(file_abstractruntime_v1_runtime_service, 13);
 
 /**
- * What became of each start.
+ * The outcome of each start.
  *
  * @generated from message abstractruntime.v1.StartRunsResponse
  */
@@ -508,7 +508,7 @@ export const StartRunsResponseSchema: GenMessage<StartRunsResponse> = /*@__PURE_
   messageDesc(file_abstractruntime_v1_runtime_service, 14);
 
 /**
- * What became of one start of a batch.
+ * The outcome of one start in a batch.
  *
  * @generated from message abstractruntime.v1.StartRunsResult
  */
@@ -528,7 +528,7 @@ export type StartRunsResult = Message<"abstractruntime.v1.StartRunsResult"> & {
     case: "run";
   } | {
     /**
-     * Why there is none: a refusal of StartRun.
+     * Why the run was not started: one of StartRun's refusals.
      *
      * @generated from field: abstractruntime.v1.Refusal error = 2;
      */
@@ -558,7 +558,7 @@ export type GetRunRequest = Message<"abstractruntime.v1.GetRunRequest"> & {
   runId: string;
 
   /**
-   * How much of it.
+   * How much of the run to return.
    *
    * RUN_VIEW_UNSPECIFIED means RUN_VIEW_FULL.
    *
@@ -653,7 +653,7 @@ export type ListRunsRequest = Message<"abstractruntime.v1.ListRunsRequest"> & {
   filter?: RunFilter | undefined;
 
   /**
-   * In which order.
+   * The order of the list.
    *
    * RUN_ORDER_UNSPECIFIED means RUN_ORDER_CREATE_TIME_DESC.
    *
@@ -662,7 +662,7 @@ export type ListRunsRequest = Message<"abstractruntime.v1.ListRunsRequest"> & {
   order: RunOrder;
 
   /**
-   * The most runs to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+   * The maximum number of runs to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
    *
    * 0 means 50. At most 1,000.
    *
@@ -671,7 +671,7 @@ export type ListRunsRequest = Message<"abstractruntime.v1.ListRunsRequest"> & {
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; all other fields but page_size as they were.
+   * The next_page_token of the previous page. All other fields except page_size must be unchanged.
    *
    * If empty, the first page. At most 4,096 characters.
    *
@@ -731,9 +731,9 @@ export type AwaitRunRequest = Message<"abstractruntime.v1.AwaitRunRequest"> & {
   runId: string;
 
   /**
-   * The reasons of waits at which to return; the run's end always returns.
+   * The RPC returns when the run has an open wait with one of these reasons, and always when the run ends.
    *
-   * If empty, WAIT_REASON_USER, WAIT_REASON_EVENT and WAIT_REASON_JOB. At most 5, no two alike, none of them unspecified.
+   * If empty, WAIT_REASON_USER, WAIT_REASON_EVENT and WAIT_REASON_JOB. At most 5, no duplicates, none unspecified.
    *
    * @generated from field: repeated abstractruntime.v1.WaitReason reasons = 2;
    */
@@ -763,7 +763,7 @@ export const AwaitRunRequestSchema: GenMessage<AwaitRunRequest> = /*@__PURE__*/
  */
 export type AwaitRunResponse = Message<"abstractruntime.v1.AwaitRunResponse"> & {
   /**
-   * The run, in the full view. It may still be RUNNING, if the timeout was over first.
+   * The run, in the full view. It may still be RUNNING if the timeout expired first.
    *
    * @generated from field: abstractruntime.v1.Run run = 1;
    */
@@ -799,7 +799,7 @@ export const DeleteRunRequestSchema: GenMessage<DeleteRunRequest> = /*@__PURE__*
   messageDesc(file_abstractruntime_v1_runtime_service, 24);
 
 /**
- * Nothing: the run is gone.
+ * Empty: the run is deleted.
  *
  * @generated from message abstractruntime.v1.DeleteRunResponse
  */
@@ -829,7 +829,7 @@ export type ListWaitsRequest = Message<"abstractruntime.v1.ListWaitsRequest"> & 
   filter?: WaitFilter | undefined;
 
   /**
-   * The most waits to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+   * The maximum number of waits to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
    *
    * 0 means 50. At most 1,000.
    *
@@ -838,7 +838,7 @@ export type ListWaitsRequest = Message<"abstractruntime.v1.ListWaitsRequest"> & 
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; all other fields but page_size as they were.
+   * The next_page_token of the previous page. All other fields except page_size must be unchanged.
    *
    * If empty, the first page. At most 4,096 characters.
    *
@@ -940,34 +940,35 @@ export type ResumeRunRequest = Message<"abstractruntime.v1.ResumeRunRequest"> & 
   runId: string;
 
   /**
-   * The wait that is answered: Run.waiting.wait_id.
+   * The wait to answer: Run.waiting.wait_id.
    *
    * @generated from field: string wait_id = 2;
    */
   waitId: string;
 
   /**
-   * The answer. For a question `{ "answer": … }`, its value within the wait's choices and answer_schema; for an event wait the event's payload.
+   * The answer. For a question: `{ "answer": … }`, whose value must fit the wait's choices and answer_schema. For an
+   * event wait: the event's payload.
    *
-   * If absent, null, which answers no question. At most 32 levels and 1 MiB.
+   * If absent, null, which is not a valid answer to a question. At most 32 levels and 1 MiB.
    *
    * @generated from field: google.protobuf.Value payload = 3;
    */
   payload?: Value | undefined;
 
   /**
-   * The caller's id of this answer. The same answer with the same id again returns the same reply.
+   * The caller's id of this answer. Sending the same answer with the same id again returns the same reply.
    *
-   * If empty, the answer cannot be told from another one.
+   * If empty, the server cannot recognise a retry of this answer.
    *
    * @generated from field: string request_id = 4;
    */
   requestId: string;
 
   /**
-   * Who answers, recorded as claimed.
+   * Who answers. Recorded as claimed, not verified.
    *
-   * If empty, nobody is named.
+   * If empty, no actor is recorded.
    *
    * @generated from field: string actor_id = 5;
    */
@@ -1027,7 +1028,7 @@ export type EmitEventRequest = Message<"abstractruntime.v1.EmitEventRequest"> & 
   scope: Scope;
 
   /**
-   * Whom the event reaches: what the scope needs. Nothing with SCOPE_GLOBAL.
+   * The run, session or workflow that the event reaches, as the scope requires. Not set with SCOPE_GLOBAL.
    *
    * @generated from oneof abstractruntime.v1.EmitEventRequest.target
    */
@@ -1041,7 +1042,8 @@ export type EmitEventRequest = Message<"abstractruntime.v1.EmitEventRequest"> & 
     case: "runId";
   } | {
     /**
-     * The session, with SCOPE_SESSION. It need not have a run yet; a run without a session is a session of its own, of the run's id.
+     * The session, with SCOPE_SESSION. It need not have a run yet. A run without a session counts as a session of its
+     * own, whose id is the run's.
      *
      * @generated from field: string session_id = 4;
      */
@@ -1058,7 +1060,7 @@ export type EmitEventRequest = Message<"abstractruntime.v1.EmitEventRequest"> & 
   } | { case: undefined; value?: undefined };
 
   /**
-   * The key by which waits select the event: an order id, say.
+   * The key by which waits select the event, such as an order id.
    *
    * If empty, only waits without a key take it. At most 256 characters.
    *
@@ -1067,7 +1069,7 @@ export type EmitEventRequest = Message<"abstractruntime.v1.EmitEventRequest"> & 
   key: string;
 
   /**
-   * What the event carries, any JSON.
+   * The payload of the event, any JSON.
    *
    * If absent, null. At most 32 levels and 1 MiB.
    *
@@ -1076,18 +1078,18 @@ export type EmitEventRequest = Message<"abstractruntime.v1.EmitEventRequest"> & 
   payload?: Value | undefined;
 
   /**
-   * The id by which the channel recognises the event when it comes again.
+   * The id by which the channel recognises a repeated event.
    *
-   * If empty, the server makes one.
+   * If empty, the server generates one.
    *
    * @generated from field: string event_id = 8;
    */
   eventId: string;
 
   /**
-   * Who emits the event, recorded as claimed.
+   * Who emits the event. Recorded as claimed, not verified.
    *
-   * If empty, nobody is named.
+   * If empty, no actor is recorded.
    *
    * @generated from field: string actor_id = 9;
    */
@@ -1143,16 +1145,16 @@ export type CancelRunRequest = Message<"abstractruntime.v1.CancelRunRequest"> & 
   runId: string;
 
   /**
-   * Who cancels it, recorded as claimed.
+   * Who cancels it. Recorded as claimed, not verified.
    *
-   * If empty, nobody is named.
+   * If empty, no actor is recorded.
    *
    * @generated from field: string actor_id = 2;
    */
   actorId: string;
 
   /**
-   * Why, for people who read the ledger.
+   * The reason, for people who read the ledger.
    *
    * At most 1,024 characters; may be empty.
    *
@@ -1175,7 +1177,7 @@ export const CancelRunRequestSchema: GenMessage<CancelRunRequest> = /*@__PURE__*
  */
 export type CancelRunResponse = Message<"abstractruntime.v1.CancelRunResponse"> & {
   /**
-   * The run, in the full view. It may still be RUNNING, or WAITING, on the way from on_cancel.
+   * The run, in the full view. It may still be RUNNING or WAITING while its on_cancel runs.
    *
    * @generated from field: abstractruntime.v1.Run run = 1;
    */
@@ -1203,16 +1205,16 @@ export type PauseRunRequest = Message<"abstractruntime.v1.PauseRunRequest"> & {
   runId: string;
 
   /**
-   * Who pauses it, recorded as claimed.
+   * Who pauses it. Recorded as claimed, not verified.
    *
-   * If empty, nobody is named.
+   * If empty, no actor is recorded.
    *
    * @generated from field: string actor_id = 2;
    */
   actorId: string;
 
   /**
-   * Why, for people who read the ledger.
+   * The reason, for people who read the ledger.
    *
    * At most 1,024 characters; may be empty.
    *
@@ -1250,7 +1252,7 @@ export const PauseRunResponseSchema: GenMessage<PauseRunResponse> = /*@__PURE__*
   messageDesc(file_abstractruntime_v1_runtime_service, 37);
 
 /**
- * Which run to let go on.
+ * Which run to unpause.
  *
  * @generated from message abstractruntime.v1.UnpauseRunRequest
  */
@@ -1263,9 +1265,9 @@ export type UnpauseRunRequest = Message<"abstractruntime.v1.UnpauseRunRequest"> 
   runId: string;
 
   /**
-   * Who unpauses it, recorded as claimed.
+   * Who unpauses it. Recorded as claimed, not verified.
    *
-   * If empty, nobody is named.
+   * If empty, no actor is recorded.
    *
    * @generated from field: string actor_id = 2;
    */
@@ -1314,7 +1316,7 @@ export type TickRunRequest = Message<"abstractruntime.v1.TickRunRequest"> & {
   runId: string;
 
   /**
-   * How many steps a paused run may take. A run that is not paused goes on as far as it can.
+   * How many steps a paused run may take. A run that is not paused advances as far as it can.
    *
    * 0 means 1. At most 1,000.
    *
@@ -1365,7 +1367,7 @@ export type WatchRunRequest = Message<"abstractruntime.v1.WatchRunRequest"> & {
   runId: string;
 
   /**
-   * The number of the record after which to begin.
+   * Start after the record with this number.
    *
    * The default value is 0: from the first record.
    *
@@ -1388,7 +1390,8 @@ export const WatchRunRequestSchema: GenMessage<WatchRunRequest> = /*@__PURE__*/
  */
 export type WatchRunResponse = Message<"abstractruntime.v1.WatchRunResponse"> & {
   /**
-   * Where the stream stands after this message: the number of the last record sent, in decimal. As after_seq it goes on from here.
+   * The position of the stream after this message: the number of the last record sent, in decimal. Pass it as after_seq
+   * to continue from here.
    *
    * At most 4,096 characters.
    *
@@ -1397,15 +1400,15 @@ export type WatchRunResponse = Message<"abstractruntime.v1.WatchRunResponse"> & 
   cursor: string;
 
   /**
-   * What the message brings.
+   * The content of the message.
    *
-   * Clients pass over messages in which they see nothing: servers of later releases send more.
+   * Clients must ignore messages in which none of these is set: later releases may send other kinds.
    *
    * @generated from oneof abstractruntime.v1.WatchRunResponse.event
    */
   event: {
     /**
-     * A committed record. Never with its proof.
+     * A committed record, always without its proof.
      *
      * @generated from field: abstractruntime.v1.StepRecord step_record = 2;
      */
@@ -1413,7 +1416,7 @@ export type WatchRunResponse = Message<"abstractruntime.v1.WatchRunResponse"> & 
     case: "stepRecord";
   } | {
     /**
-     * A sign of life.
+     * Sent while there is nothing else to send.
      *
      * @generated from field: abstractruntime.v1.Heartbeat heartbeat = 5;
      */
@@ -1436,7 +1439,7 @@ export const WatchRunResponseSchema: GenMessage<WatchRunResponse> = /*@__PURE__*
  */
 export type WatchRunsRequest = Message<"abstractruntime.v1.WatchRunsRequest"> & {
   /**
-   * Which runs. A run matches as it is when the notice is sent.
+   * Which runs. The filter is applied to the run as it is when the notice is sent.
    *
    * If absent, all.
    *
@@ -1445,18 +1448,18 @@ export type WatchRunsRequest = Message<"abstractruntime.v1.WatchRunsRequest"> & 
   filter?: RunFilter | undefined;
 
   /**
-   * What to hear of.
+   * Which kinds of notice to send.
    *
-   * If empty, everything. At most 8, no two alike, none of them unspecified.
+   * If empty, all kinds. At most 8, no duplicates, none unspecified.
    *
    * @generated from field: repeated abstractruntime.v1.NoticeKind kinds = 2;
    */
   kinds: NoticeKind[];
 
   /**
-   * Where to begin: the cursor of the last message received.
+   * Where to start: the cursor of the last message received.
    *
-   * If empty, with what happens from now on; `beginning` is everything that is kept. At most 4,096 characters.
+   * If empty, the stream starts now. `beginning` starts with the oldest notice that is kept. At most 4,096 characters.
    *
    * @generated from field: string cursor = 3;
    */
@@ -1477,7 +1480,7 @@ export const WatchRunsRequestSchema: GenMessage<WatchRunsRequest> = /*@__PURE__*
  */
 export type WatchRunsResponse = Message<"abstractruntime.v1.WatchRunsResponse"> & {
   /**
-   * Where the stream stands after this message. Any server goes on from here.
+   * The position of the stream after this message. Any server can continue from it.
    *
    * 1 to 4,096 characters.
    *
@@ -1486,15 +1489,15 @@ export type WatchRunsResponse = Message<"abstractruntime.v1.WatchRunsResponse"> 
   cursor: string;
 
   /**
-   * What the message brings.
+   * The content of the message.
    *
-   * Clients pass over messages in which they see nothing: servers of later releases send more.
+   * Clients must ignore messages in which none of these is set: later releases may send other kinds.
    *
    * @generated from oneof abstractruntime.v1.WatchRunsResponse.event
    */
   event: {
     /**
-     * Word of a committed change.
+     * A notice of a committed change.
      *
      * @generated from field: abstractruntime.v1.Notice notice = 2;
      */
@@ -1502,7 +1505,7 @@ export type WatchRunsResponse = Message<"abstractruntime.v1.WatchRunsResponse"> 
     case: "notice";
   } | {
     /**
-     * A sign of life.
+     * Sent while there is nothing else to send.
      *
      * @generated from field: abstractruntime.v1.Heartbeat heartbeat = 3;
      */
@@ -1519,14 +1522,15 @@ export const WatchRunsResponseSchema: GenMessage<WatchRunsResponse> = /*@__PURE_
   messageDesc(file_abstractruntime_v1_runtime_service, 45);
 
 /**
- * Registers workflows; starts, watches, answers and steers their runs.
+ * Registers workflows. Starts, watches, answers and controls their runs.
  *
- * Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
- * ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). Every RPC that takes a payload may refuse it with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
- * PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT); every RPC that changes a run with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
- * (INVALID_ARGUMENT). A refused request changed nothing.
+ * Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+ * and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). An RPC that takes a payload may
+ * also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An
+ * RPC that changes a run may also be refused with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
+ * (INVALID_ARGUMENT). A refused request changes nothing.
  *
- * A reply is sent after the commit of what it says.
+ * A reply is sent only after what it reports is committed.
  *
  * @generated from service abstractruntime.v1.RuntimeService
  */
@@ -1534,9 +1538,11 @@ export const RuntimeService: GenService<{
   /**
    * Registers a graph as the next version of its workflow.
    *
-   * A graph that is already registered, by its digest, returns its version and changes nothing, not even description and labels.
+   * If a graph with the same digest is already registered, its version is returned and nothing changes, not even the
+   * description and labels.
    *
-   * Refusals: WORKFLOW_INVALID (INVALID_ARGUMENT) with every problem and its path, bounds of the graph's fields included.
+   * Refusals: WORKFLOW_INVALID (INVALID_ARGUMENT) with every problem and its path, including fields that exceed their
+   * bounds.
    *
    * Retry: safe.
    *
@@ -1548,7 +1554,7 @@ export const RuntimeService: GenService<{
     output: typeof RegisterWorkflowResponseSchema;
   },
   /**
-   * Gets a workflow in one version.
+   * Gets one version of a workflow.
    *
    * Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND).
    *
@@ -1562,7 +1568,7 @@ export const RuntimeService: GenService<{
     output: typeof GetWorkflowResponseSchema;
   },
   /**
-   * Lists the current version of each workflow, by workflow_id, or all versions of one workflow, the highest first.
+   * Lists the current version of each workflow, ordered by workflow_id, or all versions of one workflow, highest first.
    *
    * Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
    *
@@ -1576,7 +1582,7 @@ export const RuntimeService: GenService<{
     output: typeof ListWorkflowsResponseSchema;
   },
   /**
-   * Says which version starts use that name none. Runs that exist keep theirs.
+   * Sets the version that a start uses if it does not name one. Existing runs keep their version.
    *
    * Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND).
    *
@@ -1590,7 +1596,7 @@ export const RuntimeService: GenService<{
     output: typeof SetCurrentVersionResponseSchema;
   },
   /**
-   * Archives a workflow, so that it takes no more starts, or takes it out of the archive. Runs that exist go on.
+   * Archives a workflow, so that it accepts no more starts, or unarchives it. Existing runs continue.
    *
    * Refusals: WORKFLOW_UNKNOWN (NOT_FOUND).
    *
@@ -1606,10 +1612,11 @@ export const RuntimeService: GenService<{
   /**
    * Starts a run.
    *
-   * The same request with the same run_id again returns the run as it is now, and starts nothing.
+   * Sending the same request with the same run_id again returns the run as it is now and starts nothing.
    *
-   * Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND), WORKFLOW_ARCHIVED (FAILED_PRECONDITION), VARS_INVALID (INVALID_ARGUMENT),
-   * RUN_EXISTS (ALREADY_EXISTS) where another request has used the run_id, or any has whose run was deleted since.
+   * Refusals: WORKFLOW_UNKNOWN, VERSION_UNKNOWN (NOT_FOUND), WORKFLOW_ARCHIVED (FAILED_PRECONDITION), VARS_INVALID
+   * (INVALID_ARGUMENT), RUN_EXISTS (ALREADY_EXISTS) if a different request has used the run_id, or if the run with this
+   * run_id was deleted.
    *
    * Retry: safe with a run_id; without one it may start a second run.
    *
@@ -1621,9 +1628,9 @@ export const RuntimeService: GenService<{
     output: typeof StartRunResponseSchema;
   },
   /**
-   * Starts many runs. Each start succeeds or is refused for itself, as by StartRun.
+   * Starts many runs. Each start succeeds or is refused on its own, as in StartRun.
    *
-   * Refusals: those of StartRun stand in the results; here only those that every RPC may give.
+   * Refusals: only those of any RPC. Refusals of single starts are in the results.
    *
    * Retry: safe if every request has a run_id.
    *
@@ -1678,7 +1685,8 @@ export const RuntimeService: GenService<{
     output: typeof ListRunsResponseSchema;
   },
   /**
-   * Waits until a run has ended, or stands at a wait of one of the given reasons, and returns it; after the timeout, as it then is.
+   * Waits until a run has ended or has an open wait with one of the given reasons, and returns the run. After the
+   * timeout, returns the run as it is then.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND).
    *
@@ -1692,13 +1700,14 @@ export const RuntimeService: GenService<{
     output: typeof AwaitRunResponseSchema;
   },
   /**
-   * Deletes a run that has ended, with its ledger and its waits. It cannot be brought back, and its run_id is never used again: a start of it is
-   * refused with RUN_EXISTS, the same request included. Idempotency keys and wait ids are derived from the run_id, so a second run of it would be
-   * given answers that were meant for the first, and repeat the keys of its effects.
+   * Deletes a run that has ended, with its ledger and its waits. The run cannot be restored, and its run_id is never
+   * used again: a start with it is refused with RUN_EXISTS, even if the request is the same. Idempotency keys and wait
+   * ids are derived from the run_id, so a second run with the same id would take answers that were meant for the first
+   * and reuse the keys of its effects.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_NOT_ENDED (FAILED_PRECONDITION).
    *
-   * Retry: safe; RUN_UNKNOWN then says that the first one was done.
+   * Retry: safe; RUN_UNKNOWN then means that the first request succeeded.
    *
    * @generated from rpc abstractruntime.v1.RuntimeService.DeleteRun
    */
@@ -1708,7 +1717,7 @@ export const RuntimeService: GenService<{
     output: typeof DeleteRunResponseSchema;
   },
   /**
-   * Lists open waits, the oldest first; by default the inbox.
+   * Lists open waits, oldest first. By default, lists the inbox.
    *
    * Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
    *
@@ -1736,15 +1745,16 @@ export const RuntimeService: GenService<{
     output: typeof GetWaitResponseSchema;
   },
   /**
-   * Answers a wait of a run, so that the run goes on: a question, or an event wait with what the event would carry. A paused run takes the answer and
-   * goes on when it is unpaused.
+   * Answers a run's open wait, so that the run continues. A question takes an answer; an event wait takes the payload
+   * that the event would have. A paused run takes the answer and continues when it is unpaused.
    *
-   * Of two answers exactly one wins. The same answer with the same request_id again returns the same reply.
+   * Of two competing answers, exactly one is taken. Sending the same answer with the same request_id again returns the
+   * same reply.
    *
-   * Refusals: RUN_UNKNOWN, WAIT_UNKNOWN (NOT_FOUND), WAIT_ALREADY_ANSWERED, RUN_NOT_WAITING, WAIT_NOT_ANSWERABLE, RUN_ENDED (FAILED_PRECONDITION),
-   * ANSWER_INVALID (INVALID_ARGUMENT).
+   * Refusals: RUN_UNKNOWN, WAIT_UNKNOWN (NOT_FOUND), WAIT_ALREADY_ANSWERED, RUN_NOT_WAITING, WAIT_NOT_ANSWERABLE,
+   * RUN_ENDED (FAILED_PRECONDITION), ANSWER_INVALID (INVALID_ARGUMENT).
    *
-   * Retry: safe; without a request_id, WAIT_ALREADY_ANSWERED may be the answer to one's own first try.
+   * Retry: safe; without a request_id, WAIT_ALREADY_ANSWERED may mean that the first request succeeded.
    *
    * @generated from rpc abstractruntime.v1.RuntimeService.ResumeRun
    */
@@ -1754,9 +1764,10 @@ export const RuntimeService: GenService<{
     output: typeof ResumeRunResponseSchema;
   },
   /**
-   * Emits an event: wakes the runs that wait for it, and keeps it for runs of its scope that exist and come to wait for it later.
+   * Emits an event: wakes the runs that wait for it, and keeps it for existing runs in its scope that wait for it
+   * later.
    *
-   * An event with the event_id of an earlier one in its channel is that one, whatever it carries: nothing is emitted.
+   * If the channel already has an event with this event_id, nothing is emitted, whatever the payload.
    *
    * Refusals: RUN_UNKNOWN, WORKFLOW_UNKNOWN (NOT_FOUND), RUN_ENDED (FAILED_PRECONDITION) with SCOPE_RUN.
    *
@@ -1770,9 +1781,11 @@ export const RuntimeService: GenService<{
     output: typeof EmitEventResponseSchema;
   },
   /**
-   * Cancels a run: its open wait is closed, its jobs are told to stop, its workflow's on_cancel runs, and it ends CANCELLED.
+   * Cancels a run: its open wait is closed, its jobs are told to stop, its workflow's on_cancel runs, and it ends
+   * CANCELLED.
    *
-   * A run that has ended, or is being cancelled already, is returned as it is. A paused run is unpaused for its on_cancel.
+   * A run that has ended or is already being cancelled is returned as it is. A paused run is unpaused, so that its
+   * on_cancel can run.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND).
    *
@@ -1786,9 +1799,9 @@ export const RuntimeService: GenService<{
     output: typeof CancelRunResponseSchema;
   },
   /**
-   * Pauses a run: it takes no further step and its timers stand still; events and answers for it are kept.
+   * Pauses a run: it takes no further steps and its timers do not fire. Events and answers for it are kept.
    *
-   * A run that is paused is returned as it is.
+   * A run that is already paused is returned as it is.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_ENDED (FAILED_PRECONDITION).
    *
@@ -1802,11 +1815,11 @@ export const RuntimeService: GenService<{
     output: typeof PauseRunResponseSchema;
   },
   /**
-   * Lets a paused run go on. What became due in the meantime happens now.
+   * Unpauses a run. What became due while it was paused happens now.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_NOT_PAUSED (FAILED_PRECONDITION), also for a run that has ended.
    *
-   * Retry: safe; RUN_NOT_PAUSED may be the answer to one's own first try.
+   * Retry: safe; RUN_NOT_PAUSED may mean that the first request succeeded.
    *
    * @generated from rpc abstractruntime.v1.RuntimeService.UnpauseRun
    */
@@ -1816,11 +1829,11 @@ export const RuntimeService: GenService<{
     output: typeof UnpauseRunResponseSchema;
   },
   /**
-   * Does now what is due for a run. A paused run takes up to max_steps steps and stays paused, which makes it a debugger's step.
+   * Processes now what is due for a run. A paused run takes up to max_steps steps and stays paused, as in a debugger.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND), RUN_ENDED (FAILED_PRECONDITION).
    *
-   * Retry: safe for a run that is not paused; a paused one may take max_steps steps more.
+   * Retry: safe for a run that is not paused. A paused run may take another max_steps steps.
    *
    * @generated from rpc abstractruntime.v1.RuntimeService.TickRun
    */
@@ -1830,11 +1843,13 @@ export const RuntimeService: GenService<{
     output: typeof TickRunResponseSchema;
   },
   /**
-   * Streams the records of a run: those that exist, then new ones as they are committed. Ends with OK after the record that ended the run.
+   * Streams the records of a run: first the existing ones, then new ones as they are committed. Ends with OK after the
+   * record that ended the run.
    *
-   * Refusals: RUN_UNKNOWN (NOT_FOUND); later STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN (UNAVAILABLE).
+   * Refusals: RUN_UNKNOWN (NOT_FOUND); during the stream, STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN
+   * (UNAVAILABLE).
    *
-   * Retry: safe; the last record's number as after_seq neither skips nor repeats.
+   * Retry: safe; with the last record's number as after_seq, no record is skipped or repeated.
    *
    * @generated from rpc abstractruntime.v1.RuntimeService.WatchRun
    */
@@ -1844,11 +1859,13 @@ export const RuntimeService: GenService<{
     output: typeof WatchRunResponseSchema;
   },
   /**
-   * Streams notices about all runs that a filter matches, until the client ends the stream. Those of one run come in order.
+   * Streams notices about all runs that a filter matches, until the client ends the stream. Notices about one run
+   * arrive in order.
    *
-   * Refusals: CURSOR_INVALID (INVALID_ARGUMENT), CURSOR_EXPIRED (FAILED_PRECONDITION); later STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN (UNAVAILABLE).
+   * Refusals: CURSOR_INVALID (INVALID_ARGUMENT), CURSOR_EXPIRED (FAILED_PRECONDITION); during the stream,
+   * STREAM_TOO_SLOW (RESOURCE_EXHAUSTED), SHUTTING_DOWN (UNAVAILABLE).
    *
-   * Retry: safe; the last cursor, given to any server, neither skips nor repeats.
+   * Retry: safe; with the last cursor, at any server, no notice is skipped or repeated.
    *
    * @generated from rpc abstractruntime.v1.RuntimeService.WatchRuns
    */

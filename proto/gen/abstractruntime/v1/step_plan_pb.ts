@@ -22,16 +22,17 @@ export const file_abstractruntime_v1_step_plan: GenFile = /*@__PURE__*/
   fileDesc("CiJhYnN0cmFjdHJ1bnRpbWUvdjEvc3RlcF9wbGFuLnByb3RvEhJhYnN0cmFjdHJ1bnRpbWUudjEioQUKCFN0ZXBQbGFuEi8KCGFza191c2VyGAEgASgLMhsuYWJzdHJhY3RydW50aW1lLnYxLkFza1VzZXJIABIzCgp3YWl0X3VudGlsGAIgASgLMh0uYWJzdHJhY3RydW50aW1lLnYxLldhaXRVbnRpbEgAEjMKCndhaXRfZXZlbnQYAyABKAsyHS5hYnN0cmFjdHJ1bnRpbWUudjEuV2FpdEV2ZW50SAASMwoKZW1pdF9ldmVudBgEIAEoCzIdLmFic3RyYWN0cnVudGltZS52MS5FbWl0RXZlbnRIABI1CgthbnN3ZXJfdXNlchgFIAEoCzIeLmFic3RyYWN0cnVudGltZS52MS5BbnN3ZXJVc2VySAASMwoKdG9vbF9jYWxscxgGIAEoCzIdLmFic3RyYWN0cnVudGltZS52MS5Ub29sQ2FsbHNIABIsCgZjdXN0b20YByABKAsyGi5hYnN0cmFjdHJ1bnRpbWUudjEuQ3VzdG9tSAASRQoKcmVzdWx0X2tleRgUIAEoCUIxukgu2AEBcikYgAIyJF5bQS1aYS16MC05Xy1dKyhbLl1bQS1aYS16MC05Xy1dKykqJBI+CgluZXh0X25vZGUYFSABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kSAESMQoPY29tcGxldGVfb3V0cHV0GBYgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlSAESKAoEZmFpbBgXIAEoCzIYLmFic3RyYWN0cnVudGltZS52MS5GYWlsSAESNQoFcGF0Y2gYGCADKAsyGy5hYnN0cmFjdHJ1bnRpbWUudjEuUGF0Y2hPcEIJukgGkgEDEOgHQggKBmVmZmVjdEIGCgRuZXh0YgZwcm90bzM", [file_abstractruntime_v1_effects, file_abstractruntime_v1_node, file_abstractruntime_v1_step_record, file_buf_validate_validate, file_google_protobuf_struct]);
 
 /**
- * What a handler returns: what the run is to do now.
+ * What a handler returns: what the run does next.
  *
- * On the worker stream it travels as its proto JSON text, in `JobResult.output`. No string in it is a template: text from handlers is never evaluated.
- * The patch is applied first, then the effect is carried out and its result written to result_key, then the run goes to next_node.
+ * On the worker stream it is sent as proto JSON text in `JobResult.output`. Strings in it are not templates: text from
+ * handlers is never evaluated. First the patch is applied. Then the effect is carried out and its result written to
+ * result_key. Then the run goes to next_node.
  *
  * @generated from message abstractruntime.v1.StepPlan
  */
 export type StepPlan = Message<"abstractruntime.v1.StepPlan"> & {
   /**
-   * The effect to carry out. None: the step is done at once.
+   * The effect to carry out. If absent, the step is done immediately.
    *
    * @generated from oneof abstractruntime.v1.StepPlan.effect
    */
@@ -69,7 +70,7 @@ export type StepPlan = Message<"abstractruntime.v1.StepPlan"> & {
     case: "emitEvent";
   } | {
     /**
-     * Tells the person something.
+     * Shows the person a message.
      *
      * @generated from field: abstractruntime.v1.AnswerUser answer_user = 5;
      */
@@ -77,7 +78,7 @@ export type StepPlan = Message<"abstractruntime.v1.StepPlan"> & {
     case: "answerUser";
   } | {
     /**
-     * Calls tools. calls_from has no place here: it is an expression.
+     * Calls tools. calls_from is not allowed, because it is an expression.
      *
      * @generated from field: abstractruntime.v1.ToolCalls tool_calls = 6;
      */
@@ -85,7 +86,7 @@ export type StepPlan = Message<"abstractruntime.v1.StepPlan"> & {
     case: "toolCalls";
   } | {
     /**
-     * Does something that a worker defines.
+     * Runs an effect that a worker defines.
      *
      * @generated from field: abstractruntime.v1.Custom custom = 7;
      */
@@ -96,20 +97,21 @@ export type StepPlan = Message<"abstractruntime.v1.StepPlan"> & {
   /**
    * Where in vars the effect's result is written, as in Node.result_key.
    *
-   * If empty, where the handler node's own result_key says. At most 256 characters. Only with an effect.
+   * If empty, the handler node's own result_key applies. At most 256 characters. Only with an effect.
    *
    * @generated from field: string result_key = 20;
    */
   resultKey: string;
 
   /**
-   * What follows. None, with an effect: the run is completed with the effect's result. None, without one: the plan is refused.
+   * What happens next. If absent and there is an effect, the run completes with the effect's result. If absent and
+   * there is no effect, the plan is refused.
    *
    * @generated from oneof abstractruntime.v1.StepPlan.next
    */
   next: {
     /**
-     * The node to go to, one of those that the handler node's `next` names. Conditions of edges are not looked at.
+     * The node to go to: one that the handler node's `next` names. The conditions of its edges are ignored.
      *
      * @generated from field: string next_node = 21;
      */
@@ -134,7 +136,7 @@ export type StepPlan = Message<"abstractruntime.v1.StepPlan"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * What changes in vars, in this order. `of` and `at` have no place here.
+   * The changes to vars, in order. `of` and `at` are not allowed.
    *
    * At most 1,000 operations.
    *

@@ -47,17 +47,18 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   time?: Timestamp | undefined;
 
   /**
-   * What the record tells. An open set: readers pass over kinds that they do not know.
+   * The kind of the record. The set is open: readers must ignore unknown kinds.
    *
-   * So far: `run.started`, `run.resumed`, `run.paused`, `run.unpaused`, `run.cancel_requested`, `run.completed`, `run.failed`, `run.cancelled`,
-   * `step.started`, `step.waiting`, `step.completed`, `step.failed`, `call.completed`, `call.failed`, `call.retrying`. 1 to 64 characters.
+   * So far: `run.started`, `run.resumed`, `run.paused`, `run.unpaused`, `run.cancel_requested`, `run.completed`,
+   * `run.failed`, `run.cancelled`, `step.started`, `step.waiting`, `step.completed`, `step.failed`, `call.completed`,
+   * `call.failed`, `call.retrying`. 1 to 64 characters.
    *
    * @generated from field: string kind = 4;
    */
   kind: string;
 
   /**
-   * Where the step stands after the record.
+   * The status of the step after the record.
    *
    * STEP_STATUS_UNSPECIFIED if the record is not about a step.
    *
@@ -68,7 +69,7 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   /**
    * The node that the record is about.
    *
-   * Empty if it is about none.
+   * Empty if the record is not about a node.
    *
    * @generated from field: string node_id = 6;
    */
@@ -84,23 +85,24 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   attempt: number;
 
   /**
-   * Which history of the run the record belongs to. A restore begins a new one, whose effects get new idempotency keys.
+   * Which history of the run the record belongs to. A restore starts a new one, whose effects get new idempotency keys.
    *
    * @generated from field: int32 epoch = 8;
    */
   epoch: number;
 
   /**
-   * The actor who caused the record, as claimed.
+   * The actor who caused the record, as claimed, not verified.
    *
-   * Empty if nobody was named, and if the server did by itself.
+   * Empty if no actor was named, or if the server itself caused the record.
    *
    * @generated from field: string actor_id = 9;
    */
   actorId: string;
 
   /**
-   * The key that makes the effect safe to repeat: 52 base32 characters. Retries keep it; loops and restores make new ones.
+   * The key that makes the effect safe to repeat: 52 base32 characters. Retries keep it; loops and restores create new
+   * ones.
    *
    * Empty if the record states no effect.
    *
@@ -120,7 +122,7 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   /**
    * The effect's result, any JSON.
    *
-   * Absent if the record brings none. At most 1 MiB.
+   * Absent if the record has no result. At most 1 MiB.
    *
    * @generated from field: google.protobuf.Value result = 12;
    */
@@ -129,21 +131,21 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   /**
    * Why the step or the run failed.
    *
-   * Absent if it did not.
+   * Absent if nothing failed.
    *
    * @generated from field: abstractruntime.v1.Failure error = 13;
    */
   error?: Failure | undefined;
 
   /**
-   * What changed in vars, in this order.
+   * The changes to vars, in order.
    *
    * @generated from field: repeated abstractruntime.v1.PatchOp patch = 14;
    */
   patch: PatchOp[];
 
   /**
-   * The wait that the record opened, as it was then.
+   * The wait that the record opened, as it was at that time.
    *
    * Absent if it opened none.
    *
@@ -161,7 +163,7 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   nextNode: string;
 
   /**
-   * What the run ended with, any JSON.
+   * The run's output, any JSON.
    *
    * Absent unless the record ended the run as COMPLETED. At most 1 MiB.
    *
@@ -170,9 +172,9 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   output?: Value | undefined;
 
   /**
-   * The caller's words for a cancel or a pause.
+   * The reason that the caller gave for a cancel or a pause.
    *
-   * Empty if there were none. At most 1,024 characters.
+   * Empty if the caller gave no reason. At most 1,024 characters.
    *
    * @generated from field: string reason = 18;
    */
@@ -190,21 +192,22 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   /**
    * The digest of the workflow, on record 1.
    *
-   * Empty on others.
+   * Empty on other records.
    *
    * @generated from field: string workflow_digest = 20;
    */
   workflowDigest: string;
 
   /**
-   * The record's hash: SHA-256 over a domain prefix and its header (docs/ledger-format.md), as 64 lower-case hex digits. The next record's header holds it.
+   * The record's hash: SHA-256 over a domain prefix and its header (docs/ledger-format.md), as 64 lower-case hex
+   * digits. The next record's header includes it.
    *
    * @generated from field: string hash = 21;
    */
   hash: string;
 
   /**
-   * What an outsider needs to check the hash, and every part behind it.
+   * What a third party needs to verify the hash and every part that it covers.
    *
    * Absent unless include_proof asked for it.
    *
@@ -215,7 +218,7 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   /**
    * The name of the call that the record is about, as in the effect's results.
    *
-   * Empty if it is about none, or about one without a name. At most 1 KiB.
+   * Empty if the record is not about a call, or if the call has no name. At most 1 KiB.
    *
    * @generated from field: string call_id = 23;
    */
@@ -224,7 +227,7 @@ export type StepRecord = Message<"abstractruntime.v1.StepRecord"> & {
   /**
    * When the next attempt of the call may begin.
    *
-   * Absent unless the record says that there will be one.
+   * Absent unless there will be another attempt.
    *
    * @generated from field: google.protobuf.Timestamp retry_time = 24;
    */
@@ -239,7 +242,7 @@ export const StepRecordSchema: GenMessage<StepRecord> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_step_record, 0);
 
 /**
- * A request for something outside the graph, as a record states it.
+ * A request for something outside the graph, as recorded.
  *
  * @generated from message abstractruntime.v1.Effect
  */
@@ -252,7 +255,7 @@ export type Effect = Message<"abstractruntime.v1.Effect"> & {
   type: string;
 
   /**
-   * What was asked for, all templates evaluated; any JSON. At most 1 MiB.
+   * The payload of the request, with all templates evaluated; any JSON. At most 1 MiB.
    *
    * @generated from field: google.protobuf.Value payload = 2;
    */
@@ -307,18 +310,18 @@ export type PatchOp = Message<"abstractruntime.v1.PatchOp"> & {
   values: Value[];
 
   /**
-   * What a set or an append takes from, instead of `value` and `values`, so that the ledger holds it once.
+   * Where a set or an append takes its value from, instead of `value` and `values`, so that the ledger stores it once.
    *
-   * PATCH_SOURCE_UNSPECIFIED if it takes from nothing.
+   * PATCH_SOURCE_UNSPECIFIED if the operation contains its own value.
    *
    * @generated from field: abstractruntime.v1.PatchSource of = 5;
    */
   of: PatchSource;
 
   /**
-   * The part of it: a JSON Pointer.
+   * Which part of the source to take: a JSON Pointer.
    *
-   * Empty for the whole of it, and without `of`. At most 8,192 characters.
+   * Empty for the whole source, and without `of`. At most 8,192 characters.
    *
    * @generated from field: string at = 6;
    */
@@ -333,7 +336,7 @@ export const PatchOpSchema: GenMessage<PatchOp> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_step_record, 2);
 
 /**
- * The exact bytes behind a record's hash. `docs/ledger-format.md` says how to check them.
+ * The exact bytes that a record's hash covers. `docs/ledger-format.md` says how to verify them.
  *
  * @generated from message abstractruntime.v1.StepProof
  */
@@ -348,7 +351,7 @@ export type StepProof = Message<"abstractruntime.v1.StepProof"> & {
   /**
    * The body part: the JSON text of what the server decided.
    *
-   * Empty if it was erased; the header still holds its digest.
+   * Empty if it was erased; the header still contains its digest.
    *
    * @generated from field: string body_json = 2;
    */
@@ -379,7 +382,7 @@ export const StepProofSchema: GenMessage<StepProof> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_step_record, 3);
 
 /**
- * Where a step stands after a record.
+ * The status of a step after a record.
  *
  * @generated from enum abstractruntime.v1.StepStatus
  */
@@ -392,35 +395,35 @@ export const StepStatus = {
   UNSPECIFIED: 0,
 
   /**
-   * The intent of its effect is committed.
+   * The intent to carry out its effect is committed.
    *
    * @generated from enum value: STEP_STATUS_STARTED = 1;
    */
   STARTED: 1,
 
   /**
-   * It is done.
+   * The step is done.
    *
    * @generated from enum value: STEP_STATUS_COMPLETED = 2;
    */
   COMPLETED: 2,
 
   /**
-   * It waits.
+   * The step waits.
    *
    * @generated from enum value: STEP_STATUS_WAITING = 3;
    */
   WAITING: 3,
 
   /**
-   * It failed.
+   * The step failed.
    *
    * @generated from enum value: STEP_STATUS_FAILED = 4;
    */
   FAILED: 4,
 
   /**
-   * It was given up because the run was cancelled.
+   * The step was abandoned because the run was cancelled.
    *
    * @generated from enum value: STEP_STATUS_CANCELLED = 5;
    */
@@ -428,7 +431,7 @@ export const StepStatus = {
 } as const;
 
 /**
- * Where a step stands after a record.
+ * The status of a step after a record.
  *
  * @generated from enum abstractruntime.v1.StepStatus
  */
@@ -461,14 +464,14 @@ export const PatchOpKind = {
   SET: 1,
 
   /**
-   * Adds elements to the end of the list at the path; a list that does not exist is made.
+   * Appends elements to the list at the path; a missing list is created.
    *
    * @generated from enum value: PATCH_OP_KIND_APPEND = 2;
    */
   APPEND: 2,
 
   /**
-   * Removes what is at the path.
+   * Removes the value at the path.
    *
    * @generated from enum value: PATCH_OP_KIND_UNSET = 3;
    */
@@ -489,20 +492,20 @@ export const PatchOpKindSchema: GenEnum<PatchOpKind> = /*@__PURE__*/
   enumDesc(file_abstractruntime_v1_step_record, 1);
 
 /**
- * What a record holds that a patch operation takes from.
+ * The part of a record from which a patch operation takes its value.
  *
  * @generated from enum abstractruntime.v1.PatchSource
  */
 export const PatchSource = {
   /**
-   * Nothing: the operation brings what it writes.
+   * None: the operation contains its own value.
    *
    * @generated from enum value: PATCH_SOURCE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * What an actor gave: start vars, an answer, a result.
+   * The input from an actor: start vars, an answer, or a result.
    *
    * @generated from enum value: PATCH_SOURCE_GIVEN = 1;
    */
@@ -524,7 +527,7 @@ export const PatchSource = {
 } as const;
 
 /**
- * What a record holds that a patch operation takes from.
+ * The part of a record from which a patch operation takes its value.
  *
  * @generated from enum abstractruntime.v1.PatchSource
  */

@@ -24,7 +24,7 @@ export const file_abstractruntime_v1_worker: GenFile = /*@__PURE__*/
  */
 export type Tool = Message<"abstractruntime.v1.Tool"> & {
   /**
-   * The name that tool calls say.
+   * The name that tool calls use.
    *
    * 1 to 128 characters, none of them a control character.
    *
@@ -33,7 +33,7 @@ export type Tool = Message<"abstractruntime.v1.Tool"> & {
   name: string;
 
   /**
-   * The version, for people.
+   * The version, for display.
    *
    * At most 64 characters; may be empty.
    *
@@ -51,7 +51,8 @@ export type Tool = Message<"abstractruntime.v1.Tool"> & {
   description: string;
 
   /**
-   * The JSON Schema (2020-12, local `$ref` only) of its arguments, as JSON text. The worker checks arguments against it.
+   * The JSON Schema (2020-12, local `$ref` only) of its arguments, as JSON text. The worker checks arguments against
+   * it.
    *
    * If empty, any object. At most 64 KiB.
    *
@@ -60,7 +61,7 @@ export type Tool = Message<"abstractruntime.v1.Tool"> & {
   inputSchema: Uint8Array;
 
   /**
-   * What may be assumed about running a call twice, where the node's policy does not say.
+   * What may be assumed about running a call twice, if the node's policy does not say.
    *
    * DELIVERY_UNSPECIFIED means DELIVERY_AT_LEAST_ONCE.
    *
@@ -69,7 +70,7 @@ export type Tool = Message<"abstractruntime.v1.Tool"> & {
   delivery: Delivery;
 
   /**
-   * How many calls of it the worker runs at once.
+   * How many calls of the tool the worker runs at once.
    *
    * 0 means as many as its credit allows. At most 10,000.
    *
@@ -122,7 +123,7 @@ export const HandledWorkflowSchema: GenMessage<HandledWorkflow> = /*@__PURE__*/
  */
 export type CustomType = Message<"abstractruntime.v1.CustomType"> & {
   /**
-   * The type that Custom nodes say.
+   * The type that Custom nodes use.
    *
    * 1 to 128 characters, none of them a control character.
    *
@@ -131,7 +132,7 @@ export type CustomType = Message<"abstractruntime.v1.CustomType"> & {
   type: string;
 
   /**
-   * What may be assumed about running an effect twice, where the node's policy does not say.
+   * What may be assumed about running an effect twice, if the node's policy does not say.
    *
    * DELIVERY_UNSPECIFIED means DELIVERY_AT_LEAST_ONCE.
    *
@@ -140,7 +141,7 @@ export type CustomType = Message<"abstractruntime.v1.CustomType"> & {
   delivery: Delivery;
 
   /**
-   * How many of them the worker runs at once.
+   * How many effects of the type the worker runs at once.
    *
    * 0 means as many as its credit allows. At most 10,000.
    *
@@ -157,29 +158,29 @@ export const CustomTypeSchema: GenMessage<CustomType> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker, 2);
 
 /**
- * A worker that is connected: a process that takes jobs.
+ * A connected worker: a process that takes jobs.
  *
  * @generated from message abstractruntime.v1.Worker
  */
 export type Worker = Message<"abstractruntime.v1.Worker"> & {
   /**
-   * The id that the worker gave itself.
+   * The worker's session id, as it sent it.
    *
    * @generated from field: string worker_session_id = 1;
    */
   workerSessionId: string;
 
   /**
-   * Who the worker says it is.
+   * Who the worker is, as claimed, not verified.
    *
-   * Empty if it did not say.
+   * Empty if it named no actor.
    *
    * @generated from field: string actor_id = 2;
    */
   actorId: string;
 
   /**
-   * The worker's own words for itself, such as a host name and a version of its SDK.
+   * The worker's description of itself, such as its host name and SDK version.
    *
    * At most 256 characters; may be empty.
    *

@@ -26,7 +26,7 @@ export const file_abstractruntime_v1_worker_service: GenFile = /*@__PURE__*/
  */
 export type WorkRequest = Message<"abstractruntime.v1.WorkRequest"> & {
   /**
-   * The frame. Exactly one is given.
+   * The frame. Exactly one is set.
    *
    * @generated from oneof abstractruntime.v1.WorkRequest.frame
    */
@@ -48,7 +48,7 @@ export type WorkRequest = Message<"abstractruntime.v1.WorkRequest"> & {
     case: "credit";
   } | {
     /**
-     * The worker has taken jobs that were offered.
+     * The worker accepts offered jobs.
      *
      * @generated from field: abstractruntime.v1.JobAccept accept = 3;
      */
@@ -56,7 +56,7 @@ export type WorkRequest = Message<"abstractruntime.v1.WorkRequest"> & {
     case: "accept";
   } | {
     /**
-     * The worker is still at work on jobs.
+     * The worker is still running jobs.
      *
      * @generated from field: abstractruntime.v1.JobHeartbeat heartbeat = 4;
      */
@@ -64,7 +64,7 @@ export type WorkRequest = Message<"abstractruntime.v1.WorkRequest"> & {
     case: "heartbeat";
   } | {
     /**
-     * Jobs have come to an end.
+     * Jobs have ended.
      *
      * @generated from field: abstractruntime.v1.JobResults result = 5;
      */
@@ -72,7 +72,7 @@ export type WorkRequest = Message<"abstractruntime.v1.WorkRequest"> & {
     case: "result";
   } | {
     /**
-     * The worker takes no more jobs, and finishes those that it has.
+     * The worker takes no more jobs and finishes the ones it has.
      *
      * @generated from field: abstractruntime.v1.WorkerDrain drain = 6;
      */
@@ -80,7 +80,7 @@ export type WorkRequest = Message<"abstractruntime.v1.WorkRequest"> & {
     case: "drain";
   } | {
     /**
-     * The worker ends: it has no jobs any more, or gives up those that it has.
+     * The worker stops: it has no jobs left, or gives up the ones it has.
      *
      * @generated from field: abstractruntime.v1.WorkerGoodbye goodbye = 7;
      */
@@ -105,7 +105,7 @@ export const WorkRequestSchema: GenMessage<WorkRequest> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 0);
 
 /**
- * A frame from the server. Pass over frames that you do not know.
+ * A frame from the server. Workers must ignore unknown frames.
  *
  * @generated from message abstractruntime.v1.WorkResponse
  */
@@ -117,7 +117,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
    */
   frame: {
     /**
-     * The first frame: the server's side of the protocol.
+     * The first frame: the server's settings for this stream.
      *
      * @generated from field: abstractruntime.v1.WorkerWelcome welcome = 1;
      */
@@ -125,7 +125,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
     case: "welcome";
   } | {
     /**
-     * Jobs to take.
+     * Jobs offered to the worker.
      *
      * @generated from field: abstractruntime.v1.JobOffer offer = 2;
      */
@@ -133,7 +133,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
     case: "offer";
   } | {
     /**
-     * Jobs delivered at most once may begin: that they run is committed.
+     * At-most-once jobs may start: their start is committed.
      *
      * @generated from field: abstractruntime.v1.JobStart start = 3;
      */
@@ -141,7 +141,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
     case: "start";
   } | {
     /**
-     * What became of results.
+     * The outcome of results.
      *
      * @generated from field: abstractruntime.v1.JobResultAcks result_ack = 4;
      */
@@ -149,7 +149,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
     case: "resultAck";
   } | {
     /**
-     * Jobs whose results nobody wants any more.
+     * Jobs whose results are no longer needed.
      *
      * @generated from field: abstractruntime.v1.JobCancel cancel = 5;
      */
@@ -157,7 +157,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
     case: "cancel";
   } | {
     /**
-     * The runs of jobs were paused, or go on.
+     * The runs of jobs were paused or unpaused.
      *
      * @generated from field: abstractruntime.v1.JobPause pause = 6;
      */
@@ -165,7 +165,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
     case: "pause";
   } | {
     /**
-     * Jobs that the worker has lost to others.
+     * Jobs that other workers may now run.
      *
      * @generated from field: abstractruntime.v1.JobLeaseLost lease_lost = 7;
      */
@@ -173,7 +173,7 @@ export type WorkResponse = Message<"abstractruntime.v1.WorkResponse"> & {
     case: "leaseLost";
   } | {
     /**
-     * Are you there? Answer with a pong.
+     * Checks that the worker is alive. Answer with a pong.
      *
      * @generated from field: abstractruntime.v1.WorkerPing ping = 8;
      */
@@ -190,31 +190,31 @@ export const WorkResponseSchema: GenMessage<WorkResponse> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 1);
 
 /**
- * Who a worker is, and what it serves. Sent once, first.
+ * Who a worker is and what it serves. Sent once, as the first frame.
  *
  * @generated from message abstractruntime.v1.WorkerHello
  */
 export type WorkerHello = Message<"abstractruntime.v1.WorkerHello"> & {
   /**
-   * The id of the worker's session: a UUID that the process makes at its start and keeps over all its connections.
+   * The id of the worker's session: a UUID that the process generates when it starts and uses on all its connections.
    *
-   * Another stream with the same id replaces the one before.
+   * A new stream with the same id replaces the previous one.
    *
    * @generated from field: string worker_session_id = 1;
    */
   workerSessionId: string;
 
   /**
-   * Who the worker is; recorded with its results, as claimed.
+   * Who the worker is. Recorded with its results as claimed, not verified.
    *
-   * If empty, nobody is named.
+   * If empty, no actor is recorded.
    *
    * @generated from field: string actor_id = 2;
    */
   actorId: string;
 
   /**
-   * The worker's own words for itself, such as a host name and a version of its SDK.
+   * The worker's description of itself, such as its host name and SDK version.
    *
    * At most 256 characters; may be empty.
    *
@@ -223,7 +223,7 @@ export type WorkerHello = Message<"abstractruntime.v1.WorkerHello"> & {
   name: string;
 
   /**
-   * The tools that it serves, no two of the same name.
+   * The tools that it serves, with distinct names.
    *
    * At most 1,000.
    *
@@ -232,7 +232,7 @@ export type WorkerHello = Message<"abstractruntime.v1.WorkerHello"> & {
   tools: Tool[];
 
   /**
-   * The workflows whose handlers it serves, no two alike.
+   * The workflows whose handlers it serves, without duplicates.
    *
    * At most 1,000.
    *
@@ -241,7 +241,7 @@ export type WorkerHello = Message<"abstractruntime.v1.WorkerHello"> & {
   workflows: HandledWorkflow[];
 
   /**
-   * The types of custom effects that it serves, no two alike.
+   * The types of custom effects that it serves, without duplicates.
    *
    * At most 1,000.
    *
@@ -250,8 +250,8 @@ export type WorkerHello = Message<"abstractruntime.v1.WorkerHello"> & {
   customTypes: CustomType[];
 
   /**
-   * The tokens of all jobs that the worker has accepted, or has results for that were not acknowledged. Jobs that the server has given to this session
-   * and that are not among them are given to others at once.
+   * The tokens of all jobs that the worker has accepted and not finished, and of all results that were not
+   * acknowledged. Any other job of this session is immediately offered to other workers.
    *
    * At most 10,000, each of 1 to 1,024 characters.
    *
@@ -260,10 +260,10 @@ export type WorkerHello = Message<"abstractruntime.v1.WorkerHello"> & {
   heldTokens: string[];
 
   /**
-   * How many bytes of large members of vars the worker keeps for the length of the stream, so that each is sent once and not with every handler.
-   * See LargeVar.
+   * How many bytes of large members of vars the worker keeps for the life of the stream, so that each is sent once
+   * instead of with every handler. See LargeVar.
    *
-   * 0: none, and the payloads of handlers are whole. At most 1 GiB.
+   * 0 means none: handlers receive their whole payload. At most 1 GiB.
    *
    * @generated from field: int64 kept_vars_bytes = 8;
    */
@@ -278,15 +278,16 @@ export const WorkerHelloSchema: GenMessage<WorkerHello> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 2);
 
 /**
- * How many more jobs a worker takes. Each offered job uses one; it does not come back by itself: a worker that has finished a job, or lost it, grants another.
+ * How many more jobs a worker takes. Each offered job uses one credit. Credit is not returned automatically: after a
+ * job has ended or was lost, the worker grants another credit.
  *
  * @generated from message abstractruntime.v1.WorkerCredit
  */
 export type WorkerCredit = Message<"abstractruntime.v1.WorkerCredit"> & {
   /**
-   * How many jobs are added to what may be offered.
+   * The credit to add.
    *
-   * 1 to 10,000. What the server has in all stays at 10,000.
+   * 1 to 10,000. The server caps the total at 10,000.
    *
    * @generated from field: int32 jobs = 1;
    */
@@ -301,7 +302,7 @@ export const WorkerCreditSchema: GenMessage<WorkerCredit> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 3);
 
 /**
- * Jobs that a worker has taken.
+ * Jobs that a worker has accepted.
  *
  * @generated from message abstractruntime.v1.JobAccept
  */
@@ -322,7 +323,7 @@ export const JobAcceptSchema: GenMessage<JobAccept> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 4);
 
 /**
- * Jobs that a worker is still at work on. Needed only for jobs with a heartbeat_timeout.
+ * Jobs that a worker is still running. Needed only for jobs with a heartbeat_timeout.
  *
  * @generated from message abstractruntime.v1.JobHeartbeat
  */
@@ -343,7 +344,7 @@ export const JobHeartbeatSchema: GenMessage<JobHeartbeat> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 5);
 
 /**
- * Jobs that have come to an end.
+ * Jobs that have ended.
  *
  * @generated from message abstractruntime.v1.JobResults
  */
@@ -379,15 +380,16 @@ export type JobResult = Message<"abstractruntime.v1.JobResult"> & {
   token: string;
 
   /**
-   * What came of it. None: the output is null.
+   * The outcome. If absent, the output is null.
    *
    * @generated from oneof abstractruntime.v1.JobResult.outcome
    */
   outcome: {
     /**
-     * JSON text: what the tool or the custom effect gave, or the handler's StepPlan in its proto JSON form.
+     * JSON text: the output of the tool or custom effect, or the handler's StepPlan as proto JSON.
      *
-     * At most 1 MiB. What is larger, or is no I-JSON (U+0000 in a string, say), or no StepPlan, fails the job with RESULT_INVALID.
+     * At most 1 MiB. Output that is larger, is not I-JSON (for example, has U+0000 in a string), or is not a StepPlan
+     * fails the job with RESULT_INVALID.
      *
      * @generated from field: bytes output = 2;
      */
@@ -420,7 +422,7 @@ export type JobFailure = Message<"abstractruntime.v1.JobFailure"> & {
   /**
    * What failed, for programs.
    *
-   * If empty, TOOL_FAILED. What is longer than 128 characters is cut.
+   * If empty, TOOL_FAILED. Truncated to 128 characters.
    *
    * @generated from field: string code = 1;
    */
@@ -429,23 +431,23 @@ export type JobFailure = Message<"abstractruntime.v1.JobFailure"> & {
   /**
    * What failed, for people.
    *
-   * What is longer than 16,384 characters is cut, and U+0000 is left out.
+   * Truncated to 16,384 characters; U+0000 is removed.
    *
    * @generated from field: string message = 2;
    */
   message: string;
 
   /**
-   * Whether another attempt cannot help. The node's policy decides about all others.
+   * Whether another attempt would be useless. If false, the node's policy decides whether to retry.
    *
    * @generated from field: bool non_retryable = 3;
    */
   nonRetryable: boolean;
 
   /**
-   * What else is known: JSON text.
+   * Further details, as JSON text.
    *
-   * If empty, nothing. What is larger than 64 KiB, or is no JSON, is left out.
+   * If empty, there are none. Details that are larger than 64 KiB or are not JSON are dropped.
    *
    * @generated from field: bytes details = 4;
    */
@@ -475,7 +477,7 @@ export const WorkerDrainSchema: GenMessage<WorkerDrain> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 9);
 
 /**
- * A worker ends. Jobs that it still has are given to others at once.
+ * A worker stops. Jobs that it still has are immediately offered to other workers.
  *
  * @generated from message abstractruntime.v1.WorkerGoodbye
  */
@@ -511,13 +513,13 @@ export const WorkerPongSchema: GenMessage<WorkerPong> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 11);
 
 /**
- * The server's side of the protocol.
+ * The server's settings for the stream.
  *
  * @generated from message abstractruntime.v1.WorkerWelcome
  */
 export type WorkerWelcome = Message<"abstractruntime.v1.WorkerWelcome"> & {
   /**
-   * The server.
+   * The id of the server.
    *
    * @generated from field: string server_id = 1;
    */
@@ -531,14 +533,14 @@ export type WorkerWelcome = Message<"abstractruntime.v1.WorkerWelcome"> & {
   pingInterval?: Duration | undefined;
 
   /**
-   * After how long without any frame either side gives the stream up.
+   * How long either side waits without receiving a frame before it ends the stream.
    *
    * @generated from field: google.protobuf.Duration silence_timeout = 3;
    */
   silenceTimeout?: Duration | undefined;
 
   /**
-   * How long an offered job may stay without being accepted before it goes to another worker.
+   * How long an offered job may remain unaccepted before it is offered to another worker.
    *
    * @generated from field: google.protobuf.Duration accept_timeout = 4;
    */
@@ -553,7 +555,7 @@ export const WorkerWelcomeSchema: GenMessage<WorkerWelcome> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 12);
 
 /**
- * Jobs to take, one credit each.
+ * Offered jobs, one credit each.
  *
  * @generated from message abstractruntime.v1.JobOffer
  */
@@ -580,7 +582,7 @@ export const JobOfferSchema: GenMessage<JobOffer> = /*@__PURE__*/
  */
 export type Job = Message<"abstractruntime.v1.Job"> & {
   /**
-   * What authorises the job's result, at any server. Opaque; 1 to 1,024 characters.
+   * Authorises the job's result, at any server. Opaque; 1 to 1,024 characters.
    *
    * @generated from field: string token = 1;
    */
@@ -601,8 +603,9 @@ export type Job = Message<"abstractruntime.v1.Job"> & {
   name: string;
 
   /**
-   * What it is given, as JSON text: the arguments of a tool, the payload of a custom effect; for a handler the object
-   * `{ "vars", "run", "error", "now" }`, the names that expressions of the graph see. Members of vars that `large_vars` names are null in it.
+   * The input, as JSON text: the arguments of a tool, the payload of a custom effect, or, for a handler, the object
+   * `{ "vars", "run", "error", "now" }`, with the names that the graph's expressions can use. Members of vars that
+   * `large_vars` names are null in it.
    *
    * @generated from field: bytes payload = 4;
    */
@@ -639,14 +642,15 @@ export type Job = Message<"abstractruntime.v1.Job"> & {
   /**
    * The name of the call in the effect's results.
    *
-   * Empty if it is no tool call.
+   * Empty if it is not a tool call.
    *
    * @generated from field: string call_id = 9;
    */
   callId: string;
 
   /**
-   * The key that makes the work safe to repeat: the same for every attempt of this call, and for no other. Give it to whatever the work changes.
+   * The key that makes the work safe to repeat. It is the same for every attempt of this call and differs for every
+   * other call. Pass it to any system that the work changes.
    *
    * @generated from field: string idempotency_key = 10;
    */
@@ -660,30 +664,31 @@ export type Job = Message<"abstractruntime.v1.Job"> & {
   attempt: number;
 
   /**
-   * How often the job was leased, from 1.
+   * How often the job has been leased, from 1.
    *
    * @generated from field: int32 lease_number = 12;
    */
   leaseNumber: number;
 
   /**
-   * How long the attempt may take, from its acceptance.
+   * How long the attempt may take after it is accepted.
    *
    * @generated from field: google.protobuf.Duration timeout = 13;
    */
   timeout?: Duration | undefined;
 
   /**
-   * How long the worker may say nothing about it.
+   * How long the worker may go without sending a heartbeat for the job.
    *
-   * Absent: for as long as it is connected.
+   * If absent, for as long as it is connected.
    *
    * @generated from field: google.protobuf.Duration heartbeat_timeout = 14;
    */
   heartbeatTimeout?: Duration | undefined;
 
   /**
-   * Whether the work may be begun at once. DELIVERY_AT_MOST_ONCE: accept it, and begin when `start` names its token.
+   * Whether the work may start immediately. With DELIVERY_AT_MOST_ONCE, accept the job and start it when `start` names
+   * its token.
    *
    * @generated from field: abstractruntime.v1.Delivery delivery = 15;
    */
@@ -699,18 +704,18 @@ export type Job = Message<"abstractruntime.v1.Job"> & {
   sessionId: string;
 
   /**
-   * The large members of a handler's vars, from about 2 KiB on; each stands as null in the payload, at its place.
+   * The large members of a handler's vars, from about 2 KiB. Each is null in the payload, in its place.
    *
-   * Empty unless the hello said `kept_vars_bytes`.
+   * Empty unless the hello set `kept_vars_bytes`.
    *
    * @generated from field: repeated abstractruntime.v1.LargeVar large_vars = 17;
    */
   largeVars: LargeVar[];
 
   /**
-   * The ids of large members that the worker forgets, after it has taken this job and before it looks at the next one.
+   * The ids of large members that the worker must forget after it has read this job and before it reads the next one.
    *
-   * It is named whether or not the worker accepts the job.
+   * They must be forgotten whether or not the worker accepts the job.
    *
    * @generated from field: repeated int64 forgotten_vars = 18;
    */
@@ -725,7 +730,8 @@ export const JobSchema: GenMessage<Job> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 14);
 
 /**
- * A large member of a handler's vars. What a worker has of them ends with the stream: on the next one, everything is sent again.
+ * A large member of a handler's vars. A worker keeps members only for the life of a stream: on the next stream,
+ * everything is sent again.
  *
  * @generated from message abstractruntime.v1.LargeVar
  */
@@ -738,10 +744,10 @@ export type LargeVar = Message<"abstractruntime.v1.LargeVar"> & {
   name: string;
 
   /**
-   * What the worker keeps it under, whether or not it accepts the job: jobs that come later on this stream name the id alone. From 1, never used
-   * again on the stream.
+   * The id under which the worker keeps the member, whether or not it accepts the job. Later jobs on this stream refer
+   * to it by id alone. From 1, and never reused on the stream.
    *
-   * 0: not to be kept.
+   * 0 means that the member is not kept.
    *
    * @generated from field: int64 id = 2;
    */
@@ -750,7 +756,8 @@ export type LargeVar = Message<"abstractruntime.v1.LargeVar"> & {
   /**
    * The member's value, as JSON text.
    *
-   * If empty, it is the one that was sent before with this id. An id that the worker does not have is a mistake of the server: end the stream.
+   * If empty, the value that was sent earlier with this id. If the worker does not have that id, the server or the
+   * worker is at fault: end the stream.
    *
    * @generated from field: bytes value = 3;
    */
@@ -765,7 +772,7 @@ export const LargeVarSchema: GenMessage<LargeVar> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 15);
 
 /**
- * Jobs delivered at most once that may begin now.
+ * At-most-once jobs that may start now.
  *
  * @generated from message abstractruntime.v1.JobStart
  */
@@ -786,7 +793,7 @@ export const JobStartSchema: GenMessage<JobStart> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 16);
 
 /**
- * What became of results.
+ * The outcome of results.
  *
  * @generated from message abstractruntime.v1.JobResultAcks
  */
@@ -807,7 +814,7 @@ export const JobResultAcksSchema: GenMessage<JobResultAcks> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 17);
 
 /**
- * What became of one result. Whatever it says, the worker may forget the result.
+ * The outcome of one result. Whatever the status, the worker may forget the result.
  *
  * @generated from message abstractruntime.v1.JobResultAck
  */
@@ -820,7 +827,7 @@ export type JobResultAck = Message<"abstractruntime.v1.JobResultAck"> & {
   token: string;
 
   /**
-   * What became of it.
+   * The outcome.
    *
    * @generated from field: abstractruntime.v1.ResultStatus status = 2;
    */
@@ -829,7 +836,7 @@ export type JobResultAck = Message<"abstractruntime.v1.JobResultAck"> & {
   /**
    * The name of an ErrorReason without its prefix: JOB_UNKNOWN, JOB_LEASE_LOST, JOB_SETTLED, JOB_CANCELLED.
    *
-   * Empty unless it was refused.
+   * Empty unless the result was refused.
    *
    * @generated from field: string reason = 3;
    */
@@ -844,7 +851,7 @@ export const JobResultAckSchema: GenMessage<JobResultAck> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 18);
 
 /**
- * Jobs whose results nobody wants any more. Stop them; a result that comes all the same is refused.
+ * Jobs whose results are no longer needed. Stop them. A result that still arrives is refused.
  *
  * @generated from message abstractruntime.v1.JobCancel
  */
@@ -865,7 +872,8 @@ export const JobCancelSchema: GenMessage<JobCancel> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 19);
 
 /**
- * The runs of jobs were paused, or go on. A job may go on meanwhile; its result is taken, and the run stays where it is.
+ * The runs of jobs were paused or unpaused. A job may continue meanwhile. Its result is taken, but the run does not
+ * advance.
  *
  * @generated from message abstractruntime.v1.JobPause
  */
@@ -878,7 +886,7 @@ export type JobPause = Message<"abstractruntime.v1.JobPause"> & {
   tokens: string[];
 
   /**
-   * Whether they are paused now.
+   * Whether the runs are paused now.
    *
    * @generated from field: bool paused = 2;
    */
@@ -893,7 +901,7 @@ export const JobPauseSchema: GenMessage<JobPause> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 20);
 
 /**
- * Jobs that the worker has lost: others may run them. Stop them; a result that comes all the same is refused.
+ * Jobs that the worker has lost: other workers may run them. Stop them. A result that still arrives is refused.
  *
  * @generated from message abstractruntime.v1.JobLeaseLost
  */
@@ -914,7 +922,7 @@ export const JobLeaseLostSchema: GenMessage<JobLeaseLost> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_worker_service, 21);
 
 /**
- * Are you there?
+ * Checks that the worker is alive.
  *
  * @generated from message abstractruntime.v1.WorkerPing
  */
@@ -950,7 +958,7 @@ export type ListWorkersRequest = Message<"abstractruntime.v1.ListWorkersRequest"
   tool: string;
 
   /**
-   * The most workers to return. A page of large ones holds fewer, so that the reply stays under 3 MiB.
+   * The maximum number of workers to return. A page of large ones holds fewer, to keep the reply under 3 MiB.
    *
    * 0 means 50. At most 1,000.
    *
@@ -959,7 +967,7 @@ export type ListWorkersRequest = Message<"abstractruntime.v1.ListWorkersRequest"
   pageSize: number;
 
   /**
-   * The next_page_token of the page before; all other fields but page_size as they were.
+   * The next_page_token of the previous page. All other fields except page_size must be unchanged.
    *
    * If empty, the first page. At most 4,096 characters.
    *
@@ -1054,7 +1062,7 @@ export const JobKindSchema: GenEnum<JobKind> = /*@__PURE__*/
   enumDesc(file_abstractruntime_v1_worker_service, 0);
 
 /**
- * What became of a result.
+ * The outcome of a result.
  *
  * @generated from enum abstractruntime.v1.ResultStatus
  */
@@ -1067,21 +1075,21 @@ export const ResultStatus = {
   UNSPECIFIED: 0,
 
   /**
-   * It counts: it is committed.
+   * It was taken and is committed.
    *
    * @generated from enum value: RESULT_STATUS_ACCEPTED = 1;
    */
   ACCEPTED: 1,
 
   /**
-   * The same result counted before.
+   * The same result was taken earlier.
    *
    * @generated from enum value: RESULT_STATUS_DUPLICATE = 2;
    */
   DUPLICATE: 2,
 
   /**
-   * It does not count, and never will; the reason says why.
+   * It was not taken and never will be; `reason` says why.
    *
    * @generated from enum value: RESULT_STATUS_REFUSED = 3;
    */
@@ -1089,7 +1097,7 @@ export const ResultStatus = {
 } as const;
 
 /**
- * What became of a result.
+ * The outcome of a result.
  *
  * @generated from enum abstractruntime.v1.ResultStatus
  */
@@ -1102,24 +1110,26 @@ export const ResultStatusSchema: GenEnum<ResultStatus> = /*@__PURE__*/
   enumDesc(file_abstractruntime_v1_worker_service, 1);
 
 /**
- * Gives jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the stream, frame by frame, for
- * people who write a worker in another language.
+ * Offers jobs to workers: processes that run tools, handlers and custom effects. docs/worker-protocol.md describes the
+ * stream frame by frame, for authors of workers in other languages.
  *
- * Every RPC may refuse with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE and SHUTTING_DOWN (UNAVAILABLE),
- * ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+ * Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
+ * and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
  *
  * @generated from service abstractruntime.v1.WorkerService
  */
 export const WorkerService: GenService<{
   /**
-   * One worker's stream. It carries everything that a verdict about the worker's liveness depends on. Needs HTTP/2.
+   * One worker's stream. The server judges whether the worker is alive by this stream alone. Requires HTTP/2.
    *
-   * The worker's first frame is `hello`, the server's first `welcome`. Jobs come while the worker has credit. What a token authorises holds at any server,
-   * so a stream that breaks is opened again, anywhere, with the same session id, and results that were not acknowledged are sent again.
+   * The worker's first frame is `hello`, the server's first `welcome`. The server offers jobs while the worker has
+   * credit. A token is valid at any server. If the stream breaks, open it again at any server with the same session id,
+   * and send again all results that were not acknowledged.
    *
-   * Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the problem's path;
-   * WORKER_SESSION_REPLACED (ABORTED) when another stream said hello with the same session id; WORKER_SILENT (UNAVAILABLE) when nothing came for too long;
-   * STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) when nothing was read for too long.
+   * Refusals, which end the stream: REQUEST_INVALID (INVALID_ARGUMENT) for a frame that breaks the protocol, with the
+   * problem's path; WORKER_SESSION_REPLACED (ABORTED) if another stream sent a hello with the same session id;
+   * WORKER_SILENT (UNAVAILABLE) if the worker sent nothing for too long; STREAM_TOO_SLOW (RESOURCE_EXHAUSTED) if the
+   * worker read nothing for too long.
    *
    * Retry: safe.
    *
@@ -1131,7 +1141,7 @@ export const WorkerService: GenService<{
     output: typeof WorkResponseSchema;
   },
   /**
-   * Lists the workers that are connected to any server, by session id.
+   * Lists the workers that are connected to any server, ordered by session id.
    *
    * Refusals: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
    *

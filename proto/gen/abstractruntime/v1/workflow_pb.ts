@@ -20,7 +20,7 @@ export const file_abstractruntime_v1_workflow: GenFile = /*@__PURE__*/
   fileDesc("CiFhYnN0cmFjdHJ1bnRpbWUvdjEvd29ya2Zsb3cucHJvdG8SEmFic3RyYWN0cnVudGltZS52MSKsBwoIV29ya2Zsb3cSPgoLd29ya2Zsb3dfaWQYASABKAlCKbpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEhgKB3ZlcnNpb24YAiABKAVCB7pIBBoCKAASFwoGZGlnZXN0GAMgASgJQge6SARyAhhAEh4KC2Rlc2NyaXB0aW9uGAQgASgJQgm6SAZyBCiAgAESPQoKZW50cnlfbm9kZRgFIAEoCUIpukgmciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSawoFbm9kZXMYBiADKAsyJy5hYnN0cmFjdHJ1bnRpbWUudjEuV29ya2Zsb3cuTm9kZXNFbnRyeUIzukgwmgEtCAEQ6AciJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEiwKC3ZhcnNfc2NoZW1hGAcgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBItCgxkZWZhdWx0X3ZhcnMYCCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ej4KCG9uX2Vycm9yGAkgASgJQiy6SCnYAQFyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBI/Cglvbl9jYW5jZWwYCiABKAlCLLpIKdgBAXIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Ll8tXXswLDEyN30kEioKBmxpbWl0cxgLIAEoCzIaLmFic3RyYWN0cnVudGltZS52MS5MaW1pdHMScQoGbGFiZWxzGAwgAygLMiguYWJzdHJhY3RydW50aW1lLnYxLldvcmtmbG93LkxhYmVsc0VudHJ5Qje6SDSaATEQQCImciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQqBXIDGIACEhkKEWNvbW1pdF9ldmVyeV9zdGVwGA0gASgIEg8KB2N1cnJlbnQYDiABKAgSEAoIYXJjaGl2ZWQYDyABKAgSLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGkYKCk5vZGVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhguYWJzdHJhY3RydW50aW1lLnYxLk5vZGU6AjgBGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw", [file_abstractruntime_v1_limits, file_abstractruntime_v1_node, file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * A graph in one version. Versions are immutable, so there is no corresponding update_time.
+ * One version of a graph. Versions are immutable, so there is no update_time.
  *
  * At most 1 MiB in all.
  *
@@ -44,8 +44,8 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
   version: number;
 
   /**
-   * The identity of the graph: SHA-256, as 64 lower-case hex digits, of the RFC 8785 form of the proto JSON without the fields that the server sets,
-   * description and labels.
+   * The identity of the graph: SHA-256, as 64 lower-case hex digits, of the RFC 8785 form of the proto JSON, without
+   * description, labels and the fields that the server sets.
    *
    * Set by the server; ignored in requests.
    *
@@ -72,23 +72,24 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
   /**
    * The nodes by id.
    *
-   * 1 to 1,000. Every node can be reached from entry_node, on_error or on_cancel, and from every node an end can be reached.
+   * 1 to 1,000. Every node must be reachable from entry_node, on_error or on_cancel, and an end must be reachable from
+   * every node.
    *
    * @generated from field: map<string, abstractruntime.v1.Node> nodes = 6;
    */
   nodes: { [key: string]: Node };
 
   /**
-   * The JSON Schema (2020-12, local `$ref` only) that the vars of a start must meet, defaults filled in.
+   * The JSON Schema (2020-12, local `$ref` only) that the vars of a start must match, after defaults are filled in.
    *
-   * If absent, any object does.
+   * If absent, any object is accepted.
    *
    * @generated from field: google.protobuf.Struct vars_schema = 7;
    */
   varsSchema?: JsonObject | undefined;
 
   /**
-   * The vars that a start does not give, by top-level name. No templates.
+   * Default vars, by top-level name, for those that a start does not set. Templates are not evaluated.
    *
    * If absent, none. At most 1 MiB.
    *
@@ -97,16 +98,16 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
   defaultVars?: JsonObject | undefined;
 
   /**
-   * The node to go to if a node without an on_error of its own fails.
+   * The node to go to if a node fails that has no on_error of its own.
    *
-   * If empty, the run ends FAILED. A node that fails on the way from on_error does not come here again.
+   * If empty, the run ends FAILED. A node that fails on the path from on_error does not lead here again.
    *
    * @generated from field: string on_error = 9;
    */
   onError: string;
 
   /**
-   * The node to go to, once, when a cancel is asked for; what is reached from there runs before the run ends CANCELLED.
+   * The node to go to, once, when the run is cancelled. The path from there runs before the run ends CANCELLED.
    *
    * If empty, a cancel ends the run at once.
    *
@@ -124,7 +125,8 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
   limits?: Limits | undefined;
 
   /**
-   * Names and values to find the workflow by. They are not part of the digest: a version keeps those of its first registration.
+   * Names and values to find the workflow by. They are not part of the digest: a version keeps the labels of its first
+   * registration.
    *
    * At most 64; values of at most 256 characters.
    *
@@ -133,16 +135,16 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
   labels: { [key: string]: string };
 
   /**
-   * Switches run-ahead off: every step is committed before the next one is computed.
+   * Switches off run-ahead: every step is committed before the next one is computed.
    *
-   * The default value is false: steps without an effect are committed together with what follows them.
+   * The default value is false: steps without an effect are committed together with the steps that follow.
    *
    * @generated from field: bool commit_every_step = 13;
    */
   commitEveryStep: boolean;
 
   /**
-   * Whether starts without a version start this one.
+   * Whether a start without a version uses this one.
    *
    * Set by the server; ignored in requests.
    *
@@ -151,7 +153,7 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
   current: boolean;
 
   /**
-   * Whether the workflow refuses starts. Holds for all its versions.
+   * Whether the workflow refuses starts. Applies to all its versions.
    *
    * Set by the server; ignored in requests.
    *

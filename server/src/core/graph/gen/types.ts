@@ -5,28 +5,28 @@ import type { Json, JsonObject } from "../../json/json.ts";
 /** How far an event reaches, and where a wait listens. */
 export type ScopeJson = "SCOPE_UNSPECIFIED" | "SCOPE_RUN" | "SCOPE_SESSION" | "SCOPE_WORKFLOW" | "SCOPE_GLOBAL";
 
-/** What becomes of a tool call that failed. */
+/** How a failed tool call is handled. */
 export type ToolFailureJson = "TOOL_FAILURE_UNSPECIFIED" | "TOOL_FAILURE_AS_DATA" | "TOOL_FAILURE_AS_ERROR";
 
 /** What a patch operation does. */
 export type PatchOpKindJson = "PATCH_OP_KIND_UNSPECIFIED" | "PATCH_OP_KIND_SET" | "PATCH_OP_KIND_APPEND" | "PATCH_OP_KIND_UNSET";
 
-/** What a record holds that a patch operation takes from. */
+/** The part of a record from which a patch operation takes its value. */
 export type PatchSourceJson = "PATCH_SOURCE_UNSPECIFIED" | "PATCH_SOURCE_GIVEN" | "PATCH_SOURCE_RESULT" | "PATCH_SOURCE_CALLS";
 
-/** How the pause before a retry is spread. */
+/** How the pause before a retry is randomised. */
 export type JitterJson = "JITTER_UNSPECIFIED" | "JITTER_FULL" | "JITTER_NONE";
 
 /** What the runtime may assume about running a job twice. */
 export type DeliveryJson = "DELIVERY_UNSPECIFIED" | "DELIVERY_AT_LEAST_ONCE" | "DELIVERY_AT_MOST_ONCE";
 
-/** A graph in one version. */
+/** One version of a graph. */
 export type WorkflowJson = {
   /** The id of the workflow, which its versions share. */
   workflowId: string;
   /** The version, from 1. */
   version?: number;
-  /** The identity of the graph: SHA-256, as 64 lower-case hex digits, of the RFC 8785 form of the proto JSON without the fields that the server sets, description and labels. */
+  /** The identity of the graph: SHA-256, as 64 lower-case hex digits, of the RFC 8785 form of the proto JSON, without description, labels and the fields that the server sets. */
   digest?: string;
   /** What the workflow is for. */
   description?: string;
@@ -34,21 +34,21 @@ export type WorkflowJson = {
   entryNode: string;
   /** The nodes by id. */
   nodes: { [key: string]: NodeJson };
-  /** The JSON Schema (2020-12, local `$ref` only) that the vars of a start must meet, defaults filled in. */
+  /** The JSON Schema (2020-12, local `$ref` only) that the vars of a start must match, after defaults are filled in. */
   varsSchema?: JsonObject;
-  /** The vars that a start does not give, by top-level name. */
+  /** Default vars, by top-level name, for those that a start does not set. */
   defaultVars?: JsonObject;
-  /** The node to go to if a node without an on_error of its own fails. */
+  /** The node to go to if a node fails that has no on_error of its own. */
   onError?: string;
-  /** The node to go to, once, when a cancel is asked for; what is reached from there runs before the run ends CANCELLED. */
+  /** The node to go to, once, when the run is cancelled. */
   onCancel?: string;
   /** How much a run may use. */
   limits?: LimitsJson;
   /** Names and values to find the workflow by. */
   labels?: { [key: string]: string };
-  /** Switches run-ahead off: every step is committed before the next one is computed. */
+  /** Switches off run-ahead: every step is committed before the next one is computed. */
   commitEveryStep?: boolean;
-  /** Whether starts without a version start this one. */
+  /** Whether a start without a version uses this one. */
   current?: boolean;
   /** Whether the workflow refuses starts. */
   archived?: boolean;
@@ -56,7 +56,7 @@ export type WorkflowJson = {
   createTime?: string;
 };
 
-/** What a handler returns: what the run is to do now. */
+/** What a handler returns: what the run does next. */
 export type StepPlanJson = {
   /** Asks a person, and waits for the answer. */
   askUser?: AskUserJson;
@@ -66,21 +66,21 @@ export type StepPlanJson = {
   waitEvent?: WaitEventJson;
   /** Emits an event. */
   emitEvent?: EmitEventJson;
-  /** Tells the person something. */
+  /** Shows the person a message. */
   answerUser?: AnswerUserJson;
   /** Calls tools. */
   toolCalls?: ToolCallsJson;
-  /** Does something that a worker defines. */
+  /** Runs an effect that a worker defines. */
   custom?: CustomJson;
   /** Where in vars the effect's result is written, as in Node.result_key. */
   resultKey?: string;
-  /** The node to go to, one of those that the handler node's `next` names. */
+  /** The node to go to: one that the handler node's `next` names. */
   nextNode?: string;
   /** Completes the run with this output, any JSON. */
   completeOutput?: Json;
   /** Fails the run. */
   fail?: FailJson;
-  /** What changes in vars, in this order. */
+  /** The changes to vars, in order. */
   patch?: PatchOpJson[];
 };
 
@@ -96,11 +96,11 @@ export type NodeJson = {
   waitEvent?: WaitEventJson;
   /** Emits an event. */
   emitEvent?: EmitEventJson;
-  /** Tells the person something. */
+  /** Shows the person a message. */
   answerUser?: AnswerUserJson;
   /** Calls tools. */
   toolCalls?: ToolCallsJson;
-  /** Does something that a worker defines. */
+  /** Runs an effect that a worker defines. */
   custom?: CustomJson;
   /** Changes vars. */
   assign?: AssignJson;
@@ -122,17 +122,17 @@ export type NodeJson = {
 
 /** How much a run may use. */
 export type LimitsJson = {
-  /** The steps that the run may take. */
+  /** The number of steps that the run may take. */
   maxSteps?: number;
-  /** The model tokens that the run may spend. */
+  /** The number of model tokens that the run may use. */
   maxTokens?: number;
   /** The money that the run's model calls may cost, in US dollars. */
   maxCostUsd?: number;
-  /** How deep subworkflows may nest below the run. */
+  /** How deeply subworkflows may nest below the run. */
   maxDepth?: number;
-  /** How long the run may take from its start, or its start_at, to its end, waits included: a duration such as `90s`, `15m`, `72h`, `3d`. */
+  /** How long the run may take from its start, or its start_at, to its end, including waits: a duration such as `90s`, `15m`, `72h`, `3d`. */
   runTimeout?: string;
-  /** The share of a limit, in percent, from which clients should warn. */
+  /** The percentage of a limit from which clients should warn. */
   warnPercent?: number;
 };
 
@@ -140,71 +140,71 @@ export type LimitsJson = {
 export type AskUserJson = {
   /** The question. */
   prompt?: string;
-  /** What the person should see beside the question, any JSON; strings in it may be templates. */
+  /** What to show the person with the question, any JSON; strings in it may be templates. */
   details?: Json;
-  /** The answers to choose from: a list of JSON values, or a template that gives one. */
+  /** The answers to choose from: a list of JSON values, or a template that evaluates to such a list. */
   choices?: Json;
-  /** Whether, with choices, a string that is none of them is accepted. */
+  /** Whether a string that is not one of the choices is accepted. */
   allowFreeText?: boolean;
-  /** The JSON Schema (2020-12, local `$ref` only) that an answer must meet. */
+  /** The JSON Schema (2020-12, local `$ref` only) that an answer must match. */
   answerSchema?: JsonObject;
-  /** Who is asked; names or groups, which clients filter the inbox by. */
+  /** Who is asked: names or groups, by which clients filter the inbox. */
   assignees?: string[];
   /** How long to wait for the answer: a duration such as `72h`. */
   timeout?: string;
-  /** The answer that a timeout gives, any JSON; strings in it may be templates. */
+  /** The answer after a timeout, any JSON; strings in it may be templates. */
   defaultAnswer?: Json;
 };
 
 /** Waits for a time. */
 export type WaitUntilJson = {
-  /** An instant in RFC 3339, such as `2026-12-24T18:00:00Z`. */
+  /** A time in RFC 3339, such as `2026-12-24T18:00:00Z`. */
   at?: string;
   /** A duration from now, such as `90s`, `15m`, `72h`, `3d`. */
   after?: string;
 };
 
-/** Waits for an event, also one that was emitted since the run started and that the run has not consumed. */
+/** Waits for an event. */
 export type WaitEventJson = {
-  /** The names to wait for; the first event that has any of them is taken. */
+  /** The names to wait for. */
   names?: string[];
-  /** Where to listen: in the run, in its session, in its workflow, or everywhere. */
+  /** Where to listen: in the run, its session, its workflow, or everywhere. */
   scope?: ScopeJson;
-  /** The key that an event must have: an order id, say. */
+  /** The key that an event must have, such as an order id. */
   key?: string;
   /** How long to wait: a duration such as `72h`. */
   timeout?: string;
 };
 
-/** Emits an event to the channel of the run itself, its session, its workflow, or everyone. */
+/** Emits an event to the channel of the run, its session, its workflow, or the whole tenant. */
 export type EmitEventJson = {
   /** The name of the event. */
   name?: string;
   /** How far the event reaches. */
   scope?: ScopeJson;
-  /** The key by which waits select the event: an order id, say. */
+  /** The key by which waits select the event, such as an order id. */
   key?: string;
-  /** What the event carries, any JSON; strings in it may be templates. */
+  /** The payload of the event, any JSON; strings in it may be templates. */
   payload?: Json;
-  /** The id by which the channel recognises the event when it comes again. */
+  /** The id by which the channel recognises a repeated event. */
   eventId?: string;
 };
 
-/** Tells the person something, without waiting. */
+/** Shows the person a message, without waiting. */
 export type AnswerUserJson = {
   /** The message. */
   message?: string;
 };
 
-/** Calls tools that workers serve, side by side, and waits until all have settled. */
+/** Calls tools that workers serve, in parallel, and waits until all calls have settled. */
 export type ToolCallsJson = {
   /** The calls. */
   calls?: ToolCallJson[];
-  /** A CEL expression, without `${ }`, that gives the list of calls, each an object like ToolCall. */
+  /** A CEL expression, without `${ }`, that evaluates to the list of calls. */
   callsFrom?: string;
   /** Whether a person must approve the calls before they are made. */
   requireApproval?: boolean;
-  /** What becomes of a call that failed. */
+  /** How a failed call is handled. */
   onFailure?: ToolFailureJson;
 };
 
@@ -212,11 +212,11 @@ export type ToolCallsJson = {
 export type CustomJson = {
   /** The type of the effect. */
   type?: string;
-  /** What the worker is given, any JSON; strings in it may be templates. */
+  /** The payload for the worker, any JSON; strings in it may be templates. */
   payload?: Json;
 };
 
-/** Ends the run as FAILED, whatever on_error says; as CANCELLED on the way from on_cancel. */
+/** Ends the run as FAILED, regardless of on_error; on the path from on_cancel, as CANCELLED. */
 export type FailJson = {
   /** What failed, for programs. */
   code?: string;
@@ -234,9 +234,9 @@ export type PatchOpJson = {
   value?: Json;
   /** The elements that an append adds, in this order. */
   values?: Json[];
-  /** What a set or an append takes from, instead of `value` and `values`, so that the ledger holds it once. */
+  /** Where a set or an append takes its value from, instead of `value` and `values`, so that the ledger stores it once. */
   of?: PatchSourceJson;
-  /** The part of it: a JSON Pointer. */
+  /** Which part of the source to take: a JSON Pointer. */
   at?: string;
 };
 
@@ -259,7 +259,7 @@ export type CompleteJson = {
   output?: Json;
 };
 
-/** A way from one node to another. */
+/** A connection from one node to another. */
 export type EdgeJson = {
   /** The node to go to. */
   to: string;
@@ -267,27 +267,27 @@ export type EdgeJson = {
   when?: string;
 };
 
-/** How the jobs of a node are run: attempts, pauses between them, and time limits. */
+/** How a node's jobs are run: attempts, pauses between them, and time limits. */
 export type EffectPolicyJson = {
-  /** How often a job is tried, the first time included. */
+  /** The maximum number of attempts, including the first. */
   maxAttempts?: number;
   /** The pause before the second attempt. */
   initialBackoff?: string;
-  /** By what the pause grows from one attempt to the next. */
+  /** The factor by which the pause grows from one attempt to the next. */
   backoffMultiplier?: number;
   /** The longest pause. */
   maxBackoff?: string;
-  /** How the pause is spread. */
+  /** How the pause is randomised. */
   jitter?: JitterJson;
-  /** How long one attempt may take, from its acceptance by a worker. */
+  /** How long one attempt may take after a worker accepts it. */
   timeout?: string;
   /** How long a job may wait for a worker. */
   queueTimeout?: string;
-  /** How long a worker may say nothing about an attempt before the attempt is given up. */
+  /** How long a worker may go without sending a heartbeat for an attempt before the attempt fails. */
   heartbeatTimeout?: string;
   /** What may be assumed about running a job twice. */
   delivery?: DeliveryJson;
-  /** Failure codes after which there is no further attempt. */
+  /** Failure codes that are not retried. */
   nonRetryableErrors?: string[];
 };
 
@@ -295,8 +295,8 @@ export type EffectPolicyJson = {
 export type ToolCallJson = {
   /** The tool. */
   name?: string;
-  /** What the tool is given: an object, or a template that gives one; strings in it may be templates. */
+  /** The tool's arguments: an object, or a template that evaluates to one. */
   arguments?: Json;
-  /** The name of the call in the results; a model's own call id, say. */
+  /** The name of the call in the results, such as a model's call id. */
   callId?: string;
 };
