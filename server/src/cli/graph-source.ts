@@ -216,7 +216,7 @@ class SourceReader {
   }
 
   private checkString(text: string, offset: number): void {
-    if (!text.isWellFormed()) this.refuse("a surrogate stands alone", offset);
+    if (!text.isWellFormed()) this.refuse("lone surrogate", offset);
     if (text.includes("\u0000")) this.refuse("U+0000 is not allowed", offset);
   }
 

@@ -41,8 +41,8 @@ describe("assign", () => {
 
   test.each<[string, NonNullable<NodeDefinition["assign"]>, JsonObject, RegExp]>([
     ["an expression that fails", { values: { a: 1, b: "${vars.missing}" } }, {}, /no such key: "missing"/],
-    ["a way through a scalar", { values: { "a.b": 1 } }, { a: 1 }, /leads through a scalar/],
-    ["an append to no list", { append: { a: 1 } }, { a: 1 }, /only a list/],
+    ["a way through a scalar", { values: { "a.b": 1 } }, { a: 1 }, /crosses a scalar/],
+    ["an append to no list", { append: { a: 1 } }, { a: 1 }, /appended to a list/],
     ["an index beyond the end", { values: { "a.5": 1 } }, { a: [1] }, /beyond the end/],
   ])("fails by %s and changes nothing", (_what, assign, vars, message) => {
     const { state } = runNode({ assign }, vars);

@@ -20,7 +20,7 @@ export type AdvanceStimulus = {
   handler?: HandlerOutcome;
 };
 
-/** Executes the current node of a run that has a next step. Whether it should, even if it is paused, is the caller's business. */
+/** Executes the current node of a run that has a next step. A paused run has one too: the caller decides whether to. */
 export function advanceRun(
   run: RunState,
   { now, lookup, handler }: AdvanceStimulus,
@@ -30,7 +30,7 @@ export function advanceRun(
   const draft = new DecisionBuilder(run, now);
   const stepsMax = run.limits.maxSteps ?? MAX_STEPS_DEFAULT;
   if (run.steps >= stepsMax) {
-    const message = `The run has taken ${run.steps} steps, as many as its limit max_steps allows.`;
+    const message = `The run has taken ${run.steps} steps, which is its max_steps limit.`;
     endRun(draft, { code: "LIMIT_MAX_STEPS", message, retryable: false, node_id: run.node });
     return draft.decision();
   }

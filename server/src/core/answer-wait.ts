@@ -19,8 +19,8 @@ export type AnswerStimulus = {
 };
 
 /**
- * Answers the run's open wait, which must be the one that the caller means: a question or an approval with
- * `{ "answer": … }`, an event wait with the payload of the event.
+ * Answers the run's open wait, whose id must be the given one. A question or an approval takes `{ "answer": … }`, an
+ * event wait takes the payload of the event.
  * @throws {DomainError} RUN_NOT_WAITING, WAIT_UNKNOWN, WAIT_NOT_ANSWERABLE, ANSWER_INVALID
  */
 export function answerWait(run: RunState, stimulus: AnswerStimulus, workflow: Workflow): Decision {

@@ -1,4 +1,4 @@
-/** How a step begins what takes time: the key of its effect, the wait that it opens, and what a step plan changes on the way. */
+/** How a step begins an effect that takes time: the effect's key, its wait, and the changes of a step plan. */
 import type { DecisionBuilder } from "./decision-builder.ts";
 import { addMs, type Instant, parseDurationMs } from "./duration.ts";
 import { NodeFailure, orEvaluationFailure } from "./failure.ts";
@@ -14,16 +14,17 @@ import type { Wait, WaitDraft } from "./wait.ts";
 import type { WorkflowNode } from "./graph/graph.ts";
 import { jsonText } from "./json/json-text.ts";
 
-/** Bytes of an evaluated prompt, message or name that a person reads. */
+/** Size limit of an evaluated prompt, message or name that a person reads. */
 const TEXT_BYTES_MAX = 64 * 1024;
-/** Bytes of a whole question: it is shown with its run's vars and output, and the message stays below 3 MiB. */
+/** Size limit of a whole question: it is shown with its run's vars and output, and the message must stay below 3
+ *  MiB. */
 const WAIT_BYTES_MAX = 256 * 1024;
 
-/** What an actor gave that the effect follows from: a step plan with its changes of vars, or an approval. Empty for an
- *  effect of the graph alone. */
+/** The actor's input that caused the effect: a step plan with its changes to vars, or an approval. Empty if the graph
+ *  alone caused it. */
 export type PlanFacts = Pick<StepOutcome, "patch" | "given" | "actorId" | "attempt" | "requestId">;
 
-/** The key of an effect whose intent is the next record. */
+/** The idempotency key of an effect whose intent the next record states. */
 export function effectKey(draft: DecisionBuilder, node: WorkflowNode, ordinal = 0): string {
   const { tenantId, runId, epoch } = draft.run;
   return idempotencyKey({ tenantId, runId, epoch, nodeId: node.nodeId, seq: draft.nextSeq, ordinal });
@@ -34,7 +35,7 @@ export function openWait(
   draft: DecisionBuilder,
   node: WorkflowNode,
   effectType: string,
-  asked: WaitDraft,
+  waitDraft: WaitDraft,
   plan: PlanFacts = {},
 ): void {
   const { tenantId, runId, epoch } = draft.run;
@@ -42,12 +43,12 @@ export function openWait(
     wait_id: waitIdOf(tenantId, runId, epoch, draft.nextSeq),
     node_id: node.nodeId,
     create_time: draft.now,
-    ...asked,
+    ...waitDraft,
   };
   if (Buffer.byteLength(jsonText(wait)) > WAIT_BYTES_MAX) {
-    throw new NodeFailure("EVALUATION_FAILED", `A question takes at most ${WAIT_BYTES_MAX} bytes with its details.`);
+    throw new NodeFailure("EVALUATION_FAILED", `A question with its details must be at most ${WAIT_BYTES_MAX} bytes.`);
   }
-  // The wait holds the effect's evaluated payload; a copy beside it would store everything twice.
+  // The wait already holds the effect's evaluated payload; a second copy would store everything twice.
   const effect = { type: effectType, payload: {} };
   const body = { status: "waiting", effect, wait, ...planBody(draft, node, plan) } as const;
   draft.openWait(wait);
@@ -55,7 +56,7 @@ export function openWait(
 }
 
 /**
- * What a step plan adds to the record that begins its effect: its changes of vars, and what is to follow.
+ * What a step plan adds to the record that begins its effect: its changes to vars, and its sequel.
  * @throws {NodeFailure} if the vars would be too large
  * @throws {PatchError} if the patch does not fit
  */
@@ -75,7 +76,7 @@ export function planBody(
   };
 }
 
-/** Text that people read: a string as it is, any other value as JSON. */
+/** Evaluates text that people read: a string stays as it is, any other value becomes JSON. */
 export function textOf(template: TemplateValue, names: Names, what: string): string {
   const text = plainText(template.evaluate(names));
   if (Buffer.byteLength(text) > TEXT_BYTES_MAX) {
@@ -87,7 +88,7 @@ export function textOf(template: TemplateValue, names: Names, what: string): str
 /** How much of a refused text a failure's message shows. */
 const SHOWN_CHARS_MAX = 50;
 
-/** Checks an evaluated text by the contract's bounds. @throws {NodeFailure} EVALUATION_FAILED, which says the bound */
+/** Checks an evaluated text against the contract's bounds. @throws {NodeFailure} EVALUATION_FAILED, naming the bound */
 export function assertText(what: string, text: string, bounds: TextBounds): void {
   const problem = textProblem(text, bounds);
   if (problem === undefined) return;

@@ -3,10 +3,10 @@ import { type EffectPolicy, maxAttemptsOf } from "./graph/effect-policy.ts";
 import type { Failure } from "./failure.ts";
 import type { Json } from "./json/json.ts";
 
-/** What a worker, or the server in its place, says of a failed attempt. */
+/** The report of a failed attempt, by a worker or by the server in its place. */
 export type CallFailure = { code: string; message: string; nonRetryable?: boolean; details?: Json };
 
-/** The failure as the ledger holds it. `retryable` says whether another attempt could have helped, not whether there is one. */
+/** The failure as the ledger holds it. `retryable` says whether another attempt could help, not whether one follows. */
 export function failureOf({ code, message, nonRetryable, details }: CallFailure, attempt: number): Failure {
   const retryable = nonRetryable !== true;
   return { code, message, retryable, attempt, ...(details === undefined ? {} : { details }) };

@@ -18,21 +18,22 @@ export type StepOutcome = {
   effect?: Effect;
   /** Builds the result from null. */
   result?: PatchOp[];
-  /** What else changes in vars, before the result is written. */
+  /** Other changes to vars, applied before the result is written. */
   patch?: PatchOp[];
   cursors?: EventCursor[];
   requestId?: string;
 } & RecordFacts;
 
-/** What ends a step beside its status: parts of a record's body. */
+/** The parts of a record's body that describe the end of a step, besides its status. */
 type StepEndBody = Omit<RecordBodies["step.failed"], "status" | "error" | "to" | "handled_by">;
 
-/** The operations that build a result that is one value. */
+/** The operations that build a result from a single value. */
 export function valueResult(value: Json): PatchOp[] {
   return [{ op: "set", path: "", value }];
 }
 
-/** Runs `work` and returns a failure of the graph's own making as data. Anything else that is thrown is a bug, and passes. */
+/** Runs `work` and returns a failure caused by the graph as data. Anything else that is thrown is a bug and is
+ *  rethrown. */
 export function orFail<T>(work: () => T): { value: T } | { failure: Failure } {
   try {
     return { value: work() };
@@ -49,7 +50,8 @@ export function orFail<T>(work: () => T): { value: T } | { failure: Failure } {
   }
 }
 
-/** The run's node as its step ends: a step plan, if the run is at the effect of one, has replaced its result key and edges. */
+/** The run's node at the end of its step. At an effect of a step plan, the plan has replaced its result key and
+ *  edges. */
 export function endingNode(run: RunState, workflow: Workflow): WorkflowNode {
   const node = workflow.nodes.get(run.node)!;
   const sequel = sequelOf(run);
@@ -90,14 +92,14 @@ export function completeStep(
     return vars;
   });
   if ("failure" in written) {
-    // What was answered or consumed stays in the ledger, though it could not be written to vars.
+    // An answer or a consumed event stays in the ledger even if it could not be written to vars.
     const { status: _status, ...end } = body;
     failStep(draft, workflow, node, written.failure, { body: end, facts });
     return;
   }
   const withPatch = patch.length === 0 ? body : { ...body, patch };
   if (node.next.length === 0) {
-    // A cancelled run has no output: what its on_cancel gave stays in the record.
+    // A cancelled run has no output: the result of its on_cancel stays in the record.
     if (draft.run.cancelling) {
       draft.notice("cancelled");
       draft.record("run.cancelled", withPatch, facts);
@@ -118,8 +120,8 @@ export function completeStep(
 }
 
 /**
- * Fails a node: its `on_error` takes over, else the workflow's, else the run has failed. The workflow's handler is not
- * entered again before the run has rested: a failing handler would run for ever.
+ * Fails a node: its `on_error` takes over, else the workflow's, else the run fails. The workflow's `on_error` is not
+ * entered again before the run has rested: otherwise a failing handler would run for ever.
  */
 export function failStep(
   draft: DecisionBuilder,
@@ -171,8 +173,9 @@ function chooseEdge(draft: DecisionBuilder, node: WorkflowNode, after: { vars: J
 }
 
 /**
- * Bounds vars like every payload, in bytes and in depth: they are stored, and shown to clients, whole.
- * @param before the vars before the change; their large members are not measured again if they are the same
+ * Checks that vars are within the bounds of a payload, in bytes and in depth: they are stored, and shown to clients,
+ * whole.
+ * @param before the vars before the change; large members that are unchanged are not measured again
  * @throws {NodeFailure}
  */
 export function assertVarsFit(vars: Json, before: Json): void {
@@ -181,7 +184,8 @@ export function assertVarsFit(vars: Json, before: Json): void {
 }
 
 /**
- * Bounds a value like a payload. Counting stops at the bound, so a list of large parts is never built only to be refused.
+ * Checks that a value is within the bounds of a payload. Counting stops at the bound, so a list of large parts is not
+ * measured to its end only to be refused.
  * @throws {NodeFailure}
  */
 export function assertFits(what: string, value: Json, depthMax = JSON_DEPTH_MAX): void {

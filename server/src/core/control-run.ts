@@ -1,4 +1,4 @@
-/** Cancel, pause and unpause: what others ask of a run. */
+/** Cancel, pause and unpause: the operations that control a run from outside. */
 import { isOpen } from "./call.ts";
 import { endRun } from "./complete-step.ts";
 import type { Decision } from "./decision.ts";
@@ -20,8 +20,8 @@ export type ControlStimulus = {
 };
 
 /**
- * Cancels a run: `on_cancel` runs once, then the run is CANCELLED. Decides nothing for a run that has ended or is
- * being cancelled already.
+ * Cancels a run: `on_cancel` runs once, then the run is CANCELLED. Changes nothing if the run has ended or is already
+ * being cancelled.
  */
 export function cancelRun(run: RunState, stimulus: ControlStimulus, workflow: Workflow): Decision {
   const draft = new DecisionBuilder(run, stimulus.now);
@@ -43,7 +43,7 @@ export function cancelRun(run: RunState, stimulus: ControlStimulus, workflow: Wo
 }
 
 /**
- * Pauses a run: nothing is computed for it and no timer of its fires until it is unpaused; events are kept for it.
+ * Pauses a run: until it is unpaused, it takes no step and none of its timers fires; events are kept for it.
  * @throws {DomainError} RUN_ENDED
  */
 export function pauseRun(run: RunState, stimulus: ControlStimulus): Decision {
@@ -61,7 +61,7 @@ export function pauseRun(run: RunState, stimulus: ControlStimulus): Decision {
 }
 
 /**
- * Lets a paused run go on. What became due meanwhile happens now.
+ * Lets a paused run continue. Timers that became due in the meantime fire now.
  * @throws {DomainError} RUN_NOT_PAUSED
  */
 export function unpauseRun(run: RunState, stimulus: ControlStimulus): Decision {
@@ -76,14 +76,14 @@ export function unpauseRun(run: RunState, stimulus: ControlStimulus): Decision {
   return draft.decision();
 }
 
-/** The queue holds a paused run's jobs back. */
+/** Holds a paused run's jobs back in the queue, or releases them. */
 function holdJobs(draft: DecisionBuilder, held: boolean): void {
   if (callsOf(draft.run).some(isOpen)) draft.commands.push({ type: "hold_jobs", held });
 }
 
 export type FailStimulus = { type: "fail"; now: Instant; failure: Failure };
 
-/** Fails a run whose next transition cannot be stored, so that it is not stranded. */
+/** Fails a run whose next transition cannot be stored; otherwise it would be stuck. */
 export function failRun(run: RunState, stimulus: FailStimulus): Decision {
   const draft = new DecisionBuilder(run, stimulus.now);
   if (!hasEnded(run)) {

@@ -53,7 +53,8 @@ const states: Record<string, () => TestRun> = {
   },
 };
 
-/** What each stimulus of `names` gives in each state: the kinds of the records, "" for none, or the reason of the refusal. */
+/** What each stimulus of `names` gives in each state: the kinds of the records, "" for none, or the reason of the
+ *  refusal. */
 const table: Record<string, string[]> = {
   active: ["", "", "RUN_NOT_WAITING", "run.cancelled", "run.paused", "RUN_NOT_PAUSED", "run.failed", ""],
   "active, paused": ["", "", "RUN_NOT_WAITING", "run.cancelled", "", "run.unpaused", "run.failed", ""],

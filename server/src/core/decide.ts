@@ -1,6 +1,6 @@
 /**
- * The one dispatcher of core: `decide(run, stimulus, workflow)` returns the records and commands of a transition, or what
- * must be looked up, or run, first. Pure: the same arguments give the same decision, on any server.
+ * The one dispatcher of core: `decide(run, stimulus, workflow)` returns the records and commands of a transition, or
+ * the look-up or handler that it needs first. Pure: the same arguments return the same decision, on any server.
  */
 import { type AdvanceStimulus, advanceRun } from "./advance-run.ts";
 import { type AnswerStimulus, answerWait } from "./answer-wait.ts";
@@ -12,7 +12,7 @@ import type { RunState } from "./run.ts";
 import { type SettleStimulus, settleCalls } from "./settle-calls.ts";
 import { wakeRun, type WakeStimulus } from "./wake-run.ts";
 
-/** What may happen to a run that exists; `startRun` begins one. */
+/** What may happen to an existing run; `startRun` creates one. */
 export type Stimulus =
   | AdvanceStimulus
   | AnswerStimulus
@@ -22,7 +22,7 @@ export type Stimulus =
   | MailStimulus
   | SettleStimulus;
 
-/** @throws {DomainError} the refusals of the stimulus; nothing has changed then */
+/** @throws {DomainError} the refusals of the stimulus; the run is then unchanged */
 export function decide(run: RunState, stimulus: Stimulus, workflow: Workflow): Decision | LookUpNeeded | HandlerNeeded {
   switch (stimulus.type) {
     case "advance":

@@ -1,4 +1,4 @@
-/** The builder that keeps a decision equal to the fold of its records. */
+/** Builds a decision step by step, so that its run is always the fold of its records. */
 import assert from "node:assert/strict";
 import { isOpen } from "./call.ts";
 import type { ClosedBy, Command, Decision, NoticeKind } from "./decision.ts";
@@ -10,7 +10,7 @@ import type { RecordBodies, RecordKind, StepRecordDraft } from "./records.ts";
 import { callsOf, openWaitOf, type RunState } from "./run.ts";
 import type { Wait } from "./wait.ts";
 
-/** What a record is about, besides its place in the ledger. */
+/** The optional facts of a record's header, and its `given`. */
 export type RecordFacts = {
   nodeId?: string;
   attempt?: number;
@@ -25,10 +25,10 @@ export class DecisionBuilder {
   readonly now: Instant;
   readonly records: StepRecordDraft[] = [];
   readonly commands: Command[] = [];
-  /** Whether somebody has said how the open wait ends. */
+  /** Whether `closeWait` has been called for the open wait. */
   #isWaitClosed = false;
 
-  /** @param now the time of the decision; a record before the previous one gets the previous one's time */
+  /** @param now the time of the decision; the time of the previous record if that is later */
   constructor(run: RunState, now: Instant) {
     this.run = run;
     this.now = now < run.updateTime ? run.updateTime : now;
@@ -39,7 +39,7 @@ export class DecisionBuilder {
     return this.run.seq + 1;
   }
 
-  /** Adds a record. Its order among the commands does not matter. */
+  /** Adds a record. The order of records relative to commands does not matter. */
   record<K extends RecordKind>(kind: K, body: RecordBodies[K], facts: RecordFacts = {}): void {
     const draft = {
       tenant_id: this.run.tenantId,
@@ -59,20 +59,21 @@ export class DecisionBuilder {
     this.run = apply(before, draft, facts.given?.value);
     this.records.push(draft);
     this.#assertFollowed(before);
-    // Both are at hand here: what is known about large texts that stay the same is taken over for all that follows.
+    // Both vars are available here, so that what is cached about unchanged large texts carries over.
     if (this.run.vars !== before.vars) largeMembersOf(this.run.vars, before.vars);
   }
 
-  /** Adds a record that opens a wait. */
+  /** Adds the commands for a wait that the next record opens. */
   openWait(wait: Wait): void {
     this.commands.push({ type: "open_wait", wait, seq: this.nextSeq });
     this.notice("waiting");
   }
 
-  /** Says how the open wait ends; the next record ends it. The run goes on, unless it ends or is cancelled. */
+  /** Adds the commands for the open wait, which the next record ends. The run continues unless it ends or is
+   *  cancelled. */
   closeWait(by: ClosedBy, answer: { requestId?: string; actorId?: string } = {}): void {
     const wait = openWaitOf(this.run);
-    assert(wait !== undefined, "only an open wait is closed");
+    assert(wait !== undefined, "there is no open wait to close");
     const { requestId, actorId } = answer;
     this.commands.push({
       type: "close_wait",
@@ -101,11 +102,11 @@ export class DecisionBuilder {
     return { run: this.run, records: this.records, commands: this.commands };
   }
 
-  /** A wait that is over needs a command: without one it stays in the inbox. */
+  /** A wait that has ended needs a command: without one it would stay in the inbox. */
   #assertFollowed(before: RunState): void {
     const wait = openWaitOf(before);
     if (wait === undefined || wait.wait_id === openWaitOf(this.run)?.wait_id) return;
-    assert(this.#isWaitClosed, "whoever ends a wait says how");
+    assert(this.#isWaitClosed, "a record that ends a wait needs a close_wait command");
     this.#isWaitClosed = false;
   }
 }

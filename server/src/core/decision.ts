@@ -1,4 +1,4 @@
-/** What `decide` returns: the records of a transition and everything that follows from them, or a question. */
+/** What `decide` returns: the records of a transition and everything that follows from them, or a request for input. */
 import type { Channel, EventDraft, EventQuery } from "./event.ts";
 import type { Instant } from "./duration.ts";
 import type { HandlerRequest } from "./handler-request.ts";
@@ -7,7 +7,7 @@ import type { StepRecordDraft } from "./records.ts";
 import type { RunState } from "./run.ts";
 import type { Wait } from "./wait.ts";
 
-/** What happened to a run that watchers of all runs want to know. */
+/** The changes of a run that watchers of all runs are notified of. */
 export type NoticeKind =
   | "started"
   | "waiting"
@@ -18,21 +18,22 @@ export type NoticeKind =
   | "failed"
   | "cancelled";
 
-/** How an open wait came to its end. */
+/** How an open wait ended. */
 export type ClosedBy = "answer" | "time" | "event" | "cancel" | "end";
 
-/** What must be committed together with the records, or follows the commit. Whoever commits guesses nothing from the records. */
+/** What must be committed together with the records, or must follow the commit. The committer infers nothing from the
+ *  records. */
 export type Command =
   | { type: "open_wait"; wait: Wait; seq: number }
-  /** @property requestId, actorId of the answer: the caller may send the same one again */
+  /** @property requestId, actorId of the answer: the caller may send the same answer again */
   | { type: "close_wait"; waitId: string; by: ClosedBy; closeTime: Instant; requestId?: string; actorId?: string }
   | { type: "notice"; kind: NoticeKind; seq: number }
   | { type: "create_jobs"; jobs: JobDraft[] }
-  /** What was reported for these calls counts: their jobs are settled, or go into their next attempt. */
+  /** The reports of these calls count: their jobs are settled, or go into their next attempt. */
   | { type: "settle_jobs"; settlements: CallSettlement[] }
   /** All jobs of the run that have not settled are given up. */
   | { type: "cancel_jobs" }
-  /** The queue holds the run's jobs back, or gives them out again. */
+  /** The queue holds the run's jobs back, or hands them out again. */
   | { type: "hold_jobs"; held: boolean }
   | { type: "emit"; event: EventDraft }
   /** The run took an event of the channel. */
@@ -42,8 +43,8 @@ export type Command =
 
 export type Decision = { run: RunState; records: readonly StepRecordDraft[]; commands: readonly Command[] };
 
-/** The decision needs to know what is in a channel: look it up and decide again with the answer. */
+/** The decision depends on the events of a channel: look them up and decide again with the result. */
 export type LookUpNeeded = { lookUp: EventQuery };
 
-/** The decision needs a step plan: have a worker run the handler of the run's node and decide again with its outcome. */
+/** The decision needs a step plan: have a worker run the node's handler and decide again with its outcome. */
 export type HandlerNeeded = { runHandler: HandlerRequest };

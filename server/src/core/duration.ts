@@ -1,4 +1,4 @@
-/** A point in time as text: UTC with exactly six fraction digits, `2026-01-02T03:04:05.000000Z`, so that comparing the text
+/** A point in time as text: UTC with exactly six fraction digits, `2026-01-02T03:04:05.000000Z`. Comparing the texts
  *  compares the times. */
 export type Instant = string & { readonly __instant: true };
 
@@ -18,10 +18,10 @@ export class InstantError extends Error {
   }
 }
 
-/** 100 years of 365.25 days: longer waits are mistakes, and every sum with a date of today stays exact. */
+/** 100 years of 365.25 days: longer waits are mistakes, and adding this to a current date stays exact. */
 export const DURATION_MS_MAX = 36_525 * 86_400_000;
 
-/** Longest text worth reading: every unit once, with as many digits as the bounds leave. */
+/** The longest text worth parsing: every unit once, with as many digits as the bounds allow. */
 const DURATION_CHARS_MAX = 64;
 
 const UNITS: readonly (readonly [name: string, ms: number])[] = [
@@ -33,14 +33,14 @@ const UNITS: readonly (readonly [name: string, ms: number])[] = [
   ["ms", 1],
 ];
 
-/** Reads a duration as graphs write it, in milliseconds: `90s`, `1.5h`, `1h30m`.
+/** Parses a duration of a graph and returns milliseconds: `90s`, `1.5h`, `1h30m`.
  *
- *  Parts are an unsigned integer or decimal and a unit of `w d h m s ms`, from the largest unit to the smallest, each at most
- *  once. At most 100 years; fractions of a millisecond are rounded.
+ *  Each part is an unsigned integer or decimal with a unit of `w d h m s ms`. Units go from the largest to the
+ *  smallest, each at most once. At most 100 years; fractions of a millisecond are rounded.
  *  @throws {DurationError} */
 export function parseDurationMs(text: string): number {
-  if (text.length > DURATION_CHARS_MAX) throw new DurationError("a duration is at most 64 characters");
-  // Made where it is thrown: an error takes longer than the reading.
+  if (text.length > DURATION_CHARS_MAX) throw new DurationError("a duration must be at most 64 characters");
+  // Created only when thrown: creating an error takes longer than parsing.
   const refused = () => new DurationError(`${JSON.stringify(text)} is not a duration such as 90s, 15m, 1h30m or 3d`);
   if (text === "") throw refused();
   let total = 0;
@@ -65,14 +65,14 @@ const RFC3339 =
 const MS_MIN = Date.parse("0001-01-01T00:00:00.000Z");
 const MS_MAX = Date.parse("9999-12-31T23:59:59.999Z");
 
-/** Reads an RFC 3339 time; the offset is required. Digits beyond microseconds are cut off; leap seconds are refused.
+/** Parses an RFC 3339 time; the offset is required. Digits beyond microseconds are cut off; leap seconds are refused.
  *  @throws {InstantError} */
 export function parseInstant(text: string): Instant {
   const shown = JSON.stringify(text.length > 64 ? text.slice(0, 64) + "…" : text);
   const match = RFC3339.exec(text);
   if (match === null) throw new InstantError(`${shown} is not an RFC 3339 time with an offset`);
   const [, year, month, day, hour, minute, second, fraction = "", sign, offsetHour = "0", offsetMinute = "0"] = match;
-  // Dates roll over (30 February is 2 March), so what was read must come back.
+  // Dates roll over (30 February becomes 2 March), so the parsed day must equal the written one.
   const local = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`);
   if (
     Number.isNaN(local.getTime()) ||
@@ -81,15 +81,15 @@ export function parseInstant(text: string): Instant {
     Number(offsetHour) > 23 ||
     Number(offsetMinute) > 59
   ) {
-    throw new InstantError(`${shown} is not a time that exists`);
+    throw new InstantError(`${shown} does not exist in the calendar`);
   }
   const offsetMs = (Number(offsetHour) * 60 + Number(offsetMinute)) * 60_000 * (sign === "-" ? -1 : 1);
   const micros = fraction.padEnd(6, "0").slice(0, 6);
   return instantFromParts(local.getTime() - offsetMs + Number(micros.slice(0, 3)), micros.slice(3));
 }
 
-/** The instant so many whole microseconds after 1970 UTC. A double holds them exactly from 1684 to 2255.
- *  @throws {InstantError} not a finite number, or outside the years 0001 to 9999 */
+/** The instant `micros` whole microseconds after 1970 UTC. A double holds them exactly from 1684 to 2255.
+ *  @throws {InstantError} if `micros` is not finite, or the result is outside the years 0001 to 9999 */
 export function instantFromEpochMicros(micros: number): Instant {
   const whole = Math.trunc(micros);
   const ms = Math.floor(whole / 1000);
@@ -101,14 +101,14 @@ export function epochMicrosOf(instant: Instant): number {
   return epochMsOf(instant) * 1000 + Number(instant.slice(23, 26));
 }
 
-/** `instant` moved by `ms` milliseconds, which are rounded to whole ones; exact in every year.
- *  @throws {InstantError} the result is outside the years 0001 to 9999 */
+/** Moves `instant` by `ms` milliseconds, rounded to a whole number; exact in every year.
+ *  @throws {InstantError} if the result is outside the years 0001 to 9999 */
 export function addMs(instant: Instant, ms: number): Instant {
   return instantFromParts(epochMsOf(instant) + Math.round(ms), instant.slice(23, 26));
 }
 
-/** `instant` moved by whole microseconds; exact in every year.
- *  @throws {InstantError} the result is outside the years 0001 to 9999 */
+/** Moves `instant` by whole microseconds; exact in every year.
+ *  @throws {InstantError} if the result is outside the years 0001 to 9999 */
 export function addMicros(instant: Instant, micros: number): Instant {
   const total = Number(instant.slice(23, 26)) + (micros % 1000);
   const carryMs = Math.floor(total / 1000);
@@ -141,13 +141,13 @@ function epochMsOf(instant: Instant): number {
   return Date.parse(instant.slice(0, 23) + "Z");
 }
 
-/** The last text that was made: of the many instants of a busy millisecond only the microseconds differ. */
+/** The last formatted millisecond: under load, many instants differ only in their microseconds. */
 let lastMs = Number.NaN;
 let lastMsText = "";
 
 function instantFromParts(ms: number, micros: string): Instant {
   if (ms !== lastMs) {
-    if (!(ms >= MS_MIN && ms <= MS_MAX)) throw new InstantError("a time is in the years 0001 to 9999");
+    if (!(ms >= MS_MIN && ms <= MS_MAX)) throw new InstantError("a time must be in the years 0001 to 9999");
     lastMsText = new Date(ms).toISOString().slice(0, 23);
     lastMs = ms;
   }

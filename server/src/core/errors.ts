@@ -40,7 +40,7 @@ export type ErrorReason =
   | "WORKER_SESSION_REPLACED"
   | "WORKER_SILENT";
 
-/** One problem of a request or a graph: where (a field path such as `nodes.ask.askUser.prompt`) and what. */
+/** One problem of a request or a graph: its field path, such as `nodes.ask.askUser.prompt`, and what is wrong there. */
 export type FieldProblem = { path: string; message: string };
 
 /** A refusal: the caller can act on it. Everything else that is thrown is a bug or a database fault. */

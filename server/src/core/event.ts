@@ -1,19 +1,19 @@
 import type { Json } from "./json/json.ts";
 import type { Instant } from "./duration.ts";
 
-/** How far an event reaches. */
+/** Which runs an event can reach. */
 export type Scope = "run" | "session" | "workflow" | "global";
 export const SCOPES: readonly Scope[] = ["run", "session", "workflow", "global"];
 
 /** The ordered events of one (tenant, scope, scope id). `scopeId` is "" for global. */
 export type Channel = { tenantId: string; scope: Scope; scopeId: string };
 
-/** Text that is unique per channel, for maps. */
+/** A map key that is unique per channel. */
 export function channelKey(channel: Channel): string {
   return `${channel.tenantId}/${channel.scope}/${channel.scopeId}`;
 }
 
-/** An event as it lies in its channel. Numbers rise in commit order; they may have gaps. */
+/** An event as stored in its channel. Numbers rise in commit order; they may have gaps. */
 export type ChannelEvent = {
   number: number;
   eventId: string;
@@ -25,15 +25,15 @@ export type ChannelEvent = {
   actorId?: string;
 };
 
-/** What an emitter asks for; the store gives the number. */
+/** An event to emit; the store assigns the number. */
 export type EventDraft = Channel & Omit<ChannelEvent, "number">;
 
-/** Everything up to `number` that matches (name, key) was consumed or preceded the run. */
+/** Every event up to `number` that matches (name, key) was consumed by the run or preceded it. */
 export type EventCursor = {
   scope: Scope;
   /** As the wait declared it: a name, or a prefix that ends in `*`. */
   name: string;
-  /** As the wait declared it; absent: events of every key. */
+  /** As the wait declared it. If absent, events of every key. */
   key?: string;
   number: number;
 };
@@ -42,7 +42,7 @@ export type EventCursor = {
 export type EventQuery = {
   channel: Channel;
   names: readonly string[];
-  /** Absent: events of every key. */
+  /** If absent, events of every key. */
   key?: string;
   /** Events numbered up to this preceded the run. */
   startNumber: number;
@@ -50,7 +50,7 @@ export type EventQuery = {
   cursors: readonly EventCursor[];
 };
 
-/** What a look-up saw: the channel's last number at that time, and the first matching event at or below it. */
+/** The result of a look-up: the channel's last number at that time, and the first matching event up to it. */
 export type EventLookup = { upTo: number; event?: ChannelEvent };
 
 /** Whether `pattern`, a name or a prefix ending in `*`, covers an event's name. */

@@ -2,7 +2,7 @@ import type { Json } from "./json/json.ts";
 
 /** Why a node or a run failed. Data, never an exception: it is part of the ledger. */
 export type Failure = {
-  /** SCREAMING_SNAKE_CASE; a `FailureCode` or what a `fail` node or a tool said. */
+  /** SCREAMING_SNAKE_CASE; a `FailureCode`, or the code of a `fail` node or a tool. */
   code: string;
   message: string;
   retryable: boolean;
@@ -11,7 +11,8 @@ export type Failure = {
   details?: Json;
 };
 
-/** The codes that core itself gives. `fail` nodes, tools and the engine, of jobs that come to no result, add their own. */
+/** The codes that core itself uses. `fail` nodes and tools add their own, and so does the engine for jobs without a
+ *  result. */
 export type FailureCode =
   | "EVALUATION_FAILED"
   | "EXPRESSION_LIMIT"
@@ -24,7 +25,7 @@ export type FailureCode =
   | "APPROVAL_DENIED"
   | "STORE_REJECTED";
 
-/** A failure of a node's own making, thrown inside core only and turned into a record there. */
+/** A failure caused by the node itself. Thrown inside core only, which turns it into a record. */
 export class NodeFailure extends Error {
   readonly failure: Failure;
   constructor(code: FailureCode, message: string, details?: Json) {
@@ -34,7 +35,7 @@ export class NodeFailure extends Error {
   }
 }
 
-/** Runs `work` on an evaluated value; what it throws fails the node. @param what the value is */
+/** Runs `work` on an evaluated value; an error that it throws fails the node. @param what names the value */
 export function orEvaluationFailure<T>(what: string, work: () => T): T {
   try {
     return work();

@@ -1,13 +1,13 @@
-/** What a handler is run for, and what its worker is given. */
+/** The request to run a handler, and the payload that its worker receives. */
 import type { CallFailure } from "./call-failure.ts";
 import type { Json } from "./json/json.ts";
 import { smallVarsText, varsText } from "./json/large-members.ts";
 import type { Names } from "./names.ts";
 
-/** The names that expressions see, as a handler is given them. */
+/** The names of expressions as a handler receives them. */
 export type HandlerPayload = Omit<Names, "result">;
 
-/** What a handler is run for. */
+/** A request to run the handler of a node. */
 export type HandlerRequest = {
   tenantId: string;
   runId: string;
@@ -15,7 +15,7 @@ export type HandlerRequest = {
   version: number;
   sessionId?: string;
   nodeId: string;
-  /** The seq that the record of the handler's step gets. */
+  /** The seq that the record of the handler's step will have. */
   seq: number;
   idempotencyKey: string;
   payload: HandlerPayload;
@@ -30,15 +30,15 @@ export type HandlerOutcome =
   | { type: "failed"; failure: CallFailure; actorId?: string; random: number }
   /** No worker here could run it now. */
   | { type: "unserved" }
-  /** The worker that ran it is gone. */
+  /** The worker that ran it has disconnected. */
   | { type: "lost" };
 
-/** The names that a handler is given. */
+/** The payload of a handler. */
 export function handlerPayload({ vars, run, error, now }: Names): HandlerPayload {
   return { vars, run, error, now };
 }
 
-/** The JSON text of what a handler is given. The large members of its vars are not written anew for every handler. */
+/** The JSON text of a handler's payload. The texts of large members of vars are reused across handlers. */
 export function handlerPayloadText(payload: HandlerPayload): string {
   return textWith(varsText(payload.vars), payload);
 }

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 
-/** Ids of the contract: what may name a run, node, workflow, session, actor, wait, event or label. */
+/** Ids of the contract: of runs, nodes, workflows, sessions, actors, waits, events and labels. */
 export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 const BASE32_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
@@ -33,7 +33,7 @@ export function base32(bytes: Uint8Array): string {
   return text;
 }
 
-/** Hashes the parts so that no two different lists give the same bytes: each part is preceded by its length. */
+/** Hashes the parts. Each part is preceded by its length, so that different lists never hash the same bytes. */
 function digestParts(parts: readonly (string | number)[]): Buffer {
   let text = "";
   for (const part of parts) {
@@ -43,7 +43,7 @@ function digestParts(parts: readonly (string | number)[]): Buffer {
   return hash("sha256", text, "buffer");
 }
 
-/** What an idempotency key is made of; see promise 4 in DESIGN.md. */
+/** The parts of an idempotency key; see promise 4 in DESIGN.md. */
 export type IdempotencyKeyParts = {
   tenantId: string;
   runId: string;
@@ -51,17 +51,18 @@ export type IdempotencyKeyParts = {
   nodeId: string;
   /** The seq of the record that states the effect's intent. */
   seq: number;
-  /** Which call of the effect, from 0. */
+  /** The position of the call in its effect, from 0. */
   ordinal: number;
 };
 
-/** The key that makes an effect safe to repeat: base32(SHA-256(tenant, run, epoch, node, seq, ordinal)), 52 characters. */
+/** The key that makes an effect safe to repeat: base32(SHA-256(tenant, run, epoch, node, seq, ordinal)), 52
+ *  characters */
 export function idempotencyKey(parts: IdempotencyKeyParts): string {
   const { tenantId, runId, epoch, nodeId, seq, ordinal } = parts;
   return base32(digestParts([tenantId, runId, epoch, nodeId, seq, ordinal]));
 }
 
-/** The id of the wait that record `seq` of a run opens: 26 characters, the same whoever computes it. */
+/** The id of the wait that record `seq` of a run opens: 26 characters, the same on every server. */
 export function waitIdOf(tenantId: string, runId: string, epoch: number, seq: number): string {
   return base32(digestParts(["wait", tenantId, runId, epoch, seq])).slice(0, 26);
 }

@@ -1,6 +1,6 @@
 /** The bytes of the ledger: docs/ledger-format.md in code. Fixed from the first release. */
 import assert from "node:assert/strict";
-// In one go: with an object for each hash it takes more than twice as long.
+// One-shot hashing: with an object for each hash it takes more than twice as long.
 import { hash } from "node:crypto";
 import { parseOwnJson } from "./json/json.ts";
 import type { Instant } from "./duration.ts";
@@ -23,11 +23,11 @@ export type SealedRecord = {
   header: string;
   /** Lower-case hex. */
   hash: string;
-  /** Every record has a `body`, which is first; `given` follows where there is one, then any others. */
+  /** Every record has a `body`, which is first; `given` follows if there is one, then any others. */
   parts: readonly SealedPart[];
 };
 
-/** The part of a record that has a name. */
+/** The part of a record with the given name. */
 export function partOf<P extends { name: string }>({ parts }: { parts: readonly P[] }, name: string): P | undefined {
   // Nearly every record has one part or two.
   return parts.find((part) => part.name === name);
@@ -44,7 +44,7 @@ export function recordHash(header: string): string {
   return hash("sha256", RECORD_DOMAIN + header, "hex");
 }
 
-/** Writes the header's text: keys in the order of the format, absent when empty. */
+/** Writes the header's text: keys in the order of the format; empty ones are left out. */
 export function encodeHeader(draft: StepRecordDraft, parts: Record<string, string>, previousHash: string): string {
   return JSON.stringify({
     v: 1,
@@ -78,7 +78,7 @@ type Header = {
   workflow?: string;
 };
 
-/** Reads a stored record back as the draft it was sealed from. Trusts it: verifying is the verifier's work. */
+/** Reads a stored record back as the draft it was sealed from. Trusts the record: the verifier checks it. */
 export function draftFromSealed(record: {
   header: string;
   parts: readonly Pick<SealedPart, "name" | "text">[];

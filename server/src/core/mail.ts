@@ -1,4 +1,4 @@
-/** Mail: what others leave for a run without touching its row. A run reads its mail together, in order. */
+/** Mail: requests to a run that are left without touching its row. A run reads all of its mail at once, in order. */
 import { hasEnded, type RunState } from "./run.ts";
 import { cancelRun, pauseRun, unpauseRun } from "./control-run.ts";
 import type { Command, Decision } from "./decision.ts";
@@ -8,17 +8,17 @@ import type { Json } from "./json/json.ts";
 import type { StepRecordDraft } from "./records.ts";
 import { defined } from "./defined.ts";
 
-/** One letter. What its body holds is the kind's own. */
+/** One letter. The shape of its body depends on its kind. */
 export type Letter = { kind: string; body: Json };
 
-/** What a letter asks that somebody else asked of a run. */
+/** The operations that a letter can ask of a run. */
 export type ControlKind = "cancel" | "pause" | "unpause";
 
 export type MailStimulus = { type: "mail"; now: Instant; letters: readonly Letter[] };
 
-/** The letter that carries a control of a run. */
-export function controlLetter(kind: ControlKind, asked: { actorId?: string; reason?: string }): Letter {
-  const { actorId, reason } = asked;
+/** The letter that asks for an operation on a run. */
+export function controlLetter(kind: ControlKind, request: { actorId?: string; reason?: string }): Letter {
+  const { actorId, reason } = request;
   return {
     kind,
     body: {
@@ -27,7 +27,7 @@ export function controlLetter(kind: ControlKind, asked: { actorId?: string; reas
   };
 }
 
-/** How each kind of letter is read. A letter of a kind that this release does not know changes nothing. */
+/** How to act on each kind of letter. A letter of a kind that this release does not know changes nothing. */
 const READERS: {
   readonly [kind: string]: (run: RunState, letter: Letter, now: Instant, workflow: Workflow) => Decision;
 } = {
@@ -37,12 +37,12 @@ const READERS: {
     run.paused ? unpauseRun(run, { type: "unpause", now, ...askedIn(letter) }) : nothing(run),
 };
 
-/** Whether this release knows what a letter of this kind asks. */
+/** Whether this release knows this kind of letter. */
 export function isKnownLetter(kind: string): boolean {
   return Object.hasOwn(READERS, kind);
 }
 
-/** Acts on letters, each on the state that the one before it left. A letter that has nothing to change is passed over. */
+/** Acts on letters in order, each on the state after the one before it. A letter that changes nothing is skipped. */
 export function readMail(run: RunState, { now, letters }: MailStimulus, workflow: Workflow): Decision {
   const records: StepRecordDraft[] = [];
   const commands: Command[] = [];

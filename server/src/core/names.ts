@@ -5,7 +5,7 @@ import type { RunState } from "./run.ts";
 
 export type Names = { vars: Json; run: Json; result: Json; error: Json; now: Json };
 
-/** @param result the result of the effect that is being settled; null outside of its edges */
+/** @param result the result of the step that ends, for its edges; elsewhere null */
 export function namesOf(run: RunState, now: Instant, result: Json = null): Names {
   return { vars: run.vars, run: runName(run), result, error: (run.error as Json | undefined) ?? null, now };
 }

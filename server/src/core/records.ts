@@ -1,6 +1,6 @@
 /**
  * The records of a run's ledger before they are sealed: a union by kind. The keys of a body are the ledger's own
- * (docs/ledger-format.md), so they are snake_case and never change their meaning.
+ * (docs/ledger-format.md), so they are snake_case and their meaning never changes.
  */
 import type { Call, CallChange, Effect, StepSequel } from "./call.ts";
 import type { EventCursor, Scope } from "./event.ts";
@@ -13,7 +13,7 @@ import type { Wait } from "./wait.ts";
 
 export type StepStatus = "started" | "waiting" | "completed" | "failed" | "cancelled";
 
-/** What a run was started with. */
+/** The parameters that a run was started with. */
 export type RunStart = {
   workflow_id: string;
   version: number;
@@ -23,20 +23,20 @@ export type RunStart = {
   root_run_id: string;
   labels: Record<string, string>;
   limits: Limits;
-  /** The last number of each of the run's channels when it started: its first cursors. */
+  /** The last number of each of the run's channels when it started; the run ignores events up to it. */
   channels: Record<Scope, number>;
 };
 
-/** Every key that a body may have. What each kind of record has is `RecordBodies`. */
+/** Every key that a body may have. `RecordBodies` has the keys of each kind. */
 type Fields = {
   /** The step's status after this record. Absent from records that are not about a step. */
   status: StepStatus;
   start: RunStart;
   effect: Effect;
-  /** The effect's result, built by applying these operations to null, so that a part of `given` is stored once. */
+  /** Builds the effect's result from null. A part of `given` is referred to, so that it is stored once. */
   result: PatchOp[];
   error: Failure;
-  /** What changes in vars. */
+  /** The changes to vars. */
   patch: PatchOp[];
   /** The wait that this record opens. */
   wait: Wait;
@@ -44,11 +44,11 @@ type Fields = {
   calls: Call[];
   /** The call that a `call.*` record is about. Its output is the record's `given`, its failure the record's `error`. */
   call: CallChange;
-  /** What follows the effect that this record began, if a handler's step plan says so. */
+  /** What follows the effect that this record began, if it came from a handler's step plan. */
   sequel: StepSequel;
   /** The node that the run moves to. */
   to: string;
-  /** Whose `on_error` took the failure. Absent if it was the node's own, or nobody's. */
+  /** Whose `on_error` took the failure. Absent if it was the node's own, or if there was none. */
   handled_by: "workflow";
   /** Event cursors that this record sets. */
   cursors: EventCursor[];
@@ -67,10 +67,10 @@ type Fields = {
 type Body<Required extends keyof Fields, Optional extends keyof Fields = never> = Pick<Fields, Required> &
   Partial<Pick<Fields, Optional>>;
 
-/** What the end of a step may say, whatever kind of record it is. */
+/** The keys that any record that ends a step may have. */
 type StepEnd = "effect" | "result" | "patch" | "cursors" | "request_id";
 
-/** What the server decided, by the record's kind: everything that `apply` needs, and what readers want to see. */
+/** What the server decided, by the record's kind: everything that `apply` needs, and what readers need. */
 export type RecordBodies = {
   "run.started": Body<"start" | "patch", "paused" | "wait" | "deadline_time">;
   /** The start time has come. */
@@ -96,7 +96,7 @@ export type RecordBodies = {
 
 export type RecordKind = keyof RecordBodies;
 
-/** A body as readers see it who do not ask for the kind. */
+/** A body of any kind, for readers that do not distinguish kinds. */
 export type RecordBody = Partial<Fields>;
 
 type RecordBase = {
@@ -118,7 +118,7 @@ type RecordBase = {
 /** A record of one kind, as core decides it: not yet salted or hashed. */
 export type RecordOf<K extends RecordKind> = RecordBase & { kind: K; body: RecordBodies[K] };
 
-/** A record as readers see it who do not ask for the kind. */
+/** A record of any kind, for readers that do not distinguish kinds. */
 export type AnyRecord = RecordBase & { kind: RecordKind; body: RecordBody };
 
 /** A record as core decides it: not yet salted or hashed. */

@@ -3,7 +3,7 @@
  *
  *   RUNNING ──wait──> WAITING ──answer, event, time──> RUNNING ──> COMPLETED | FAILED | CANCELLED
  *
- * `paused` is a flag beside the status. A RUNNING run with calls in flight is parked until they have settled.
+ * `paused` is a separate flag. A RUNNING run with calls in flight is parked until they have settled.
  */
 import type { Call, StepSequel } from "./call.ts";
 import type { EventCursor, Scope } from "./event.ts";
@@ -15,7 +15,7 @@ import { reasonOf, type Wait, type WaitReason } from "./wait.ts";
 
 export type RunStatus = "running" | "waiting" | "completed" | "failed" | "cancelled";
 
-/** What the step that the run is at has asked for and not yet got. */
+/** What the run's current step has asked for and has not received yet. */
 export type InFlight =
   | {
       at: "wait";
@@ -25,7 +25,7 @@ export type InFlight =
     }
   | {
       at: "calls";
-      /** All calls of the effect, those that have settled included. Invariant: at least one is open, or `wait` is there. */
+      /** All calls of the effect, including settled ones. Invariant: at least one is open, or `wait` is present. */
       calls: readonly Call[];
       /** The wait that the calls share: they need a person. */
       wait?: Wait;
@@ -37,7 +37,7 @@ export type InFlight =
       entrySeq: number;
       /** The ranges of seqs whose records make up the journal. */
       journal: readonly { from: number; to: number }[];
-      /** What was begun and has no outcome yet. */
+      /** What was begun and has no outcome yet, in order. */
       open: readonly { ordinal: number; kind: string; name: string }[];
       wait?: Wait;
     };
@@ -61,7 +61,7 @@ export type RunState = {
   /** Invariant: "waiting" exactly while a wait is open, "running" if nothing is in flight and the run has not ended. */
   readonly status: RunStatus;
   readonly paused: boolean;
-  /** A cancel was asked for and `on_cancel` is running: whatever ends the run now ends it as cancelled. */
+  /** A cancel was requested and `on_cancel` is running: however the run ends now, it ends as cancelled. */
   readonly cancelling: boolean;
   /** The workflow's `on_error` was taken, and the run has not waited for anything since. */
   readonly handlingError?: true;
@@ -69,9 +69,9 @@ export type RunState = {
   readonly vars: Json;
   /** Absent if the run can take its next step, or has ended. */
   readonly inFlight?: InFlight;
-  /** Steps taken. One that waits counts when it is done. One that is done but finds no edge counts for both. */
+  /** Steps taken. A step that waits counts when it ends. A step that completes but finds no edge counts twice. */
   readonly steps: number;
-  /** Which history this is: a restore begins a new one, so that its effects get new keys. */
+  /** Which history this is: a restore begins a new one, so that new effects get new keys. */
   readonly epoch: number;
   readonly cursors: readonly EventCursor[];
   /** When run_timeout ends the run. */
@@ -91,38 +91,38 @@ export function openWaitOf({ inFlight }: Pick<RunState, "inFlight">): Wait | und
   return inFlight?.wait;
 }
 
-/** What the run's open wait is for. */
+/** The reason of the run's open wait. */
 export function waitReasonOf(run: Pick<RunState, "inFlight">): WaitReason | undefined {
   const wait = openWaitOf(run);
   return wait === undefined ? undefined : reasonOf(wait);
 }
 
-/** The calls of the effect that the run is at, those that have settled included. Empty if it is at none. */
+/** The calls of the run's current effect, including settled ones. Empty if it has none. */
 export function callsOf({ inFlight }: Pick<RunState, "inFlight">): readonly Call[] {
   return inFlight?.at === "calls" ? inFlight.calls : NO_CALLS;
 }
 
-/** What follows the effect that the run is at, if a handler's step plan asked for it. */
+/** What follows the run's current effect, if a handler's step plan asked for it. */
 export function sequelOf({ inFlight }: Pick<RunState, "inFlight">): StepSequel | undefined {
   return inFlight === undefined || inFlight.at === "function" ? undefined : inFlight.sequel;
 }
 
-/** Whether the run has come to its end. */
+/** Whether the run has ended. */
 export function hasEnded(run: Pick<RunState, "status">): boolean {
   return run.status === "completed" || run.status === "failed" || run.status === "cancelled";
 }
 
-/** Whether the run has a next step to take. A paused run has one too: an operator may take it with TickRun. */
+/** Whether the run can take a next step. A paused run can too: an operator takes it with TickRun. */
 export function hasNextStep(run: RunState): boolean {
   return run.status === "running" && run.inFlight === undefined;
 }
 
-/** Whether a server must compute on the run now; otherwise it is parked. */
+/** Whether a server must execute the run now; otherwise it is parked. */
 export function isActive(run: RunState): boolean {
   return hasNextStep(run) && !run.paused;
 }
 
-/** The earliest time at which something happens to the run by itself. Undefined while it is paused or has ended. */
+/** The run's next timer: its wait's due time or its deadline. Undefined while it is paused or has ended. */
 export function wakeTimeOf(run: RunState): Instant | undefined {
   if (run.paused || hasEnded(run)) return undefined;
   const due = openWaitOf(run)?.due_time;

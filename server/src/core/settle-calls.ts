@@ -1,4 +1,4 @@
-/** Ends of calls in flight: each is a record of its own. When all have settled, the step ends. */
+/** Settles calls in flight: the end of each call is a record. When all calls have settled, the step ends. */
 import { callHandlingOf } from "./nodes/nodes.ts";
 import { type Call, isOpen } from "./call.ts";
 import { type CallFailure, failureOf, mayRetry } from "./call-failure.ts";
@@ -21,7 +21,7 @@ export type CallEnd = {
   idempotencyKey: string;
   attempt: number;
   actorId?: string;
-  /** Whether the attempt was delivered at most once, so that by default no other follows. */
+  /** Whether the attempt was delivered at most once; by default, no other then follows. */
   isAtMostOnce: boolean;
   outcome: { output: Json } | { failure: CallFailure };
   /** In [0, 1): spreads the backoff before the next attempt. */
@@ -31,8 +31,8 @@ export type CallEnd = {
 export type SettleStimulus = { type: "settle"; now: Instant; ends: readonly CallEnd[]; lookup?: EventLookup };
 
 /**
- * Settles calls. Ends of calls that are not in flight, or of attempts that are not under way, change nothing. The command
- * `settle_jobs` says which ones counted.
+ * Settles calls. Ends of calls that are not in flight, or of attempts that are not the current one, change nothing. The
+ * command `settle_jobs` lists the ends that counted.
  */
 export function settleCalls(run: RunState, stimulus: SettleStimulus, workflow: Workflow): Decision | LookUpNeeded {
   const draft = new DecisionBuilder(run, stimulus.now);

@@ -1,4 +1,4 @@
-/** Calls: the remote work that an effect asks for, put in flight together. */
+/** Starts the calls of an effect: all of them are put in flight together. */
 import { effectKey, planBody, type PlanFacts } from "./begin-step.ts";
 import type { Effect } from "./call.ts";
 import { assertFits } from "./complete-step.ts";
@@ -10,7 +10,7 @@ import type { EarlierAttempts, JobDraft } from "./job.ts";
 import { type Json, JSON_DEPTH_MAX } from "./json/json.ts";
 import type { Names } from "./names.ts";
 
-/** A call before it has its place and its key. */
+/** A call before it has its ordinal and its key. */
 export type CallDraft = { name: string; callId?: string; payload: Json };
 
 export type CallsDraft = {
@@ -20,18 +20,18 @@ export type CallsDraft = {
   handling: CallHandling;
   names: Names;
   plan: PlanFacts;
-  /** Attempts that were made before there was a job row. */
+  /** Attempts made before there was a job row. */
   earlier?: EarlierAttempts;
 };
 
 /**
- * Puts calls in flight: their intent is committed here, before any worker sees them.
+ * Puts calls in flight: their intent is committed before any worker sees them.
  * @throws {NodeFailure} if the calls are too large, or a time limit cannot be parsed
  */
-export function startCalls(draft: DecisionBuilder, node: WorkflowNode, asked: CallsDraft): void {
-  const { effect, handling, names, plan, earlier } = asked;
+export function startCalls(draft: DecisionBuilder, node: WorkflowNode, request: CallsDraft): void {
+  const { effect, handling, names, plan, earlier } = request;
   const seq = draft.nextSeq;
-  const calls = asked.calls.map(({ name, callId }, ordinal) => ({
+  const calls = request.calls.map(({ name, callId }, ordinal) => ({
     ordinal,
     kind: handling.kind,
     name,
@@ -47,9 +47,13 @@ export function startCalls(draft: DecisionBuilder, node: WorkflowNode, asked: Ca
     fairnessKey: draft.run.sessionId ?? draft.run.runId,
     ...earlier,
   };
-  const jobs = calls.map((call, ordinal): JobDraft => ({ ...call, ...facts, payload: asked.calls[ordinal]!.payload }));
-  const shown = asked.calls.map(({ name, callId, payload }): Json => ({ name, call_id: callId ?? null, payload }));
-  // A list of objects around the payloads, which are bounded themselves.
+  const jobs = calls.map((call, ordinal): JobDraft => ({
+    ...call,
+    ...facts,
+    payload: request.calls[ordinal]!.payload,
+  }));
+  const shown = request.calls.map(({ name, callId, payload }): Json => ({ name, call_id: callId ?? null, payload }));
+  // Two levels more: the list and the object around each payload, which has the bound of its own.
   assertFits("calls", shown, JSON_DEPTH_MAX + 2);
   const body = { status: "started", effect, calls, ...planBody(draft, node, plan) } as const;
   draft.record("step.started", body, { ...plan, nodeId: node.nodeId });

@@ -12,7 +12,7 @@ import { pointerText } from "./json/pointer-text.ts";
 import type { RecordOf } from "./records.ts";
 import type { TimeWait } from "./wait.ts";
 
-/** What a run is started with. */
+/** The parameters of a new run. */
 export type StartStimulus = {
   type: "start";
   now: Instant;
@@ -24,7 +24,7 @@ export type StartStimulus = {
   parentRunId?: string;
   rootRunId?: string;
   labels: Record<string, string>;
-  /** Over those of the workflow, one by one. */
+  /** Each overrides the workflow's limit of the same name. */
   limits: Limits;
   paused: boolean;
   startAt?: Instant;
@@ -33,7 +33,7 @@ export type StartStimulus = {
 };
 
 /**
- * Starts a run: vars are the workflow's defaults with the caller's over them, name by name.
+ * Starts a run. The caller's vars override the workflow's defaults, name by name.
  * @throws {DomainError} VARS_INVALID if they do not fit the workflow's schema; PAYLOAD_TOO_LARGE if they are too large
  * together with the defaults; REQUEST_INVALID if run_timeout after start_at is beyond the year 9999
  */
@@ -87,7 +87,7 @@ export function startRun(stimulus: StartStimulus, workflow: Workflow): Decision 
   return { run: apply(undefined, record, given), records: [record], commands };
 }
 
-/** The wait for a start time that is still to come. */
+/** The wait for a start time that is in the future. */
 function startWait({ startAt, now, tenantId, runId }: StartStimulus): TimeWait | undefined {
   if (startAt === undefined || startAt <= now) return undefined;
   return { asks: "time", wait_id: waitIdOf(tenantId, runId, 0, 1), create_time: now, due_time: startAt };
@@ -98,7 +98,7 @@ function deadlineOf(begin: Instant, runTimeout: string): Instant {
     return addMs(begin, parseDurationMs(runTimeout));
   } catch (error) {
     if (!(error instanceof InstantError)) throw error;
-    const problems = [{ path: "startAt", message: "with the run_timeout after it, is beyond the year 9999" }];
+    const problems = [{ path: "startAt", message: "plus the run_timeout is beyond the year 9999" }];
     throw new DomainError("REQUEST_INVALID", "The run's deadline would be out of range.", { problems });
   }
 }

@@ -258,9 +258,9 @@ const ops = (length: number) => Array.from({ length }, () => ({ op: "unset", pat
 
 describe("refused, with the place", () => {
   test.each<[string, Json, string, RegExp]>([
-    ["null", null, "", /is an object/],
-    ["text", "nextNode", "", /is an object/],
-    ["a list", [], "", /is an object/],
+    ["null", null, "", /must be an object/],
+    ["text", "nextNode", "", /must be an object/],
+    ["a list", [], "", /must be an object/],
     ["nothing", {}, "", /must set one of nextNode, completeOutput, fail, or an effect/],
     [
       "only a patch",
@@ -280,9 +280,14 @@ describe("refused, with the place", () => {
       "an effect and an output",
       { answerUser: { message: "m" }, completeOutput: 1 },
       "completeOutput",
-      /beside an effect/,
+      /cannot be combined with an effect/,
     ],
-    ["an effect and a failure", { answerUser: { message: "m" }, fail: { code: "C" } }, "fail", /beside an effect/],
+    [
+      "an effect and a failure",
+      { answerUser: { message: "m" }, fail: { code: "C" } },
+      "fail",
+      /cannot be combined with an effect/,
+    ],
     ["a node that is no text", { nextNode: 1 }, "nextNode", /string/],
     ["a result key that is no path", { answerUser: { message: "m" }, resultKey: "a..b" }, "resultKey", /segment/],
     ["a result key that is too long", { answerUser: { message: "m" }, resultKey: "a".repeat(257) }, "resultKey", /256/],
@@ -294,7 +299,7 @@ describe("refused, with the place", () => {
     ["a failure that is text", { fail: "C" }, "fail", /object/],
     ["a question without a prompt", { askUser: {} }, "askUser.prompt", /is required/],
     ["a question with an empty prompt", { askUser: { prompt: "" } }, "askUser.prompt", /is required/],
-    ["no choice", { askUser: { prompt: "?", choices: [] } }, "askUser.choices", /has no choice/],
+    ["no choice", { askUser: { prompt: "?", choices: [] } }, "askUser.choices", /needs at least one choice/],
     [
       "choices that are none",
       { askUser: { prompt: "?", choices: "${vars.list}" } },
@@ -326,8 +331,8 @@ describe("refused, with the place", () => {
     ["no event", { waitEvent: {} }, "waitEvent.names", /at least one/],
     ["an empty list of events", { waitEvent: { names: [] } }, "waitEvent.names", /at least one/],
     ["too many events", { waitEvent: { names: Array<string>(17).fill("a") } }, "waitEvent.names", /16/],
-    ["an event with * inside", { waitEvent: { names: ["a", "a*b"] } }, "waitEvent.names[1]", /at its end only/],
-    ["an event without a name", { waitEvent: { names: [""] } }, "waitEvent.names[0]", /is not empty/],
+    ["an event with * inside", { waitEvent: { names: ["a", "a*b"] } }, "waitEvent.names[1]", /only at its end/],
+    ["an event without a name", { waitEvent: { names: [""] } }, "waitEvent.names[0]", /must not be empty/],
     ["a scope that is none", { waitEvent: { names: ["a"], scope: "world" } }, "waitEvent.scope", /SCOPE_GLOBAL/],
     ["a scope that is a number", { emitEvent: { name: "a", scope: 1 } }, "emitEvent.scope", /SCOPE_GLOBAL/],
     ["an emitted event without a name", { emitEvent: { payload: 1 } }, "emitEvent.name", /is required/],
@@ -423,12 +428,12 @@ describe("refused, with the place", () => {
     ["a patch that is none", { nextNode: "a", patch: {} }, "patch", /array/],
     ["too many operations", { nextNode: "a", patch: ops(1_001) }, "patch", /1000/],
     ["an operation that is none", { nextNode: "a", patch: ["set"] }, "patch[0]", /object/],
-    ["an operation without a kind", { nextNode: "a", patch: [{ path: "/a" }] }, "patch[0].op", /set, append, unset/],
+    ["an operation without a kind", { nextNode: "a", patch: [{ path: "/a" }] }, "patch[0].op", /set, append or unset/],
     [
       "an operation that is not known",
       { nextNode: "a", patch: [{ op: "move", path: "/a" }] },
       "patch[0].op",
-      /set, append, unset/,
+      /set, append or unset/,
     ],
     [
       "an unspecified operation",
@@ -436,7 +441,12 @@ describe("refused, with the place", () => {
       "patch[0].op",
       /set, append/,
     ],
-    ["a path that is none", { nextNode: "a", patch: [{ op: "unset", path: "a" }] }, "patch[0].path", /begins with \//],
+    [
+      "a path that is none",
+      { nextNode: "a", patch: [{ op: "unset", path: "a" }] },
+      "patch[0].path",
+      /must begin with \//,
+    ],
     ["a set without a value", { nextNode: "a", patch: [{ op: "set", path: "/a" }] }, "patch[0].value", /is required/],
     [
       "an append without values",

@@ -1,4 +1,4 @@
-/** What a handler returns, read strictly: the proto JSON of `StepPlan`, none of whose strings is evaluated. */
+/** Reads a handler's result strictly, as the proto JSON of `StepPlan`. None of its strings is evaluated. */
 import type { FieldProblem } from "./errors.ts";
 import { BOUNDS } from "./graph/gen/bounds.ts";
 import { STEP_PLAN_SCHEMA, STEP_PLAN_VALUES } from "./graph/gen/step-plan-schema.ts";
@@ -12,9 +12,9 @@ import { EFFECTS } from "./effects/effects.ts";
 import type { CompiledKind } from "./graph/graph.ts";
 
 export type StepPlan = {
-  /** The plan as it was given, under its proto JSON names: what stands in the ledger. */
+  /** The plan as the handler returned it, with proto JSON names: this goes into the ledger. */
   given: JsonObject;
-  /** What changes in vars; the values are taken from `given`. */
+  /** The changes to vars; the values are taken from `given`. */
   patch: PatchOp[];
 } & (
   | { next: "effect"; effect: CompiledKind; sequel: StepSequel }
@@ -27,9 +27,9 @@ const ENDS = ["nextNode", "completeOutput", "fail"] as const;
 
 const SCHEMA = compileSchema(STEP_PLAN_SCHEMA);
 
-/** Reads a handler's result as a step plan, or says what is wrong with it. */
+/** Reads a handler's result as a step plan, or returns its problems. */
 export function readStepPlan(output: Json): { plan: StepPlan } | { problems: FieldProblem[] } {
-  if (!isJsonObject(output)) return { problems: [{ path: "", message: "a step plan is an object" }] };
+  if (!isJsonObject(output)) return { problems: [{ path: "", message: "must be an object" }] };
   const given = withJsonNames(output);
   const problems = SCHEMA.validate(given).map(({ path, message: what }) => ({
     path: fieldPath("", path).slice(1),
@@ -39,7 +39,7 @@ export function readStepPlan(output: Json): { plan: StepPlan } | { problems: Fie
   return planOf(given);
 }
 
-/** In words, what the contract says of the length of the text at `pointer`; undefined if there is no text, or no bound. */
+/** The contract's length bound of the text at `pointer`, in words. Undefined if there is no text, or no bound. */
 function lengthProblem(given: JsonObject, pointer: string): string | undefined {
   let value: Json | undefined = given;
   let schema: Json | undefined = STEP_PLAN_SCHEMA;
@@ -57,20 +57,25 @@ function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProble
   const effects = EFFECTS.filter(({ key }) => given[key] !== undefined);
   const ends = ENDS.filter((name) => given[name] !== undefined);
   if (effects.length > 1)
-    problems.push({ path: "", message: `has ${effects.map(({ key }) => key).join(" and ")}: one effect at most` });
-  if (ends.length > 1) problems.push({ path: "", message: `has ${ends.join(" and ")}: one of them at most` });
+    problems.push({
+      path: "",
+      message: `has ${effects.map(({ key }) => key).join(" and ")}; at most one effect is allowed`,
+    });
+  if (ends.length > 1)
+    problems.push({ path: "", message: `has ${ends.join(" and ")}; at most one of them is allowed` });
   const patch = readPatch(given.patch as JsonObject[] | undefined, problems);
   const [effect] = effects;
   const [end] = ends;
   if (effect !== undefined) {
-    if (end !== undefined && end !== "nextNode") problems.push({ path: end, message: "has no place beside an effect" });
+    if (end !== undefined && end !== "nextNode")
+      problems.push({ path: end, message: "cannot be combined with an effect" });
     const { compiled, problems: found } = compilePlannedEffect(effect, given[effect.key] as JsonObject);
     const sequel = readSequel(given, problems);
     problems.push(...found);
     if (compiled === undefined || problems.length > 0) return { problems };
     return { plan: { given, patch, next: "effect", effect: compiled, sequel } };
   }
-  if (given.resultKey !== undefined) problems.push({ path: "resultKey", message: "needs an effect that has a result" });
+  if (given.resultKey !== undefined) problems.push({ path: "resultKey", message: "needs an effect with a result" });
   if (end === undefined) {
     problems.push({ path: "", message: `must set one of ${ENDS.join(", ")}, or an effect` });
   }
@@ -123,15 +128,15 @@ function readPatch(ops: JsonObject[] | undefined, problems: FieldProblem[]): Pat
       case "unset":
         return [{ op: "unset", path }];
       default:
-        problems.push({ path: `${at}.op`, message: "is not one of set, append, unset" });
+        problems.push({ path: `${at}.op`, message: "must be set, append or unset" });
         return [];
     }
   });
 }
 
 /**
- * The plan under the contract's JSON names and full enum values: proto JSON lets a writer use the fields' own names too, and
- * the SDKs the short words of enums.
+ * The plan with the contract's JSON names and full enum values: proto JSON accepts the fields' own names too, and SDKs
+ * use short words for enums.
  */
 function withJsonNames(output: JsonObject): JsonObject {
   const plan = normalized(output, STEP_PLAN_SCHEMA) as JsonObject;
@@ -144,7 +149,7 @@ function withJsonNames(output: JsonObject): JsonObject {
   return plan;
 }
 
-/** A value as its schema names it. Values of any JSON are left alone. */
+/** A value with the names of its schema. Members that may be any JSON are left alone. */
 function normalized(value: Json, schema: Json | undefined): Json {
   if (!isJsonObject(schema)) return value;
   if (typeof value === "string" && Array.isArray(schema.enum)) return fullName(value, schema.enum);
@@ -164,13 +169,13 @@ function fullName(word: string, values: readonly Json[]): Json {
 function renamed(object: JsonObject): JsonObject {
   const result = emptyObject();
   for (const [key, value] of Object.entries(object)) {
-    // Most names have none, and a replacement that replaces nothing costs more than the rest.
+    // Most names have no underscore, and a replacement that replaces nothing costs more than the rest.
     const jsonName = key.includes("_")
       ? key.replaceAll(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase())
       : key;
-    // A member that is there under both of its names is not known under the second one.
+    // If a member is present under both of its names, the second one counts as unknown.
     const name = jsonName !== key && Object.hasOwn(object, jsonName) ? key : jsonName;
-    // Empty text is proto3's default: nothing was said.
+    // Empty text is proto3's default: the field counts as absent.
     if (!STEP_PLAN_VALUES.has(name) && (value === null || value === "")) continue;
     result[name] = value;
   }

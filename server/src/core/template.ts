@@ -7,7 +7,7 @@ import { ExpressionError } from "./expression/expression-error.ts";
 import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json/json.ts";
 import { pointerText } from "./json/pointer-text.ts";
 
-/** Expressions in one string, and in one value of strings: each is parsed when the graph is registered. */
+/** Expressions in one string, and in one value: each is parsed when the graph is registered. */
 const TEMPLATE_EXPRESSIONS_MAX = 64;
 const VALUE_EXPRESSIONS_MAX = 1_000;
 /** How deep a value of templates may be; payloads are checked against the same bound before they come here. */
@@ -17,9 +17,9 @@ export type TemplateOptions = { variables: readonly string[] };
 
 /** A compiled string. Immutable. */
 export type Template = {
-  /** There is no expression in it: it is the same for all names. */
+  /** It has no expression, so its value is always the same. */
   readonly isConstant: boolean;
-  /** Texts, already unescaped, and expressions in turn. */
+  /** Texts, already unescaped, and expressions, in order. */
   readonly parts: readonly (string | Expression)[];
   /** The whole string is one expression, whose value keeps its type. */
   readonly isWhole: boolean;
@@ -57,8 +57,8 @@ export function compileTemplate(text: string, options: TemplateOptions): Templat
   return { isConstant: expressions === 0, parts, isWhole: expressions === 1 && parts.length === 1 };
 }
 
-/** The value of a template: that of its only expression, or a string with the values of its expressions inside, strings as
- *  they are and all else as JSON text.
+/** Evaluates a template: returns the value of its only expression, or a string with the values of its expressions
+ *  inserted, strings as they are and everything else as JSON text.
  *  @throws {ExpressionError} EVALUATION_FAILED, EXPRESSION_LIMIT */
 export function evaluateTemplate(template: Template, names: ExpressionNames, budget: Budget = createBudget()): Json {
   if (template.isWhole) return evaluate(template.parts[0] as Expression, names, budget);
@@ -69,7 +69,7 @@ export function evaluateTemplate(template: Template, names: ExpressionNames, bud
       const value = evaluate(part, names, budget);
       text += plainText(value);
     }
-    // In UTF-16 units, of which none is more than three bytes; the exact bound is that of the payload this goes into.
+    // Counted in UTF-16 units, each at most three bytes; the payload that the text goes into has the exact bound.
     if (text.length > JSON_BYTES_MAX) {
       throw new ExpressionError("EXPRESSION_LIMIT", `the text has more than ${JSON_BYTES_MAX} characters`);
     }
@@ -80,14 +80,14 @@ export function evaluateTemplate(template: Template, names: ExpressionNames, bud
 /** A JSON value whose strings, but not the names of its members, are templates. */
 export type TemplateValue = {
   readonly isConstant: boolean;
-  /** The value for these names; the same object each time where the value is constant. The steps of all its expressions
-   *  together are bounded as those of one.
+  /** The value for these names; always the same object if the value is constant. All its expressions together have the
+   *  step budget of one.
    *  @throws {ExpressionError} EVALUATION_FAILED, EXPRESSION_LIMIT; `path` says which string */
   evaluate(names: ExpressionNames): Json;
 };
 
 /** Parses and checks every string of a value.
- *  `onProblem` takes all problems; without it the first is thrown.
+ *  Every problem is passed to `onProblem`; without it the first is thrown.
  *  @throws {ExpressionError} EXPRESSION_INVALID, with `path` and the position in the string there */
 export function compileTemplateValue(
   value: Json,
@@ -97,7 +97,7 @@ export function compileTemplateValue(
   if ("constant" in compiled) return { isConstant: true, evaluate: () => compiled.constant };
   return {
     isConstant: false,
-    // The parts are within bounds, but their sum may not be.
+    // Each part is within bounds, but their sum may not be.
     evaluate: (names) => checked(compiled.evaluate(names, createBudget())),
   };
 }
@@ -151,7 +151,7 @@ function valueOf(compiled: Compiled, names: ExpressionNames, budget: Budget): Js
   return "constant" in compiled ? compiled.constant : compiled.evaluate(names, budget);
 }
 
-/** The list itself where unescaping changed nothing. */
+/** The list itself if unescaping changed nothing. */
 function kept(list: Json[], constants: Json[]): Json[] {
   return constants.every((constant, i) => constant === list[i]) ? list : constants;
 }
@@ -205,8 +205,8 @@ function compileAt(source: string, offset: number, options: TemplateOptions): Ex
   }
 }
 
-/** The index of the brace that closes the expression which begins at `from`. Braces in string literals and comments do not
- *  count, and those of map literals come in pairs. */
+/** The index of the brace that closes the expression that begins at `from`. Braces in string literals and comments do
+ *  not count, and the braces of map literals come in pairs. */
 function endOfExpression(text: string, from: number): number {
   let open = 0;
   for (let at = from; at < text.length; at++) {

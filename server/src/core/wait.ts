@@ -1,4 +1,4 @@
-/** Waits: a union by what the wait asks. What is decided is never read back out of what a person is shown. */
+/** Waits: a union by what the wait asks. Decisions use these types, never the form that a person is shown. */
 import type { Scope } from "./event.ts";
 import type { Instant } from "./duration.ts";
 import type { Json, JsonObject } from "./json/json.ts";
@@ -54,10 +54,10 @@ export type EventWait = WaitBase & {
   key?: string;
 };
 
-/** An open question or pause. Stands in the record that opened it and in the state, in the same form. */
+/** An open wait. It has the same form in the record that opened it and in the run's state. */
 export type Wait = QuestionWait | ApprovalWait | TimeWait | EventWait;
 
-/** A wait before it has its id and its place. */
+/** A wait before it has its id and its node. */
 export type WaitDraft = Wait extends infer W
   ? W extends Wait
     ? Omit<W, "wait_id" | "node_id" | "create_time">
@@ -77,7 +77,7 @@ export function reasonOf({ asks }: Pick<Wait, "asks">): WaitReason {
   return REASONS[asks];
 }
 
-/** What a person is shown of a wait, and what answers may look like. One form renders every wait. */
+/** What a person is shown of a wait, and which answers are allowed. One form renders every wait. */
 export type ShownWait = {
   prompt?: string;
   details?: Json;

@@ -1,4 +1,4 @@
-/** What a waiting run does when its time, or an event, may have come. */
+/** Wakes a run whose timer is due, or for which an event may have arrived. */
 import { endingNode, endRun } from "./complete-step.ts";
 import type { Decision, LookUpNeeded } from "./decision.ts";
 import { DecisionBuilder } from "./decision-builder.ts";
@@ -11,7 +11,7 @@ import { hasEnded, openWaitOf, type RunState } from "./run.ts";
 export type WakeStimulus = { type: "wake"; now: Instant; lookup?: EventLookup };
 
 /**
- * Does what is due at `now`: the run's deadline, the due time of its wait, or the next event that it waits for. Decides
+ * Does what is due at `now`: the run's deadline, the due time of its wait, or the next event that it waits for. Changes
  * nothing if nothing is due. An event that was emitted by the due time wins over the timeout.
  */
 export function wakeRun(run: RunState, stimulus: WakeStimulus, workflow: Workflow): Decision | LookUpNeeded {

@@ -7,7 +7,7 @@ import { pointerFromDotted } from "../json/pointer.ts";
 import { type At, compileBare, createKindPlace, TEMPLATES } from "./place.ts";
 import { compilePolicy } from "./policy.ts";
 
-/** The kinds that a definition has. A node has exactly one. */
+/** The kinds that a definition sets. A valid node has exactly one. */
 export function kindsOf(definition: NodeDefinition): NodeKind[] {
   return NODES.filter(({ key }) => definitionOf(definition, key) !== undefined);
 }
@@ -16,7 +16,7 @@ function definitionOf(definition: NodeDefinition, key: string): unknown {
   return (definition as { [key: string]: unknown })[key];
 }
 
-/** Compiles one node, and reports what is wrong with it by itself. */
+/** Compiles one node, and reports the problems within it. */
 export function compileNode(
   nodeId: string,
   definition: NodeDefinition,
@@ -42,7 +42,7 @@ export function compileNode(
     return { to: edge.to, ...(when ? { when } : {}) };
   });
   if (definition.policy !== undefined && kind.calls === undefined) {
-    problems.push({ path: `${path}.policy`, message: `${kind.key} has no jobs that a policy could apply to` });
+    problems.push({ path: `${path}.policy`, message: `does not apply to ${kind.key}, which starts no jobs` });
   }
   const policy = compilePolicy(definition.policy, `${path}.policy`, at);
   if (compiled === undefined) return undefined;

@@ -1,9 +1,9 @@
-/** Where the edges of a graph lead: to nodes that exist, from the entry to every node, and from every node to an end. */
+/** Checks the edges of a graph: targets exist, every node is reachable, and every node can reach an end. */
 import type { FieldProblem } from "../errors.ts";
 import type { NodeDefinition, WorkflowDefinition } from "../graph/definition.ts";
 import { kindsOf } from "./node.ts";
 
-/** Reports edges and handlers that lead nowhere, and edges that no run can take. */
+/** Reports targets that do not exist, and edges that no run can take. */
 export function checkTargets(definition: WorkflowDefinition, problems: FieldProblem[]): void {
   const known = (nodeId: string) => Object.hasOwn(definition.nodes ?? {}, nodeId);
   const check = (path: string, target: string | undefined) => {
@@ -28,13 +28,14 @@ export function checkTargets(definition: WorkflowDefinition, problems: FieldProb
 function checkEdges(node: NodeDefinition, path: string, problems: FieldProblem[]): void {
   const edges = node.next ?? [];
   const kinds = kindsOf(node);
-  if (kinds.some(({ isEnd }) => isEnd) && edges.length > 0) problems.push({ path, message: "an end has no next node" });
+  if (kinds.some(({ isEnd }) => isEnd) && edges.length > 0)
+    problems.push({ path, message: "a node that ends the run has no next node" });
   const transformation = kinds.find(({ hasResult, isEnd }) => !hasResult && !isEnd);
   if (transformation !== undefined && edges.length === 0) {
-    const message = `${transformation.key} has no result that could complete the run: it needs a next node`;
+    const message = `${transformation.key} cannot be the last node: add a next node, such as a complete node`;
     problems.push({ path, message });
   }
-  // The edges of a handler's node are the places that its step plans may name.
+  // The edges of a handler node only list the nodes that its step plans may name.
   if (kinds.some(({ choosesItsEdge }) => choosesItsEdge)) return;
   const open = edges.findIndex((edge) => !edge.when);
   if (open !== -1 && open < edges.length - 1) {
@@ -42,7 +43,7 @@ function checkEdges(node: NodeDefinition, path: string, problems: FieldProblem[]
   }
 }
 
-/** Reports nodes that no path leads to, and nodes from which a run neither ends nor ever rests. */
+/** Reports nodes that no path leads to, and nodes from which a run can neither end nor rest. */
 export function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): void {
   const nodes = definition.nodes ?? {};
   // Targets that do not exist are problems of their own.
@@ -65,18 +66,18 @@ export function checkPaths(definition: WorkflowDefinition, problems: FieldProble
   const ending = closure(ends, (nodeId) => predecessors.get(nodeId) ?? []);
   for (const nodeId of Object.keys(nodes)) {
     const path = `nodes.${nodeId}`;
-    // Without an entry nothing leads anywhere, which is one problem.
+    // Without an entry no node is reachable; that is reported once, not for every node.
     if (isNode(definition.entryNode) && !reached.has(nodeId)) {
       problems.push({ path, message: "unreachable: no path leads to this node" });
     }
     if (!ending.has(nodeId)) {
-      const message = "a run that reaches this node can never end: every path leads back, and none rests";
+      const message = "a run that reaches this node can never end: every path loops back without waiting for anything";
       problems.push({ path, message });
     }
   }
 }
 
-/** What can be reached from `starts`, they themselves included. */
+/** The nodes that can be reached from `starts`, including `starts`. */
 function closure(starts: readonly string[], next: (nodeId: string) => readonly string[]): Set<string> {
   const found = new Set<string>();
   const pending = [...starts];
@@ -88,7 +89,7 @@ function closure(starts: readonly string[], next: (nodeId: string) => readonly s
   return found;
 }
 
-/** A run rests at these nodes, so a loop through one is a loop that waits, which is allowed never to end. */
+/** Whether a run rests at the node. A loop through such a node waits, so it may be endless. */
 function rests(node: NodeDefinition): boolean {
   return kindsOf(node).some((kind) => kind.rests);
 }

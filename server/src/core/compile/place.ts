@@ -1,4 +1,4 @@
-/** Where a value of the graph is compiled: its path, how its strings are read, and where problems go. */
+/** The context in which a value of the graph is compiled: its path, how its strings are read, and where problems go. */
 import { compileExpression } from "../expression/compile.ts";
 import type { Expression } from "../expression/evaluate.ts";
 import type { ExpressionError } from "../expression/expression-error.ts";
@@ -13,14 +13,14 @@ import { compileTemplateValue, type TemplateValue } from "../template.ts";
 /** Names that the graph's expressions may use (CONTRACT.md, rule 5). */
 const VARIABLES = ["vars", "run", "result", "error", "now"] as const;
 
-/** Runs `work`; what it throws becomes a problem at `path`. */
+/** Runs `work`; an error that it throws becomes a problem at `path`. */
 export type At = <T>(path: string, work: () => T) => T | undefined;
 
-/** How strings are read: as templates of the graph, or as what they say. */
+/** How strings are read: as templates of the graph, or literally. */
 export type ValueSource = {
   readonly areTemplates: boolean;
   value(value: Json): TemplateValue;
-  /** Reads text; `check` throws for what no run could use. */
+  /** Reads text; `check` throws if the text is unusable. */
   text(text: string, check: (text: string) => void): TemplateValue;
 };
 
@@ -37,13 +37,13 @@ export const LITERALS: ValueSource = {
   },
 };
 
-/** Compiles the fields of one node kind. Every method reports what is wrong at the field's path. */
+/** Compiles the fields of one node kind. Every method reports problems at the field's path. */
 export type KindPlace = {
   /** Whether strings are templates. */
   readonly areTemplates: boolean;
   /** Reports a problem of the kind itself, or of one field. */
   problem(field: string, message: string): void;
-  /** Runs `work`; what it throws becomes a problem of the field. */
+  /** Runs `work`; an error that it throws becomes a problem of the field. */
   at<T>(field: string, work: () => T): T | undefined;
   value(field: string, value: Json): TemplateValue | undefined;
   /** A value as an optional property. */
@@ -61,7 +61,7 @@ export type KindPlace = {
   expression(field: string, source: string): Expression | undefined;
 };
 
-/** @param path of the kind, such as `nodes.ask.askUser` */
+/** @param path the path of the kind, such as `nodes.ask.askUser` */
 export function createKindPlace(path: string, { at, problems, source }: PlaceFacts): KindPlace {
   const below = (field: string) => (field === "" ? path : `${path}.${field}`);
   const asProperty = <K extends string>(field: K, compiled: TemplateValue | undefined) =>
@@ -95,7 +95,7 @@ export function createKindPlace(path: string, { at, problems, source }: PlaceFac
 
 export type PlaceFacts = { at: At; problems: FieldProblem[]; source: ValueSource };
 
-/** Collects what `work` throws as problems. */
+/** Returns an `At` that collects errors as problems. */
 export function collectInto(problems: FieldProblem[]): At {
   return (path, work) => {
     try {
@@ -117,7 +117,7 @@ export function compileBare(source: string): Expression {
   return compileExpression(source, { variables: VARIABLES });
 }
 
-/** Compiles text that may be a template. A constant that no run could use is refused at once. */
+/** Compiles text that may be a template. A constant is checked at once. */
 export function compileText(text: string, check: (text: string) => void): TemplateValue {
   const value = compileValue(text);
   if (value.isConstant) check(value.evaluate({}) as string);
@@ -129,7 +129,7 @@ export function refuseUnless(holds: boolean, message: string): void {
   if (!holds) throw new Error(message);
 }
 
-/** A check of text by the contract's bounds. */
+/** Returns a check of text against the contract's bounds. */
 export function within(bounds: TextBounds): (text: string) => void {
   return (text) => {
     const problem = textProblem(text, bounds);

@@ -10,10 +10,11 @@ import { compileNode } from "./node.ts";
 import { checkPaths, checkTargets } from "./paths.ts";
 import { collectInto } from "./place.ts";
 
-/** Problems that are reported at once; the message says how many there are. */
+/** The most problems that are listed; the message has the full count. */
 const PROBLEMS_MAX = 100;
 
-/** The digest that names a version: SHA-256, lower-case hex, of the RFC 8785 form of what decides how runs behave. */
+/** The digest of a version: SHA-256, lower-case hex, of the RFC 8785 form of everything that affects how runs
+ *  behave. */
 export function workflowDigest(definition: WorkflowDefinition): string {
   const { description: _description, labels: _labels, nodes, ...rest } = definition;
   return createHash("sha256")

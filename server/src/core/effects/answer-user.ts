@@ -1,4 +1,4 @@
-/** Says something to whoever watches the run. Done at once. */
+/** Sends a message to anyone who watches the run. Completes at once. */
 import { effectKey, textOf } from "../begin-step.ts";
 import { within } from "../compile/place.ts";
 import { completeStep, valueResult } from "../complete-step.ts";

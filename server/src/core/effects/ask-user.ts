@@ -1,4 +1,4 @@
-/** Asks a person. The question is in the inbox until somebody answers it, or its time is over. */
+/** Asks a person. The question stays in the inbox until somebody answers it or it times out. */
 import { assertAnswers } from "../answer-check.ts";
 import { afterDuration, assertText, openWait, textOf } from "../begin-step.ts";
 import { type KindPlace, within } from "../compile/place.ts";
@@ -89,9 +89,9 @@ export const askUser: EffectKind<AskUser, Definition> = {
 function checkChoices(choices: Json | undefined, place: KindPlace): void {
   if (choices === undefined) return;
   if (Array.isArray(choices)) {
-    if (choices.length === 0) place.problem("choices", "has no choice");
+    if (choices.length === 0) place.problem("choices", "needs at least one choice");
   } else if (!place.areTemplates || typeof choices !== "string" || !choices.includes("${")) {
-    place.problem("choices", "must be a list, or a template whose value is one");
+    place.problem("choices", "must be a list, or a template that evaluates to one");
   }
 }
 
@@ -125,15 +125,15 @@ function questionOf(draft: DecisionBuilder, kind: AskUser, names: Names): WaitDr
   };
 }
 
-/** The schema of `answer` if the graph states none, so that one form renders every question. */
+/** The schema of `answer` if the graph has none, so that one form renders every question. */
 function schemaOfChoices(choices: Json[] | undefined, allowFreeText: boolean): JsonObject {
   if (choices === undefined) return {};
   return allowFreeText ? { anyOf: [{ enum: choices }, { type: "string" }] } : { enum: choices };
 }
 
 /**
- * The schema of the graph is compiled already. The question of a step plan brings its own, unless it is only that of its
- * choices, which are checked by themselves and may be more than a schema can hold.
+ * The graph's schema is already compiled. The question of a step plan has its own schema. If that was only derived from
+ * its choices, no schema is compiled: choices are checked separately, and may be more than a schema can hold.
  */
 function validatorOf(wait: QuestionWait, { kind }: WorkflowNode): SchemaValidator | undefined {
   if (kind.type === "ask_user") return (kind as AskUser).answerValidator;

@@ -1,4 +1,4 @@
-/** Work of a type that a worker of yours defines. */
+/** Work of a type that the user's own workers define. */
 import { refuseUnless, within } from "../compile/place.ts";
 import { BOUNDS } from "../graph/gen/bounds.ts";
 import type { NodeDefinition } from "../graph/definition.ts";

@@ -1,6 +1,7 @@
 /**
- * What one effect is: its compiled form, how it begins, and what answers, wakes or settles it. Each effect is a file of this
- * folder, and `effects.ts` lists them; nothing else switches over effects. To add one, see docs/recipes.md.
+ * The interface of an effect: its compiled form, how it begins, and what answers, wakes or settles it. Each effect is a
+ * file in this folder, and `effects.ts` lists them; nothing else switches over effects. To add one, see
+ * docs/recipes.md.
  */
 import type { PlanFacts } from "../begin-step.ts";
 import type { Call, CallKind, StepSequel } from "../call.ts";
@@ -13,7 +14,7 @@ import type { Json } from "../json/json.ts";
 import type { Names } from "../names.ts";
 import type { Wait } from "../wait.ts";
 
-/** Where a step is: its run and its node, with what follows it. */
+/** The context of a step: its run, its workflow and its node. */
 export type Step = { draft: DecisionBuilder; workflow: Workflow; node: WorkflowNode };
 
 /** A step that begins. */
@@ -26,18 +27,18 @@ export type BeginningStep = Step & {
 /** An answer to a wait, as it goes into the ledger. */
 export type Answer = { given: { text: string; value: Json }; actorId?: string; requestId?: string };
 
-/** How waits of one sort come to their end. */
+/** How waits of one kind end. */
 export type WaitHandling<W extends Wait = Wait> = {
   /**
-   * Answers the wait. Absent if nobody can.
+   * Answers the wait. Absent if it takes no answer.
    * @throws {DomainError} ANSWER_INVALID
    */
   answer?(wait: W, step: Step, answer: Answer): void;
-  /** Ends the wait if it is over, or returns what has to be looked up first. */
+  /** Ends the wait if it is over, or returns the look-up that it needs first. */
   wake(wait: W, step: Step, at: { isDue: boolean; lookup: EventLookup | undefined }): EventQuery | undefined;
 };
 
-/** What is recorded about the end of a call: which attempt, whose, under which key. */
+/** What is recorded about the end of a call: its node, attempt, key and actor. */
 export type CallFacts = { nodeId: string; attempt: number; idempotencyKey: string; actorId?: string };
 
 /** How calls of one kind settle. */
@@ -45,7 +46,7 @@ export type CallHandling = {
   kind: CallKind;
   /** How long an attempt may take if the policy does not say. */
   timeoutMsDefault: number;
-  /** Records an output, or returns what has to be looked up first. */
+  /** Records an output, or returns the look-up that it needs first. */
   completed(
     call: Call,
     step: Step,
@@ -57,8 +58,8 @@ export type CallHandling = {
 };
 
 /**
- * How a Mermaid flowchart shows a node: its brackets, and a class. What waits for a person is slanted, for a time a hexagon,
- * for an event a flag. Work of others has the walls of a subroutine; ends are round.
+ * How a Mermaid flowchart shows a node: its brackets, and a class. A wait for a person is slanted, a wait for a time is
+ * a hexagon, and a wait for an event is a flag. Remote work is shown as a subroutine; ends are round.
  */
 type Drawing = {
   readonly shape: readonly [open: string, close: string];
@@ -71,19 +72,19 @@ export type EffectKind<C extends CompiledKind = CompiledKind, D = never> = {
   readonly key: string;
   /** Its name in the ledger. */
   readonly type: C["type"];
-  /** Whether a run rests at it, so that a loop through it may never end. */
+  /** Whether a run rests at it; a loop through such a node may be endless. */
   readonly rests: boolean;
-  /** Compiles its definition. Reports problems to `place`; undefined if there is no usable form. */
+  /** Compiles its definition. Reports problems to `place`; returns undefined if there is no usable form. */
   compile(definition: D, place: KindPlace): C | undefined;
-  /** Carries it out as far as a decision can, or returns what has to be looked up first. */
+  /** Carries it out as far as one decision can, or returns the look-up that it needs first. */
   begin(compiled: C, step: BeginningStep): EventQuery | undefined;
   /** The waits that it opens, by what they ask. */
   readonly waits?: { readonly [A in Wait["asks"]]?: WaitHandling<Extract<Wait, { asks: A }>> };
-  /** The calls that it puts in flight. Present exactly if it has jobs, to which a policy applies. */
+  /** How its calls settle. Present if and only if it has jobs, to which a policy applies. */
   readonly calls?: CallHandling;
-  /** What a step plan that asks for it adds to what follows. */
+  /** What it adds to the sequel of a step plan that asks for it. */
   sequel?(compiled: C): StepSequel;
-  /** What it does, in a few words, for a drawing. */
+  /** What it does, in a few words, for a drawing of the graph. */
   summary(definition: D): string;
   readonly drawing: Drawing;
 };

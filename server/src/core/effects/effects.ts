@@ -14,12 +14,12 @@ export const EFFECTS: readonly EffectKind[] = [askUser, waitUntil, waitEvent, em
 const byType = new Map(EFFECTS.map((effect) => [effect.type, effect]));
 const waitHandlings = new Map(EFFECTS.flatMap(({ waits = {} }) => Object.entries(waits)));
 
-/** The effect of a compiled kind, if it is one. */
+/** The effect of a compiled kind. Undefined if the kind is not an effect. */
 export function effectOf({ type }: { type: string }): EffectKind | undefined {
   return byType.get(type);
 }
 
-/** How the wait comes to its end. */
+/** How the wait ends. */
 export function waitHandlingOf({ asks }: Wait): WaitHandling {
   return waitHandlings.get(asks)!;
 }

@@ -1,4 +1,4 @@
-/** Emits an event into a channel. Done at once; the event becomes visible with the commit. */
+/** Emits an event into a channel. Completes at once; the event becomes visible with the commit. */
 import { effectKey, textOf } from "../begin-step.ts";
 import { channelOf } from "../channel.ts";
 import { refuseUnless } from "../compile/place.ts";

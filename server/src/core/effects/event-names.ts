@@ -1,4 +1,4 @@
-/** What graphs, step plans and their templates may say about events: names, keys and scopes. */
+/** Checks the names, keys and scopes of events in graphs, step plans and templates. */
 import { assertText, textOf } from "../begin-step.ts";
 import { refuseUnless, within } from "../compile/place.ts";
 import type { Scope } from "../event.ts";
@@ -25,11 +25,14 @@ export function checkName(name: string): void {
 
 /** Checks text of a graph or step plan that names events to wait for. */
 export function checkPattern(name: string): void {
-  refuseUnless(name !== "" && !name.slice(0, -1).includes("*"), "a name is not empty and has `*` at its end only");
+  refuseUnless(
+    name !== "" && !name.slice(0, -1).includes("*"),
+    "must not be empty, and may contain `*` only at its end",
+  );
   within(BOUNDS.waitEvent.names.items)(name);
 }
 
-/** The evaluated name of events: of one that is emitted, or a pattern to wait for. @throws {NodeFailure} */
+/** Evaluates the name of an event to emit, or a pattern of names to wait for. @throws {NodeFailure} */
 export function eventNameOf(
   template: TemplateValue,
   names: Names,
@@ -43,7 +46,7 @@ export function eventNameOf(
 /** @throws {NodeFailure} */
 export function eventKeyOf(template: TemplateValue, names: Names): string {
   const key = textOf(template, names, "event key");
-  // Waits and emitters have the same bound.
+  // Keys of waits have the same bound.
   assertText("event key", key, BOUNDS.emitEvent.key);
   return key;
 }

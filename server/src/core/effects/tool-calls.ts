@@ -1,4 +1,4 @@
-/** Calls tools side by side; a person may have to approve them first. */
+/** Calls tools in parallel; a person may have to approve the calls first. */
 import { assertAnswers } from "../answer-check.ts";
 import { openWait, type PlanFacts } from "../begin-step.ts";
 import { type Call, callResults, type CallOutcome, isOpen, type StepSequel } from "../call.ts";
@@ -29,7 +29,7 @@ import type { TemplateValue } from "../template.ts";
 import { APPROVAL_CHOICES, type ApprovalWait, type ProposedCall } from "../wait.ts";
 import type { CallHandling, EffectKind, Step, WaitHandling } from "./effect.ts";
 
-/** Calls of one effect. */
+/** The most calls of one effect. */
 export const CALLS_MAX = BOUNDS.toolCalls.calls.maxItems;
 const { name: NAME_BOUNDS, callId: CALL_ID_BOUNDS } = BOUNDS.toolCall;
 /** How much of the tools' names a prompt for approval shows. */
@@ -114,7 +114,7 @@ export const toolCalls: EffectKind<ToolCalls, NonNullable<NodeDefinition["toolCa
     const { draft, workflow, node, names, plan } = step;
     const proposed = proposedCalls(compiled, names);
     if (proposed.length === 0) {
-      // Nothing would ever come back: no calls are done at once.
+      // Without calls no result would ever arrive, so the step completes at once.
       const effect = { type: "tool_calls", payload: { calls: [] } };
       completeStep(draft, workflow, node, { ...plan, effect, result: valueResult({ results: [] }) });
     } else if (compiled.requireApproval) {
@@ -126,7 +126,7 @@ export const toolCalls: EffectKind<ToolCalls, NonNullable<NodeDefinition["toolCa
   },
   waits: { approval },
   calls,
-  /** A plan that asks for calls says what their failures mean. */
+  /** A plan that asks for calls decides whether their failures fail the node. */
   sequel: ({ failureIsError: isError }): StepSequel => (isError ? { failure_is_error: true } : {}),
   summary: ({ calls: listed = [], callsFrom }) =>
     callsFrom ? `calls ${callsFrom}` : `calls ${listed.map((call) => call.name ?? "").join(", ")}`,
@@ -238,7 +238,7 @@ function finish({ draft, workflow, node }: Step): void {
   });
 }
 
-/** The results of an effect are one payload. Returns what is wrong if `outcome` would make it too large. */
+/** Returns a message if `outcome` would make the effect's results, which are one payload, too large. */
 function excessOf(made: readonly Call[], call: Call, outcome: CallOutcome): string | undefined {
   if (made.length === 1) return undefined;
   try {
@@ -250,7 +250,7 @@ function excessOf(made: readonly Call[], call: Call, outcome: CallOutcome): stri
   }
 }
 
-/** Sizes of the results of calls: with each of a thousand that settle, only its own is new. */
+/** Cached sizes of the results of calls: when one of a thousand calls settles, only its own size is new. */
 const resultSizes = new WeakMap<Call, JsonSize>();
 
 function resultSize(call: Call): JsonSize {
@@ -263,11 +263,11 @@ function resultSize(call: Call): JsonSize {
 
 function measureResult(call: Call): JsonSize {
   const [result] = callResults([call]) as Json[];
-  // An object around the output, which is bounded itself.
+  // One level more: the object around the output, which has the bound of its own.
   return measureJson(result, { depthMax: JSON_DEPTH_MAX + 1 });
 }
 
-/** A failure is part of the results too; one that does not fit keeps its code. */
+/** Failures are part of the results too; a failure that does not fit keeps only its code. */
 function fittingError(made: readonly Call[], call: Call, error: Failure): Failure {
   const excess = excessOf(made, call, { error: { ...error } });
   if (excess === undefined) return error;

@@ -1,4 +1,4 @@
-/** Waits for an event of a channel, and takes one that was emitted since the run began. */
+/** Waits for an event of a channel. An event that was emitted since the run began counts too. */
 import { afterDuration, effectKey, openWait, type PlanFacts } from "../begin-step.ts";
 import { channelOf, eventQuery } from "../channel.ts";
 import { completeStep, valueResult } from "../complete-step.ts";
@@ -11,7 +11,7 @@ import type { EventWait } from "../wait.ts";
 import type { BeginningStep, EffectKind, Step, WaitHandling } from "./effect.ts";
 import { checkPattern, eventKeyOf, eventNameOf, scopeOf } from "./event-names.ts";
 
-/** Different (name, key) pairs that one run may listen to in its life: its state holds a cursor for each. */
+/** The most (name, key) pairs that one run may listen to in its life: its state holds a cursor for each. */
 export const EVENT_CURSORS_MAX = 1_000;
 
 export type WaitEvent = {
@@ -22,11 +22,11 @@ export type WaitEvent = {
   timeout?: TemplateValue;
 };
 
-/** What a wait listens to. */
+/** Which events a wait listens to. */
 type Listening = Pick<EventWait, "names" | "scope" | "key">;
 
 const event: WaitHandling<EventWait> = {
-  /** Whoever answers gives the payload of an event. */
+  /** The answer is the payload of an event. */
   answer(wait, { draft, workflow, node }, answer) {
     const name = wait.names.find((one) => !one.endsWith("*")) ?? null;
     const rest = { name, event_id: null, emit_time: draft.now, timed_out: false };
@@ -49,7 +49,7 @@ const event: WaitHandling<EventWait> = {
       consumeEvent(step, channel, wait, found);
       return undefined;
     }
-    // What is decided because there is no event yet must not be committed over an event.
+    // This decision holds only if there is no event yet: the commit must be refused if one has arrived.
     draft.commands.push({ type: "expect_channel", channel, upTo });
     if (!isDue) return undefined;
     const result = { name: null, payload: null, event_id: null, emit_time: null, timed_out: true };
@@ -92,20 +92,20 @@ function waitForEvent(compiled: WaitEvent, step: BeginningStep): EventQuery | un
   if (lookup === undefined) return eventQuery(draft.run, listening);
   const isNew = (name: string) => !draft.run.cursors.some((c) => c.scope === scope && c.name === name && c.key === key);
   if (draft.run.cursors.length + eventNames.filter(isNew).length > EVENT_CURSORS_MAX) {
-    const message = `A run listens to at most ${EVENT_CURSORS_MAX} different event names and keys.`;
+    const message = `A run can listen to at most ${EVENT_CURSORS_MAX} different event names and keys.`;
     throw new NodeFailure("LIMIT_EVENT_CURSORS", message);
   }
   if (lookup.event !== undefined) {
     consumeEvent(step, channel, listening, lookup.event, { ...plan, idempotencyKey: effectKey(draft, node) });
     return undefined;
   }
-  const asked = {
+  const waitDraft = {
     asks: "event",
     ...listening,
     scope_id: channel.scopeId,
     ...(dueTime === undefined ? {} : { due_time: dueTime }),
   } as const;
-  openWait(draft, node, "wait_event", asked, plan);
+  openWait(draft, node, "wait_event", waitDraft, plan);
   draft.commands.push({ type: "expect_channel", channel, upTo: lookup.upTo });
   return undefined;
 }

@@ -1,4 +1,4 @@
-/** Waits until a time, or for a while. */
+/** Waits until a time, or for a duration. */
 import { afterDuration, openWait } from "../begin-step.ts";
 import { completeStep, valueResult } from "../complete-step.ts";
 import { type Instant, parseInstant } from "../duration.ts";

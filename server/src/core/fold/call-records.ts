@@ -1,4 +1,4 @@
-/** What records about one call of the effect that a run is at change. What fails a call need not fail the node. */
+/** The changes of records about one call of the current effect. A failed call need not fail the node. */
 import assert from "node:assert/strict";
 import type { Call } from "../call.ts";
 import type { RunState } from "../run.ts";
@@ -23,7 +23,7 @@ export const CALL_RECORDS: { [K in CallKind]: Change<K> } = {
 
 function withCall(run: RunState, ordinal: number, change: (call: Call) => Call): RunState {
   const { inFlight } = run;
-  assert(inFlight?.at === "calls", "a record of a call comes while calls are in flight");
+  assert(inFlight?.at === "calls", "a record of a call needs calls in flight");
   const { retry_time: _retryTime, ...call } = inFlight.calls[ordinal]!;
   return { ...run, inFlight: { ...inFlight, calls: inFlight.calls.with(ordinal, change(call)) } };
 }

@@ -1,7 +1,7 @@
 /**
- * The fold: `apply(run, record)` returns the state after a record. It reads no workflow, evaluates nothing and asks no
- * clock, so a ledger means the same to every release and every language. What each kind of record does is a table, with
- * the entries in the files beside this one.
+ * The fold: `apply(run, record)` returns the state after a record. It reads no workflow and no clock and evaluates
+ * nothing, so a ledger means the same in every release and every language. The files beside this one hold the change
+ * that each kind of record makes.
  */
 import assert from "node:assert/strict";
 import { type Json, parseOwnJson } from "../json/json.ts";
@@ -18,12 +18,12 @@ const CHANGES: { [K in Exclude<RecordKind, "run.started">]: Change<K> } = {
   ...CALL_RECORDS,
 };
 
-/** The only kinds that may follow an end. Records of these kinds begin with the features of the same names. */
+/** The only kinds that may follow the end of a run. They are reserved: no release writes them yet. */
 const AFTER_END: ReadonlySet<string> = new Set(["run.retried", "run.restored"]);
 
 /**
  * Returns the state of a run after one more record.
- * @param run the state before; undefined exactly for run.started
+ * @param run the state before; undefined for run.started only
  * @param given the parsed `given` part; read from the record if left out
  */
 export function apply(run: RunState | undefined, record: StepRecordDraft, given?: Json): RunState {

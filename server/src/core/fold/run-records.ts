@@ -1,4 +1,4 @@
-/** What records about the whole run change. */
+/** The changes of records about the whole run. */
 import assert from "node:assert/strict";
 import type { Json } from "../json/json.ts";
 import { applyPatch } from "../json/pointer.ts";
@@ -37,7 +37,7 @@ export const RUN_RECORDS: { [K in RunKind]: Change<K> } = {
   "run.cancelled": (run, { body, time }, given) => ended(afterLastStep(run, body, given), "cancelled", time),
 };
 
-/** The end of a run is the end of a step too if it has a step's status. */
+/** The end of a run is also the end of a step if the record has a step's status. */
 function afterLastStep(run: RunState, body: RecordBody, given: Json | undefined): RunState {
   if (body.status !== undefined) return afterStep(run, body, given, stepResult(run, body, given));
   return body.error === undefined ? run : { ...run, error: body.error };

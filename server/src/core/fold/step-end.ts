@@ -1,4 +1,4 @@
-/** What the end of a step changes, whatever kind of record it is: its result, vars, cursors and error. */
+/** What the end of a step changes, for all kinds of records: its result, vars, cursors and error. */
 import { callResults } from "../call.ts";
 import type { Instant } from "../duration.ts";
 import type { EventCursor } from "../event.ts";
@@ -8,8 +8,9 @@ import type { RecordBody } from "../records.ts";
 import { callsOf, type RunState, type RunStatus } from "../run.ts";
 
 /**
- * The result that a record's body describes, or undefined if it has none.
- * @param calls the results of the step's calls (`callResults`); without them, a result that is made of them is undefined
+ * The result that a record's body describes. Undefined if it has no result.
+ * @param calls the results of the step's calls (`callResults`); without them, a result that consists of them is
+ * undefined
  */
 export function resultOf(body: RecordBody, given: Json | undefined, calls?: Json): Json | undefined {
   if (body.result === undefined) return undefined;
@@ -26,7 +27,7 @@ export function stepResult(run: RunState, body: RecordBody, given: Json | undefi
   return resultOf(body, given, takesFromCalls(body.result) ? callResults(callsOf(run)) : undefined);
 }
 
-/** The run after a step has ended: vars, cursors and error are changed, and nothing is in flight any more. */
+/** The run after a step has ended: vars, cursors and error are updated, and nothing is in flight. */
 export function afterStep(run: RunState, body: RecordBody, given: Json | undefined, result?: Json): RunState {
   const { inFlight: _inFlight, ...rest } = run;
   return {

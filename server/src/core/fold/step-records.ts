@@ -1,4 +1,4 @@
-/** What records about the step that a run is at change. */
+/** The changes of records about the run's current step. */
 import type { StepSequel } from "../call.ts";
 import type { InFlight, RunState } from "../run.ts";
 import type { Change } from "./change.ts";
@@ -32,7 +32,7 @@ function sequelIn({ sequel }: { sequel?: StepSequel }): { sequel?: StepSequel } 
   return sequel === undefined ? {} : { sequel };
 }
 
-/** A run that rests has come out of the failure that it was handling. */
+/** When a run rests, the workflow's `on_error` may be entered again. */
 function resting(run: RunState, inFlight: InFlight): RunState {
   const { handlingError: _handlingError, ...rest } = run;
   return { ...rest, inFlight };

@@ -6,7 +6,7 @@ import { plainText } from "../json/json.ts";
 import type { Names } from "../names.ts";
 import type { TemplateValue } from "../template.ts";
 
-/** A policy as the graph states it. What is absent has its default. */
+/** The policy of a node. Absent fields have their defaults. */
 export type EffectPolicy = {
   readonly maxAttempts?: number;
   readonly initialBackoff?: TemplateValue;
@@ -21,7 +21,7 @@ export type EffectPolicy = {
   readonly nonRetryableErrors: ReadonlySet<string>;
 };
 
-/** What a node without a policy has. */
+/** The policy of a node that states none. */
 export const POLICY_DEFAULT: EffectPolicy = { hasJitter: true, nonRetryableErrors: new Set() };
 
 const ATTEMPTS_DEFAULT = 3;

@@ -1,4 +1,4 @@
-/** A workflow as runs walk it: every expression, template and schema is compiled. The compiler is `compile/`. */
+/** A compiled workflow: every expression, template and schema is compiled. The compiler is `compile/`. */
 import type { StepSequel } from "../call.ts";
 import type { Expression } from "../expression/evaluate.ts";
 import type { JsonObject } from "../json/json.ts";
@@ -7,7 +7,8 @@ import type { WorkflowDefinition } from "./definition.ts";
 import type { EffectPolicy } from "./effect-policy.ts";
 import type { Limits } from "./limits.ts";
 
-/** What a node does, compiled. Its file in `effects/` or `nodes/` knows the rest of it, by `type`. */
+/** The compiled form of what a node does. The file of its `type`, in `effects/` or `nodes/`, defines the other
+ *  fields. */
 export type CompiledKind = { readonly type: string };
 
 export type Edge = { to: string; when?: Expression };
@@ -20,12 +21,12 @@ export type WorkflowNode = {
   next: readonly Edge[];
   onError?: string;
   policy: EffectPolicy;
-  /** If the node is a handler's and the run is at the effect of a step plan: what the plan puts in place of `resultPointer`
+  /** Set on a handler node while the run is at the effect of a step plan: the plan's replacement for `resultPointer`
    *  and `next`. */
   sequel?: StepSequel;
 };
 
-/** A handler's node while it is at the effect of a step plan. */
+/** A handler node while the run is at the effect of a step plan. */
 export function nodeWithSequel(node: WorkflowNode, sequel: StepSequel): WorkflowNode {
   const { resultPointer: _resultPointer, ...rest } = node;
   return {

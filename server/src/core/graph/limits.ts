@@ -1,15 +1,15 @@
-/** Bounds of what runs may use. */
+/** Limits on what a run may use. */
 import { parseDurationMs } from "../duration.ts";
 import type { FieldProblem } from "../errors.ts";
 import type { LimitsJson } from "./gen/types.ts";
 
-/** As in the graph: durations are text. */
+/** As the graph has them: durations are text. */
 export type Limits = LimitsJson;
 
 /** Steps a run may take if no limit says otherwise (CONTRACT.md, rule 13). */
 export const MAX_STEPS_DEFAULT = 100_000;
 
-/** Limits that nothing enforces yet. A user who sets one would believe in it. */
+/** Limits that nothing enforces yet. They are refused, because a user who sets one would rely on it. */
 const NOT_ENFORCED = ["maxTokens", "maxCostUsd", "maxDepth"] as const;
 
 /** Reports limits that are invalid or not enforced yet, at paths below `path`. */

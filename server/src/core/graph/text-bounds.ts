@@ -1,14 +1,14 @@
-/** The contract's bounds of one text, as BOUNDS has them. Lengths are in Unicode code points, as protovalidate counts them. */
+/** The contract's bounds of one text, as in BOUNDS. Lengths are in Unicode code points, as in protovalidate. */
 export type TextBounds = {
   minLength?: number;
   maxLength?: number;
   maxBytes?: number;
   pattern?: string;
-  /** What `pattern` asks for, in words that follow the name of the text: "must be …". */
+  /** What `pattern` requires, as words that follow the name of the text: "must be …". */
   message?: string;
 };
 
-/** What is wrong with an evaluated text, in words that follow its name; undefined when it keeps its bounds. */
+/** The problem of an evaluated text, as words that follow its name. Undefined if it is within its bounds. */
 export function textProblem(text: string, bounds: TextBounds): string | undefined {
   const { minLength = 0, maxLength = Infinity, maxBytes = Infinity, pattern, message } = bounds;
   // A code point is one or two UTF-16 units, so most texts need no count.

@@ -1,5 +1,5 @@
-// JSON Schema 2020-12 for vars, answers, tool arguments. Schemas come from outside: bounded before they are compiled, patterns
-// run on RE2, and validation counts its steps.
+// JSON Schema 2020-12 for vars, answers and tool arguments. Schemas come from outside, so they are bounded before they
+// are compiled, patterns run on RE2, and validation counts its steps.
 import assert from "node:assert/strict";
 
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -11,22 +11,22 @@ import { DomainError, type FieldProblem } from "../errors.ts";
 import { assertJson, canonicalJson, deepEqual, isJsonObject, type Json } from "./json.ts";
 import { pointerText } from "./pointer-text.ts";
 
-/** Longest schema, UTF-8 bytes: compiling makes about ten times as much code. */
+/** Longest schema, in UTF-8 bytes: compiling produces about ten times as much code. */
 const SCHEMA_BYTES_MAX = 64 * 1024;
 /** How deep a schema may nest. */
 const SCHEMA_DEPTH_MAX = 32;
 /** Schemas within a schema: each becomes code that is compiled when a graph is registered, about 0.1 ms apiece. */
 const SUBSCHEMAS_MAX = 1_000;
 
-/** How many problems a caller is told. */
+/** How many problems are reported. */
 const PROBLEMS_MAX = 10;
 /** Steps of one validation: a payload of 1 MiB has at most half a million values, and a step takes up to 0.6 µs. */
 const VALIDATION_STEPS_MAX = 2_000_000;
-/** Steps of the second pass, which collects more than the first problem: each step may allocate some. */
+/** Steps of the second pass, which collects all problems: each step may allocate. */
 const REPORT_STEPS_MAX = 20_000;
 /** RE2 instructions times characters per step: the slowest patterns take 50 ns for each. */
 const REGEX_WORK_PER_STEP = 8;
-/** Regular expressions of one schema together, in RE2 instructions: compiling 1,000 of them takes about 10 ms. */
+/** Total RE2 instructions of the patterns of one schema: compiling 1,000 of them takes about 10 ms. */
 const REGEX_INSTRUCTIONS_MAX = 5_000;
 
 /** A schema that cannot be used. */
@@ -42,16 +42,17 @@ export class SchemaError extends Error {
 }
 
 export type SchemaValidator = {
-  /** The first ten ways in which `value` does not fit, with the JSON Pointers of the places in it; none when it fits. */
+  /** Returns the first ten problems of `value`, each with a JSON Pointer into it. Empty if it is valid. */
   validate(value: Json): FieldProblem[];
 };
 
-/** Compiles a schema. `format` is checked for date-time, date, time, email, uri and uuid and says nothing otherwise; unknown
- *  keywords say nothing. `$ref` leads into the same schema only; `$id` is allowed at the root and means nothing.
- *  @throws {SchemaError} not a schema of 2020-12, too large, a foreign `$ref`, a pattern that RE2 does not take */
+/** Compiles a schema. `format` is checked for date-time, date, time, email, uri and uuid; other formats and unknown
+ *  keywords are ignored. `$ref` must stay within the schema; `$id` is allowed at the root only and is ignored.
+ *  @throws {SchemaError} if it is not a schema of 2020-12, is too large, or has a foreign `$ref` or a pattern that RE2
+ *  does not accept */
 export function compileSchema(schema: Json): SchemaValidator {
   if (typeof schema !== "boolean" && !isJsonObject(schema))
-    throw new SchemaError("", "a schema is an object or a boolean");
+    throw new SchemaError("", "a schema must be an object or a boolean");
   try {
     assertJson(schema, { depthMax: SCHEMA_DEPTH_MAX, bytesMax: SCHEMA_BYTES_MAX });
   } catch (error) {
@@ -59,9 +60,9 @@ export function compileSchema(schema: Json): SchemaValidator {
     throw error;
   }
   const walk: Walk = { subschemas: 0, regexInstructions: 0 };
-  // Two copies: the one that is compiled has steps, which the meta-schema would not know.
+  // Two copies: the compiled one has steps, which the meta-schema does not know.
   const plain = copySchema(schema, "", walk, false);
-  // The meta-schema is a schema, whose checks take steps as well.
+  // Checking against the meta-schema takes steps as well.
   stepsLeft = VALIDATION_STEPS_MAX;
   if (AJV.validateSchema(plain) !== true) {
     const problem = AJV.errors?.[0];
@@ -77,15 +78,15 @@ export function compileSchema(schema: Json): SchemaValidator {
       if (outcome === "limit") return [{ path: "", message: "the value takes too long to check against the schema" }];
       const firstProblems = problemsOf(first);
       all ??= compileWith(AJV_ALL, counted);
-      // The second pass may cost more than the first, which stopped at a problem; then that one must do.
+      // The second pass may hit its step limit; then only the problem of the first pass is reported.
       return runBounded(all, value, REPORT_STEPS_MAX) === false ? problemsOf(all) : firstProblems;
     },
   };
 }
 
-// ── The schema's copy ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The schema's copy ──
 
-/** Keywords by what stands after them. Only these reach the compiler. */
+/** Keywords by the type of their value. Only these reach the compiler. */
 const VALUE_KEYWORDS = words(`
   type enum const multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength pattern
   maxItems minItems uniqueItems maxContains minContains maxProperties minProperties required dependentRequired
@@ -96,7 +97,7 @@ const LIST_KEYWORDS = words("allOf anyOf oneOf prefixItems");
 const MAP_KEYWORDS = words("properties patternProperties $defs definitions dependentSchemas");
 
 const DIALECT = "https://json-schema.org/draft/2020-12/schema";
-/** Our keyword, first in each subschema: pays for checking one value against it. */
+/** Our own keyword, first in each subschema: it counts the steps of checking one value. */
 const STEP = "abstractruntime-step";
 
 type Walk = { subschemas: number; regexInstructions: number };
@@ -105,14 +106,14 @@ type PlainSchema = boolean | { [keyword: string]: unknown };
 /** A plain copy of a schema with the known keywords only, and with steps if asked for. */
 function copySchema(schema: Json, path: string, walk: Walk, withSteps: boolean): PlainSchema {
   if (typeof schema === "boolean") return schema;
-  if (!isJsonObject(schema)) throw new SchemaError(path, "a schema is an object or a boolean");
+  if (!isJsonObject(schema)) throw new SchemaError(path, "a schema must be an object or a boolean");
   if (++walk.subschemas > SUBSCHEMAS_MAX) throw new SchemaError(path, `more than ${SUBSCHEMAS_MAX} subschemas`);
   const before = walk.subschemas;
   const copy: { [keyword: string]: unknown } = {};
   for (const [keyword, value] of Object.entries(schema)) {
     const at = `${path}${pointerText([keyword])}`;
     if (keyword === "$schema" && (typeof value !== "string" || value.replace(/#$/, "") !== DIALECT)) {
-      throw new SchemaError(at, `only ${DIALECT} is known`);
+      throw new SchemaError(at, `only ${DIALECT} is supported`);
     }
     if (keyword === "$id" && path !== "") throw new SchemaError(at, "$id is allowed at the root only");
     if (VALUE_KEYWORDS.has(keyword)) copy[keyword] = copyValue(keyword, value, at, walk);
@@ -136,7 +137,7 @@ function copySchema(schema: Json, path: string, walk: Walk, withSteps: boolean):
 
 function copyValue(keyword: string, value: Json, path: string, walk: Walk): unknown {
   if ((keyword === "$ref" || keyword === "$dynamicRef") && (typeof value !== "string" || !value.startsWith("#"))) {
-    throw new SchemaError(path, "references lead into the same schema: they begin with #");
+    throw new SchemaError(path, "a reference must stay within the schema, so it must begin with #");
   }
   if (keyword === "pattern" && typeof value === "string") checkPattern(value, path, walk);
   return value;
@@ -149,18 +150,18 @@ function checkPattern(pattern: string, path: string, walk: Walk): void {
     throw new SchemaError(path, error instanceof Error ? error.message : "the pattern cannot be read");
   }
   if (walk.regexInstructions > REGEX_INSTRUCTIONS_MAX)
-    throw new SchemaError(path, "the patterns are too large together");
+    throw new SchemaError(path, "the patterns are too large in total");
 }
 
 function words(text: string): ReadonlySet<string> {
   return new Set(text.trim().split(/\s+/));
 }
 
-// ── The compiler ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The compiler ──
 
 class StepLimit extends Error {}
 
-/** The steps left of the validation that runs now; validation is synchronous and does not nest. */
+/** The remaining steps of the current validation; validation is synchronous and does not nest. */
 let stepsLeft = 0;
 
 function spend(steps: number): void {
@@ -176,27 +177,27 @@ function createAjv(allErrors: boolean): Ajv2020 {
     allErrors,
     strict: false,
     logger: false,
-    // Names of Object.prototype are not members.
+    // Inherited names of Object.prototype are not members.
     ownProperties: true,
     // Inlined references would multiply the code.
     inlineRefs: false,
     code: { regExp: Object.assign(re2, { code: "re2" }) },
     formats: FORMATS(),
   });
-  // Before all keywords that lead to other schemas, so that a tree of failing ones is paid for as well.
-  // json-schema.test.ts pins what this relies on.
+  // Before all keywords that lead to other schemas, so that the steps of failing subschemas count as well.
+  // json-schema.test.ts checks what this relies on.
   const first = ajv.RULES.rules.find((group) => group.type === undefined)?.rules[0]?.keyword;
   assert(first !== undefined, "ajv has no group of keywords for every type");
   ajv.addKeyword({
     keyword: STEP,
     before: first,
     validate: (weight: number, data: unknown) => {
-      // `contains` meets each element with one keyword.
+      // `contains` checks every element within one keyword.
       spend(Array.isArray(data) ? weight * (1 + data.length) : weight);
       return true;
     },
   });
-  // The library compares by a method of Object.prototype, which our objects do not have.
+  // The library compares with a method of Object.prototype, which our objects do not have.
   ajv.removeKeyword("const");
   ajv.addKeyword({
     keyword: "const",
@@ -215,7 +216,7 @@ function createAjv(allErrors: boolean): Ajv2020 {
       return allowed.some((value) => deepEqual(value, data));
     },
   });
-  // The library compares all pairs.
+  // The library compares all pairs, which takes quadratic time.
   ajv.removeKeyword("uniqueItems");
   ajv.addKeyword({
     keyword: "uniqueItems",
@@ -243,7 +244,7 @@ function compileWith(ajv: Ajv2020, schema: PlainSchema): ValidateFunction {
   } catch (error) {
     throw new SchemaError("", error instanceof Error ? error.message : "the schema cannot be compiled");
   } finally {
-    // The library remembers what it compiled, for ever.
+    // The library would keep every compiled schema for ever.
     if (typeof schema === "object") ajv.removeSchema(schema);
   }
 }
@@ -256,7 +257,7 @@ function re2(pattern: string): { test(text: string): boolean; toString(): string
       spend((text.length * size) / REGEX_WORK_PER_STEP);
       return regex.test(text);
     },
-    // The library tells patterns apart by this.
+    // The library uses this text to tell patterns apart.
     toString: () => `/${pattern}/`,
   };
 }

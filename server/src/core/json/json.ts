@@ -1,19 +1,21 @@
 import { DomainError } from "../errors.ts";
 import { pointerText } from "./pointer-text.ts";
 
-/** A JSON value as core, engine and store hold it. Objects that came from outside have no prototype (see `parseJson`).
- *  Values are immutable by convention: nothing in this program changes a Json it was given. */
+/** A JSON value as core, engine and store hold it. Objects from outside have no prototype (see `parseJson`).
+ *  Values are immutable by convention: no code changes a Json that it received. */
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 export type JsonObject = { [key: string]: Json };
 
-/** How deep a payload may nest: protobuf decoders of several languages stop at 100, and Struct spends three per level. */
+/** How deep a payload may nest: protobuf decoders of several languages stop at 100 levels, and Struct needs three for
+ *  each. */
 export const JSON_DEPTH_MAX = 32;
-/** How long a payload's text may be, in UTF-8 bytes: three of them fit in a message that stock gRPC clients still take. */
+/** How long a payload's text may be, in UTF-8 bytes: three of them fit in a message that default gRPC clients
+ *  accept. */
 export const JSON_BYTES_MAX = 1024 * 1024;
 
-/** How much larger than its text may be as google.protobuf.Value: two such payloads fit in a message of 3 MiB. */
+/** How much larger a payload may be as google.protobuf.Value than as text: two such payloads fit in 3 MiB. */
 const WIRE_FACTOR_MAX = 1.25;
-/** Bytes of tags and lengths around a scalar in a list or a map, about; a container has them twice. */
+/** About how many bytes of tags and lengths surround a scalar in a list or a map; a container has them twice. */
 const WIRE_OVERHEAD = 4;
 
 /** Bounds for one value; a request body that wraps payloads needs wider ones than a payload. */
@@ -33,18 +35,18 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** Every integer of so few digits is exact in a double. */
+/** Every integer of up to this many digits is exact in a double. */
 const EXACT_DIGITS = 15;
-/** The largest finite double has 309 digits; longer integers need no arithmetic to be refused. */
+/** The largest finite double has 309 digits; longer integers are refused without arithmetic. */
 const INTEGER_DIGITS_MAX = 309;
 
-/** Reads JSON text as I-JSON (RFC 7493). The objects it builds have no prototype; `-0` reads as 0.
+/** Parses JSON text as I-JSON (RFC 7493). The objects it builds have no prototype; `-0` becomes 0.
  *
  *  Refused: duplicate names, the name `__proto__`, lone surrogates, U+0000, integers that a double cannot hold exactly,
  *  numbers beyond the doubles. A scalar is at level 0, `[]` at level 1. An integer is a number written without fraction
  *  and exponent.
- *  @throws {DomainError} PAYLOAD_INVALID, NUMBER_NOT_EXACT, PAYLOAD_TOO_DEEP, PAYLOAD_TOO_LARGE; the message names the
- *  JSON Pointer of the place. */
+ *  @throws {DomainError} PAYLOAD_INVALID, NUMBER_NOT_EXACT, PAYLOAD_TOO_DEEP, PAYLOAD_TOO_LARGE; the message has the
+ *  JSON Pointer of the problem. */
 export function parseJson(text: string, bounds: JsonBounds = {}): Json {
   const bytesMax = bounds.bytesMax ?? JSON_BYTES_MAX;
   // A UTF-16 unit is one to three UTF-8 bytes, so most texts are decided without counting.
@@ -54,11 +56,12 @@ export function parseJson(text: string, bounds: JsonBounds = {}): Json {
   return new JsonReader(text, { depthMax: bounds.depthMax ?? JSON_DEPTH_MAX, isOwn: false }).read();
 }
 
-/** Several payloads may stand in one text of ours, each within the bounds of a payload. */
+/** One text of ours may contain several payloads, each within the bounds of a payload. */
 const OWN_DEPTH_MAX = 2 * JSON_DEPTH_MAX;
 
-/** Reads JSON text that this program wrote itself: whole doubles beyond 2^53 are written with the fewest digits that give
- *  them back, which as integers are not exact. What is read was within its bounds when it was written. */
+/** Parses JSON text that this program wrote itself. Whole doubles beyond 2^53 are written with the fewest digits that
+ *  read back as the same double, which are not exact as integers. The value was within its bounds when it was
+ *  written. */
 export function parseOwnJson(text: string): Json {
   return new JsonReader(text, { depthMax: OWN_DEPTH_MAX, isOwn: true }).read();
 }
@@ -68,26 +71,26 @@ export function isJsonObject(value: Json | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What `emptyObject` inherits from: nothing. */
+/** The empty prototype of `emptyObject`. */
 const NO_MEMBERS: unknown = Object.freeze(Object.create(null));
 function Members(): void {}
 Members.prototype = NO_MEMBERS;
 
-/** An object without members, inherited ones included. One without a prototype would do, but V8 keeps such objects as hash tables,
- *  which take several times as long to make, copy and write. */
+/** An object without members, own or inherited. An object without a prototype would do, but V8 stores those as hash
+ *  tables, which take several times as long to create, copy and write. */
 export function emptyObject(): JsonObject {
   return new (Members as unknown as new () => JsonObject)();
 }
 
-/** One pass over a text. JSON.parse, a copy without prototypes and a scan for what JSON.parse lets pass took as long: 4.4 ms
- *  for 550 KB of rows, and this 4.8 ms. */
+/** Parses a text in one pass. JSON.parse, a copy without prototypes and a scan for what JSON.parse accepts took about
+ *  as long: 4.4 ms for 550 KB of rows, against 4.8 ms. */
 class JsonReader {
   private readonly text: string;
   private readonly depthMax: number;
   private readonly isOwn: boolean;
   private position = 0;
   private depth = 0;
-  /** The names and indexes that lead to the value being read; entries at `depth` and beyond are stale. */
+  /** The names and indexes of the path to the current value; entries at `depth` and beyond are stale. */
   private readonly path: (string | number)[] = [];
 
   constructor(text: string, { depthMax, isOwn }: { depthMax: number; isOwn: boolean }) {
@@ -208,7 +211,7 @@ class JsonReader {
         position = start = this.position;
       } else if (code >= 0xd800 && code <= 0xdfff) {
         const next = text.charCodeAt(position + 1);
-        if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) throw this.invalid("a surrogate stands alone");
+        if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) throw this.invalid("lone surrogate");
         position += 2;
       } else if (code >= 0x20) {
         position += 1;
@@ -220,7 +223,7 @@ class JsonReader {
     }
   }
 
-  /** What the escape after the backslash stands for; both halves of a surrogate pair at once. */
+  /** Reads the escape after a backslash; both halves of a surrogate pair at once. */
   private readEscape(): string {
     switch (this.text.charCodeAt(this.position++)) {
       case QUOTE:
@@ -248,7 +251,7 @@ class JsonReader {
           const low = this.readHex4();
           if (low >= 0xdc00 && low <= 0xdfff) return String.fromCharCode(unit, low);
         }
-        throw this.invalid("a surrogate stands alone");
+        throw this.invalid("lone surrogate");
       }
       default:
         throw this.malformed(-1);
@@ -298,7 +301,7 @@ class JsonReader {
     return value === 0 ? 0 : value;
   }
 
-  /** Steps over one or more digits, `code` being the first. */
+  /** Skips one or more digits; `code` is the first. */
   private skipDigits(code: number): void {
     if (!(code >= ZERO && code <= NINE)) throw this.malformed();
     do code = this.text.charCodeAt(++this.position);
@@ -325,17 +328,17 @@ class JsonReader {
   }
 }
 
-/** Checks a value that is already decoded against the rules of `parseJson`; its size is that of its canonical text.
- *  Objects must be plain: no prototype or Object's, no symbols, no undefined members.
+/** Checks a decoded value against the rules of `parseJson`; its size is the size of its canonical text.
+ *  Objects must be plain: no prototype or Object.prototype, no symbols, no undefined members.
  *  @throws {DomainError} as `parseJson` */
 export function assertJson(value: unknown, bounds: JsonBounds = {}): asserts value is Json {
   measureJson(value, bounds);
 }
 
-/** What is counted of a value: bytes of its text, and about those of its google.protobuf.Value. */
+/** The size of a value: the bytes of its text, and about how many its google.protobuf.Value has. */
 export type JsonSize = { bytes: number; wireBytes: number };
 
-/** The size of a list of values that were measured. @throws {DomainError} PAYLOAD_TOO_LARGE */
+/** Checks the size of a list of measured values. @throws {DomainError} PAYLOAD_TOO_LARGE */
 export function assertListFits(sizes: readonly JsonSize[]): void {
   let bytes = 1 + Math.max(sizes.length, 1);
   let wireBytes = 2 * WIRE_OVERHEAD;
@@ -348,8 +351,9 @@ export function assertListFits(sizes: readonly JsonSize[]): void {
 }
 
 /**
- * Checks a value as `assertJson` does, and gives its size.
- * @param measured sizes of members of `value`, if it is an object, that were checked under the same bounds, one level less deep
+ * Checks a value as `assertJson` does, and returns its size.
+ * @param measured returns the known sizes of members of `value`, if it is an object. They were checked under the same
+ * bounds, with one level less of depth.
  * @throws {DomainError} as assertJson
  */
 export function measureJson(
@@ -360,12 +364,12 @@ export function measureJson(
   const depthMax = bounds.depthMax ?? JSON_DEPTH_MAX;
   const bytesMax = bounds.bytesMax ?? JSON_BYTES_MAX;
   const path: (string | number)[] = [];
-  // A number takes two bytes as text and eleven as a google.protobuf.Value in a list, so both forms are bounded.
+  // A number takes two bytes as text but eleven as a google.protobuf.Value in a list, so both forms are bounded.
   const wireBytesMax = Math.max(bytesMax, JSON_BYTES_MAX) * WIRE_FACTOR_MAX;
   let bytes = 0;
   let wireBytes = 0;
 
-  // A value that shares its parts can be far larger than its memory, so the count stops the walk and not only the result.
+  // A value with shared parts can be far larger as text than in memory, so the walk itself stops at the bound.
   const count = (more: number, moreOnWire = 0): void => {
     bytes += more;
     wireBytes += moreOnWire;
@@ -376,7 +380,7 @@ export function measureJson(
 
   const checkString = (text: string, depth: number): void => {
     if (text.length > bytesMax) throw tooLarge(bytesMax);
-    if (!text.isWellFormed()) throw invalid("a surrogate stands alone", pointerAt(depth));
+    if (!text.isWellFormed()) throw invalid("lone surrogate", pointerAt(depth));
     let size = 2;
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i);
@@ -435,7 +439,7 @@ export function measureJson(
   return { bytes, wireBytes };
 }
 
-/** The RFC 8785 text of a value: one text for equal values, so that it can be hashed. */
+/** The RFC 8785 text of a value: equal values have the same text, so it can be hashed. */
 export function canonicalJson(value: Json): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   try {
@@ -446,16 +450,16 @@ export function canonicalJson(value: Json): string {
   }
 }
 
-/** A value inside text: a string as it is, all else as its canonical JSON. */
+/** A value inside text: a string as it is, anything else as canonical JSON. */
 export function plainText(value: Json): string {
   return typeof value === "string" ? value : canonicalJson(value);
 }
 
 const NOT_SORTABLE = new Error("JavaScript would reorder a member");
 
-/** A copy whose members JSON.stringify writes in the order of UTF-16 code units, which is that of RFC 8785 and of sort().
- *  This is three times as fast as joining texts. Names that begin with a digit may be indexes, which JavaScript puts first,
- *  so values with such names take the slow way. */
+/** A copy whose members JSON.stringify writes in the order of UTF-16 code units, the order of RFC 8785 and of sort().
+ *  This is three times as fast as joining texts. JavaScript puts names that are indexes first, so values with names
+ *  that begin with a digit go through `canonicalText`. */
 function withSortedMembers(value: Json[] | JsonObject): Json {
   if (Array.isArray(value)) {
     const list = new Array<Json>(value.length);
@@ -466,7 +470,7 @@ function withSortedMembers(value: Json[] | JsonObject): Json {
     return list;
   }
   const keys = Object.keys(value).toSorted();
-  // Not without a prototype: objects of one shape are stringified faster.
+  // With a prototype: objects of one shape are stringified faster.
   const object: JsonObject = {};
   for (const key of keys) {
     const code = key.charCodeAt(0);

@@ -1,9 +1,10 @@
 /**
- * The large members of a run's vars, with what is worked out of them remembered: their text, its digest, and their size. A step that
- * leaves them alone then pays for none of it again, and whoever keeps vars can keep each of these apart.
+ * The large members of a run's vars, with a cache of what is computed from them: their text, its digest, and their
+ * size. A step that does not change them does not compute it again, the store keeps each in a row of its own, and
+ * workers keep the members that they were sent.
  *
- * A member is the same while it is the same object, or an equal text: Json is never changed in place (json.ts). What is remembered
- * lives as long as the value it is of.
+ * A member is unchanged if it is the same object or an equal text: Json is never changed in place (json.ts). A cache
+ * entry lives as long as its value.
  */
 import { hash } from "node:crypto";
 import { DomainError } from "../errors.ts";
@@ -16,16 +17,16 @@ export type LargeMember = {
   readonly text: string;
   /** SHA-256 of the text. */
   readonly digest: string;
-  /** Undefined: it breaks a bound by itself. */
+  /** Undefined if the member exceeds a bound by itself. */
   readonly size: JsonSize | undefined;
 };
 
 export type LargeMembers = ReadonlyMap<string, LargeMember>;
 
-/** From about this many characters a member is large: a shorter one takes less time to write again than to keep apart. What is kept
- *  apart anywhere follows from it, so it stays as it is. */
+/** A member is large from about this many characters: writing a shorter one again takes less time than keeping it apart.
+ *  Stored rows depend on this number, so it must not change. */
 const LARGE_CHARS_MIN = 2_048;
-/** Members with longer names count as small: names are keys wherever large members are kept. */
+/** Names are part of an indexed key in the store, whose size is bounded. Members with longer names count as small. */
 const NAME_CHARS_MAX = 256;
 
 const NONE: LargeMembers = new Map();
@@ -34,8 +35,9 @@ const membersByVars = new WeakMap<object, LargeMembers>();
 const memberByValue = new WeakMap<object, LargeMember>();
 
 /**
- * The large members of vars, by name, in their order; empty unless `vars` is an object. Depends on the value of `vars` alone.
- * @param before other vars, of which texts that are the same are taken over
+ * The large members of vars, by name, in their order; empty unless `vars` is an object. Depends on the value of `vars`
+ * alone.
+ * @param before earlier vars; the cache entries of equal texts are reused
  */
 export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
   if (!isJsonObject(vars)) return NONE;
@@ -53,12 +55,12 @@ export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
   return members;
 }
 
-/** The JSON text of vars, put together of what is remembered. */
+/** The JSON text of vars; the texts of large members come from the cache. */
 export function varsText(vars: Json): string {
   return textWith(vars, ({ text }) => text);
 }
 
-/** The JSON text of vars with null in place of each large member, so that members stay in their order. */
+/** The JSON text of vars with null in place of each large member. Members keep their order. */
 export function smallVarsText(vars: Json): string {
   return textWith(vars, () => "null");
 }
@@ -76,26 +78,26 @@ function textWith(vars: Json, textOf: (member: LargeMember) => string): string {
 }
 
 function isLarge(value: Json): boolean {
-  return charsLeft(value, LARGE_CHARS_MIN) < 0;
+  return remainingChars(value, LARGE_CHARS_MIN) < 0;
 }
 
-/** What is left of `chars` after about the text of a value; below 0, the rest of it is not looked at. */
-function charsLeft(value: Json, chars: number): number {
+/** Subtracts about the length of a value's text from `chars`. Stops early below 0. */
+function remainingChars(value: Json, chars: number): number {
   if (typeof value === "string") return chars - value.length - 2;
   if (typeof value !== "object" || value === null) return chars - 5;
-  let left = chars - 2;
+  let remaining = chars - 2;
   if (Array.isArray(value)) {
     for (const item of value) {
-      if (left < 0) return left;
-      left = charsLeft(item, left - 1);
+      if (remaining < 0) return remaining;
+      remaining = remainingChars(item, remaining - 1);
     }
-    return left;
+    return remaining;
   }
   for (const name of Object.keys(value)) {
-    if (left < 0) return left;
-    left = charsLeft(value[name]!, left - name.length - 4);
+    if (remaining < 0) return remaining;
+    remaining = remainingChars(value[name]!, remaining - name.length - 4);
   }
-  return left;
+  return remaining;
 }
 
 function memberOfObject(value: Json & object): LargeMember {
@@ -106,7 +108,7 @@ function memberOfObject(value: Json & object): LargeMember {
   return member;
 }
 
-/** A text cannot be a key of what is remembered: it is looked for under its name, where it was before. */
+/** A string cannot be a WeakMap key, so its cache entry is found through its name in the earlier vars. */
 function memberOfText(name: string, value: Json, before: Json | undefined): LargeMember {
   const known = before === undefined || !isJsonObject(before) ? undefined : membersByVars.get(before)?.get(name);
   return known?.value === value ? known : createMember(value);

@@ -2,8 +2,8 @@ import { emptyObject, type Json, type JsonObject } from "./json.ts";
 
 /** One change of a JSON value. `path` is a JSON Pointer (RFC 6901).
  *
- *  `of` takes what to write from a value that the ledger holds anyway (what an actor gave, the step's result, or the results of
- *  its calls), at the pointer `at` in it (absent: the whole), so that it is stored once. */
+ *  `of` names the source of the value: `given`, the step's result, or the results of its calls. The ledger holds those
+ *  anyway, so the value is stored once. `at` is a pointer into the source; if absent, the whole source is taken. */
 export type PatchOp =
   | { op: "set"; path: string; value: Json }
   | { op: "set"; path: string; of: PatchSource; at?: string }
@@ -13,10 +13,11 @@ export type PatchOp =
 
 export type PatchSource = "given" | "result" | "calls";
 
-/** The values that operations with `of` take from. */
+/** The sources of operations with `of`. */
 export type PatchSources = { readonly given?: Json; readonly result?: Json; readonly calls?: Json };
 
-/** A path that cannot be read, or a patch that does not fit the value: data, not a refusal. */
+/** A path that cannot be parsed, or a patch that does not fit the value. Becomes a failure of the node, not a
+ *  refusal. */
 export class PatchError extends Error {
   readonly path: string;
 
@@ -27,21 +28,22 @@ export class PatchError extends Error {
   }
 }
 
-/** The deepest a path may reach: that of a payload, since nothing deeper can exist. */
+/** How deep a path may reach: as deep as a payload may nest. */
 const SEGMENTS_MAX = 32;
 /** Room for 32 long names. Paths come from graphs and step plans and are parsed on every fold. */
 const PATH_CHARS_MAX = 8192;
 
-/** The reference tokens of a JSON Pointer; none for the whole value.
- *  @throws {PatchError} not a pointer, more than 32 tokens, or a token `__proto__` */
+/** Returns the reference tokens of a JSON Pointer; an empty list for the whole value.
+ *  @throws {PatchError} if it is not a pointer, has more than 32 tokens, or has a token `__proto__` */
 export function parsePointer(pointer: string): string[] {
   if (pointer === "") return [];
   if (pointer.length > PATH_CHARS_MAX) {
-    throw new PatchError(pointer.slice(0, 64) + "…", `a path has at most ${PATH_CHARS_MAX} characters`);
+    throw new PatchError(pointer.slice(0, 64) + "…", `a path must have at most ${PATH_CHARS_MAX} characters`);
   }
-  if (pointer[0] !== "/") throw new PatchError(pointer, "a JSON Pointer begins with /");
+  if (pointer[0] !== "/") throw new PatchError(pointer, "a JSON Pointer must begin with /");
   const segments = pointer.slice(1).split("/");
-  if (segments.length > SEGMENTS_MAX) throw new PatchError(pointer, `a path has at most ${SEGMENTS_MAX} segments`);
+  if (segments.length > SEGMENTS_MAX)
+    throw new PatchError(pointer, `a path must have at most ${SEGMENTS_MAX} segments`);
   for (let i = 0; i < segments.length; i++) {
     let segment = segments[i]!;
     if (segment.includes("~")) {
@@ -56,28 +58,28 @@ export function parsePointer(pointer: string): string[] {
 
 const DOTTED_SEGMENT = /^[A-Za-z0-9_-]{1,128}$/;
 
-/** The JSON Pointer of a path as graphs write it: `a.b.0` is `/a/b/0`.
+/** The JSON Pointer of a dotted path of a graph: `a.b.0` becomes `/a/b/0`.
  *
- *  Segments are 1 to 128 of `A-Z a-z 0-9 _ -`; names with other characters are out of reach of dotted paths on purpose, since
- *  they could not be read back with `vars.a.b` either.
- *  @throws {PatchError} an empty or foreign segment, more than 32 of them, or `__proto__` */
+ *  Segments are 1 to 128 of `A-Z a-z 0-9 _ -`. Dotted paths cannot reach names with other characters on purpose:
+ *  `vars.a.b` could not read them back either.
+ *  @throws {PatchError} if a segment is empty, invalid or `__proto__`, or there are more than 32 */
 export function pointerFromDotted(dotted: string): string {
   const segments = dotted.slice(0, PATH_CHARS_MAX + 1).split(".");
   if (segments.length > SEGMENTS_MAX) {
-    throw new PatchError(dotted.slice(0, PATH_CHARS_MAX), `a path has at most ${SEGMENTS_MAX} segments`);
+    throw new PatchError(dotted.slice(0, PATH_CHARS_MAX), `a path must have at most ${SEGMENTS_MAX} segments`);
   }
   for (const segment of segments) {
     if (segment === "") throw new PatchError(dotted, "a segment is empty");
     if (!DOTTED_SEGMENT.test(segment)) {
-      throw new PatchError(dotted.slice(0, PATH_CHARS_MAX), "segments are 1 to 128 letters, digits, _ or -");
+      throw new PatchError(dotted.slice(0, PATH_CHARS_MAX), "segments must be 1 to 128 letters, digits, _ or -");
     }
     if (segment === "__proto__") throw new PatchError(dotted, "the name __proto__ is not allowed");
   }
   return "/" + segments.join("/");
 }
 
-/** The value at a pointer, or undefined where there is none.
- *  @throws {PatchError} the pointer cannot be read */
+/** Returns the value at a pointer, or undefined if there is no such value.
+ *  @throws {PatchError} if the pointer cannot be parsed */
 export function valueAt(root: Json, pointer: string): Json | undefined {
   let value: Json | undefined = root;
   for (const segment of parsePointer(pointer)) {
@@ -88,15 +90,15 @@ export function valueAt(root: Json, pointer: string): Json | undefined {
   return value;
 }
 
-/** `root` with `ops` applied in order. Never changes `root`: what no operation touches is shared with the result.
+/** Returns `root` with `ops` applied in order. `root` itself is not changed; the result shares its unchanged parts.
  *
- *  `set` makes missing objects on the way; the path "" is the whole value. In a list it replaces an element that exists.
- *  `append` adds to a list and makes a missing one. `unset` of what is missing changes nothing; of an element, closes the gap.
- *  Sizes and depths are not checked here.
- *  @throws {PatchError} the way leads through a scalar, an index is none or beyond the end, or what is appended to or taken
- *  from `given` is missing or not a list */
+ *  `set` creates missing objects along the path; the path "" is the whole value. In a list it replaces an existing
+ *  element. `append` adds to a list, which it creates if missing. `unset` of a missing value changes nothing; `unset`
+ *  of a list's element closes the gap. Sizes and depths are not checked here.
+ *  @throws {PatchError} if the path crosses a scalar, an index is malformed or out of range, a source is missing, or
+ *  `append` meets something that is not a list */
 export function applyPatch(root: Json, ops: readonly PatchOp[], sources: PatchSources = {}): Json {
-  // Containers made by this call may be changed in place by its later operations; all others are copied first.
+  // Containers that this call created may be changed in place; all others are copied first.
   const own = new Set<Json>();
   let result = root;
   for (const op of ops) {
@@ -109,7 +111,7 @@ export function applyPatch(root: Json, ops: readonly PatchOp[], sources: PatchSo
       }
       case "append": {
         const values = "of" in op ? take(op, sources) : op.values;
-        if (!Array.isArray(values)) throw new PatchError(op.path, "what is appended is not a list");
+        if (!Array.isArray(values)) throw new PatchError(op.path, "the values to append are not a list");
         result = change(result, segments, 0, op.path, own, (list) => append(list, values, op.path, own));
         break;
       }
@@ -132,13 +134,13 @@ function take(op: { path: string; of: PatchSource; at?: string }, sources: Patch
 
 function append(list: Json | undefined, values: readonly Json[], path: string, own: Set<Json>): Json {
   if (list === undefined) return owned([...values], own);
-  if (!Array.isArray(list)) throw new PatchError(path, "only a list can be appended to");
+  if (!Array.isArray(list)) throw new PatchError(path, "values can only be appended to a list");
   if (!own.has(list)) return owned(list.concat(values), own);
   for (const value of values) list.push(value);
   return list;
 }
 
-/** `value` with `replace` applied to what is at segments[at..]; missing objects on the way are made. */
+/** Returns `value` with `replace` applied at segments[at..]; missing objects along the path are created. */
 function change(
   value: Json | undefined,
   segments: readonly string[],
@@ -157,7 +159,7 @@ function change(
   }
   if (value === undefined) value = owned(emptyObject(), own);
   if (value === null || typeof value !== "object")
-    throw new PatchError(path, `the way leads through a scalar at ${segment}`);
+    throw new PatchError(path, `the path crosses a scalar at ${segment}`);
   const old = Object.hasOwn(value, segment) ? value[segment] : undefined;
   const changed = change(old, segments, at + 1, path, own, replace);
   const object = writable(value, own);
@@ -214,7 +216,7 @@ function owned<T extends Json>(container: T, own: Set<Json>): T {
   return container;
 }
 
-/** The field path of what a JSON Pointer points to in the field `field`: `/a/0/b` in `vars` is `vars.a[0].b`. */
+/** The field path of a JSON Pointer into the field `field`: `/a/0/b` in `vars` becomes `vars.a[0].b`. */
 export function fieldPath(field: string, pointer: string): string {
   const segments = pointer.split("/").slice(1);
   const names = segments.map((segment) => {

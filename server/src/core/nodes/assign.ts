@@ -61,7 +61,7 @@ function compilePaths(field: string, values: JsonObject | undefined, place: Kind
   });
 }
 
-/** All right-hand sides see vars as they were on entry, so everything is evaluated before anything is written. */
+/** All right-hand sides see vars as they were on entry, so all are evaluated before anything is written. */
 function patchOf({ values, append, unset }: Assign, names: Names): PatchOp[] {
   return [
     ...values.map(({ pointer, value }): PatchOp => ({ op: "set", path: pointer, value: value.evaluate(names) })),

@@ -19,7 +19,8 @@ const keyOf = (seq: number, ordinal = 0) =>
 
 type Rest = Omit<TestStart, "handler"> & { node?: Partial<NodeDefinition>; workflow?: Partial<WorkflowDefinition> };
 
-/** A run of one handler node, which comes to what `outcome` says. `a` and `b` end the run with its vars; so does `failed`, by on_error. */
+/** A run of one handler node, which comes to what `outcome` says. `a` and `b` end the run with its vars; so does
+ *  `failed`, by on_error. */
 function handled(outcome: HandlerOutcome, { node = {}, ...rest }: Rest = {}): TestRun {
   return runOf(
     {
@@ -358,13 +359,17 @@ describe("a result that is no plan for the run", () => {
   const declared = "which is not among the node's edges.";
 
   test.each<[string, Json, string]>([
-    ["null", null, "RESULT_INVALID: The handler gave no step plan: the plan a step plan is an object."],
+    ["null", null, "RESULT_INVALID: The handler did not return a valid step plan: the plan must be an object."],
     [
       "a member that is not known",
       { nextNode: "a", x: 1 },
-      "RESULT_INVALID: The handler gave no step plan: the plan must",
+      "RESULT_INVALID: The handler did not return a valid step plan: the plan must",
     ],
-    ["a bad place", { fail: {} }, "RESULT_INVALID: The handler gave no step plan: fail.code is required."],
+    [
+      "a bad place",
+      { fail: {} },
+      "RESULT_INVALID: The handler did not return a valid step plan: fail.code is required.",
+    ],
     ["a node that is none", { nextNode: "z" }, `UNDECLARED_NODE: The handler of it goes to "z", ${declared}`],
     [
       "a node that the graph has, but not this node's edges",
@@ -379,12 +384,12 @@ describe("a result that is no plan for the run", () => {
     [
       "a patch that does not fit",
       { nextNode: "a", patch: [{ op: "append", path: "/n", values: [1] }] },
-      "EVALUATION_FAILED: only a list can be appended to",
+      "EVALUATION_FAILED: values can only be appended to a list",
     ],
     [
       "a patch beside an effect that does not fit",
       { waitUntil: { after: "1s" }, nextNode: "a", patch: [{ op: "set", path: "/n/x", value: 1 }] },
-      "EVALUATION_FAILED: the way leads through a scalar",
+      "EVALUATION_FAILED: the path crosses a scalar",
     ],
     [
       "a patch beside a failure that does not fit",

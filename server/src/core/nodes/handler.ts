@@ -1,4 +1,4 @@
-/** Code in a worker that computes a step plan: what changes in vars, an effect, where to go. */
+/** Runs code in a worker that returns a step plan: changes to vars, an effect, and where to go next. */
 import { effectKey, planBody, type PlanFacts } from "../begin-step.ts";
 import { failureOf, mayRetry } from "../call-failure.ts";
 import { recordRetry } from "../call-retry.ts";
@@ -23,7 +23,7 @@ import type { NodeKind } from "./node.ts";
 export type Handler = { type: "handler" };
 
 const TIMEOUT_MS_DEFAULT = 60_000;
-/** How much of what a plan says wrong a message shows. */
+/** How much of an invalid plan a message shows. */
 const NODE_CHARS_MAX = 128;
 const MESSAGE_CHARS_MAX = 1_000;
 
@@ -33,11 +33,11 @@ const calls: CallHandling = {
   completed(_call, step, output, { facts, lookup }) {
     const { draft, workflow, node } = step;
     const { attempt, actorId } = facts;
-    const told = { attempt, ...(actorId === undefined ? {} : { actorId }) };
+    const planFacts = { attempt, ...(actorId === undefined ? {} : { actorId }) };
     const beginning = { ...step, names: namesOf(draft.run, draft.now), lookup, plan: {} };
-    const done = orFail(() => takePlan(beginning, output, told));
+    const done = orFail(() => takePlan(beginning, output, planFacts));
     if ("value" in done) return done.value;
-    failStep(draft, workflow, node, done.failure, { facts: told });
+    failStep(draft, workflow, node, done.failure, { facts: planFacts });
     return undefined;
   },
   failed(_call, { draft, workflow, node }, error, facts) {
@@ -63,7 +63,7 @@ export const handler: NodeKind<Handler, NonNullable<NodeDefinition["handler"]>> 
   drawing: { shape: ["[[", "]]"] },
 };
 
-/** What a handler is run for. @throws {NodeFailure} if a time limit of the policy cannot be parsed */
+/** The request to run the node's handler. @throws {NodeFailure} if a time limit of the policy cannot be parsed */
 function requestOf({ draft, workflow, node, names }: BeginningStep): HandlerRequest {
   const { tenantId, runId, version, sessionId } = draft.run;
   const { timeoutMs, heartbeatTimeoutMs } = jobTimesOf(node.policy, TIMEOUT_MS_DEFAULT, names);
@@ -83,7 +83,7 @@ function requestOf({ draft, workflow, node, names }: BeginningStep): HandlerRequ
   };
 }
 
-/** Makes the handler's step of its outcome. Whatever is not a plan at once goes on as a job. */
+/** Ends the handler's step, or begins its effect, from its outcome. Without a plan, the handler continues as a job. */
 function takeOutcome(step: BeginningStep, outcome: HandlerOutcome): EventQuery | undefined {
   const { draft, workflow, node, names } = step;
   switch (outcome.type) {
@@ -114,7 +114,7 @@ function takeOutcome(step: BeginningStep, outcome: HandlerOutcome): EventQuery |
   }
 }
 
-/** Parks the run on a job for its handler, which no worker here could run, or not to its end. */
+/** Parks the run on a job for its handler, which no worker of this server could run, or finish. */
 function parkOnJob({ draft, workflow, node, names }: BeginningStep, earlier: EarlierAttempts = {}): void {
   startCalls(draft, node, {
     effect: { type: "handler", payload: {} },
@@ -127,9 +127,9 @@ function parkOnJob({ draft, workflow, node, names }: BeginningStep, earlier: Ear
 }
 
 /**
- * Makes a handler's step of its result.
- * @throws {NodeFailure} RESULT_INVALID if the result is not a step plan; UNDECLARED_NODE if it leads to a node that the
- * graph does not name
+ * Carries out the step plan that a handler returned.
+ * @throws {NodeFailure} RESULT_INVALID if the result is not a step plan; UNDECLARED_NODE if it goes to a node that is
+ * not among the node's edges
  */
 function takePlan(
   step: BeginningStep,
@@ -140,7 +140,7 @@ function takePlan(
   const read = readStepPlan(output);
   if ("problems" in read) {
     const [problem] = read.problems;
-    const message = `The handler gave no step plan: ${problem!.path || "the plan"} ${problem!.message}.`;
+    const message = `The handler did not return a valid step plan: ${problem!.path || "the plan"} ${problem!.message}.`;
     throw new NodeFailure("RESULT_INVALID", message.slice(0, MESSAGE_CHARS_MAX));
   }
   const { plan } = read;
@@ -166,7 +166,7 @@ function takePlan(
     case "fail": {
       const { code, message } = plan;
       const error = { code, message, retryable: false, node_id: node.nodeId };
-      // `request_id` and `sequel` are of effects.
+      // Only effects have `request_id` and `sequel`.
       const { patch: changes } = planBody(draft, node, facts);
       const body = { status: "failed", ...(changes === undefined ? {} : { patch: changes }) } as const;
       endRun(draft, error, { body, facts });
@@ -183,7 +183,7 @@ function beginPlannedEffect(
   const kind = effectOf(effect)!;
   const { resultPointer } = step.node;
   const node = nodeWithSequel(step.node, {
-    // What the plan says of it comes first.
+    // The plan's own result path, if any, overrides this one.
     ...(resultPointer === undefined ? {} : { result_path: resultPointer }),
     ...sequel,
     ...kind.sequel?.(effect),

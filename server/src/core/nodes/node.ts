@@ -1,13 +1,13 @@
-/** What one kind of node is: an effect, or one of the files of this folder. `nodes.ts` lists them. */
+/** The interface of a node kind: an effect, or a file of this folder. `nodes.ts` lists them. */
 import type { HandlerNeeded, LookUpNeeded } from "../decision.ts";
 import type { BeginningStep, EffectKind } from "../effects/effect.ts";
 import type { CompiledKind } from "../graph/graph.ts";
 import type { HandlerOutcome } from "../handler-request.ts";
 
-/** What a decision has to be told before it can be made. */
+/** What a decision needs before it can be made. */
 export type Needed = LookUpNeeded | HandlerNeeded | undefined;
 
-/** A step that begins; with the outcome of the handler that an earlier decision asked for. */
+/** A step that begins, with the outcome of the handler if an earlier decision asked for it. */
 export type NodeStep = BeginningStep & { handler: HandlerOutcome | undefined };
 
 export type NodeKind<C extends CompiledKind = CompiledKind, D = never> = Omit<
@@ -18,8 +18,8 @@ export type NodeKind<C extends CompiledKind = CompiledKind, D = never> = Omit<
   readonly hasResult: boolean;
   /** Whether it ends the run, so that it has no edges. */
   readonly isEnd: boolean;
-  /** Whether its edges only say which nodes it may go to. */
+  /** Whether its edges only list the nodes that it may go to. */
   readonly choosesItsEdge: boolean;
-  /** Carries it out as far as a decision can, or returns what is needed first. */
+  /** Carries it out as far as one decision can, or returns what it needs first. */
   begin(compiled: C, step: NodeStep): Needed;
 };

@@ -1,4 +1,4 @@
-/** The kinds of nodes: all effects, and what is none. */
+/** The kinds of nodes: all effects, and the kinds that are not effects. */
 import type { CallKind } from "../call.ts";
 import type { CallHandling, EffectKind } from "../effects/effect.ts";
 import { EFFECTS } from "../effects/effects.ts";
@@ -23,7 +23,7 @@ export function callHandlingOf(kind: CallKind): CallHandling {
   return callHandlings.get(kind)!;
 }
 
-/** An effect as a node: what has to be looked up is what the decision needs. */
+/** An effect as a node kind. */
 function nodeOf(effect: EffectKind): NodeKind {
   return {
     ...effect,
