@@ -1,6 +1,9 @@
 type FieldsThere<T> = { readonly [Name in keyof T]?: Exclude<T[Name], undefined> };
 
-/** Members for an object whose optional members are absent rather than empty: without those that have a proto field's zero value. */
+/**
+ * Returns the members of an object whose optional members are absent rather than empty: a proto field that has its zero
+ * value is left out.
+ */
 export function optionalFields<T extends object>(fields: T): FieldsThere<T> {
   const there = Object.entries(fields).filter(([, value]) => value !== undefined && value !== "" && value !== 0);
   return Object.fromEntries(there) as FieldsThere<T>;

@@ -1,9 +1,10 @@
 /**
- * The large members of a run's vars, with what is worked out of them remembered: their text, its digest, and their size. A step that
- * leaves them alone then pays for none of it again, and whoever keeps vars can keep each of these apart.
+ * The large members of a run's vars, with what is worked out of them remembered: their text, its digest, and their
+ * size. A step that leaves them alone then pays for none of it again, and whoever keeps vars can keep each of these
+ * apart.
  *
- * A member is the same while it is the same object, or an equal text: Json is never changed in place (json.ts). What is remembered
- * lives as long as the value it is of.
+ * A member is the same while it is the same object, or an equal text: Json is never changed in place (json.ts). What
+ * is remembered lives as long as the value it is of.
  */
 import { hash } from "node:crypto";
 import { DomainError } from "../errors.ts";
@@ -22,8 +23,10 @@ export type LargeMember = {
 
 export type LargeMembers = ReadonlyMap<string, LargeMember>;
 
-/** From about this many characters a member is large: a shorter one takes less time to write again than to keep apart. What is kept
- *  apart anywhere follows from it, so it stays as it is. */
+/**
+ * From about this many characters a member is large: a shorter one takes less time to write again than to keep apart.
+ * What is kept apart anywhere follows from it, so it stays as it is.
+ */
 const LARGE_CHARS_MIN = 2_048;
 /** Members with longer names count as small: names are keys wherever large members are kept. */
 const NAME_CHARS_MAX = 256;
@@ -34,7 +37,8 @@ const membersByVars = new WeakMap<object, LargeMembers>();
 const memberByValue = new WeakMap<object, LargeMember>();
 
 /**
- * The large members of vars, by name, in their order; empty unless `vars` is an object. Depends on the value of `vars` alone.
+ * Returns the large members of vars, by name, in their order; empty unless `vars` is an object. Depends on `vars`
+ * alone.
  * @param before other vars, of which texts that are the same are taken over
  */
 export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
