@@ -9,7 +9,7 @@ import type { Limits as CoreLimits } from "../core/graph/limits.ts";
 import type { RunFilter as EngineRunFilter, RunView, StartRequest } from "../engine/api.ts";
 import { BLOCKED_REASON, RUN_STATUS, runStatusesFromProto, waitReasonsFromProto } from "./enum-conversion.ts";
 import { jsonObjectFromStruct, optionalValue, structFromJson } from "./json-conversion.ts";
-import { optionalField, optionalMembers } from "./optional-field.ts";
+import { optionalFields, optionalMembers } from "./optional-fields.ts";
 import { instantFromTimestamp, optionalTimestamp, timestampFromInstant } from "./time-conversion.ts";
 import { waitToProto } from "./wait-conversion.ts";
 
@@ -44,7 +44,7 @@ export function runToProto({ state, view, blockedReason }: RunView): Run {
 
 /** What the run's wait shows of it. */
 function ofRun({ runId, workflowId, labels, sessionId }: RunView["state"]) {
-  return { runId, workflowId, labels, ...optionalField("sessionId", sessionId) };
+  return { runId, workflowId, labels, ...optionalFields({ sessionId }) };
 }
 
 /** A run without vars and output, whatever view it was read in: for lists, batches and notices. */
@@ -71,39 +71,38 @@ export function startRequestFromProto(request: StartRunRequest): StartRequest {
     labels: { ...request.labels },
     limits: limitsFromProto(request.limits),
     paused: request.paused,
-    ...optionalField("runId", request.runId),
-    ...optionalField("sessionId", request.sessionId),
-    ...optionalField("startAt", request.startAt && instantFromTimestamp(request.startAt)),
+    ...optionalFields({
+      runId: request.runId,
+      sessionId: request.sessionId,
+      startAt: request.startAt && instantFromTimestamp(request.startAt),
+    }),
   };
 }
 
 /** Limits left at 0 or empty are not given. */
 function limitsFromProto(limits: Limits | undefined): CoreLimits {
   const { maxSteps, maxTokens, maxCostUsd, maxDepth, runTimeout, warnPercent } = limits ?? create(LimitsSchema);
-  return {
-    ...optionalField("maxSteps", maxSteps),
-    ...optionalField("maxTokens", maxTokens),
-    ...optionalField("maxCostUsd", maxCostUsd),
-    ...optionalField("maxDepth", maxDepth),
-    ...optionalField("runTimeout", runTimeout),
-    ...optionalField("warnPercent", warnPercent),
-  };
+  return optionalFields({ maxSteps, maxTokens, maxCostUsd, maxDepth, runTimeout, warnPercent });
 }
 
 export function runFilterFromProto(filter: RunFilter | undefined): EngineRunFilter {
   if (filter === undefined) return {};
   return {
-    ...optionalField("workflowId", filter.workflowId),
-    ...optionalField("version", filter.version),
-    ...optionalMembers("statuses", runStatusesFromProto(filter.statuses)),
-    ...optionalField("sessionId", filter.sessionId),
-    ...optionalField("actorId", filter.actorId),
-    ...optionalField("parentRunId", filter.parentRunId),
-    ...optionalField("rootRunId", filter.rootRunId),
-    ...optionalMembers("labels", { ...filter.labels }),
-    ...optionalField("paused", filter.paused),
-    ...optionalMembers("waitingReasons", waitReasonsFromProto(filter.waitingReasons)),
-    ...optionalField("createTimeAfter", filter.createTimeAfter && instantFromTimestamp(filter.createTimeAfter)),
-    ...optionalField("createTimeBefore", filter.createTimeBefore && instantFromTimestamp(filter.createTimeBefore)),
+    ...optionalFields({
+      workflowId: filter.workflowId,
+      version: filter.version,
+      sessionId: filter.sessionId,
+      actorId: filter.actorId,
+      parentRunId: filter.parentRunId,
+      rootRunId: filter.rootRunId,
+      paused: filter.paused,
+      createTimeAfter: filter.createTimeAfter && instantFromTimestamp(filter.createTimeAfter),
+      createTimeBefore: filter.createTimeBefore && instantFromTimestamp(filter.createTimeBefore),
+    }),
+    ...optionalMembers({
+      statuses: runStatusesFromProto(filter.statuses),
+      labels: { ...filter.labels },
+      waitingReasons: waitReasonsFromProto(filter.waitingReasons),
+    }),
   };
 }

@@ -25,7 +25,7 @@ import {
 } from "./enum-conversion.ts";
 import { refusalToProto } from "./error-mapping.ts";
 import { jsonFromValue } from "./json-conversion.ts";
-import { optionalField } from "./optional-field.ts";
+import { optionalFields } from "./optional-fields.ts";
 import { explanationToProto } from "./run-explanation-conversion.ts";
 import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";
 import { stepRecordToProto } from "./step-record-conversion.ts";
@@ -54,7 +54,7 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
 
     async listWorkflows({ filter, pageSize, pageToken }, context) {
       const includeArchived = filter?.archived !== false;
-      const request = { pageSize, pageToken, includeArchived, ...optionalField("workflowId", filter?.workflowId) };
+      const request = { pageSize, pageToken, includeArchived, ...optionalFields({ workflowId: filter?.workflowId }) };
       const { workflows, nextPageToken } = await engine.listWorkflows(callerOf(context), request);
       const matching = workflows.filter((workflow) => matchesWorkflowFilter(workflow, filter));
       return { workflows: matching.map(workflowToProto), nextPageToken };
@@ -136,7 +136,7 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
         runId,
         waitId,
         payload: jsonFromValue(payload),
-        ...optionalField("requestId", requestId),
+        ...optionalFields({ requestId }),
       });
       return { run: runToProto(run) };
     },
@@ -194,12 +194,12 @@ function emitRequestFromProto(request: EmitEventRequest): EmitRequest {
     scopeId: request.target.value ?? "",
     key: request.key,
     payload: jsonFromValue(request.payload),
-    ...optionalField("eventId", request.eventId),
+    ...optionalFields({ eventId: request.eventId }),
   };
 }
 
 function controlRequestFromProto({ runId, reason }: { runId: string; reason: string }): ControlRequest {
-  return { runId, ...optionalField("reason", reason) };
+  return { runId, ...optionalFields({ reason }) };
 }
 
 function runMessageToProto({ cursor, stepRecord }: RunMessage): WatchRunResponse {

@@ -5,7 +5,7 @@ import { reasonOf, shownWait } from "../core/wait.ts";
 import type { WaitFilter as EngineWaitFilter, WaitView } from "../engine/api.ts";
 import { SCOPE, WAIT_REASON, waitReasonsFromProto } from "./enum-conversion.ts";
 import { optionalValue, structFromJson } from "./json-conversion.ts";
-import { optionalField, optionalMembers } from "./optional-field.ts";
+import { optionalFields, optionalMembers } from "./optional-fields.ts";
 import { optionalTimestamp, timestampFromInstant } from "./time-conversion.ts";
 
 /** What a wait shows of its run. A ledger's record names the run only: the rest is not in it. */
@@ -42,10 +42,12 @@ export function waitFilterFromProto(filter: WaitFilter | undefined): EngineWaitF
   if (filter === undefined) return { reasons: [] };
   return {
     reasons: waitReasonsFromProto(filter.reasons),
-    ...optionalField("workflowId", filter.workflowId),
-    ...optionalField("sessionId", filter.sessionId),
-    ...optionalField("runId", filter.runId),
-    ...optionalField("assignee", filter.assignee),
-    ...optionalMembers("labels", { ...filter.labels }),
+    ...optionalFields({
+      workflowId: filter.workflowId,
+      sessionId: filter.sessionId,
+      runId: filter.runId,
+      assignee: filter.assignee,
+    }),
+    ...optionalMembers({ labels: { ...filter.labels } }),
   };
 }

@@ -5,7 +5,7 @@ import { DomainError } from "../core/errors.ts";
 import type { Engine, WorkerConnection } from "../engine/api.ts";
 import { callerOf } from "./auth.ts";
 import { createFrameQueue, type FrameQueue } from "./frame-queue.ts";
-import { optionalField } from "./optional-field.ts";
+import { optionalFields } from "./optional-fields.ts";
 import { untilAborted } from "./streams.ts";
 import { frameFromProto, frameInvalid, frameToProto, helloFromProto, workerToProto } from "./worker-conversion.ts";
 
@@ -21,7 +21,7 @@ export function createWorkerService(
     work: (requests, context) => work(engine, requests, context, helloTimeoutMs),
 
     async listWorkers({ tool, pageSize, pageToken }, context) {
-      const request = { pageSize, pageToken, ...optionalField("tool", tool) };
+      const request = { pageSize, pageToken, ...optionalFields({ tool }) };
       const { workers, nextPageToken } = await engine.listWorkers(callerOf(context), request);
       return { workers: workers.map(workerToProto), nextPageToken };
     },

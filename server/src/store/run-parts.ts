@@ -3,9 +3,9 @@
  * a step writes does not depend on what it leaves alone.
  *
  * - "vars": vars, with null in place of each member that is apart.
- * - "member": such a member of vars, by its name. core/json/large-members.ts says which those are, by a bound of 2,048 characters that
- *   suits Postgres: it moves longer texts out of their row anyway. Another bound there is another format of runs (run-format.ts), and so
- *   is a longer name there than an index takes as a part of its key.
+ * - "member": such a member of vars, by its name. core/json/large-members.ts says which those are, by bounds that suit Postgres:
+ *   it moves texts of more than about 2 KB out of their row anyway, and takes no longer name as a part of an index's key.
+ *   Other bounds there are another format of runs (run-format.ts).
  * - "calls": the calls in flight, written once when they are asked for (in-flight.ts).
  * - "attempt": a further attempt of one of them, by its ordinal.
  * - "outcome": how one of them ended, by its ordinal: the seq of the record that holds the output, or the failure.

@@ -1,6 +1,7 @@
 /**
- * The JSON text of a value, made once: whoever counts it, stores it or sends it takes the same text. Json is never changed in place
- * (json.ts), so an object is the same text for as long as it is there; the text lives as long as its object.
+ * The JSON text of a value, made once: whoever counts it, stores it or sends it takes the same text. Json is never
+ * changed in place (json.ts), so an object has the same text for as long as it is there; the text lives as long as its
+ * object.
  */
 import type { Json } from "./json.ts";
 
