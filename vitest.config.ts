@@ -16,7 +16,7 @@ export default defineConfig({
         test: { name: "core", include: [coreTests] },
       },
       {
-        // The store in memory, alone and under simulated servers: no database either (`npm run sim`, `npm run test:store`).
+        // The memory store, alone and under simulated servers: no database either (`npm run sim`, `test:store`).
         extends: true,
         test: { name: "memory", include: memoryTests },
       },

@@ -6,24 +6,26 @@ import path from "node:path";
 export type DatabaseAddress = { host: string; port: number; user: string; password: string; database: string };
 
 /** A database that cannot be used now; the message says what to do. */
-export class DatabaseAbsentError extends Error {}
+export class DatabaseUnusableError extends Error {}
 
 /**
  * Returns the address of the database that runs on `dataDir`.
- * @throws {DatabaseAbsentError} if there is no data, no database runs on it, or this user may not read its password
+ * @throws {DatabaseUnusableError} if there is no data, no database runs on it, or this user may not read its password
  */
 export function findDatabase(dataDir: string): DatabaseAddress {
   const folder = path.join(dataDir, "postgres");
   if (!existsSync(path.join(folder, "data"))) {
-    throw new DatabaseAbsentError(`${dataDir} holds no embedded database: start a server on it, or name another one.`);
+    throw new DatabaseUnusableError(
+      `${dataDir} holds no embedded database: start a server on it, or name another one.`,
+    );
   }
   const absent = `No server runs on ${dataDir}: its database is stopped. Start it with npm start or npm run dev.`;
   // https://www.postgresql.org/docs/18/storage-file-layout.html: pid, folder, start time, port, ..., status (line 8)
   const lines = read(path.join(folder, "data", "postmaster.pid"), absent).split("\n");
   const [pid, port, status] = [Number(lines[0]), Number(lines[3]), (lines[7] ?? "").trim()];
-  if (!isAlive(pid)) throw new DatabaseAbsentError(absent);
+  if (!isAlive(pid)) throw new DatabaseUnusableError(absent);
   if (status !== "ready")
-    throw new DatabaseAbsentError(`The database of ${dataDir} is ${status || "starting"}: try again.`);
+    throw new DatabaseUnusableError(`The database of ${dataDir} is ${status || "starting"}: try again.`);
   const password = read(path.join(folder, "password"), `${dataDir} has lost the password of its database.`).trim();
   return { host: "127.0.0.1", port, user: "abstractruntime", password, database: "abstractruntime" };
 }
@@ -34,9 +36,9 @@ function read(file: string, absent: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw new DatabaseAbsentError(absent);
+    if (code === "ENOENT") throw new DatabaseUnusableError(absent);
     if (code === "EACCES")
-      throw new DatabaseAbsentError(`${file} belongs to another user: run this as the server's user.`);
+      throw new DatabaseUnusableError(`${file} belongs to another user: run this as the server's user.`);
     throw error;
   }
 }

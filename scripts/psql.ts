@@ -1,5 +1,6 @@
 /**
- * Opens SQL on the embedded database of a data directory: `npm run psql [-- --data-dir folder] [--command "select ..."]`.
+ * Opens SQL on the embedded database of a data directory: `npm run psql [-- options]`, with `--data-dir folder`,
+ * `--command "select …"` for one statement, `--prompt` for the small prompt even if there is psql.
  *
  * psql if it is installed, else the prompt of sql-prompt.ts. Both read only: in psql,
  * `set default_transaction_read_only = off;` lifts it. Without --data-dir the directory of `npm start` or of
@@ -9,7 +10,7 @@ import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import postgres from "postgres";
-import { DatabaseAbsentError, type DatabaseAddress, findDatabase } from "./embedded-database.ts";
+import { DatabaseUnusableError, type DatabaseAddress, findDatabase } from "./embedded-database.ts";
 import { formatTable, runPrompt, runStatement } from "./sql-prompt.ts";
 
 const DATA_DIRS_DEFAULT = [".abstractruntime", ".abstractruntime/dev"];
@@ -23,7 +24,7 @@ try {
   const found = findRunning(values["data-dir"]);
   process.exitCode = values.prompt === true ? await promptOn(found) : (psqlOn(found) ?? (await promptOn(found)));
 } catch (error) {
-  if (!(error instanceof DatabaseAbsentError)) throw error;
+  if (!(error instanceof DatabaseUnusableError)) throw error;
   console.error(error.message);
   process.exitCode = 1;
 }
@@ -39,14 +40,14 @@ function findRunning(given: string | undefined): DatabaseAddress {
     try {
       running.set(dataDir, findDatabase(path.resolve(dataDir)));
     } catch (error) {
-      if (!(error instanceof DatabaseAbsentError)) throw error;
+      if (!(error instanceof DatabaseUnusableError)) throw error;
       problems.push(error.message);
     }
   }
   const [first, second] = running.keys();
-  if (first === undefined) throw new DatabaseAbsentError(problems.join("\n"));
+  if (first === undefined) throw new DatabaseUnusableError(problems.join("\n"));
   if (second !== undefined)
-    throw new DatabaseAbsentError(`Databases run on ${first} and ${second}: name one with --data-dir.`);
+    throw new DatabaseUnusableError(`Databases run on ${first} and ${second}: name one with --data-dir.`);
   console.error(`The database of ${first}, read only.`);
   return running.get(first)!;
 }
