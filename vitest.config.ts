@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 const coreTests = "server/src/core/**/*.test.ts";
+const memoryTests = ["server/src/store/memory/**/*.test.ts", "tests/simulation/**/*.test.ts"];
 
 export default defineConfig({
   test: {
@@ -15,11 +16,16 @@ export default defineConfig({
         test: { name: "core", include: [coreTests] },
       },
       {
+        // The memory store, alone and under simulated servers: no database either (`npm run sim`, `test:store`).
+        extends: true,
+        test: { name: "memory", include: memoryTests },
+      },
+      {
         extends: true,
         test: {
           name: "system",
           include: ["{server,sdk-ts,tool-worker}/src/**/*.test.ts", "proto/**/*.test.ts", "tests/**/*.test.ts"],
-          exclude: ["**/node_modules/**", "proto/gen/**", coreTests],
+          exclude: ["**/node_modules/**", "proto/gen/**", coreTests, ...memoryTests],
           // Starts the Postgres that tests on a real database share.
           globalSetup: ["tests/support/global-setup.ts"],
         },

@@ -1,6 +1,6 @@
 /**
- * Many lives, each from a seed. A life that ends badly says its seed; `SIMULATION_SEED=7 npx vitest run tests/simulation`
- * lives it again, `SIMULATION_SEEDS=1000` lives more of them.
+ * Many lives, each from a seed. A life that ends badly says its seed; `npm run sim -- --seed 7` lives it again,
+ * `--runs 1000` lives more of them. (It sets SIMULATION_SEED, the first seed, and SIMULATION_SEEDS, how many.)
  */
 import { expect, test } from "vitest";
 import { simulate } from "./simulation.ts";
@@ -11,15 +11,16 @@ const FIRST_SEED = 1;
 /** Of one life, in real time: some tenths of a second are usual. */
 const LIFE_MS = 20_000;
 
-const only = process.env["SIMULATION_SEED"];
-const count = Number(process.env["SIMULATION_SEEDS"] ?? SEEDS_DEFAULT);
-const seeds = only === undefined ? Array.from({ length: count }, (_, index) => FIRST_SEED + index) : [Number(only)];
+const given = process.env["SIMULATION_SEED"];
+const first = Number(given ?? FIRST_SEED);
+const count = Number(process.env["SIMULATION_SEEDS"] ?? (given === undefined ? SEEDS_DEFAULT : 1));
+const seeds = Array.from({ length: count }, (_, index) => first + index);
 
 test.each(seeds)(
   "seed %i: what was acknowledged is there, and everything comes to its end",
   async (seed) => {
     const outcome = await simulate(seed);
-    const story = only === undefined ? [] : outcome.history;
+    const story = given === undefined ? [] : outcome.history;
     expect({ seed, problems: outcome.problems, story: outcome.problems.length === 0 ? [] : story }).toEqual({
       seed,
       problems: [],
