@@ -16,7 +16,8 @@ import { type RunSummary, summaryOfMessage } from "./run.ts";
 import type { Scope } from "./scope.ts";
 import { dateOf } from "./time.ts";
 
-/** What something is, for programs and as a sentence for people. `unknown`: the server does not know, or the kind is of a later release. */
+/** What something is, for programs and as a sentence for people. `unknown`: the server does not know, or the kind is of
+ *  a later release. */
 type Said<Kind extends string> = {
   readonly kind: Kind | "unknown";
   readonly message: string;

@@ -1,4 +1,7 @@
-/** Why a run stands where it stands, in each situation in which somebody asks: what ExplainRun says would move it next does move it. */
+/**
+ * Why a run stands where it stands, in each situation in which somebody asks: what ExplainRun says would move it next
+ * does move it.
+ */
 import { describe, expect, test } from "vitest";
 import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import { openWaitOf } from "../../server/src/core/run.ts";

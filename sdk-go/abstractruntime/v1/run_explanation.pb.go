@@ -330,12 +330,13 @@ type RunExplanation struct {
 	//
 	// Absent if the run is parked: it needs no server until something comes for it. Any server then takes it up.
 	Owner *RunOwner `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
-	// How many records of the run's ledger its row does not have yet. They are committed; a list in the order of update times may show the run at
-	// its older place.
+	// How many records of the run's ledger its row does not have yet. They are committed; a list in the order of update
+	// times may show the run at its older place.
 	//
 	// 0: the row says what the ledger says.
 	RowRecordsBehind int32 `protobuf:"varint,4,opt,name=row_records_behind,json=rowRecordsBehind,proto3" json:"row_records_behind,omitempty"`
-	// When a server next looks at the run by itself: its wait or its run_timeout is due, or a server that was to look may have failed.
+	// When a server next looks at the run by itself: its wait or its run_timeout is due, or a server that was to look may
+	// have failed.
 	//
 	// Absent if never: nothing of it is timed, it is paused or it has ended.
 	WakeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=wake_time,json=wakeTime,proto3" json:"wake_time,omitempty"`
@@ -479,8 +480,8 @@ type NextMove struct {
 	//
 	// 1 to 8,192 characters.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// What the sentence names, for programs, as far as it applies: `wait_id`, `due_time`, `server_id`, `worker_session_id`, `job_kind`, `job_name`,
-	// `attempt`.
+	// What the sentence names, for programs, as far as it applies: `wait_id`, `due_time`, `server_id`,
+	// `worker_session_id`, `job_kind`, `job_name`, `attempt`.
 	//
 	// At most 16; values of at most 1,024 characters.
 	Metadata      map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -554,7 +555,8 @@ type RunOwner struct {
 	LaneId int64 `protobuf:"varint,3,opt,name=lane_id,json=laneId,proto3" json:"lane_id,omitempty"`
 	// How the server's lease stands.
 	Lease LeaseState `protobuf:"varint,4,opt,name=lease,proto3,enum=abstractruntime.v1.LeaseState" json:"lease,omitempty"`
-	// For how long the server that replied has seen no renewal of the lease. Time in which it or the database was away does not count.
+	// For how long the server that replied has seen no renewal of the lease. Time in which it or the database was away
+	// does not count.
 	//
 	// Absent if the lease has ended, or if the server that replied has not seen it yet.
 	SinceRenewal  *durationpb.Duration `protobuf:"bytes,5,opt,name=since_renewal,json=sinceRenewal,proto3" json:"since_renewal,omitempty"`
@@ -682,7 +684,8 @@ func (x *RunMail) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Where an event wait stands in its channel. Events are numbered in the order of their commits; the numbers may have gaps.
+// Where an event wait stands in its channel. Events are numbered in the order of their commits; the numbers may have
+// gaps.
 type ChannelStanding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel's scope.
@@ -695,8 +698,8 @@ type ChannelStanding struct {
 	//
 	// 0 if there was none.
 	LastNumber int64 `protobuf:"varint,3,opt,name=last_number,json=lastNumber,proto3" json:"last_number,omitempty"`
-	// The run is known to have looked at all events up to this number, and to have found none that it waits for. It may have looked further: that is
-	// noted a moment later. A paused run looks when it is unpaused.
+	// The run is known to have looked at all events up to this number, and to have found none that it waits for. It may
+	// have looked further: that is noted a moment later. A paused run looks when it is unpaused.
 	LookedNumber int64 `protobuf:"varint,4,opt,name=looked_number,json=lookedNumber,proto3" json:"looked_number,omitempty"`
 	// Events up to this number were emitted before the run started. It never takes one of them.
 	StartNumber   int64 `protobuf:"varint,5,opt,name=start_number,json=startNumber,proto3" json:"start_number,omitempty"`
@@ -841,7 +844,8 @@ type OpenJob struct {
 	State JobState `protobuf:"varint,5,opt,name=state,proto3,enum=abstractruntime.v1.JobState" json:"state,omitempty"`
 	// The attempt that is under way or comes next, from 1.
 	Attempt int32 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// JOB_STATE_DELAYED: when the next attempt may begin. JOB_STATE_OPEN: when the job has waited for a worker too long, and fails.
+	// JOB_STATE_DELAYED: when the next attempt may begin. JOB_STATE_OPEN: when the job has waited for a worker too long,
+	// and fails.
 	//
 	// Absent if never.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
@@ -1050,7 +1054,8 @@ type JobReason struct {
 	//
 	// 1 to 1,024 characters.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// What the sentence names, for programs, as far as it applies: `worker_session_id`, `server_id`, `due_time`, `attempt`, `queue_place`.
+	// What the sentence names, for programs, as far as it applies: `worker_session_id`, `server_id`, `due_time`,
+	// `attempt`, `queue_place`.
 	//
 	// At most 16; values of at most 1,024 characters.
 	Metadata      map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`

@@ -30,26 +30,28 @@ function ofOwner(run: RunState, owner: RunOwner, { handlerWorker, settings }: Fa
   const metadata = { server_id: serverId };
   if (lease === "ended") {
     const every = secondsOf(settings.renewMs);
-    const message = `Server ${serverId || "(unknown)"} computed on it, and its lease has ended. Another server claims the run; each looks every ${every}.`;
-    return { kind: "claim", message, metadata };
+    const was = `Server ${serverId || "(unknown)"} computed on it, and its lease has ended.`;
+    return { kind: "claim", message: `${was} Another server claims the run; each looks every ${every}.`, metadata };
   }
   if (lease === "other") {
     const after = secondsOf(settings.leaseMs);
-    const message = `Server ${serverId} computes on it now, at node ${run.node}. If that server is gone, another one claims its runs after its lease has not been renewed for ${after}.`;
-    return { kind: "server", message, metadata };
+    const is = `Server ${serverId} computes on it now, at node ${run.node}.`;
+    const otherwise = `If that server is gone, another one claims its runs after ${after} without a renewal of its lease.`;
+    return { kind: "server", message: `${is} ${otherwise}`, metadata };
   }
   if (handlerWorker === undefined) {
     const message = `Server ${serverId}, which answers this, computes on it now, at node ${run.node}.`;
     return { kind: "server", message, metadata };
   }
-  const message = `Worker ${handlerWorker} returns from the handler of node ${run.node}. Server ${serverId}, which answers this, waits for it.`;
+  const returns = `Worker ${handlerWorker} returns from the handler of node ${run.node}.`;
+  const message = `${returns} Server ${serverId}, which answers this, waits for it.`;
   return { kind: "result", message, metadata: { ...metadata, worker_session_id: handlerWorker } };
 }
 
 function ofMail({ mail, settings }: Facts): NextMove {
   const kinds = [...new Set(mail.first.map(({ kind }) => kind))].join(", ");
-  const message = `A server reads the run's mail (${kinds}): at once, or within ${secondsOf(settings.strayMs)} if the one that was to read it is gone.`;
-  return { kind: "mail", message, metadata: {} };
+  const late = `within ${secondsOf(settings.strayMs)} if the one that was to read it is gone`;
+  return { kind: "mail", message: `A server reads the run's mail (${kinds}): at once, or ${late}.`, metadata: {} };
 }
 
 function ofWait(wait: Wait, { now, channel }: Facts): NextMove {
@@ -87,7 +89,8 @@ function eventMessage({ names, scope, scope_id: scopeId, key }: EventWait): stri
 function unseen(channel: ChannelView | undefined): string {
   if (channel === undefined || channel.lookedNumber >= channel.lastNumber) return "";
   const { lookedNumber, lastNumber } = channel;
-  return ` Its channel has new events, up to number ${lastNumber}; the run looked up to ${lookedNumber}, and a server looks for it now.`;
+  const looked = `the run looked up to ${lookedNumber}, and a server looks for it now`;
+  return ` Its channel has new events, up to number ${lastNumber}; ${looked}.`;
 }
 
 function untilDue(dueTime: Instant | undefined, now: Instant): string {

@@ -51,8 +51,8 @@ export type RunExplanation = Message<"abstractruntime.v1.RunExplanation"> & {
   owner?: RunOwner | undefined;
 
   /**
-   * How many records of the run's ledger its row does not have yet. They are committed; a list in the order of update times may show the run at
-   * its older place.
+   * How many records of the run's ledger its row does not have yet. They are committed; a list in the order of update
+   * times may show the run at its older place.
    *
    * 0: the row says what the ledger says.
    *
@@ -61,7 +61,8 @@ export type RunExplanation = Message<"abstractruntime.v1.RunExplanation"> & {
   rowRecordsBehind: number;
 
   /**
-   * When a server next looks at the run by itself: its wait or its run_timeout is due, or a server that was to look may have failed.
+   * When a server next looks at the run by itself: its wait or its run_timeout is due, or a server that was to look may
+   * have failed.
    *
    * Absent if never: nothing of it is timed, it is paused or it has ended.
    *
@@ -150,8 +151,8 @@ export type NextMove = Message<"abstractruntime.v1.NextMove"> & {
   message: string;
 
   /**
-   * What the sentence names, for programs, as far as it applies: `wait_id`, `due_time`, `server_id`, `worker_session_id`, `job_kind`, `job_name`,
-   * `attempt`.
+   * What the sentence names, for programs, as far as it applies: `wait_id`, `due_time`, `server_id`,
+   * `worker_session_id`, `job_kind`, `job_name`, `attempt`.
    *
    * At most 16; values of at most 1,024 characters.
    *
@@ -206,7 +207,8 @@ export type RunOwner = Message<"abstractruntime.v1.RunOwner"> & {
   lease: LeaseState;
 
   /**
-   * For how long the server that replied has seen no renewal of the lease. Time in which it or the database was away does not count.
+   * For how long the server that replied has seen no renewal of the lease. Time in which it or the database was away
+   * does not count.
    *
    * Absent if the lease has ended, or if the server that replied has not seen it yet.
    *
@@ -251,7 +253,8 @@ export const RunMailSchema: GenMessage<RunMail> = /*@__PURE__*/
   messageDesc(file_abstractruntime_v1_run_explanation, 3);
 
 /**
- * Where an event wait stands in its channel. Events are numbered in the order of their commits; the numbers may have gaps.
+ * Where an event wait stands in its channel. Events are numbered in the order of their commits; the numbers may have
+ * gaps.
  *
  * @generated from message abstractruntime.v1.ChannelStanding
  */
@@ -282,8 +285,8 @@ export type ChannelStanding = Message<"abstractruntime.v1.ChannelStanding"> & {
   lastNumber: bigint;
 
   /**
-   * The run is known to have looked at all events up to this number, and to have found none that it waits for. It may have looked further: that is
-   * noted a moment later. A paused run looks when it is unpaused.
+   * The run is known to have looked at all events up to this number, and to have found none that it waits for. It may
+   * have looked further: that is noted a moment later. A paused run looks when it is unpaused.
    *
    * @generated from field: int64 looked_number = 4;
    */
@@ -383,7 +386,8 @@ export type OpenJob = Message<"abstractruntime.v1.OpenJob"> & {
   attempt: number;
 
   /**
-   * JOB_STATE_DELAYED: when the next attempt may begin. JOB_STATE_OPEN: when the job has waited for a worker too long, and fails.
+   * JOB_STATE_DELAYED: when the next attempt may begin. JOB_STATE_OPEN: when the job has waited for a worker too long,
+   * and fails.
    *
    * Absent if never.
    *
@@ -496,7 +500,8 @@ export type JobReason = Message<"abstractruntime.v1.JobReason"> & {
   message: string;
 
   /**
-   * What the sentence names, for programs, as far as it applies: `worker_session_id`, `server_id`, `due_time`, `attempt`, `queue_place`.
+   * What the sentence names, for programs, as far as it applies: `worker_session_id`, `server_id`, `due_time`,
+   * `attempt`, `queue_place`.
    *
    * At most 16; values of at most 1,024 characters.
    *

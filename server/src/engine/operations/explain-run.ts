@@ -16,8 +16,8 @@ type Parts = Pick<Essentials, "store" | "settings"> & {
 };
 
 /**
- * Explains why a run stands where it stands. Reads it by one statement and locks nothing, so that it works while the run is in
- * another server's hands.
+ * Explains why a run stands where it stands. Reads it by one statement and locks nothing, so that it works while the
+ * run is in another server's hands.
  * @throws {DomainError} RUN_UNKNOWN
  */
 export async function explainRun(parts: Parts, { tenantId }: Caller, runId: string): Promise<RunExplanation> {
@@ -57,7 +57,10 @@ function ownerOf({ laneId, ended, server }: OwnerStanding, lanes: Parts["lanes"]
   };
 }
 
-/** The waits that a channel's listeners had open were shown all its events up to `wokenNumber`; a wait that opened later has looked itself. */
+/**
+ * Where the run's event wait stands. The waits that were open have looked at all events up to `wokenNumber`; a wait that
+ * opened later has looked by itself.
+ */
 function channelOf({ run: { state }, channel }: RunStanding): { channel?: ChannelView } {
   const wait = openWaitOf(state);
   if (channel === undefined || wait?.asks !== "event") return {};

@@ -31,7 +31,7 @@ export function jobReasonOf(
   return openReason(pool, elsewhere, { tenantId, version }, job);
 }
 
-/** Whether the worker that has a job is connected: this server knows it of its own workers, and of others by the list. */
+/** Whether the worker that has a job is connected: this server knows its own workers, and others by the list. */
 function isConnected(pool: WorkerPool, serverId: string, tenantId: string, job: JobStanding): boolean {
   const { workerSessionId = "", leaseServerId, isWorkerListed } = job;
   const session = pool.sessions.get(sessionText(tenantId, workerSessionId));

@@ -38,7 +38,9 @@ export type JobStanding = Pick<
   held: boolean;
   /** Delayed: when it becomes open. Open: when it has waited for a worker too long. */
   dueTime?: Instant;
-  /** From 1 to one more than STANDING_PLACES_MAX, which means all later ones; missing unless it is open and not held. */
+  /**
+   * From 1 to one more than STANDING_PLACES_MAX, which means all later ones; missing unless it is open and not held.
+   */
   queuePlace?: number;
   /** Whether the worker that has it is on the list of a server whose lease is open; missing if nobody has it. */
   isWorkerListed?: boolean;

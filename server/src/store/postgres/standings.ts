@@ -58,8 +58,8 @@ function jobOrder(sql: Sql): Fragment {
 }
 
 /**
- * How many jobs of its queue come before the job `j`, counted up to a bound. In their order, so that the queue's own index is read
- * from its beginning.
+ * How many jobs of its queue come before the job `j`, counted up to a bound. In their order, so that the queue's own
+ * index is read from its beginning.
  */
 function jobsBefore(sql: Sql): Fragment {
   return sql`(
@@ -104,9 +104,9 @@ async function readStanding(sql: Sql, { tenantId, runId }: RunKey): Promise<RunS
       (
         select json_agg(
           json_build_object(
-            'idempotency_key', j.idempotency_key, 'kind', j.kind, 'name', j.name, 'node_id', j.node_id, 'state', j.state,
-            'lease_no', j.lease_no, 'worker_session', j.worker_session, 'lease_server', j.lease_server,
-            'lease_time', j.lease_time, 'losses', j.losses, 'attempt', j.attempt, 'held', j.held, 'due_at', j.due_at,
+            'idempotency_key', j.idempotency_key, 'kind', j.kind, 'name', j.name, 'node_id', j.node_id,
+            'state', j.state, 'lease_no', j.lease_no, 'worker_session', j.worker_session,
+            'lease_server', j.lease_server, 'lease_time', j.lease_time, 'losses', j.losses, 'attempt', j.attempt, 'held', j.held, 'due_at', j.due_at,
             'queue_place', case when j.state = 'open' and not j.held then 1 + ${jobsBefore(sql)} end,
             'is_worker_listed', case when j.worker_session is not null then ${isWorkerListed(sql)} end
           ) order by ${jobOrder(sql)}
