@@ -1,4 +1,5 @@
-/** A member for an object whose optional members are absent rather than empty: `{}` where a proto field has its zero value. */
+/** Returns a member for an object whose optional members are absent rather than empty: `{}` if the proto field has
+ *  its zero value. */
 export function optionalField<K extends string, T>(
   key: K,
   value: T | undefined,
@@ -7,7 +8,7 @@ export function optionalField<K extends string, T>(
   return (isEmpty ? {} : { [key]: value }) as { [P in K]?: Exclude<T, undefined> };
 }
 
-/** The same for lists and maps: absent where empty. */
+/** The same for lists and maps: absent if empty. */
 export function optionalMembers<K extends string, T extends object>(key: K, value: T): { readonly [P in K]?: T } {
   return (Object.keys(value).length === 0 ? {} : { [key]: value }) as { [P in K]?: T };
 }
