@@ -367,5 +367,5 @@ test("a stream that never says hello is ended", async () => {
     yield {};
   }
   const stream = createClient(WorkerService, transport).work(nothing())[Symbol.asyncIterator]();
-  await expect(stream.next()).rejects.toThrow("did not say hello for 50 ms");
+  await expect(stream.next()).rejects.toThrow("sent no hello within 50 ms");
 });

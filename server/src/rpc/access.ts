@@ -1,25 +1,26 @@
 /**
- * Which requests may come in at all: the guard against web pages. A page of another origin may not read or send anything unless
- * its origin is allowed, and a page whose own host name was rebound to this machine is told off by that name (DNS rebinding).
+ * Decides which requests are admitted: the guard against web pages. A page from another origin may neither read nor
+ * send anything unless its origin is allowed. A page whose host name was rebound to this machine (DNS rebinding) is
+ * refused by that name.
  */
 import { DomainError } from "../core/errors.ts";
 import { cors } from "@connectrpc/connect";
 
 export type AccessRules = {
-  /** Host names, lower-case and without ports, that the server answers for besides loopback. */
+  /** Host names, lower-case and without ports, that the server serves besides loopback. */
   hosts: readonly string[];
   /** Origins such as `https://example.com` whose pages may call. */
   origins: readonly string[];
 };
 
 export type AccessRequest = {
-  /** `:authority` or `Host`, all that were sent. */
+  /** All values of `:authority` and `Host` that were sent. */
   authorities: readonly string[];
   scheme: "http" | "https";
   origin: string | undefined;
 };
 
-/** A day: pages ask once. Browsers cap it lower. */
+/** One day, so that pages ask once. Browsers cap it lower. */
 const PREFLIGHT_SECONDS = 86_400;
 
 /** @throws {DomainError} HOST_REFUSED, ORIGIN_REFUSED */
@@ -31,17 +32,17 @@ export function assertAccess(rules: AccessRules, { authorities, scheme, origin }
   }
   if (origin === undefined || rules.origins.includes(origin)) return;
   if (authorities.every((authority) => origin === `${scheme}://${authority.toLowerCase()}`)) return;
-  throw new DomainError("ORIGIN_REFUSED", "pages of this origin may not call: name it in ABSTRACTRUNTIME_ORIGINS", {
+  throw new DomainError("ORIGIN_REFUSED", "pages from this origin may not call: add it to ABSTRACTRUNTIME_ORIGINS", {
     metadata: { origin },
   });
 }
 
 function hostRefused(host: string): DomainError {
-  const message = "the server does not answer for this host: name it in ABSTRACTRUNTIME_HOSTS";
+  const message = "the server does not serve this host: add it to ABSTRACTRUNTIME_HOSTS";
   return new DomainError("HOST_REFUSED", message, { metadata: { host } });
 }
 
-/** The host of `host`, `host:port`, `[::1]:port`: lower-case, without brackets; undefined if it is none. */
+/** The host of `host`, `host:port`, `[::1]:port`: lower-case, without brackets; undefined if it is malformed. */
 export function hostOf(authority: string): string | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?$/.exec(authority.toLowerCase());
   return match?.[1] ?? match?.[2];

@@ -2,12 +2,12 @@ import { createContextKey, type HandlerContext, type Interceptor } from "@connec
 import type { Actor, Caller } from "../engine/api.ts";
 import { PERMISSIONS } from "../engine/caller.ts";
 
-/** Until there are credentials, everybody is this tenant and may do everything. */
+/** Until there are credentials, every caller has this tenant and every permission. */
 const ANYBODY: Caller = { tenantId: "default", may: PERMISSIONS };
 
-const callerKey = createContextKey<Caller | undefined>(undefined, { description: "on whose behalf the call is made" });
+const callerKey = createContextKey<Caller | undefined>(undefined, { description: "the caller of the request" });
 
-/** Says on whose behalf a call is made: from the credential, never from the request. */
+/** Sets the caller of a request: from its credential, never from its message. */
 export function authInterceptor(): Interceptor {
   return (next) => async (request) => {
     request.contextValues.set(callerKey, ANYBODY);
@@ -16,8 +16,8 @@ export function authInterceptor(): Interceptor {
 }
 
 /**
- * The caller that `authInterceptor` found.
- * @param claimedActorId the `actor_id` of the request; "" if it claims none
+ * Returns the caller that `authInterceptor` set.
+ * @param claimedActorId the `actor_id` of the request; "" if it claims no actor
  */
 export function callerOf(context: HandlerContext, claimedActorId = ""): Caller {
   const caller = context.values.get(callerKey);
@@ -25,7 +25,7 @@ export function callerOf(context: HandlerContext, claimedActorId = ""): Caller {
   return claimedActorId === "" ? caller : { ...caller, ...claimedActor(claimedActorId) };
 }
 
-/** Who acts, as the caller says without proof; empty if it says nothing. */
+/** The actor that the caller claims to be, without proof; empty if it claims no actor. */
 export function claimedActor(actorId: string): { actor?: Actor } {
   return actorId === "" ? {} : { actor: { id: actorId, proof: "claimed" } };
 }

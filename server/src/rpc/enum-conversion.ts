@@ -1,4 +1,4 @@
-/** Enums of the contract and the words of core for them. */
+/** Maps the contract's enums to the words that core uses. */
 import { Scope } from "@abstractruntime/proto/event_pb";
 import { NoticeKind } from "@abstractruntime/proto/notice_pb";
 import { BlockedReason, RunOrder, RunStatus, RunView } from "@abstractruntime/proto/run_pb";
@@ -71,7 +71,7 @@ export const NOTICE_KIND = {
   cancelled: NoticeKind.CANCELLED,
 } as const satisfies Record<engine.NoticeKind, NoticeKind>;
 
-/** The words for enum values; validation has let only known ones pass, and others are left out. */
+/** Returns the words for enum values. Validation has already refused unknown values; any that are left are dropped. */
 function wordsOf<W extends string>(table: Record<W, number>): (values: readonly number[]) => W[] {
   const byValue = new Map(Object.entries(table).map(([word, value]) => [value, word as W]));
   return (values) => values.flatMap((value) => byValue.get(value) ?? []);

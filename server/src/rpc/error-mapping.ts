@@ -1,4 +1,4 @@
-/** What a refusal looks like on the wire: the gRPC code of each reason, and the details of google.rpc that travel with it. */
+/** Refusals on the wire: the gRPC code of each reason and the google.rpc details that are sent with it. */
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "@abstractruntime/proto/google/rpc/error_details_pb";
 import { type Refusal, RefusalSchema } from "@abstractruntime/proto/error_reason_pb";
 import { create } from "@bufbuild/protobuf";
@@ -52,7 +52,7 @@ export const CODE_BY_REASON = {
   WORKER_SILENT: Code.Unavailable,
 } as const satisfies Record<ErrorReason, Code>;
 
-/** Refusals that pass by themselves: what RetryInfo says where the refusal names no delay of its own. */
+/** Temporary refusals: the delay in RetryInfo if the refusal has none of its own. */
 const RETRY_AFTER_MS: Partial<Record<ErrorReason, number>> = {
   OVERLOADED: 1_000,
   STREAM_TOO_SLOW: 1_000,
@@ -60,13 +60,13 @@ const RETRY_AFTER_MS: Partial<Record<ErrorReason, number>> = {
 
 /** How many problems the message names; all of them are in the details. */
 const PROBLEMS_IN_MESSAGE = 3;
-/** The message travels in a header, percent-encoded: up to three times as long. */
+/** The message is sent percent-encoded in a header, where it may be three times as long. */
 const MESSAGE_CHARS_MAX = 1_024;
-/** In gRPC details travel in a trailer as base64, and stock clients stop at 8 KiB of headers. */
+/** gRPC sends details as base64 in a trailer, and standard clients accept at most 8 KiB of headers. */
 const DETAIL_BYTES_MAX_GRPC = 4 * 1_024;
-/** The other protocols put them in the body. */
+/** The other protocols send details in the body. */
 const DETAIL_BYTES_MAX = 256 * 1_024;
-/** Metadata are ids and bounds; anything longer is a mistake that should not cost the reply. */
+/** Metadata values are ids and bounds. A longer value is a bug, which should not prevent the reply. */
 const METADATA_CHARS_MAX = 256;
 
 /** The message for people: what is wrong, and the first three problems. */
@@ -83,9 +83,9 @@ function problemText(problem: FieldProblem): string {
   return problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`;
 }
 
-/** The error that connect sends for a refusal.
- *  @param options.inHeaders whether the details travel in headers (gRPC), which have less room
- *  @param options.code where a protocol demands another code than the reason's */
+/** Returns the error that connect sends for a refusal.
+ *  @param options.inHeaders whether the details are sent in headers (gRPC), which have less room
+ *  @param options.code the code, if a protocol requires another one than the reason's */
 export function refusalToConnectError(
   error: DomainError,
   options: { inHeaders?: boolean; code?: Code } = {},
@@ -106,7 +106,7 @@ export function refusalToConnectError(
   return new ConnectError(refusalMessage(error), code, undefined, details, error);
 }
 
-/** A refusal inside a reply, where one request of a batch is refused and others are not. */
+/** Returns the refusal of one request of a batch, which is sent inside a reply. */
 export function refusalToProto(error: DomainError): Refusal {
   return create(RefusalSchema, {
     code: CODE_BY_REASON[error.reason],
@@ -136,21 +136,22 @@ function fieldViolations(problems: readonly FieldProblem[], bytesMax: number) {
   return violations;
 }
 
-/** Well-formed text of at most so many characters: gRPC percent-encodes it, which throws on a lone surrogate. */
+/** Returns well-formed text of at most `charsMax` characters. gRPC percent-encodes it, which throws on a lone
+ *  surrogate. */
 function shortened(text: string, charsMax: number): string {
   return (text.length > charsMax ? `${text.slice(0, charsMax - 1)}…` : text).toWellFormed();
 }
 
-/** What a caller is told about anything that was thrown. A bug becomes INTERNAL without its message; the cause is kept for
- *  the log. */
+/** Returns the error that the caller receives for anything that was thrown. A bug becomes INTERNAL without its
+ *  message; the cause is kept for the log. */
 export function toConnectError(error: unknown, options: { inHeaders?: boolean } = {}): ConnectError {
   if (error instanceof DomainError) return refusalToConnectError(error, options);
   if (error instanceof ConnectError) return error;
   return new ConnectError("internal error", Code.Internal, undefined, undefined, error);
 }
 
-/** Maps what services throw, before and in the middle of streams. A call that was aborted fails with the reason of the abort:
- *  the client's deadline, the client's leaving, the server's stopping, the client's slowness. */
+/** Maps errors that services throw, before and during streams. An aborted call fails with the reason of the abort:
+ *  the client's deadline, a closed connection, a stopping server, or a slow reader. */
 export function mapErrorsInterceptor(): Interceptor {
   return (next) => async (request) => {
     const inHeaders = isNativeGrpc(request.header.get("content-type") ?? "");
@@ -173,7 +174,7 @@ function abortToConnectError(reason: unknown, options: { inHeaders?: boolean }):
   return ConnectError.from(reason, Code.Canceled);
 }
 
-/** Whether a request is gRPC's own, not gRPC-Web: its status travels in trailers. */
+/** Whether a request is native gRPC, not gRPC-Web: its status is sent in trailers. */
 export function isNativeGrpc(contentType: string): boolean {
   return contentType.startsWith("application/grpc") && !contentType.startsWith("application/grpc-web");
 }

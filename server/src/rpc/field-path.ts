@@ -1,4 +1,4 @@
-/** Where something is in a request, in the names of its JSON form: `nodes.ask.next[0].to`. */
+/** Paths in a request, by the names of its JSON form: `nodes.ask.next[0].to`. */
 import type { Path } from "@bufbuild/protobuf/reflect";
 
 export type Segment = string | number;
@@ -12,7 +12,7 @@ export function dottedPath(segments: readonly Segment[]): string {
   return path;
 }
 
-/** A path of protobuf's reflection. A oneof has no name in JSON: its path is its message's. */
+/** Converts a path of protobuf's reflection. A oneof has no name in JSON, so its path is the path of its message. */
 export function segmentsFromPath(path: Path): Segment[] {
   return path.flatMap((step): Segment[] => {
     switch (step.kind) {

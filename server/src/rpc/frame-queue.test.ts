@@ -4,7 +4,7 @@ import { createFrameQueue, type FrameQueue } from "./frame-queue.ts";
 
 const ack = (token: string): ServerFrame => ({ type: "result_ack", acks: [{ token, status: "accepted" }] });
 
-/** A queue in which so many replies wait that nothing more is to be read. */
+/** A queue in which so many replies wait that nothing more should be read. */
 async function crowded(): Promise<{ queue: FrameQueue; pushed: number }> {
   const queue = createFrameQueue();
   for (let pushed = 1; ; pushed++) {
@@ -47,7 +47,7 @@ test("offers pass acknowledgements, which gather into one frame", async () => {
   expect((await frames.next()).value).toMatchObject({ acks: [{ token: "a" }, { token: "b" }] });
 });
 
-test("large vars count as what is offered: frames stay small, and nothing more is offered when there is too much", async () => {
+test("large vars count as offered: frames stay small, and offers stop when too much waits", async () => {
   const queue = createFrameQueue();
   const offerOf = (id: number): ServerFrame => {
     const largeVars = [{ name: "documents", id, text: "x".repeat(300_000) }];

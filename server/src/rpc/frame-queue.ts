@@ -1,35 +1,36 @@
 /**
- * Frames on their way to a worker: those that lie next to each other and can be one are sent as one, up to a size. Nobody waits for
- * acknowledgements, so they gather for some milliseconds while others pass them. The engine offers nothing more while it is full;
- * most of the others answer what the worker sent, from which nothing more is read while they are many. A reader that takes nothing
- * is ended by the writing of the reply.
+ * Frames on their way to a worker. Adjacent offers are merged, up to a size. Nobody waits for acknowledgements, so they
+ * are collected for some milliseconds while other frames pass them. While the queue is full, the engine offers nothing
+ * more. Most other frames answer the worker, so while too many of them wait, nothing more is read from the worker. A
+ * worker that reads nothing is disconnected by response-writing.ts.
  */
 import type { ServerFrame } from "../engine/api.ts";
 import { offeredChars } from "../engine/offered-chars.ts";
 
 /** Entries of one frame. */
 const ENTRIES_MAX = 1_000;
-/** Characters of payloads in one frame of offers; a payload may have a million itself. */
+/** Characters of payloads in one offer frame; a single payload may have a million. */
 const OFFER_CHARS_MAX = 512 * 1024;
 
-/** How long acknowledgements gather. */
+/** How long acknowledgements are collected. */
 const ACK_DELAY_MS = 10;
 
-/** Characters of payloads that may wait to be sent before nothing more is offered: some of the largest jobs. */
+/** Characters of waiting payloads at which offers stop: room for some of the largest jobs. */
 const WAITING_CHARS_MAX = 4 * 1024 * 1024;
 
-/** Characters of all other frames that may wait before nothing more is read; more than a worker's whole credit has acknowledgements. */
+/** Characters of other waiting frames at which reading stops: more than the acknowledgements of a worker's whole
+ *  credit. */
 const REPLY_CHARS_MAX = 8 * 1024 * 1024;
-/** What an entry takes in memory beside its token, about. */
+/** The approximate memory of an entry besides its token. */
 const ENTRY_CHARS = 200;
 
 export type FrameQueue = {
   push(frame: ServerFrame): void;
-  /** Whether so much waits that nothing more is to be offered. */
+  /** Whether so much waits that nothing more should be offered. */
   isFull(): boolean;
-  /** Resolves when the worker has taken so much that more may be read from it, or the stream has ended. */
+  /** Resolves when more may be read from the worker, or the stream has ended. */
   roomForReplies(): Promise<void>;
-  /** No more frames come: what is there is still sent, then the stream ends, with an error if there is one. */
+  /** Sends the frames that are queued, then ends the stream, with an error if one is given. */
   end(error?: Error): void;
   frames(): AsyncGenerator<ServerFrame>;
 };
@@ -46,7 +47,7 @@ export function createFrameQueue(): FrameQueue {
   let wake: (() => void) | undefined;
   let ending: { error: Error | undefined } | undefined;
 
-  /** Takes the first frame, with those after it that can be told in the same one. */
+  /** Takes the first frame, merged with the following frames that fit into it. */
   function take(): ServerFrame {
     let frame = queue.shift()!;
     let chars = sizeOf(frame);
@@ -65,7 +66,7 @@ export function createFrameQueue(): FrameQueue {
     return frame;
   }
 
-  /** Lets the acknowledgements that have gathered into the queue. */
+  /** Moves the collected acknowledgements to the queue. */
   function queueAcks(): void {
     clearTimeout(ackTimer);
     ackTimer = undefined;
@@ -117,20 +118,20 @@ export function createFrameQueue(): FrameQueue {
           wake = resolve;
         });
         wake = undefined;
-        // One turn later, so that what is said at once is sent at once.
+        // One turn later, so that frames that are pushed together are sent together.
         await new Promise((resolve) => setImmediate(resolve));
       }
     },
   };
 }
 
-/** Characters of what is offered. */
+/** Characters of an offer; 0 for other frames. */
 function sizeOf(frame: ServerFrame): number {
   if (frame.type !== "offer") return 0;
   return frame.jobs.reduce((sum, job) => sum + offeredChars(job), 0);
 }
 
-/** Characters of what is not. */
+/** Characters of any frame but an offer; 0 for an offer. */
 function replySizeOf(frame: ServerFrame): number {
   if (frame.type === "offer") return 0;
   if (frame.type === "result_ack") return frame.acks.reduce((sum, { token }) => sum + token.length + ENTRY_CHARS, 0);

@@ -1,8 +1,8 @@
 /**
- * What happens to a request, in this order: may it come in (access.ts); is it a preflight or a plain page; which RPC is it;
- * decode it strictly (request-decoding.ts); hand it to connect; write the reply at the reader's pace (response-writing.ts).
+ * Handles a request in this order: admit it (access.ts); answer a preflight or a plain page; find its RPC; decode it
+ * strictly (request-decoding.ts); hand it to connect; write the reply at the reader's pace (response-writing.ts).
  *
- * A refusal at any point is handed to connect too, which writes it in the form of the client's protocol.
+ * A refusal at any step is also handed to connect, which writes it in the client's protocol.
  */
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
@@ -35,7 +35,7 @@ import { type NodeResponse, writeResponse } from "./response-writing.ts";
 
 type NodeRequest = IncomingMessage | Http2ServerRequest;
 
-/** How plain requests, that no RPC protocol would understand, are told: as Connect's errors, which are JSON. */
+/** Requests outside every RPC protocol receive refusals as Connect errors, which are JSON. */
 const PLAIN_FORM = requestFormOf("application/json");
 
 export type GatewayOptions = {
@@ -50,7 +50,8 @@ export type GatewayOptions = {
 export type Gateway = {
   /** The listener for requests of every protocol; resolves when the reply is written, never rejects. */
   handle(request: NodeRequest, response: NodeResponse): Promise<void>;
-  /** Refuses calls from now on, and tells those at work: streams end with `reason`, other calls finish unless they only wait. */
+  /** Refuses new calls and aborts the current ones with `reason`: streams end, other calls finish unless they only
+   *  wait. */
   stop(reason: ConnectError): void;
 };
 
@@ -83,10 +84,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     const handler = handlers.get(path);
     if (handler === undefined) return await refuse(call, rpcUnknown(path), form === undefined ? { status: 404 } : {});
     if (request.method !== "POST") {
-      return await refuse(call, requestInvalid("an RPC is a POST"), { status: 405, header: { allow: "POST" } });
+      return await refuse(call, requestInvalid("an RPC must be a POST"), { status: 405, header: { allow: "POST" } });
     }
     if (form === undefined || !handler.supportedContentType(contentType)) {
-      const refusal = requestInvalid(`the content-type must be ${contentTypesOf(handler)}`);
+      const refusal = requestInvalid(`the content-type must be one of ${contentTypesOf(handler)}`);
       return await refuse(call, refusal, { status: 415, header: { "accept-post": contentTypesOf(handler) } });
     }
     if (stopReason !== undefined) return await refuse(call, stopReason);
@@ -107,7 +108,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     }
   };
 
-  /** Refuses in the form of the client's protocol, or as JSON with an HTTP status where there is no protocol to speak of. */
+  /** Writes a refusal in the client's protocol, or as JSON with an HTTP status if the request uses no protocol. */
   const refuse = async (
     call: Call,
     refusal: unknown,
@@ -121,17 +122,17 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (form === PLAIN_FORM) call.header.set("content-type", "application/json");
     const response = await refuser(decodedRequest(call, form, { refusal }));
     for (const [name, value] of Object.entries(plain.header ?? {})) response.header?.set(name, value);
-    // gRPC clients look at the trailers only if the status of HTTP is 200.
+    // gRPC clients read the trailers only if the HTTP status is 200.
     const { status } = isNativeGrpc(contentType) ? response : { ...response, ...plain };
     await reply(call, { ...response, status });
-    // What is still coming of a refused request is of no interest, and in the way of the connection's next one.
+    // Discard the rest of a refused request, which would block the connection's next one.
     call.request.resume();
   };
 
   const universalRequest = (call: Call, body: NodeRequest | Uint8Array): UniversalServerRequest => ({
     httpVersion: call.request.httpVersion,
     method: "POST",
-    // The host was checked, or was refused and may be anything.
+    // The host was checked already, or was refused and may be anything.
     url: `http://localhost${call.path.startsWith("/") ? call.path : "/"}`,
     header: call.header,
     body: body instanceof Uint8Array ? createAsyncIterable([body]) : partsOf(body),
@@ -141,7 +142,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   const decodedRequest = (call: Call, form: RequestForm, decoded: DecodedRequest): UniversalServerRequest => {
     for (const name of [form.encodingHeader, "content-length"]) call.header.delete(name);
-    // A deadline that is malformed or over would hide why the call was refused.
+    // A malformed or expired deadline would hide why the call was refused.
     if ("refusal" in decoded) call.header.delete(form.timeoutHeader);
     const universal = universalRequest(call, emptyBody(form));
     universal.contextValues?.set(decodedRequestKey, decoded);
@@ -149,7 +150,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
 
   const reply = async ({ response, abort }: Call, universal: UniversalServerResponse): Promise<void> => {
-    const onStall = () => abort.abort(new DomainError("STREAM_TOO_SLOW", "the stream was read too slowly"));
+    const onStall = () => abort.abort(new DomainError("STREAM_TOO_SLOW", "the client read the stream too slowly"));
     await writeResponse(universal, response, { stallMs: streamStallMs, onStall });
   };
 
@@ -157,7 +158,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     const abort = new AbortController();
     atWork.add(abort);
     response.once("close", () => abort.abort(new ConnectError("the client is gone", Code.Canceled)));
-    // Shows as `close`; without a listener it would end the process.
+    // An error also emits `close`; without a listener it would end the process.
     request.on("error", () => undefined);
     try {
       const path = request.url?.split("?", 1)[0] ?? "";
@@ -179,7 +180,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   return { handle, stop };
 }
 
-/** The RPCs that carry refusals, whatever the request was for: they only lend the protocols' forms. */
+/** The RPCs through which refusals are written, whatever the request was for: only their protocols are used. */
 function refusersOf(handlers: ReadonlyMap<string, UniversalHandler>): UniversalHandler[] {
   return [Health.method.check, Health.method.watch].flatMap(
     (method) => handlers.get(`/${Health.typeName}/${method.name}`) ?? [],
@@ -188,7 +189,7 @@ function refusersOf(handlers: ReadonlyMap<string, UniversalHandler>): UniversalH
 
 function requestFormOf(contentType: string): RequestForm {
   const form = requestForm(contentType);
-  if (form === undefined) throw new Error(`${contentType} is no form of a request`);
+  if (form === undefined) throw new Error(`${contentType} is not the content-type of a request`);
   return form;
 }
 
@@ -242,8 +243,8 @@ function headerOf({ headers }: NodeRequest): Headers {
   return header;
 }
 
-/** The parts of a body. Unlike the request's own iterator it has no `return`, which would destroy the connection before the
- *  reply is written. */
+/** The parts of a body. Unlike the request's own iterator, it has no `return`, which would destroy the connection
+ *  before the reply is written. */
 function partsOf(request: NodeRequest): AsyncIterable<Uint8Array> {
   const parts = request[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   return { [Symbol.asyncIterator]: () => ({ next: () => parts.next() }) };

@@ -1,4 +1,5 @@
-/** gRPC health checking v1 (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): all services share one status. */
+/** gRPC health checking v1 (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): all services share one
+ *  status. */
 import {
   HealthCheckResponse_ServingStatus as Status,
   type Health,
@@ -9,7 +10,7 @@ import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { untilAborted } from "./streams.ts";
 
-/** Whether the server can do its work now, and word of every change. */
+/** Whether the server can do its work, with a callback for every change. */
 export type Serving = {
   isServing: () => boolean;
   onServingChange: (callback: (serving: boolean) => void) => () => void;
@@ -39,7 +40,7 @@ export function createHealth(serving: Serving): ServiceImpl<typeof Health> {
   };
 }
 
-/** The status now and after each change. Changes that come faster than they are taken leave only the last. */
+/** Yields the current status and each change. If changes come faster than they are read, only the last is yielded. */
 async function* statuses<T>(serving: Serving, current: () => T, signal: AbortSignal): AsyncGenerator<T> {
   let wake = Promise.withResolvers<void>();
   const unsubscribe = serving.onServingChange(() => wake.resolve());

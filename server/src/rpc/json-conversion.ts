@@ -1,4 +1,5 @@
-/** google.protobuf.Struct and Value to and from core's Json. The runtime keeps a Struct field as a plain object, a Value as a message. */
+/** Converts google.protobuf.Struct and Value to and from core's Json. protobuf-es represents a Struct field as a
+ *  plain object, a Value as a message. */
 import type { JsonObject as StructObject } from "@bufbuild/protobuf";
 import { NullValue, type Value } from "@bufbuild/protobuf/wkt";
 import { emptyObject, isJsonObject, type Json, type JsonObject } from "../core/json/json.ts";
@@ -11,14 +12,14 @@ export function jsonFromPlain(value: unknown): Json {
   return jsonObjectFromStruct(value as StructObject);
 }
 
-/** A copy of a Struct field; the empty object if there is none. */
+/** A copy of a Struct field; the empty object if the field is missing. */
 export function jsonObjectFromStruct(struct: StructObject | undefined): JsonObject {
   const object = emptyObject();
   for (const key of Object.keys(struct ?? {})) object[key] = jsonFromPlain(struct?.[key]);
   return object;
 }
 
-/** The JSON of a Value; null if there is none, or one without a kind. */
+/** The JSON of a Value; null if the Value or its kind is missing. */
 export function jsonFromValue(value: Value | undefined): Json {
   const kind = value?.kind;
   switch (kind?.case) {
@@ -40,7 +41,7 @@ export function jsonFromValue(value: Value | undefined): Json {
   }
 }
 
-/** Written out instead of `create`, which costs several times as much for each of a payload's values. */
+/** Builds the message without `create`, which is several times slower for each value of a payload. */
 export function valueFromJson(json: Json): Value {
   return { $typeName: "google.protobuf.Value", kind: kindFromJson(json) };
 }

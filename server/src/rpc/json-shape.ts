@@ -1,5 +1,6 @@
-/** Checks JSON against a message's fields and finds every problem with its path, where the decoder stops at the first and
- *  names none. Stricter than proto JSON in one thing: an enum is its full name, never a number (CONTRACT.md, rule 1). */
+/** Checks JSON against a message's fields and finds every problem with its path. The decoder stops at the first
+ *  problem and reports no path. The check is stricter than proto JSON in one respect: an enum must be its full name,
+ *  never a number (CONTRACT.md, rule 1). */
 import { type DescEnum, type DescField, type DescMessage, fromJson, ScalarType } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { FieldProblem } from "../core/errors.ts";
@@ -7,7 +8,7 @@ import { parseInstant } from "../core/duration.ts";
 import { isJsonObject, type Json } from "../core/json/json.ts";
 import { dottedPath, type Segment } from "./field-path.ts";
 
-/** Problems that are found at once: more help nobody. */
+/** The maximum number of problems to report: more would help nobody. */
 const PROBLEMS_MAX = 100;
 /** How many names a problem with an enum lists. */
 const NAMES_SHOWN_MAX = 12;
@@ -41,7 +42,7 @@ export function jsonProblems(desc: DescMessage, json: Json): FieldProblem[] {
         continue;
       }
       at(field.jsonName, () => {
-        if (seen.has(field)) return report("given twice, as its proto name and its JSON name");
+        if (seen.has(field)) return report("is given twice, by its proto name and by its JSON name");
         seen.add(field);
         if (member === null && !isValue(field)) return;
         checkField(field, member);
@@ -96,10 +97,10 @@ export function jsonProblems(desc: DescMessage, json: Json): FieldProblem[] {
   const checkWellKnown = (message: DescMessage, value: Json): void => {
     try {
       fromJson(message, value);
-      // Days that do not exist are taken for later ones by JavaScript's dates.
+      // JavaScript's dates take days that do not exist for later ones.
       if (message.typeName === "google.protobuf.Timestamp") parseInstant(value as string);
     } catch {
-      report(WELL_KNOWN[message.typeName] ?? "is not of the right form");
+      report(WELL_KNOWN[message.typeName] ?? "is malformed");
     }
   };
 

@@ -3,7 +3,8 @@ import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
 import { mapErrors } from "./streams.ts";
 
-/** How loud a failure is: the server's own faults, what an operator may want to see, what callers do wrong, what is no failure. */
+/** The log level of a failure: `error` for the server's own faults, `warn` for what an operator may want to see,
+ *  `debug` for what is not a failure. Callers' mistakes are logged at `info`. */
 const LEVEL_BY_CODE: Partial<Record<Code, "error" | "warn" | "debug">> = {
   [Code.Internal]: "error",
   [Code.Unknown]: "error",
@@ -15,8 +16,8 @@ const LEVEL_BY_CODE: Partial<Record<Code, "error" | "warn" | "debug">> = {
   [Code.DeadlineExceeded]: "debug",
 };
 
-/** One line per failed RPC; none above debug for one that succeeded. Never a payload: messages of refusals name places and
- *  bounds, ids stand in their metadata. */
+/** Logs one line per RPC, at debug if it succeeded. Never logs a payload: refusals have only paths and bounds in
+ *  their messages, and ids in their metadata. */
 export function loggingInterceptor(log: Logger): Interceptor {
   return (next) => async (request) => {
     const startedAt = performance.now();

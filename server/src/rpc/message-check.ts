@@ -1,5 +1,5 @@
-/** What a decoded request must still be checked for, whatever it was decoded from: fields that nobody knows, payloads that are
- *  not I-JSON or too large, text that no database holds, times that do not exist (CONTRACT.md, rules 1 and 2). */
+/** Checks a decoded request, whatever its encoding, for unknown fields, payloads that are not I-JSON or are too
+ *  large, text that Postgres cannot store, and times that do not exist (CONTRACT.md, rules 1 and 2). */
 import type { DescField, DescMessage, DescOneof, Message } from "@bufbuild/protobuf";
 import { ScalarType } from "@bufbuild/protobuf";
 import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
@@ -10,16 +10,17 @@ import { dottedPath, type Segment } from "./field-path.ts";
 import { jsonFromValue } from "./json-conversion.ts";
 import { instantFromTimestamp } from "./time-conversion.ts";
 
-/** Problems that are found at once: more help nobody. */
+/** The maximum number of problems to report: more would help nobody. */
 const PROBLEMS_MAX = 100;
-/** What google.protobuf.Duration holds: 10,000 years. */
+/** The range of google.protobuf.Duration: 10,000 years. */
 const DURATION_SECONDS_MAX = 315_576_000_000n;
 
 type Findings = { path: Segment[]; problems: FieldProblem[] };
 type Check = (value: unknown, findings: Findings) => void;
 
-/** Every unknown field and impossible value of a request, at most 100.
- *  @throws {DomainError} PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP, NUMBER_NOT_EXACT for the first bad payload */
+/** Returns every unknown field and invalid value of a request, at most 100.
+ *  @throws {DomainError} PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP, NUMBER_NOT_EXACT for the first bad
+ *  payload */
 export function messageProblems(desc: DescMessage, message: Message): FieldProblem[] {
   const findings: Findings = { path: [], problems: [] };
   messageCheck(desc)(message, findings);
@@ -31,7 +32,7 @@ function report(findings: Findings, message: string): void {
   findings.problems.push({ path: dottedPath(findings.path), message });
 }
 
-/** Compiled once per message type, since requests pass here one and all. */
+/** Compiled once per message type, because every request passes here. */
 const CHECKS = new WeakMap<DescMessage, Check>();
 
 function messageCheck(desc: DescMessage): Check {
@@ -42,7 +43,7 @@ function messageCheck(desc: DescMessage): Check {
     for (const { no } of (message as Message).$unknown ?? []) report(findings, `unknown field number ${no}`);
     for (const step of steps) step(message, findings);
   };
-  // Before its fields are compiled: messages contain themselves.
+  // Set before the fields are compiled, because message types may contain themselves.
   CHECKS.set(desc, check);
   for (const member of desc.members) {
     const step = member.kind === "oneof" ? oneofStep(member) : fieldStep(member);
@@ -90,7 +91,7 @@ function fieldCheck(field: DescField): Check | undefined {
   }
 }
 
-/** What a tool says of its failure is cleaned, not refused: a refusal would end the worker's stream, and its next one too. */
+/** A tool's failure is cleaned, not refused: a refusal would end the worker's stream, and then its next one. */
 function isCleaned(field: DescField): boolean {
   return field.parent.typeName === "abstractruntime.v1.JobFailure";
 }
@@ -138,7 +139,7 @@ function valueCheck(desc: DescMessage): Check {
 }
 
 const checkText: Check = (text, findings) => {
-  if ((text as string).includes("\0")) report(findings, "must not hold U+0000");
+  if ((text as string).includes("\0")) report(findings, "must not contain U+0000");
 };
 
 const checkTimestamp: Check = (timestamp, findings) => {
@@ -163,7 +164,7 @@ const checkPayload: Check = (payload, findings) => {
   }
 };
 
-/** The refusal of a payload, its place counted from the request's root. */
+/** Returns the refusal of a payload with a pointer that starts at the request's root. */
 function placed(error: DomainError, path: readonly Segment[]): DomainError {
   const inner = error.metadata["pointer"] ?? "";
   const pointer = pointerText(path) + inner;

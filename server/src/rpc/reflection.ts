@@ -1,11 +1,11 @@
-/** gRPC server reflection (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md), so that grpcurl and clients
- *  without generated code can read the contract from the server. v1 and v1alpha have the same shape. */
+/** gRPC server reflection (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md), so that grpcurl and
+ *  clients without generated code can read the contract from the server. v1 and v1alpha have the same shape. */
 import { type DescExtension, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 
-/** What both versions of the protocol ask. */
+/** A request of either version of the protocol. */
 type ReflectionRequest = {
   host: string;
   messageRequest:
@@ -20,7 +20,7 @@ type MessageResponse =
   | { case: "listServicesResponse"; value: { service: { name: string }[] } }
   | { case: "errorResponse"; value: { errorCode: number; errorMessage: string } };
 
-/** The files of the services and all that they import, looked up in every way that clients ask. */
+/** The files of the services and all their imports, by every key that clients look up. */
 export type ReflectionIndex = {
   services: readonly string[];
   filesByName: ReadonlyMap<string, DescFile>;
@@ -50,7 +50,7 @@ export function createReflectionIndex(services: readonly DescService[]): Reflect
   return { services: services.map(({ typeName }) => typeName), filesByName, filesBySymbol, extensionsByType };
 }
 
-/** Answers requests one by one. A file is sent with what it imports, each file once per stream. */
+/** Answers requests one by one. A file is sent with its imports, each file once per stream. */
 export async function* reflect<Request extends ReflectionRequest>(
   index: ReflectionIndex,
   requests: AsyncIterable<Request>,
@@ -83,13 +83,16 @@ function respond(index: ReflectionIndex, { messageRequest }: ReflectionRequest, 
     case "listServices":
       return { case: "listServicesResponse", value: { service: index.services.map((name) => ({ name })) } };
     case undefined:
-      return { case: "errorResponse", value: { errorCode: Code.InvalidArgument, errorMessage: "nothing is asked" } };
+      return {
+        case: "errorResponse",
+        value: { errorCode: Code.InvalidArgument, errorMessage: "the request is empty" },
+      };
   }
 }
 
-function fileResponse(file: DescFile | undefined, asked: string, sent: Set<DescFile>): MessageResponse {
-  if (file === undefined) return notFound(asked);
-  // What was asked for always comes; what it imports, unless this stream has had it.
+function fileResponse(file: DescFile | undefined, name: string, sent: Set<DescFile>): MessageResponse {
+  if (file === undefined) return notFound(name);
+  // The requested file is always sent; its imports are sent only if this stream has not sent them yet.
   sent.delete(file);
   const files: DescFile[] = [];
   const collect = (next: DescFile): void => {
@@ -103,8 +106,8 @@ function fileResponse(file: DescFile | undefined, asked: string, sent: Set<DescF
   return { case: "fileDescriptorResponse", value: { fileDescriptorProto } };
 }
 
-function notFound(asked: string): MessageResponse {
-  return { case: "errorResponse", value: { errorCode: Code.NotFound, errorMessage: `not found: ${asked}` } };
+function notFound(name: string): MessageResponse {
+  return { case: "errorResponse", value: { errorCode: Code.NotFound, errorMessage: `not found: ${name}` } };
 }
 
 /** Descriptors of protobuf-es name their files without `.proto`; the protocol names them with it. */

@@ -1,9 +1,9 @@
 /**
- * Strict decoding (CONTRACT.md, rules 1 and 2) of requests that are one message.
+ * Strict decoding (CONTRACT.md, rules 1 and 2) of single-message requests.
  *
- * connect's own decoding runs before its interceptors, ignores what it does not know and fails without details. So the gateway
- * decodes here, and gives connect an empty message in place of the body; an interceptor then puts the decoded message in, or
- * throws the refusal, which connect writes in the form of whatever protocol the client speaks.
+ * connect decodes before its interceptors run, ignores unknown fields and fails without details. So the gateway decodes
+ * here and passes connect an empty message in place of the body. An interceptor then inserts the decoded message or
+ * throws the refusal, which connect writes in the client's protocol.
  */
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
@@ -17,19 +17,19 @@ import { refusalToConnectError } from "./error-mapping.ts";
 import { jsonProblems } from "./json-shape.ts";
 import { messageProblems } from "./message-check.ts";
 
-/** Stock gRPC clients stop at 4 MiB; three payloads of 1 MiB fit. */
+/** Standard gRPC clients accept at most 4 MiB; three payloads of 1 MiB fit. */
 export const REQUEST_BYTES_MAX = 3 * 1024 * 1024;
 /** A payload of 32 levels inside the deepest request, a workflow, with room to spare. */
 const JSON_DEPTH_MAX = 48;
-/** Flags, and the length as four bytes: the envelope of gRPC, gRPC-Web and Connect streams. */
+/** The envelope of gRPC, gRPC-Web and Connect streams: one byte of flags, then the length in four bytes. */
 export const ENVELOPE_BYTES = 5;
 const FLAG_COMPRESSED = 0b0000_0001;
-/** The end of a Connect stream, and the trailers of gRPC-Web. Clients may send them; they say nothing. */
+/** The flags of a Connect stream's end and of gRPC-Web's trailers. Clients may send both; they are ignored. */
 const FLAGS_END = 0b1000_0010;
 
 export type RequestForm = {
   isJson: boolean;
-  /** Whether messages stand in envelopes. */
+  /** Whether messages are in envelopes. */
   isEnveloped: boolean;
   /** The header that names a request's compression. */
   encodingHeader: string;
@@ -38,10 +38,10 @@ export type RequestForm = {
 };
 
 const MS_BY_UNIT: Record<string, number> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
-/** What a timer of Node takes; it fires longer ones at once. */
+/** The longest time that a Node timer supports; it fires immediately if the time is longer. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
-/** Checks a call's deadline before connect does, and takes away one that is further off than timers reach: 24 days.
+/** Checks a call's deadline before connect does, and removes a deadline that timers do not support: more than 24 days.
  *  @throws {DomainError} REQUEST_INVALID */
 export function checkTimeout(form: RequestForm, header: Headers): void {
   const text = header.get(form.timeoutHeader);
@@ -51,7 +51,7 @@ export function checkTimeout(form: RequestForm, header: Headers): void {
   if (ms > TIMER_MS_MAX) header.delete(form.timeoutHeader);
 }
 
-/** How a request of this content type is written, if it is one that connect takes. */
+/** Returns the form of a request with this content type; undefined if connect does not accept it. */
 export function requestForm(contentType: string): RequestForm | undefined {
   const match = /^application\/(grpc-web|grpc|connect)?(\+?)(proto|json)?(?:;\s?charset=utf-?8)?$/i.exec(contentType);
   if (match === null) return undefined;
@@ -69,21 +69,22 @@ export function requestForm(contentType: string): RequestForm | undefined {
   };
 }
 
-/** The outcome of decoding, on its way through connect to the interceptor. */
+/** The outcome of decoding, passed through connect to the interceptor. */
 export type DecodedRequest = { message: Message } | { refusal: unknown };
 
 export const decodedRequestKey = createContextKey<DecodedRequest | undefined>(undefined, {
   description: "the strictly decoded request",
 });
 
-/** What connect is given in place of a body that was decoded already: an empty message of the same form. */
+/** The body that connect receives in place of the decoded one: an empty message of the same form. */
 export function emptyBody(form: RequestForm): Uint8Array {
   const message = form.isJson ? "{}" : "";
   if (!form.isEnveloped) return Buffer.from(message);
   return Buffer.from([0, 0, 0, 0, message.length, ...Buffer.from(message)]);
 }
 
-/** Puts the decoded message in place of connect's, or throws the refusal. Streams of requests were left to connect. */
+/** Replaces connect's message with the decoded one, or throws the refusal. Streams of requests are decoded by
+ *  connect. */
 export function decodedRequestInterceptor(): Interceptor {
   return (next) => async (request) => {
     const decoded = request.contextValues.get(decodedRequestKey);
@@ -95,17 +96,18 @@ export function decodedRequestInterceptor(): Interceptor {
   };
 }
 
-/** Requests that arrive at the same time may take this much memory together, whoever sends them. */
+/** The total memory for bodies that are arriving, from all clients together. */
 const BODY_ROOM_BYTES_MAX = 256 * 1024 * 1024;
 
-/** What the bodies that are being read take now. Read ones are decoded at once, so that they do not pile up. */
+/** The bytes of the bodies that are being read. A body is decoded as soon as it is read, so that bodies do not pile
+ *  up. */
 export type BodyRoom = { bytes: number };
 
 function noRoom(): DomainError {
-  return new DomainError("OVERLOADED", "too many requests arrive at once");
+  return new DomainError("OVERLOADED", "too many requests are arriving at once");
 }
 
-/** Reads a body whole.
+/** Reads a whole body.
  *  @throws {DomainError} PAYLOAD_TOO_LARGE; REQUEST_INVALID if it takes longer than `timeoutMs` or breaks off */
 export function readBody(
   request: IncomingMessage | Http2ServerRequest,
@@ -134,7 +136,7 @@ export function readBody(
       stop();
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
     };
-    const onClose = (): void => refuse(invalid("the request broke off"));
+    const onClose = (): void => refuse(invalid("the request ended early"));
     const timer = setTimeout(() => refuse(invalid("the request took too long to arrive")), bounds.timeoutMs);
     if (Number(request.headers["content-length"] ?? 0) > bounds.bytesMax)
       return refuse(requestTooLarge(bounds.bytesMax));
@@ -178,7 +180,8 @@ async function messageBytes(form: RequestForm, encoding: string, body: Uint8Arra
   if (!form.isEnveloped) return encoding === "identity" ? body : await decompressed(body);
   const { flags, bytes } = singleEnvelope(body);
   if ((flags & FLAG_COMPRESSED) === 0) return bytes;
-  if (encoding === "identity") throw invalid("a message is compressed, and no header says how");
+  if (encoding === "identity")
+    throw invalid(`a message is compressed, but ${form.encodingHeader} names no compression`);
   return await decompressed(bytes);
 }
 
@@ -234,7 +237,7 @@ function parseRequestJson(bytes: Uint8Array): Json {
   try {
     return parseJson(text, { depthMax: JSON_DEPTH_MAX, bytesMax: REQUEST_BYTES_MAX });
   } catch (error) {
-    // Text that is no JSON at all is not a payload's fault.
+    // Text that is not JSON is a problem of the request, not of a payload.
     if (error instanceof DomainError && error.reason === "PAYLOAD_INVALID" && !isJsonText(text)) {
       throw new DomainError("REQUEST_INVALID", error.message, { metadata: { ...error.metadata } });
     }
@@ -265,7 +268,7 @@ function decodeBinary(desc: DescMessage, bytes: Uint8Array): Message {
   } catch (error) {
     const { message } = error as Error;
     if (message.includes("maximum recursion depth")) {
-      throw new DomainError("PAYLOAD_TOO_DEEP", "the request nests too deep");
+      throw new DomainError("PAYLOAD_TOO_DEEP", "the request is nested too deeply");
     }
     throw invalid(`the request cannot be decoded as ${desc.typeName}: ${message}`);
   }

@@ -9,21 +9,22 @@ export type NodeResponse = ServerResponse | Http2ServerResponse;
 type Outcome = "done" | "closed" | "stalled";
 
 type WriteOptions = {
-  /** How long a reader may take nothing before its stream is ended, milliseconds. */
+  /** How long a client may read nothing before its stream is ended, in milliseconds. */
   stallMs: number;
-  /** Called once when that happens. It must make the body end soon: what it still says is written after what is waiting. */
+  /** Called once when that happens. It must end the body soon: its last parts are written after those that wait. */
   onStall: () => void;
 };
 
-/** Writes a reply to its end. The next part of the body is asked for only when the previous one has left the process, so that a
- *  slow reader costs one message; a reader that takes nothing for `stallMs` is given up, and cut off after as long again. */
+/** Writes a whole reply. The next part of the body is requested only after the previous one has left the process, so
+ *  that a slow reader costs the memory of one message. A client that reads nothing for `stallMs` is abandoned, and
+ *  disconnected after the same time again. */
 export async function writeResponse(
   source: UniversalServerResponse,
   target: NodeResponse,
   options: WriteOptions,
 ): Promise<void> {
   const sink = sinkOf(target);
-  // Failures show as `close`; without a listener they would end the process.
+  // Errors also emit `close`; without a listener they would end the process.
   sink.on("error", () => undefined);
   const body = source.body?.[Symbol.asyncIterator]();
   try {
@@ -31,18 +32,19 @@ export async function writeResponse(
     if (source.trailer !== undefined) target.addTrailers(nodeHeaders(source.trailer));
     stopReading(target);
     target.end();
-    if ((await settled(sink, "finish", options.stallMs)) === "stalled") options.onStall();
+    if ((await waitForEvent(sink, "finish", options.stallMs)) === "stalled") options.onStall();
   } finally {
     body?.return?.()?.catch(() => undefined);
     if (!sink.writableFinished) sink.destroy();
   }
 }
 
-/** Lets a client that is still sending its request know, once it has the whole reply, that nobody reads on (RFC 9113, 8.1). */
+/** Tells a client that is still sending its request, after the whole reply, that the rest is not read (RFC 9113,
+ *  8.1). */
 function stopReading(target: NodeResponse): void {
   if (!("stream" in target)) return;
   const { stream } = target;
-  // A turn after the trailers: a reset overtakes what was not written yet.
+  // One turn after the trailers, because a reset overtakes unwritten data.
   stream.once("wantTrailers", () =>
     setImmediate(() => {
       if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
@@ -58,7 +60,7 @@ async function writeBody(
   { stallMs, onStall }: WriteOptions,
 ): Promise<boolean> {
   const sink = sinkOf(target);
-  // Headers go out with the first part: services may set headers until then.
+  // Headers are sent with the first part, because services may set headers until then.
   let part = await body?.next();
   if (sink.destroyed) return false;
   (target as ServerResponse).writeHead(source.status, nodeHeaders(source.header));
@@ -66,7 +68,7 @@ async function writeBody(
   while (body !== undefined && part !== undefined && part.done !== true) {
     writeTogether(target);
     if (!sink.write(part.value) && !isStalled) {
-      const outcome = await settled(sink, "drain", stallMs);
+      const outcome = await waitForEvent(sink, "drain", stallMs);
       if (outcome === "stalled") {
         isStalled = true;
         onStall();
@@ -78,8 +80,8 @@ async function writeBody(
   return !sink.destroyed;
 }
 
-/** Has what is written until everything is done that can be done now leave as one: the parts that follow would else wait until the first
- *  has left, and reach the reader as news of its own. Only of HTTP/2: a chunked body of node:http that ends meanwhile is malformed. */
+/** Sends everything that is written during this turn as one. Otherwise later parts would wait until the first has
+ *  left, and arrive separately. Only for HTTP/2: a chunked body of node:http that ends meanwhile would be malformed. */
 function writeTogether(target: NodeResponse): void {
   if (!("stream" in target) || target.stream.writableCorked > 0) return;
   const { stream } = target;
@@ -87,24 +89,24 @@ function writeTogether(target: NodeResponse): void {
   process.nextTick(() => stream.uncork());
 }
 
-/** Waits for an event of the sink, unless it closes first or the time is over. */
-function settled(sink: Writable, event: "drain" | "finish", stallMs: number): Promise<Outcome> {
+/** Waits for an event of the sink, until the sink closes or the time expires. */
+function waitForEvent(sink: Writable, event: "drain" | "finish", stallMs: number): Promise<Outcome> {
   return new Promise((resolve) => {
     if (event === "finish" && sink.writableFinished) return resolve("done");
     if (sink.destroyed) return resolve("closed");
-    const settle = (outcome: Outcome) => () => {
+    const finish = (outcome: Outcome) => () => {
       clearTimeout(timer);
       sink.off(event, onEvent).off("close", onClose);
       resolve(outcome);
     };
-    const onEvent = settle("done");
-    const onClose = settle("closed");
-    const timer = setTimeout(settle("stalled"), stallMs);
+    const onEvent = finish("done");
+    const onClose = finish("closed");
+    const timer = setTimeout(finish("stalled"), stallMs);
     sink.on(event, onEvent).on("close", onClose);
   });
 }
 
-/** What the bytes go through: it knows whether they have left. */
+/** The writable that the bytes pass through; it knows whether they have left. */
 function sinkOf(target: NodeResponse): Writable {
   return "stream" in target ? target.stream : target;
 }

@@ -13,7 +13,7 @@ import { optionalFields, optionalMembers } from "./optional-fields.ts";
 import { instantFromTimestamp, optionalTimestamp, timestampFromInstant } from "./time-conversion.ts";
 import { waitToProto } from "./wait-conversion.ts";
 
-/** A run in the view that it was read in. */
+/** Converts a run, in the view in which it was read. */
 export function runToProto({ state, view, blockedReason }: RunView): Run {
   const isFull = view === "full";
   const wait = openWaitOf(state);
@@ -42,12 +42,12 @@ export function runToProto({ state, view, blockedReason }: RunView): Run {
   });
 }
 
-/** What the run's wait shows of it. */
+/** The fields of a run that its wait shows. */
 function ofRun({ runId, workflowId, labels, sessionId }: RunView["state"]) {
   return { runId, workflowId, labels, ...optionalFields({ sessionId }) };
 }
 
-/** A run without vars and output, whatever view it was read in: for lists, batches and notices. */
+/** Converts a run without vars and output, whatever view it was read in: for lists, batches and notices. */
 export function runToProtoBasic(run: RunView): Run {
   return runToProto({ ...run, view: "basic" });
 }
@@ -79,7 +79,7 @@ export function startRequestFromProto(request: StartRunRequest): StartRequest {
   };
 }
 
-/** Limits left at 0 or empty are not given. */
+/** Limits left at 0 or empty are left out. */
 function limitsFromProto(limits: Limits | undefined): CoreLimits {
   const { maxSteps, maxTokens, maxCostUsd, maxDepth, runTimeout, warnPercent } = limits ?? create(LimitsSchema);
   return optionalFields({ maxSteps, maxTokens, maxCostUsd, maxDepth, runTimeout, warnPercent });

@@ -2,7 +2,7 @@ import { RunExplanationSchema } from "@abstractruntime/proto/run_explanation_pb"
 import { toJson } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import type { RunExplanation } from "../engine/api.ts";
-import { FAKE_TIME, fakeExplanation, fakeRun } from "./fake-engine.ts";
+import { FAKE_TIME, fakeExplanation, fakeRun } from "../../../tests/support/fake-engine.ts";
 import { explanationToProto } from "./run-explanation-conversion.ts";
 
 const RUN = expect.objectContaining({ runId: "run-1", blockedReason: "BLOCKED_REASON_NO_WORKER" }) as unknown;

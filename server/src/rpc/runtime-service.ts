@@ -1,4 +1,4 @@
-/** RuntimeService: decode, ask the engine, encode. Interceptors have authenticated and validated; they map what is thrown. */
+/** RuntimeService: decode, ask the engine, encode. Interceptors authenticate and validate requests and map errors. */
 import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
@@ -36,7 +36,7 @@ import { definitionFromProto, matchesWorkflowFilter, workflowToProto } from "./w
 
 /** CONTRACT.md, rule 13. */
 const AWAIT_TIMEOUT_MS_DEFAULT = 30_000;
-/** What 0 means for TickRun. */
+/** The meaning of 0 in TickRun. */
 const TICK_STEPS_DEFAULT = 1;
 
 export function createRuntimeService(engine: Engine): ServiceImpl<typeof RuntimeService> {

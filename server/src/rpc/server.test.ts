@@ -27,7 +27,7 @@ const GET_RUN = `/${RuntimeService.typeName}/GetRun`;
 const WATCH_RUN = `/${RuntimeService.typeName}/WatchRun`;
 const runJson = Buffer.from('{"runId":"run-1"}');
 
-/** Made for this test, for 127.0.0.1, until 2125; it opens nothing. */
+/** A certificate made for this test: for 127.0.0.1, valid until 2125. It opens nothing. */
 const TEST_CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBkDCCATagAwIBAgIUEQI2jIBxpxcwNQz0AayJ1Yr1ubkwCgYIKoZIzj0EAwIw
 FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzEwNDU0NFoYDzIxMjYxMDMw
@@ -66,7 +66,8 @@ async function start(replaced: Partial<Engine> = {}, { timing, tls }: Setup = {}
   return { engine, server, ...(await server.listen()) };
 }
 
-/** A stream that never ends by itself: `pulled` counts what was asked for, `released` resolves when it is let go. */
+/** A stream that never ends by itself: `pulled` counts the requested items, `released` resolves when the stream is
+ *  released. */
 function endlessWatch(message: RunMessage, options: { heedsSignal: boolean } = { heedsSignal: true }) {
   const released = Promise.withResolvers<void>();
   const state = { pulled: 0, released: released.promise };
@@ -83,7 +84,7 @@ function endlessWatch(message: RunMessage, options: { heedsSignal: boolean } = {
   return { state, watchRun };
 }
 
-/** A stream that gives one message and then waits to be aborted. */
+/** A stream that yields one message and then waits to be aborted. */
 const quietWatch: Engine["watchRun"] = async function* (_caller, { signal }) {
   yield { cursor: "1", stepRecord: fakeRecord() };
   await new Promise((resolve) => signal.addEventListener("abort", resolve));
@@ -273,7 +274,7 @@ describe("health", () => {
 });
 
 describe("reflection, with a client that shares no code with the server's", () => {
-  /** Asks over @grpc/grpc-js, one question after the other on one stream. */
+  /** Sends requests over @grpc/grpc-js, one after the other on one stream. */
   async function ask(port: number, service: string, questions: object[]) {
     const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
     cleanups.push(() => client.close());
@@ -375,7 +376,7 @@ describe("streams", () => {
     stepRecord: fakeRecord(1, { reason: "x".repeat(100_000) }),
   };
 
-  test("a reader that takes nothing is ended with STREAM_TOO_SLOW, and costs a bounded number of messages", async () => {
+  test("a reader that reads nothing is ended with STREAM_TOO_SLOW, and costs a bounded number of messages", async () => {
     const { state, watchRun } = endlessWatch(bigRecord);
     const { url } = await start({ watchRun }, { timing: { streamStallMs: 300 } });
     const session = connectHttp2(url);
@@ -384,7 +385,7 @@ describe("streams", () => {
     stream.end(envelope(Buffer.from([0x0a, 1, 0x72])));
     stream.pause();
     await state.released;
-    // 64 KiB of window, 16 KiB of buffer, and what was on its way.
+    // 64 KiB of window, 16 KiB of buffer, and what was in flight.
     expect(state.pulled).toBeLessThan(6);
     const trailers = new Promise<object>((resolve) => stream.once("trailers", resolve));
     stream.resume();
@@ -401,7 +402,7 @@ describe("streams", () => {
     socket.write(`Content-Length: ${body.length}\r\n\r\n`);
     socket.write(body);
     await state.released;
-    // Waits for the call; its grace is beyond the patience of this test.
+    // Waits for the call; its grace period is longer than this test waits.
     await server.close(600_000);
     expect(state.pulled).toBeGreaterThan(1);
   });

@@ -1,7 +1,9 @@
 /**
- * The server's one port: gRPC, gRPC-Web, Connect, health, reflection and /healthz, over HTTP/2 and HTTP/1.1, in clear text or TLS.
+ * The server's one port: gRPC, gRPC-Web, Connect, health, reflection and /healthz, over HTTP/2 and HTTP/1.1, in clear
+ * text or TLS.
  *
- * In clear text a connection that begins with HTTP/2's preface is HTTP/2, any other HTTP/1.1; under TLS the client says which.
+ * In clear text, a connection that begins with HTTP/2's preface is HTTP/2, and any other is HTTP/1.1. Under TLS, the
+ * client chooses.
  */
 import { createServer as createHttp1Server, type Server as Http1Server } from "node:http";
 import {
@@ -37,33 +39,33 @@ import { createWorkerService } from "./worker-service.ts";
 
 /** Room for a credential, a trace and what proxies add; Node's own default for HTTP/1.1. */
 const HEADER_BYTES_MAX = 16 * 1024;
-/** Far more than workers and clients need, and less than a process may have files open on common systems. */
+/** Far more than workers and clients need, and less than the usual limit of open files. */
 const CONNECTIONS_MAX = 10_000;
-/** A client of many goroutines or promises shares one connection; each of these may hold a request of 3 MiB. */
+/** A client with many goroutines or promises shares one connection. Each stream may hold a request of 3 MiB. */
 const STREAMS_PER_CONNECTION_MAX = 256;
-/** Beyond this much waiting to be sent on one connection, node:http2 refuses its new streams. */
+/** If more than this waits to be sent on a connection, node:http2 refuses new streams on it. */
 const SESSION_MEMORY_MB_MAX = 64;
 /** Flow-control window of a stream: a payload fits without waiting for the server to ask for more. */
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES = 4 * STREAM_WINDOW_BYTES;
 /** An idle HTTP/1.1 connection is kept a little longer than most proxies keep theirs. */
 const KEEP_ALIVE_MS = 65_000;
-/** A connection that says nothing must not hold a socket. */
+/** A connection that sends nothing must not keep a socket. */
 const PREFACE_TIMEOUT_MS = 10_000;
-/** How often a silent HTTP/2 connection is asked whether it lives, and how long its answer may take. */
+/** How often an HTTP/2 connection is pinged, and how long its answer may take. */
 const PING_INTERVAL_MS = 30_000;
 const PING_TIMEOUT_MS = 20_000;
 /** How long a request's headers and body may take to arrive. */
 const REQUEST_TIMEOUT_MS = 60_000;
-/** How long a reader of a stream may take nothing. */
+/** How long the client of a stream may read nothing. */
 const STREAM_STALL_MS = 30_000;
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 export type RpcServer = {
-  /** Begins to listen. `port` is the real one where the configuration says 0. */
+  /** Starts to listen. `port` is the real port, even if the configuration says 0. */
   listen(): Promise<{ url: string; port: number }>;
-  /** Takes no more calls, lets those at work finish for `graceMs`, ends streams with SHUTTING_DOWN. */
+  /** Refuses new calls, lets current ones finish for up to `graceMs`, and ends streams with SHUTTING_DOWN. */
   close(graceMs: number): Promise<void>;
 };
 
@@ -82,7 +84,7 @@ export type RpcServerOptions = {
   engine: Engine;
   config: RpcConfig;
   log: Logger;
-  /** For tests: bounds in time that would make them wait. */
+  /** For tests: time limits that would make them wait. */
   timing?: { requestTimeoutMs?: number; streamStallMs?: number };
 };
 
@@ -137,10 +139,10 @@ export function createRpcServer({ engine, config, log, timing = {} }: RpcServerO
   };
 }
 
-/** Addresses to listen on that are none to call; the server would not answer for their names either. */
+/** Wildcard addresses: bindable but not dialable. The server does not serve requests for these names either. */
 const REACHABLE_AS: Record<string, string> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" };
 
-/** How long the last frames of answered calls may take to leave. */
+/** How long it may take to send the last frames of answered calls. */
 const CLOSE_FLUSH_MS = 500;
 
 function elapsed(ms: number): Promise<void> {
@@ -150,8 +152,8 @@ function elapsed(ms: number): Promise<void> {
 /** Every RPC that the server offers, in every protocol. */
 function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly UniversalHandler[] {
   const router = createConnectRouter({
-    // Requests are decompressed before they come here. Replies are not compressed: most peers are near, and gRPC clients offer
-    // gzip without being asked, at a cost that is several times that of the call.
+    // Requests are already decompressed. Replies are not compressed: most peers are near, and gRPC clients offer gzip
+    // by default, which costs several times as much as the call.
     acceptCompression: [],
     readMaxBytes: REQUEST_BYTES_MAX,
     jsonOptions: { ignoreUnknownFields: false },
@@ -178,7 +180,7 @@ type OnRequest = (...[request, response]: Parameters<Gateway["handle"]>) => void
 
 type Listener = {
   server: TcpServer;
-  /** Takes no more connections, asks those of HTTP/2 to end; resolves when all are gone. */
+  /** Accepts no more connections and asks HTTP/2 connections to end; resolves when all are closed. */
   stopAccepting(): Promise<void>;
   closeIdle(): void;
   destroyAll(): void;
@@ -199,7 +201,8 @@ function createListener({ config, requestTimeoutMs }: ListenerOptions, onRequest
     maxHeaderSize: HEADER_BYTES_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
     headersTimeout: requestTimeoutMs,
-    // The body's time is watched where it is read, with a refusal that says so; this is for what never gets there.
+    // request-decoding.ts limits the time of a body, with a refusal that says so. This is for requests that never get
+    // there.
     requestTimeout: requestTimeoutMs * 10,
     connectionsCheckingInterval: Math.ceil(requestTimeoutMs / 2),
   };
@@ -213,13 +216,13 @@ function createListener({ config, requestTimeoutMs }: ListenerOptions, onRequest
   const tcp = createTcpServer({ noDelay: true }, (socket) => {
     sniffPreface(socket, (isHttp2) => (isHttp2 ? http2 : http1).emit("connection", socket));
   });
-  // node:http watches its clients' time only while it listens itself.
+  // node:http enforces its timeouts only while it listens itself.
   tcp.once("listening", () => http1.emit("listening"));
   tcp.once("close", () => http1.close(() => undefined));
   return trackConnections(tcp, http2, http1);
 }
 
-/** Decides by a connection's first bytes what it speaks, and gives them back to it. */
+/** Detects the protocol of a connection from its first bytes, and puts them back. */
 function sniffPreface(socket: Socket, onKnown: (isHttp2: boolean) => void): void {
   let seen = Buffer.alloc(0);
   const onError = () => socket.destroy();
@@ -233,7 +236,7 @@ function sniffPreface(socket: Socket, onKnown: (isHttp2: boolean) => void): void
     socket.pause();
     socket.unshift(seen);
     onKnown(matches);
-    // node:http2 takes what was given back itself; node:http waits for it to flow.
+    // node:http2 reads the bytes that were put back by itself; node:http waits until the socket is resumed.
     if (!matches) socket.resume();
   };
   const timer = setTimeout(onError, PREFACE_TIMEOUT_MS).unref();

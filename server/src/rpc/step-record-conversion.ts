@@ -23,7 +23,7 @@ import { waitToProto } from "./wait-conversion.ts";
 export function stepRecordToProto({ record, sealed }: StepRecordView, options: { withProof: boolean }): StepRecord {
   const body: RecordBody = record.body;
   const given = record.given === undefined ? undefined : parseOwnJson(record.given);
-  // A call's output is its record's result; the results of all of them together stand in no record again.
+  // A call's output is the result of its own record. No record repeats the results of all calls together.
   const result = record.kind === "call.completed" ? given : resultOf(body, given);
   return create(StepRecordSchema, {
     runId: record.run_id,

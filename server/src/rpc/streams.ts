@@ -1,7 +1,7 @@
-/** The life of server streams: they end with the call, and what they throw is told to the client. */
+/** The lifetime of server streams: a stream ends with its call, and its errors reach the client. */
 
-/** The items of `source` until `signal` aborts; then it throws the reason and lets go of the source, whether or not the
- *  source heeds the signal. An end that comes after the abort is taken for the abort's doing. */
+/** Yields the items of `source` until `signal` aborts. Then it throws the reason and releases the source, whether or
+ *  not the source heeds the signal. If the source ends after the abort, the abort counts as the cause. */
 export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   const iterator = source[Symbol.asyncIterator]();
   try {
@@ -12,32 +12,34 @@ export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSi
       yield result.value;
     }
   } finally {
-    // Not awaited: a source that hangs in `next` would hang in `return`, and the call is over. Its failure is nobody's.
+    // Not awaited, and failures are ignored: the call is over, and a source that hangs in `next` would also hang in
+    // `return`.
     iterator.return?.().catch(() => undefined);
   }
 }
 
-/** Not Promise.race against one promise per stream: each race would leave its reaction there until the stream ends. */
+/** Not Promise.race with one promise per stream: each race would leave a reaction on that promise until the stream
+ *  ends. */
 function nextUnlessAborted<T>(iterator: AsyncIterator<T>, signal: AbortSignal): Promise<IteratorResult<T>> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason as Error);
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
-    const settle = () => signal.removeEventListener("abort", onAbort);
+    const stopListening = () => signal.removeEventListener("abort", onAbort);
     iterator.next().then(
       (result) => {
-        settle();
+        stopListening();
         resolve(result);
       },
       (error: Error) => {
-        settle();
+        stopListening();
         reject(error);
       },
     );
   });
 }
 
-/** The same items; what the source throws goes through `map` first. */
+/** Yields the same items, and passes errors of the source through `map`. */
 export async function* mapErrors<T>(source: AsyncIterable<T>, map: (error: unknown) => Error): AsyncGenerator<T> {
   try {
     yield* source;

@@ -11,7 +11,7 @@ export function optionalTimestamp(instant: Instant | undefined): Timestamp | und
   return instant === undefined ? undefined : timestampFromInstant(instant);
 }
 
-/** The instant of a timestamp; nanoseconds are cut to microseconds.
+/** The instant of a timestamp; nanoseconds are truncated to microseconds.
  *  @throws {RangeError | InstantError} outside the years 0001 to 9999, or `nanos` outside a second */
 export function instantFromTimestamp(timestamp: Timestamp): Instant {
   const { seconds, nanos } = timestamp;

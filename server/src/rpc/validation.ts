@@ -1,4 +1,4 @@
-/** The bounds that the contract states on its fields (protovalidate). */
+/** Enforces the rules that the contract states on its fields (protovalidate). */
 import { RegisterWorkflowRequestSchema } from "@abstractruntime/proto/runtime_service_pb";
 import { type DescMessage, isMessage, type Message } from "@bufbuild/protobuf";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
@@ -10,7 +10,8 @@ import { messageProblems } from "./message-check.ts";
 import { refuseProblems } from "./request-decoding.ts";
 import { workflowProblems } from "./workflow-conversion.ts";
 
-/** The patterns are the contract's own and take linear time, so the platform's engine will do; RE2 in JavaScript is slow. */
+/** The patterns are the contract's own and run in linear time, so the platform's engine is safe. RE2 in JavaScript
+ *  is slow. */
 const PATTERNS = new Map<string, RegExp>();
 
 function matchesPattern(pattern: string, text: string): boolean {
@@ -22,10 +23,10 @@ function matchesPattern(pattern: string, text: string): boolean {
   return regExp.test(text);
 }
 
-/** One for the process: it compiles the rules of a message type when it first meets it. */
+/** One per process: it compiles the rules of a message type on first use. */
 const validator = createValidator({ regexMatch: matchesPattern });
 
-/** Every bound that a message breaks. */
+/** Returns every rule that a message violates. */
 function validationProblems(desc: DescMessage, message: Message): FieldProblem[] {
   const result = validator.validate(desc, message);
   switch (result.kind) {
@@ -42,8 +43,8 @@ function violationToProblem(violation: Violation): FieldProblem {
   return { path: dottedPath(segmentsFromPath(violation.field)), message: violation.message };
 }
 
-/** Refuses requests that break a bound: WORKFLOW_INVALID where the graph does, else REQUEST_INVALID. Of streams of requests, it
- *  checks each message also for what the decoder of single requests looks for. */
+/** Refuses requests that violate a rule: with WORKFLOW_INVALID if the graph does, otherwise with REQUEST_INVALID. In
+ *  streams of requests, each message also gets the checks that request-decoding.ts applies to single requests. */
 export function validationInterceptor(): Interceptor {
   return (next) => async (request) => {
     const desc = request.method.input;
@@ -86,7 +87,7 @@ async function* checked(desc: DescMessage, messages: AsyncIterable<Message>): As
       yield message;
     }
   } catch (error) {
-    // What connect's decoder throws comes without details.
+    // Errors of connect's decoder have no details.
     if (error instanceof ConnectError && error.details.length === 0) {
       throw new DomainError("REQUEST_INVALID", `the request cannot be decoded: ${error.rawMessage}`);
     }

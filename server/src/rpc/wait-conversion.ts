@@ -8,7 +8,7 @@ import { optionalValue, structFromJson } from "./json-conversion.ts";
 import { optionalFields, optionalMembers } from "./optional-fields.ts";
 import { optionalTimestamp, timestampFromInstant } from "./time-conversion.ts";
 
-/** What a wait shows of its run. A ledger's record names the run only: the rest is not in it. */
+/** What a wait shows of its run. A record of the ledger has only the run's id. */
 type WaitOfRun = Pick<WaitView, "runId" | "wait"> & Partial<WaitView>;
 
 export function waitToProto({ runId, wait, workflowId, sessionId, labels, closeTime, answeredBy }: WaitOfRun): Wait {

@@ -1,4 +1,4 @@
-/** Workers and the frames of their stream to and from the engine's words. */
+/** Converts workers and the frames of their streams to and from the engine's types. */
 import { Delivery } from "@abstractruntime/proto/effect_policy_pb";
 import {
   type CustomType,
@@ -47,9 +47,9 @@ const RESULT_STATUS = {
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Bytes of what else is known of a failure. */
+/** Bytes of a failure's details. */
 const DETAILS_BYTES_MAX = 64 * 1024;
-/** What no output may be, and is not decoded for. */
+/** A larger output is refused without being decoded. */
 const OUTPUT_BYTES_MAX = 2 * 1024 * 1024;
 
 export function helloFromProto(hello: WorkerHello): engine.WorkerHello {
@@ -89,7 +89,7 @@ function deliveryFromProto(delivery: Delivery): Pick<engine.StoredTool, "deliver
   }
 }
 
-/** @throws {DomainError} REQUEST_INVALID: a second hello */
+/** @throws {DomainError} REQUEST_INVALID if it is a second hello */
 export function frameFromProto({ frame }: WorkRequest): engine.WorkerFrame {
   switch (frame.case) {
     case "credit":
@@ -104,7 +104,7 @@ export function frameFromProto({ frame }: WorkRequest): engine.WorkerFrame {
     case "pong":
       return { type: frame.case };
     default:
-      throw frameInvalid("hello", "is the first frame, and only that");
+      throw frameInvalid("hello", "may only be the first frame");
   }
 }
 
@@ -112,7 +112,7 @@ export function frameInvalid(path: string, message: string): DomainError {
   return new DomainError("REQUEST_INVALID", "The frame is not valid here.", { problems: [{ path, message }] });
 }
 
-/** What is no text is handed on as text that is no JSON: it fails the job, not the stream. */
+/** An output that is not UTF-8, or far too large, becomes a failure: it fails the job, not the stream. */
 function resultFromProto({ token, outcome }: JobResult): engine.JobResult {
   if (outcome.case !== "failure") {
     const bytes = outcome.value ?? new Uint8Array();
@@ -127,11 +127,11 @@ function resultFromProto({ token, outcome }: JobResult): engine.JobResult {
 
 function notText(bytes: Uint8Array): { code: string; message: string; nonRetryable: boolean } {
   const isLarge = bytes.length > OUTPUT_BYTES_MAX;
-  const message = isLarge ? `The result has ${bytes.length} bytes.` : "The result is not UTF-8.";
+  const message = isLarge ? `The result is too large: ${bytes.length} bytes.` : "The result is not UTF-8.";
   return { code: "RESULT_INVALID", message, nonRetryable: true };
 }
 
-/** No database holds U+0000 in a text. */
+/** Postgres cannot store U+0000 in text. */
 function withoutNul(text: string): string {
   return text.replaceAll("\0", "");
 }

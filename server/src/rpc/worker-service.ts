@@ -1,4 +1,4 @@
-/** WorkerService: a worker's stream, decoded, handed to the engine, and answered frame by frame. */
+/** WorkerService: decodes a worker's frames, hands them to the engine, and encodes the engine's frames. */
 import type { WorkerService, WorkRequest, WorkResponse } from "@abstractruntime/proto/worker_service_pb";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { DomainError } from "../core/errors.ts";
@@ -9,10 +9,10 @@ import { optionalFields } from "./optional-fields.ts";
 import { untilAborted } from "./streams.ts";
 import { frameFromProto, frameInvalid, frameToProto, helloFromProto, workerToProto } from "./worker-conversion.ts";
 
-/** How long a stream may take to say hello: as long as a worker may be silent later. */
+/** How long a stream may take to send its hello: as long as a worker may be silent later. */
 const HELLO_TIMEOUT_MS = 30_000;
 
-/** @param timing for tests, which would have to wait */
+/** @param timing for tests, which would otherwise have to wait */
 export function createWorkerService(
   engine: Engine,
   { helloTimeoutMs = HELLO_TIMEOUT_MS }: { helloTimeoutMs?: number } = {},
@@ -38,7 +38,7 @@ async function* work(
   const first = await firstFrame(frames, helloTimeoutMs);
   if (first.done === true) return;
   const { frame } = first.value;
-  if (frame.case !== "hello") throw frameInvalid("frame", "the first frame is hello");
+  if (frame.case !== "hello") throw frameInvalid("frame", "the first frame must be hello");
   const queue = createFrameQueue();
   const link = { send: queue.push, end: queue.end, isFull: queue.isFull };
   const hello = frame.value;
@@ -58,11 +58,11 @@ async function firstFrame(
 ): Promise<IteratorResult<WorkRequest, unknown>> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    const silent = new DomainError("WORKER_SILENT", `The worker did not say hello for ${timeoutMs} ms.`);
+    const silent = new DomainError("WORKER_SILENT", `The worker sent no hello within ${timeoutMs} ms.`);
     timer = setTimeout(() => reject(silent), timeoutMs);
   });
   const first = frames.next();
-  // What comes after the timeout is nobody's.
+  // Ignore a hello that arrives late.
   first.catch(() => undefined);
   try {
     return await Promise.race([first, late]);
@@ -71,7 +71,7 @@ async function firstFrame(
   }
 }
 
-/** Reads until the worker ends its side. @throws what is wrong with a frame */
+/** Reads until the worker ends its side. @throws {DomainError} REQUEST_INVALID if a frame is invalid */
 async function readFrames(
   frames: AsyncIterator<WorkRequest>,
   connection: WorkerConnection,

@@ -8,10 +8,10 @@ import type { WorkflowView } from "../engine/api.ts";
 import { jsonObjectFromStruct } from "./json-conversion.ts";
 import { timestampFromInstant } from "./time-conversion.ts";
 
-/** What the server sets: ignored in requests, no part of a definition. */
+/** Fields that the server sets: ignored in requests, and not part of a definition. */
 const SERVER_FIELDS = ["version", "digest", "current", "archived", "createTime"] as const;
 
-/** The definition: the proto JSON, defaults absent, without what the server sets. */
+/** Returns the definition: the proto JSON without default values and without the fields that the server sets. */
 export function definitionFromProto(workflow: Workflow): WorkflowDefinition {
   const definition = jsonObjectFromStruct(toJson(WorkflowSchema, workflow) as { [key: string]: JsonValue });
   for (const field of SERVER_FIELDS) Reflect.deleteProperty(definition, field);
@@ -28,7 +28,8 @@ export function workflowToProto(view: WorkflowView): Workflow {
   return workflow;
 }
 
-/** Every problem of a graph that breaks bounds of its fields: those, and what the compiler finds elsewhere in it. */
+/** Returns all problems of a graph that violates rules of its fields: the violations, and what the compiler finds
+ *  elsewhere in it. */
 export function workflowProblems(workflow: Workflow, violations: readonly FieldProblem[]): FieldProblem[] {
   const broken = violations.map(({ path, message }) => ({ path: path.replace(/^workflow\.?/, ""), message }));
   const paths = new Set(broken.map(({ path }) => path));
@@ -45,7 +46,7 @@ function compilerProblems(workflow: Workflow): readonly FieldProblem[] {
   }
 }
 
-/** What of a filter the engine does not look at. A page may therefore hold fewer workflows than asked for. */
+/** Applies the parts of a filter that the engine ignores. A page may therefore hold fewer workflows than requested. */
 export function matchesWorkflowFilter(view: WorkflowView, filter: WorkflowFilter | undefined): boolean {
   if (filter?.archived !== undefined && filter.archived !== view.archived) return false;
   const labels = view.definition.labels ?? {};
