@@ -1,6 +1,6 @@
-"""A plugin for buf: gives the messages, their types and the gRPC stubs that the protoc of grpcio-tools generates.
+"""A plugin for buf: generates messages, their types and gRPC stubs with the protoc of grpcio-tools.
 
-grpcio-tools comes with these generators inside its protoc, not as plugins, so this one hands protoc the files that it was given.
+grpcio-tools has these generators inside its protoc, not as plugins, so this plugin passes its input files to protoc.
 """
 
 import sys
@@ -29,9 +29,11 @@ with tempfile.TemporaryDirectory() as folder:
         ]
     )
     if status != 0:
-        sys.exit(status)  # protoc has said why.
-    # protoc writes a file of stubs for every .proto; those of files without a service hold none.
-    without_service = {file.name.removesuffix(".proto") + "_pb2_grpc.py" for file in request.proto_file if not file.service}
+        sys.exit(status)  # protoc has printed the reason.
+    # protoc writes a file of stubs for every .proto; if the .proto has no service, that file is empty.
+    without_service = {
+        file.name.removesuffix(".proto") + "_pb2_grpc.py" for file in request.proto_file if not file.service
+    }
     for path in sorted(out.rglob("*.py*")):
         if path.relative_to(out).as_posix() in without_service:
             continue

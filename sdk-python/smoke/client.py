@@ -1,9 +1,10 @@
-"""A client written against the generated code alone: registers graphs, runs them, answers a question, and checks the ledger.
+"""A client that uses only the generated code: registers graphs, runs them, answers a question, and checks the ledger.
 
     python -m smoke.client [--url URL] [--tool NAME]
 
-URL is the server's, by default that of ABSTRACTRUNTIME_URL or http://127.0.0.1:7400. With --tool, a second graph calls this tool, which
-smoke.worker serves. Prints one line of JSON; the exit code is 1 if anything is not as it should be.
+URL is the address of the server: by default ABSTRACTRUNTIME_URL, or http://127.0.0.1:7400 if that is not set. With
+--tool, a second graph calls this tool, which smoke.worker serves. Prints one line of JSON. The exit code is 1 if a
+check fails.
 """
 
 import argparse
@@ -32,7 +33,7 @@ GREET = {
     },
 }
 
-# Two calls of the tool, side by side: one that it answers, and one that it refuses.
+# Two parallel calls of the tool: one that succeeds, and one that fails.
 ECHO = {
     "workflowId": "smoke-echo",
     "entryNode": "call",
@@ -53,7 +54,7 @@ ECHO = {
 
 
 def start(runtime: RuntimeServiceStub, graph: dict, variables: dict) -> str:
-    """Registers the graph, starts a run of it, and returns the run's id. With an id of the client's own both can be sent again."""
+    """Registers the graph, starts a run of it, and returns the run's id. Both requests are safe to retry."""
     workflow = json_format.ParseDict(graph, workflow_pb2.Workflow())
     runtime.RegisterWorkflow(runtime_service_pb2.RegisterWorkflowRequest(workflow=workflow))
     request = runtime_service_pb2.StartRunRequest(run_id=str(uuid.uuid4()), workflow_id=workflow.workflow_id)
@@ -62,14 +63,14 @@ def start(runtime: RuntimeServiceStub, graph: dict, variables: dict) -> str:
 
 
 def await_run(runtime: RuntimeServiceStub, run_id: str, status: run_pb2.RunStatus) -> run_pb2.Run:
-    """Waits, up to the server's 30 s, until the run has ended or waits for somebody, and expects it to have this status."""
+    """Waits up to 30 s, the server's default, for the run to end or to wait for input, and checks its status."""
     run = runtime.AwaitRun(runtime_service_pb2.AwaitRunRequest(run_id=run_id)).run
     expect(run.status == status, f"the run is\n{run}")
     return run
 
 
 def answer(runtime: RuntimeServiceStub, run_id: str, wait: wait_pb2.Wait, text: str) -> None:
-    """Answers a question. The request id makes it safe to send again."""
+    """Answers a question. The request id makes the request safe to retry."""
     payload = struct_pb2.Value()
     payload.struct_value.update({"answer": text})
     request = runtime_service_pb2.ResumeRunRequest(
@@ -79,7 +80,7 @@ def answer(runtime: RuntimeServiceStub, run_id: str, wait: wait_pb2.Wait, text: 
 
 
 def list_step_records(ledger: LedgerServiceStub, run_id: str) -> list[step_record_pb2.StepRecord]:
-    """All records of the run, with their proofs."""
+    """Returns all records of the run, with their proofs."""
     records: list[step_record_pb2.StepRecord] = []
     request = ledger_messages.ListStepRecordsRequest(run_id=run_id, include_proof=True)
     while True:
@@ -91,17 +92,17 @@ def list_step_records(ledger: LedgerServiceStub, run_id: str) -> list[step_recor
 
 
 def check_chain(records: list[step_record_pb2.StepRecord]) -> None:
-    """Checks that each header has its record's hash and names the one before (docs/ledger-format.md; the parts are not checked here)."""
+    """Checks each record's hash and its link to the previous record (docs/ledger-format.md), but not its parts."""
     previous = "0" * 64
     for record in records:
         header = record.proof.header_json.encode()
-        expect(json.loads(header)["prev"] == previous, f"record {record.seq} does not follow")
+        expect(json.loads(header)["prev"] == previous, f"record {record.seq} does not link to the previous record")
         previous = hashlib.sha256(b"abstractruntime/step-record/v1\0" + header).hexdigest()
-        expect(record.hash == previous, f"record {record.seq} has another hash")
+        expect(record.hash == previous, f"record {record.seq} has the wrong hash")
 
 
 def reason_of(error: grpc.RpcError) -> str:
-    """The reason of a refusal: a name of ErrorReason without its prefix. Empty if the error is none of the server's."""
+    """Returns the reason of a refusal: a name of ErrorReason without its prefix. Empty if there is no reason."""
     status = rpc_status.from_call(error)
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status else []:
@@ -137,7 +138,7 @@ def main() -> None:
         report["greeting"] = run.output.string_value
 
         records = list_step_records(ledger, run_id)
-        expect(len(records) == run.seq, f"{len(records)} of {run.seq} records came")
+        expect(len(records) == run.seq, f"the ledger has {len(records)} records, but the run has {run.seq}")
         check_chain(records)
         report["kinds"] = [record.kind for record in records]
 

@@ -1,10 +1,10 @@
-"""A tool worker written against the generated code alone: serves one tool that gives its text back.
+"""A tool worker that uses only the generated code: serves one tool, which returns its text.
 
     python -m smoke.worker [--url URL] [--tool NAME] [--jobs N]
 
-URL is the server's, by default that of ABSTRACTRUNTIME_URL or http://127.0.0.1:7400. It says goodbye after N jobs, or when it gets SIGTERM
-or SIGINT and has finished what it has. docs/worker-protocol.md describes the stream. Left out: heartbeats, which only a job with a
-heartbeat_timeout needs, and pauses, which a worker may pass over.
+URL is the address of the server: by default ABSTRACTRUNTIME_URL, or http://127.0.0.1:7400 if that is not set. The
+worker stops after N jobs. After SIGTERM or SIGINT it finishes its jobs, then stops. docs/worker-protocol.md describes
+the stream. Left out: heartbeats, which only jobs with a heartbeat_timeout need, and pauses, which a worker may ignore.
 """
 
 import argparse
@@ -24,44 +24,44 @@ from abstractruntime.v1 import effect_policy_pb2, worker_pb2
 from abstractruntime.v1 import worker_service_pb2 as worker_messages
 from abstractruntime.v1.worker_service_pb2_grpc import WorkerServiceStub
 
-# How many jobs the worker has at once, those included whose results are not acknowledged.
+# How many jobs the worker has at once, including those whose results are not acknowledged.
 CONCURRENCY = 8
-# How long the server may take to say welcome; from then on it says itself how long it may be silent.
+# How long the server may take to send its welcome, which then says how long the server may be silent.
 WELCOME_TIMEOUT_S = 10
-# The pause before the next connection: a random part of a bound that doubles from the one to the other.
+# The pause before the next connection is random, up to a bound that doubles from the minimum to the maximum.
 BACKOFF_MIN_S = 0.2
 BACKOFF_MAX_S = 10
-# Refusals that would come again: a frame that breaks the protocol, and another worker with the same session id.
+# Refusals that a retry would repeat: a frame that breaks the protocol, and another worker with the same session id.
 FINAL_CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ABORTED}
 
 INPUT_SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 
 
 async def echo(arguments: dict, idempotency_key: str) -> dict:
-    """The tool. One that changes something gives the key to whatever it changes: a call may come again, with the same key."""
+    """The tool. A tool that changes a system should pass it the key: a call may be repeated, with the same key."""
     if not isinstance(arguments.get("text"), str):
         raise ValueError("text must be a string")
     return {"text": arguments["text"]}
 
 
 class Worker:
-    """A worker over all its connections: what it holds outlives the stream that brought it."""
+    """A worker across all its connections: its jobs outlive the stream on which they were offered."""
 
     def __init__(self, tool: str, jobs: int) -> None:
         self.session_id = str(uuid.uuid4())
         self.tool = tool
-        # How many jobs it still takes, those that it has included.
+        # How many jobs it still takes, including those that it has.
         self.remaining = jobs
-        # What the server has given it, by token: until the result is acknowledged, or the job is lost.
+        # Its jobs, by token, until their result is acknowledged or the job is lost.
         self.jobs: dict[str, worker_messages.Job] = {}
         self.tasks: dict[str, asyncio.Task] = {}
         self.results: dict[str, worker_messages.JobResult] = {}
-        # Of the present connection: how many more jobs the server may offer, and the frames to send. None ends the stream.
+        # For the current connection: how many more jobs the server may offer, and the frames to send (None ends it).
         self.credit = 0
         self.outbox: asyncio.Queue[worker_messages.WorkRequest | None] = asyncio.Queue()
 
     async def serve(self, address: str) -> None:
-        """Connects again and again, until the worker has said goodbye."""
+        """Connects, and reconnects until the worker has said goodbye."""
         backoff_s = BACKOFF_MIN_S
         while not self.finished():
             try:
@@ -80,13 +80,13 @@ class Worker:
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
 
     async def frames(self, stub: WorkerServiceStub) -> AsyncIterator[worker_messages.WorkResponse]:
-        """One connection: says hello, and gives the server's frames. Raises TimeoutError when the server is silent for too long."""
+        """One connection: says hello and yields the server's frames. Raises TimeoutError if no frame comes in time."""
         self.credit = 0
         self.outbox = asyncio.Queue()
         tool = worker_pb2.Tool(
             name=self.tool,
             version="1",
-            description="Gives its text back.",
+            description="Returns its text.",
             input_schema=json.dumps(INPUT_SCHEMA).encode(),
             delivery=effect_policy_pb2.DELIVERY_AT_LEAST_ONCE,
         )
@@ -114,12 +114,12 @@ class Worker:
         self.outbox.put_nowait(worker_messages.WorkRequest(**frame))
 
     def take(self, frame: worker_messages.WorkResponse) -> None:
-        """Does what one frame of the server asks for. Frames of later servers are passed over, and all that come after the goodbye."""
+        """Handles one frame from the server. Ignores unknown frames, and all frames after the goodbye."""
         if self.finished():
             return
         match frame.WhichOneof("frame"):
             case "welcome":
-                # What the connection before may have lost. Of results that the server has already, it says so.
+                # The previous connection may have lost these results. The server recognises those that it already has.
                 if self.results:
                     self.send(result=worker_messages.JobResults(results=self.results.values()))
             case "offer":
@@ -158,7 +158,7 @@ class Worker:
         try:
             output = await echo(json.loads(job.payload), job.idempotency_key)
             result = worker_messages.JobResult(token=job.token, output=json.dumps(output).encode())
-        except Exception as error:  # Whatever a tool raises is the call's failure, not the worker's.
+        except Exception as error:  # What a tool raises fails the call, not the worker.
             failure = worker_messages.JobFailure(message=str(error), non_retryable=isinstance(error, ValueError))
             result = worker_messages.JobResult(token=job.token, failure=failure)
         self.results[job.token] = result
@@ -177,7 +177,7 @@ class Worker:
             self.credit += more
 
     def drain(self) -> None:
-        """Takes no more jobs; says goodbye when those that it has are done."""
+        """Takes no more jobs, and says goodbye when its jobs are done."""
         self.remaining = 0
         self.send(drain=worker_messages.WorkerDrain())
         self.leave_if_finished()

@@ -1,9 +1,10 @@
-// A client written against the generated code alone: registers graphs, runs them, answers a question, and checks the ledger.
+// A client that uses only the generated code: registers graphs, runs them, answers a question, and checks the ledger.
 //
 //	go run ./smoke/client [--url URL] [--tool NAME]
 //
-// URL is the server's, by default that of ABSTRACTRUNTIME_URL or http://127.0.0.1:7400. With --tool, a second graph calls this tool, which
-// smoke/worker serves. Prints one line of JSON; the exit code is 1 if anything is not as it should be.
+// URL is the address of the server: by default ABSTRACTRUNTIME_URL, or http://127.0.0.1:7400 if that is not set. With
+// --tool, a second graph calls this tool, which smoke/worker serves. Prints one line of JSON. The exit code is 1 if a
+// check fails.
 package main
 
 import (
@@ -40,7 +41,7 @@ const greetGraph = `{
 	}
 }`
 
-// Two calls of the tool, side by side: one that it answers, and one that it refuses.
+// Two parallel calls of the tool: one that succeeds, and one that fails.
 const echoGraph = `{
 	"workflowId": "smoke-echo",
 	"entryNode": "call",
@@ -137,7 +138,7 @@ func (c client) greet(ctx context.Context, report *report) error {
 		return err
 	}
 	if len(records) != int(run.Seq) {
-		return fmt.Errorf("%d of %d records came", len(records), run.Seq)
+		return fmt.Errorf("the ledger has %d records, but the run has %d", len(records), run.Seq)
 	}
 	for _, record := range records {
 		report.Kinds = append(report.Kinds, record.Kind)
@@ -174,7 +175,7 @@ func (c client) callTool(ctx context.Context, tool string, report *report) error
 	return checkChain(records)
 }
 
-// start registers the graph, starts a run of it, and returns the run's id. With an id of the client's own both can be sent again.
+// start registers the graph, starts a run of it, and returns the run's id. Both requests are safe to retry.
 func (c client) start(ctx context.Context, graph string, vars map[string]any) (string, error) {
 	var workflow pb.Workflow
 	if err := protojson.Unmarshal([]byte(graph), &workflow); err != nil {
@@ -192,7 +193,7 @@ func (c client) start(ctx context.Context, graph string, vars map[string]any) (s
 	return reply.GetRun().GetRunId(), err
 }
 
-// awaitRun waits, up to the server's 30 s, until the run has ended or waits for somebody, and expects it to have this status.
+// awaitRun waits up to 30 s, the server's default, for the run to end or to wait for input, and checks its status.
 func (c client) awaitRun(ctx context.Context, runID string, expected pb.RunStatus) (*pb.Run, error) {
 	reply, err := c.runtime.AwaitRun(ctx, &pb.AwaitRunRequest{RunId: runID})
 	if err == nil && reply.Run.Status != expected {
@@ -201,7 +202,7 @@ func (c client) awaitRun(ctx context.Context, runID string, expected pb.RunStatu
 	return reply.GetRun(), err
 }
 
-// answer answers a question. The request id makes it safe to send again.
+// answer answers a question. The request id makes the request safe to retry.
 func (c client) answer(ctx context.Context, wait *pb.Wait, text string) error {
 	payload, err := structpb.NewValue(map[string]any{"answer": text})
 	if err != nil {
@@ -213,7 +214,7 @@ func (c client) answer(ctx context.Context, wait *pb.Wait, text string) error {
 	return err
 }
 
-// listStepRecords gives all records of the run, with their proofs.
+// listStepRecords returns all records of the run, with their proofs.
 func (c client) listStepRecords(ctx context.Context, runID string) ([]*pb.StepRecord, error) {
 	var records []*pb.StepRecord
 	request := &pb.ListStepRecordsRequest{RunId: runID, IncludeProof: true}
@@ -230,7 +231,8 @@ func (c client) listStepRecords(ctx context.Context, runID string) ([]*pb.StepRe
 	}
 }
 
-// checkChain checks that each header has its record's hash and names the one before (docs/ledger-format.md; the parts are not checked here).
+// checkChain checks each record's hash and its link to the previous record (docs/ledger-format.md). The parts are not
+// checked.
 func checkChain(records []*pb.StepRecord) error {
 	previous := strings.Repeat("0", 64)
 	for _, record := range records {
@@ -239,18 +241,18 @@ func checkChain(records []*pb.StepRecord) error {
 			return err
 		}
 		if header.Prev != previous {
-			return fmt.Errorf("record %d does not follow", record.Seq)
+			return fmt.Errorf("record %d does not link to the previous record", record.Seq)
 		}
 		hash := sha256.Sum256([]byte("abstractruntime/step-record/v1\x00" + record.Proof.HeaderJson))
 		previous = hex.EncodeToString(hash[:])
 		if record.Hash != previous {
-			return fmt.Errorf("record %d has another hash", record.Seq)
+			return fmt.Errorf("record %d has the wrong hash", record.Seq)
 		}
 	}
 	return nil
 }
 
-// reasonOf gives the reason of a refusal: a name of ErrorReason without its prefix. Empty if the error is none of the server's.
+// reasonOf returns the reason of a refusal: a name of ErrorReason without its prefix. Empty if there is no reason.
 func reasonOf(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

@@ -1,10 +1,11 @@
-// A tool worker written against the generated code alone: serves one tool that gives its text back.
+// A tool worker that uses only the generated code: serves one tool, which returns its text.
 //
 //	go run ./smoke/worker [--url URL] [--tool NAME] [--jobs N]
 //
-// URL is the server's, by default that of ABSTRACTRUNTIME_URL or http://127.0.0.1:7400. It says goodbye after N jobs, or when it gets
-// SIGTERM or SIGINT and has finished what it has. docs/worker-protocol.md describes the stream. Left out: heartbeats, which only a job with a
-// heartbeat_timeout needs, and pauses, which a worker may pass over.
+// URL is the address of the server: by default ABSTRACTRUNTIME_URL, or http://127.0.0.1:7400 if that is not set. The
+// worker stops after N jobs. After SIGTERM or SIGINT it finishes its jobs, then stops. docs/worker-protocol.md
+// describes the stream. Left out: heartbeats, which only jobs with a heartbeat_timeout need, and pauses, which a
+// worker may ignore.
 package main
 
 import (
@@ -36,18 +37,18 @@ import (
 )
 
 const (
-	// How many jobs the worker has at once, those included whose results are not acknowledged.
+	// How many jobs the worker has at once, including those whose results are not acknowledged.
 	concurrency = 8
-	// How long the server may take to say welcome; from then on it says itself how long it may be silent.
+	// How long the server may take to send its welcome, which then says how long the server may be silent.
 	welcomeTimeout = 10 * time.Second
-	// The pause before the next connection: a random part of a bound that doubles from the one to the other.
+	// The pause before the next connection is random, up to a bound that doubles from the minimum to the maximum.
 	backoffMin = 200 * time.Millisecond
 	backoffMax = 10 * time.Second
 
 	inputSchema = `{"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}`
 )
 
-// echo is the tool. One that changes something gives the key to whatever it changes: a call may come again, with the same key.
+// echo is the tool. A tool that changes a system should pass it the key: a call may be repeated, with the same key.
 func echo(_ context.Context, payload []byte, idempotencyKey string) (any, error) {
 	var arguments struct {
 		Text *string `json:"text"`
@@ -58,25 +59,26 @@ func echo(_ context.Context, payload []byte, idempotencyKey string) (any, error)
 	return map[string]string{"text": *arguments.Text}, nil
 }
 
-// errArguments says that a call is outside the tool's schema: another attempt cannot help.
+// errArguments means that the arguments do not match the tool's schema, so another attempt is useless.
 var errArguments = errors.New("text must be a string")
 
-// worker is a worker over all its connections: what it holds outlives the stream that brought it. One goroutine touches it.
+// worker is a worker across all its connections: its jobs outlive the stream on which they were offered. Only one
+// goroutine uses it.
 type worker struct {
 	sessionID string
 	tool      string
-	// How many jobs it still takes, those that it has included.
+	// How many jobs it still takes, including those that it has.
 	remaining int
-	// What the server has given it, by token: until the result is acknowledged, or the job is lost.
+	// Its jobs, by token, until their result is acknowledged or the job is lost.
 	jobs    map[string]*pb.Job
 	running map[string]context.CancelFunc
 	results map[string]*pb.JobResult
-	// Where running jobs hand over their results.
+	// The results of jobs that have run.
 	done chan *pb.JobResult
-	// Closed when the worker is to take no more jobs; nil once that is done.
+	// Closed when the worker should take no more jobs; nil once it has stopped taking them.
 	stop <-chan struct{}
 
-	// Of the present connection; credit is how many more jobs the server may offer.
+	// For the current connection. credit is how many more jobs the server may offer.
 	stream grpc.BidiStreamingClient[pb.WorkRequest, pb.WorkResponse]
 	credit int
 }
@@ -108,14 +110,14 @@ func main() {
 	}
 }
 
-// serve connects again and again, until the worker has said goodbye.
+// serve connects, and reconnects until the worker has said goodbye.
 func (w *worker) serve(host string) error {
 	backoff := backoffMin
 	for !w.finished() {
 		welcomed, err := w.connect(host)
 		switch status.Code(err) {
 		case codes.InvalidArgument, codes.Aborted:
-			// These would come again: a frame that breaks the protocol, and another worker with the same session id.
+			// A retry would repeat these: a frame that breaks the protocol, and another worker with the same session id.
 			return err
 		}
 		if w.finished() {
@@ -135,7 +137,7 @@ func (w *worker) serve(host string) error {
 	return nil
 }
 
-// connect serves over one connection until it ends, and says whether the server has said welcome on it.
+// connect serves over one connection until it ends, and returns whether the server sent its welcome.
 func (w *worker) connect(host string) (welcomed bool, err error) {
 	connection, err := grpc.NewClient(host, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -157,7 +159,7 @@ func (w *worker) connect(host string) (welcomed bool, err error) {
 		Tools: []*pb.Tool{{
 			Name:        w.tool,
 			Version:     "1",
-			Description: "Gives its text back.",
+			Description: "Returns its text.",
 			InputSchema: []byte(inputSchema),
 			Delivery:    pb.Delivery_DELIVERY_AT_LEAST_ONCE,
 		}},
@@ -165,7 +167,7 @@ func (w *worker) connect(host string) (welcomed bool, err error) {
 	}}})
 
 	frames := make(chan *pb.WorkResponse)
-	var broken error // Why there are no more frames: written before frames is closed.
+	var broken error // Why frames ended: written before frames is closed.
 	go func() {
 		defer close(frames)
 		for {
@@ -215,11 +217,11 @@ func (w *worker) connect(host string) (welcomed bool, err error) {
 	}
 }
 
-// take does what one frame of the server asks for. Frames of later servers are passed over.
+// take handles one frame from the server. It ignores unknown frames.
 func (w *worker) take(response *pb.WorkResponse) {
 	switch frame := response.Frame.(type) {
 	case *pb.WorkResponse_Welcome:
-		// What the connection before may have lost. Of results that the server has already, it says so.
+		// The previous connection may have lost these results. The server recognises those that it already has.
 		if len(w.results) > 0 {
 			w.sendResults(slices.Collect(maps.Values(w.results))...)
 		}
@@ -304,7 +306,7 @@ func (w *worker) grantCredit() {
 	}
 }
 
-// drain takes no more jobs; the worker says goodbye when those that it has are done.
+// drain takes no more jobs. The worker says goodbye when its jobs are done.
 func (w *worker) drain() {
 	w.remaining = 0
 	w.stop = nil
@@ -318,7 +320,7 @@ func (w *worker) sendResults(results ...*pb.JobResult) {
 	w.send(&pb.WorkRequest{Frame: &pb.WorkRequest_Result{Result: &pb.JobResults{Results: results}}})
 }
 
-// send sends a frame. That the stream broke, and why, Recv says.
+// send sends a frame. If the stream breaks, Recv returns the reason.
 func (w *worker) send(frame *pb.WorkRequest) {
 	_ = w.stream.Send(frame)
 }
