@@ -252,6 +252,28 @@ describe("format", () => {
   });
 });
 
+describe("lines", () => {
+  test.each([
+    { kind: "a comment", line: `// ${"word ".repeat(24)}` },
+    { kind: "a line of SQL in a template", line: `\n    select ${"word, ".repeat(20)}` },
+    { kind: "code", line: `const probe = [${"1, ".repeat(40)}];` },
+  ])("refuses $kind of more than 120 columns", async ({ line }) => {
+    write("server/src/core/probe.ts", `${line}\n`);
+    await expectRefusal("lines", /server\/src\/core\/probe\.ts:[12]: \d+ columns/, "longer than 120 columns");
+  });
+
+  test("allows literals, imports and URLs, which cannot be broken", async () => {
+    const long = "a".repeat(120);
+    write(
+      "server/src/core/probe.ts",
+      `import type { Json } from "./${long}.ts";\n// https://example.com/${long}\nconst probe = "${long}";\n`,
+    );
+    const { exitCode, output } = await runScript("check:lines");
+    expect(output).not.toContain("probe.ts");
+    expect(exitCode).toBe(0);
+  });
+});
+
 describe("lint", () => {
   /** What the linter said about each probe, in one run over all of them: a run reads the whole tree. */
   const saidOf = new Map<string, string>();
