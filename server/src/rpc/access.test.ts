@@ -74,7 +74,7 @@ describe("host", () => {
     }
   });
 
-  test("over gRPC the refusal has the form of gRPC", async () => {
+  test("over gRPC, the refusal is a gRPC status", async () => {
     const reply = await rawCall(url, {
       protocol: "grpc",
       path: PATH,
@@ -94,18 +94,18 @@ describe("host", () => {
     expect(() => assertAccess({ hosts: [], origins: [] }, request)).toThrow(DomainError);
   });
 
-  test("a second name beside :authority is checked too", () => {
+  test("a second host besides :authority is also checked", () => {
     const request = { authorities: ["localhost", "evil.com"], scheme: "http", origin: undefined } as const;
     expect(() => assertAccess({ hosts: [], origins: [] }, request)).toThrow(DomainError);
   });
 });
 
 describe("origin", () => {
-  test("none is no page", async () => {
+  test("a request without an origin is not from a page", async () => {
     expect((await http1Post(url, PATH, JSON_TYPE, body)).headers).not.toHaveProperty("access-control-allow-origin");
   });
 
-  test("the same origin and an allowed one may read replies and refusals", async () => {
+  test("pages of the same or an allowed origin may read replies and refusals", async () => {
     for (const origin of [ALLOWED, `http://127.0.0.1:${port}`]) {
       for (const [path, status] of [
         [PATH, 200],

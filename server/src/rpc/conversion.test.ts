@@ -30,7 +30,7 @@ describe("JSON", () => {
     );
   });
 
-  test("objects come without a prototype, minus zero as zero, nothing as null", () => {
+  test("objects have no prototype, minus zero becomes zero, a missing value becomes null", () => {
     const plain = jsonFromPlain(JSON.parse('{"a":{"b":[{"c":-0}]}}')) as { a: { b: [{ c: number }] } };
     for (const object of [plain, plain.a, plain.a.b[0]]) expect("toString" in object).toBe(false);
     expect(Object.is(plain.a.b[0].c, 0)).toBe(true);
@@ -96,7 +96,7 @@ describe("runs", () => {
     });
   });
 
-  test("a waiting run shows the wait with what it shows of the run", () => {
+  test("a waiting run shows its wait, with the run's fields", () => {
     const run = runToProto(
       fakeRun({ status: "waiting", sessionId: "s", inFlight: { at: "wait", wait: fakeWait().wait } }),
     );
@@ -104,7 +104,7 @@ describe("runs", () => {
     expect(run.waiting).toMatchObject({ runId: "run-1", workflowId: "flow", sessionId: "s", labels: { team: "a" } });
   });
 
-  test("a start leaves out what is not given", () => {
+  test("a start leaves out missing fields", () => {
     const request = startRequestFromProto(create(StartRunRequestSchema, { workflowId: "w", limits: {} }));
     expect(request).toEqual({ workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false });
     const full = fromJson(StartRunRequestSchema, {
@@ -120,7 +120,7 @@ describe("runs", () => {
     });
   });
 
-  test("a filter leaves out what is not given, but not `paused: false`", () => {
+  test("a filter leaves out missing fields, but not `paused: false`", () => {
     expect(runFilterFromProto(undefined)).toEqual({});
     expect(runFilterFromProto(create(RunFilterSchema))).toEqual({});
     const filter = create(RunFilterSchema, {
@@ -151,7 +151,7 @@ test("a wait", () => {
 });
 
 describe("step records", () => {
-  test("show the built result, the patch as it is, the output that is the result", () => {
+  test("show the built result, the unchanged patch, and the output that is the result", () => {
     const record = stepRecordToProto(fakeRecord(), { withProof: false });
     expect(record).toMatchObject({ status: StepStatus.COMPLETED, hash: "a".repeat(64) });
     expect(record.proof).toBe(undefined);
@@ -163,7 +163,7 @@ describe("step records", () => {
     ]);
   });
 
-  test("give the exact bytes as proof", () => {
+  test("return the exact bytes as proof", () => {
     const { proof } = stepRecordToProto(fakeRecord(), { withProof: true });
     const bytes = toBinary(StepRecordSchema, stepRecordToProto(fakeRecord(), { withProof: true }));
     expect(fromBinary(StepRecordSchema, bytes).proof).toEqual(proof);
@@ -196,7 +196,7 @@ describe("workflows", () => {
     labels: { x: "y" },
   };
 
-  test("a definition is the proto JSON without defaults and without what the server sets", () => {
+  test("a definition is the proto JSON without defaults and without fields that the server sets", () => {
     const workflow = fromJson(WorkflowSchema, {
       ...definition,
       version: 7,
@@ -213,7 +213,7 @@ describe("workflows", () => {
     expect(compileWorkflow(converted).nodes.size).toBe(2);
   });
 
-  test("a definition survives the way out and in", () => {
+  test("a definition survives conversion to proto and back", () => {
     const view = fakeWorkflow(definition);
     const workflow = workflowToProto(view);
     expect(workflow).toMatchObject({ version: 1, current: true, archived: false });

@@ -43,7 +43,7 @@ function getRun(protocol: (typeof PROTOCOLS)[number]) {
 }
 
 describe("the table", () => {
-  test("holds the reasons that the contract documents, and no others", () => {
+  test("has exactly the reasons that the contract documents", () => {
     const documented = ErrorReasonSchema.values.filter(({ number }) => number !== 0).map(({ localName }) => localName);
     expect(documented.toSorted()).toEqual(REASONS.toSorted());
   });
@@ -63,7 +63,7 @@ describe("the table", () => {
       expect(reply.retryDelayMs).toBe(isLimit ? 1_000 : undefined);
     });
 
-    test("problems stand in BadRequest, the first three in the message", async () => {
+    test("problems are in BadRequest, the first three in the message", async () => {
       const problems = ["a", "b", "c", "d", "e"].map((path) => ({ path, message: `no ${path}` }));
       thrown = new DomainError("WORKFLOW_INVALID", "The workflow has 5 problem(s).", { problems });
       const reply = await getRun(protocol);
@@ -72,12 +72,12 @@ describe("the table", () => {
       expect(reply.metadata).toEqual({ problems: "5" });
     });
 
-    test("a delay of the refusal's own travels", async () => {
+    test("a refusal's own delay is sent", async () => {
       thrown = new DomainError("OVERLOADED", "full", { retryAfterMs: 2_500 });
       expect(await getRun(protocol)).toMatchObject({ retryDelayMs: 2_500 });
     });
 
-    test("a bug is hidden from the caller and told to the log", async () => {
+    test("a bug is hidden from the caller and logged", async () => {
       thrown = new TypeError("secret of the house");
       logged.length = 0;
       const reply = await getRun(protocol);
@@ -99,14 +99,14 @@ describe("the table", () => {
       expect(reply.fields.length).toBe(isNative ? 7 : 100);
     });
 
-    test("text that no header can hold does not break the reply", async () => {
+    test("text that is invalid in a header does not break the reply", async () => {
       thrown = new DomainError("RUN_UNKNOWN", "lone \ud800, line\nbreak, ü");
       expect(await getRun(protocol)).toMatchObject({ reason: "RUN_UNKNOWN", message: "lone \ufffd, line\nbreak, ü" });
     });
   });
 });
 
-test("refusals of a batch stand in its results", async () => {
+test("refusals in a batch are in its results", async () => {
   const refusing = createFakeEngine({
     startRuns: async () => [new DomainError("RUN_EXISTS", "taken", { metadata: { run_id: "r" } })],
   });
@@ -135,12 +135,12 @@ test("the log has one line per failure, with the reason and never above debug fo
   ]);
 });
 
-test("an error of connect's passes as it is", () => {
+test("an error of connect passes unchanged", () => {
   const error = new ConnectError("no", Code.NotFound);
   expect(toConnectError(error)).toBe(error);
 });
 
-test("the message is cut where a header would overflow", () => {
+test("the message is truncated before a header would overflow", () => {
   const problems = Array.from({ length: 10 }, () => ({ path: "a", message: "m".repeat(5_000) }));
   const message = refusalMessage(new DomainError("REQUEST_INVALID", "bad", { problems }));
   expect(message.length).toBeLessThanOrEqual(1_024);

@@ -25,7 +25,7 @@ async function hasRoom(queue: FrameQueue): Promise<boolean> {
   return isThere;
 }
 
-test("replies that nobody takes make no room for more, and are bounded", async () => {
+test("unread replies make no room for more, and are bounded", async () => {
   const { queue, pushed } = await crowded();
   // A worker's whole credit has acknowledgements of some hundred characters.
   expect(pushed).toBeGreaterThan(5_000);
@@ -36,7 +36,7 @@ test("replies that nobody takes make no room for more, and are bounded", async (
   expect(await hasRoom(queue)).toBe(true);
 });
 
-test("offers pass acknowledgements, which gather into one frame", async () => {
+test("offers pass acknowledgements, which are collected into one frame", async () => {
   const queue = createFrameQueue();
   const offer: ServerFrame = { type: "offer", jobs: [] };
   queue.push(ack("a"));
@@ -68,7 +68,7 @@ test("large vars count as offered: frames stay small, and offers stop when too m
   expect(queue.isFull()).toBe(false);
 });
 
-test("acknowledgements that have gathered are sent before the end", async () => {
+test("collected acknowledgements are sent before the end", async () => {
   const queue = createFrameQueue();
   queue.push(ack("a"));
   queue.end();
@@ -78,7 +78,7 @@ test("acknowledgements that have gathered are sent before the end", async () => 
   expect(await frames.next()).toEqual({ done: true, value: undefined });
 });
 
-test("the end of the stream lets go of who waits for room", async () => {
+test("the end of the stream releases callers that wait for room", async () => {
   const { queue } = await crowded();
   const room = queue.roomForReplies();
   queue.end();

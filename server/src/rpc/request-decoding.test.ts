@@ -65,7 +65,7 @@ const REFUSED_JSON: Refused[] = [
   json("two JSON values", "StartRun", "{} {}", { reason: "REQUEST_INVALID", says: "malformed JSON" }),
   json("a list", "StartRun", "[]", { reason: "REQUEST_INVALID", says: "must be an object" }),
   json("an unknown field", "StartRun", '{"workflowId":"w","nope":1}', { reason: "REQUEST_INVALID", fields: ["nope"] }),
-  json("unknown fields below", "RegisterWorkflow", node('{"complete":{"x":1},"y":2}'), {
+  json("unknown fields in nested messages", "RegisterWorkflow", node('{"complete":{"x":1},"y":2}'), {
     reason: "REQUEST_INVALID",
     fields: ["workflow.nodes.a.complete.x", "workflow.nodes.a.y"],
   }),
@@ -109,7 +109,7 @@ const REFUSED_JSON: Refused[] = [
     reason: "REQUEST_INVALID",
     fields: ["reasons[0]"],
   }),
-  json("a duration that is none", "AwaitRun", '{"runId":"r","timeout":"5m"}', {
+  json("an invalid duration", "AwaitRun", '{"runId":"r","timeout":"5m"}', {
     reason: "REQUEST_INVALID",
     fields: ["timeout"],
     says: "90s",
@@ -190,8 +190,13 @@ const text = (value: string) => Buffer.from(value);
 const noText = Buffer.from([0x61, 0xff]);
 
 const REFUSED_BINARY: Refused[] = [
-  { name: "bytes that are no message", rpc: "StartRun", message: Buffer.from([0xff, 0xff]), reason: "REQUEST_INVALID" },
-  { name: "a cut message", rpc: "StartRun", message: Buffer.from([0x12, 0x05, 0x61]), reason: "REQUEST_INVALID" },
+  {
+    name: "bytes that are not a message",
+    rpc: "StartRun",
+    message: Buffer.from([0xff, 0xff]),
+    reason: "REQUEST_INVALID",
+  },
+  { name: "a truncated message", rpc: "StartRun", message: Buffer.from([0x12, 0x05, 0x61]), reason: "REQUEST_INVALID" },
   {
     name: "an unknown field",
     rpc: "StartRun",
@@ -201,7 +206,7 @@ const REFUSED_BINARY: Refused[] = [
     says: "unknown field number 999",
   },
   {
-    name: "unknown fields below",
+    name: "unknown fields in nested messages",
     rpc: "RegisterWorkflow",
     message: field(
       1,
@@ -330,7 +335,7 @@ const REFUSED_BINARY: Refused[] = [
     fields: ["startAt"],
   },
   {
-    name: "a duration that is none",
+    name: "an invalid duration",
     rpc: "AwaitRun",
     message: binary(AwaitRunRequestSchema, { runId: "r", timeout: { seconds: 1n, nanos: -5 } }),
     reason: "REQUEST_INVALID",
@@ -404,8 +409,8 @@ describe("accepted", () => {
   });
 });
 
-describe("what is around a message", () => {
-  test("a bomb of gzip is refused at 3 MiB", async () => {
+describe("envelopes and headers", () => {
+  test("a gzip bomb is refused at 3 MiB", async () => {
     const reply = await call("connect-json", "GetRun", gzipSync(Buffer.alloc(64 << 20, " ")), {
       "content-encoding": "gzip",
     });
@@ -429,7 +434,7 @@ describe("what is around a message", () => {
     expect(reply).toMatchObject({ code: Code.InvalidArgument, reason: "REQUEST_INVALID" });
   });
 
-  test("a timeout beyond the reach of timers is none", () => {
+  test("a timeout beyond the range of timers is ignored", () => {
     const form = requestForm("application/grpc");
     const header = new Headers({ "grpc-timeout": "99999999H" });
     if (form !== undefined) checkTimeout(form, header);
@@ -439,7 +444,7 @@ describe("what is around a message", () => {
   test.each([
     ["no envelope", Buffer.alloc(0)],
     ["half an envelope", Buffer.from([0, 0, 0])],
-    ["a cut message", Buffer.from([0, 0, 0, 0, 9, 1])],
+    ["a truncated message", Buffer.from([0, 0, 0, 0, 9, 1])],
     ["two messages", Buffer.concat([envelope(text("")), envelope(text(""))])],
     ["a length beyond 3 MiB", Buffer.from([0, 0xff, 0xff, 0xff, 0xff])],
   ])("%s in gRPC-Web", async (_name, body) => {
@@ -451,7 +456,7 @@ describe("what is around a message", () => {
 });
 
 describe("WORKFLOW_INVALID", () => {
-  test("names what the fields' bounds and the compiler find, without the request's own field", async () => {
+  test("lists the problems of field rules and of the compiler, without the request's own field", async () => {
     const graph = {
       workflow: {
         workflowId: "w",

@@ -5,7 +5,7 @@ import { createAsyncIterable } from "@connectrpc/connect/protocol";
 import { expect, it } from "vitest";
 import { writeResponse } from "./response-writing.ts";
 
-it("parts that are there at once reach the reader at once", async () => {
+it("parts that are ready together reach the reader together", async () => {
   const parts = ["a", "b", "c"].map((text) => Buffer.from(text));
   const server = createServer((_request, response) => {
     const source = { status: 200, header: new Headers(), body: createAsyncIterable(parts) };

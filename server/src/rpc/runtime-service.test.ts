@@ -171,7 +171,7 @@ test("batches and lists are in the basic view", async () => {
   expect((await runtime.startRun({ workflowId: "w", vars: { a: 1 } })).run?.vars).toEqual({ a: 1 });
 });
 
-test("streams give content, cursors and heartbeats", async () => {
+test("streams carry content, cursors and heartbeats", async () => {
   const events = [];
   for await (const { cursor, event } of runtime.watchRuns({})) events.push([cursor, event.case]);
   expect(events).toEqual([

@@ -116,7 +116,7 @@ describe("one port", () => {
     }
   });
 
-  test("tells HTTP/2 from HTTP/1.1 however the first bytes are cut", async () => {
+  test("distinguishes HTTP/2 from HTTP/1.1 however the first bytes are split", async () => {
     const { port } = await start();
     const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1");
     const request = Buffer.from(
@@ -150,7 +150,7 @@ describe("one port", () => {
     }
   });
 
-  test("refuses to listen where somebody else does", async () => {
+  test("fails to listen on a port that is in use", async () => {
     const { port } = await start();
     const config = { listen: { host: "127.0.0.1", port }, hosts: [], origins: [] };
     const second = createRpcServer({ engine: createFakeEngine(), config, log: pino({ level: "silent" }) });
@@ -244,7 +244,7 @@ describe("health", () => {
     await expect(health.check({ service: "nope" })).rejects.toMatchObject({ code: Code.NotFound });
   });
 
-  test("Watch tells every change, and forgets a client that leaves", async () => {
+  test("Watch reports every change, and forgets a client that leaves", async () => {
     const { url, engine } = await start();
     const health = createClient(Health, createGrpcTransport({ baseUrl: url }));
     const abort = new AbortController();
@@ -262,7 +262,7 @@ describe("health", () => {
     await expect.poll(() => engine.listeners()).toBe(0);
   });
 
-  test("Watch of an unknown service says so and goes on", async () => {
+  test("Watch of an unknown service reports it and continues", async () => {
     const { url } = await start();
     const health = createClient(Health, createGrpcTransport({ baseUrl: url }));
     const abort = new AbortController();
@@ -273,7 +273,7 @@ describe("health", () => {
   });
 });
 
-describe("reflection, with a client that shares no code with the server's", () => {
+describe("reflection, with a client that shares no code with the server", () => {
   /** Sends requests over @grpc/grpc-js, one after the other on one stream. */
   async function ask(port: number, service: string, questions: object[]) {
     const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
@@ -329,7 +329,7 @@ describe("reflection, with a client that shares no code with the server's", () =
     expect(unknown).toMatchObject({ case: "errorResponse", value: { errorCode: Code.NotFound } });
   });
 
-  test("a client calls RPCs with nothing but the descriptors that it got", async () => {
+  test("a client calls RPCs with only the descriptors that it received", async () => {
     const { port } = await start();
     const [answer] = await ask(port, ServerReflection.typeName, [
       { messageRequest: { case: "fileContainingSymbol", value: "abstractruntime.v1.RuntimeService" } },
@@ -359,7 +359,7 @@ describe("reflection, with a client that shares no code with the server's", () =
     });
   });
 
-  test("a question with an unknown field is refused with details", async () => {
+  test("a request with an unknown field is refused with details", async () => {
     const { url } = await start();
     const path = `/${ServerReflection.typeName}/ServerReflectionInfo`;
     const message = Buffer.from([0x3a, 0, 0xf8, 0x3e, 1]);
@@ -376,7 +376,7 @@ describe("streams", () => {
     stepRecord: fakeRecord(1, { reason: "x".repeat(100_000) }),
   };
 
-  test("a reader that reads nothing is ended with STREAM_TOO_SLOW, and costs a bounded number of messages", async () => {
+  test("a reader that reads nothing is ended with STREAM_TOO_SLOW, at a bounded number of messages", async () => {
     const { state, watchRun } = endlessWatch(bigRecord);
     const { url } = await start({ watchRun }, { timing: { streamStallMs: 300 } });
     const session = connectHttp2(url);
@@ -392,7 +392,7 @@ describe("streams", () => {
     expect(await trailers).toMatchObject({ "grpc-status": String(Code.ResourceExhausted) });
   });
 
-  test("one that still takes nothing is cut off", async () => {
+  test("a reader that still reads nothing is disconnected", async () => {
     const { state, watchRun } = endlessWatch(bigRecord, { heedsSignal: false });
     const { port, server } = await start({ watchRun }, { timing: { streamStallMs: 50 } });
     const socket = connectTcp(port, "127.0.0.1").pause();
@@ -444,7 +444,7 @@ describe("streams", () => {
     await expect(read()).rejects.toMatchObject({ code: Code.Internal, rawMessage: "internal error" });
   });
 
-  test("a call's deadline ends what waits for it", async () => {
+  test("a call's deadline ends a waiting call", async () => {
     const awaitRun: Engine["awaitRun"] = (_caller, { signal }) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
     const { url } = await start({ awaitRun });
@@ -456,8 +456,8 @@ describe("streams", () => {
   });
 });
 
-describe("a request that does not come", () => {
-  test("is given up while its headers are missing", async () => {
+describe("a request that does not arrive", () => {
+  test("is abandoned while its headers are missing", async () => {
     const { port } = await start({}, { timing: { requestTimeoutMs: 50 } });
     const socket = connectTcp(port, "127.0.0.1");
     socket.write("POST / HTTP/1.1\r\nHost: local");
@@ -466,7 +466,7 @@ describe("a request that does not come", () => {
     socket.destroy();
   });
 
-  test("is given up while its body is missing", async () => {
+  test("is abandoned while its body is missing", async () => {
     const { port } = await start({}, { timing: { requestTimeoutMs: 50 } });
     const socket = connectTcp(port, "127.0.0.1");
     socket.write(
@@ -477,7 +477,7 @@ describe("a request that does not come", () => {
     socket.destroy();
   });
 
-  test("a body that is too large is refused by its announced length, before it is sent", async () => {
+  test("a body that is too large is refused by its declared length, before it is sent", async () => {
     const { port, engine } = await start();
     const socket = connectTcp(port, "127.0.0.1");
     socket.write(
@@ -501,7 +501,7 @@ describe("a request that does not come", () => {
 });
 
 describe("close", () => {
-  test("lets calls at work finish, ends streams with SHUTTING_DOWN, takes no more", async () => {
+  test("lets current calls finish, ends streams with SHUTTING_DOWN, refuses new calls", async () => {
     const gate = Promise.withResolvers<void>();
     const entered = Promise.withResolvers<void>();
     const getRun: Engine["getRun"] = async () => {
@@ -525,7 +525,7 @@ describe("close", () => {
     await closed;
   });
 
-  test("does not wait longer than its grace for a call that hangs", async () => {
+  test("waits no longer than the grace period for a call that hangs", async () => {
     const entered = Promise.withResolvers<void>();
     const hang = new Promise<never>(() => undefined);
     const getRun: Engine["getRun"] = () => {

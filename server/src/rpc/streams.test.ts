@@ -19,7 +19,7 @@ describe("untilAborted", () => {
     expect(await collect(untilAborted(numbers(), new AbortController().signal))).toEqual([1, 2, 3]);
   });
 
-  test("throws the reason of the abort although the source hangs", async () => {
+  test("throws the reason of the abort even if the source hangs", async () => {
     const abort = new AbortController();
     const hanging: AsyncIterable<number> = {
       [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }),
@@ -29,7 +29,7 @@ describe("untilAborted", () => {
     await expect(next).rejects.toThrow("enough");
   });
 
-  test("throws the reason although the source takes the abort for its end", async () => {
+  test("throws the reason even if the source ends because of the abort", async () => {
     const abort = new AbortController();
     async function* heeding() {
       yield 1;
@@ -42,7 +42,7 @@ describe("untilAborted", () => {
     expect(seen).toEqual([1]);
   });
 
-  test("asks nothing of the source once aborted", async () => {
+  test("requests nothing from the source after the abort", async () => {
     let asked = 0;
     const source: AsyncIterable<number> = {
       [Symbol.asyncIterator]: () => ({
@@ -58,7 +58,7 @@ describe("untilAborted", () => {
     expect(asked).toBe(0);
   });
 
-  test("lets go of the source when its reader stops", async () => {
+  test("releases the source when its reader stops", async () => {
     const ended = Promise.withResolvers<string>();
     const items = untilAborted(
       numbers(() => ended.resolve("ended")),
@@ -85,7 +85,7 @@ describe("untilAborted", () => {
   });
 });
 
-test("mapErrors maps what the source throws, after its items", async () => {
+test("mapErrors maps the source's error, after its items", async () => {
   async function* failing() {
     yield 1;
     throw new Error("inside");
