@@ -1,7 +1,7 @@
 /**
  * The migrations gate: the migrations build exactly what the schema declares.
  *
- * Generates into a copy of the migrations; anything that drizzle-kit adds or changes there is a migration that is missing here.
+ * Generates into a copy of the migrations. If drizzle-kit adds or changes anything there, a migration is missing here.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +22,8 @@ function refuse(reason: string): void {
   process.exitCode = 1;
 }
 
-/** Compares the migrations with the journal, which alone decides what a server applies; drizzle-kit looks only at snapshots. */
+/** Compares the migrations with the journal. Servers apply what the journal lists; drizzle-kit checks only
+ *  snapshots. */
 function compareWithJournal(): string[] {
   const journalPath = join(config.out, "meta/_journal.json");
   if (!existsSync(journalPath)) return [`missing: ${journalPath}`];
@@ -38,7 +39,7 @@ function compareWithJournal(): string[] {
 const journalProblems = compareWithJournal();
 if (journalProblems.length > 0) refuse(`${config.out} contradicts its journal:\n  ${journalProblems.join("\n  ")}`);
 
-// drizzle-kit takes `out` as relative to the working directory, so the copy cannot be in the system's temporary folder.
+// drizzle-kit resolves `out` against the working directory, so the copy cannot be in the system's temporary folder.
 mkdirSync("node_modules/.cache", { recursive: true });
 const scratch = mkdtempSync("node_modules/.cache/migrations-");
 try {
@@ -50,10 +51,11 @@ try {
   if (!check.succeeded) refuse(`${check.output}\n${config.out} contradicts itself.`);
   const generate = drizzleKit("generate", `--config=${scratchConfig}`);
   const differences = compareTrees({ expected: copy, actual: config.out });
-  // Where drizzle-kit would ask whether a column was renamed it fails with exit code 0, so only its own word counts as a pass.
+  // If drizzle-kit would have to ask whether a column was renamed, it fails with exit code 0. So only its message
+  // counts.
   if (!generate.succeeded || differences.length > 0 || !generate.output.includes("No schema changes")) {
     refuse(
-      `${generate.output}\n${config.out} is not what ${config.schema} declares; run npm run generate:` +
+      `${generate.output}\n${config.out} does not match ${config.schema}; run npm run generate:` +
         differences.map((difference) => `\n  ${difference}`).join(""),
     );
   }

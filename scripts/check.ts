@@ -1,17 +1,17 @@
 /**
- * Runs every gate and says which ones refused: what CI runs besides the tests.
+ * Runs every gate and reports which ones refused. CI runs exactly this besides the tests.
  *
- * A gate is the npm script `check:<name>` and can be run alone. Here they run two at a time, each gate's output is printed
- * whole when it ends, and the exit code is 1 if any refused.
+ * A gate is the npm script `check:<name>` and can be run alone. Here they run two at a time. Each gate's output is
+ * printed when it ends, and the exit code is 1 if any gate refused.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 
-/** Longest first, so that the two runners end at about the same time. */
+/** The slowest first, so that the two runners end at about the same time. */
 const gates = ["proto", "migrations", "lint", "dead", "types", "format", "lines"];
 
-/** As many as a small CI machine has cores; most gates are threaded themselves. */
+/** The number of cores of a small CI machine; most gates are multi-threaded. */
 const gatesAtOnce = 2;
 
 const refused: string[] = [];
@@ -36,7 +36,7 @@ await Promise.all(Array.from({ length: gatesAtOnce }, runQueue));
 if (refused.length > 0) {
   console.log(`\n${refused.length} of ${gates.length} gates refused: ${refused.join(", ")}`);
   console.log(
-    `One alone: npm run check:${refused[0]}. Formatting and generated files: npm run format, npm run generate.`,
+    `Run one gate with npm run check:${refused[0]}. Fix formatting with npm run format, generated files with npm run generate.`,
   );
   process.exitCode = 1;
 } else {

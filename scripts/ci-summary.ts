@@ -1,8 +1,9 @@
 /**
- * Prints "N passed, N failed, N skipped" from vitest's JSON results, as the last line of a CI run, and exits 1 if anything failed.
+ * Prints "N passed, N failed, N skipped" from vitest's JSON results, as the last line of a CI run. Exits with 1 if
+ * anything failed.
  *
- * Arguments: the results file, the exit code of the gates, the exit code of the tests. What failed without being a test (a file
- * that did not load, an unhandled rejection, results that were never written, refused gates) counts as one failure each.
+ * Arguments: the results file, the exit code of the gates, the exit code of the tests. Each failure that is not a test
+ * (a file that did not load, an unhandled rejection, missing results, refused gates) counts as one.
  */
 import { readFileSync } from "node:fs";
 

@@ -1,4 +1,5 @@
-/** Python and Go where this machine has them: what the clients of sdk-python and sdk-go are generated, built and run with. */
+/** Python and Go, if this machine has them: the toolchains that generate, build and run the clients of sdk-python and
+ *  sdk-go. */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -7,13 +8,13 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const REPOSITORY = fileURLToPath(new URL("../", import.meta.url));
-/** What is installed and built, which `npm ci` removes. */
+/** The folder of installed and built files, which `npm ci` removes. */
 export const CLIENT_CACHE = path.join(REPOSITORY, "node_modules/.cache/abstractruntime");
 
-/** Fetching the packages takes seconds; a registry that does not answer should not hold a test up for longer. */
+/** Fetching the packages takes seconds; a registry that does not answer should not delay a test for longer. */
 const INSTALL_TIMEOUT_MS = 60_000;
 
-/** The smallest Python that the pinned protobuf runs on, and that knows `match`. */
+/** The oldest Python that the pinned protobuf supports and that has `match`. */
 const PYTHON_VERSION_MIN = [3, 10] as const;
 
 export type ClientLanguage = "python" | "go";
@@ -29,7 +30,8 @@ export const prepareToolchain: Readonly<Record<ClientLanguage, () => Promise<Too
 /**
  * A virtual environment with the packages of sdk-python/requirements-generate.txt.
  *
- * It is made under another name and then renamed, so that it is whole where it exists, whoever else makes it at the same time.
+ * It is created under another name and then renamed, so that it is always complete, even if two processes create it at
+ * the same time.
  */
 async function preparePython(): Promise<Toolchain> {
   const version = /^Python (\d+)\.(\d+)/.exec((await run("python3", ["--version"])).output);
@@ -70,9 +72,9 @@ async function preparePython(): Promise<Toolchain> {
   return { env: { ...process.env, PATH: `${path.join(home, "bin")}${path.delimiter}${process.env["PATH"]}` } };
 }
 
-/** The modules that sdk-go/go.mod requires, in Go's own cache. */
+/** Downloads the modules that sdk-go/go.mod requires into Go's own cache. */
 async function prepareGo(): Promise<Toolchain> {
-  // Never another Go than the one that is there: that would be a large download of its own.
+  // Only the installed Go: another version would be a large download.
   const env = { ...process.env, GOTOOLCHAIN: "local", GOFLAGS: "-mod=readonly -buildvcs=false" };
   if ((await run("go", ["version"], env)).failed) return { missing: "no go" };
   const downloaded = await run("go", ["mod", "download"], env, path.join(REPOSITORY, "sdk-go"));

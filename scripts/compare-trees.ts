@@ -2,10 +2,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 
 /**
- * Lists how the files under `actual` differ from those under `expected`: one line per file that is missing, left over or
- * different, sorted by path; empty when both trees hold the same bytes. A folder that does not exist counts as empty.
+ * Lists how the files under `actual` differ from the files under `expected`: one line per file that is missing, left
+ * over or different, sorted by path. Empty if both trees are identical. A folder that does not exist counts as empty.
  *
- * Generated files are judged this way, not by `git status`, so that a gate means the same in a work tree with other changes.
+ * Gates compare generated files this way and not with `git status`, so that other changes in the work tree do not
+ * matter.
  */
 export function compareTrees(trees: { expected: string; actual: string }): string[] {
   const expected = readTree(trees.expected);

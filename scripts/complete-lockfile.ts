@@ -1,7 +1,7 @@
 /**
- * Adds to package-lock.json the optional packages of other platforms that the registry in use does not hold. npm leaves
- * them out when it writes the lock and then, with `npm ci`, refuses the lock for it. Run after every change of
- * dependencies: `npm run lock`.
+ * Adds to package-lock.json the optional packages of other platforms that the registry in use does not have. npm leaves
+ * them out when it writes the lock, and `npm ci` then refuses the lock. Run `npm run lock` after every change of
+ * dependencies.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -51,9 +51,9 @@ for (const [place, locked] of Object.entries(lock.packages)) {
   for (const [name, version] of Object.entries(locked.optionalDependencies ?? {})) {
     if (isLocked(place, name)) continue;
     const platform = platformOf(name);
-    // Only exact versions of packages that name their platform can be known without the registry.
+    // Without the registry, only exact versions of packages with a platform in their name can be added.
     if (platform === undefined || !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) {
-      console.error(`left out: ${name} ${version}, wanted by ${place}`);
+      console.error(`left out: ${name} ${version}, required by ${place}`);
       continue;
     }
     const base = place.slice(0, Math.max(place.lastIndexOf("node_modules/"), 0));
@@ -74,7 +74,7 @@ lock.packages = Object.fromEntries(
 writeFileSync(LOCK, `${JSON.stringify(lock, null, 2)}\n`);
 console.log(`${added} added`);
 
-/** Whether a package finds `name` in its own node_modules or in one above it. */
+/** Whether a package can resolve `name`, in its own node_modules or in one above it. */
 function isLocked(place: string, name: string): boolean {
   for (let folder = place; ; folder = folder.slice(0, Math.max(folder.lastIndexOf("node_modules/") - 1, 0))) {
     if (lock.packages[`${folder === "" ? "" : `${folder}/`}node_modules/${name}`] !== undefined) return true;

@@ -1,9 +1,10 @@
 /**
- * Around `npm pack` and `npm publish` of a workspace, which run this in its folder (`prepack`, `postpack`): the package holds plain
- * JavaScript with types, while the checkout runs from its sources.
+ * Prepares a workspace for `npm pack` and `npm publish`, which run this in its folder (`prepack`, `postpack`): the
+ * package contains plain JavaScript with types, while the checkout runs from its sources.
  *
- * `prepare` compiles what `exports` and `imports` of package.json name into `dist`, and writes a package.json that names that instead;
- * the checkout's is kept beside it. `restore` undoes both. An interrupted pack leaves the kept file, and the next one refuses.
+ * `prepare` compiles the modules in `exports` and `imports` of package.json into `dist`, and writes a package.json that
+ * names the output instead; it keeps a copy of the original. `restore` undoes both. After an interrupted pack, the copy
+ * still exists, and the next pack refuses.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -18,7 +19,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-/** Where package.json names modules: a path, or paths by condition. */
+/** The modules that package.json names: a path, or paths by condition. */
 type Targets = { [name: string]: string | Targets };
 type Manifest = { name: string; exports?: Targets; imports?: Targets };
 
@@ -44,7 +45,9 @@ function prepare(): void {
   const manifest = JSON.parse(readFileSync(MANIFEST, "utf8")) as Manifest;
   if (existsSync(KEPT)) {
     const undo = `npm run postpack --workspace ${manifest.name}`;
-    console.error(`${KEPT} is there: another pack runs, or one was interrupted. If none runs, \`${undo}\` cleans up.`);
+    console.error(
+      `${KEPT} exists: another pack is running, or one was interrupted. If none is running, \`${undo}\` cleans up.`,
+    );
     process.exit(1);
   }
   rmSync(OUTPUT, { recursive: true, force: true });
@@ -61,13 +64,13 @@ function restore(): void {
   rmSync(OUTPUT, { recursive: true, force: true });
 }
 
-/** Compiles these modules and what they import of the workspace; tests are not among them. */
+/** Compiles these modules and the modules of the workspace that they import, but no tests. */
 function compile(sources: readonly string[]): void {
   const [, folder] = SOURCE.exec(sources[0] ?? "") ?? [];
   const options = {
     noEmit: false,
     declaration: true,
-    // Imports name the sources, `./run.ts`; the output's name its own, `./run.js`.
+    // Imports name the sources, `./run.ts`; in the output they become `./run.js`.
     rewriteRelativeImportExtensions: true,
     rootDir: join("..", folder ?? ""),
     outDir: ".",
@@ -86,7 +89,7 @@ function compile(sources: readonly string[]): void {
     writeFileSync(file, withOutputImports(readFileSync(file, "utf8")));
 }
 
-/** The compiler leaves `./run.ts` in declarations: TypeScript finds run.d.ts by that, other tools do not. */
+/** The compiler leaves `./run.ts` in declarations: TypeScript resolves that to run.d.ts, but other tools do not. */
 function withOutputImports(declarations: string): string {
   return declarations.replaceAll(/((?:from|import\(|import) ?"\.\.?\/[^"]*)\.ts"/g, '$1.js"');
 }
@@ -95,7 +98,8 @@ function sourcesOf(targets: Targets): string[] {
   return Object.values(targets).flatMap((target) => (typeof target === "string" ? [target] : sourcesOf(target)));
 }
 
-/** Its scripts stay: after an interrupted pack they are what the next one refuses by, and nothing runs them at an installation. */
+/** The scripts stay: after an interrupted pack the next one needs them to refuse, and an installation does not run
+ *  them. */
 function packedManifest({ exports, imports, ...manifest }: Manifest): Manifest {
   return {
     ...manifest,
@@ -114,6 +118,6 @@ function packedTargets(targets: Targets): Targets {
 
 function outputOf(source: string): Targets {
   const [, , module] = SOURCE.exec(source) ?? [];
-  if (module === undefined) throw new Error(`${source} is no module in src or gen`);
+  if (module === undefined) throw new Error(`${source} is not a module in src or gen`);
   return { types: `./${OUTPUT}/${module}.d.ts`, default: `./${OUTPUT}/${module}.js` };
 }

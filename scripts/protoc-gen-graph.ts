@@ -1,11 +1,13 @@
 /**
- * A plugin of buf: writes the proto JSON of graphs and step plans for server/src/core, which imports no protobuf.
+ * A buf plugin: generates code about the proto JSON of graphs and step plans for server/src/core, which does not import
+ * protobuf.
  *
- * `types.ts` holds its types, `bounds.ts` the bounds that protovalidate's rules set for values, and `step-plan-schema.ts` the
- * JSON Schema of what handlers return.
+ * `types.ts` has the types, `bounds.ts` the bounds that protovalidate's rules set for values, and `step-plan-schema.ts`
+ * the JSON Schema of handler results.
  *
- * Text of a graph may be a template. Its plain rules bound the template; a rule in CEL of the form `this.contains('${') || …`
- * bounds what the template gives, and text that is no template. Core checks evaluated values, so such a rule is what counts here.
+ * Text of a graph may be a template. Its plain rules bound the template. A CEL rule of the form `this.contains('${') ||
+ * …` bounds the template's value, and text that is not a template. Core checks evaluated values, so only the CEL rule
+ * counts here.
  */
 import { readFileSync, writeSync } from "node:fs";
 import {
@@ -33,9 +35,9 @@ type Schema = { [keyword: string]: Schema | readonly string[] | string | number 
 
 const PACKAGE = "abstractruntime.v1";
 const ROOTS = ["Workflow", "StepPlan"];
-/** Fields that a graph has and a step plan may not have. */
+/** Fields of a graph that a step plan must not have. */
 const ABSENT_FROM_PLANS = new Set(["ToolCalls.calls_from", "PatchOp.of", "PatchOp.at"]);
-/** Core gives operations the ledger's names, such as "set", before it asks the schema. */
+/** Core renames operations to the ledger's names, such as "set", before it validates with the schema. */
 const RENAMED_IN_PLANS = new Set(["PatchOp.op"]);
 const MESSAGE_TYPES: { [typeName: string]: string } = {
   "google.protobuf.Value": "Json",
@@ -45,7 +47,7 @@ const MESSAGE_TYPES: { [typeName: string]: string } = {
 
 // ── Rules ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** protovalidate's rules by the names that JSON Schema has for them, where it has one. */
+/** protovalidate's rules, with JSON Schema's name for each if there is one. */
 const RULE_NAMES: { [rule: string]: string } = {
   minLen: "minLength",
   maxLen: "maxLength",
@@ -58,7 +60,8 @@ const RULE_NAMES: { [rule: string]: string } = {
   maxPairs: "maxPairs",
 };
 
-/** What the contract's rules in CEL say of an evaluated value; each group is a number or a pattern. */
+/** The forms of the contract's CEL rules, and the bounds of an evaluated value that each sets. A group is a number or a
+ *  pattern. */
 const CEL_FORMS: { form: RegExp; bounds: (found: string, message: string) => Bounds }[] = [
   { form: /^this\.contains\('\$\{'\) \|\| this\.size\(\) <= (\d+)$/, bounds: (max) => ({ maxLength: Number(max) }) },
   {
@@ -95,7 +98,7 @@ function boundsOfRules(rules: FieldRules | undefined): Bounds {
   const bounds: Bounds = {};
   const set = value as unknown as { [rule: string]: unknown };
   for (const [rule, name] of Object.entries(RULE_NAMES)) {
-    // A rule that is not given has no property of its own: the rules are proto2.
+    // The rules are proto2: a rule that is not set has no own property.
     if (Object.hasOwn(set, rule))
       bounds[name] = typeof set[rule] === "bigint" ? Number(set[rule]) : (set[rule] as string);
   }
@@ -107,7 +110,7 @@ function boundsOfRules(rules: FieldRules | undefined): Bounds {
   if (kind === "repeated") parts.push(["items", boundsOfRules(value.items)]);
   if (kind === "map") parts.push(["keys", boundsOfRules(value.keys)], ["values", boundsOfRules(value.values)]);
   for (const [name, part] of parts) if (Object.keys(part).length > 0) bounds[name] = part;
-  // The size of a template's text says nothing about the value that it gives.
+  // The size of a template's text does not bound its value.
   if (Object.keys(evaluated).length > 0) delete bounds["maxBytes"];
   return { ...bounds, ...evaluated };
 }
@@ -126,7 +129,7 @@ function valueNames({ values }: DescEnum): string[] {
   return values.map(({ name }) => name);
 }
 
-/** Whether the rules refuse the field's default, so that every valid message has it. */
+/** Whether the rules refuse the field's default value, so that every valid message sets the field. */
 function isRequired(field: DescField): boolean {
   const mayBeAbsent = field.fieldKind === "message" || field.oneof !== undefined;
   if (mayBeAbsent || rulesOf(field)?.ignore === Ignore.IF_ZERO_VALUE) return false;
@@ -139,14 +142,15 @@ function isRequired(field: DescField): boolean {
 
 const COMMENTS = new Map<DescMessage | DescField | DescEnum, string>();
 
-/** The first sentence of the comment in the contract, as a comment; no line where there is none. */
+/** The first sentence of the contract's comment, as a comment; no lines if there is no comment. */
 function docLines(desc: DescMessage | DescField | DescEnum, indent = ""): string[] {
   const paragraph = COMMENTS.get(desc)?.trim().split("\n\n")[0]!.replaceAll(/\s+/g, " ");
   const sentence = paragraph?.split(/(?<=\.) /)[0]!.replaceAll("*/", "* /");
   return sentence === undefined ? [] : [`${indent}/** ${sentence} */`];
 }
 
-/** Keeps the comments of a message with its fields, or of an enum: only the file's source info has them, by paths of numbers. */
+/** Stores the comments of a message with its fields, or of an enum. Only the file's source info has them, by numeric
+ *  paths. */
 function readComments(desc: DescMessage | DescEnum): void {
   const root = desc.kind === "message" ? 4 : 5;
   const siblings: readonly (DescMessage | DescEnum)[] = desc.kind === "message" ? desc.file.messages : desc.file.enums;
@@ -205,7 +209,7 @@ function scalarType(scalar: ScalarType): string {
   }
 }
 
-/** `planned` are the messages of a step plan: core reads them before anything has been required of them. */
+/** `planned` are the messages of a step plan: core reads them before they are validated, so all fields are optional. */
 function printTypes(messages: readonly DescMessage[], planned: readonly DescMessage[]): string {
   const enums = new Set(messages.flatMap((message) => message.fields.flatMap((field) => field.enum ?? [])));
   for (const desc of [...messages, ...enums]) readComments(desc);
@@ -250,8 +254,8 @@ function printBounds(messages: readonly DescMessage[]): string {
 /**
  * The JSON Schema of a message's fields, with their upper bounds.
  *
- * Lower bounds are not in it: proto JSON leaves defaults out, so what is absent is core's to refuse. Nor are patterns, about
- * which core says more than that they do not match.
+ * It has no lower bounds: proto JSON omits defaults, so core itself refuses absent fields. It has no patterns: core has
+ * better messages for them.
  */
 function schemaOf(message: DescMessage): Schema {
   const properties: Schema = {};
@@ -291,7 +295,7 @@ function schemaOfElement(field: DescField, bounds: Bounds): Schema | boolean {
   }
 }
 
-/** The bound of a text, which no more characters than bytes can meet, and the whole of it in words. */
+/** The length bound of a text, and a description of it. A bound in bytes is also an upper bound in characters. */
 function schemaOfLength({ minLength, maxLength, maxBytes }: Bounds): Schema {
   const max = (maxLength ?? maxBytes) as number | undefined;
   if (max === undefined) return {};
@@ -324,7 +328,7 @@ function printStepPlanSchema(plan: DescMessage): string {
   ].join("\n");
 }
 
-/** A value as TypeScript: names without quotes where they need none, one member to a line. */
+/** A value as TypeScript: names have quotes only if necessary, one member per line. */
 function printValue(value: unknown, indent = ""): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => printValue(item, indent)).join(", ")}]`;
@@ -338,7 +342,7 @@ function printValue(value: unknown, indent = ""): string {
 
 // ── The plugin ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The contract's messages that `roots` lead to, each after the ones that lead to it. */
+/** The contract's messages that are reachable from `roots`, each after the messages that refer to it. */
 function reachable(roots: readonly DescMessage[]): DescMessage[] {
   const found = new Set(roots);
   for (const message of found) {
@@ -352,7 +356,7 @@ function reachable(roots: readonly DescMessage[]): DescMessage[] {
 function generate(): { name: string; content: string }[] {
   const files = createFileRegistry(create(FileDescriptorSetSchema, { file: request.protoFile }));
   const roots = ROOTS.flatMap((name) => files.getMessage(`${PACKAGE}.${name}`) ?? []);
-  // buf calls its plugins once for each of its inputs; third_party has no graphs.
+  // buf calls its plugins once per input; third_party has no graphs.
   if (roots.length < ROOTS.length) return [];
   const messages = reachable(roots);
   const plan = roots.at(-1)!;

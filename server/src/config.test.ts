@@ -93,7 +93,7 @@ describe("refused, naming the variable", () => {
     ["ABSTRACTRUNTIME_LISTEN", "http://127.0.0.1:7400"],
     ["ABSTRACTRUNTIME_LISTEN", "0.0.0.0:7400", "--insecure"],
     ["ABSTRACTRUNTIME_LISTEN", "[::]:7400", "--insecure"],
-    ["ABSTRACTRUNTIME_LISTEN", "192.168.1.2:7400", "no credentials"],
+    ["ABSTRACTRUNTIME_LISTEN", "192.168.1.2:7400", "no authentication"],
     ["ABSTRACTRUNTIME_INSECURE", "maybe"],
     ["ABSTRACTRUNTIME_HOSTS", "example.com:80"],
     ["ABSTRACTRUNTIME_HOSTS", "[::1]:80"],

@@ -1,4 +1,4 @@
-/** The server's configuration: environment variables, and options of the command line that replace them. */
+/** The server's configuration: environment variables, and command line options that override them. */
 import { readFileSync } from "node:fs";
 import { type EngineSettings, SETTINGS_DEFAULT } from "./engine/settings.ts";
 import { hostOf, isLoopbackHost } from "./rpc/access.ts";
@@ -9,28 +9,28 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as cons
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type Config = RpcConfig & {
-  /** Where the embedded Postgres keeps its data; used if there is no `databaseUrl`. Absent: in a temporary folder, which the server
-   *  removes when it stops. */
+  /** Where the embedded Postgres keeps its data, if there is no `databaseUrl`. If absent, in a temporary folder that
+   *  the server removes when it stops. */
   dataDir?: string;
   databaseUrl?: string;
-  /** For what a pooler does not pass on: migrations and LISTEN. Default: `databaseUrl`. */
+  /** For migrations and LISTEN, which do not work through a pooler. Default: `databaseUrl`. */
   databaseDirectUrl?: string;
   insecure: boolean;
-  /** Whether a program started the server for itself: it is told on stdout where the server listens, and its end, by which stdin
-   *  ends, ends the server. */
+  /** Whether a program started the server for its own use. The server then writes its URL to stdout, and stops when
+   *  stdin ends, which also happens when that program ends. */
   attached: boolean;
   logLevel: LogLevel;
-  /** Ordered streams of commit batches. */
+  /** The number of lanes, which are ordered streams of commit batches. */
   lanes: number;
-  /** Off for poolers that do not keep prepared statements. */
+  /** False for poolers that do not keep prepared statements. */
   preparedStatements: boolean;
   workerTiming: WorkerTiming;
 };
 
-/** How soon workers are missed, in milliseconds; what each means stands at `EngineSettings`. */
+/** How soon a lost worker is detected, in milliseconds; `EngineSettings` documents each. */
 export type WorkerTiming = Pick<EngineSettings, "pingMs" | "silenceMs" | "acceptMs" | "reconnectMs" | "orphanMs">;
 
-/** A setting that cannot be meant. `variable` is the environment variable, even if an option of the command line gave it. */
+/** An invalid setting. `variable` is the environment variable, even if the value came from a command line option. */
 export class ConfigError extends Error {
   readonly variable: string;
 
@@ -44,14 +44,14 @@ export class ConfigError extends Error {
 const LISTEN_DEFAULT = "127.0.0.1:7400";
 const DATA_DIR_DEFAULT = ".abstractruntime";
 const LANES_MAX = 64;
-/** Below this, workers are missed because a process was busy; workers take no shorter silence than this either. */
+/** Below this, workers would count as lost because a process was busy. Workers accept no shorter silence either. */
 const WORKER_TIMING_MS_MIN = 100;
-/** Above this, a job of a lost worker stands still for longer than people wait before they look. */
+/** Above this, a lost worker's job would be stuck for longer than users are willing to wait. */
 const WORKER_TIMING_MS_MAX = 600_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads the configuration. An empty variable counts as absent.
+/** Loads the configuration. An empty variable counts as absent.
  *  @throws {ConfigError} naming the variable */
 export function loadConfig(environment: Environment): Config {
   const read = (variable: string): string | undefined => environment[variable]?.trim() || undefined;
@@ -83,7 +83,10 @@ function readDataDir(read: (variable: string) => string | undefined): string | u
   const variable = "ABSTRACTRUNTIME_TEMPORARY";
   if (!parseSwitch(variable, read(variable), false)) return dataDir ?? DATA_DIR_DEFAULT;
   if (dataDir === undefined) return undefined;
-  throw new ConfigError(variable, "takes a new folder, so there can be no data directory (ABSTRACTRUNTIME_DATA_DIR)");
+  throw new ConfigError(
+    variable,
+    "uses a new folder, so it cannot be combined with a data directory (ABSTRACTRUNTIME_DATA_DIR)",
+  );
 }
 
 function parseListen(text: string): { host: string; port: number } {
@@ -93,7 +96,7 @@ function parseListen(text: string): { host: string; port: number } {
   if (host === undefined || !(port <= 65_535)) {
     throw new ConfigError(
       "ABSTRACTRUNTIME_LISTEN",
-      `${quoted(text)} is not host:port, such as 127.0.0.1:7400 or [::1]:0`,
+      `${quoted(text)} must be host:port, such as 127.0.0.1:7400 or [::1]:0`,
     );
   }
   return { host, port };
@@ -102,16 +105,17 @@ function parseListen(text: string): { host: string; port: number } {
 function assertExposure(host: string, insecure: boolean): void {
   if (insecure || isLoopbackHost(host.toLowerCase())) return;
   const message =
-    `${host} is beyond loopback, and this release has no credentials yet: anyone who reaches the port could do anything. ` +
-    "Put a proxy that authenticates in front, or say --insecure (ABSTRACTRUNTIME_INSECURE=true) if the network is trusted.";
+    `${host} is not a loopback address, and this release has no authentication yet: anyone who can reach the port has ` +
+    "full access. Put an authenticating proxy in front, or, if the network is trusted, set --insecure " +
+    "(ABSTRACTRUNTIME_INSECURE=true).";
   throw new ConfigError("ABSTRACTRUNTIME_LISTEN", message);
 }
 
 function parseDatabaseUrl(variable: string, text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
-  // Never the text in the message: it holds a password.
+  // The message never includes the text, which contains a password.
   if (!/^postgres(?:ql)?:\/\/./.test(text) || !URL.canParse(text)) {
-    throw new ConfigError(variable, "is not a URL such as postgres://user:password@host:5432/database");
+    throw new ConfigError(variable, "must be a URL such as postgres://user:password@host:5432/database");
   }
   return text;
 }
@@ -129,14 +133,14 @@ function parseSwitch(variable: string, text: string | undefined, fallback: boole
     case "0":
       return false;
     default:
-      throw new ConfigError(variable, `${quoted(text ?? "")} is neither true nor false`);
+      throw new ConfigError(variable, `${quoted(text ?? "")} must be true or false`);
   }
 }
 
 function parseLogLevel(text: string): LogLevel {
   const level = LOG_LEVELS.find((name) => name === text);
   if (level === undefined) {
-    throw new ConfigError("ABSTRACTRUNTIME_LOG_LEVEL", `${quoted(text)} is not one of ${LOG_LEVELS.join(", ")}`);
+    throw new ConfigError("ABSTRACTRUNTIME_LOG_LEVEL", `${quoted(text)} must be one of ${LOG_LEVELS.join(", ")}`);
   }
   return level;
 }
@@ -145,7 +149,7 @@ function parseLanes(text: string | undefined): number {
   if (text === undefined) return SETTINGS_DEFAULT.lanes;
   const lanes = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
   if (lanes < 1 || lanes > LANES_MAX) {
-    throw new ConfigError("ABSTRACTRUNTIME_LANES", `${quoted(text)} is not a number from 1 to ${LANES_MAX}`);
+    throw new ConfigError("ABSTRACTRUNTIME_LANES", `${quoted(text)} must be a number from 1 to ${LANES_MAX}`);
   }
   return lanes;
 }
@@ -161,7 +165,7 @@ function readWorkerTiming(read: (variable: string) => string | undefined): Worke
   };
   const { pingMs, silenceMs } = timing;
   if (silenceMs <= pingMs) {
-    const message = `${silenceMs} is not more than ABSTRACTRUNTIME_WORKER_PING_MS (${pingMs}): idle workers would be dropped`;
+    const message = `${silenceMs} must be more than ABSTRACTRUNTIME_WORKER_PING_MS (${pingMs}): idle workers would be dropped`;
     throw new ConfigError("ABSTRACTRUNTIME_WORKER_SILENCE_MS", message);
   }
   return timing;
@@ -172,7 +176,7 @@ function parseMilliseconds(variable: string, text: string | undefined, fallback:
   const milliseconds = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
   if (milliseconds < WORKER_TIMING_MS_MIN || milliseconds > WORKER_TIMING_MS_MAX) {
     const bounds = `${WORKER_TIMING_MS_MIN} to ${WORKER_TIMING_MS_MAX}`;
-    throw new ConfigError(variable, `${quoted(text)} is not a whole number of milliseconds from ${bounds}`);
+    throw new ConfigError(variable, `${quoted(text)} must be a whole number of milliseconds from ${bounds}`);
   }
   return milliseconds;
 }
@@ -184,7 +188,7 @@ function parseList(text: string | undefined): string[] {
 function parseHost(text: string): string {
   const host = hostOf(text.includes(":") && !text.startsWith("[") ? `[${text}]` : text);
   if (host === undefined || /\]:|:[0-9]+$/.test(text.replace(/^[0-9a-fA-F:]+$/, ""))) {
-    throw new ConfigError("ABSTRACTRUNTIME_HOSTS", `${quoted(text)} is not a host name; ports are not part of it`);
+    throw new ConfigError("ABSTRACTRUNTIME_HOSTS", `${quoted(text)} must be a host name without a port`);
   }
   return host;
 }
@@ -194,7 +198,7 @@ function parseOrigin(text: string): string {
   if (origin !== text || !/^https?:/.test(text)) {
     throw new ConfigError(
       "ABSTRACTRUNTIME_ORIGINS",
-      `${quoted(text)} is not an origin such as https://app.example.com`,
+      `${quoted(text)} must be an origin such as https://app.example.com`,
     );
   }
   return origin;
@@ -208,7 +212,7 @@ function readTls(certFile: string | undefined, keyFile: string | undefined): { c
 }
 
 function readPem(variable: string, file: string | undefined, label: string): string {
-  if (file === undefined) throw new ConfigError(variable, "is needed too: TLS takes a certificate and its key");
+  if (file === undefined) throw new ConfigError(variable, "is missing: TLS needs both a certificate and its key");
   let pem: string;
   try {
     pem = readFileSync(file, "utf8");
@@ -216,7 +220,7 @@ function readPem(variable: string, file: string | undefined, label: string): str
     throw new ConfigError(variable, `cannot be read: ${(error as Error).message}`);
   }
   if (!pem.includes(`${label}-----`))
-    throw new ConfigError(variable, `${quoted(file)} holds no PEM ${label.toLowerCase()}`);
+    throw new ConfigError(variable, `${quoted(file)} contains no PEM ${label.toLowerCase()}`);
   return pem;
 }
 

@@ -1,4 +1,4 @@
-/** The process: command line in, exit code out. `abstractruntime server` runs a server until it is told to stop. */
+/** The entry point: runs the command line and sets the exit code. `abstractruntime server` runs until it is stopped. */
 import { destination, pino } from "pino";
 import { CliError, UsageError } from "./cli/failure.ts";
 import { runCli } from "./cli/program.ts";
@@ -6,7 +6,7 @@ import { type Config, ConfigError, loadConfig } from "./config.ts";
 import { type Announcement, startServer } from "./serve.ts";
 import { DatabaseSetupError } from "./embedded-postgres/database-error.ts";
 
-/** Well below the 30 s that orchestrators usually give, and above what stopping takes while the database answers. */
+/** Well below the 30 s that orchestrators usually allow, and longer than stopping takes while the database answers. */
 const STOP_MS_MAX = 15_000;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
@@ -19,17 +19,18 @@ process.exitCode = await runCli(process.argv.slice(2), {
 });
 
 /**
- * Runs a server until SIGINT or SIGTERM, or the end of stdin if it is attached; a second signal ends the process at once.
- * @param settings environment variables that replace those of the process
+ * Runs a server until SIGINT or SIGTERM, or the end of stdin if it is attached. A second signal ends the process at
+ * once.
+ * @param settings environment variables that override the process's own
  */
 async function runServer(settings: Readonly<Record<string, string>>): Promise<void> {
   const config = readConfig(settings);
   const log = pino({ level: config.logLevel, base: null }, destination({ dest: 2, sync: true }));
   const stopping = new AbortController();
-  const told = new Promise<void>((resolve) => {
+  const stopRequested = new Promise<void>((resolve) => {
     const stop = (by: string) => {
       log.info({ by }, "stopping");
-      stopping.abort(new Error(`told to stop by ${by}`));
+      stopping.abort(new Error(`stopped by ${by}`));
       resolve();
     };
     for (const signal of STOP_SIGNALS) {
@@ -43,10 +44,10 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
   try {
     const server = await startServer(config, log, stopping.signal);
     if (config.attached) process.stdout.write(announcementOf(server));
-    const failure = await Promise.race([told, server.failed]);
-    // Whatever hangs, a database that stands still for instance, is not waited for longer than whoever stops us would wait.
+    const failure = await Promise.race([stopRequested, server.failed]);
+    // If something hangs, such as the database, exit before the orchestrator kills the process.
     setTimeout(() => {
-      log.error("stopping took too long; what was not finished is gone on with at the next start");
+      log.error("stopping took too long; unfinished work continues at the next start");
       process.exit(1);
     }, STOP_MS_MAX).unref();
     await server.stop();
@@ -59,12 +60,12 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
     log.fatal({ err: error }, "the server failed");
     throw error;
   } finally {
-    // A pipe that is read, and that nobody ends, would keep the process.
+    // An open stdin would keep the process alive.
     if (config.attached) process.stdin.destroy();
   }
 }
 
-/** Whatever comes before the end is not read. */
+/** Calls `callback` when stdin ends; discards its data. */
 function onInputEnd(callback: () => void): void {
   process.stdin.on("error", callback).on("close", callback).on("end", callback).resume();
 }
@@ -73,9 +74,10 @@ function isListenFailure(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && "syscall" in error && error.syscall === "listen";
 }
 
-/** The address is taken, usually by another server, or is not this machine's. */
+/** The message for an address that is taken, usually by another server, or that does not belong to this machine. */
 function listenProblem({ code, message }: NodeJS.ErrnoException): string {
-  const hint = code === "EADDRINUSE" ? "\nAnother server may be running already; --listen names another address." : "";
+  const hint =
+    code === "EADDRINUSE" ? "\nAnother server may already be running; use --listen to choose another address." : "";
   return `cannot listen: ${message}${hint}`;
 }
 

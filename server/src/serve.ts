@@ -15,25 +15,25 @@ import { createPostgresStore } from "./store/postgres/store.ts";
 /** How long open requests may take to finish when the server stops. */
 const STOP_GRACE_MS = 5_000;
 
-/** What the program that started an attached server is told. */
+/** What an attached server announces to the program that started it. */
 export type Announcement = {
   /** Where the server listens, for instance http://127.0.0.1:7400. */
   url: string;
-  /** Where the embedded database keeps its data; absent with another one. */
+  /** Where the embedded database keeps its data; absent with an external database. */
   dataDir?: string | undefined;
 };
 
 export type RunningServer = Announcement & {
-  /** Settles if the server cannot go on without a person; it should be stopped then. */
+  /** Settles if the server cannot continue without an operator; it should then be stopped. */
   failed: Promise<Error>;
-  /** Finishes what is in hand, stops the embedded database, and removes a temporary folder. */
+  /** Finishes the work in progress, stops the embedded database, and removes a temporary folder. */
   stop(): Promise<void>;
 };
 
 /**
- * Starts a server. Waits for a database that is away, with a message.
- * @param signal ends a start that is under way
- * @throws DatabaseSetupError when waiting would not help
+ * Starts a server. Waits for an unavailable database, and logs that it waits.
+ * @param signal aborts the start
+ * @throws {DatabaseSetupError} if waiting would not help
  */
 export async function startServer(config: Config, log: Logger, signal: AbortSignal): Promise<RunningServer> {
   const database = await openDatabase(config, log, signal);
@@ -91,7 +91,8 @@ async function openDatabase(config: Config, log: Logger, signal: AbortSignal) {
 
 async function makeTemporaryFolder(): Promise<string> {
   const folder = await fs.mkdtemp(path.join(tmpdir(), "abstractruntime-"));
-  // Postgres runs as another user if this process is root's, and must be able to walk through; what is inside has modes of its own.
+  // If this process runs as root, Postgres runs as another user, who must be able to traverse the folder. The files
+  // inside have their own modes.
   await fs.chmod(folder, 0o711);
   return folder;
 }

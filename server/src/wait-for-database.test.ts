@@ -28,7 +28,7 @@ describe("waitForDatabase", () => {
     const second = await startEmbeddedPostgres({ dataDir, log: silent, unsafeForTests: true });
     onTestFinished(() => second.stop());
     await waiting;
-    expect(messages.at(-1)).toBe(`the database at ${host}/abstractruntime is there`);
+    expect(messages.at(-1)).toBe(`the database at ${host}/abstractruntime is available`);
     expect(messages.join()).not.toContain(password);
   });
 

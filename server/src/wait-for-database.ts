@@ -14,28 +14,28 @@ export type WaitForDatabaseOptions = {
   log: DatabaseLog;
   /** Ends the wait; its reason is thrown. */
   signal?: AbortSignal;
-  /** Gives up after this long. Default: never, because a database that is away at start usually comes. */
+  /** Gives up after this long. Default: never, because a database that is unavailable at the start usually comes up. */
   timeoutMs?: number;
 };
 
 /** First pause between attempts. It doubles up to `RETRY_MS_MAX`: a starting database is found soon, and an absent one
- *  costs nothing. */
+ *  costs little. */
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2_000;
-/** How often the wait is mentioned again in the log. */
+/** How often the log repeats that the server waits. */
 const REMINDER_MS = 5_000;
-/** One attempt ends after this long: behind a dropped packet or a silent proxy the client would wait for ever. */
+/** Time limit of one attempt: after a dropped packet, or with a silent proxy, the client would wait for ever. */
 const ATTEMPT_MS_MAX = 10_000;
 /** The oldest Postgres whose SQL the store uses. */
 const SERVER_VERSION_MIN = 15;
 
 /**
  * Waits until the database at `url` accepts connections and can serve as the store.
- * Logs a line when it has to wait, a reminder every few seconds, and a line when the database is there; never a
+ * Logs a line when it has to wait, a reminder every few seconds, and a line when the database is available; never a
  * password.
- * A standby that refuses writes is waited for too: a failover cures it.
+ * Also waits for a standby that refuses writes: a failover makes it writable.
  * @throws {DatabaseSetupError} URL_INVALID, LOGIN_REFUSED, DATABASE_UNKNOWN, TLS_REFUSED, VERSION_UNSUPPORTED,
- *   ENCODING_UNSUPPORTED: waiting cannot cure these. TIMED_OUT after `timeoutMs`.
+ *   ENCODING_UNSUPPORTED: waiting does not help with these. TIMED_OUT after `timeoutMs`.
  */
 export async function waitForDatabase(url: string, options: WaitForDatabaseOptions): Promise<void> {
   const { log, signal, timeoutMs } = options;
@@ -44,11 +44,11 @@ export async function waitForDatabase(url: string, options: WaitForDatabaseOptio
   let remindedAt: number | undefined;
   for (let retryMs = RETRY_MS_MIN; ; retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)) {
     signal?.throwIfAborted();
-    const leftMs = timeoutMs === undefined ? Infinity : timeoutMs - (performance.now() - startedAt);
-    const obstacle = await probe(url, place, Math.min(ATTEMPT_MS_MAX, leftMs), signal);
+    const remainingMs = timeoutMs === undefined ? Infinity : timeoutMs - (performance.now() - startedAt);
+    const obstacle = await probe(url, place, Math.min(ATTEMPT_MS_MAX, remainingMs), signal);
     const now = performance.now();
     if (obstacle === undefined) {
-      if (remindedAt !== undefined) log.info(`the database at ${place} is there`);
+      if (remindedAt !== undefined) log.info(`the database at ${place} is available`);
       return;
     }
     if (timeoutMs !== undefined && now - startedAt >= timeoutMs) {
@@ -62,7 +62,7 @@ export async function waitForDatabase(url: string, options: WaitForDatabaseOptio
   }
 }
 
-/** Names the place a database URL points to as `host:port/database`, without user and password.
+/** The `host:port/database` of a database URL, without user and password.
  *  @throws {DatabaseSetupError} URL_INVALID */
 function databasePlace(url: string): string {
   if (!/^postgres(ql)?:\/\//.test(url)) {
@@ -73,16 +73,16 @@ function databasePlace(url: string): string {
     const servers = host.map((name, index) => `${name}:${port[index] ?? port[0]}`).join(",");
     return `${path ? path : servers}/${database}`;
   } catch (cause) {
-    // The client's own message may quote the URL, and with it the password.
+    // The client's own message may include the URL and its password.
     throw new DatabaseSetupError(
       "URL_INVALID",
-      "DATABASE_URL is not a valid URL (is a character of the password not escaped?)",
+      "DATABASE_URL is not a valid URL (special characters in the password must be percent-encoded)",
       { cause: cause instanceof Error ? cause.name : undefined },
     );
   }
 }
 
-/** One attempt: undefined when the database can be used, else what is in the way. */
+/** One attempt. Returns undefined if the database can be used, else the obstacle. */
 async function probe(
   url: string,
   place: string,
@@ -107,7 +107,7 @@ async function probe(
     if (major < SERVER_VERSION_MIN) {
       throw new DatabaseSetupError(
         "VERSION_UNSUPPORTED",
-        `the database at ${place} is Postgres ${major}; ${SERVER_VERSION_MIN} or newer is needed`,
+        `the database at ${place} is Postgres ${major}; version ${SERVER_VERSION_MIN} or later is required`,
       );
     }
     if (row.encoding !== "UTF8") {
@@ -131,7 +131,7 @@ async function probe(
   }
 }
 
-/** SQLSTATEs and client errors that stay the same however long one waits. */
+/** SQLSTATEs and client errors that waiting does not resolve. */
 const incurable: Record<string, DatabaseSetupReason> = {
   "28P01": "LOGIN_REFUSED", // invalid_password
   "28000": "LOGIN_REFUSED", // invalid_authorization_specification: no such role, no pg_hba.conf entry

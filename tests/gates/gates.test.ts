@@ -358,7 +358,7 @@ describe("proto", () => {
       "proto/abstractruntime/v1/probe.proto",
       'syntax = "proto3";\n\npackage abstractruntime.v1;\n\nmessage probe {}\n',
     );
-    await expectRefusal("proto", /probe\.proto:.*PascalCase/, "buf lint refuses the contract");
+    await expectRefusal("proto", /probe\.proto:.*PascalCase/, "buf lint found problems in the contract");
   });
 
   test("refuses a change that breaks released clients", async () => {
@@ -367,7 +367,7 @@ describe("proto", () => {
     edit("proto/abstractruntime/v1/run.proto", (content) =>
       content.replace(/string run_id = (\d+)/, "string other_id = $1"),
     );
-    await expectRefusal("proto", "run_id", "The contract breaks clients of the released one");
+    await expectRefusal("proto", "run_id", "The contract breaks clients of the released contract");
   });
 
   test("refuses a released version without its image", async () => {
@@ -408,7 +408,7 @@ describe("proto", () => {
     );
     await expectRefusal(
       "proto",
-      "server/src/core/graph/gen is not what the contract generates",
+      "server/src/core/graph/gen does not match the contract",
       /differs: +bounds\.ts/,
       /differs: +step-plan-schema\.ts/,
     );
@@ -437,12 +437,12 @@ describe("migrations", () => {
         `${content}\nimport { pgTable as probePgTable, text as probeText } from "drizzle-orm/pg-core";\n` +
         'export const probe = probePgTable("gate_probe", { probeId: probeText("probe_id").primaryKey() });\n',
     );
-    await expectRefusal("migrations", "server/migrations is not what", /missing: +.*\.sql/);
+    await expectRefusal("migrations", "server/migrations does not match", /missing: +.*\.sql/);
   });
 
   test("refuses a renamed column, about which drizzle-kit would ask", async () => {
     edit(schema, (content) => content.replaceAll('"run_id"', '"renamed_id"'));
-    await expectRefusal("migrations", "server/migrations is not what");
+    await expectRefusal("migrations", "server/migrations does not match");
   });
 
   test("refuses a migration that its journal has lost", async () => {

@@ -1,11 +1,11 @@
-/** Which addresses of the network a tool may reach: the public ones. */
+/** The network addresses that a tool may reach: public ones only. */
 import ipaddr from "ipaddr.js";
 
-/** The global unicast space that is given out (RFC 4291, IANA); everything else of IPv6 is special or unassigned. */
+/** The assigned global unicast space (RFC 4291, IANA); all other IPv6 addresses are special or unassigned. */
 const IPV6_PUBLIC = ipaddr.parseCIDR("2000::/3");
 
-/** Whether an address is public: not private, loopback, link-local (cloud metadata among them), unique-local, shared, multicast,
- *  reserved, nor a form of IPv6 that holds an IPv4 address and is translated on the way (mapped, NAT64, 6to4, Teredo). */
+/** Whether an address is public: not private, loopback, link-local (such as cloud metadata), unique-local, shared,
+ *  multicast or reserved, and not an IPv6 form of an IPv4 address that is translated (mapped, NAT64, 6to4, Teredo). */
 export function isPublicAddress(address: string): boolean {
   // A zone names an interface of this machine.
   if (!ipaddr.isValid(address) || address.includes("%")) return false;

@@ -1,4 +1,4 @@
-/** The tools that a tool worker brings. */
+/** The built-in tools of a tool worker. */
 import type { Tool } from "@abstractruntime/sdk";
 
 import { fetchUrlTool } from "./fetch-url.ts";
@@ -8,7 +8,7 @@ import type { Root } from "./root.ts";
 import { searchTextTool } from "./search-text.ts";
 import { writeFileTool } from "./write-file.ts";
 
-/** @param options.allowPrivate lets fetch_url reach any address */
+/** @param options.allowPrivate whether fetch_url may reach any address */
 export function builtinTools(root: Root, { allowPrivate }: { allowPrivate: boolean }): Tool[] {
   return [
     listFilesTool(root),

@@ -10,23 +10,23 @@ import { isPublicAddress } from "./address-check.ts";
 import { cutToJsonBytes } from "./bounded-text.ts";
 
 export type FetchUrlOptions = {
-  /** Addresses that may be reached. Default: the public ones. */
+  /** Whether an address may be reached. Default: only public addresses. */
   isAllowed?: (address: string) => boolean;
-  /** The addresses of a host name. Default: those of the operating system. */
+  /** Resolves a host name to addresses. Default: the operating system's resolver. */
   resolve?: (hostname: string) => Promise<string[]>;
-  /** Default 20 s, for everything together. */
+  /** Time limit for everything, redirects included. Default 20 s. */
   timeoutMs?: number;
 };
 
 const REDIRECTS_MAX = 5;
 const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const TIMEOUT_MS = 20_000;
-/** What is read of a body, decoded. */
+/** How much of a body is read, after decoding. */
 const BODY_BYTES_MAX = 1024 * 1024;
-/** The text as it stands in the result. */
+/** Bytes of the text as a JSON string in the result. */
 const TEXT_JSON_BYTES_MAX = 768 * 1024;
 const URL_CHARS_MAX = 4_096;
-/** What a caller may need to know; cookies and the like are nobody's business. */
+/** The response headers in the result; others, such as cookies, are left out. */
 const HEADERS_SHOWN = ["content-type", "content-length", "content-language", "etag", "last-modified", "date"] as const;
 const HEADER_CHARS_MAX = 1_000;
 
@@ -45,8 +45,8 @@ export function fetchUrlTool({
     {
       name: "fetch_url",
       description:
-        "Gets a page of the public web by http or https, following up to five redirects. `text` is null if the body is no text; " +
-        "at most 1 MiB of it is read, `truncated` says that there is more.",
+        "Fetches a page of the public web over http or https, following up to five redirects. `text` is null if the body is " +
+        "not text. At most 1 MiB is read; `truncated` is true if there is more.",
       input: {
         type: "object",
         properties: { url: { type: "string", maxLength: URL_CHARS_MAX } },
@@ -81,7 +81,7 @@ async function fetchFollowing(given: string, reach: Reach) {
       if (redirects === REDIRECTS_MAX) throw refused("REDIRECTS_TOO_MANY", `more than ${REDIRECTS_MAX} redirects`);
       url = readUrl(location, url);
     } finally {
-      // With whatever is left of the body.
+      // This also discards the rest of the body.
       await agent.destroy();
     }
   }
@@ -92,22 +92,23 @@ function readUrl(text: string, base?: URL): URL {
   const url = URL.parse(text, base?.href);
   if (url === null) throw refused("URL_REFUSED", "not a URL");
   if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw refused("URL_REFUSED", `only http and https are fetched, not ${url.protocol.slice(0, 50)}`);
+    throw refused("URL_REFUSED", `only http and https URLs can be fetched, not ${url.protocol.slice(0, 50)}`);
   }
-  if (url.username !== "" || url.password !== "") throw refused("URL_REFUSED", "a URL has no user name and password");
+  if (url.username !== "" || url.password !== "")
+    throw refused("URL_REFUSED", "the URL must not contain a user name or password");
   return url;
 }
 
-/** A connection to the very address that was checked: a name that is looked up again may lead elsewhere.
+/** Returns an agent that connects to the checked address: resolving the name again might return another one.
  *  @throws {ToolError} URL_REFUSED */
 async function agentFor(url: URL, { isAllowed, resolve, signal }: Reach): Promise<Agent> {
   const hostname = url.hostname.replace(/^\[|\]$/g, "");
   const addresses = isIP(hostname) === 0 ? await orAborted(resolve(hostname), signal) : [hostname];
   const [address] = addresses;
   if (address === undefined) throw new ToolError("FETCH_FAILED", `${hostname} has no address`);
-  // A name with an address of ours among others is one of ours, or pretends to be.
+  // One private address is enough to refuse: the name is internal, or is meant to reach something internal.
   if (!addresses.every((candidate) => isAllowed(candidate))) {
-    throw refused("URL_REFUSED", `${hostname} leads to an address that is not public`);
+    throw refused("URL_REFUSED", `${hostname} has an address that is not public`);
   }
   const pinned: LookupFunction = (_hostname, options, callback) => {
     const family = isIP(address);
@@ -154,7 +155,7 @@ async function read(url: URL, { statusCode, headers, body }: Dispatcher.Response
   };
 }
 
-/** Reads no more than the bound of what comes out of the decoder, however small what goes in. */
+/** Reads a body up to the bound, which applies to the decoded bytes: a small body may decode to a huge one. */
 async function readBody(body: Readable, encoding: string | undefined): Promise<{ bytes: Buffer; truncated: boolean }> {
   const decoded = decode(body, encoding);
   const chunks: Buffer[] = [];
@@ -171,22 +172,22 @@ async function readBody(body: Readable, encoding: string | undefined): Promise<{
   return { bytes: Buffer.concat(chunks).subarray(0, BODY_BYTES_MAX), truncated: length > BODY_BYTES_MAX };
 }
 
-/** @throws {ToolError} FETCH_FAILED for an encoding that was not asked for */
+/** @throws {ToolError} FETCH_FAILED for an encoding that was not requested */
 function decode(body: Readable, encoding = "identity"): Readable {
   const name = encoding.trim().toLowerCase();
   if (name === "identity" || name === "") return body;
   const decoder = { gzip: createGunzip, "x-gzip": createGunzip, deflate: createInflate, br: createBrotliDecompress }[
     name
   ];
-  if (decoder === undefined) throw refused("FETCH_FAILED", `the encoding ${name.slice(0, 50)} is not known`);
+  if (decoder === undefined) throw refused("FETCH_FAILED", `unsupported content encoding ${name.slice(0, 50)}`);
   const stream = decoder();
-  // Not pipeline(): the reader may stop early, which is no error.
+  // Not pipeline(): the reader may stop early, which is not an error.
   body.on("error", (error) => stream.destroy(error));
   stream.on("close", () => body.destroy());
   return body.pipe(stream);
 }
 
-/** The text of a body in the character set that its type names; undefined if it is none. */
+/** The text of a body in the character set of its type; undefined if the body is not text. */
 function textOf(bytes: Buffer, contentType: string): string | undefined {
   const [type = ""] = contentType.split(";");
   const isBinary = /^(?:image|audio|video|font)\/(?!svg)|^application\/(?:octet-stream|pdf|zip|gzip|wasm)/i.test(
@@ -210,7 +211,7 @@ function refused(code: string, message: string): ToolError {
   return new ToolError(code, message, { nonRetryable: true });
 }
 
-/** Why a connection failed, without what the machine's network looks like from inside. */
+/** Why a connection failed, without details of the machine's internal network. */
 function reasonOf(error: unknown): string {
   if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
   return error instanceof Error ? error.message : "an unknown error";

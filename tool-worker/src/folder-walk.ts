@@ -1,4 +1,4 @@
-/** Goes through the files below a folder, in the order of their paths, without following links. */
+/** Walks the files below a folder, in the order of their paths, without following links. */
 import { lstat, opendir } from "node:fs/promises";
 
 import { type Folder, openFolder, pathIn } from "./root.ts";
@@ -12,28 +12,28 @@ export type WalkOptions = {
   signal: AbortSignal;
 };
 
-/** Machines write these, and there are many: nobody asks for them. */
+/** Folders of many generated files that are hardly ever of interest. */
 const SKIPPED_FOLDERS: ReadonlySet<string> = new Set([".git", "node_modules"]);
-/** Each level holds a folder open. */
+/** Each level keeps a folder open. */
 const DEPTH_MAX = 32;
-/** A name is about 100 bytes while the folder is sorted. */
+/** A name takes about 100 bytes of memory while the folder is sorted. */
 const NAMES_PER_FOLDER_MAX = 10_000;
-/** A second or so of reading folders that hold nothing. */
+/** Reading this many empty folders takes about a second. */
 const FOLDERS_MAX = 10_000;
 
-/** @returns whether everything was seen: false if `onFile` or a bound ended it, or a folder cannot be read */
+/** @returns whether everything was visited: false if `onFile` or a bound ended the walk, or a folder cannot be read */
 export async function walkFolder(folder: Folder, { onFile, signal }: WalkOptions): Promise<boolean> {
   let folders = 0;
   let isWhole = true;
 
-  /** Whether to go on. */
+  /** Returns whether to continue. */
   async function walk(current: Folder, depth: number): Promise<boolean> {
     signal.throwIfAborted();
     if (++folders > FOLDERS_MAX) return false;
     for (const name of await namesIn(current)) {
       const stats = await lstat(current.systemPath(name)).catch(() => undefined);
       if (stats === undefined) {
-        // Gone meanwhile, or its name is no UTF-8 and cannot be said here.
+        // Deleted in the meantime, or its name is not UTF-8 and cannot be represented.
         if (name.includes("\uFFFD")) isWhole = false;
         continue;
       }
@@ -57,7 +57,7 @@ export async function walkFolder(folder: Folder, { onFile, signal }: WalkOptions
     try {
       inner = await openFolder(parent, name);
     } catch {
-      // Replaced by a link meanwhile, or not ours to read.
+      // Replaced by a link in the meantime, or not readable for this process.
       isWhole = false;
       return true;
     }

@@ -1,4 +1,4 @@
-/** `/healthz` of the process: whether the worker can get jobs, for whoever restarts it if not. */
+/** `/healthz` of the process: whether the worker can get jobs, for a supervisor that restarts it otherwise. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
@@ -6,8 +6,8 @@ import type { Worker } from "@abstractruntime/sdk";
 
 export type HealthServer = { readonly url: string; close(): void };
 
-/** 200 while the worker is connected and takes jobs, else 503.
- *  @throws {Error} the address is taken */
+/** Serves 200 while the worker is connected and takes jobs, else 503.
+ *  @throws {Error} if the address is taken */
 export async function startHealthServer(
   { host, port }: { host: string; port: number },
   worker: Pick<Worker, "state" | "isConnected" | "stats">,

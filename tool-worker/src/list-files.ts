@@ -5,7 +5,7 @@ import type { Root } from "./root.ts";
 
 /** Entries of one list. */
 const ENTRIES_MAX = 5_000;
-/** Paths of one list together: half of what a result may be, as each stands beside its name, type and size. */
+/** Total size of the paths of one list: half of a result's limit, since each entry also has a name, type and size. */
 const PATH_BYTES_MAX = 256 * 1024;
 
 type Entry = { path: string; name: string; type: "file" | "link" | "other"; size: number };
@@ -15,8 +15,8 @@ export function listFilesTool(root: Root) {
     {
       name: "list_files",
       description:
-        "Lists the files below a folder, with those in its folders, ordered by path. Folders named .git and node_modules are left out. " +
-        "Links are listed but never followed. `truncated` says that there is more.",
+        "Lists all files below a folder, including its subfolders, ordered by path. Folders named .git and node_modules are " +
+        "skipped. Links are listed but never followed. `truncated` is true if there is more.",
       input: {
         type: "object",
         properties: { path: { type: "string", description: "A folder, relative to the root. Default: the root." } },

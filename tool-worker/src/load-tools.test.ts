@@ -47,7 +47,7 @@ describe("loadTools", () => {
     [
       "has a name twice",
       `${SDK}export default [0, 1].map(() => tool({ name: "a" }, () => 1));`,
-      /"a" is taken by another tool/,
+      /"a" is already taken by another tool/,
     ],
     [
       "has a name of a built-in tool",
@@ -64,6 +64,6 @@ describe("loadTools", () => {
   it("says so if there is no module, or two have one name", async () => {
     await expect(loadTools(["./none.ts"], [])).rejects.toThrow(/^\.\/none\.ts: the module cannot be loaded/);
     const [first, second] = [0, 1].map(() => moduleOf(`${SDK}export default [tool({ name: "a" }, () => 1)];`));
-    await expect(loadTools([first!, second!], [])).rejects.toThrow(`the name "a" is taken by ${first}`);
+    await expect(loadTools([first!, second!], [])).rejects.toThrow(`the tool name "a" is already taken by ${first}`);
   });
 });

@@ -1,4 +1,4 @@
-/** Modules with tools of one's own. */
+/** Loads modules with the user's own tools. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -6,12 +6,12 @@ import type { Tool } from "@abstractruntime/sdk";
 
 import { UsageError } from "./program.ts";
 
-/** A module that waits for something at its top level should have it by then. */
+/** Time for a module to load, including any top-level await. */
 const LOAD_MS_MAX = 30_000;
 
 /** Loads the default export, an array of `tool(…)`, of each module.
- *  @param takenNames the names of tools that are there already
- *  @throws {UsageError} a module that cannot be loaded, has no such export, or has a name that is taken */
+ *  @param takenNames the names of existing tools
+ *  @throws {UsageError} if a module cannot be loaded, has no such export, or uses a taken name */
 export async function loadTools(
   paths: readonly string[],
   takenNames: readonly string[],
@@ -24,7 +24,7 @@ export async function loadTools(
       const owner = owners.get(found.name);
       if (owner !== undefined) {
         const where = owner === path ? "another tool of the module" : owner === "built in" ? "a built-in tool" : owner;
-        throw new UsageError(`${path}: the name ${JSON.stringify(found.name)} is taken by ${where}`);
+        throw new UsageError(`${path}: the tool name ${JSON.stringify(found.name)} is already taken by ${where}`);
       }
       owners.set(found.name, path);
       tools.push(found);
@@ -60,14 +60,14 @@ async function loadModule(path: string, loadMsMax: number): Promise<Tool[]> {
   return found as Tool[];
 }
 
-/** By its shape: the module may have its own copy of the SDK. */
+/** Checks the shape, not the class: the module may have its own copy of the SDK. */
 function isTool(candidate: unknown): boolean {
   if (typeof candidate !== "object" || candidate === null) return false;
   const { name, version, description, call } = candidate as Record<string, unknown>;
   return [name, version, description].every((text) => typeof text === "string") && typeof call === "function";
 }
 
-/** Where the module broke is in its stack, not in the message. */
+/** The stack, if there is one: it says where the module failed. */
 function shown(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

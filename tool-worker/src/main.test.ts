@@ -168,12 +168,12 @@ describe("the process", () => {
   });
 
   it.each<[string[], RegExp, Record<string, string>?]>([
-    [["--server", "localhost:7400"], /A server is a URL/],
-    [["--server", "ftp://127.0.0.1/"], /A server is a URL/],
-    [[], /A server is a URL/, { ABSTRACTRUNTIME_URL: "localhost:7400" }],
+    [["--server", "localhost:7400"], /must be a URL such as/],
+    [["--server", "ftp://127.0.0.1/"], /must be a URL such as/],
+    [[], /must be a URL such as/, { ABSTRACTRUNTIME_URL: "localhost:7400" }],
     [["--concurrency", "0"], /1 to 5000/],
-    [["--health", "7401"], /Such as 127.0.0.1:7401/],
-    [["--actor-id", "a b"], /Letters, digits/],
+    [["--health", "7401"], /must be host:port, such as 127.0.0.1:7401/],
+    [["--actor-id", "a b"], /1 to 128 letters, digits/],
     [["--log-level", "loud"], /Allowed choices/],
     [["--nonsense"], /unknown option/],
     [["extra"], /too many arguments/],

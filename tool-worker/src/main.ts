@@ -1,4 +1,4 @@
-/** The process: command line in, exit code out. Serves the built-in tools and those of modules until it is told to stop. */
+/** The entry point: serves the built-in tools and the tools of modules until it is stopped, and sets the exit code. */
 import { readFileSync } from "node:fs";
 
 import { Worker } from "@abstractruntime/sdk";
@@ -21,12 +21,12 @@ const read = readSettings(process.argv.slice(2), {
     err: (text) => void process.stderr.write(text),
   },
 });
-// Until it is known how it ends: what fails here is logged as if a tool had thrown.
+// The exit code until the outcome is known: errors at this level are logged as if a tool had thrown them.
 process.exitCode = 1;
-// Tools may hold the process open, with timers and connections of their own.
+// Without exit(), timers and connections of tools could keep the process alive.
 process.exit("exitCode" in read ? read.exitCode : await runWorker(read.settings));
 
-/** Runs until the worker has stopped, and gives the exit code. */
+/** Runs until the worker has stopped, and returns the exit code. */
 async function runWorker(settings: Settings): Promise<number> {
   const log = pino({ level: settings.logLevel, base: null }, destination({ dest: 2, sync: true }));
   surviveTools(log);
@@ -38,7 +38,7 @@ async function runWorker(settings: Settings): Promise<number> {
       health = await startHealthServer(settings.health, worker);
       log.info({ url: `${health.url}/healthz` }, "health");
     }
-    // Its failure is that of `closed`.
+    // If it fails, so does `closed`.
     worker.start().catch(() => {});
     await worker.closed;
     log.info("stopped");
@@ -68,13 +68,14 @@ async function createWorker(settings: Settings, log: Logger): Promise<Worker> {
   try {
     return new Worker(options);
   } catch (error) {
-    // The command line is checked: these are too many tools, or too large ones.
+    // The command line has been checked, so there are too many tools, or tools that are too large.
     if (error instanceof TypeError) throw new UsageError(`--tools: ${error.message}`, { cause: error });
     throw error;
   }
 }
 
-/** What a tool leaves behind, a promise that nobody looks at or a timer that throws, is not the end of other tools' jobs. */
+/** Logs errors outside of calls, such as an unhandled rejection or a timer that throws: they must not end the jobs of
+ *  other tools. */
 function surviveTools(log: Logger): void {
   process.on("uncaughtException", (error) => log.error({ err: error }, "a tool threw outside of its call"));
   process.on("unhandledRejection", (error) => log.error({ err: error }, "a tool left a promise that failed"));

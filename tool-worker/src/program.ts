@@ -15,7 +15,7 @@ export type Settings = {
   allowPrivate: boolean;
 };
 
-/** The command line, or what it names, is wrong; the message is for the person who wrote it. */
+/** The command line, or a file that it names, is wrong; the message is for the user. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
@@ -23,15 +23,16 @@ export class UsageError extends Error {
 const SERVERS_DEFAULT = ["http://127.0.0.1:7400"];
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"];
 const ACTOR_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-/** By the SDK: a hello names at most 10,000 jobs. */
+/** From the SDK: a hello names at most 10,000 jobs. */
 const CONCURRENCY_MAX = 5_000;
-/** By the contract. */
+/** From the contract. */
 const NAME_CHARS_MAX = 256;
 
 type Options = Omit<Settings, "servers" | "toolModules"> & { server?: string[]; tools: string[] };
 
-/** Reads a command line, without the names of node and script.
- *  @returns the settings, or the exit code if there is nothing to run: 0 for --help and --version, 2 for mistakes, which are told */
+/** Parses a command line. `argv` excludes the names of node and the script.
+ *  @returns the settings, or the exit code if there is nothing to run: 0 for --help and --version, 2 for mistakes,
+ *  which it reports */
 export function readSettings(
   argv: readonly string[],
   { version, write }: { version: string; write: { out(text: string): void; err(text: string): void } },
@@ -44,18 +45,18 @@ export function readSettings(
     throw error;
   }
   const { server = [], tools, ...rest } = command.opts<Options>();
-  // A variable that is set to nothing is as good as none.
+  // An empty environment variable counts as absent.
   return { settings: { ...rest, servers: server.length === 0 ? SERVERS_DEFAULT : server, toolModules: tools } };
 }
 
 function createCommand(version: string): Command {
   return new Command("abstractruntime-tool-worker")
-    .description("Serves tools on files and the web, and tools of your own, to an AbstractRuntime server.")
+    .description("Serves tools for files and the web, and your own tools, to an AbstractRuntime server.")
     .version(version, "-V, --version")
     .addOption(
       new Option(
         "--server <url>",
-        "a server, or several, separated by commas; may be repeated (default: http://127.0.0.1:7400)",
+        "the server, or several, separated by commas; may be repeated (default: http://127.0.0.1:7400)",
       )
         .argParser(collectServers)
         .env("ABSTRACTRUNTIME_URL"),
@@ -63,15 +64,19 @@ function createCommand(version: string): Command {
     .option("--root <dir>", "the folder that the file tools are confined to", process.cwd())
     .option("--tools <module>", "a module whose default export is an array of tool(…); may be repeated", collect, [])
     .option("--concurrency <number>", "how many jobs run at once", readConcurrency, 100)
-    .option("--health <host:port>", "where to answer /healthz: 200 while connected (default: nowhere)", readHostPort)
+    .option(
+      "--health <host:port>",
+      "the address to serve /healthz on: 200 while connected (default: off)",
+      readHostPort,
+    )
     .option(
       "--name <text>",
       "the worker's name, for people",
       `${hostname()} tool-worker/${version}`.slice(0, NAME_CHARS_MAX),
     )
-    .option("--actor-id <id>", "who the worker is; recorded with its results", readActorId)
+    .option("--actor-id <id>", "an actor id that is recorded with the worker's results", readActorId)
     .addOption(
-      new Option("--log-level <level>", "what to log to stderr")
+      new Option("--log-level <level>", "the level of the log on stderr")
         .choices(LOG_LEVELS)
         .env("ABSTRACTRUNTIME_LOG_LEVEL")
         .default("info"),
@@ -86,10 +91,10 @@ Examples:
   $ abstractruntime-tool-worker --root ./documents
   $ abstractruntime-tool-worker --server http://127.0.0.1:7400 --tools ./my-tools.ts
 
-SIGTERM and SIGINT finish the jobs that run, for up to 25 s; a second signal ends at once.
+On SIGTERM or SIGINT, running jobs may finish within 25 s; a second signal ends the process at once.
 
 Exit codes:
-  0  told to stop
+  0  stopped by a signal
   1  failed: the server refuses this worker, or an address is taken
   2  the command line or a tools module is wrong`,
     );
@@ -106,7 +111,7 @@ function collectServers(value: string, before: string[] = []): string[] {
     .filter((url) => url !== "");
   for (const url of added) {
     if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
-      throw new InvalidArgumentError(`A server is a URL such as ${SERVERS_DEFAULT[0]}.`);
+      throw new InvalidArgumentError(`It must be a URL such as ${SERVERS_DEFAULT[0]}.`);
     }
   }
   return [...before, ...added];
@@ -115,16 +120,19 @@ function collectServers(value: string, before: string[] = []): string[] {
 function readConcurrency(value: string): number {
   const number = Number(value);
   if (Number.isInteger(number) && number >= 1 && number <= CONCURRENCY_MAX) return number;
-  throw new InvalidArgumentError(`A whole number of 1 to ${CONCURRENCY_MAX}.`);
+  throw new InvalidArgumentError(`It must be a whole number from 1 to ${CONCURRENCY_MAX}.`);
 }
 
 function readHostPort(value: string): { host: string; port: number } {
   const [, bracketed, host = bracketed, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(value) ?? [];
-  if (host === undefined || Number(port) > 65_535) throw new InvalidArgumentError("Such as 127.0.0.1:7401.");
+  if (host === undefined || Number(port) > 65_535)
+    throw new InvalidArgumentError("It must be host:port, such as 127.0.0.1:7401.");
   return { host, port: Number(port) };
 }
 
 function readActorId(value: string): string {
   if (ACTOR_ID.test(value)) return value;
-  throw new InvalidArgumentError("Letters, digits, '.', '_' and '-', at most 128, the first a letter or digit.");
+  throw new InvalidArgumentError(
+    "It must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter or digit.",
+  );
 }

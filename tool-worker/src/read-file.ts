@@ -5,12 +5,12 @@ import { tool, ToolError } from "@abstractruntime/sdk";
 import { cutToJsonBytes } from "./bounded-text.ts";
 import { fail, openFile, pathIn, type Root } from "./root.ts";
 
-/** Bytes of one call, at most: a workflow keeps what it reads in its vars, which are 1 MiB. */
+/** The most bytes of one call: a workflow keeps the text in its vars, which are limited to 1 MiB. */
 const LIMIT_MAX = 256 * 1024;
 const LIMIT_DEFAULT = 64 * 1024;
-/** The text as it stands in the result. */
+/** Bytes of the text as a JSON string in the result. */
 const TEXT_JSON_BYTES_MAX = 768 * 1024;
-/** Bytes of one character in UTF-8, at most. */
+/** The most bytes of one character in UTF-8. */
 const CHARACTER_BYTES_MAX = 4;
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -20,7 +20,8 @@ export function readFileTool(root: Root) {
     {
       name: "read_file",
       description:
-        "Reads a text file (UTF-8), or a part of it. `size` is that of the whole file; if `truncated`, more follows at `next_offset`.",
+        "Reads a text file (UTF-8), or a part of it. `size` is the size of the whole file; if `truncated`, continue at " +
+        "`next_offset`.",
       input: {
         type: "object",
         properties: {
@@ -29,7 +30,7 @@ export function readFileTool(root: Root) {
             type: "integer",
             minimum: 0,
             maximum: Number.MAX_SAFE_INTEGER,
-            description: "Where to begin, in bytes. Default: 0.",
+            description: "Where to start, in bytes. Default: 0.",
           },
           limit: {
             type: "integer",
@@ -58,7 +59,7 @@ export function readFileTool(root: Root) {
   );
 }
 
-/** Whole characters only: one that an edge cuts belongs to the part in which it begins.
+/** Reads whole characters only. A character that crosses an edge belongs to the part in which it begins.
  *  @throws {ToolError} FILE_NOT_TEXT */
 async function readText(
   handle: FileHandle,
@@ -66,7 +67,7 @@ async function readText(
 ): Promise<{ text: string; begin: number; end: number }> {
   const bytes = await readBytes(handle, path, offset, limit + CHARACTER_BYTES_MAX - 1);
   const skipped = offset === 0 ? 0 : continuationBytes(bytes, 0);
-  // The first character after the limit begins the next part, unless the file ends before.
+  // The first character after the limit begins the next part, unless the file ends earlier.
   const stop = bytes.length <= limit ? bytes.length : limit + continuationBytes(bytes, limit);
   const part = bytes.subarray(Math.min(skipped, stop), stop);
   const text = decode(part, path);
@@ -86,7 +87,7 @@ async function readBytes(handle: FileHandle, path: string, offset: number, limit
   return buffer.subarray(0, length);
 }
 
-/** How many bytes from `from` on belong to a character that began before. */
+/** How many bytes at `from` belong to a character that began earlier. */
 function continuationBytes(bytes: Uint8Array, from: number): number {
   let count = 0;
   while (count < CHARACTER_BYTES_MAX - 1 && (bytes[from + count] ?? 0) >> 6 === 0b10) count += 1;
@@ -97,7 +98,7 @@ function decode(bytes: Uint8Array, path: string): string {
   try {
     if (!bytes.includes(0)) return UTF8.decode(bytes);
   } catch {
-    // Told below.
+    // Reported below.
   }
-  throw new ToolError("FILE_NOT_TEXT", `${path} is no text in UTF-8`, { nonRetryable: true });
+  throw new ToolError("FILE_NOT_TEXT", `${path} is not UTF-8 text`, { nonRetryable: true });
 }

@@ -1,11 +1,11 @@
 /** The folder that the file tools are confined to.
  *
- *  On Linux each name of a path is opened by itself, relative to the open folder before it (through `/proc/self/fd`, as openat(2)
- *  does) and without following symbolic links: whoever renames folders or puts links in their place meanwhile cannot lead an
- *  access out of the root. Elsewhere the same names are opened by their full path, and checked before and after: a link that is
- *  put in place and taken away in between is not noticed.
+ *  On Linux each name of a path is opened separately, relative to its open parent folder (through `/proc/self/fd`, as
+ *  openat(2) does) and without following symbolic links. So nobody can redirect an access out of the root by renaming
+ *  folders or replacing them with links at the same time. Elsewhere the names are opened by their full path, and
+ *  checked before and after: a link that exists only in between is not detected.
  *
- *  Not seen at all: hard links and mounts inside the root. Who can make those could read and write the files themselves. */
+ *  Hard links and mounts inside the root are not detected. Anyone who can create those can access the files anyway. */
 import { constants, existsSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, realpath } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,18 +17,18 @@ export type Folder = {
   /** Relative to the root, names separated by `/`; empty for the root. */
   readonly path: string;
   readonly handle: FileHandle;
-  /** A path by which the operating system finds this folder, or a name in it, wherever it was moved to. */
+  /** A path by which the operating system finds this folder, or a name in it, even if the folder was moved. */
   systemPath(name?: string): string;
 };
 
 export type Root = {
-  /** Where the root is. */
+  /** The absolute path of the root. */
   readonly path: string;
   /** Calls `use` with the folder at `path`; it is closed afterwards.
-   *  @param options.create makes folders that are missing
+   *  @param options.create whether to create missing folders
    *  @throws {ToolError} PATH_REFUSED, FILE_NOT_FOUND, NOT_A_FOLDER, ACCESS_REFUSED */
   withFolder<T>(path: string, use: (folder: Folder) => Promise<T>, options?: { create?: boolean }): Promise<T>;
-  /** The same with the folder that the last name of `path` is in, and this name.
+  /** The same, with the parent folder of `path` and the last name of `path`.
    *  @throws {ToolError} as `withFolder`; PATH_REFUSED if the path has no name */
   withParent<T>(
     path: string,
@@ -37,19 +37,19 @@ export type Root = {
   ): Promise<T>;
 };
 
-/** Linux takes no longer ones. */
+/** The limit of Linux. */
 const PATH_BYTES_MAX = 4_096;
-/** Each name is an open folder, one after another; deeper trees are mistakes. */
+/** Each name is opened in turn; deeper trees are mistakes. */
 const PATH_NAMES_MAX = 64;
 
 const HAS_FD_PATHS = existsSync("/proc/self/fd");
 const FOLDER_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-/** A FIFO without a writer would hold an open for ever. */
+/** Non-blocking: opening a FIFO without a writer would block for ever. */
 const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** @throws {Error} the root is no folder that can be read */
+/** @throws {Error} if the root is not a readable folder */
 export async function openRoot(rootPath: string): Promise<Root> {
-  // Links on the way to the root are whoever's who started the worker.
+  // Links in the root's own path are allowed: the user who started the worker chose it.
   const path = await realpath(rootPath);
   const probe = await open(path, FOLDER_FLAGS);
   await probe.close();
@@ -79,7 +79,8 @@ export async function openRoot(rootPath: string): Promise<Root> {
     async withParent(relative, use, options) {
       const names = namesOf(relative);
       const name = names.pop();
-      if (name === undefined) throw new ToolError("PATH_REFUSED", "the path names no file", { nonRetryable: true });
+      if (name === undefined)
+        throw new ToolError("PATH_REFUSED", "the path does not name a file", { nonRetryable: true });
       return withFolder(names.join("/"), (folder) => use(folder, name), options);
     },
   };
@@ -105,7 +106,7 @@ export async function openFolder(parent: Folder, name: string, create = false): 
 export async function openFile(parent: Folder, name: string): Promise<FileHandle> {
   const path = pathIn(parent, name);
   const systemPath = parent.systemPath(name);
-  // Looked at first, because opening a device may do something.
+  // Checked first, because opening a device may have side effects.
   assertRegular(await lstat(systemPath).catch(fail(path)), path);
   const handle = await open(systemPath, FILE_FLAGS).catch(fail(path));
   if (!HAS_FD_PATHS) await assertInPlace(handle, systemPath, path);
@@ -133,12 +134,12 @@ function namesOf(path: string): string[] {
   const refuse = (why: string): never => {
     throw new ToolError("PATH_REFUSED", `${why}: ${JSON.stringify(path.slice(0, 200))}`, { nonRetryable: true });
   };
-  if (path.includes("\0")) refuse("a path has no NUL character");
-  if (path.startsWith("/")) refuse("paths are relative to the root");
-  if (Buffer.byteLength(path) > PATH_BYTES_MAX) refuse(`a path has at most ${PATH_BYTES_MAX} bytes`);
+  if (path.includes("\0")) refuse("a path must not contain NUL");
+  if (path.startsWith("/")) refuse("a path must be relative to the root");
+  if (Buffer.byteLength(path) > PATH_BYTES_MAX) refuse(`a path must have at most ${PATH_BYTES_MAX} bytes`);
   const names = path.split("/").filter((name) => name !== "" && name !== ".");
-  if (names.includes("..")) refuse("a path does not lead upwards with ..");
-  if (names.length > PATH_NAMES_MAX) refuse(`a path has at most ${PATH_NAMES_MAX} names`);
+  if (names.includes("..")) refuse("a path must not contain ..");
+  if (names.length > PATH_NAMES_MAX) refuse(`a path must have at most ${PATH_NAMES_MAX} names`);
   return names;
 }
 
@@ -147,44 +148,45 @@ function assertRegular(
   path: string,
 ): void {
   if (stats.isFile()) return;
-  const what = stats.isDirectory() ? "a folder" : stats.isSymbolicLink() ? "a symbolic link" : "no regular file";
+  const what = stats.isDirectory() ? "a folder" : stats.isSymbolicLink() ? "a symbolic link" : "not a regular file";
   throw new ToolError("NOT_A_FILE", `${path} is ${what}`, { nonRetryable: true });
 }
 
-/** What was opened still is where its path says; closes it if not.
+/** Checks that the opened file is still at its path; closes it if not.
  *  @throws {ToolError} PATH_REFUSED */
 async function assertInPlace(handle: FileHandle, systemPath: string, path: string): Promise<void> {
   try {
     const [opened, found, real] = await Promise.all([handle.stat(), lstat(systemPath), realpath(systemPath)]);
     if (opened.ino === found.ino && opened.dev === found.dev && real === systemPath) return;
   } catch {
-    // Gone, which is told in the same way.
+    // It was deleted, which is reported in the same way.
   }
   await handle.close();
-  throw new ToolError("PATH_REFUSED", `${path} was replaced meanwhile`);
+  throw new ToolError("PATH_REFUSED", `${path} was replaced while it was opened`);
 }
 
 const REFUSALS: Readonly<Record<string, [code: string, text: string]>> = {
   ENOENT: ["FILE_NOT_FOUND", "does not exist"],
-  // Also what opening a link as a folder says.
-  ENOTDIR: ["NOT_A_FOLDER", "is no folder, or a symbolic link"],
+  // Opening a link as a folder fails with this code too.
+  ENOTDIR: ["NOT_A_FOLDER", "is not a folder, or is a symbolic link"],
   ELOOP: ["PATH_REFUSED", "is a symbolic link"],
-  EACCES: ["ACCESS_REFUSED", "may not be accessed"],
-  EPERM: ["ACCESS_REFUSED", "may not be accessed"],
-  EROFS: ["ACCESS_REFUSED", "may not be written"],
+  EACCES: ["ACCESS_REFUSED", "cannot be accessed: permission denied"],
+  EPERM: ["ACCESS_REFUSED", "cannot be accessed: permission denied"],
+  EROFS: ["ACCESS_REFUSED", "is on a read-only file system"],
   ENAMETOOLONG: ["PATH_REFUSED", "has a name that is too long"],
   EISDIR: ["NOT_A_FILE", "is a folder"],
-  ENXIO: ["NOT_A_FILE", "is no regular file"],
+  ENXIO: ["NOT_A_FILE", "is not a regular file"],
 };
 
-/** Tells errors of the operating system in terms of the root: their own messages name paths of the machine. */
+/** Translates errors of the operating system, whose own messages contain absolute paths, to paths relative to the
+ *  root. */
 export function fail(path: string): (error: unknown) => never {
   return (error) => {
     if (error instanceof ToolError) throw error;
     const shown = path === "" ? "the root" : path;
     const refusal = REFUSALS[codeOf(error) ?? ""];
     if (refusal !== undefined) throw new ToolError(refusal[0], `${shown} ${refusal[1]}`, { nonRetryable: true });
-    throw new ToolError("FILE_FAILED", `${shown}: ${codeOf(error) ?? "an error of the file system"}`, { cause: error });
+    throw new ToolError("FILE_FAILED", `${shown}: ${codeOf(error) ?? "file system error"}`, { cause: error });
   };
 }
 

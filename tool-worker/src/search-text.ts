@@ -5,23 +5,23 @@ import { wholeCharacters } from "./bounded-text.ts";
 import { type FoundFile, walkFolder } from "./folder-walk.ts";
 import { openFile, type Root } from "./root.ts";
 
-/** Matching lines of one result, each cut: together about half of what a result may be. */
+/** The most matching lines of one result, each cut: in total about half of a result's limit. */
 const MATCHES_MAX = 500;
 const LINE_SHOWN_CHARS_MAX = 300;
-/** The paths of the matches together. */
+/** Total size of the paths of the matches. */
 const PATH_BYTES_MAX = 128 * 1024;
-/** Larger files are data, not text that somebody wrote. */
+/** Larger files are usually data, not written text. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
-/** All files together: some seconds of reading and matching. */
+/** Total size of all searched files: some seconds of reading and matching. */
 const BYTES_MAX = 64 * 1024 * 1024;
-/** A line is searched so far: with the largest pattern that takes less than 100 ms. */
+/** How much of a line is searched: with the largest pattern that takes less than 100 ms. */
 const LINE_CHARS_MAX = 10_000;
 const PATTERN_CHARS_MAX = 1_000;
 /** RE2 instructions: each costs up to 50 ns per character. */
 const PATTERN_INSTRUCTIONS_MAX = 200;
-/** After so long the rest is left out. */
+/** After this time the search ends. */
 const SEARCH_MS_MAX = 20_000;
-/** Other jobs of the worker get their turn so often. */
+/** How often other jobs of the worker get a turn. */
 const TURN_MS = 10;
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
@@ -34,8 +34,8 @@ export function searchTextTool(root: Root) {
       name: "search_text",
       description:
         "Finds the lines of text files that match a regular expression (RE2 syntax; (?i) ignores case). " +
-        "Files that are not UTF-8 or larger than 4 MiB, and folders named .git and node_modules, are left out. " +
-        "`truncated` says that not everything was searched or shown.",
+        "Files that are not UTF-8 or larger than 4 MiB, and folders named .git and node_modules, are skipped. " +
+        "`truncated` is true if not everything was searched or shown.",
       input: {
         type: "object",
         properties: {
@@ -61,7 +61,7 @@ function compile(pattern: string): RE2JS {
   try {
     compiled = RE2JS.compile(pattern);
   } catch (error) {
-    throw refuse(error instanceof Error ? error.message : "the pattern cannot be read");
+    throw refuse(error instanceof Error ? error.message : "the pattern cannot be parsed");
   }
   if (compiled.programSize() > PATTERN_INSTRUCTIONS_MAX) throw refuse("the pattern is too large");
   return compiled;
@@ -76,7 +76,7 @@ async function searchPath(root: Root, path: string, search: Search, signal: Abor
     if (!(error instanceof ToolError) || error.code !== "NOT_A_FOLDER") throw error;
   }
   return root.withParent(path, async (folder, name) => {
-    // Says why if it is no file.
+    // Fails with the reason if it is not a file.
     const handle = await openFile(folder, name);
     const { size } = await handle.stat();
     await handle.close();
@@ -85,7 +85,7 @@ async function searchPath(root: Root, path: string, search: Search, signal: Abor
 }
 
 type Search = {
-  /** Whether to go on. */
+  /** Returns whether to continue. */
   onFile(file: FoundFile): Promise<boolean>;
   outcome(): { matches: Match[]; filesSearched: number; isCut: boolean };
 };
@@ -99,7 +99,7 @@ function createSearch(pattern: RE2JS, signal: AbortSignal): Search {
   let filesSearched = 0;
   let isCut = false;
 
-  /** Whether to go on. */
+  /** Returns whether to continue. */
   async function searchText(text: string, path: string): Promise<boolean> {
     let line = 0;
     for (const content of linesOf(text)) {
@@ -138,7 +138,7 @@ function createSearch(pattern: RE2JS, signal: AbortSignal): Search {
   };
 }
 
-/** The file's text; undefined if it is none, is gone, or has grown meanwhile. */
+/** The file's text; undefined if it is not text, was deleted, or cannot be read. */
 async function readWhole(folder: FoundFile["folder"], name: string): Promise<string | undefined> {
   let handle;
   try {
@@ -154,7 +154,7 @@ async function readWhole(folder: FoundFile["folder"], name: string): Promise<str
   }
 }
 
-/** One at a time: a list of all lines of 4 MiB would take much more. */
+/** Yields lines one at a time: a list of all lines of 4 MiB would take much more memory. */
 function* linesOf(text: string): Generator<string> {
   let begin = 0;
   while (begin < text.length) {

@@ -6,7 +6,7 @@ import { tool, ToolError } from "@abstractruntime/sdk";
 
 import { codeOf, fail, type Folder, pathIn, type Root } from "./root.ts";
 
-/** A worker that is killed leaves such a file behind; no tool shows it. */
+/** A killed worker may leave such a file; the tools hide it. */
 const TEMPORARY_PREFIX = ".abstractruntime-";
 const TEMPORARY_SUFFIX = ".tmp";
 const NEW_FILE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -22,8 +22,8 @@ export function writeFileTool(root: Root) {
     {
       name: "write_file",
       description:
-        "Writes a text file (UTF-8): the whole of it, replacing what was there. Folders that are missing are made. " +
-        "Others see the old file or the new one, never a part.",
+        "Writes a whole text file (UTF-8), replacing an existing one. Missing folders are created. " +
+        "Readers see the old file or the new one, never a part.",
       input: {
         type: "object",
         properties: {
@@ -48,15 +48,15 @@ export function writeFileTool(root: Root) {
   );
 }
 
-/** What git finds in its folder it may run: hooks, filters, pagers. */
+/** Refuses paths in .git: git may run programs that it finds there, such as hooks, filters and pagers. */
 function assertWritable(path: string): void {
-  // Some file systems do not tell capital letters from small ones.
+  // Some file systems ignore case.
   if (path.toLowerCase().split("/").includes(".git")) {
-    throw new ToolError("PATH_REFUSED", "the folder .git is not written to", { nonRetryable: true });
+    throw new ToolError("PATH_REFUSED", "writing below .git is not allowed", { nonRetryable: true });
   }
 }
 
-/** Written beside the file and moved over it when it is safe on the disk, so that a result that is recorded outlives a crash. */
+/** Writes a new file next to the old one, flushes it, and renames it, so that a recorded result survives a crash. */
 async function replaceFile(folder: Folder, name: string, content: Buffer): Promise<void> {
   const before = await existing(folder, name);
   const temporary = folder.systemPath(`${TEMPORARY_PREFIX}${randomBytes(8).toString("hex")}${TEMPORARY_SUFFIX}`);
@@ -69,7 +69,7 @@ async function replaceFile(folder: Folder, name: string, content: Buffer): Promi
     } finally {
       await handle.close();
     }
-    // Replaces a link itself, not what it leads to.
+    // Replaces a link itself, not its target.
     await rename(temporary, folder.systemPath(name));
   } catch (error) {
     await unlink(temporary).catch(() => {});
@@ -84,5 +84,5 @@ async function existing(folder: Folder, name: string): Promise<Stats | undefined
     throw error;
   });
   if (stats === undefined || stats.isFile()) return stats;
-  throw new ToolError("NOT_A_FILE", `${pathIn(folder, name)} is no regular file`, { nonRetryable: true });
+  throw new ToolError("NOT_A_FILE", `${pathIn(folder, name)} is not a regular file`, { nonRetryable: true });
 }

@@ -1,4 +1,4 @@
-/** Answers a wait: finds it, asks at the terminal where no answer is given, and sends the answer. */
+/** Answers a wait: finds it, asks at the terminal if no answer is given, and sends the answer. */
 import type { Run } from "@abstractruntime/proto/run_pb";
 import { type Wait, WaitReason, WaitReasonSchema } from "@abstractruntime/proto/wait_pb";
 import { fromJson } from "@bufbuild/protobuf";
@@ -14,8 +14,8 @@ import { enumShortName, readJson } from "./values.ts";
 
 export type AnswerOptions = { waitId?: string; jsonAnswer?: true; actor?: string };
 
-/** Answers the wait that is named, or the run's open question.
- *  @throws {CliError} if the run has none */
+/** Answers the named wait, or else the run's open question.
+ *  @throws {CliError} if the run has no open question */
 export async function answerRun(
   runId: string,
   text: string | undefined,
@@ -27,17 +27,17 @@ export async function answerRun(
     options.waitId === undefined
       ? await openQuestion(runId, session)
       : (await session.runtime.getWait({ waitId: options.waitId })).wait;
-  if (wait === undefined) throw new CliError("the server's reply holds no wait");
+  if (wait === undefined) throw new CliError("the server's reply contains no wait");
   const answer = await answerGiven(wait, text, options, session);
   return sendAnswer({ runId, wait, answer, actorId: options.actor ?? "" }, session);
 }
 
-/** Sends an answer. A request id of ours makes a retry safe. */
+/** Sends an answer with a request id, which makes a retry safe. */
 export async function sendAnswer(
   { runId, wait, answer, actorId }: { runId: string; wait: Wait; answer: Json; actorId: string },
   session: Session,
 ): Promise<Run | undefined> {
-  // Events carry their payload as it is; what a person answers stands under a name.
+  // The payload of an event is sent as it is; a person's answer goes under the name `answer`.
   const payload = wait.reason === WaitReason.EVENT ? answer : { answer };
   const { run } = await session.runtime.resumeRun({
     runId,
@@ -55,10 +55,10 @@ async function openQuestion(runId: string, { runtime }: Session): Promise<Wait> 
   const state = run === undefined ? "unknown" : statusText(run);
   if (run?.waiting !== undefined) {
     const reason = enumShortName(WaitReasonSchema, run.waiting.reason);
-    const hint = run.waiting.reason === WaitReason.EVENT ? "; emit the event, or name the wait with --wait-id" : "";
-    throw new CliError(`${safeLine(runId)} does not wait for a person but for: ${reason}${hint}`);
+    const hint = run.waiting.reason === WaitReason.EVENT ? "; emit the event, or answer the wait with --wait-id" : "";
+    throw new CliError(`run ${safeLine(runId)} is not waiting for a person; it waits for: ${reason}${hint}`);
   }
-  throw new CliError(`${safeLine(runId)} does not wait for an answer, it is ${state}`);
+  throw new CliError(`run ${safeLine(runId)} is not waiting for an answer: it is ${state}`);
 }
 
 async function answerGiven(
@@ -75,7 +75,7 @@ async function answerGiven(
   return answerFromPrompt(wait, typed);
 }
 
-/** Shows a question beside the result, so that stdout holds the result alone. */
+/** Shows a question on stderr, so that stdout has only the result. */
 export async function showQuestion(wait: Wait, session: Session): Promise<void> {
   for (const line of waitLines({ ...session.terminal, style: session.terminal.styleNote }, wait, true))
     await session.terminal.note(line);

@@ -1,12 +1,12 @@
-/** Turns what a person types into the answer that a wait takes. */
+/** Turns typed text into the answer to a wait. */
 import type { Wait } from "@abstractruntime/proto/wait_pb";
 
 import { DomainError } from "../core/errors.ts";
 import { type Json, parseJson } from "../core/json/json.ts";
 import { choicesOf, choiceText } from "./format-run.ts";
 
-/** The answer that a text means: the choice that reads like it; else, where the schema wants something other than a string,
- *  its JSON; else the text itself. The server judges it. */
+/** The answer that a text stands for: the choice with that text; else, if the schema takes no string, the text parsed
+ *  as JSON; else the text itself. The server validates it. */
 export function answerFromText(wait: Wait | undefined, text: string): Json {
   if (wait === undefined) return text;
   const choice = choicesOf(wait)?.find((candidate) => choiceText(candidate) === text);
@@ -20,7 +20,8 @@ export function answerFromText(wait: Wait | undefined, text: string): Json {
   }
 }
 
-/** The same at a prompt that numbers the choices from 1: a number stands for its choice, unless a choice reads like it. */
+/** The same at a prompt that numbers the choices from 1: a number stands for its choice, unless a choice has that
+ *  text. */
 export function answerFromPrompt(wait: Wait, text: string): Json {
   const choices = choicesOf(wait) ?? [];
   const numbered = /^[1-9]\d{0,3}$/.test(text) ? choices[Number(text) - 1] : undefined;
@@ -28,7 +29,7 @@ export function answerFromPrompt(wait: Wait, text: string): Json {
   return numbered === undefined || named ? answerFromText(wait, text) : numbered;
 }
 
-/** Whether a string may be an answer, as far as the type in the schema tells. */
+/** Whether the answer may be a string, judging by the schema's `type`. */
 function takesText(wait: Wait): boolean {
   const type = wait.answerSchema?.["type"];
   if (type === undefined) return true;

@@ -1,4 +1,4 @@
-/** The connection to a server: deadlines, and retries where the contract calls them safe. */
+/** The connection to a server, with deadlines, and with retries if the contract says they are safe. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
@@ -15,16 +15,16 @@ import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect
 import { UsageError } from "./failure.ts";
 
 export const SERVER_DEFAULT = "http://127.0.0.1:7400";
-/** How long a request may take where --deadline says nothing: a server that is alive answers in far less. */
+/** How long a request may take without --deadline: a healthy server answers in far less. */
 export const DEADLINE_DEFAULT_MS = 15_000;
 
-/** Tries of one request, the first included: together about a second, enough for a server that restarts quickly. */
+/** Tries of one request, including the first: about a second in total, enough for a server that restarts quickly. */
 const TRIES_MAX = 4;
 const BACKOFF_FIRST_MS = 150;
-/** Streams are opened again for as long as that: 60 tries in a row with at most 2 s between them. */
+/** How often a broken stream is reopened: 60 tries in a row with at most 2 s between them. */
 const STREAM_TRIES_MAX = 60;
 const STREAM_BACKOFF_MAX_MS = 2_000;
-/** The server sends heartbeats; a connection that does not answer a ping in time is dead. */
+/** A connection that does not answer a ping in time is closed. */
 const PING_INTERVAL_MS = 20_000;
 
 export type RuntimeClient = {
@@ -32,17 +32,17 @@ export type RuntimeClient = {
   ledger: Client<typeof LedgerService>;
 };
 
-/** A transport and how to end it, so that the process can end. */
+/** A transport, and how to close it so that the process can exit. */
 export type Connection = { transport: Transport; close: () => void };
 export type Connect = (server: string) => Connection;
 
-/** How the client waits between tries; tests do not. */
+/** Waits between tries; tests replace it. */
 export type Pause = (ms: number) => Promise<void>;
 
 export const pauseFor: Pause = (ms) => sleep(ms);
 
-/** Connects by HTTP/2, to cleartext servers as well. Nothing happens before the first request.
- *  @throws {UsageError} if the URL is none */
+/** Connects over HTTP/2, also in cleartext. Connects at the first request.
+ *  @throws {UsageError} if `server` is not a URL */
 export function connectToServer(server: string): Connection {
   const url = serverUrl(server);
   const sessionManager = new Http2SessionManager(url, { pingIntervalMs: PING_INTERVAL_MS });
@@ -52,7 +52,7 @@ export function connectToServer(server: string): Connection {
   };
 }
 
-/** A server as users write it, `host:port` included, as the URL that requests go to.
+/** The URL of a server. Users may also write `host:port`.
  *  @throws {UsageError} */
 export function serverUrl(server: string): string {
   const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? server : `http://${server}`;
@@ -87,19 +87,19 @@ function withDeadlineAndRetries(
         }
       }
     },
-    // A stream has no deadline: it lasts as long as there is something to watch.
+    // A stream has no deadline: a watch may last for ever.
     stream: (method, signal, timeoutMs, header, input, contextValues) =>
       transport.stream(method, signal, timeoutMs, header, input, contextValues),
   };
 }
 
-/** Half of the pause is random, so that clients that lost the same server do not come back together. */
+/** Half of the pause is random, so that clients that lost the same server do not all reconnect at once. */
 function backoffMs(tries: number, maxMs: number): number {
   const ms = Math.min(BACKOFF_FIRST_MS * 2 ** (tries - 1), maxMs);
   return Math.round(ms * (0.5 + Math.random() / 2));
 }
 
-/** Whether the contract calls a retry safe: by the method's idempotency, or by the id that the request brings. */
+/** Whether a retry is safe by the contract: the method is idempotent, or the request has an id. */
 function isRetrySafe<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   input: MessageInitShape<I>,
@@ -114,18 +114,18 @@ function isRetrySafe<I extends DescMessage, O extends DescMessage>(
   return false;
 }
 
-/** Reads a stream and opens it again where it stood when the connection or the server goes away, or the server finds this
- *  client too slow. Ends with the stream.
- *  @throws what the server refuses, and the last failure after 60 in a row */
+/** Reads a stream. Reopens it at the last position if the connection or the server is lost, or if the server ends it
+ *  because this client is too slow. Returns when the stream ends.
+ *  @throws {ConnectError} if the server refuses, and after 60 failures in a row */
 export async function* resumeStream<Message, Position>(options: {
   open: (position: Position) => AsyncIterable<Message>;
   start: Position;
-  /** Where the stream stands after a message. */
+  /** The position of the stream after a message. */
   positionOf: (message: Message, before: Position) => Position;
-  /** Ends it for good. */
+  /** Ends it for good, without another try. */
   signal: AbortSignal;
   pause: Pause;
-  /** Told once for each loss. */
+  /** Called once for each loss. */
   onLost: (error: ConnectError) => Promise<void>;
 }): AsyncGenerator<Message> {
   let position = options.start;
@@ -147,8 +147,8 @@ export async function* resumeStream<Message, Position>(options: {
   }
 }
 
-/** What another try may mend: no server; a connection that broke, which HTTP/2 calls CANCELED or ABORTED, as is a lost race; a
- *  stream that was too slow, or a server that has no room (RESOURCE_EXHAUSTED). */
+/** Failures that another try may fix: no server (UNAVAILABLE); a broken connection in HTTP/2 (CANCELED or ABORTED); a
+ *  lost race (ABORTED); a slow stream or an overloaded server (RESOURCE_EXHAUSTED). */
 const LOST: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Aborted, Code.ResourceExhausted]);
 
 function isLost(error: unknown): error is ConnectError {

@@ -1,4 +1,4 @@
-/** What commands share: the process around them, the options that every command takes, and the connection. */
+/** What all commands share: the process, the common options, and the connection. */
 import type { Command } from "commander";
 
 import {
@@ -24,25 +24,25 @@ export type CliDeps = {
   stderr: OutputStream;
   stdin: InputStream;
   env: Readonly<Record<string, string | undefined>>;
-  /** Runs a server until it is told to stop. The settings stand over the environment's. */
+  /** Runs a server until it is stopped. The settings override the environment. */
   startServer: (settings: ServerSettings) => Promise<void>;
   connect: Connect;
   pause: Pause;
   now: () => Date;
-  /** Makes an id that nobody else makes. */
+  /** Creates a unique id. */
   newId: () => string;
-  /** Calls `listener` at Ctrl-C instead of ending the process; returns what takes it back. */
+  /** Calls `listener` on Ctrl-C instead of ending the process; returns a function that undoes this. */
   onInterrupt: (listener: () => void) => () => void;
 };
 
-/** What every command that talks to a server takes. */
+/** The options of every command that talks to a server. */
 type ClientOptions = { server?: string; deadline?: string; json?: true };
 
-/** One command at work. */
+/** The running command. */
 export type Session = RuntimeClient & {
   deps: CliDeps;
   terminal: Terminal;
-  /** Whether the result is to be JSON. */
+  /** Whether to write the result as JSON. */
   json: boolean;
   /** How long a request may take. */
   deadlineMs: number;
@@ -56,19 +56,19 @@ export type CliContext = {
   terminal: Terminal;
   /** The exit code so far. */
   exitCode: number;
-  /** The server that is talked to, for messages. */
+  /** The server's URL, for messages. */
   server: string;
 };
 
-/** Adds the options that every command takes which talks to a server. */
+/** Adds the options of every command that talks to a server. */
 export function withClientOptions(command: Command): Command {
   return command
-    .option("--server <url>", `where the server is (default: $ABSTRACTRUNTIME_URL, else ${SERVER_DEFAULT})`)
+    .option("--server <url>", `the server's URL (default: $ABSTRACTRUNTIME_URL, else ${SERVER_DEFAULT})`)
     .option("--deadline <duration>", `how long one request may take (default: ${DEADLINE_DEFAULT_MS / 1000}s)`)
-    .option("--json", "write JSON: one document, or one a line for streams");
+    .option("--json", "write JSON: one document, or one document per line for streams");
 }
 
-/** Runs a command without a server: what it needs is made here and ended when it is done. */
+/** Runs a command that needs no server. */
 export async function runLocally(
   context: CliContext,
   command: Command,
@@ -83,7 +83,7 @@ export async function runLocally(
   });
 }
 
-/** Runs a command with a connection, which is closed when it is done. The number that `perform` returns is the exit code. */
+/** Runs a command with a connection, and closes the connection afterwards. `perform` returns the exit code. */
 export async function runWithClient(
   context: CliContext,
   command: Command,
@@ -113,17 +113,17 @@ export async function runWithClient(
   }
 }
 
-/** What is piped in can be read once: two options that both say `-` cannot be meant. */
+/** Standard input can be read only once, so only one option may be `-`. */
 function inputReader(deps: CliDeps): ReadInput {
   let taken = false;
   return () => {
-    if (taken) throw new UsageError("only one value can be `-`, what is piped in");
+    if (taken) throw new UsageError("only one value can be `-`, because standard input can be read only once");
     taken = true;
     return readAll(deps.stdin);
   };
 }
 
-/** Gathers an option that may stand several times. */
+/** Collects the values of an option that may be given several times. */
 export function collect(value: string, before: readonly string[] | undefined): string[] {
   return [...(before ?? []), value];
 }

@@ -25,19 +25,19 @@ export function addEventCommands(program: Command, context: CliContext): void {
   const event = program.command("event").description("emit events");
 
   withClientOptions(event.command("emit"))
-    .description("emit an event: wakes the runs that wait for it, and is kept for those that come to wait for it later")
+    .description("emit an event: it wakes the runs that wait for it, and is kept for runs that wait for it later")
     .argument("<name>", "the event's name")
     .option(
       "--scope <scope>",
-      `how far it reaches: ${enumShortNames(ScopeSchema).join(", ")} (default: that of the target, else global)`,
+      `the scope: ${enumShortNames(ScopeSchema).join(", ")} (default: that of --run, --session or --workflow, else global)`,
     )
-    .option("--run <id>", "the run that it is for")
-    .option("--session <id>", "the session that it is for")
-    .option("--workflow <id>", "the workflow that it is for")
-    .option("--key <key>", "the key by which waits select it: an order id, say")
-    .option("--payload <json>", "what it carries: JSON, @file, or - for what is piped in")
-    .option("--event-id <id>", "the id by which a second one is recognised (default: a new UUIDv7)")
-    .option("--actor <id>", "who emits it")
+    .option("--run <id>", "the run to send it to")
+    .option("--session <id>", "the session to send it to")
+    .option("--workflow <id>", "the workflow whose runs to send it to")
+    .option("--key <key>", "the key that waits select it by, such as an order id")
+    .option("--payload <json>", "its payload: JSON, @file, or - for standard input")
+    .option("--event-id <id>", "the id that identifies a duplicate (default: a new UUIDv7)")
+    .option("--actor <id>", "the id of the actor that emits it")
     .addHelpText(
       "after",
       `
@@ -50,7 +50,7 @@ Examples:
     );
 }
 
-/** The scope and whom the event is for. One says the other, so either may be left out. */
+/** The scope and the target of the event. A target implies its scope, so --scope may be left out. */
 function emitTarget(options: EmitOptions) {
   const targets = [
     ...(options.run === undefined
@@ -63,11 +63,13 @@ function emitTarget(options: EmitOptions) {
       ? []
       : [{ scope: Scope.WORKFLOW, target: { case: "workflowId" as const, value: options.workflow } }]),
   ];
-  if (targets.length > 1) throw new UsageError("--run, --session and --workflow exclude each other");
+  if (targets.length > 1) throw new UsageError("--run, --session and --workflow cannot be combined");
   const [scope] = options.scope === undefined ? [] : readEnums("--scope", ScopeSchema, [options.scope]);
   const found = targets[0] ?? { scope: Scope.GLOBAL, target: { case: undefined } };
   if (scope !== undefined && scope !== 0 && scope !== found.scope) {
-    throw new UsageError("--scope run needs --run, session --session, workflow --workflow, and global none of them");
+    throw new UsageError(
+      "--scope run, session and workflow need the option of the same name; --scope global takes none of them",
+    );
   }
   return found;
 }
@@ -80,7 +82,7 @@ async function emitEvent(name: string, options: EmitOptions, session: Session): 
     ...emitTarget(options),
     key: options.key ?? "",
     ...(payload === undefined ? {} : { payload: fromJson(ValueSchema, payload) }),
-    // With an id of ours the request can be sent again without emitting a second event.
+    // With this id the request can be retried without emitting a second event.
     eventId: options.eventId ?? session.deps.newId(),
     actorId: options.actor ?? "",
   });

@@ -1,17 +1,17 @@
-/** How the records of a ledger look to people: one line each. */
+/** Formats the records of a ledger for people, one line each. */
 import { type PatchOp, PatchOpKind, PatchOpKindSchema, type StepRecord } from "@abstractruntime/proto/step_record_pb";
 
 import { failureText, timeText, valueJson, waitSummary } from "./format-run.ts";
 import { jsonText, padCell, safeLine, shortened, type Style, type Terminal } from "./terminal.ts";
 
-/** How much of a result a line shows; --json shows all. */
+/** How much of a record's details a line shows; --json shows everything. */
 const DETAIL_CHARS_MAX = 200;
 const SEQ_WIDTH = 5;
 /** The longest kind so far is `run.cancel_requested`. */
 const KIND_WIDTH = 20;
 const NODE_WIDTH = 16;
 
-/** A record on one line: number, time, kind, node, and what it brought. */
+/** A record on one line: number, time, kind, node, and details. */
 export function recordLine(terminal: Terminal, record: StepRecord): string {
   const kind = padCell(safeLine(record.kind), KIND_WIDTH);
   const style = kindStyle(record.kind);
@@ -33,7 +33,7 @@ function kindStyle(kind: string): Style | undefined {
   return undefined;
 }
 
-/** What a record says beyond its kind and node, most telling first. */
+/** The details of a record, the most important first. */
 function recordDetail(record: StepRecord): string {
   const result = valueJson(record.result);
   const output = valueJson(record.output);

@@ -1,4 +1,4 @@
-/** How runs, waits and notices look to people. */
+/** Formats runs, waits and notices for people. */
 import { NoticeKindSchema, type Notice } from "@abstractruntime/proto/notice_pb";
 import {
   BlockedReason,
@@ -35,7 +35,8 @@ export function valueJson(value: Value | undefined): Json | undefined {
   return value === undefined ? undefined : toJson(ValueSchema, value);
 }
 
-/** Where a run stands, in one word or three: `waiting`, `waiting (user)`, `running (no_worker)`, `waiting (user, paused)`. */
+/** The status of a run, with remarks: `completed`, `waiting (user)`, `running (no_worker)`, `waiting (user,
+ *  paused)`. */
 export function statusText(run: Run): string {
   const remarks = [
     ...(run.waiting === undefined ? [] : [enumShortName(WaitReasonSchema, run.waiting.reason)]),
@@ -57,7 +58,7 @@ export function statusStyle(status: RunStatus): Style {
   return STATUS_STYLES.get(status) ?? "dim";
 }
 
-/** Whether a run has come to its end. */
+/** Whether a run has ended. */
 export function hasEnded(run: Run): boolean {
   return run.status === RunStatus.COMPLETED || run.status === RunStatus.FAILED || run.status === RunStatus.CANCELLED;
 }
@@ -80,7 +81,7 @@ export function failureText(failure: Failure): string {
   return `${failure.code}: ${failure.message}${where}`;
 }
 
-/** Everything about a run, one field a line; vars and output as far as the reply has them. */
+/** Everything about a run, one field per line; vars and output if the reply has them. */
 export function runLines(terminal: Terminal, run: Run): string[] {
   const output = valueJson(run.output);
   const fields: [string, string | undefined][] = [
@@ -123,7 +124,7 @@ export function runTable(terminal: Terminal, runs: readonly Run[]): string[] {
   return tableLines(terminal, ["RUN", "WORKFLOW", "STATUS", "NODE", "CREATED", "UPDATED"], rows);
 }
 
-/** Everything about a wait; `withRun` says whether the run, whose wait it is, is named too. */
+/** Everything about a wait; with `withRun` also its run. */
 export function waitLines(terminal: Terminal, wait: Wait, withRun: boolean): string[] {
   const details = valueJson(wait.details);
   const choices = choicesOf(wait);
@@ -143,13 +144,13 @@ export function waitLines(terminal: Terminal, wait: Wait, withRun: boolean): str
   return fieldLines(terminal, present(fields));
 }
 
-/** The answers that a wait offers; undefined if the answer is free. */
+/** The choices of a wait; undefined if any answer is allowed. */
 export function choicesOf(wait: Wait): Json[] | undefined {
   const choices = valueJson(wait.choices);
   return Array.isArray(choices) ? choices : undefined;
 }
 
-/** A choice as people see and type it: a string as it is, anything else as JSON. */
+/** The text of a choice, as people see and type it: a string as it is, anything else as JSON. */
 export function choiceText(choice: Json): string {
   return typeof choice === "string" ? choice : JSON.stringify(choice);
 }
@@ -166,7 +167,7 @@ export function waitTable(terminal: Terminal, waits: readonly Wait[]): string[] 
   return tableLines(terminal, ["RUN", "WORKFLOW", "NODE", "ASSIGNEES", "DUE", "PROMPT"], rows);
 }
 
-/** What a wait is about, on one line. */
+/** A wait in a few words, on one line. */
 export function waitSummary(wait: Wait): string {
   switch (wait.reason) {
     case WaitReason.EVENT:
@@ -183,7 +184,7 @@ export function waitSummary(wait: Wait): string {
 /** Columns of a notice's kind; the longest is `completed`. */
 const NOTICE_KIND_WIDTH = 9;
 
-/** A notice on one line: when the run last changed, what happened, which run, and where it stands now. */
+/** A notice on one line: when the run last changed, what happened, which run, and its status now. */
 export function noticeLine(terminal: Terminal, notice: Notice): string {
   const { run } = notice;
   const kind = padCell(enumShortName(NoticeKindSchema, notice.kind), NOTICE_KIND_WIDTH);

@@ -87,7 +87,7 @@ describe("parseGraph reads", () => {
 
 describe("parseGraph points to the line and column of", () => {
   const cases: { what: string; text: string; name?: string; problems: (string | RegExp)[] }[] = [
-    { what: "an empty file", text: "# nothing\n", problems: [/^ is empty$/] },
+    { what: "an empty file", text: "# nothing\n", problems: [/^ the file is empty$/] },
     { what: "something else than an object", text: "hello", problems: ["1:1: must be an object"] },
     { what: "broken YAML", text: "a: b: c", problems: [/^1:4: /] },
     { what: "broken JSON", text: '{"workflowId": "x", \'a\': 1}', name: "g.json", problems: [/^1:21: is not JSON: /] },
@@ -95,10 +95,10 @@ describe("parseGraph points to the line and column of", () => {
     {
       what: "a second document",
       text: "a: 1\n---\nb: 2",
-      problems: ["2:1: a file holds one document, this is a second one"],
+      problems: ["2:1: this is a second document; a file must have only one"],
     },
-    { what: "YAML 1.1", text: "%YAML 1.1\n---\na: yes", problems: ["1:1: YAML 1.1 is not read, only 1.2"] },
-    { what: "a duplicate key", text: "a: 1\nb: 2\na: 3", problems: ['3:1: the key "a" stands twice'] },
+    { what: "YAML 1.1", text: "%YAML 1.1\n---\na: yes", problems: ["1:1: YAML 1.1 is not supported; use YAML 1.2"] },
+    { what: "a duplicate key", text: "a: 1\nb: 2\na: 3", problems: ['3:1: duplicate key "a"'] },
     { what: "__proto__", text: "a:\n  __proto__: 1", problems: ["2:3: the key __proto__ is not allowed"] },
     { what: "a custom tag", text: "a: !js 1", problems: [/^1:4: Unresolved tag: !js/] },
     { what: "binary", text: "a: !!binary aGk=", problems: [/^1:4: Unresolved tag/] },
@@ -107,19 +107,19 @@ describe("parseGraph points to the line and column of", () => {
       text: "a: [1, 9007199254740993]",
       problems: [/^1:8: a double cannot hold this number exactly/],
     },
-    { what: "infinity", text: "a: .inf", problems: ["1:4: is not a finite number"] },
-    { what: "a number beyond doubles", text: "a: 1e999", problems: ["1:4: is not a finite number"] },
+    { what: "infinity", text: "a: .inf", problems: ["1:4: the number is not finite"] },
+    { what: "a number beyond doubles", text: "a: 1e999", problems: ["1:4: the number is not finite"] },
     { what: "a lone surrogate", text: 'a: "\\ud800"', problems: ["1:4: lone surrogate"] },
     { what: "U+0000", text: 'a: "\\u0000"', problems: ["1:4: U+0000 is not allowed"] },
     { what: "an alias without anchor", text: "a: *x", problems: ["1:4: there is no anchor &x before this alias"] },
-    { what: "an alias in itself", text: "a: &x [*x]", problems: ["1:8: *x stands inside &x"] },
+    { what: "an alias in itself", text: "a: &x [*x]", problems: ["1:8: alias *x is inside its own anchor &x"] },
     {
       what: "aliases that multiply",
       text: [
         "a: &a [1,1,1,1,1,1,1,1,1,1]",
         ...["b", "c", "d", "e"].map((key, i) => `${key}: &${key} [${`*${"abcd"[i]},`.repeat(10)}]`),
       ].join("\n"),
-      problems: [/aliases stand for more than 10000 values/],
+      problems: [/aliases expand to more than 10000 values/],
     },
     {
       what: "deep nesting",
@@ -130,34 +130,38 @@ describe("parseGraph points to the line and column of", () => {
     {
       what: "an unknown field, with a hint",
       text: graphWith("a: { askUser: { promt: hi } }"),
-      problems: ["4:19: nodes.a.askUser.promt: unknown field, did you mean prompt?"],
+      problems: ["4:19: nodes.a.askUser.promt: unknown field; did you mean prompt?"],
     },
     {
       what: "a field one level too high",
       text: graphWith("a:", "  askUser: {}", "  prompt: hi"),
-      problems: ["6:5: nodes.a.prompt: unknown field here, it belongs into askUser"],
+      problems: ["6:5: nodes.a.prompt: unknown field here; it belongs in askUser"],
     },
     {
       what: "a field of an empty message",
       text: graphWith("a: { handler: { x: 1 } }"),
-      problems: [/^4:19: nodes\.a\.handler\.x: unknown field: there are none here/],
+      problems: [/^4:19: nodes\.a\.handler\.x: unknown field: this object has no fields/],
     },
     {
       what: "both spellings of a field",
       text: "workflowId: a\nworkflow_id: b",
-      problems: [/^2:1: workflowId stands twice, in both spellings/],
+      problems: [/^2:1: workflowId is given twice, in both spellings/],
     },
     {
       what: "two kinds",
       text: graphWith("a:", "  complete: {}", "  handler: {}"),
-      problems: ["6:5: nodes.a: handler cannot stand beside complete"],
+      problems: ["6:5: nodes.a: handler cannot be combined with complete"],
     },
     {
       what: "no kind",
       text: graphWith("a: {}"),
       problems: [/^4:3: nodes\.a: needs exactly one of askUser, waitUntil, /],
     },
-    { what: "an empty kind", text: graphWith("a:", "  handler:"), problems: [/^5:13: nodes\.a\.handler: is empty/] },
+    {
+      what: "an empty kind",
+      text: graphWith("a:", "  handler:"),
+      problems: [/^5:13: nodes\.a\.handler: must be an object; write `{}`/],
+    },
     {
       what: "a number for a string",
       text: graphWith("a: { waitUntil: { after: 90 } }"),
@@ -176,12 +180,12 @@ describe("parseGraph points to the line and column of", () => {
     {
       what: "a fraction for an int32",
       text: graphWith("a: { handler: {}, policy: { maxAttempts: 1.5 } }"),
-      problems: [/^4:44: .*: must be a whole number within 32 bits$/],
+      problems: [/^4:44: .*: must be a whole number that fits in 32 bits$/],
     },
     {
       what: "a number beyond int32",
       text: graphWith("a: { handler: {}, policy: { maxAttempts: 2147483648 } }"),
-      problems: [/^4:44: .*within 32 bits$/],
+      problems: [/^4:44: .*that fits in 32 bits$/],
     },
     { what: "a list where a map is needed", text: "nodes: []", problems: ["1:8: nodes: must be an object"] },
     {
@@ -228,7 +232,7 @@ describe("parseGraph points to the line and column of", () => {
         'graph.yaml:4:27: nodes.a.askUser.prompt: must be a string: write "1" in quotes',
         "    4 |   a: { askUser: { prompt: 1 }, next: [{ to: b, wen: x }] }",
         "      |                           ^",
-        "graph.yaml:4:48: nodes.a.next[0].wen: unknown field, did you mean when?",
+        "graph.yaml:4:48: nodes.a.next[0].wen: unknown field; did you mean when?",
         "    4 |   a: { askUser: { prompt: 1 }, next: [{ to: b, wen: x }] }",
         "      |                                                ^",
       ].join("\n"),
@@ -240,7 +244,7 @@ describe("parseGraph points to the line and column of", () => {
     const message = messageOf(() => parseGraph("graph.json", text));
     const [place, source = "", caret = ""] = message.split("\n");
     expect(place).toBe(
-      "graph.json:1:520: wat: unknown field, there are workflowId, version, digest, description, entryNode, nodes, varsSchema, defaultVars, onError, onCancel, limits, labels, commitEveryStep, current, archived, createTime",
+      "graph.json:1:520: wat: unknown field; the fields are workflowId, version, digest, description, entryNode, nodes, varsSchema, defaultVars, onError, onCancel, limits, labels, commitEveryStep, current, archived, createTime",
     );
     expect(source.length).toBeLessThan(200);
     expect(source.slice(caret.indexOf("^")).startsWith('"wat"')).toBe(true);

@@ -1,4 +1,4 @@
-/** Loads a graph from a YAML or JSON file and checks its shape against the contract before it is sent anywhere. */
+/** Loads a graph from a YAML or JSON file and checks its shape against the contract before it is sent. */
 import { readFile } from "node:fs/promises";
 
 import { WorkflowSchema, type Workflow } from "@abstractruntime/proto/workflow_pb";
@@ -27,14 +27,14 @@ import {
 import { enumNumber, enumShortNames, type ReadInput, systemMessage } from "./values.ts";
 
 export type GraphFile = {
-  /** How messages call the file. */
+  /** The file's name in messages. */
   name: string;
   workflow: Workflow;
-  /** The problems that a server found, each with its line and column in the file. */
+  /** Formats problems that the server found, each with its line and column in the file. */
   describe(problems: readonly FieldProblem[]): string;
 };
 
-/** Loads a graph from a file, or from what is piped in if `path` is `-`.
+/** Loads a graph from a file, or from standard input if `path` is `-`.
  *  @throws {CliError} with every problem, its line and column */
 export async function loadGraph(path: string, readInput: ReadInput): Promise<GraphFile> {
   if (path === "-") return parseGraph("<stdin>", await readInput());
@@ -48,16 +48,16 @@ export async function loadGraph(path: string, readInput: ReadInput): Promise<Gra
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new CliError(`${path}: is not UTF-8 text`);
+    throw new CliError(`${path}: the file is not UTF-8 text`);
   }
   return parseGraph(path, text);
 }
 
-/** Reads the text of a graph; `name` stands in messages.
+/** Parses the text of a graph; `name` is the file's name in messages.
  *  @throws {CliError} with every problem, its line and column */
 export function parseGraph(name: string, text: string): GraphFile {
   const source = readGraphSource(name, text);
-  if (source.root.kind === "scalar" && source.root.value === null) throw new CliError(`${name}: is empty`);
+  if (source.root.kind === "scalar" && source.root.value === null) throw new CliError(`${name}: the file is empty`);
   const problems: SourceProblem[] = [];
   const json = messageJson(WorkflowSchema, source.root, "", problems);
   if (problems.length > 0) throw new CliError(source.describe(problems));
@@ -75,10 +75,11 @@ export function parseGraph(name: string, text: string): GraphFile {
   return { name, workflow, describe: (found) => source.describe(located(found)) };
 }
 
-// Compiling the rules takes a while; a command that loads no graph should not pay for it.
+// Created on first use: compiling the rules takes a while, and most commands load no graph.
 let validator: ReturnType<typeof createValidator> | undefined;
 
-/** What the contract's own rules refuse: bounds, patterns, required fields. A rule that cannot be evaluated here is the server's to judge. */
+/** Violations of the contract's own rules: bounds, patterns, required fields. Rules that cannot be evaluated here are
+ *  left to the server. */
 function ruleProblems(workflow: Workflow, source: GraphSource): SourceProblem[] {
   validator ??= createValidator();
   const result = validator.validate(WorkflowSchema, workflow);
@@ -92,7 +93,7 @@ function ruleProblems(workflow: Workflow, source: GraphSource): SourceProblem[] 
 
 function ruleMessage({ ruleId, message }: Violation): string {
   if (message.includes("^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")) {
-    return "must be an id: 1 to 128 letters, digits, `.`, `_`, `-`, the first one a letter or digit";
+    return "must be an id: 1 to 128 letters, digits, `.`, `_` or `-`, beginning with a letter or digit";
   }
   return ruleId === "string.min_len" && message.includes(" 1 ") ? "is required" : message;
 }
@@ -116,7 +117,7 @@ function joinPath(path: string, name: string): string {
   return path === "" ? name : `${path}.${name}`;
 }
 
-/** The proto JSON of a node that is to be a message, every field under its JSON name and every enum value under its full one. */
+/** The proto JSON of a message: every field under its JSON name, and every enum value under its full name. */
 function messageJson(desc: DescMessage, node: SourceNode, path: string, problems: SourceProblem[]): Json {
   if (desc.typeName === "google.protobuf.Value") return sourceJson(node);
   if (desc.typeName.startsWith("google.protobuf.") && desc.typeName !== "google.protobuf.Struct")
@@ -125,7 +126,7 @@ function messageJson(desc: DescMessage, node: SourceNode, path: string, problems
     const empty = node.kind === "scalar" && node.value === null;
     problems.push({
       path,
-      message: empty ? "is empty: an object is needed, `{}` at least" : "must be an object",
+      message: empty ? "must be an object; write `{}` if it has no fields" : "must be an object",
       offset: node.offset,
     });
     return {};
@@ -142,9 +143,9 @@ function messageJson(desc: DescMessage, node: SourceNode, path: string, problems
     const { oneof } = field;
     const other = oneof && members.get(oneof);
     if (oneof !== undefined && other !== undefined) {
-      problems.push({ path, message: `${field.jsonName} cannot stand beside ${other}`, offset: entry.offset });
+      problems.push({ path, message: `${field.jsonName} cannot be combined with ${other}`, offset: entry.offset });
     } else if (Object.hasOwn(object, field.jsonName)) {
-      problems.push({ path, message: `${field.jsonName} stands twice, in both spellings`, offset: entry.offset });
+      problems.push({ path, message: `${field.jsonName} is given twice, in both spellings`, offset: entry.offset });
     }
     if (oneof !== undefined) members.set(oneof, field.jsonName);
     const value = fieldJson(field, entry, joinPath(path, field.jsonName), problems);
@@ -157,7 +158,7 @@ function fieldOf(desc: DescMessage, key: string): DescField | undefined {
   return desc.fields.find((field) => field.jsonName === key || field.name === key);
 }
 
-/** The proto JSON of a field; undefined if null says that it is not given. */
+/** The proto JSON of a field; undefined if its value is null, which counts as absent. */
 function fieldJson(field: DescField, entry: SourceEntry, path: string, problems: SourceProblem[]): Json | undefined {
   const { node } = entry;
   const isNull = node.kind === "scalar" && node.value === null;
@@ -186,7 +187,7 @@ function fieldJson(field: DescField, entry: SourceEntry, path: string, problems:
   }
 }
 
-/** The proto JSON of one value of a field: the field's own, or an element of its list or map. */
+/** The proto JSON of one value: that of a singular field, or an element of a list or map. */
 function elementJson(field: DescField, node: SourceNode, path: string, problems: SourceProblem[]): Json {
   if (field.message !== undefined) return messageJson(field.message, node, path, problems);
   if (field.enum !== undefined) return enumJson(field.enum, node, path, problems);
@@ -206,7 +207,7 @@ function enumJson(desc: DescEnum, node: SourceNode, path: string, problems: Sour
   return desc.value[number]?.name ?? null;
 }
 
-/** What is wrong with a value of a scalar field, if anything. */
+/** The problem of a value of a scalar field, if any. */
 function scalarProblem(
   type: ScalarType | undefined,
   value: null | boolean | number | string | undefined,
@@ -226,13 +227,13 @@ function scalarProblem(
       // Proto JSON also takes numbers in quotes.
       return /^-?\d{1,10}$/.test(String(value)) && Number(value) === (Number(value) | 0)
         ? undefined
-        : "must be a whole number within 32 bits";
+        : "must be a whole number that fits in 32 bits";
     default:
       return value === undefined ? "must be a single value" : undefined;
   }
 }
 
-/** Edits between names that still count as a slip of the pen. */
+/** The most edits between two names that still count as a typo. */
 const TYPO_EDITS_MAX = 2;
 
 function unknownField(desc: DescMessage, key: string): string {
@@ -241,16 +242,18 @@ function unknownField(desc: DescMessage, key: string): string {
     .map((name) => ({ name, edits: editDistance(key.toLowerCase().replaceAll("_", ""), name.toLowerCase()) }))
     .filter(({ edits }) => edits <= TYPO_EDITS_MAX)
     .toSorted((a, b) => a.edits - b.edits)[0];
-  if (near !== undefined) return `unknown field, did you mean ${near.name}?`;
+  if (near !== undefined) return `unknown field; did you mean ${near.name}?`;
   // A field of a kind, written one level too high: `prompt` beside `askUser`.
   const owner = desc.fields.find(
     (field) => field.oneof !== undefined && field.message !== undefined && fieldOf(field.message, key) !== undefined,
   );
-  if (owner !== undefined) return `unknown field here, it belongs into ${owner.jsonName}`;
-  return names.length === 0 ? "unknown field: there are none here" : `unknown field, there are ${names.join(", ")}`;
+  if (owner !== undefined) return `unknown field here; it belongs in ${owner.jsonName}`;
+  return names.length === 0
+    ? "unknown field: this object has no fields"
+    : `unknown field; the fields are ${names.join(", ")}`;
 }
 
-/** Levenshtein's distance. Long keys are no slips, so only their beginning is looked at. */
+/** The Levenshtein distance. Only the beginning of a long key is compared, since it cannot be a typo anyway. */
 function editDistance(from: string, to: string): number {
   const a = from.slice(0, 64);
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);

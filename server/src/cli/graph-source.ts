@@ -1,6 +1,6 @@
 /**
- * The text of a graph: YAML 1.2 or JSON, read strictly, with the place of every value in it, so that a problem can be shown
- * where it was written.
+ * Parses the text of a graph, YAML 1.2 or JSON, strictly. Every value keeps its position, so that a problem can be
+ * shown where it is in the text.
  */
 import {
   type Document,
@@ -19,45 +19,48 @@ import type { Json, JsonObject } from "../core/json/json.ts";
 import { CliError } from "./failure.ts";
 import { displayWidth, safeLine } from "./terminal.ts";
 
-/** Longest text that is read, UTF-16 units: four times the largest graph, for comments and white space. */
+/** Longest text that is parsed, in UTF-16 units: four times the largest graph, for comments and white space. */
 const SOURCE_CHARS_MAX = 4 * 1024 * 1024;
-/** Values that aliases may add: graphs repeat a policy here and there, while a "billion laughs" wants millions. */
+/** Values that aliases may add: graphs repeat a policy here and there, while a "billion laughs" attack needs
+ *  millions. */
 const ALIASED_NODES_MAX = 10_000;
-/** How deep the text may nest: a payload's 32 levels inside the levels of a graph, with room. */
+/** How deep the text may nest: a payload's 32 levels inside the levels of a graph, with room to spare. */
 const DEPTH_MAX = 64;
-/** Problems that are shown; the rest is counted. */
+/** Problems that are shown; the others are only counted. */
 const PROBLEMS_SHOWN_MAX = 50;
 /** Columns of a source line that are shown around a problem. */
 const EXCERPT_CHARS_MAX = 160;
 
-/** A value of the text, with the offset at which it begins. */
+/** A value in the text, with the offset at which it begins. */
 export type SourceNode =
   | { kind: "map"; offset: number; entries: readonly SourceEntry[] }
   | { kind: "list"; offset: number; items: readonly SourceNode[] }
   | { kind: "scalar"; offset: number; value: null | boolean | number | string };
 export type SourceEntry = { key: string; offset: number; node: SourceNode };
 
-/** A problem at an offset of the text. `path` may be empty. */
+/** A problem at an offset in the text. `path` may be empty. */
 export type SourceProblem = FieldProblem & { offset: number };
 
 export type GraphSource = {
   root: SourceNode;
-  /** Where a field path such as `nodes.ask.next[0].to` leads: the value itself, or what exists on the way to it. */
+  /** The offset of a field path such as `nodes.ask.next[0].to`: of the value, or of its nearest existing parent. */
   locate(path: string): number;
-  /** Problems as compilers show them: `file:line:column: path: message`, the line, and a caret. */
+  /** Formats problems as compilers do: `file:line:column: path: message`, the line, and a caret. */
   describe(problems: readonly SourceProblem[]): string;
 };
 
-/** Reads the text of a graph. Refused are, besides what YAML forbids: several documents, duplicate keys, tags, directives
- *  of other YAML versions, integers that a double cannot hold, infinities, lone surrogates, U+0000, `__proto__`.
- *  @throws {CliError} with every problem and its place */
+/** Parses the text of a graph. Besides what YAML forbids, it refuses several documents, duplicate keys, tags,
+ *  directives of other YAML versions, integers that a double cannot hold, infinities, lone surrogates, U+0000 and
+ *  `__proto__`.
+ *  @throws {CliError} with every problem and its position */
 export function readGraphSource(name: string, text: string): GraphSource {
-  if (text.length > SOURCE_CHARS_MAX) throw new CliError(`${name}: is longer than ${SOURCE_CHARS_MAX} characters`);
+  if (text.length > SOURCE_CHARS_MAX)
+    throw new CliError(`${name}: the file is longer than ${SOURCE_CHARS_MAX} characters`);
   const lines = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
-    // The parser compares every pair of keys; SourceReader looks them up.
+    // The parser would compare every pair of keys; SourceReader uses a set.
     uniqueKeys: false,
     stringKeys: true,
     intAsBigInt: true,
@@ -93,7 +96,7 @@ export function sourceJson(node: SourceNode): Json {
 }
 
 function syntaxProblems(document: Document): SourceProblem[] {
-  // An unknown tag is only a warning to the parser, and the value would be read as if the tag were not there.
+  // The parser only warns about an unknown tag, and reads the value without it.
   const found = [...document.errors, ...document.warnings];
   const tooDeep = found.find((error) => error.code === "RESOURCE_EXHAUSTION");
   if (tooDeep !== undefined) return [{ path: "", message: "is nested too deeply", offset: tooDeep.pos[0] }];
@@ -101,17 +104,17 @@ function syntaxProblems(document: Document): SourceProblem[] {
     const several = error.code === "MULTIPLE_DOCS";
     return {
       path: "",
-      message: several ? "a file holds one document, this is a second one" : error.message,
+      message: several ? "this is a second document; a file must have only one" : error.message,
       offset: error.pos[0],
     };
   });
   const { version, explicit } = document.directives?.yaml ?? { version: "1.2" };
   if (explicit === true && version !== "1.2")
-    problems.unshift({ path: "", message: `YAML ${version} is not read, only 1.2`, offset: 0 });
+    problems.unshift({ path: "", message: `YAML ${version} is not supported; use YAML 1.2`, offset: 0 });
   return problems;
 }
 
-/** What JSON forbids and YAML allows, in a file that says it is JSON. */
+/** The problem of a `.json` file that YAML allows but JSON does not. */
 function jsonProblem(text: string): SourceProblem | undefined {
   try {
     JSON.parse(text.replace(/^\ufeff/, ""));
@@ -131,7 +134,7 @@ function jsonProblem(text: string): SourceProblem | undefined {
 class SourceReader {
   readonly problems: SourceProblem[] = [];
   private readonly anchors = new Map<string, YamlNode>();
-  /** Collections that are being read, to find an alias inside what it stands for. */
+  /** Collections that are being read, to detect an alias inside its own anchor. */
   private readonly open = new Set<YamlNode>();
   private inAlias = 0;
   private aliasedNodes = 0;
@@ -141,12 +144,12 @@ class SourceReader {
     if (node === null || node === undefined) return { kind: "scalar", offset: start, value: null };
     if (this.inAlias > 0 && ++this.aliasedNodes > ALIASED_NODES_MAX) {
       if (this.aliasedNodes === ALIASED_NODES_MAX + 1)
-        this.refuse(`aliases stand for more than ${ALIASED_NODES_MAX} values`, start);
+        this.refuse(`aliases expand to more than ${ALIASED_NODES_MAX} values`, start);
       return { kind: "scalar", offset: start, value: null };
     }
     if (isAlias(node)) return this.readAlias(node.source, start);
     if (node.tag !== undefined && !/^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/.test(node.tag)) {
-      this.refuse(`the tag ${node.tag} is not known`, start);
+      this.refuse(`unknown tag ${node.tag}`, start);
     }
     if ("anchor" in node && typeof node.anchor === "string" && this.inAlias === 0) this.anchors.set(node.anchor, node);
     if (isScalar(node)) return { kind: "scalar", offset: start, value: this.readScalar(node.value, start) };
@@ -170,7 +173,9 @@ class SourceReader {
     const target = this.anchors.get(name);
     if (target === undefined || this.open.has(target)) {
       this.refuse(
-        target === undefined ? `there is no anchor &${name} before this alias` : `*${name} stands inside &${name}`,
+        target === undefined
+          ? `there is no anchor &${name} before this alias`
+          : `alias *${name} is inside its own anchor &${name}`,
         offset,
       );
       return { kind: "scalar", offset, value: null };
@@ -189,7 +194,7 @@ class SourceReader {
       if (isAlias(key)) this.refuse("a key cannot be an alias", offset);
       this.checkString(name, offset);
       if (name === "__proto__") this.refuse("the key __proto__ is not allowed", offset);
-      if (seen.has(name)) this.refuse(`the key ${JSON.stringify(name)} stands twice`, offset);
+      if (seen.has(name)) this.refuse(`duplicate key ${JSON.stringify(name)}`, offset);
       seen.add(name);
       return { key: name, offset, node: this.read(value, offset) };
     });
@@ -206,7 +211,7 @@ class SourceReader {
         }
         return Number(value);
       case "number":
-        if (!Number.isFinite(value)) this.refuse("is not a finite number", offset);
+        if (!Number.isFinite(value)) this.refuse("the number is not finite", offset);
         return value === 0 ? 0 : value;
       case "boolean":
         return value;
@@ -225,7 +230,7 @@ class SourceReader {
   }
 }
 
-/** The part of a field path after `name`, if the path begins with it: `name`, `name.…`, `name[…`, or `["name"]…`. */
+/** The rest of a field path after `name`, if the path begins with it: `name`, `name.…`, `name[…`, or `["name"]…`. */
 function pathAfter(path: string, name: string): string | undefined {
   const quoted = `[${JSON.stringify(name)}]`;
   if (path.startsWith(quoted)) return path.slice(quoted.length).replace(/^\./, "");
@@ -235,7 +240,7 @@ function pathAfter(path: string, name: string): string | undefined {
   return rest.startsWith(".") ? rest.slice(1) : undefined;
 }
 
-/** A key as the contract's files spell it, and as its JSON does. */
+/** A key in all its spellings: as written, in camelCase and in snake_case. */
 function spellings(key: string): string[] {
   const camel = key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   const snake = key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -247,7 +252,7 @@ function locate(root: SourceNode, path: string): number {
   const namesWorkflow = root.kind === "map" && root.entries.some((entry) => entry.key === "workflow");
   let rest = inRequest !== undefined && !namesWorkflow ? inRequest : path;
   let node = root;
-  // What is missing is shown at the key of what it is missing in: a block's first line may be far from its key.
+  // A missing value is shown at the key of its parent: a block's first line may be far from its key.
   let incomplete = root.offset;
   while (rest !== "") {
     const step = stepInto(node, rest);
@@ -258,7 +263,7 @@ function locate(root: SourceNode, path: string): number {
   return node === root ? root.offset : node.kind === "scalar" ? node.offset : incomplete;
 }
 
-/** One step along a path. Ids may hold dots, so the longest key that fits is taken. */
+/** One step along a path. Ids may contain dots, so the longest matching key is taken. */
 function stepInto(node: SourceNode, path: string): { node: SourceNode; rest: string; offset: number } | undefined {
   if (node.kind === "list") {
     const index = /^\[(\d+)\]\.?/.exec(path);
@@ -286,7 +291,7 @@ function describeProblems(name: string, text: string, lines: LineCounter, proble
 }
 
 function describeProblem(name: string, text: string, lines: LineCounter, problem: SourceProblem): string {
-  // An offset at the end of the text belongs to its last line, which may be empty.
+  // An offset at the end of the text is on its last line, which may be empty.
   const { line, col } = lines.linePos(Math.min(problem.offset, text.length));
   const row = Math.max(1, line);
   const column = Math.max(1, col);
@@ -294,7 +299,7 @@ function describeProblem(name: string, text: string, lines: LineCounter, problem
   const source = /^[^\r\n]*/.exec(text.slice(start))?.[0] ?? "";
   const what = problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`;
   const gutter = `${String(row).padStart(5)} | `;
-  // A long line, as generated JSON has, is shown around the problem.
+  // Of a long line, such as in generated JSON, only the part around the problem is shown.
   const from = source.length > EXCERPT_CHARS_MAX ? Math.max(0, column - EXCERPT_CHARS_MAX / 2) : 0;
   const before = (from > 0 ? "…" : "") + shownSource(source.slice(from, column - 1));
   const after = shownSource(source.slice(column - 1, from + EXCERPT_CHARS_MAX));
@@ -306,7 +311,7 @@ function describeProblem(name: string, text: string, lines: LineCounter, problem
   ].join("\n");
 }
 
-/** Source text with every character one that a terminal shows; a tab takes two columns, so that the caret stands right. */
+/** Source text that is safe for a terminal; a tab takes two columns, so that the caret is in the right place. */
 function shownSource(source: string): string {
   return safeLine(source.replaceAll("\t", "  "));
 }

@@ -1,4 +1,4 @@
-/** `abstractruntime inbox`: the questions that wait for a person. */
+/** `abstractruntime inbox`: the open questions to people. */
 import { type Wait, WaitReasonSchema, WaitSchema, type WaitReason } from "@abstractruntime/proto/wait_pb";
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
@@ -14,7 +14,7 @@ import { enumShortNames, readEnums, readLabels } from "./values.ts";
 import { listLimit, noteMore } from "./workflow-commands.ts";
 
 const LIST_LIMIT_DEFAULT = 50;
-/** Questions that are fetched at a time while stepping through them; answers take longer than that. */
+/** Questions per request in interactive mode; answering them takes longer than fetching them. */
 const STEP_BATCH = 50;
 
 type InboxOptions = {
@@ -33,26 +33,27 @@ type InboxOptions = {
 
 export function addInboxCommand(program: Command, context: CliContext): void {
   withClientOptions(program.command("inbox"))
-    .description("list the questions that wait for a person, the oldest first, or answer them one by one")
-    .option("--assignee <name>", "only those that ask this person or group")
-    .option("--workflow <id>", "only of runs of this workflow")
-    .option("--session <id>", "only of runs of this session")
-    .option("--run <id>", "only of this run")
-    .option("--label <name=value>", "only of runs with this label; may be given several times", collect)
+    .description("list the open questions to people, oldest first, or answer them one by one")
+    .option("--assignee <name>", "only questions to this person or group")
+    .option("--workflow <id>", "only runs of this workflow")
+    .option("--session <id>", "only runs of this session")
+    .option("--run <id>", "only this run")
+    .option("--label <name=value>", "only runs with this label; may be given several times", collect)
     .option(
       "--reason <reason>",
       `list waits of another kind: ${enumShortNames(WaitReasonSchema).join(", ")}; may be given several times`,
       collect,
     )
-    .option("--limit <n>", `the most to list (default: ${LIST_LIMIT_DEFAULT})`)
+    .option("--limit <n>", `how many to list at most (default: ${LIST_LIMIT_DEFAULT})`)
     .option("--all", "list all")
     .option("-i, --interactive", "show the questions one by one and read the answers")
     .option("--answer", "the same as --interactive")
-    .option("--actor <id>", "who answers")
+    .option("--actor <id>", "the id of the actor who answers")
     .addHelpText(
       "after",
       `
-With -i an empty line leaves a question open, and the end of the input (Ctrl-D) ends it. With --json each answer gives a line.
+With -i, an empty line skips a question, and the end of the input (Ctrl-D) ends the command. With --json, each answer
+prints a line.
 
 Examples:
   $ abstractruntime inbox --assignee finance
@@ -83,13 +84,13 @@ function waitPages(options: InboxOptions, session: Session, limit: number): Prom
 }
 
 async function listInbox(options: InboxOptions, session: Session): Promise<undefined> {
-  if (options.actor !== undefined) throw new UsageError("--actor goes with --interactive");
+  if (options.actor !== undefined) throw new UsageError("--actor needs --interactive");
   const { items, nextPageToken } = await waitPages(options, session, listLimit(options, LIST_LIMIT_DEFAULT));
   if (session.json) {
     await session.terminal.printJson({ waits: items.map((wait) => toJson(WaitSchema, wait)), nextPageToken });
     return undefined;
   }
-  if (items.length === 0) await session.terminal.note("nothing waits");
+  if (items.length === 0) await session.terminal.note("no open questions");
   else for (const line of waitTable(session.terminal, items)) await session.terminal.print(line);
   await noteMore(session, items.length, nextPageToken);
   return undefined;
@@ -97,11 +98,11 @@ async function listInbox(options: InboxOptions, session: Session): Promise<undef
 
 async function answerInbox(options: InboxOptions, session: Session): Promise<undefined> {
   if (options.reason !== undefined)
-    throw new UsageError("--reason is for listing: with --interactive questions are answered");
+    throw new UsageError("--reason cannot be combined with --interactive, which answers questions only");
   const limit = listLimit(options, Number.POSITIVE_INFINITY);
   const seen = new Set<string>();
   let answered = 0;
-  // Answers lead to new questions, so the inbox is read until it holds nothing that was not shown.
+  // Answers may lead to new questions, so the inbox is read until it has nothing that was not shown yet.
   for (;;) {
     const { items } = await waitPages(options, session, seen.size + STEP_BATCH);
     const fresh = items.filter((wait) => !seen.has(wait.waitId));
@@ -121,8 +122,8 @@ async function note(answered: number, { terminal }: Session): Promise<undefined>
   return undefined;
 }
 
-/** Shows a question until it is answered, left open, answered by somebody else, or the input ends. */
-async function answerOne(wait: Wait, actorId: string, session: Session): Promise<"answered" | "left" | "ended"> {
+/** Shows a question and reads answers until it is answered, is skipped, is no longer open, or the input ends. */
+async function answerOne(wait: Wait, actorId: string, session: Session): Promise<"answered" | "skipped" | "ended"> {
   const { terminal } = session;
   await terminal.note("");
   await showQuestion(wait, session);
@@ -132,7 +133,7 @@ async function answerOne(wait: Wait, actorId: string, session: Session): Promise
       await terminal.note("");
       return "ended";
     }
-    if (typed === "") return "left";
+    if (typed === "") return "skipped";
     try {
       const run = await sendAnswer(
         { runId: wait.runId, wait, answer: answerFromPrompt(wait, typed), actorId },
@@ -146,8 +147,8 @@ async function answerOne(wait: Wait, actorId: string, session: Session): Promise
       const reason = refusalOf(error)?.reason;
       if (reason === undefined) throw error;
       await terminal.note(describeFailure(error, "").message);
-      // Any other refusal says that the question is not open any more.
-      if (reason !== "ANSWER_INVALID") return "left";
+      // Any other refusal means that the question is no longer open.
+      if (reason !== "ANSWER_INVALID") return "skipped";
     }
   }
 }

@@ -25,10 +25,10 @@ export function addLedgerCommands(program: Command, context: CliContext): void {
   withClientOptions(ledger.command("list"))
     .description("list the records of a run")
     .argument("<run>", "the run's id")
-    .option("--proof", "with the exact bytes behind each hash, to check the chain")
-    .option("--after <seq>", "begin after this record")
-    .option("--limit <n>", "the most to list (default: all)")
-    .option("--follow", "wait for new records until the run ends; with --json a record a line")
+    .option("--proof", "include the exact bytes of each hash, to verify the chain")
+    .option("--after <seq>", "start after this record")
+    .option("--limit <n>", "how many to list at most (default: all)")
+    .option("--follow", "wait for new records until the run ends; with --json, one record per line")
     .addHelpText(
       "after",
       `
@@ -44,7 +44,7 @@ Examples:
 
 async function listRecords(runId: string, options: LedgerOptions, session: Session): Promise<undefined> {
   if (options.follow === true && options.limit !== undefined)
-    throw new UsageError("--follow and --limit exclude each other");
+    throw new UsageError("--follow and --limit cannot be combined");
   const request: RecordsRequest = {
     runId,
     afterSeq: options.after === undefined ? 0 : readInteger("--after", options.after, { min: 0, max: SEQ_MAX }),
@@ -73,7 +73,7 @@ async function printRecord(record: StepRecord, { terminal }: Session): Promise<v
     await terminal.print(`       given  ${safeText(new TextDecoder().decode(record.proof.given))}`);
 }
 
-/** One document, written as the pages come: a long ledger need not fit in memory. */
+/** Prints one document page by page: a long ledger need not fit in memory. */
 async function printDocument(records: AsyncIterable<StepRecord>, { terminal }: Session): Promise<void> {
   await terminal.write('{\n  "stepRecords": [');
   let separator = "\n";
@@ -107,12 +107,12 @@ async function* readRecords(request: RecordsRequest, session: Session): AsyncGen
       afterSeq = record.seq;
     }
     read += stepRecords.length;
-    // The ledger has no gaps, so an empty page is its end, for now at least.
+    // A ledger has no gaps, so an empty page is its current end.
     if (stepRecords.length === 0 && (!follow || (await isOver(runId, afterSeq, session)))) return;
   }
 }
 
-/** Whether a run has ended and its last record is known. */
+/** Whether a run has ended and `seq` is its last record. */
 async function isOver(runId: string, seq: number, { runtime }: Session): Promise<boolean> {
   const { run } = await runtime.getRun({ runId, view: RunView.BASIC });
   return run === undefined || (hasEnded(run) && run.seq <= seq);

@@ -1,11 +1,11 @@
-/** Reads what is typed or piped in. */
+/** Reads standard input. */
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
-/** A stream to read from, of which a terminal says `isTTY`. */
+/** A stream to read from; `isTTY` is true for a terminal. */
 export type InputStream = Readable & { isTTY?: boolean | undefined };
 
-/** Longest input that is read whole: an answer or a graph is far smaller, and the memory is ours. */
+/** Longest input that is read whole, to bound memory: an answer or a graph is far smaller. */
 const INPUT_BYTES_MAX = 16 * 1024 * 1024;
 
 export type LineReader = {
@@ -14,7 +14,7 @@ export type LineReader = {
   close: () => void;
 };
 
-/** Reads lines one by one. Lines that are piped in together are kept until they are asked for. */
+/** Reads lines one by one. Lines that arrive together are buffered. */
 export function createLineReader(input: InputStream): LineReader {
   const lines = createInterface({ input, terminal: false, crlfDelay: Number.POSITIVE_INFINITY });
   const iterator = lines[Symbol.asyncIterator]();
@@ -28,7 +28,7 @@ export function createLineReader(input: InputStream): LineReader {
 }
 
 /** Reads everything to the end of the input as text.
- *  @throws {Error} beyond 16 MiB */
+ *  @throws {Error} if it is longer than 16 MiB */
 export async function readAll(input: InputStream): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;

@@ -7,13 +7,13 @@ import type { NodeKind } from "../core/nodes/node.ts";
 import { NODES } from "../core/nodes/nodes.ts";
 import { safeLine } from "./terminal.ts";
 
-/** How much of a prompt or name a node shows; a diagram is an overview, and the graph has the text. */
+/** How much of a prompt or name a node shows; a diagram is only an overview. */
 const DETAIL_CHARS_MAX = 60;
 /** How much of a condition an edge shows. */
 const CONDITION_CHARS_MAX = 120;
 
-/** The Mermaid text of a workflow, ending in a line break. Nodes are numbered in the order of the graph, since Mermaid gives a
- *  meaning to some ids, such as `end`. Edges on errors are dashed; the entry has a dot before it. */
+/** The Mermaid text of a workflow, ending in a line break. Nodes are numbered in the order of the graph, since some
+ *  ids, such as `end`, have a meaning in Mermaid. Error edges are dashed; the entry has a dot before it. */
 export function renderMermaid(workflow: Workflow): string {
   const names = new Map(Object.keys(workflow.nodes).map((nodeId, index) => [nodeId, `n${index}`]));
   const nodeName = (nodeId: string) => names.get(nodeId);
@@ -23,7 +23,7 @@ export function renderMermaid(workflow: Workflow): string {
 
   const link = (from: string, arrow: string, target: string): void => {
     const to = nodeName(target);
-    // A graph that is not checked yet may name a node that it lacks.
+    // An unchecked graph may name a node that does not exist.
     if (to === undefined)
       lines.push(`  ${from} ${arrow} missing(["missing node ${label(target, DETAIL_CHARS_MAX)}"]):::fail`);
     else lines.push(`  ${from} ${arrow} ${to}`);
@@ -58,7 +58,7 @@ export function renderMermaid(workflow: Workflow): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The kind of a node, if it has one that this release knows, with its definition in proto JSON. */
+/** The kind of a node, with its definition in proto JSON. Undefined if this release does not know the kind. */
 function kindOf({ kind }: Node): { kind: NodeKind; definition: never } | undefined {
   const found = NODES.find(({ key }) => key === kind.case);
   if (found === undefined) return undefined;
@@ -80,7 +80,8 @@ export function nodeDetail(node: Node): string {
   return found === undefined ? "" : found.kind.summary(found.definition);
 }
 
-/** Text inside a quoted Mermaid label. Everything that Mermaid, Markdown or HTML could take for markup becomes an entity. */
+/** Text for a quoted Mermaid label. Everything that Mermaid, Markdown or HTML could read as markup becomes an
+ *  entity. */
 function label(text: string, charsMax: number): string {
   const characters = Array.from(safeLine(text));
   const short = characters.length > charsMax ? `${characters.slice(0, charsMax).join("")}…` : characters.join("");

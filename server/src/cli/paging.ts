@@ -1,12 +1,12 @@
 /** Reads lists page by page. */
 
-/** The most that one page holds by the contract; larger ones mean fewer requests. */
+/** The contract's largest page: large pages need fewer requests. */
 export const PAGE_SIZE_MAX = 1_000;
 
 /** One page, and the token of the next; empty if there is none. */
 export type Page<Item> = { items: Item[]; nextPageToken: string };
 
-/** Reads pages until `limit` items are there or the list ends, and says whether there are more. */
+/** Reads pages until there are `limit` items or the list ends. The token is empty if there are no more items. */
 export async function readPages<Item>(
   limit: number,
   readPage: (pageSize: number, pageToken: string) => Promise<Page<Item>>,

@@ -589,7 +589,7 @@ describe("run get and list", () => {
     ]);
     expect(out.split("\n").map((line) => line.split(/\s{2,}/)[0])).toEqual(["RUN", "r1", "s1", "r2", "s2", ""]);
     expect(out).toContain("running (paused)");
-    expect(err).toBe("4 shown, there are more: --limit N or --all\n");
+    expect(err).toBe("4 shown, there are more: use --limit N or --all\n");
   });
 
   it("list --all reads to the end", async () => {
@@ -663,7 +663,7 @@ describe("run watch", () => {
     expect(out.split("\n")[0]).toBe(
       "2026-01-01T00:00:01.000Z  waiting    r1  ask@1  waiting (user)  Approve? [yes | no]",
     );
-    expect(err).toMatch(/go on with --cursor c\d\n$/);
+    expect(err).toMatch(/continue with --cursor c\d\n$/);
   });
 });
 
@@ -715,11 +715,11 @@ describe("run answer", () => {
   });
 
   it.each<[string, JsonObject, RegExp]>([
-    ["that has ended", COMPLETED, /^r1 does not wait for an answer, it is completed\n$/],
+    ["that has ended", COMPLETED, /^run r1 is not waiting for an answer: it is completed\n$/],
     [
       "that waits for an event",
       { status: "RUN_STATUS_WAITING", waiting: { ...QUESTION, reason: "WAIT_REASON_EVENT" } },
-      /^r1 does not wait for a person but for: event/,
+      /^run r1 is not waiting for a person; it waits for: event/,
     ],
   ])("says why it cannot answer a run %s", async (_what, fields, message) => {
     const { code, err } = await cli(["run", "answer", "r1", "yes"], {

@@ -1,8 +1,8 @@
 /**
  * The command line: a client of the contract, and the way to start a server.
  *
- * It knows nothing but the contract and core's reading of JSON; `main` gives it the process and how a server is started.
- * Results go to stdout, all else to stderr. Exit codes are those of `EXIT`.
+ * It depends only on the contract and on core; `main` passes in the process and a function that starts a server.
+ * Results go to stdout, everything else to stderr. `EXIT` lists the exit codes.
  */
 import { Command } from "commander";
 import { v7 as uuidv7 } from "uuid";
@@ -19,17 +19,18 @@ import { addServerCommand } from "./server-command.ts";
 import { createTerminal } from "./terminal.ts";
 import { addWorkflowCommands } from "./workflow-commands.ts";
 
-/** What `main` gives the command line; the rest is for tests. */
+/** What `main` passes in; the optional members are for tests. */
 export type ProgramDeps = Pick<CliDeps, "stdout" | "stderr" | "stdin" | "env" | "startServer"> &
   Partial<CliDeps> & { version?: string };
 
-/** Runs a command line, without the names of node and script, and returns the exit code. Never throws, never exits.
+/** Runs a command line and returns the exit code. `argv` excludes the names of node and the script. Never throws or
+ *  exits.
  *
- *  The server command resolves when `startServer` does. */
+ *  For the server command, the promise resolves when `startServer` does. */
 export async function runCli(argv: readonly string[], deps: ProgramDeps): Promise<number> {
   const context = createContext(deps);
-  // Without listeners a closed pipe would end the process with a stack trace; the failed write is reported below. They stay: what
-  // was written last may fail when the command is over.
+  // Without listeners a closed pipe would end the process with a stack trace; the failed write is reported below. The
+  // listeners stay, since the last write may fail after the command has ended.
   for (const stream of [deps.stdout, deps.stderr]) {
     if (!stream.listeners("error").includes(ignore)) stream.on("error", ignore);
   }
@@ -37,7 +38,7 @@ export async function runCli(argv: readonly string[], deps: ProgramDeps): Promis
     await createProgram(context, deps.version).parseAsync(argv, { from: "user" });
     return context.exitCode;
   } catch (error) {
-    // The reader of a pipe has seen enough: `… | head`.
+    // The reader of the pipe has stopped reading, as in `… | head`.
     if (isClosedPipe(error)) return EXIT.ok;
     const { message, exitCode } = describeFailure(error, context.server);
     if (message !== "") await context.terminal.note(message).catch(ignore);
@@ -83,7 +84,8 @@ function createProgram(context: CliContext, version: string | undefined): Comman
   const { stdout, stderr } = context.deps;
   const program = withClientOptions(new Command("abstractruntime"))
     .description("Durable execution for workflows and AI agents that wait.")
-    // `run start --version 2` is about the workflow: options before the command are the program's, those after it the command's.
+    // Options before the command belong to the program, options after it to the command: `run start --version 2` is the
+    // version of the workflow.
     .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError()
@@ -95,7 +97,7 @@ function createProgram(context: CliContext, version: string | undefined): Comman
     .addHelpText(
       "after",
       `
-Every command explains itself: abstractruntime run start --help
+Every command has --help: abstractruntime run start --help
 
 A first run:
   $ abstractruntime server &
@@ -106,10 +108,10 @@ A first run:
 
 Exit codes:
   ${EXIT.ok}  done
-  ${EXIT.refused}  refused: the server says why, or a file has problems
+  ${EXIT.refused}  the server refused the request, or a file has problems
   ${EXIT.usage}  the command line is wrong
   ${EXIT.unreachable}  the server cannot be reached
-  ${EXIT.notCompleted}  a run that was waited for did not complete`,
+  ${EXIT.notCompleted}  with --wait: the run did not complete`,
     );
   if (version !== undefined) program.version(version, "-V, --version");
   addServerCommand(program, context);

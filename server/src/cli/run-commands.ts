@@ -50,7 +50,7 @@ type StartOptions = {
 };
 
 export function addRunCommands(program: Command, context: CliContext): void {
-  const run = program.command("run").description("start, show, watch, answer and steer runs");
+  const run = program.command("run").description("start, show, watch, answer and control runs");
   addStart(run, context);
   addReaders(run, context);
   addSteering(run, context);
@@ -59,26 +59,26 @@ export function addRunCommands(program: Command, context: CliContext): void {
 function addStart(run: Command, context: CliContext): void {
   withClientOptions(run.command("start"))
     .description("start a run of a workflow")
-    .argument("<workflow>", "its id")
-    .option("--vars <json>", "the run's first vars: a JSON object, @file, or - for what is piped in")
+    .argument("<workflow>", "the workflow's id")
+    .option("--vars <json>", "the initial vars: a JSON object, @file, or - for standard input")
     .option(
       "--var <name=value>",
-      "one var; what looks like JSON is JSON, else it is text; dots lead into objects; may be given several times",
+      "one var; a value that looks like JSON is parsed as JSON; dots reach into objects; may be given several times",
       collect,
     )
     .option("--run-id <id>", "the run's id (default: a new UUIDv7)")
-    .option("--session <id>", "the group of runs that it belongs to")
-    .option("--actor <id>", "who starts it")
+    .option("--session <id>", "the session (group of runs) that it belongs to")
+    .option("--actor <id>", "the id of the actor who starts it")
     .option("--label <name=value>", "a label; may be given several times", collect)
     .option("--version <n>", "the version of the workflow (default: the current one)")
-    .option("--paused", "start it paused, to be ticked or unpaused")
-    .option("--start-at <time>", "when it takes its first step: an instant, or +15m for a time from now")
-    .option("--wait", "wait until it ends, or waits for an answer or an event")
-    .option("--timeout <duration>", "how long --wait waits (default: for ever)")
+    .option("--paused", "start it paused; continue it with run tick or run unpause")
+    .option("--start-at <time>", "when it takes its first step: a time, or +15m for 15 minutes from now")
+    .option("--wait", "wait until it ends, or until it waits for an answer or an event")
+    .option("--timeout <duration>", "how long to wait with --wait (default: for ever)")
     .addHelpText(
       "after",
       `
-With --wait the exit code is ${EXIT.notCompleted} if the run failed, was cancelled, or the time was over.
+With --wait, the exit code is ${EXIT.notCompleted} if the run fails, is cancelled, or does not end in time.
 
 Examples:
   $ abstractruntime run start hello-world --wait
@@ -92,15 +92,15 @@ Examples:
 
 async function startRun(workflowId: string, options: StartOptions, session: Session): Promise<number | undefined> {
   const { deps } = session;
-  if (options.timeout !== undefined && options.wait !== true) throw new UsageError("--timeout goes with --wait");
+  if (options.timeout !== undefined && options.wait !== true) throw new UsageError("--timeout needs --wait");
   if (options.paused === true && options.wait === true)
-    throw new UsageError("--paused and --wait exclude each other: a paused run does not end");
+    throw new UsageError("--paused and --wait cannot be combined: a paused run does not end");
   const timeoutMs =
     options.timeout === undefined ? Number.POSITIVE_INFINITY : readDurationMs("--timeout", options.timeout);
   const given = options.vars === undefined ? {} : await readJsonObject("--vars", options.vars, session.readInput);
   const vars = withAssignments("--var", given, options.var ?? []);
   const { run } = await session.runtime.startRun({
-    // With an id of ours the request can be sent again without starting a second run.
+    // With this id the request can be retried without starting a second run.
     runId: options.runId ?? deps.newId(),
     workflowId,
     version: readVersion(options.version),
@@ -115,7 +115,7 @@ async function startRun(workflowId: string, options: StartOptions, session: Sess
   });
   const started = runOf(run);
   if (options.wait !== true) return showRun(started, session);
-  // Whoever loses patience needs the id.
+  // Shown first, so that a user who stops waiting has the id.
   if (!session.json) await session.terminal.note(`started ${safeLine(started.runId)}`);
   const rested = await awaitRun(started, timeoutMs, session);
   await showRun(rested, session);
@@ -127,7 +127,7 @@ async function startRun(workflowId: string, options: StartOptions, session: Sess
     : EXIT.notCompleted;
 }
 
-/** Whether a run has ended or waits for somebody outside. */
+/** Whether a run has ended or waits for input from outside. */
 function isAtRest(run: Run): boolean {
   const reason = run.waiting?.reason;
   return hasEnded(run) || reason === WaitReason.USER || reason === WaitReason.EVENT || reason === WaitReason.JOB;
@@ -145,9 +145,9 @@ async function awaitRun(started: Run, timeoutMs: number, session: Session): Prom
   }
 }
 
-/** The run of a reply. The contract always gives one. */
+/** The run of a reply, which always has one by the contract. */
 function runOf(run: Run | undefined): Run {
-  if (run === undefined) throw new CliError("the server's reply holds no run");
+  if (run === undefined) throw new CliError("the server's reply contains no run");
   return run;
 }
 
@@ -172,20 +172,20 @@ function withFilterOptions(command: Command): Command {
   return command
     .option(
       "--status <status>",
-      `only with this status: ${enumShortNames(RunStatusSchema).join(", ")}; may be given several times`,
+      `only runs with this status: ${enumShortNames(RunStatusSchema).join(", ")}; may be given several times`,
       collect,
     )
-    .option("--workflow <id>", "only of this workflow")
-    .option("--version <n>", "only of this version of the workflow")
-    .option("--session <id>", "only of this session")
-    .option("--label <name=value>", "only with this label; may be given several times", collect)
-    .option("--parent <run>", "only those that this run started")
-    .option("--paused", "only paused ones");
+    .option("--workflow <id>", "only runs of this workflow")
+    .option("--version <n>", "only runs of this version of the workflow")
+    .option("--session <id>", "only runs of this session")
+    .option("--label <name=value>", "only runs with this label; may be given several times", collect)
+    .option("--parent <run>", "only runs that this run started")
+    .option("--paused", "only paused runs");
 }
 
 function runFilter(options: FilterOptions) {
   if (options.version !== undefined && options.workflow === undefined)
-    throw new UsageError("--version goes with --workflow");
+    throw new UsageError("--version needs --workflow");
   return {
     statuses: readEnums("--status", RunStatusSchema, options.status ?? []) as RunStatus[],
     workflowId: options.workflow ?? "",
@@ -199,8 +199,8 @@ function runFilter(options: FilterOptions) {
 
 function addReaders(run: Command, context: CliContext): void {
   withClientOptions(run.command("get"))
-    .description("show a run: where it stands, what it waits for, its vars and output")
-    .argument("<run>", "its id")
+    .description("show a run: its status, what it waits for, its vars and output")
+    .argument("<run>", "the run's id")
     .action(async (runId: string, _options: object, command: Command) =>
       runWithClient(context, command, async (session) =>
         showRun((await session.runtime.getRun({ runId, view: RunView.FULL })).run, session),
@@ -215,9 +215,9 @@ function addReaders(run: Command, context: CliContext): void {
     );
 
   withFilterOptions(withClientOptions(run.command("list")))
-    .description("list runs, the newest first")
-    .option("--oldest", "the oldest first")
-    .option("--limit <n>", `the most to list (default: ${LIST_LIMIT_DEFAULT})`)
+    .description("list runs, newest first")
+    .option("--oldest", "list the oldest first")
+    .option("--limit <n>", `how many to list at most (default: ${LIST_LIMIT_DEFAULT})`)
     .option("--all", "list all")
     .addHelpText(
       "after",
@@ -232,21 +232,21 @@ Examples:
 
   withFilterOptions(withClientOptions(run.command("watch")))
     .description("watch a run, or all runs")
-    .argument("[run]", "the run whose records to show until it ends; without it, what happens to all runs")
-    .option("--after <seq>", "begin after this record of the run")
+    .argument("[run]", "the run whose records to show until it ends; if missing, notices of all runs")
+    .option("--after <seq>", "start after this record of the run")
     .option(
       "--kind <kind>",
-      `without a run: only this kind of news: ${enumShortNames(NoticeKindSchema).join(", ")}; may be given several times`,
+      `without a run: only this kind of notice: ${enumShortNames(NoticeKindSchema).join(", ")}; may be repeated`,
       collect,
     )
     .option(
       "--cursor <cursor>",
-      "without a run: go on where an earlier watch stood; `beginning` is everything that is kept",
+      "without a run: continue an earlier watch; `beginning` starts with the oldest notice that is kept",
     )
     .addHelpText(
       "after",
       `
-A connection that breaks is opened again where it stood: nothing is skipped or shown twice. With --json each line holds the
+A lost connection is reopened at the same position: nothing is skipped or shown twice. With --json, each line has the
 cursor; otherwise Ctrl-C shows it.
 
 Examples:
@@ -305,7 +305,8 @@ async function watchRun(runId: string, options: WatchOptions, session: Session):
     "paused",
   ] as const;
   const misplaced = ofAllRuns.find((name) => options[name] !== undefined);
-  if (misplaced !== undefined) throw new UsageError(`--${misplaced} goes with a watch of all runs`);
+  if (misplaced !== undefined)
+    throw new UsageError(`--${misplaced} cannot be combined with a run: it is for watching all runs`);
   const { terminal, runtime } = session;
   await interruptible(session, async (signal) => {
     const messages = resumeStream({
@@ -327,7 +328,7 @@ async function watchRun(runId: string, options: WatchOptions, session: Session):
 
 async function watchRuns(options: WatchOptions, session: Session): Promise<undefined> {
   if (options.after !== undefined)
-    throw new UsageError("--after goes with the watch of one run; --cursor with that of all");
+    throw new UsageError("--after needs a run; use --cursor to continue a watch of all runs");
   const { terminal, runtime } = session;
   const filter = runFilter(options);
   const kinds = readEnums("--kind", NoticeKindSchema, options.kind ?? []) as NoticeKind[];
@@ -349,11 +350,11 @@ async function watchRuns(options: WatchOptions, session: Session): Promise<undef
       ({ cursor } = message);
     }
   });
-  if (cursor !== "" && !session.json) await terminal.note(`go on with --cursor ${safeLine(cursor)}`);
+  if (cursor !== "" && !session.json) await terminal.note(`continue with --cursor ${safeLine(cursor)}`);
   return undefined;
 }
 
-/** Runs `work` until it is done or the user presses Ctrl-C, which is how a watch ends well. */
+/** Runs `work` until it is done or the user presses Ctrl-C, which is the normal end of a watch. */
 async function interruptible(session: Session, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const controller = new AbortController();
   const release = session.deps.onInterrupt(() => controller.abort());
@@ -368,16 +369,17 @@ async function interruptible(session: Session, work: (signal: AbortSignal) => Pr
 
 function addSteering(run: Command, context: CliContext): void {
   withClientOptions(run.command("answer"))
-    .description("answer the question that a run waits with")
-    .argument("<run>", "its id")
-    .argument("[answer]", "the answer; without it, it is asked for at the terminal")
+    .description("answer the question that a run asks")
+    .argument("<run>", "the run's id")
+    .argument("[answer]", "the answer; if missing, it is read from the terminal")
     .option("--wait-id <id>", "the wait to answer (default: the run's open question)")
-    .option("--json-answer", "the answer is JSON: text, @file, or - for what is piped in")
-    .option("--actor <id>", "who answers")
+    .option("--json-answer", "the answer is JSON: text, @file, or - for standard input")
+    .option("--actor <id>", "the id of the actor who answers")
     .addHelpText(
       "after",
       `
-An answer that reads like one of the choices is that choice. Where the question's schema takes no text, it is read as JSON.
+An answer that matches the text of a choice is that choice. If the question's schema takes no text, the answer is parsed
+as JSON.
 
 Examples:
   $ abstractruntime run answer expense-17 yes --actor ada
@@ -392,9 +394,9 @@ Examples:
 
   withClientOptions(run.command("cancel"))
     .description("cancel a run; its on_cancel runs first")
-    .argument("<run>", "its id")
+    .argument("<run>", "the run's id")
     .option("--reason <text>", "why, for the ledger")
-    .option("--actor <id>", "who cancels it")
+    .option("--actor <id>", "the id of the actor who cancels it")
     .action(async (runId: string, options: ReasonOptions, command: Command) =>
       runWithClient(context, command, async (session) =>
         showRun(
@@ -405,10 +407,10 @@ Examples:
     );
 
   withClientOptions(run.command("pause"))
-    .description("pause a run: it takes no step and its timers stand still; events and answers are kept")
-    .argument("<run>", "its id")
+    .description("pause a run: it takes no steps and its timers do not fire; events and answers are kept")
+    .argument("<run>", "the run's id")
     .option("--reason <text>", "why, for the ledger")
-    .option("--actor <id>", "who pauses it")
+    .option("--actor <id>", "the id of the actor who pauses it")
     .action(async (runId: string, options: ReasonOptions, command: Command) =>
       runWithClient(context, command, async (session) =>
         showRun(
@@ -419,9 +421,9 @@ Examples:
     );
 
   withClientOptions(run.command("unpause"))
-    .description("let a paused run go on")
-    .argument("<run>", "its id")
-    .option("--actor <id>", "who unpauses it")
+    .description("let a paused run continue")
+    .argument("<run>", "the run's id")
+    .option("--actor <id>", "the id of the actor who unpauses it")
     .action(async (runId: string, options: ReasonOptions, command: Command) =>
       runWithClient(context, command, async (session) =>
         showRun((await session.runtime.unpauseRun({ runId, actorId: options.actor ?? "" })).run, session),
@@ -429,8 +431,8 @@ Examples:
     );
 
   withClientOptions(run.command("tick"))
-    .description("do now what is due for a run; a paused one takes a step and stays paused, as in a debugger")
-    .argument("<run>", "its id")
+    .description("do what is due for a run now; a paused run takes a step and stays paused, as in a debugger")
+    .argument("<run>", "the run's id")
     .option("--steps <n>", "how many steps a paused run may take (default: 1)")
     .action(async (runId: string, options: { steps?: string }, command: Command) =>
       runWithClient(context, command, async (session) => {

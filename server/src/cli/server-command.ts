@@ -3,9 +3,9 @@ import type { Command } from "commander";
 
 import type { CliContext, ServerSettings } from "./context.ts";
 
-/** Options of the command, each with the environment variable that it stands over. */
+/** Options of the command, each with the environment variable that it overrides. */
 const SETTINGS = [
-  ["--listen <host:port>", "ABSTRACTRUNTIME_LISTEN", "where to listen (default: 127.0.0.1:7400)"],
+  ["--listen <host:port>", "ABSTRACTRUNTIME_LISTEN", "the address to listen on (default: 127.0.0.1:7400)"],
   [
     "--data-dir <dir>",
     "ABSTRACTRUNTIME_DATA_DIR",
@@ -14,30 +14,30 @@ const SETTINGS = [
   [
     "--temporary",
     "ABSTRACTRUNTIME_TEMPORARY",
-    "keep that data in a new temporary folder, and remove it when the server stops",
+    "keep the data in a new temporary folder, which is removed when the server stops",
   ],
-  ["--database-url <url>", "DATABASE_URL", "a Postgres to use instead of the embedded one"],
-  ["--insecure", "ABSTRACTRUNTIME_INSECURE", "listen beyond loopback without credentials and TLS"],
-  ["--hosts <list>", "ABSTRACTRUNTIME_HOSTS", "further Host names to answer to, separated by commas"],
-  ["--origins <list>", "ABSTRACTRUNTIME_ORIGINS", "origins of web pages that may call, separated by commas"],
+  ["--database-url <url>", "DATABASE_URL", "the Postgres to use instead of the embedded one"],
+  ["--insecure", "ABSTRACTRUNTIME_INSECURE", "allow listening beyond loopback without credentials and TLS"],
+  ["--hosts <list>", "ABSTRACTRUNTIME_HOSTS", "additional Host names to accept, separated by commas"],
+  ["--origins <list>", "ABSTRACTRUNTIME_ORIGINS", "origins of web pages that may call the server, separated by commas"],
   [
     "--attached",
     "ABSTRACTRUNTIME_ATTACHED",
-    'for a program that starts a server for itself: write {"url": …} to stdout once it listens, stop when stdin ends',
+    'for programs that start their own server: write {"url": …} to stdout once it listens, and stop when stdin ends',
   ],
-  ["--log-level <level>", "ABSTRACTRUNTIME_LOG_LEVEL", "what to log: trace, debug, info, warn, error, silent"],
+  ["--log-level <level>", "ABSTRACTRUNTIME_LOG_LEVEL", "the log level: trace, debug, info, warn, error, silent"],
 ] as const;
 
 export function addServerCommand(program: Command, context: CliContext): void {
   const command = program
     .command("server")
-    .description("start a server; without a database URL it brings its own Postgres");
+    .description("start a server; without a database URL it runs an embedded Postgres");
   for (const [flags, variable, description] of SETTINGS) command.option(flags, `${description} [$${variable}]`);
   command
     .addHelpText(
       "after",
       `
-An option stands over its environment variable.
+An option overrides its environment variable.
 
 Examples:
   $ abstractruntime server

@@ -1,26 +1,26 @@
-/** What the command line writes: text that is safe to show, aligned tables, and JSON. */
+/** Output of the command line: text that is safe to show, aligned tables, and JSON. */
 import { styleText } from "node:util";
 
-/** The styles that outputs use; each means one thing. */
+/** The styles of outputs; each has one meaning. */
 export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 
-/** A stream to write to, of which a terminal says `isTTY`. */
+/** A stream to write to; `isTTY` is true for a terminal. */
 export type OutputStream = NodeJS.WritableStream & { isTTY?: boolean | undefined };
 
 export type Terminal = {
-  /** Writes a line to stdout. Resolves when it is handed over, so that a slow reader slows the command down. */
+  /** Writes a line to stdout. Resolves once the stream has taken it, so that a slow reader slows the command down. */
   print: (line: string) => Promise<void>;
-  /** Writes a line to stderr: what is said beside the result. */
+  /** Writes a line to stderr, for anything but the result. */
   note: (line: string) => Promise<void>;
   /** Writes to stderr without ending the line. */
   ask: (prompt: string) => Promise<void>;
-  /** Writes text to stdout as it is; the caller has made it safe. */
+  /** Writes text to stdout as it is; the caller must have made it safe. */
   write: (text: string) => Promise<void>;
   /** Writes one JSON document, indented. */
   printJson: (value: unknown) => Promise<void>;
   /** Writes one JSON document on one line, for streams. */
   printJsonLine: (value: unknown) => Promise<void>;
-  /** Colours text for stdout, if that is a terminal and NO_COLOR is not set. */
+  /** Colours text for stdout, if stdout is a terminal and NO_COLOR is not set. */
   style: (style: Style, text: string) => string;
   /** The same for stderr. */
   styleNote: (style: Style, text: string) => string;
@@ -33,7 +33,7 @@ export function createTerminal(streams: {
 }): Terminal {
   const { stdout, stderr, env } = streams;
   const styler = (stream: OutputStream) => {
-    // https://no-color.org: any value but the empty one switches colour off.
+    // https://no-color.org: any non-empty value switches colour off.
     const coloured = stream.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
     return (style: Style, text: string) => (coloured ? styleText(style, text, { validateStream: false }) : text);
   };
@@ -55,7 +55,7 @@ function writeTo(stream: OutputStream, text: string): Promise<void> {
   });
 }
 
-// Control characters of both sets, since terminals obey C1 too, and what turns the direction of text around.
+// Control characters, C1 included since terminals obey those too, and characters that change the direction of text.
 const UNSAFE = /(?![\t\n])\p{Cc}|\p{Bidi_Control}/gu;
 const CONTROL = /(?![\t\n])\p{Cc}/gu;
 
@@ -63,22 +63,22 @@ function escapeOf(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-/** Text from elsewhere made safe for a terminal: control characters are shown as escapes. Lines and tabs stay. */
+/** Makes foreign text safe for a terminal: control characters become escapes. Line breaks and tabs stay. */
 export function safeText(text: string): string {
   return text.toWellFormed().replaceAll("\r\n", "\n").replace(UNSAFE, escapeOf);
 }
 
-/** The same on one line, for tables and messages. */
+/** The same, on one line, for tables and messages. */
 export function safeLine(text: string): string {
   return safeText(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
 }
 
-/** JSON text that a terminal shows as it is. Escapes in strings do not change the value. */
+/** JSON text that is safe for a terminal. Escapes in strings do not change the value. */
 export function jsonText(value: unknown, indent?: number): string {
   return JSON.stringify(value, undefined, indent).replace(UNSAFE, escapeOf);
 }
 
-/** YAML text that a terminal shows as it is. What must be escaped stands in double quotes already. */
+/** Makes YAML text safe for a terminal. Strings with such characters are already in double quotes. */
 export function safeYaml(text: string): string {
   return text.replace(CONTROL, escapeOf);
 }
@@ -87,7 +87,7 @@ const WIDE =
   /^(?:\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6])/u;
 const NO_WIDTH = /^(?:\p{M}|\p{Cf})/u;
 
-/** How many columns of a terminal a line of text takes. */
+/** How many columns a line of text takes in a terminal. */
 export function displayWidth(line: string): number {
   let width = 0;
   for (const character of line) {
@@ -97,15 +97,15 @@ export function displayWidth(line: string): number {
   return width;
 }
 
-/** Fills a cell up to `width` columns. */
+/** Pads a cell to `width` columns. */
 export function padCell(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - displayWidth(text)));
 }
 
-/** A cell of a table: its text, and how to colour it once its width is known. */
+/** A cell of a table: its text, and the style to apply once its width is known. */
 export type Cell = string | { text: string; style: Style };
 
-/** Lines of an aligned table. Cells are made safe here; the last column is not filled up. */
+/** Lines of an aligned table. Cells are made safe here; the last column is not padded. */
 export function tableLines(
   terminal: Terminal,
   headers: readonly string[],
@@ -150,7 +150,7 @@ export function fieldLines(terminal: Terminal, fields: readonly (readonly [name:
   );
 }
 
-/** Shortens a line and says by how much, so that nothing goes missing unsaid. */
+/** Shortens a line and appends how many characters are missing. */
 export function shortened(line: string, charsMax: number): string {
   const characters = Array.from(line);
   if (characters.length <= charsMax) return line;

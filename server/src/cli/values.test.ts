@@ -136,7 +136,7 @@ describe("readEnums", () => {
 describe("readLabels", () => {
   it("reads name=value and refuses a name twice", () => {
     expect(readLabels("--label", ["a=1", "b=x=y", "c="])).toEqual({ a: "1", b: "x=y", c: "" });
-    expect(() => readLabels("--label", ["a=1", "a=2"])).toThrow("--label a stands twice");
+    expect(() => readLabels("--label", ["a=1", "a=2"])).toThrow("--label a is given twice");
     expect(() => readLabels("--label", ["a"])).toThrow("--label a: must be name=value");
   });
 });

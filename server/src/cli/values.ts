@@ -1,4 +1,4 @@
-/** Reads the values of options: JSON, `name=value`, durations, instants, and the short names of enums. */
+/** Parses the values of options: JSON, `name=value`, durations, instants, and the short names of enums. */
 import { readFile } from "node:fs/promises";
 
 import type { DescEnum } from "@bufbuild/protobuf";
@@ -7,11 +7,11 @@ import { DomainError } from "../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../core/json/json.ts";
 import { UsageError } from "./failure.ts";
 
-/** Reads everything that is piped in. */
+/** Reads standard input to its end. */
 export type ReadInput = () => Promise<string>;
 
-/** Reads JSON: text, `@file`, or `-` for what is piped in. Strict, as the server is: no duplicate names, no number that a
- *  double cannot hold.
+/** Reads JSON: text, `@file`, or `-` for standard input. As strict as the server: no duplicate names, no number that a
+ *  double cannot hold exactly.
  *  @throws {UsageError} naming the option */
 export async function readJson(option: string, text: string, readInput: ReadInput): Promise<Json> {
   return jsonOf(option, await readText(option, text, readInput));
@@ -36,7 +36,7 @@ async function readText(option: string, text: string, readInput: ReadInput): Pro
   }
 }
 
-/** What the operating system says, without the path and call that Node adds. */
+/** The operating system's message, without the path and call that Node adds. */
 export function systemMessage(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.replace(/^[A-Z]+: /, "").replace(/, \w+( '.*')?$/, "");
@@ -60,26 +60,26 @@ function splitAssignment(option: string, text: string): [name: string, value: st
 }
 
 /** Reads `name=value` options into a map.
- *  @throws {UsageError} for a name that stands twice */
+ *  @throws {UsageError} if a name is given twice */
 export function readLabels(option: string, texts: readonly string[]): Record<string, string> {
   const labels = new Map<string, string>();
   for (const text of texts) {
     const [name, value] = splitAssignment(option, text);
-    if (labels.has(name)) throw new UsageError(`${option} ${name} stands twice`);
+    if (labels.has(name)) throw new UsageError(`${option} ${name} is given twice`);
     labels.set(name, value);
   }
   return Object.fromEntries(labels);
 }
 
-/** Whether a value was meant as JSON: a number, true, false, null, a string in quotes, a list or an object. */
+/** Matches a value that looks like JSON: a number, true, false, null, a string in quotes, a list or an object. */
 const JSON_VALUE = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|".*"|\[.*\]|\{.*\})$/su;
 
-/** Reads a value that is JSON if it looks like JSON, else text: `12` is a number, `"12"` and `Ada` are strings. */
+/** Parses a value as JSON if it looks like JSON; else it is text: `12` is a number, `"12"` and `Ada` are strings. */
 export function readLooseValue(option: string, text: string): Json {
   return JSON_VALUE.test(text.trim()) ? jsonOf(option, text) : text;
 }
 
-/** Sets `path=value` options in a copy of `vars`; dots in the path lead into objects, which are made where they are missing.
+/** Sets `path=value` options in a copy of `vars`; dots in the path reach into objects, which are created if missing.
  *  @throws {UsageError} */
 export function withAssignments(option: string, vars: JsonObject, texts: readonly string[]): JsonObject {
   const result = structuredClone(vars);
@@ -87,7 +87,7 @@ export function withAssignments(option: string, vars: JsonObject, texts: readonl
     const [path, value] = splitAssignment(option, text);
     const names = path.split(".");
     if (names.some((name) => name === "" || name === "__proto__"))
-      throw new UsageError(`${option} ${path}: is not a path`);
+      throw new UsageError(`${option} ${path}: must be a path of names separated by dots`);
     setAt(result, names, readLooseValue(`${option} ${path}`, value), `${option} ${path}`);
   }
   return result;
@@ -114,7 +114,7 @@ function setAt(object: JsonObject, names: readonly string[], value: Json, where:
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Reads a duration such as `500ms`, `90s`, `15m`, `72h`, `3d`, in milliseconds.
+/** Parses a duration such as `500ms`, `90s`, `15m`, `72h`, `3d`; returns milliseconds.
  *  @throws {UsageError} */
 export function readDurationMs(option: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
@@ -124,7 +124,7 @@ export function readDurationMs(option: string, text: string): number {
   return Math.round(ms);
 }
 
-/** Reads an instant: RFC 3339 with a zone, or a duration from now after a `+`.
+/** Parses an instant: RFC 3339 with a zone, or `+` and a duration from now.
  *  @throws {UsageError} */
 export function readInstant(option: string, text: string, now: Date): Date {
   if (text.startsWith("+")) return new Date(now.getTime() + readDurationMs(option, text.slice(1)));
@@ -132,7 +132,7 @@ export function readInstant(option: string, text: string, now: Date): Date {
   const instant = new Date(text);
   if (!form.test(text) || Number.isNaN(instant.getTime())) {
     throw new UsageError(
-      `${option} ${text}: must be an instant such as 2026-12-24T18:00:00Z, or a time from now such as +15m`,
+      `${option} ${text}: must be a time such as 2026-12-24T18:00:00Z, or a duration from now such as +15m`,
     );
   }
   return instant;
@@ -159,15 +159,15 @@ export function enumShortNames(desc: DescEnum): string[] {
   return desc.values.filter(({ number }) => number !== 0).map(({ number }) => enumShortName(desc, number));
 }
 
-/** The number of an enum value by its short name or its full one; undefined if there is none. */
+/** The number of an enum value by its short or full name; undefined if there is no such value. */
 export function enumNumber(desc: DescEnum, text: string): number | undefined {
   return desc.values.find(
     (value) => value.name === text || (value.number !== 0 && enumShortName(desc, value.number) === text),
   )?.number;
 }
 
-/** Reads enum values, each by either name; commas separate several.
- *  @throws {UsageError} naming what may be said */
+/** Parses enum values, each by its short or full name; commas separate several.
+ *  @throws {UsageError} listing the allowed names */
 export function readEnums(option: string, desc: DescEnum, texts: readonly string[]): number[] {
   const numbers = texts
     .flatMap((text) => text.split(","))

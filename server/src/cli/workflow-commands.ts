@@ -22,13 +22,13 @@ export function addWorkflowCommands(program: Command, context: CliContext): void
   const workflow = program.command("workflow").description("register, list, show and draw workflows");
 
   withClientOptions(workflow.command("register"))
-    .description("register graphs from YAML or JSON files; a graph that is registered already changes nothing")
-    .argument("<file...>", "the files; - is what is piped in")
-    .option("--check", "only check the files here, without a server")
+    .description("register graphs from YAML or JSON files; registering the same graph again changes nothing")
+    .argument("<file...>", "the files; - for standard input")
+    .option("--check", "only check the files, without a server")
     .addHelpText(
       "after",
       `
-Problems are shown with file, line and column. Enum values may be short: scope: global, delivery: at_most_once.
+Problems are shown with file, line and column. Enum values may be short, as in scope: global or delivery: at_most_once.
 
 Examples:
   $ abstractruntime workflow register examples/ask-user.yaml
@@ -42,9 +42,9 @@ Examples:
   withClientOptions(workflow.command("list"))
     .description("list the current version of each workflow, or all versions of one")
     .argument("[workflow]", "the workflow whose versions to list")
-    .option("--label <name=value>", "only with this label; may be given several times", collect)
-    .option("--archived", "only archived ones")
-    .option("--limit <n>", `the most to list (default: ${LIST_LIMIT_DEFAULT})`)
+    .option("--label <name=value>", "only workflows with this label; may be given several times", collect)
+    .option("--archived", "only archived workflows")
+    .option("--limit <n>", `how many to list at most (default: ${LIST_LIMIT_DEFAULT})`)
     .option("--all", "list all")
     .action(async (workflowId: string | undefined, options: ListOptions, command: Command) =>
       runWithClient(context, command, (session) => listWorkflows(workflowId, options, session)),
@@ -52,13 +52,13 @@ Examples:
 
   withClientOptions(workflow.command("get"))
     .description("show a workflow")
-    .argument("<workflow>", "its id")
+    .argument("<workflow>", "the workflow's id")
     .option("--version <n>", "the version (default: the current one)")
-    .option("--yaml", "write the graph as YAML, ready to be edited and registered again")
+    .option("--yaml", "write the graph as YAML, which can be edited and registered again")
     .addHelpText("after", "\nExample:\n  $ abstractruntime workflow get expense --yaml > expense.yaml")
     .action(async (workflowId: string, options: { version?: string; yaml?: true }, command: Command) =>
       runWithClient(context, command, async (session) => {
-        if (options.yaml === true && session.json) throw new UsageError("--yaml and --json exclude each other");
+        if (options.yaml === true && session.json) throw new UsageError("--yaml and --json cannot be combined");
         const found = await getWorkflow(workflowId, options.version, session);
         if (options.yaml === true) await session.terminal.write(safeYaml(graphYaml(found)));
         else await showWorkflow(found, session);
@@ -70,14 +70,16 @@ Examples:
     .description("draw a workflow as a Mermaid flowchart")
     .argument(
       "<file|workflow>",
-      "a graph file (needs no server), - for what is piped in, or the id of a registered workflow",
+      "a graph file (needs no server), - for standard input, or the id of a registered workflow",
     )
     .option("--version <n>", "the version of a registered workflow (default: the current one)")
     .addHelpText("after", "\nExample:\n  $ abstractruntime workflow render examples/multi-step.yaml > multi-step.mmd")
     .action(async (subject: string, options: { version?: string }, command: Command) => {
       if (isFile(subject)) {
         if (options.version !== undefined)
-          throw new UsageError("--version goes with a registered workflow, not with a file");
+          throw new UsageError(
+            "--version cannot be combined with a file: it selects a version of a registered workflow",
+          );
         return runLocally(context, command, async (local) => {
           const { workflow: graph } = await loadGraph(subject, local.readInput);
           await writeMermaid(graph, local);
@@ -90,7 +92,7 @@ Examples:
     });
 }
 
-/** An id holds no slash, and may end in `.yaml`; a file of that name comes first then. */
+/** Whether the subject is a file. An id contains no slash, but it may end in `.yaml`; a file takes precedence then. */
 function isFile(subject: string): boolean {
   return (
     subject === "-" ||
@@ -127,7 +129,7 @@ async function checkFiles(
 }
 
 async function registerFiles(files: readonly string[], session: Session): Promise<undefined> {
-  // All are read before the first is sent: a slip in one file should not leave half of them registered.
+  // All files are read before the first is sent, so that a mistake in one file does not leave half of them registered.
   const graphs = [];
   for (const file of files) graphs.push(await loadGraph(file, session.readInput));
   const registered: Workflow[] = [];
@@ -138,9 +140,7 @@ async function registerFiles(files: readonly string[], session: Session): Promis
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal === undefined || refusal.problems.length === 0) throw error;
-      throw new CliError(
-        `${graph.describe(refusal.problems)}\n${refusal.reason}: ${graph.name} was refused by the server`,
-      );
+      throw new CliError(`${graph.describe(refusal.problems)}\n${refusal.reason}: the server refused ${graph.name}`);
     }
     if (workflow === undefined) continue;
     registered.push(workflow);
@@ -195,30 +195,30 @@ async function listWorkflows(
 
 /** How many items a list command reads. */
 export function listLimit(options: { limit?: string; all?: true }, limitDefault: number): number {
-  if (options.all === true && options.limit !== undefined) throw new UsageError("--all and --limit exclude each other");
+  if (options.all === true && options.limit !== undefined) throw new UsageError("--all and --limit cannot be combined");
   if (options.all === true) return Number.POSITIVE_INFINITY;
   return options.limit === undefined
     ? limitDefault
     : readInteger("--limit", options.limit, { min: 1, max: VERSION_MAX });
 }
 
-/** Says that a list goes on, so that nothing is left out unsaid. */
+/** Notes that a list has more items than were shown. */
 export async function noteMore(session: Session, shown: number, nextPageToken: string): Promise<void> {
-  if (nextPageToken !== "") await session.terminal.note(`${shown} shown, there are more: --limit N or --all`);
+  if (nextPageToken !== "") await session.terminal.note(`${shown} shown, there are more: use --limit N or --all`);
 }
 
-/** Reads the version of a workflow that an option names; 0 is the current one. */
+/** Parses --version; 0 is the current version. */
 export function readVersion(version: string | undefined): number {
   return version === undefined ? 0 : readInteger("--version", version, { min: 1, max: VERSION_MAX });
 }
 
 async function getWorkflow(workflowId: string, version: string | undefined, session: Session): Promise<Workflow> {
   const { workflow } = await session.runtime.getWorkflow({ workflowId, version: readVersion(version) });
-  if (workflow === undefined) throw new CliError("the server's reply holds no workflow");
+  if (workflow === undefined) throw new CliError("the server's reply contains no workflow");
   return workflow;
 }
 
-/** The graph as its author would write it: without what the server set. */
+/** The graph as its author would write it: without the fields that the server sets. */
 function graphYaml(workflow: Workflow): string {
   const graph = clone(WorkflowSchema, workflow);
   graph.version = 0;

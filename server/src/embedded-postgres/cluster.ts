@@ -12,27 +12,28 @@ import { type Account, lastLines, runProgram, sweepAbandoned } from "./programs.
  * The folder of an embedded database, and the account that runs it.
  *
  *     <dataDir>/postgres/            appears by one rename, complete or not at all
- *       data/                        what initdb made; the only thing Postgres reads and writes
+ *       data/                        created by initdb; the only folder Postgres reads and writes
  *       password                     of both roles, 0600
  *       port, postgres.log           written by the supervisor (embedded-postgres.ts)
- *     <dataDir>/postgres.init-…      an initialisation that runs, or that a crash left; swept at the next start
+ *     <dataDir>/postgres.init-…      an initialisation in progress, or left by a crash; removed at the next start
  *
- * Two servers that meet on an empty folder both initialise, each its own; one rename wins, and the other uses what won.
- * A crash in the middle leaves only a folder that nobody looks at. So initialisation needs no lock.
+ * Two servers that start on an empty folder both initialise a folder of their own; one rename wins, and the other
+ * server uses the winner's. A crash in between leaves only a folder that is never used. So initialisation needs no
+ * lock.
  */
 export type Cluster = {
-  /** Holds everything of this database. */
+  /** Contains everything of this database. */
   folder: string;
   /** The data directory of Postgres. */
   dataFolder: string;
-  /** Unique to the data folder on this machine; the processes of the database carry it. */
+  /** Unique to the data folder on this machine; the processes of the database have it in their command lines. */
   name: string;
   /** Hexadecimal, so that it needs no quoting anywhere. */
   password: string;
   binaries: Binaries;
-  /** Who Postgres runs as: undefined is the user of this process. Postgres refuses to run as root. */
+  /** The account that runs Postgres; undefined is the user of this process. Postgres refuses to run as root. */
   account: Account | undefined;
-  /** The account cannot walk to the data folder, so it gets it as an open descriptor. */
+  /** The account cannot reach the data folder by its path, so it receives it as an open descriptor. */
   viaDescriptor: boolean;
 };
 
@@ -48,16 +49,16 @@ export type OpenClusterOptions = {
  *  kept for this one, read files, or run programs. */
 export const ADMIN_ROLE = "postgres";
 
-/** Where a data folder is found by a child that has it as its descriptor 3. */
+/** The path of the data folder for a child that has it as descriptor 3. */
 const DESCRIPTOR_PATH = "/proc/self/fd/3";
 
-/** Users whose right it is to run a database, then the one that owns nothing. */
+/** Users that exist to run a database, then the user that owns nothing. */
 const ACCOUNT_NAMES = ["postgres", "_postgres", "nobody"];
 
 const isRoot = process.getuid?.() === 0;
 
 /**
- * Opens the database folder in `dataDir`, making both where they are missing.
+ * Opens the database folder in `dataDir`. Creates both if they are missing.
  * @throws {DatabaseSetupError} DATA_DIR_UNUSABLE, BINARIES_UNUSABLE, START_FAILED
  */
 export async function openCluster(options: OpenClusterOptions): Promise<Cluster> {
@@ -78,7 +79,7 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
     if (major !== binaries.major) {
       throw new DatabaseSetupError(
         "DATA_DIR_UNUSABLE",
-        `${dataFolder} was made by Postgres ${major}, this is Postgres ${binaries.major}: ` +
+        `${dataFolder} was made by Postgres ${major}, but this is Postgres ${binaries.major}: ` +
           "move the data with pg_dump, or start the release that made it",
       );
     }
@@ -90,17 +91,17 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
     return { ...site, password, name: await clusterNameOf(dataFolder) };
   } catch (error) {
     if (error instanceof DatabaseSetupError) throw error;
-    throw unusable(folder, error, "holds no database this user can read");
+    throw unusable(folder, error, "contains no database that this user can read");
   }
 }
 
-/** By device and inode: a copied folder is another database, a moved one is the same, and nothing has to be stored. */
+/** From device and inode: a copied folder is another database, a moved folder is the same, and nothing is stored. */
 async function clusterNameOf(dataFolder: string): Promise<string> {
   const { dev, ino } = await fs.stat(dataFolder, { bigint: true });
   return `abstractruntime-${dev.toString(36)}-${ino.toString(36)}`;
 }
 
-/** The postmaster that runs on the database of a data directory, if one does, and what its processes are known by. */
+/** The running postmaster of a data directory's database, if any, and the marks of its processes. */
 export async function findPostmaster(dataDir: string): Promise<{ pid: number; marks: ClusterMarks } | undefined> {
   try {
     const dataFolder = path.join(await fs.realpath(dataDir), "postgres", "data");
@@ -115,14 +116,14 @@ export async function findPostmaster(dataDir: string): Promise<{ pid: number; ma
   }
 }
 
-/** How a process of the account names the data folder: the value of `-D`. */
+/** The data folder's path for a process of the account: the value of `-D`. */
 export function dataArgument(cluster: Pick<Cluster, "dataFolder" | "viaDescriptor">): string {
   return cluster.viaDescriptor ? DESCRIPTOR_PATH : cluster.dataFolder;
 }
 
 async function makeDataDir(dataDir: string): Promise<string> {
   try {
-    // The account of the database has to walk through it; what needs hiding inside has modes of its own.
+    // The database's account must be able to traverse it; private files inside have their own modes.
     await fs.mkdir(dataDir, { recursive: true, mode: isRoot ? 0o755 : 0o700 });
     await fs.access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
     return await fs.realpath(dataDir);
@@ -131,16 +132,19 @@ async function makeDataDir(dataDir: string): Promise<string> {
   }
 }
 
-/** Root runs the database as the owner of the data, so that a folder once used by a user stays that user's. */
+/** Root runs the database as the owner of the data, so that a folder that a user has used stays that user's. */
 async function chooseAccount(dataFolder: string): Promise<Account> {
   const owner = await fs.stat(dataFolder).catch(() => undefined);
   if (owner !== undefined) {
     if (owner.uid !== 0) return { uid: owner.uid, gid: owner.gid, name: `uid ${owner.uid}` };
-    throw new DatabaseSetupError("DATA_DIR_UNUSABLE", `${dataFolder} belongs to root; Postgres does not run as root`);
+    throw new DatabaseSetupError(
+      "DATA_DIR_UNUSABLE",
+      `${dataFolder} belongs to root, but Postgres does not run as root; chown it to another user`,
+    );
   }
   for (const name of ACCOUNT_NAMES) {
     const [uid, gid] = await Promise.all([runProgram("id", ["-u", name]), runProgram("id", ["-g", name])]);
-    // A 32-bit id above 2^31 (macOS gives nobody -2) is handed to spawn as the signed number it is.
+    // spawn takes a 32-bit id above 2^31 as a signed number; on macOS, `nobody` is -2.
     if (uid.code === 0 && gid.code === 0) return { uid: Number(uid.output) | 0, gid: Number(gid.output) | 0, name };
   }
   throw new DatabaseSetupError(
@@ -151,9 +155,9 @@ async function chooseAccount(dataFolder: string): Promise<Account> {
 }
 
 /**
- * Whether the account can walk to `dataDir`; it cannot when a parent is closed, as `/root` usually is.
- * On Linux the folder is then handed over as a descriptor, for which the parents do not matter. Elsewhere that is not
- * possible, and opening somebody's home to others is not ours to do.
+ * Whether the account can reach `dataDir`. It cannot if it may not enter a parent, as is usual for `/root`.
+ * On Linux the folder is then passed as a descriptor, which does not depend on the parents. Elsewhere that is not
+ * possible, and this program must not open somebody's home to others.
  */
 async function canReach(account: Account, dataDir: string): Promise<boolean> {
   const parents: string[] = [];
@@ -164,7 +168,7 @@ async function canReach(account: Account, dataDir: string): Promise<boolean> {
   if (process.platform === "linux") return false;
   throw new DatabaseSetupError(
     "DATA_DIR_UNUSABLE",
-    `the user ${account.name}, who runs the database, may not enter ${answer.output}: ` +
+    `the user ${account.name}, who runs the database, cannot enter ${answer.output}: ` +
       "choose another data directory, or run chmod o+x on it",
   );
 }
@@ -176,12 +180,12 @@ async function initialise(dataDir: string, site: Site, options: OpenClusterOptio
   const draft = path.join(dataDir, `postgres.init-${process.pid}-${randomBytes(4).toString("hex")}`);
   const dataFolder = path.join(draft, "data");
   const passwordFile = path.join(draft, "password");
-  log.info(`making a new database in ${site.folder}`);
+  log.info(`creating a new database in ${site.folder}`);
   const { account, viaDescriptor } = site;
   const opened: number[] = [];
   try {
     await fs.mkdir(draft);
-    await fs.chmod(draft, account ? 0o711 : 0o700); // Not by mkdir's mode, which the umask cuts.
+    await fs.chmod(draft, account ? 0o711 : 0o700); // Not with mkdir's mode, which the umask reduces.
     await fs.mkdir(dataFolder, { mode: 0o700 });
     await fs.writeFile(passwordFile, `${randomBytes(24).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
     if (account) {
@@ -197,7 +201,7 @@ async function initialise(dataDir: string, site: Site, options: OpenClusterOptio
         ["--pwfile", viaDescriptor ? "/proc/self/fd/4" : passwordFile],
         ["--auth", "scram-sha-256"],
         ["--encoding", "UTF8"],
-        // The same order and the same letters on every machine, whatever its C library says.
+        // The same sort order and characters on every machine, independent of its C library.
         ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"],
         ["--data-checksums", "--no-instructions"],
         ...initialSettings.map((setting) => ["--set", setting]),
@@ -216,16 +220,16 @@ async function initialise(dataDir: string, site: Site, options: OpenClusterOptio
     await flush(dataDir);
   } catch (error) {
     await fs.rm(draft, { recursive: true, force: true });
-    if (existsSync(site.folder)) return; // Another server was faster; its database is as good.
+    if (existsSync(site.folder)) return; // Another server was faster; use its database.
     if (error instanceof DatabaseSetupError || signal.aborted) throw error;
-    throw unusable(dataDir, error, "cannot hold a database");
+    throw unusable(dataDir, error, "cannot be used for a database");
   } finally {
     for (const descriptor of opened) closeSync(descriptor);
   }
 }
 
-/** Written to postgresql.conf at the first start, for the operator to change. What must not change is given on the
- *  command line at every start (embedded-postgres.ts). */
+/** Written to postgresql.conf at the first start; the operator may change them. Settings that must not change are
+ *  passed on the command line at every start (embedded-postgres.ts). */
 const initialSettings = [
   "max_connections=100",
   "shared_buffers=128MB",
@@ -246,7 +250,7 @@ const initialSettings = [
   "log_error_verbosity=terse",
 ];
 
-/** Makes a file, or the names in a folder, survive a power cut. */
+/** Flushes a file, or the entries of a folder, to disk, so that they survive a power cut. */
 async function flush(file: string): Promise<void> {
   await using handle = await fs.open(file, "r");
   await handle.sync();

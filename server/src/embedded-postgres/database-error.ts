@@ -1,4 +1,4 @@
-/** Why a database cannot be used, where waiting does not help and a person has to act. */
+/** Why a database cannot be used, if waiting does not help and an operator has to act. */
 export type DatabaseSetupReason =
   | "URL_INVALID"
   | "LOGIN_REFUSED"
@@ -13,7 +13,8 @@ export type DatabaseSetupReason =
   | "PORT_UNAVAILABLE"
   | "START_FAILED";
 
-/** The database cannot be used until a person changes something; the message says what. Never holds a password. */
+/** The database cannot be used until an operator changes something; the message says what. Never contains a
+ *  password. */
 export class DatabaseSetupError extends Error {
   readonly reason: DatabaseSetupReason;
 
@@ -24,7 +25,7 @@ export class DatabaseSetupError extends Error {
   }
 }
 
-/** Takes messages for the operator. A pino logger fits. */
+/** Logs messages for the operator. A pino logger fits. */
 export type DatabaseLog = {
   info(message: string): void;
   warn(message: string): void;
@@ -37,7 +38,7 @@ export function errorCode(error: unknown): string {
   return typeof code === "string" ? code : "";
 }
 
-/** Says in a few words what an error of the client means to an operator; never holds a password. */
+/** Describes an error of the client to an operator, in a few words. Never contains a password. */
 export function describeDatabaseError(error: unknown): string {
   switch (errorCode(error)) {
     case "ECONNREFUSED":

@@ -15,45 +15,45 @@ import { lastLines, spawnSettings } from "./programs.ts";
 /**
  * A Postgres that one server starts, keeps running and stops.
  *
- * Two locks decide, and a kill releases both, so neither can be stale:
+ * There are two locks. A kill releases both, so neither can be stale:
  * - Which *postmaster* runs on the data is decided by Postgres: `postmaster.pid` and its shared memory admit one. A
  *   server that finds none running starts one; a server that loses that race connects to the winner's.
  * - Which *server* has the data directory is decided in the database: it holds an advisory lock on a session of its
- *   own. Every other server is refused, and told the URL under which it can use this database.
+ *   own. Every other server is refused; the message has the URL under which it can use this database.
  *
- * After SIGKILL of the server the database goes on running, and the session's end releases the lock: the next server
- * takes the running database over. After SIGKILL of the database its server sees the session close and starts it again,
- * on the same port, so that pools with the old URL find it. If another server starts on the directory in just that
- * moment, one of the two gets the lock; the other one is refused. After SIGKILL of both, what Postgres left (pid file,
- * shared memory, half-written WAL) is handled at the next start: by Postgres, except where a living process has got the
- * pid of the dead postmaster, or old server processes do not end.
+ * After SIGKILL of the server the database continues to run, and the end of the session releases the lock: the next
+ * server takes the running database over. After SIGKILL of the database its server sees the session close and restarts
+ * it on the same port, so that pools with the old URL find it. If another server starts on the directory at that
+ * moment, one of the two gets the lock and the other is refused. After SIGKILL of both, Postgres handles its leftovers
+ * (pid file, shared memory, half-written WAL) at the next start. This file handles two exceptions: a living process has
+ * the pid of the dead postmaster, or old server processes do not end.
  *
- * All this holds on one machine. Postgres cannot see a postmaster in another container or on another machine, so no
- * data directory may be shared between them: servers there use DATABASE_URL.
+ * All this works on one machine only. Postgres cannot see a postmaster in another container or on another machine, so
+ * they must not share a data directory: servers there use DATABASE_URL.
  */
 export type EmbeddedPostgres = {
-  /** For clients: a role that owns the database and nothing else. Stays the same when the database is started again. */
+  /** For clients: a role that owns the database and nothing else. Stays the same when the database is restarted. */
   readonly url: string;
   /** For the superuser, in the database `postgres`. */
   readonly adminUrl: string;
   /** The postmaster that was last connected to. */
   readonly pid: number;
-  /** Settles only if the database was lost and cannot be brought back without a person; the server should end then. */
+  /** Settles only if the database was lost and cannot be restarted without an operator; the server should then stop. */
   readonly failed: Promise<DatabaseSetupError>;
-  /** Stops the database. Close the pools first. Never rejects; a second call returns the first one's promise. */
+  /** Stops the database. Close the pools first. Never rejects; a second call returns the promise of the first. */
   stop(): Promise<void>;
 };
 
 export type EmbeddedPostgresOptions = {
-  /** Made if missing. The database is in its folder `postgres`. */
+  /** Created if missing. The database is in its folder `postgres`. */
   dataDir: string;
   log: DatabaseLog;
-  /** Only this TCP port will do. Default: the one used last, else one that follows from the directory's name, else a
-   *  free one after it. */
+  /** The only TCP port to use. Default: the port that was used last, else one derived from the directory's name, else a
+   *  free port after it. */
   port?: number;
-  /** Ends a start that is under way; its reason is thrown, nothing is left running. */
+  /** Aborts the start; its reason is thrown, and nothing is left running. */
   signal?: AbortSignal;
-  /** Tests only: no flush to disk, so a power cut loses data; killed processes do not. */
+  /** Tests only: no flush to disk, so a power cut loses data; killed processes lose none. */
   unsafeForTests?: boolean;
 };
 
@@ -61,45 +61,45 @@ const HOST = "127.0.0.1";
 const DATABASE = "abstractruntime";
 const ROLE = "abstractruntime";
 
-/** An advisory lock in the database `postgres`. Who holds it has the data directory. */
+/** An advisory lock in the database `postgres`. Its holder owns the data directory. */
 const OWNER_LOCK = 7400_01;
 
-/** Ports begin here, below the ranges from which systems take the ports of outgoing connections (32768 on Linux, 49152
- *  elsewhere): the port of a stopped database is then seldom taken when it comes back. */
+/** Ports begin here, below the ports that systems use for outgoing connections (from 32768 on Linux, 49152 elsewhere).
+ *  So the port of a stopped database is seldom taken when it is restarted. */
 const PORT_MIN = 15_432;
 const PORT_COUNT = 15_000;
-/** More neighbours in a row being taken means that something else is wrong. */
+/** If more ports in a row are taken, something else is wrong. */
 const PORT_ATTEMPTS_MAX = 50;
 
-/** A start takes 100 ms or so; looking costs a small read. */
+/** A start takes about 100 ms; a poll costs a small read. */
 const POLL_MS = 20;
-/** How often something that takes long is mentioned in the log. */
+/** How often the log mentions something that takes long. */
 const REMINDER_MS = 5_000;
 /** How long the lock may be taken before this server is refused. Postgres notices the end of a killed server's session
- *  within milliseconds, later on a busy machine; a server that is just stopping is waited for too. */
+ *  within milliseconds, or later on a busy machine; a server that is stopping also needs time. */
 const OWNER_END_MS = 2_000;
-/** A postmaster that ends by itself this often in a row will not start by trying again. */
+/** If a postmaster ends by itself this often in a row, another try will not help. */
 const START_ATTEMPTS_MAX = 3;
-/** Between attempts to bring a lost database back. */
+/** The pause between attempts to restart a lost database. */
 const RECOVERY_MS_MIN = 250;
 const RECOVERY_MS_MAX = 5_000;
-/** A pid file is written in one go; one that stays cut off this long was left by a crash. */
+/** A pid file is written at once; a file that stays incomplete this long was left by a crash. */
 const DAMAGED_PID_FILE_MS = 2_000;
-/** Old server processes end within milliseconds, unless they compute. Killing them is safe: what they had not committed
- *  is lost with their postmaster. */
+/** Old server processes end within milliseconds, unless they are busy. Killing them is safe: their uncommitted work was
+ *  lost with their postmaster. */
 const ORPHANS_KILL_MS = 1_000;
 const ORPHANS_WAIT_MS = 60_000;
-/** A fast shutdown writes a checkpoint; past this bound it is cut short, and the next start replays the WAL. */
+/** A fast shutdown writes a checkpoint; after this time it becomes immediate, and the next start replays the WAL. */
 const STOP_FAST_MS = 60_000;
 const STOP_IMMEDIATE_MS = 10_000;
-/** A log that is larger when the database starts is emptied first. */
+/** A larger log is emptied when the database starts. */
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
-/** Enough of the log to hold what one failed start wrote. */
+/** Enough of the log for the messages of one failed start. */
 const LOG_TAIL_BYTES = 64 * 1024;
 
 /**
  * Starts the embedded Postgres of a data directory, or takes over the one that a killed server left, and keeps it
- * running. Returns when it accepts connections; replay after a crash may take a while, and is mentioned in the log.
+ * running. Returns when it accepts connections. Replay after a crash may take a while, which is logged.
  * @throws {DatabaseSetupError} DATA_DIR_IN_USE if another server has the directory; DATA_DIR_UNUSABLE,
  *   BINARIES_UNUSABLE, PORT_UNAVAILABLE, LOGIN_REFUSED, START_FAILED
  */
@@ -112,25 +112,25 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   return supervisor;
 }
 
-/** The session that holds the lock, and the postmaster at its other end. */
+/** The session that holds the lock, and the pid of its postmaster. */
 type Session = { sql: postgres.Sql; pid: number };
 
-/** A postmaster that this process has spawned and not connected to yet, and where in the log its messages begin. */
+/** A postmaster that this process has spawned but not connected to yet, and where its messages begin in the log. */
 type Child = { pid: number; logOffset: number; hasEnded: boolean };
 
 type PidFile =
   | { state: "absent" }
   | { state: "damaged"; text: string }
-  /** `gone`: its process is dead. `foreign`: its pid belongs to something else now. */
+  /** `gone`: its process is dead. `foreign`: its pid now belongs to another process. */
   | { state: "running" | "gone" | "foreign"; text: string; pid: number; port: number; ready: boolean };
 
-/** What one start, or one recovery, has seen so far. */
+/** The state of one start or recovery. */
 type Attempt = {
   ports: number[];
   failuresLeft: number;
-  /** Logs a message that repeats at every look, but seldom. */
+  /** Logs a message that every poll repeats, but only once in a while. */
   notice(message: string): void;
-  /** Returns whether a condition that is told again and again has lasted longer than `boundMs`. */
+  /** Returns whether a condition, which every poll reports, has lasted longer than `boundMs`. */
   hasLasted(condition: "owned" | "damaged" | "orphans", boundMs: number): boolean;
 };
 
@@ -149,7 +149,7 @@ class Supervisor implements EmbeddedPostgres {
   #child: Child | undefined;
   #recovery: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
-  /** Fixed by the first session: the URL must stay what it is. */
+  /** Fixed by the first session: the URL must not change. */
   #port: number | undefined;
   /** 0 before the first session, and if another server has the directory. */
   #pid = 0;
@@ -212,7 +212,7 @@ class Supervisor implements EmbeddedPostgres {
     await this.#recovery;
     await this.#endPostmaster(this.#postmaster());
     process.off("exit", this.#signalStop);
-    // Only now: who starts next must find the lock taken until the database has ended.
+    // Last: the next server must find the lock taken until the database has ended.
     const session = this.#session;
     this.#session = undefined;
     await session?.sql.end({ timeout: 0 });
@@ -223,18 +223,21 @@ class Supervisor implements EmbeddedPostgres {
     return this.#child?.pid ?? this.#pid;
   }
 
-  /** The last resort, when the process ends without having stopped the database: it is told to stop, nobody waits. */
+  /** The last resort if the process exits without stopping the database: tells it to stop, without waiting. */
   readonly #signalStop = (): void => this.#ask(this.#postmaster(), "SIGINT");
 
   #ask(pid: number, signal: NodeJS.Signals): void {
     if (pid > 0 && postmasterState(pid, this.#cluster) === "running") signalProcess(pid, signal);
   }
 
-  /** Ends the postmaster, if it still is one: fast, which is clean; if that takes too long, at once, which is safe. */
+  /** Stops the postmaster, if `pid` still is one: with a fast shutdown, which is clean; if that takes too long, with an
+   *  immediate shutdown, which is safe. */
   async #endPostmaster(pid: number): Promise<void> {
     this.#ask(pid, "SIGINT");
     if (await this.#hasEnded(pid, STOP_FAST_MS)) return;
-    this.#log.warn("the embedded database takes too long to stop; it is cut short and will recover at its next start");
+    this.#log.warn(
+      "the embedded database takes too long to stop; it is stopped immediately and will recover at its next start",
+    );
     this.#ask(pid, "SIGQUIT");
     if (await this.#hasEnded(pid, STOP_IMMEDIATE_MS)) return;
     this.#log.error(`the embedded database (pid ${pid}) does not stop`);
@@ -242,8 +245,8 @@ class Supervisor implements EmbeddedPostgres {
 
   async #hasEnded(pid: number, boundMs: number): Promise<boolean> {
     const until = performance.now() + boundMs;
-    // A process that is ending loses its command line before it is gone. Of our own child, which is collected, we can
-    // wait for the very end.
+    // A process that is ending loses its command line before it is gone. The end of our own child can be observed
+    // exactly.
     const isThere = () =>
       pid === this.#spawnedPid ? processExists(pid) : postmasterState(pid, this.#cluster) === "running";
     while (pid > 0 && isThere()) {
@@ -254,9 +257,9 @@ class Supervisor implements EmbeddedPostgres {
   }
 
   /**
-   * Looks, and does what it finds necessary, until this server has its session: connects to what runs, waits for what
-   * starts or stops, clears what a crash left, starts what is missing. Each turn decides from what is there now, so it
-   * does not matter what others do at the same time.
+   * Polls and acts until this server has its session: connects to a running postmaster, waits for one that starts or
+   * stops, cleans up after a crash, or starts a postmaster. Each turn decides from the current state only, so other
+   * servers may act at the same time.
    */
   async #bringUp(): Promise<void> {
     this.#stopping.signal.throwIfAborted();
@@ -264,13 +267,13 @@ class Supervisor implements EmbeddedPostgres {
     for (; ; await this.#pause()) {
       const pidFile = await this.#readPidFile();
       if (pidFile.state === "running") {
-        if (!pidFile.ready) attempt.notice("waiting for the embedded database, which starts or stops");
+        if (!pidFile.ready) attempt.notice("waiting for the embedded database, which is starting or stopping");
         else if (await this.#takeOver(pidFile, attempt)) return;
       } else if (this.#child !== undefined) {
-        // One that has not ended has not written its pid file yet.
+        // A child that has not ended has not written its pid file yet.
         if (this.#child.hasEnded) await this.#judgeFailure(this.#child, attempt);
       } else if (pidFile.state === "damaged" || pidFile.state === "foreign") {
-        // Postgres would believe these. A pid file whose process is dead it clears itself, which is safer.
+        // Postgres would trust these. It removes the pid file of a dead process itself, which is safer.
         if (pidFile.state === "damaged" && !attempt.hasLasted("damaged", DAMAGED_PID_FILE_MS)) continue;
         this.#log.info("removing the pid file that a killed database left");
         await this.#removePidFile(pidFile.text);
@@ -280,10 +283,10 @@ class Supervisor implements EmbeddedPostgres {
     }
   }
 
-  /** Opens the session and takes the lock; false if that may succeed later.
+  /** Opens the session and takes the lock. Returns false if that may succeed later.
    *  @throws {DatabaseSetupError} DATA_DIR_IN_USE, LOGIN_REFUSED */
   async #takeOver({ pid, port }: { pid: number; port: number }, attempt: Attempt): Promise<boolean> {
-    // This server starts its database on one port, so a database on another port is another server's.
+    // This server always uses one port, so a database on another port belongs to another server.
     if (this.#port !== undefined && port !== this.#port) throw this.#inUse(port);
     let isClosed = false;
     const sql = postgres({
@@ -297,7 +300,7 @@ class Supervisor implements EmbeddedPostgres {
       fetch_types: false,
       prepare: false,
       connect_timeout: 5,
-      // The client would replace the connection after a while, and the lock would go unnoticed with the old one.
+      // Otherwise the client would replace the connection after a while, and the lock would be lost unnoticed.
       max_lifetime: null,
       idle_timeout: 0,
       connection: { application_name: "abstractruntime supervisor" },
@@ -318,7 +321,7 @@ class Supervisor implements EmbeddedPostgres {
         await prepareDatabase(sql, this.#cluster.password);
         this.#stopping.signal.throwIfAborted();
         await this.#remember(port);
-        // It may have been closed before it was the session that is watched.
+        // The connection may have been closed before it became the watched session.
         if (isClosed) return false;
         this.#session = { sql, pid };
         this.#child = undefined;
@@ -341,8 +344,8 @@ class Supervisor implements EmbeddedPostgres {
     }
   }
 
-  /** Gives up the database, which another server has, and makes the refusal. It names the password's file, not the
-   *  password: messages are logged. */
+  /** Gives up the database, which another server owns, and returns the refusal. It names the password's file instead of
+   *  the password, because messages are logged. */
   #inUse(port: number): DatabaseSetupError {
     this.#child = undefined;
     this.#pid = 0;
@@ -350,8 +353,8 @@ class Supervisor implements EmbeddedPostgres {
     const file = `'${path.join(folder, "password").replaceAll("'", String.raw`'\''`)}'`;
     return new DatabaseSetupError(
       "DATA_DIR_IN_USE",
-      `another server uses the data directory ${path.dirname(folder)}, which is for one server at a time.\n` +
-        "Stop that server, use another data directory, or join its database as a further server:\n" +
+      `another server uses the data directory ${path.dirname(folder)}; only one server can use it at a time.\n` +
+        "Stop that server, use another data directory, or connect this server to the other one's database:\n" +
         `  DATABASE_URL="postgres://${ROLE}:$(cat ${file})@${HOST}:${port}/${DATABASE}"`,
     );
   }
@@ -373,7 +376,7 @@ class Supervisor implements EmbeddedPostgres {
         return;
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
-        // What has worked may well work again (disk full, memory short). A folder that is another server's will not.
+        // A failed start may succeed later (disk full, memory short). A folder that another server owns will not.
         const isFinal = error instanceof DatabaseSetupError && error.reason !== "START_FAILED";
         this.#log.error(`the embedded database cannot be brought back: ${describeDatabaseError(error)}`);
         if (isFinal) return this.#fail(error);
@@ -398,7 +401,7 @@ class Supervisor implements EmbeddedPostgres {
       const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
       const postmaster = spawn(cluster.binaries.postgres, ["-D", dataArgument(cluster), ...args], {
         ...spawnSettings(cluster.account),
-        // A session of its own: Ctrl-C at the server's terminal must not stop the database before the server.
+        // Its own session: Ctrl-C at the server's terminal must not stop the database before the server.
         detached: true,
         stdio: ["ignore", log.fd, log.fd, ...(data === undefined ? [] : [data])],
       });
@@ -417,8 +420,8 @@ class Supervisor implements EmbeddedPostgres {
     }
   }
 
-  /** Decides from the last messages of a postmaster that did not start what to do next.
-   *  @throws {DatabaseSetupError} PORT_UNAVAILABLE, START_FAILED: starting it again would not help */
+  /** Decides what to do next from the last messages of a postmaster that did not start.
+   *  @throws {DatabaseSetupError} PORT_UNAVAILABLE, START_FAILED if another try would not help */
   async #judgeFailure(child: Child, attempt: Attempt): Promise<void> {
     this.#child = undefined;
     const { ports } = attempt;
@@ -430,11 +433,11 @@ class Supervisor implements EmbeddedPostgres {
         const message = `no port for the embedded database: ${HOST}:${ports[0]} is taken`;
         throw new DatabaseSetupError("PORT_UNAVAILABLE", message);
       }
-      attempt.notice(`the embedded database waits for its port ${this.#port}, which another program has taken`);
+      attempt.notice(`the embedded database waits for its port ${this.#port}, which another program uses`);
       return await this.#pause(RECOVERY_MS_MIN);
     }
     if (/shared memory block .* still in use/.test(messages)) {
-      // Processes that we do not see hold it, for instance those of another user where only `ps` tells.
+      // Processes that are invisible here use it, for instance those of another user on systems with only `ps`.
       if (!attempt.hasLasted("orphans", ORPHANS_WAIT_MS)) return await this.#pause(RECOVERY_MS_MIN);
     } else if (--attempt.failuresLeft > 0) {
       return;
@@ -442,7 +445,7 @@ class Supervisor implements EmbeddedPostgres {
     throw new DatabaseSetupError(
       "START_FAILED",
       `the embedded database does not start (log: ${this.#logFile}):\n` +
-        (lastLines(messages, 10) || "it left no message"),
+        (lastLines(messages, 10) || "it logged nothing"),
     );
   }
 
@@ -474,9 +477,9 @@ class Supervisor implements EmbeddedPostgres {
 
   /**
    * Removes the pid file if it still reads `text`.
-   * Another server may have removed it too and started a database in between; so it is moved, compared and, if it
-   * turns out to be the new one, put back. In the moment in which a living database has no pid file, a third server
-   * that starts one is stopped by the shared memory, which Postgres finds by the folder.
+   * Another server may have removed it and started a database in the meantime. So the file is moved aside, compared,
+   * and put back if it is the new one. While a living database has no pid file, the shared memory, which Postgres finds
+   * through the folder, stops a third server from starting another.
    */
   async #removePidFile(text: string): Promise<void> {
     const aside = `${this.#pidFile}.${process.pid}-${randomBytes(4).toString("hex")}`;
@@ -491,7 +494,7 @@ class Supervisor implements EmbeddedPostgres {
     }
   }
 
-  /** Returns whether server processes of a killed postmaster are there; kills those that do not end by themselves. */
+  /** Returns whether there are server processes of a killed postmaster. Kills those that do not end by themselves. */
   #findOrphans(attempt: Attempt): boolean {
     const pids = orphansOf(this.#cluster);
     if (pids.length === 0) return false;
@@ -521,13 +524,13 @@ class Supervisor implements EmbeddedPostgres {
   }
 }
 
-/** Given at every start, above postgresql.conf and ALTER SYSTEM: what the promises and this file rely on. */
+/** Passed at every start; overrides postgresql.conf and ALTER SYSTEM. The promises and this file rely on these. */
 const lastingSettings = {
   fsync: "on",
   synchronous_commit: "on",
   full_page_writes: "on",
   listen_addresses: HOST,
-  // No sockets: their paths are bounded in length, and a killed database leaves them.
+  // No Unix sockets: the length of their paths is limited, and a killed database leaves them behind.
   unix_socket_directories: "",
   password_encryption: "scram-sha-256",
   timezone: "UTC",
@@ -538,10 +541,10 @@ const lastingSettings = {
   log_line_prefix: "%m [%p] ",
 };
 
-/** Commits are handed to the operating system all the same, so SIGKILL loses nothing. */
+/** Commits still reach the operating system, so SIGKILL loses nothing. */
 const unsafeSettings = { fsync: "off" };
 
-/** Makes the clients' role and database where they are missing, also after a crash in between. */
+/** Creates the clients' role and database if they are missing, also after a crash between the two. */
 async function prepareDatabase(sql: postgres.Sql, password: string): Promise<void> {
   const [role] = await sql`select from pg_roles where rolname = ${ROLE}`;
   if (role === undefined) await sql.unsafe(`create role ${ROLE} login password '${password}'`);
@@ -549,14 +552,14 @@ async function prepareDatabase(sql: postgres.Sql, password: string): Promise<voi
   if (database === undefined) await sql.unsafe(`create database ${DATABASE} owner ${ROLE}`);
 }
 
-/** A link that the database's user might have put there is not followed. */
+/** Opens a file without following a link, which the database's user might have put there. */
 async function openOwnFile(file: string, flags: number): Promise<fs.FileHandle> {
   return await fs.open(file, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | flags, 0o600);
 }
 
 function createAttempt(log: DatabaseLog, ports: number[]): Attempt {
   const since = new Map<string, number>();
-  // The first time after a while: most waits are shorter.
+  // The first notice comes after a while: most waits are shorter.
   let nextNotice = performance.now() + REMINDER_MS / 5;
   return {
     ports,

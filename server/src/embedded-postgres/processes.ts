@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 /**
  * What the operating system knows about the processes of one database.
  *
- * A pid alone proves nothing: after a crash another process may have got it, and in containers it nearly always has.
+ * A pid alone proves nothing: after a crash another process may have it, and in containers one nearly always does.
  * So a database has a cluster name that is unique to its data folder, and a process counts as part of it only if its
  * command line contains that name. Command lines are world-readable, unlike `/proc/<pid>/cwd`, which root may not read
  * in a container without CAP_SYS_PTRACE.
@@ -19,7 +19,7 @@ export function postmasterState(pid: number, { name, dataFolder }: ClusterMarks)
   if (!processExists(pid)) return "gone";
   const command = commandOf(pid);
   if (command.includes(`cluster_name=${name}`)) return "running";
-  // Someone may have started it by hand, without our settings. It must be left alone all the same.
+  // Someone may have started it by hand, without our settings. It must be left alone too.
   const [program = ""] = command.split(" ", 1);
   return program.endsWith("postgres") && command.includes(dataFolder) ? "running" : "foreign";
 }
@@ -44,7 +44,7 @@ export function processExists(pid: number): boolean {
   }
 }
 
-/** Sends a signal. A process that is gone already, or that this user may not signal, is no error. */
+/** Sends a signal. A process that is gone, or that this user may not signal, is not an error. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -62,7 +62,7 @@ function commandOf(pid: number): string {
 
 function parentOf(pid: number): number | undefined {
   if (process.platform !== "linux") return Number(ps(["-o", "ppid=", "-p", String(pid)]).trim()) || undefined;
-  // `pid (name) state ppid …`: the name may hold blanks and brackets, so look after the last bracket.
+  // `pid (name) state ppid …`: the name may contain blanks and brackets, so the rest begins after the last bracket.
   const stat = readProc(pid, "stat");
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) || undefined;
 }

@@ -4,7 +4,7 @@ import path from "node:path";
 
 import { processExists } from "./processes.ts";
 
-/** Who runs a program. Postgres refuses to run as root. */
+/** The user that runs a program. Postgres refuses to run as root. */
 export type Account = { uid: number; gid: number; name: string };
 
 type RunOptions = { account?: Account | undefined; signal?: AbortSignal; descriptors?: readonly number[] };
@@ -33,7 +33,7 @@ export async function runProgram(
   });
 }
 
-/** What every program of Postgres is spawned with: the account, a working folder it can enter, a bare environment. */
+/** The spawn options of every Postgres program: the account, a working folder that it can enter, a bare environment. */
 export function spawnSettings(account: Account | undefined) {
   return {
     ...(account ? { uid: account.uid, gid: account.gid } : {}),
@@ -42,7 +42,7 @@ export function spawnSettings(account: Account | undefined) {
   };
 }
 
-/** Without PG…, LC_… and the server's secrets. Messages of Postgres must be English: the supervisor reads them. */
+/** Without PG…, LC_… and the server's secrets. Messages of Postgres must be in English: the supervisor parses them. */
 function bareEnvironment(): NodeJS.ProcessEnv {
   const kept = ["PATH", "LD_LIBRARY_PATH", "TMPDIR"];
   const environment: NodeJS.ProcessEnv = { LC_ALL: "C", TZ: "UTC" };
@@ -50,7 +50,8 @@ function bareEnvironment(): NodeJS.ProcessEnv {
   return environment;
 }
 
-/** Removes drafts (`<prefix><pid>-…`) whose maker is dead. One that cannot be removed is tried again next time. */
+/** Removes drafts (`<prefix><pid>-…`) whose process is dead. A draft that cannot be removed is tried again next
+ *  time. */
 export async function sweepAbandoned(folder: string, prefix: string): Promise<void> {
   for (const name of await fs.readdir(folder)) {
     const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN;

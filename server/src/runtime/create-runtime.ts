@@ -1,10 +1,10 @@
 /**
- * A runtime of one's own: a server with its embedded Postgres, as a child of the program that asks for it.
+ * A runtime for one program: a server with its embedded Postgres, as a child process.
  *
- * A process of its own because it must survive what the program does: a loop that blocks, an exit in the middle. The two
- * are bound by a pipe, the child's stdin. It ends when `stop` ends it and when the program dies, however that dies; then
- * the child stops the database, removes a temporary folder, and ends. Nothing is lost on either way, since nothing is
- * acknowledged before its commit.
+ * It is a separate process so that it is not affected by the program, such as by a loop that blocks or a sudden exit. A
+ * pipe, the child's stdin, connects the two. The pipe ends when `stop` closes it, and when the program dies for any
+ * reason. The child then stops the database, removes a temporary folder, and exits. Nothing is lost in either case,
+ * since nothing is acknowledged before its commit.
  */
 import { setTimeout as pause } from "node:timers/promises";
 
@@ -15,39 +15,42 @@ import { spawnServer } from "./server-process.ts";
 import { stopDatabase } from "./stop-database.ts";
 
 export type RuntimeOptions = {
-  /** Where the database keeps its data; made if missing, and kept. Default: a temporary folder that is removed at the end. */
+  /** Where the database keeps its data; created if missing, and kept. Default: a temporary folder, removed at the
+   *  end. */
   dataDir?: string | undefined;
-  /** A Postgres to use instead of the embedded one. */
+  /** The Postgres to use instead of the embedded one. */
   databaseUrl?: string | undefined;
   /** Where to listen, on loopback only. Default `127.0.0.1:0`, a free port. */
   listen?: string | undefined;
-  /** What the server logs; its log goes to this program's stderr. Default `warn`. */
+  /** The log level of the server, which logs to this program's stderr. Default `warn`. */
   logLevel?: LogLevel | undefined;
-  /** How long the start may take. Default 60,000 ms: making a new database takes seconds, recovering one after a crash longer. */
+  /** How long the start may take. Default 60,000 ms: creating a database takes seconds, recovery after a crash
+   *  longer. */
   startTimeoutMs?: number | undefined;
 };
 
 export type Runtime = AsyncDisposable & {
-  /** Where the server listens, such as `http://127.0.0.1:41234`: for workers, and clients in other programs. */
+  /** The server's URL, such as `http://127.0.0.1:41234`, for workers and for clients in other programs. */
   readonly url: string;
   /** A client of this server. `stop` closes it. */
   readonly client: Client;
-  /** Ends server and embedded database: lets what is in hand finish, and uses force if that takes longer than 20 s. A second call
-   *  gives the first one's promise. Runs that wait go on at the next start with the same `dataDir`. */
+  /** Stops the server and the embedded database. Work in progress may finish within 20 s; then both are killed. A
+   *  second call returns the promise of the first. Waiting runs continue at the next start with the same `dataDir`. */
   stop(): Promise<void>;
 };
 
 const LISTEN_DEFAULT = "127.0.0.1:0";
 const START_TIMEOUT_MS = 60_000;
-/** Longer than the 15 s after which a server that is told to stop gives up by itself. */
+/** Longer than the 15 s after which a stopping server exits by itself. */
 const STOP_MS_MAX = 20_000;
-/** A server that listens has its lease; only a database that went away in between makes it wait. */
+/** A server that listens is normally healthy at once; it is not only if the database was lost in the meantime. */
 const HEALTH_POLL_MS = 50;
 
 /**
- * Starts a server, and gives it when it is healthy.
+ * Starts a server, and returns it when it is healthy.
  *
- * Its options are all there is: the variables ABSTRACTRUNTIME_… and DATABASE_URL of this program's environment are not the server's.
+ * Only these options configure the server. It does not see ABSTRACTRUNTIME_… and DATABASE_URL of this program's
+ * environment.
  *
  * ```ts
  * await using rt = await createRuntime();
@@ -56,7 +59,7 @@ const HEALTH_POLL_MS = 50;
  * console.log(await rt.client.result(run));
  * ```
  *
- * @throws {Error} the server ended, or was not healthy in time; the message ends with what it logged
+ * @throws {Error} if the server ended, or was not healthy in time; the message ends with the server's last log lines
  */
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   const { startTimeoutMs = START_TIMEOUT_MS } = options;
@@ -74,7 +77,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     };
     return { url, client, stop: close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    // Told before the server stops, which logs too.
+    // Read before the server stops, which logs too.
     const words = server.lastWords();
     await stop();
     const what = late.aborted ? `was not healthy within ${startTimeoutMs} ms` : "did not start";

@@ -1,4 +1,4 @@
-/** The server as a child process: started, heard and ended. */
+/** The server as a child process: its start, output and end. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -6,26 +6,26 @@ import { fileURLToPath } from "node:url";
 import type { Announcement } from "../serve.ts";
 
 export type ServerProcess = {
-  /** What it said when it listened; undefined before. */
+  /** Its announcement; undefined until it listens. */
   readonly announcement: Announcement | undefined;
   /** Waits until it listens.
-   *  @throws it ended before, or the signal's reason */
+   *  @throws {Error} if it ends before; the signal's reason if that is aborted */
   listening(signal: AbortSignal): Promise<Announcement>;
-  /** Aborts when it has ended. */
+  /** Aborted when it has ended. */
   readonly ended: AbortSignal;
   /** The last lines of its log. */
   lastWords(): string;
-  /** Tells it to stop, and kills it if it has not ended after `boundMs`.
+  /** Stops it, and kills it if it has not ended after `boundMs`.
    *  @returns whether it stopped cleanly */
   end(boundMs: number): Promise<boolean>;
 };
 
-/** The same from the sources and from the package. */
+/** This path is valid both in the sources and in the package. */
 const COMMAND = fileURLToPath(new URL("../../bin/abstractruntime.mjs", import.meta.url));
 
-/** Enough for the message of a failed start with a stack trace. */
+/** Enough for the message of a failed start, with its stack trace. */
 const LAST_LINES = 20;
-/** A line of the log holds no payloads; one that is longer is cut. */
+/** Log lines contain no payloads; a longer line is cut. */
 const LINE_CHARS_MAX = 4_096;
 
 /** Starts `abstractruntime server --attached` with these arguments. */
@@ -33,7 +33,7 @@ export function spawnServer(args: readonly string[]): ServerProcess {
   const child = spawn(process.execPath, [COMMAND, "server", "--attached", ...args], {
     stdio: ["pipe", "pipe", "pipe"],
     env: environmentWithoutOurs(),
-    // A group of its own: Ctrl-C at the terminal is this program's to handle, and its end is the server's.
+    // Its own process group: only this program receives Ctrl-C at the terminal, and its end stops the server.
     detached: true,
     windowsHide: true,
   });
@@ -43,7 +43,7 @@ export function spawnServer(args: readonly string[]): ServerProcess {
     lines.push(line.slice(0, LINE_CHARS_MAX));
     if (lines.length > LAST_LINES) lines.shift();
   });
-  // It is read no more if it has ended.
+  // Writing to the stdin of a process that has ended fails.
   child.stdin.on("error", () => {});
 
   let announcement: Announcement | undefined;
@@ -60,7 +60,7 @@ export function spawnServer(args: readonly string[]): ServerProcess {
       resolve();
     };
     child.once("error", (error) => end(`it cannot be executed: ${error.message}`));
-    // Not `exit`: what it wrote last is read by then.
+    // Not `exit`: `close` comes after its last output has been read.
     child.once("close", (code, signal) => end(`it ended with ${signal ?? code}`));
   });
 
@@ -89,7 +89,7 @@ function rejectionOf(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** What the program is configured with is not meant for this server: a DATABASE_URL is usually the program's own database. */
+/** The environment without the server's variables: DATABASE_URL is usually the program's own database. */
 function environmentWithoutOurs(): NodeJS.ProcessEnv {
   const entries = Object.entries(process.env);
   return Object.fromEntries(

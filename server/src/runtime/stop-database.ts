@@ -1,4 +1,4 @@
-/** Ends an embedded database whose server could not: it was killed, or gave up. */
+/** Stops an embedded database whose server was killed or gave up. */
 import * as fs from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
@@ -6,12 +6,12 @@ import { findPostmaster } from "../embedded-postgres/cluster.ts";
 import { postmasterState, signalProcess } from "../embedded-postgres/processes.ts";
 
 const POLL_MS = 20;
-/** At once is tens of milliseconds; a machine that is out of memory or disk may need seconds. */
+/** An immediate stop takes tens of milliseconds; a machine that is out of memory or disk may need seconds. */
 const STOP_MS_MAX = 10_000;
 
 /**
- * Stops the database of a data directory at once, without a checkpoint: its next start replays what was committed.
- * @param options.removeFolder removes the data directory too
+ * Stops the database of a data directory immediately, without a checkpoint. Its next start replays what was committed.
+ * @param options.removeFolder whether to remove the data directory too
  */
 export async function stopDatabase(dataDir: string, { removeFolder }: { removeFolder: boolean }): Promise<void> {
   const postmaster = await findPostmaster(dataDir);
