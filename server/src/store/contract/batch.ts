@@ -9,71 +9,72 @@ import type { MailDraft } from "./mail.ts";
 import type { RunKey, StoredRun } from "./runs.ts";
 import type { OpenWait, WaitClosing } from "./waits.ts";
 
-/** One run's step forward; committed whole or not at all, and only if the run's seq is still `expectedSeq`. */
+/** One run's step forward: committed whole or not at all, and only if the run's seq is still `expectedSeq`. */
 export type Transition = RunKey & {
-  /** 0: the run is new. */
+  /** 0 for a new run. */
   expectedSeq: number;
   /**
-   * The seq of the run's row: `expectedSeq`, or less where the row is behind. With `after.behind` the row is left as it
-   * is, and nothing but records and events is written.
+   * The seq of the run's row: `expectedSeq`, or less if the row is behind. If `after.behind` is present, the commit
+   * does not touch the row and writes only records and events.
    */
   rowSeq: number;
   after: StoredRun;
-  /** What is written of the parts of the run's state that have rows of their own. Absent: they stay as they are. */
+  /** What changes in the parts of the run's state that have rows of their own. Absent: no part changes. */
   parts?: PartsWrite;
-  /** When the run wakes by itself. */
+  /** When the run is due to wake without any other input. */
   wakeTime?: Instant;
   records: readonly SealedRecord[];
   notices: readonly NoticeDraft[];
   openWaits: readonly OpenWait[];
   closeWaits: readonly WaitClosing[];
   events: readonly EventDraft[];
-  /** The commit counts only while each channel's last number is at most `upTo`. */
+  /** The transition commits only if each channel's last number is at most `upTo`. */
   expectChannels: readonly { channel: Channel; upTo: number }[];
   jobs: readonly NewJob[];
-  /** Jobs of the run that have come to an end, or to the end of an attempt. */
+  /** Jobs of the run that have settled, or whose current attempt has ended. */
   settledJobs: readonly JobSettlement[];
-  /** Jobs of the run that are not to be done any more: all that are not settled, after `settledJobs`. */
+  /** Whether to cancel every job of the run that is not settled. Applied after `settledJobs`. */
   cancelJobs: boolean;
-  /** Whether the queue holds the run's jobs back (its run was paused) or gives them out again; absent: as before. */
+  /**
+   * True holds the run's jobs back in their queue (the run was paused); false lets them out again. Absent: no change.
+   */
   holdJobs?: boolean;
   /**
-   * Mail that this transition acts on and takes away. All of it must still be there, for this run, and in the hands of
-   * no other transaction: otherwise the group is a conflict, so that of two servers that have read the same mail one
-   * acts on it.
+   * Mail that this transition acts on and deletes. All of it must still exist for this run, and no other transaction
+   * may have it locked; otherwise the group is a conflict. So if two servers have read the same mail, only one acts on
+   * it.
    */
   consumedMail: readonly number[];
-  /** Mail that it sends, in its order. */
+  /** Mail that it sends, in order. */
   mail: readonly (RunKey & MailDraft)[];
 };
 
-/** Mail and events that come from outside of any run. */
+/** Mail and events that come from outside any run. */
 export type Delivery = { type: "event"; event: EventDraft } | ({ type: "mail"; mail: MailDraft } & RunKey);
 
-/** Transitions of one group at most: a run and the children that it starts. */
+/** The most transitions in one group: a run and the children it starts. */
 export const GROUP_TRANSITIONS_MAX = 256;
 
-/** A group is committed all or none: 1 to GROUP_TRANSITIONS_MAX transitions of as many runs. */
+/** A group commits all or nothing: 1 to GROUP_TRANSITIONS_MAX transitions, each of a different run. */
 export type BatchItem =
   | { type: "group"; transitions: readonly Transition[] }
   | { type: "delivery"; delivery: Delivery };
 
 /**
  * Why a group was refused.
- * - "seq": the run's seq is another one, or its row is being changed now.
- * - "record": the ledger has a record already where the first of the transition would be, though the run's row does not
- *   show it.
- * - "run_exists": a run that would begin exists, or existed and was deleted.
- * - "mail": its `consumedMail` is not there any more, or is in the hands of another transaction.
- * - "job": a job that it settles is settled already, is under another lease, or is in the hands of another transaction.
+ * - "seq": the run's seq differs, or another transaction is changing its row.
+ * - "record": the ledger already has a record at the transition's first seq, although the run's row does not show it.
+ * - "run_exists": the run to start exists, or existed and was deleted.
+ * - "mail": some of its `consumedMail` no longer exists, or another transaction has it locked.
+ * - "job": a job to settle is already settled, is under another lease, or is locked by another transaction.
  */
 export type ConflictCause = "seq" | "record" | "run_exists" | "mail" | "job";
 
 /**
- * What became of one item. Refused groups name the transition, by its number in the group, that is refused first, in
+ * The outcome of one item. A refused group names the first transition that was refused, by its number in the group, in
  * the order in which the store checks: "channel_moved" (a channel has an event that the transition did not see), then
- * "mail", "job", "seq" or "record", and "run_exists". For an event: the number it got, or "duplicate" where its
- * event_id is in the channel already.
+ * "mail", "job", "seq" or "record", and "run_exists". An event gets its number, or "duplicate" if its event_id is
+ * already in the channel.
  */
 export type ItemOutcome =
   | { type: "committed"; number?: number }
@@ -83,13 +84,13 @@ export type ItemOutcome =
 
 export type Batch = { laneId: number; batchNo: number; items: readonly BatchItem[] };
 
-/** What a batch committed of one tenant's ledgers. */
+/** What one batch committed to one tenant's ledgers. */
 export type CommittedBatch = {
   tenantId: string;
   laneId: number;
   batchNo: number;
   /**
-   * In the order of the batch: for each run the lower-case hex hashes of its records, the first of which has
+   * In the order of the batch: each run's record hashes in lower-case hex. The first hash belongs to the record at
    * `firstSeq`.
    */
   runs: { runId: string; firstSeq: number; hashes: string[] }[];
@@ -97,19 +98,22 @@ export type CommittedBatch = {
 
 export interface BatchStore {
   /**
-   * Commits a batch in one round trip and one transaction; outcomes stand in the order of the items. A group that is
-   * refused leaves no row and touches no other. Within a batch each run appears at most once.
+   * Commits a batch in one round trip and one transaction, and returns the outcomes in the order of the items. A
+   * refused group leaves no row and does not affect any other. Each run appears at most once in a batch.
    *
-   * Two commits that write the same record at the same moment, which the lanes' leases rule out, are the exception: the
-   * later one is a conflict if its item is alone, else its batch is rejected.
+   * There is one exception: two commits that write the same record at the same moment, which the lanes' leases rule
+   * out. The later one is a conflict if its item is alone in its batch; otherwise its whole batch is rejected.
    * @throws BatchOutcomeUnknownError, LaneFencedError, BatchRejectedError, BatchContendedError, StoreUnavailableError
    */
   commit(batch: Batch): Promise<ItemOutcome[]>;
   /**
-   * What the batches of a lane committed of a tenant's ledgers, in their order. A batch without records of the tenant
-   * is left out. Stays when a run is deleted: hashes and ids tell nothing of what was in the records.
+   * Returns what the batches of a lane committed to a tenant's ledgers, in order. Batches without records of the tenant
+   * are left out. The entries stay when a run is deleted: hashes and ids reveal nothing of a record's content.
    */
   list(request: { tenantId: string; laneId: number; afterBatchNo: number; limit: number }): Promise<CommittedBatch[]>;
-  /** Says whether a batch was committed; if not, it never will be. Waits while it is still being committed. */
+  /**
+   * Returns whether a batch was committed. If it was not, it never will be. Waits while the batch is still being
+   * committed.
+   */
   resolve(laneId: number, batchNo: number): Promise<"committed" | "void">;
 }

@@ -1,10 +1,10 @@
-/** What a verb throws beside refusals. */
+/** Errors that a verb throws besides refusals. */
 import { DomainError } from "../../core/errors.ts";
 
-/** How long callers should leave a database that is away alone. */
+/** How long callers should wait before they try an unavailable database again. */
 const UNAVAILABLE_RETRY_AFTER_MS = 1_000;
 
-/** The database cannot be reached, or is starting or stopping. A refusal, because callers can act on it: ask again. */
+/** The database cannot be reached, or is starting or stopping. It is a refusal because callers can act on it: retry. */
 export class StoreUnavailableError extends DomainError {
   /** @param why for the log; callers are not told how the database is reached */
   constructor(why: string, options: ErrorOptions = {}) {
@@ -15,17 +15,17 @@ export class StoreUnavailableError extends DomainError {
   }
 }
 
-/** The connection died while a batch was being committed: ask `batches.resolve` before anything else. */
+/** The connection died while a batch was being committed. Call `batches.resolve` before anything else. */
 export class BatchOutcomeUnknownError extends Error {}
 
-/** The lane's lease has ended: nothing of this batch was or will be committed. */
+/** The lane's lease has ended. Nothing of this batch was committed or will be. */
 export class LaneFencedError extends StoreUnavailableError {}
 
-/** The database refuses this batch for what is in it (not transient). */
+/** The database refuses this batch because of its content. Not transient. */
 export class BatchRejectedError extends Error {}
 
 /**
- * Nothing of the batch was committed: for `lock_timeout` somebody held a lock that it needs (a channel's), or it was
- * given up for another in a deadlock. Again, or in parts, it may succeed.
+ * Nothing of the batch was committed: another transaction kept a lock that it needs (a channel's) for `lock_timeout`,
+ * or the database ended it to resolve a deadlock. It may succeed if it is sent again, whole or in parts.
  */
 export class BatchContendedError extends Error {}

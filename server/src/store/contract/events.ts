@@ -1,43 +1,45 @@
-/** Events of channels, and the waits that listen to them. */
+/** The events of channels, and the waits that listen for them. */
 import type { Channel, ChannelEvent, EventLookup, EventQuery } from "../../core/event.ts";
 import type { RunKey } from "./runs.ts";
 
-/** A wait that events of a channel may end. */
+/** A wait that an event of a channel may end. */
 export type Listener = RunKey & { waitId: string; names: string[]; key?: string };
 
 /** How far a channel's listeners have been woken. */
 export type ChannelProgress = {
-  /** The last event's number, 0 where nothing was emitted. */
+  /** The last event's number; 0 if the channel has no events. */
   lastNumber: number;
   wokenNumber: number;
   /**
-   * Whether there are open waits for events of the channel. A wait that opens later has read all events up to
+   * Whether any open wait listens for events of the channel. A wait that opens later has already read all events up to
    * then.
    */
   isHeard: boolean;
 };
 
 export interface EventStore {
-  /** The last number of each channel, 0 where nothing was emitted. */
+  /** Returns the last number of each channel; 0 if it has no events. */
   readChannels(channels: readonly Channel[]): Promise<number[]>;
   /**
-   * For each query the first event that `queryMatches`, and the number up to which that is so. Makes the channels'
-   * rows.
+   * Returns for each query the first event that `queryMatches`, and the number up to which the channel was searched.
+   * Creates the rows of channels that have none.
    */
   lookUp(queries: readonly EventQuery[]): Promise<EventLookup[]>;
-  /** Events numbered above `after`, in order. */
+  /** Returns events numbered above `after`, in order. */
   list(channel: Channel, after: number, limit: number): Promise<ChannelEvent[]>;
-  /** Whether the channel has an event of this id. Takes the same time however many events the channel has. */
+  /** Returns whether the channel has an event with this id. Takes the same time however many events the channel has. */
   wasEmitted(channel: Channel, eventId: string): Promise<boolean>;
-  /** Open, unpaused event waits on a channel that one of the (name, key) pairs matches, in order of wait id. */
+  /**
+   * Returns the open, unpaused event waits on a channel that match one of the (name, key) pairs, in order of wait id.
+   */
   listListeners(request: {
     channel: Channel;
     events: readonly { name: string; key: string }[];
     afterWaitId?: string;
     limit: number;
   }): Promise<Listener[]>;
-  /** Notes that the listeners of all events up to `number` have been woken. */
+  /** Records that the listeners of all events up to `number` have been woken. */
   markWoken(channels: readonly { channel: Channel; number: number }[]): Promise<void>;
-  /** How far the listeners of each channel have been woken. */
+  /** Returns how far the listeners of each channel have been woken. */
   readWoken(channels: readonly Channel[]): Promise<ChannelProgress[]>;
 }

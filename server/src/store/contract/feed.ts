@@ -1,8 +1,8 @@
-/** The feed over all runs: the notices that batches carry, lane by lane. */
+/** The feed over all runs: the notices that batches carry, in order per lane. */
 import type { Instant } from "../../core/duration.ts";
 import type { RunKey } from "./runs.ts";
 
-/** What happened to a run that watchers of all runs want to know. */
+/** A change of a run that watchers of all runs are told about. */
 export type NoticeKind =
   | "started"
   | "waiting"
@@ -15,9 +15,7 @@ export type NoticeKind =
 
 export type NoticeDraft = { kind: NoticeKind; seq: number };
 
-/**
- * A notice in the feed over all runs, at its position. `time` is when its batch was committed, by the database's clock.
- */
+/** A notice in the feed over all runs, with its position. `time` is when its batch was committed, in database time. */
 export type FeedEntry = RunKey & {
   laneId: number;
   batchNo: number;
@@ -27,13 +25,14 @@ export type FeedEntry = RunKey & {
   time: Instant;
 };
 
-/** How far a reader has come in one lane; entries after (batchNo, ordinal) are unread. */
+/** How far a reader has read in one lane. Entries after (batchNo, ordinal) are unread. */
 export type LanePosition = { laneId: number; batchNo: number; ordinal: number };
 
 export interface FeedStore {
   /**
-   * Entries of one tenant after the given positions in the lanes named. Each lane's entries come in the lane's order,
-   * so a page never leaves out an earlier one while it has a later one; lanes are merged by the time of their batches.
+   * Returns one tenant's entries after the given positions, in the lanes named. Entries of one lane keep the lane's
+   * order, so a page that has an entry also has all earlier unread ones of its lane. Lanes are merged by the time of
+   * their batches.
    */
   read(tenantId: string, positions: readonly LanePosition[], limit: number): Promise<FeedEntry[]>;
 }

@@ -1,19 +1,20 @@
 /**
  * Jobs: work for workers, in queues.
  *
- *   open ──claim──> leased ──result──> settled          running: a leased job, delivered at most once, that may have begun
+ *   open ──claim──> leased ──result──> settled
  *    ^ ^              │ └──start──> running ──result──> settled
  *    │ └─lease ended──┘
  *    └─due── delayed <──failed attempt── leased, running        each of them ──> cancelled
  *
- * Transitions make, settle and cancel jobs; the verbs say who may do them. None of the verbs touches a run.
+ * A running job is a leased one that is delivered at most once and may have begun. Transitions create, settle and
+ * cancel jobs; the verbs decide who may do the work. No verb touches a run.
  */
 import type { Delivery as JobDelivery } from "../../core/call.ts";
 import type { JobDraft } from "../../core/job.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
 
-/** One queue. Its jobs are given out in turn over their fairness keys, and in their order inside a key. */
+/** A queue. Its fairness keys take turns; jobs with the same key are given out in their order. */
 export type JobQueue = {
   tenantId: string;
   kind: JobDraft["kind"];
@@ -24,37 +25,36 @@ export type JobQueue = {
 export type JobKey = { tenantId: string; idempotencyKey: string };
 
 /**
- * A job's lease: who may give its result. `leaseNo` rises with every lease of the job, so that it fences earlier ones.
+ * A job's lease: the right to report its result. `leaseNo` rises with every lease of the job and fences earlier ones.
  */
 export type JobLease = JobKey & { leaseNo: number };
 
 /**
- * A job to be made by a transition; with a lease where a worker was found before the commit. Its lease number is then
- * 1.
+ * A job for a transition to create. It has a lease if a worker was found before the commit; its lease number is then 1.
  */
 export type NewJob = JobDraft & {
   lease?: { serverId: string; workerSessionId: string };
   /**
-   * When an attempt that failed already may be followed by the next; `attempt` says which that is. The job begins as
-   * delayed.
+   * Present if an earlier attempt has already failed: when the next attempt, number `attempt`, may begin. The job
+   * starts as delayed.
    */
   dueTime?: Instant;
 };
 
 /**
- * An end of a job or of one attempt. The item it belongs to counts only while the job is neither settled nor cancelled
- * and its lease number is `leaseNo`, and nobody else is changing it: otherwise the whole item is a conflict. A lease
- * that has ended, and that was not followed by another, still settles its job. A lease settles once: after a retry it
- * is a conflict (`onlyOpen` is none).
+ * Settles a job or ends one of its attempts. The item that carries it commits only if the job is neither settled nor
+ * cancelled, its lease number is `leaseNo`, and no other transaction is changing it; otherwise the whole item is a
+ * conflict. A lease that has ended still settles its job if no other lease followed. Each lease settles only once:
+ * after a retry, settling again is a conflict. `onlyOpen` settlements have no lease and are exempt.
  */
 export type JobSettlement = {
   idempotencyKey: string;
   leaseNo: number;
-  /** True: only while the job is open (it waited for a worker too long). */
+  /** True: settle the job only if it is open (it waited for a worker too long). */
   onlyOpen?: boolean;
-  /** Lower-case hex SHA-256 of the result as it was sent, to know it again; absent where no worker sent one. */
+  /** Lower-case hex SHA-256 of the result as it was sent, to recognize a repeat; absent if no worker sent it. */
   digest?: string;
-  /** Absent: the job is settled. */
+  /** Absent: the job settles. */
   retry?: { attempt: number; dueTime: Instant };
 };
 
@@ -66,18 +66,18 @@ export type JobHead = JobKey & {
   kind: JobDraft["kind"];
   name: string;
   state: JobState;
-  /** 0: never leased. */
+  /** 0 if it was never leased. */
   leaseNo: number;
   workerSessionId?: string;
-  /** The server that keeps the lease, at which its worker was connected last. */
+  /** The server that keeps the lease: the one that its worker was last connected to. */
   leaseServerId?: string;
-  /** When the lease began; database time. */
+  /** When the lease began, in database time. */
   leaseTime?: Instant;
   /** Leases that ended without a result. */
   losses: number;
   attempt: number;
   ordinal: number;
-  /** The lease whose result counted last, and that result's digest. */
+  /** The lease whose result was the last to count. `settledDigest` is that result's digest. */
   settledLeaseNo?: number;
   settledDigest?: string;
   timeoutMs: number;
@@ -85,7 +85,7 @@ export type JobHead = JobKey & {
   delivery?: JobDelivery;
 };
 
-/** A job that was leased just now: what its offer says. */
+/** A job that was just leased, with everything its offer needs. */
 export type LeasedJob = JobHead & {
   workerSessionId: string;
   seq: number;
@@ -97,37 +97,38 @@ export type LeasedJob = JobHead & {
   sessionId?: string;
 };
 
-/** How many jobs of a queue are wanted, and by whom. */
+/** How many jobs of a queue to lease, and to which worker sessions. */
 export type JobRequest = JobQueue & {
-  /** Of a handler's workflow: only runs of these versions. Absent: all. */
+  /** For a handler's workflow: only runs of these versions. Absent: all versions. */
   versions?: readonly number[];
-  /** One entry for each job that is wanted: the worker session that it is leased to. */
+  /** One entry for each job: the worker session to lease it to. */
   workerSessionIds: readonly string[];
 };
 
-/** Leases of a server that is gone. */
+/** Leases of a server that has ended. */
 export type OrphanedLeases = {
   tenantId: string;
   workerSessionId: string;
   serverId: string;
-  /** How long ago the server's lease ended, by the database's clock. */
+  /** How long ago the server's lease ended, in database time. */
   goneMs: number;
 };
 
 export interface JobStore {
   /**
-   * Leases open jobs to worker sessions, at most one for each wanted: of each queue in turn over its fairness keys, and
-   * in their order inside a key. Jobs of paused runs, and those that another transaction has in hand, are passed over.
-   * Requests are for different queues, or different versions of one.
+   * Leases open jobs to worker sessions, at most one for each entry of `workerSessionIds`. Fairness keys of a queue
+   * take turns; jobs with the same key keep their order. Jobs of paused runs, and jobs that another transaction has
+   * locked, are skipped. Each request names a different queue, or different versions of one.
    */
   claim(serverId: string, requests: readonly JobRequest[]): Promise<LeasedJob[]>;
   /**
-   * Ends leases. "open": the job is in its queue again, at its old place, with one loss more unless it was never
-   * accepted; "exhausted": that would have been more than `lossesMax` losses, and nothing was changed; "running": it is
-   * delivered at most once and may have begun, and nothing was changed; "gone": the lease had ended already, or is
-   * another server's. In the order of the leases.
-   * @param serverId only leases of this server: a worker session that has moved to another one has taken its leases
-   * along. Absent: all
+   * Ends leases, and returns an outcome for each in their order:
+   * - "open": the job is back in its queue at its old place, with one more loss unless it was never accepted.
+   * - "exhausted": one more loss would exceed `lossesMax`; nothing changed.
+   * - "running": the job is delivered at most once and may have begun; nothing changed.
+   * - "gone": the lease had already ended, or belongs to another server.
+   * @param serverId only leases of this server, because a worker session that moved to another server took its leases
+   * along. Absent: leases of any server
    */
   release(
     leases: readonly (JobLease & { isLoss: boolean })[],
@@ -135,13 +136,13 @@ export interface JobStore {
     serverId?: string,
   ): Promise<("open" | "exhausted" | "running" | "gone")[]>;
   /**
-   * Commits that jobs delivered at most once may begin: leased ones become running. Says for each whether the lease
-   * holds.
+   * Commits that jobs that are delivered at most once may begin: leased ones become running. Returns for each whether
+   * its lease still holds.
    */
   start(leases: readonly JobLease[]): Promise<boolean[]>;
   /**
-   * Moves the leases of a worker session to `serverId`, from any server or only from `fromServerId`, and gives them; at
-   * most `limit`.
+   * Moves at most `limit` leases of a worker session to `serverId` and returns them. They come from any server, or only
+   * from `fromServerId` if it is given.
    */
   adopt(request: {
     tenantId: string;
@@ -150,18 +151,18 @@ export interface JobStore {
     fromServerId?: string;
     limit: number;
   }): Promise<JobHead[]>;
-  /** Leases held by servers whose own lease has ended. */
+  /** Returns leases that belong to servers whose own lease has ended. */
   listOrphanedLeases(limit: number): Promise<OrphanedLeases[]>;
   /**
-   * Deals with what is due (database time): delayed jobs become open, in queues that are given; open ones that have
-   * waited too long are given, and given again after `retryAfterMs` while nobody settles them.
+   * Handles what is due in database time. Delayed jobs become open, and their queues are returned. Open jobs that
+   * waited too long are returned, and returned again every `retryAfterMs` until they settle.
    */
   claimDue(
     limit: number,
     retryAfterMs: number,
   ): Promise<{ queues: JobQueue[]; expired: JobHead[]; nextJobTime?: Instant }>;
-  /** In the order of the keys; undefined where there is no such job. */
+  /** Returns the jobs in the order of the keys; undefined for a job that does not exist. */
   load(keys: readonly JobKey[]): Promise<(JobHead | undefined)[]>;
-  /** Counts a result that was refused and keeps it as the job's last, cut to 64 KiB. */
+  /** Counts a refused result, and keeps it, cut to 64 KiB, as the job's last one. */
   noteRefusedResult(key: JobKey, refusal: { reason: string; output: string }): Promise<void>;
 }

@@ -1,20 +1,20 @@
-/** Leases of servers and their lanes. */
+/** Leases of servers, and their lanes. */
 import type { Instant } from "../../core/duration.ts";
 
 /**
- * A lane lease. Its number rises with time over the whole database; `nonce` tells it from its like before a restored
- * backup.
+ * A lane: a lease to commit. Its id rises with time across the whole database. `nonce` distinguishes it from a lane
+ * with the same id that existed before a backup was restored.
  */
 export type Lane = { laneId: number; nonce: number };
 
-/** A server's lease, observed by the others. */
+/** A server's lease, as other servers observe it. */
 export type ServerLease = { serverId: string; process: string; renewals: number };
 
-/** What the server sees with each renewal of its lease; one statement, about every 2 s. */
+/** What a server learns with each renewal of its lease: one statement, about every 2 s. */
 export type Surroundings = {
   /** Database time. */
   now: Instant;
-  /** False: others have ended this server's lease, so it must stop committing. */
+  /** False: another server has ended this server's lease, so it must stop committing. */
   leaseOpen: boolean;
   /** Every other server whose lease is open. */
   others: ServerLease[];
@@ -24,22 +24,23 @@ export type Surroundings = {
   nextWakeTime?: Instant;
   /** Whether jobs are leased to workers of servers that have ended. */
   hasOrphanedLeases: boolean;
-  /** The earliest time at which a delayed job becomes open, or an open one has waited too long. */
+  /** The earliest time at which a delayed job becomes open, or an open one will have waited too long. */
   nextJobTime?: Instant;
 };
 
-/** A lane as the feed's cursors see it. */
+/** A lane, as the cursors of the feed need it. */
 export type LaneState = Lane & { ended: boolean; lastBatchNo: number };
 
 export interface LaneStore {
-  /** Opens a server's lease with `lanes` lanes. Lane ids become visible in their order. */
+  /** Opens a server's lease with `lanes` lanes. Lane ids become visible in order. */
   open(request: { serverId: string; process: string; lanes: number }): Promise<Lane[]>;
-  /** Renews the lease and says what is around, on a connection of its own that busy statements cannot starve. */
-  renew(serverId: string): Promise<Surroundings>;
   /**
-   * Ends a server's lease: waits for the batches of its lanes in flight (at most lock_timeout), fences all later ones.
+   * Renews the lease and returns the server's surroundings. Uses a connection of its own, which busy statements cannot
+   * starve.
    */
+  renew(serverId: string): Promise<Surroundings>;
+  /** Ends a server's lease: waits for its lanes' batches in flight (at most lock_timeout) and fences all later ones. */
   end(serverId: string): Promise<void>;
-  /** Every lane that has not ended, or that ended with an id above `aboveLaneId`. */
+  /** Returns every lane that has not ended, or that has an id above `aboveLaneId`. */
   list(aboveLaneId: number): Promise<LaneState[]>;
 }

@@ -4,8 +4,8 @@ import type { RunKey } from "./runs.ts";
 
 export interface LedgerStore {
   /**
-   * Records after a seq, in order. The parts of each: `body`, `given` where it has one, then any others in the order in
-   * which they were committed.
+   * Returns the records after a seq, in order. The parts of each are `body`, `given` if present, then any others in the
+   * order in which they were committed.
    */
   list(key: RunKey, afterSeq: number, limit: number): Promise<SealedRecord[]>;
 }

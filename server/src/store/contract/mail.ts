@@ -1,29 +1,31 @@
-/** Mail for runs, and what was left undone. */
+/** Mail for runs, and work that was left undone. */
 import type { Channel } from "../../core/event.ts";
 import type { Json } from "../../core/json/json.ts";
 import type { RunKey } from "./runs.ts";
 
-/** A letter. The set of kinds is open, of 1 to 64 characters; who reads it knows what its body is. */
+/** A letter. The set of kinds is open (1 to 64 characters); the reader knows what a kind's body is. */
 export type MailDraft = { kind: string; body: Json };
 
 export type Mail = RunKey & MailDraft & { mailId: number };
 
-/** What is read of one run's mail at once: as much as one transition acts on. A letter that is larger comes alone. */
+/**
+ * The most letters read of one run's mail at a time: as much as one transition acts on. A larger letter comes alone.
+ */
 export const MAIL_LETTERS_MAX = 512;
 export const MAIL_BYTES_MAX = 2 * 1024 * 1024;
 
-/** What a crash left behind, or another server did not come to: bounded lists, oldest first. */
+/** Work orphaned by a crash or never picked up: bounded lists, oldest first. */
 export type Strays = {
-  /** Runs with mail that is older than `olderThanMs`. */
+  /** Runs with mail older than `olderThanMs`. */
   mailed: RunKey[];
-  /** Channels with events whose listeners were not all woken. */
+  /** Channels with events whose listeners have not all been woken. */
   channels: Channel[];
 };
 
 export interface MailStore {
   /**
-   * The first mail of each run, in the order in which it came: at most MAIL_LETTERS_MAX letters and, beyond the first,
-   * MAIL_BYTES_MAX bytes of the texts of their bodies.
+   * Returns the first mail of each run, in the order of arrival: at most MAIL_LETTERS_MAX letters and, after the first
+   * one, MAIL_BYTES_MAX bytes of body text.
    */
   list(keys: readonly RunKey[]): Promise<Mail[]>;
   findStrays(olderThanMs: number, limit: number): Promise<Strays>;

@@ -1,8 +1,8 @@
-/** What servers tell each other. */
+/** Notices between servers. */
 
 export interface NoticeStore {
-  /** Tells the other servers something small; may be lost. At most 7,000 bytes. */
+  /** Sends a small notice to the other servers. It may be lost. At most 7,000 bytes. */
   send(payload: string): Promise<void>;
-  /** Calls back with what other servers (and this one) say, until the returned function is called. */
+  /** Calls `onPayload` with each notice, this server's own included, until the returned function is called. */
   listen(onPayload: (payload: string) => void): Promise<() => Promise<void>>;
 }

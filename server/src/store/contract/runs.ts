@@ -1,4 +1,4 @@
-/** Runs: a row is a cache of the fold of the run's ledger, changed only by a batch. */
+/** Runs. A row caches the fold of the run's ledger; only a batch changes it. */
 import type { Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
@@ -7,27 +7,27 @@ import type { Page, PageStart } from "./page.ts";
 
 export type RunKey = { tenantId: string; runId: string };
 
-/** A run as it is stored: the fold, and what the engine needs beside it. */
+/** A run as it is stored: the fold, and what else the engine needs. */
 export type StoredRun = {
   state: RunState;
   /** Lower-case hex: `prev` of the next record. */
   headHash: string;
   /** Lower-case hex: the RFC 8785 digest of the request that started it. */
   requestDigest: string;
-  /** The lane whose server computes on the run; absent while it is parked. */
+  /** The lane whose server runs it; absent while it is parked. */
   ownerLane?: number;
-  /** Which release's rules the row follows; a server leaves alone what is newer than itself. */
+  /** The format that the row follows. A server does not change a row of a newer format. */
   format: number;
-  /** Absent: the row says what `state` says. */
+  /** Absent: the row matches `state`. */
   behind?: RowBehind;
 };
 
-/** What a row says that is behind. */
+/** The values in a row that is behind. */
 export type RowBehind = {
   seq: number;
   vars: Json;
   updateTime: Instant;
-  /** Characters of the records that the row does not have. */
+  /** Characters in the records that are not yet folded into the row. */
   chars: number;
 };
 
@@ -49,11 +49,11 @@ export type RunFilter = {
 export type RunOrder = "create_time_desc" | "create_time_asc" | "update_time_desc";
 
 export interface RunStore {
-  /** In the order of the keys; undefined where there is no such run. */
+  /** Returns the runs in the order of the keys; undefined for a run that does not exist. */
   load(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
-  /** The same without what is in parts (run-parts.ts): vars are null, and there is no output. */
+  /** The same without what is kept in parts (run-parts.ts): vars are null, and there is no output. */
   loadHeads(keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]>;
-  /** Without vars and output: `state.vars` is null and `state.output` absent. */
+  /** Returns runs without vars and output: `state.vars` is null and `state.output` absent. */
   list(request: {
     tenantId: string;
     filter: RunFilter;
@@ -62,19 +62,19 @@ export interface RunStore {
     limit: number;
   }): Promise<Page<StoredRun>>;
   /**
-   * Deletes an ended run with its records, waits, jobs and mail. False: it has not ended, or is not there.
+   * Deletes an ended run with its records, waits, jobs and mail. Returns false if it has not ended or does not exist.
    *
-   * Its id is never used again: a start of it is a conflict for ever. Idempotency keys and wait ids are derived from
-   * run id and seq, so a second run of the id would be given the answers of the first, and repeat its effects' keys.
+   * Its id is never used again: every later start of it is a conflict. Idempotency keys and wait ids are derived from
+   * the run id and seq, so a second run with the id would get the first run's answers and reuse its effects' keys.
    */
   delete(key: RunKey): Promise<boolean>;
-  /** Whether there was a run of this id that was deleted. */
+  /** Returns whether a run with this id existed and was deleted. */
   wasDeleted(key: RunKey): Promise<boolean>;
-  /** Makes `laneId` the owner of up to `limit` active runs whose lanes have ended, and gives their keys. */
+  /** Makes `laneId` the owner of up to `limit` active runs whose lanes have ended, and returns their keys. */
   claim(laneId: number, limit: number): Promise<RunKey[]>;
   /**
-   * Takes up to `limit` runs whose wake time has come (database time), earliest first. Their wake time is moved ahead
-   * by `retryAfterMs`, so that another server tries if the taker dies.
+   * Takes up to `limit` runs whose wake time has come in database time, earliest first. Moves their wake time ahead by
+   * `retryAfterMs`, so that another server tries if this one dies.
    */
   claimDue(limit: number, retryAfterMs: number): Promise<{ now: Instant; runs: RunKey[]; nextWakeTime?: Instant }>;
 }

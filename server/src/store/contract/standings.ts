@@ -1,21 +1,23 @@
-/** How a run stands with everybody who could move it: read for people who ask why it does not. */
+/** How a run stands with everything that could move it, for people who ask why it does not move. */
 import type { Instant } from "../../core/duration.ts";
 import type { JobHead, JobState } from "./jobs.ts";
 import type { RunKey, StoredRun } from "./runs.ts";
 
-/** Letters that are read: enough to see what was asked of the run. */
+/** The most letters to read: enough to see what the run was asked to do. */
 export const STANDING_MAIL_MAX = 20;
-/** Jobs that are read one by one: what moves a run next is among the first of them. */
+/** The most jobs to read in detail. Whatever moves the run next is among the first of them. */
 export const STANDING_JOBS_MAX = 50;
-/** Places of a queue that are counted for each job: a queue may be long, and nobody who is that far behind counts. */
+/**
+ * The most queue places to count for each job. A queue may be long, and beyond this the exact place does not matter.
+ */
 export const STANDING_PLACES_MAX = 1_000;
 
 /** The lane that owns an active run. */
 export type OwnerStanding = {
   laneId: number;
-  /** Whether the lane has ended, or is not there. */
+  /** Whether the lane has ended or does not exist. */
   ended: boolean;
-  /** Missing if the lane is not there. */
+  /** Missing if the lane does not exist. */
   server?: { serverId: string; process: string };
 };
 
@@ -34,35 +36,36 @@ export type JobStanding = Pick<
   | "attempt"
 > & {
   nodeId: string;
-  /** Its run is paused: it is neither given out nor due. */
+  /** True while its run is paused: the job is neither given out nor due. */
   held: boolean;
-  /** Delayed: when it becomes open. Open: when it has waited for a worker too long. */
+  /** For a delayed job, when it becomes open. For an open job, when it will have waited for a worker too long. */
   dueTime?: Instant;
   /**
-   * From 1 to one more than STANDING_PLACES_MAX, which means all later ones; missing unless it is open and not held.
+   * From 1 to STANDING_PLACES_MAX + 1, which stands for that place and all later ones. Missing unless the job is open
+   * and not held.
    */
   queuePlace?: number;
-  /** Whether the worker that has it is on the list of a server whose lease is open; missing if nobody has it. */
+  /** Whether the job's worker is listed by a server whose lease is open; missing if no worker has the job. */
   isWorkerListed?: boolean;
 };
 
-/** All of it as it was at one moment. */
+/** Everything as of one moment. */
 export type RunStanding = {
   /** Database time. */
   now: Instant;
-  /** Without payloads, as `runs.loadHeads` gives it. */
+  /** Without payloads, as `runs.loadHeads` returns it. */
   run: StoredRun;
   /** Missing while the run is parked. */
   owner?: OwnerStanding;
-  /** When a server looks at the run by itself. */
+  /** When a server next wakes the run without other input. */
   wakeTime?: Instant;
-  /** The first letters, at most STANDING_MAIL_MAX, and how many there are. */
+  /** The first letters, at most STANDING_MAIL_MAX, and the total number. */
   mail: { first: { kind: string; createTime: Instant }[]; total: number };
-  /** How many jobs the run has in each state, in no order; states without jobs are left out. */
+  /** How many jobs the run has in each state, in no particular order. States without jobs are left out. */
   jobCounts: { state: JobState; count: number }[];
   /**
-   * At most STANDING_JOBS_MAX: running ones, then leased, then open, then delayed ones; in each state in the order of
-   * their turns and positions.
+   * At most STANDING_JOBS_MAX: first running jobs, then leased, open and delayed ones. Within a state they follow their
+   * turns and positions.
    */
   openJobs: JobStanding[];
   /** The channel of the run's event wait; missing if it has none. */
@@ -70,6 +73,6 @@ export type RunStanding = {
 };
 
 export interface StandingStore {
-  /** How a run stands. Locks nothing. Undefined if there is no such run. */
+  /** Returns how a run stands, or undefined if it does not exist. Locks nothing. */
   read(key: RunKey): Promise<RunStanding | undefined>;
 }

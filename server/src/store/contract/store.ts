@@ -1,21 +1,21 @@
 /**
- * What the engine asks of storage: verbs by noun, with two implementations, `postgres/` and `memory/`, that pass one
- * shared suite (`suite/`). Each noun has a file of its name in each of these folders.
+ * What the engine needs from storage: verbs by noun, with two implementations, `postgres/` and `memory/`, which pass
+ * one shared suite (`suite/`). Each noun has a file of its name in each of these folders.
  *
- * Authoritative here: the ledger (step records). A run's row is a cache of its fold, changed only by `batches.commit`,
- * only where its `seq` is the expected one. The row of an active run may be behind (row-behind.ts): whatever reads a
- * run here folds the records after its row into it. What is beside the state on that row (`ownerLane`, `wakeTime`) says
- * who takes up the run next and when.
+ * The ledger (step records) is authoritative. A run's row caches the fold of its ledger; only `batches.commit` changes
+ * it, and only if its `seq` is the expected one. The row of an active run may be behind (row-behind.ts): every reader
+ * here folds the records after the row into it. The other columns of that row (`ownerLane`, `wakeTime`) say which
+ * server takes up the run next, and when.
  *
- * Lock order inside one commit: the lane, channels in order of their key, mail, jobs that are settled and rows of runs
- * (these three are never waited for: what is locked is a conflict), jobs that are cancelled or held, runs that start in
- * order of their keys; the rest belongs to runs whose rows are locked. The verbs for jobs never wait for one job while
- * they hold another. `lock_timeout` is 1 s everywhere.
+ * Lock order inside one commit: the lane; channels in order of their key; mail, jobs that settle and rows of runs (a
+ * commit never waits for these three: a locked one is a conflict); jobs that are cancelled or held; runs that start, in
+ * order of their keys. Everything else belongs to runs whose rows are locked. The verbs for jobs never wait for one job
+ * while they have another locked. `lock_timeout` is 1 s everywhere.
  *
- * After a crash: a batch is there whole or not at all; `batches.resolve` says which. Runs of an ended lane are handed
- * out again by `runs.claim`, timers by `runs.claimDue`, unprocessed mail and events by `mail.findStrays`.
- * Leases of jobs outlive their server: `jobs.listOrphanedLeases` finds them and `jobs.adopt` moves them;
- * `jobs.claimDue` returns jobs that are due.
+ * After a crash, a batch exists whole or not at all; `batches.resolve` says which. `runs.claim` hands out the runs of
+ * an ended lane again, `runs.claimDue` handles timers, and `mail.findStrays` finds unprocessed mail and events. Leases
+ * of jobs outlive their server: `jobs.listOrphanedLeases` finds them and `jobs.adopt` moves them; `jobs.claimDue`
+ * returns jobs that are due.
  */
 import type { Instant } from "../../core/duration.ts";
 import type { BatchStore } from "./batch.ts";
@@ -48,11 +48,11 @@ export type Nouns = {
   readonly notices: NoticeStore;
 };
 
-/** Everything that asks the database. */
+/** Every verb that uses the database. */
 export type Verbs = Nouns & {
-  /** Database time. */
+  /** Returns the database time. */
   now(): Promise<Instant>;
-  /** Whether the database answers. */
+  /** Resolves if the database answers. */
   ping(): Promise<void>;
 };
 
@@ -62,12 +62,12 @@ export type Store = Verbs & {
   close(): Promise<void>;
 };
 
-/** A verb's name with its noun: "runs.load". */
+/** A verb's name, prefixed by its noun: "runs.load". */
 export type Verb = "now" | "ping" | { [N in keyof Nouns]: `${N}.${keyof Nouns[N] & string}` }[keyof Nouns];
 
 /**
- * What happened to one call of a verb. "ok": the verb returned; a conflict of an item of a batch is in what it
- * returned. "refused": the database was asked, and the answer is no: a lane that is fenced, a batch that is rejected or
- * contended. "failed": all else, such as a database that is away and a batch whose outcome is unknown.
+ * One call of a verb and its outcome. "ok": the verb returned; a conflict of a batch item is part of what it returned.
+ * "refused": the database was reached and refused: a lane is fenced, or a batch is rejected or contended. "failed":
+ * everything else, such as an unavailable database or a batch whose outcome is unknown.
  */
 export type VerbCall = { verb: Verb; durationMs: number; outcome: "ok" | "refused" | "failed" };

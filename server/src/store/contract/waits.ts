@@ -1,18 +1,18 @@
-/** Waits: opened and closed by transitions, listed while they are open, kept with how they ended. */
+/** Waits: transitions open and close them; they are listed while open, and kept together with how they ended. */
 import type { Instant } from "../../core/duration.ts";
 import type { Wait, WaitReason } from "../../core/wait.ts";
 import type { Page, PageStart } from "./page.ts";
 import type { RunKey } from "./runs.ts";
 
-/** An open wait to be listed in the inbox and found by events. */
+/** An open wait, to be listed in the inbox and found by events. */
 export type OpenWait = { wait: Wait; seq: number };
 
-/** How an open wait came to its end. Kept, so that a repeated answer finds its first reply. */
+/** How an open wait ended. Kept so that a repeated answer gets the first reply. */
 export type WaitClosing = {
   waitId: string;
   closeTime: Instant;
   by: "answer" | "time" | "event" | "cancel" | "end";
-  /** The seq that the run had when the transition that closed the wait was committed. */
+  /** The run's seq when the transition that closed the wait was committed. */
   runSeq: number;
   requestId?: string;
   actorId?: string;
@@ -27,7 +27,7 @@ export type WaitFilter = {
   labels?: Readonly<Record<string, string>>;
 };
 
-/** A wait with what the inbox shows of its run; `closing` once it has ended. */
+/** A wait, with the parts of its run that the inbox shows; `closing` is present once it has ended. */
 export type StoredWait = RunKey & {
   wait: Wait;
   workflowId: string;
@@ -38,6 +38,6 @@ export type StoredWait = RunKey & {
 
 export interface WaitStore {
   get(tenantId: string, waitId: string): Promise<StoredWait | undefined>;
-  /** Open waits, oldest first. */
+  /** Returns open waits, oldest first. */
   list(request: { tenantId: string; filter: WaitFilter; start?: PageStart; limit: number }): Promise<Page<StoredWait>>;
 }

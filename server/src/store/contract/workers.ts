@@ -16,7 +16,7 @@ export type StoredWorker = {
   draining: boolean;
 };
 
-/** What a worker serves, without what its tools look like. */
+/** What a worker serves, without the schemas of its tools. */
 export type WorkerServices = Pick<StoredWorker, "tenantId" | "workerSessionId" | "workflows" | "customTypes"> & {
   toolNames: readonly string[];
 };
@@ -25,24 +25,25 @@ export type StoredTool = {
   name: string;
   version: string;
   description: string;
-  /** JSON text; "" where there is none. */
+  /** JSON text; "" if it has no schema. */
   inputSchema: string;
   delivery?: JobDelivery;
-  /** 0: no bound of its own. */
+  /** 0: no limit of its own. */
   concurrency: number;
 };
 
 export interface WorkerStore {
   /**
-   * Registers a connected worker, in place of an earlier connection of its session. Its connect time is the database's.
+   * Registers a connected worker, and replaces an earlier connection of its session. The connect time is database time.
    */
   save(worker: Omit<StoredWorker, "connectTime">): Promise<void>;
-  /** Takes a worker off the list, unless it has connected to another server since. */
+  /** Removes a worker from the list, unless it has since connected to another server. */
   remove(worker: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">): Promise<void>;
-  /** Workers of servers that have not ended, by session id. */
+  /** Returns the workers of servers that have not ended, by session id. */
   list(request: { tenantId: string; tool?: string; start?: string; limit: number }): Promise<StoredWorker[]>;
   /**
-   * What workers serve, of all tenants, that are connected to other servers that have not ended, and that take jobs.
+   * Returns what workers of all tenants serve if they accept jobs and are connected to another server that has not
+   * ended.
    */
   listElsewhere(serverId: string, limit: number): Promise<WorkerServices[]>;
 }

@@ -9,26 +9,26 @@ export type StoredWorkflow = {
   digest: string;
   definition: WorkflowDefinition;
   createTime: Instant;
-  /** Whether starts without a version take this one. */
+  /** Whether a start without a version uses this one. */
   current: boolean;
   archived: boolean;
 };
 
 export interface WorkflowStore {
-  /** Registers a definition under its digest; a known digest changes nothing and gives its version. */
+  /** Registers a definition under its digest. A known digest changes nothing and returns the existing version. */
   register(request: { tenantId: string; digest: string; definition: WorkflowDefinition }): Promise<StoredWorkflow>;
   /** version 0: the current one. */
   get(tenantId: string, workflowId: string, version: number): Promise<StoredWorkflow | undefined>;
-  /** The current version of each workflow, by id; or, given `workflowId`, all its versions, newest first. */
+  /** Returns the current version of each workflow, by id; or, with `workflowId`, all its versions, newest first. */
   list(request: {
     tenantId: string;
     workflowId?: string;
     includeArchived: boolean;
-    /** The last workflow id, or the last version, of the page before. */
+    /** The last workflow id, or the last version, of the previous page. */
     start?: string | number;
     limit: number;
   }): Promise<StoredWorkflow[]>;
-  /** version 0: follow the highest again. Undefined: there is no such version. */
+  /** version 0: follow the highest version again. Returns undefined if there is no such version. */
   setCurrentVersion(tenantId: string, workflowId: string, version: number): Promise<StoredWorkflow | undefined>;
   setArchived(tenantId: string, workflowId: string, archived: boolean): Promise<StoredWorkflow | undefined>;
 }

@@ -1,4 +1,4 @@
-/** What batches committed, for the log of record hashes. */
+/** What batches committed, as the log of record hashes lists it. */
 import { describe, expect, it } from "vitest";
 import type { CommittedBatch, Transition } from "../contract/batch.ts";
 import { ALL, COMMITTED, keyOf, type OpenBench } from "./bench.ts";
@@ -23,7 +23,7 @@ export function describeBatches(openBench: OpenBench): void {
   describe("batches", () => {
     const bench = openBench("group");
 
-    it("keep the hashes of their records by tenant, in their order, without those of what is refused", async () => {
+    it("keep the hashes of their records by tenant, in order, without those of refused groups", async () => {
       const { store, other } = bench;
       const writer = await openWriter(store);
       const { laneId } = writer;
@@ -32,7 +32,7 @@ export function describeBatches(openBench: OpenBench): void {
       const alone = startOf({ tenantId: two, runId: "alone" });
       const second = startOf({ tenantId: one, runId: "second" });
       expect(await writer.commit(first, alone, second)).toEqual([COMMITTED, COMMITTED, COMMITTED]);
-      // No records: no row.
+      // A batch without records has no entry.
       await writer.deliver(
         mailDelivery(first, "cancel"),
         eventDelivery(eventOf({ tenantId: one, scope: "global", scopeId: "" }, { name: "go" })),
@@ -43,7 +43,7 @@ export function describeBatches(openBench: OpenBench): void {
       const late = assignOf(second.after, "x", 3);
       const outcomes = await writer.commitItems([groupOf(neighbour, late), groupOf(both)]);
       expect(outcomes).toEqual([COMMITTED, COMMITTED]);
-      // Once with a refused neighbour before it, and one after.
+      // Once after a refused neighbour, and once before one.
       const again = startOf({ tenantId: one, runId: "second" });
       const last = [endOf(both.after, 1), assignOf(neighbour.after, "x", 4)] as const;
       expect(
@@ -66,7 +66,7 @@ export function describeBatches(openBench: OpenBench): void {
       expect(
         await other.batches.list({ tenantId: one, laneId: bench.writer.laneId, afterBatchNo: 0, limit: ALL }),
       ).toEqual([]);
-      // What was committed stays in the log.
+      // The log keeps what was committed.
       expect(await store.runs.delete(keyOf(last[0].after))).toBe(true);
       expect(await list(one)).toEqual(ofOne);
     });

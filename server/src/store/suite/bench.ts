@@ -1,4 +1,4 @@
-/** What the tests of the suite work with: databases, servers on them, and what several nouns need. */
+/** What the tests of the suite run on: databases, servers on them, and functions that several nouns need. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
@@ -12,27 +12,27 @@ import { type Writer, openWriter } from "./fixtures.ts";
 export type StoreHarness = {
   /** Another server's store on the same database. The suite closes what it opens. */
   openStore(options?: { onVerb?: VerbObserver }): Promise<Store>;
-  /** All rows of a tenant, by table, but for the numbers of channels, which have gaps where events are refused. */
+  /** Returns all rows of a tenant, by table, without the numbers of channels, which have gaps after refused events. */
   readRows(tenantId: string): Promise<Record<string, unknown>>;
-  /** Removes the database; every store is closed by then. */
+  /** Removes the database, after every store was closed. */
   close(): Promise<void>;
 };
 
-/** More than any list here holds. */
+/** More entries than any list in the suite has. */
 export const ALL = 1_000;
 
 export const HOUR_MS = 3_600_000;
 
 export const COMMITTED = { type: "committed" };
 
-/** What a test works with: two servers on one database, and a tenant nobody else uses. */
+/** What a test runs on: two servers on one database, and a tenant of its own. */
 export type Bench = {
   readonly store: Store;
   readonly other: Store;
   /** A server on `store`. */
   readonly writer: Writer;
   tenant(): string;
-  /** One more store on the database, which the test closes. */
+  /** Opens one more store on the database; the test closes it. */
   readonly openStore: StoreHarness["openStore"];
   readonly readRows: StoreHarness["readRows"];
 };
@@ -47,7 +47,7 @@ export async function load(store: Store, key: RunKey): Promise<StoredRun> {
   return run;
 }
 
-/** Reads a list to its end in pages of `limit`. */
+/** Reads a whole list in pages of `limit`. */
 export async function readPages<T>(
   limit: number,
   read: (start: PageStart | undefined) => Promise<Page<T>>,
@@ -65,10 +65,10 @@ export async function readPages<T>(
   throw new Error("the list has no end");
 }
 
-/** Opens a bench for each test of a group or for all of them, and closes it after. */
+/** Opens a bench for each test of a group, or one for all of them, and closes it afterwards. */
 export type OpenBench = (per: "test" | "group") => Bench;
 
-/** @param createHarness makes the database of a bench */
+/** @param createHarness creates the database of a bench */
 export function createOpenBench(createHarness: () => Promise<StoreHarness>): OpenBench {
   return (per) => {
     let opened: { harness: StoreHarness; store: Store; other: Store; writer: Writer } | undefined;

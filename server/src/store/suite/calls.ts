@@ -1,4 +1,4 @@
-/** Calls in flight: kept in parts of the run where they are many, and read back as the fold has them. */
+/** Calls in flight: many of them are kept in parts of the run, and reading gives the calls of the fold. */
 import { describe, expect, it } from "vitest";
 import { type Call, type CallChange, isOpen } from "../../core/call.ts";
 import { idempotencyKey } from "../../core/identifiers.ts";
@@ -42,7 +42,7 @@ export function describeCalls(openBench: OpenBench): void {
 
     async function expectStored(run: StoredRun): Promise<void> {
       expect(await load(bench.store, keyOf(run))).toEqual(run);
-      // A head shows which have settled, and when the others may go on.
+      // A head shows which calls have settled, and when the others may continue.
       const [head] = await bench.store.runs.loadHeads([keyOf(run)]);
       const shown = callsOf(run.state).map((call) =>
         isOpen(call) ? call : { ...call, outcome: { output: null, seq: 0 } },
@@ -72,7 +72,7 @@ export function describeCalls(openBench: OpenBench): void {
       await expectStored(run);
     });
 
-    it("leave nothing to the calls of the next effect, nor to a run without calls", async () => {
+    it("leave nothing to the calls of the next effect, or to a run without calls", async () => {
       let run = await begin("run-2");
       run = await completed(run, 0, "of the first effect");
       run = await bench.writer.put(stepOf(run, "step.completed", { status: "completed" }));
@@ -81,7 +81,7 @@ export function describeCalls(openBench: OpenBench): void {
       await expectStored(run);
       expect(callsOf(run.state).every(isOpen)).toBe(true);
       run = await ended(run, "call.retrying", { ordinal: 0, next_attempt: 2, retry_time: timeAt(5_000) });
-      // From one effect to the next in one transition, as after a run-ahead.
+      // One transition from one effect to the next, as a run-ahead makes it.
       const inFlight: InFlight = { at: "calls", calls: callsAt(run) };
       run = await bench.writer.put(assignOf(run, "x", 1, { state: { inFlight } }));
       await expectStored(run);

@@ -1,4 +1,4 @@
-/** Events of channels, and who listens to them. */
+/** Events of channels, and the waits that listen for them. */
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Channel, EventCursor, EventQuery } from "../../core/event.ts";
@@ -22,7 +22,7 @@ import {
 
 async function progressOf(store: Store, channel: Channel): Promise<ChannelProgress> {
   const [progress] = await store.events.readWoken([channel]);
-  assert(progress !== undefined, "every channel has an answer");
+  assert(progress !== undefined, "readWoken returns an entry for each channel");
   return progress;
 }
 
@@ -63,13 +63,13 @@ export function describeEvents(openBench: OpenBench): void {
         expect(events.map((event) => event.name)).toEqual(names);
         expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
         expect(new Set(numbers).size).toBe(numbers.length);
-        const told = [outcomes[2 * i], outcomes[2 * i + 1], ...(i === 0 ? [late] : [])];
-        expect(told).toEqual(numbers.map((number) => ({ type: "committed", number })));
+        const own = [outcomes[2 * i], outcomes[2 * i + 1], ...(i === 0 ? [late] : [])];
+        expect(own).toEqual(numbers.map((number) => ({ type: "committed", number })));
         expect(await store.events.readChannels([channel])).toEqual([numbers.at(-1)]);
       }
     });
 
-    it("keeps everything about an event, and lists those after a number", async () => {
+    it("keeps everything about an event, and lists the events after a number", async () => {
       const { store, writer } = bench;
       const channel = globalOf(bench.tenant());
       const drafts = [
@@ -95,7 +95,7 @@ export function describeEvents(openBench: OpenBench): void {
       expect(await store.events.list(channel, numbers[2] ?? 0, ALL)).toEqual([]);
     });
 
-    it("tells a duplicate event_id in the same batch and in a later one", async () => {
+    it("recognizes a duplicate event_id in the same batch and in a later one", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const channel = globalOf(tenantId);
@@ -118,7 +118,7 @@ export function describeEvents(openBench: OpenBench): void {
       expect((await store.events.list(elsewhere, 0, ALL)).map((event) => event.name)).toEqual(["three"]);
     });
 
-    it("says of an event id whether its channel has it", async () => {
+    it("says whether a channel has an event id", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const channel = globalOf(tenantId);
@@ -135,7 +135,7 @@ export function describeEvents(openBench: OpenBench): void {
       expect(await emitted(globalOf(bench.tenant()), "one")).toBe(false);
     });
 
-    it("emits with a transition, and skips what is there already without failing it", async () => {
+    it("emits with a transition, and skips a duplicate without failing the transition", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const channel = globalOf(tenantId);
@@ -186,7 +186,7 @@ export function describeEvents(openBench: OpenBench): void {
         [queryOf(channel, ["other_%"]), 5],
         [queryOf(channel, ["other_*"]), 5],
         [queryOf(channel, ["order"]), undefined],
-        // A cursor hides what it covers: same name and, if it has one, same key, up to its number.
+        // A cursor hides the events it covers: those of its name and, if it has one, its key, up to its number.
         [queryOf(channel, ["order.paid"], { cursors: [cursor("order.paid", 0)] }), 2],
         [queryOf(channel, ["order.paid"], { cursors: [cursor("order.paid", 2)] }), 4],
         [queryOf(channel, ["order.paid"], { cursors: [cursor("order.paid", 2, "a")] }), 2],
@@ -205,7 +205,7 @@ export function describeEvents(openBench: OpenBench): void {
       expect(await other.events.lookUp([])).toEqual([]);
     });
 
-    it("looks up in several channels at once, also where nothing was emitted", async () => {
+    it("looks up in several channels at once, even if nothing was emitted", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const empty: Channel = { tenantId, scope: "run", scopeId: "nothing" };
@@ -256,7 +256,7 @@ export function describeEvents(openBench: OpenBench): void {
       assert(opened !== undefined);
       expect(await store.waits.get(tenantId, opened.wait.wait_id)).toBeUndefined();
       expect(await store.ledger.list(late, 0, ALL)).toHaveLength(1);
-      // Looked up again, it may wait.
+      // After it looks up the channel again, it may wait.
       const [again] = await store.events.lookUp([queryOf(channel, ["go"])]);
       assert(again !== undefined);
       expect(again.event).toBeUndefined();
@@ -295,7 +295,7 @@ export function describeEvents(openBench: OpenBench): void {
         const emitted = outcomes[order === "emit first" ? 0 : 1];
         const waited = outcomes[order === "emit first" ? 1 : 0];
         expect(emitted?.type).toBe("committed");
-        // Either the wait is refused, or whoever wakes the listeners of the event finds it.
+        // Either the wait is refused, or the listeners of the event include it.
         const listeners = await store.events.listListeners({
           channel,
           events: [{ name: "go", key: order }],
@@ -308,14 +308,15 @@ export function describeEvents(openBench: OpenBench): void {
       }
     });
 
-    it("lets a transition wait on a channel that it emits to itself", async () => {
+    it("lets a transition wait on a channel to which it emits an event", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const channel = globalOf(tenantId);
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
       const [lookup] = await store.events.lookUp([queryOf(channel, ["mine"])]);
       assert(lookup !== undefined);
-      // Its own event comes after what it looked up to; refused, it would be decided in the same way for ever.
+      // Its own event comes after the number it looked up to. If that refused the transition, it would be decided the
+      // same way forever.
       const wait = waitOf(run, eventWait(channel, ["mine"]), {
         expectChannels: [{ channel, upTo: lookup.upTo }],
         events: [eventOf(channel, { name: "mine" })],
@@ -363,7 +364,7 @@ export function describeEvents(openBench: OpenBench): void {
         "prefix",
         "star",
       ]);
-      // The key of one pair does not go with the name of another.
+      // The key of one pair is not combined with the name of another.
       expect(await runsOf({ name: "order.sent", key: "k2" }, { name: "bill", key: "k1" })).toEqual(["prefix", "star"]);
       expect(await runsOf()).toEqual([]);
 
@@ -379,7 +380,7 @@ export function describeEvents(openBench: OpenBench): void {
       expect(plain?.waitId).toBe(closingOf(paid).waitId);
       expect(plain).not.toHaveProperty("key");
 
-      // Unpaused, it listens again.
+      // It listens again once it is unpaused.
       await writer.put(stepOf(held, "run.unpaused", { paused: false }));
       expect(await runsOf({ name: "order.paid", key: "" })).toContain("paused");
     });
@@ -393,7 +394,7 @@ export function describeEvents(openBench: OpenBench): void {
         const run = await writer.put(startOf({ tenantId, runId: `run-${i}` }));
         expected.push(closingOf(await writer.put(waitOf(run, eventWait(channel, ["go"])))).waitId);
       }
-      // The same id in another scope, or of another tenant, is another channel.
+      // The same id in another scope, or in another tenant, is another channel.
       const strangers: Channel[] = [
         { tenantId, scope: "run", scopeId: "many" },
         { tenantId: bench.tenant(), scope: "session", scopeId: "many" },
@@ -435,7 +436,7 @@ export function describeEvents(openBench: OpenBench): void {
       expect(await progressOf(store, channel)).toEqual({ lastNumber: last, wokenNumber: last, isHeard: false });
     });
 
-    it("knows which channels are listened to", async () => {
+    it("knows which channels have listeners", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const heard = globalOf(tenantId);

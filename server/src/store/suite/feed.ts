@@ -10,7 +10,7 @@ export function describeFeed(openBench: OpenBench): void {
     const bench = openBench("test");
 
     let runs = 0;
-    /** A transition that starts a run and gives notices with these seqs, by which the tests know them. */
+    /** A transition that starts a run and sends notices with these seqs, by which the tests recognize them. */
     function noted(tenantId: string, seqs: number[], kinds: NoticeKind[] = []): Transition {
       runs += 1;
       const notices = seqs.map((seq, i) => ({ kind: kinds[i] ?? ("started" as const), seq }));
@@ -20,7 +20,7 @@ export function describeFeed(openBench: OpenBench): void {
     const fromStart = (...writers: Writer[]): LanePosition[] =>
       writers.map(({ laneId }) => ({ laneId, batchNo: 0, ordinal: 0 }));
 
-    /** Moves the positions past a page; the furthest entry of each lane counts. */
+    /** Moves the positions past a page, to the last entry of each lane. */
     function advance(positions: LanePosition[], page: FeedEntry[]): LanePosition[] {
       return positions.map((position) =>
         page
@@ -35,7 +35,7 @@ export function describeFeed(openBench: OpenBench): void {
       );
     }
 
-    /** Reads the feed to its end in pages. */
+    /** Reads the whole feed in pages. */
     async function readAll(tenantId: string, start: LanePosition[], limit: number): Promise<FeedEntry[]> {
       const entries: FeedEntry[] = [];
       let positions = start;
@@ -49,7 +49,7 @@ export function describeFeed(openBench: OpenBench): void {
       throw new Error("the feed has no end");
     }
 
-    it("holds what transitions said, with its place", async () => {
+    it("has the notices of transitions, each with its position", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const first = noted(tenantId, [1, 2], ["started", "waiting"]);
@@ -72,7 +72,7 @@ export function describeFeed(openBench: OpenBench): void {
       expect(await store.feed.read(tenantId, advance(fromStart(writer), feed), ALL)).toEqual([]);
     });
 
-    it("merges lanes in the order of their commits and keeps tenants and unnamed lanes out", async () => {
+    it("merges lanes in the order of their commits, and leaves out other tenants and unnamed lanes", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const second = await openWriter(other);
@@ -93,7 +93,7 @@ export function describeFeed(openBench: OpenBench): void {
       }
     });
 
-    it("keeps what a conflict said out of the feed", async () => {
+    it("has no notices of a conflict", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const start = noted(tenantId, [1]);
@@ -103,7 +103,7 @@ export function describeFeed(openBench: OpenBench): void {
       expect(feed.map((entry) => entry.seq)).toEqual([1, 2]);
     });
 
-    it("can be read on in lanes that have ended", async () => {
+    it("can be read further in lanes that have ended", async () => {
       const { store, other } = bench;
       const tenantId = bench.tenant();
       const doomed = await openWriter(other);

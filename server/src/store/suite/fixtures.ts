@@ -1,7 +1,4 @@
-/**
- * What the shared store suite commits: small real ledgers (sealed, chained, folded by core) and a server that writes
- * them.
- */
+/** What the suite commits: small real ledgers (sealed, chained, folded by core), and a server that writes them. */
 import type { StepSequel } from "../../core/call.ts";
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -29,26 +26,26 @@ import type { Store } from "../contract/store.ts";
 import type { WaitClosing } from "../contract/waits.ts";
 import { defined } from "../../core/defined.ts";
 
-/** Where the suite's time begins: with microseconds, which a store must not cut off. */
+/** The suite's first instant. It has microseconds, which a store must not cut off. */
 export const TIME_ZERO = "2026-01-02T03:04:05.678901Z" as Instant;
 
-/** An instant so many milliseconds after TIME_ZERO. */
+/** The instant `ms` milliseconds after TIME_ZERO. */
 export function timeAt(ms: number): Instant {
   return addMs(TIME_ZERO, ms);
 }
 
-/** Lower-case hex of SHA-256, where any digest will do. */
+/** A SHA-256 in lower-case hex, where any digest will do. */
 export function digestOf(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Parts of a transition that a test sets itself; the rest follows from the records. */
+/** The parts of a transition that a test sets itself; the rest follows from the records. */
 export type TransitionFacts = Partial<Omit<Transition, "tenantId" | "runId" | "expectedSeq" | "after" | "records">> & {
   time?: Instant;
   ownerLane?: number;
-  /** The run's row is left behind, as the engine does it with steps of active runs. */
+  /** Leaves the run's row behind its ledger, as the engine does with steps of active runs. */
   isLeft?: boolean;
-  /** Overrides of the state that is stored, for what no record of this suite sets. */
+  /** Overrides of the stored state, for fields that no record of this suite sets. */
   state?: Partial<RunState>;
 };
 
@@ -96,7 +93,7 @@ export function startOf(run: RunFacts, facts: TransitionFacts = {}): Transition 
   return transitionOf(undefined, draft, facts);
 }
 
-/** The next transition of a run: one record over what is stored. @param given what an actor sent, as JSON text */
+/** The next transition of a run: one record after the stored state. @param given what an actor sent, as JSON text */
 export function stepOf(
   before: StoredRun,
   kind: RecordKind,
@@ -118,7 +115,7 @@ export function stepOf(
   return transitionOf(before, draft as StepRecordDraft, facts);
 }
 
-/** A step that sets one of the run's vars and goes on. */
+/** A step that sets one of the run's vars and continues. */
 export function assignOf(before: StoredRun, name: string, value: Json, facts: TransitionFacts = {}): Transition {
   return stepOf(
     before,
@@ -128,10 +125,10 @@ export function assignOf(before: StoredRun, name: string, value: Json, facts: Tr
   );
 }
 
-/** What a test says of a wait; the rest is made up. */
+/** The fields of a wait that a test sets; the rest have defaults. */
 export type WaitFacts = { [A in Wait["asks"]]: Partial<Extract<Wait, { asks: A }>> & { asks: A } }[Wait["asks"]];
 
-/** A step that opens a wait; `create_time` and `wait_id` are made up unless given. */
+/** A step that opens a wait; `create_time` and `wait_id` have defaults. */
 export function waitOf(
   before: StoredRun,
   wait: WaitFacts,
@@ -155,12 +152,12 @@ export function waitOf(
   );
 }
 
-/** The step after a wait: closes it, the run goes on. */
+/** The step after a wait: closes it, and the run continues. */
 export function answerOf(before: StoredRun, facts: TransitionFacts = {}): Transition {
   return stepOf(before, "step.completed", { status: "completed" }, { closeWaits: [closingOf(before)], ...facts });
 }
 
-/** How the open wait of a run is closed by the next transition. */
+/** The closing of a run's open wait by its next transition. */
 export function closingOf(before: StoredRun): WaitClosing {
   const waitId = openWaitOf(before.state)?.wait_id;
   assert(waitId !== undefined, "the run waits");
@@ -172,7 +169,7 @@ export function endOf(before: StoredRun, output: Json, facts: TransitionFacts = 
   return stepOf(before, "run.completed", { status: "completed", output: { value: output } }, facts);
 }
 
-/** Active runs are owned by `ownerLane`; parked ones by nobody, as the engine does it. */
+/** `ownerLane` owns active runs; parked runs have no owner, as in the engine. */
 function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, facts: TransitionFacts): Transition {
   const { time: _time, ownerLane, state: stateFacts, isLeft, ...rest } = facts;
   const folded = apply(before?.state, draft);
@@ -211,7 +208,7 @@ function transitionOf(before: StoredRun | undefined, draft: StepRecordDraft, fac
   };
 }
 
-/** @param others parts beside body and given */
+/** @param others parts besides body and given */
 export function seal(
   draft: StepRecordDraft,
   previousHash: string,
@@ -244,7 +241,7 @@ export function jobOf(idempotencyKey: string, job: Partial<NewJob> = {}): NewJob
   };
 }
 
-/** An event to be emitted; its id is made up unless given. */
+/** An event to emit; its id has a default. */
 export function eventOf(
   channel: Channel,
   event: Partial<Omit<ChannelEvent, "number">> & Pick<ChannelEvent, "name">,
@@ -263,7 +260,7 @@ export function definitionOf(workflowId: string, message = "hello"): WorkflowDef
   return { workflowId, entryNode: "first", nodes: { first: { answerUser: { message } } } };
 }
 
-/** A server with one lane that commits batches one after the other. */
+/** A server with one lane that commits batches one after another. */
 export type Writer = {
   readonly store: Store;
   readonly serverId: string;
@@ -271,18 +268,18 @@ export type Writer = {
   readonly laneId: number;
   /** The number of the last batch. */
   batchNo(): number;
-  /** Commits one batch of transitions, each in a group of its own. */
+  /** Commits one batch of transitions, each in its own group. */
   commit(...transitions: Transition[]): Promise<ItemOutcome[]>;
   /** Commits one batch of deliveries. */
   deliver(...deliveries: Delivery[]): Promise<ItemOutcome[]>;
   commitItems(items: readonly BatchItem[]): Promise<ItemOutcome[]>;
-  /** Commits one transition that must succeed, and gives what is stored then. */
+  /** Commits one transition that must succeed, and returns the run as stored. */
   put(transition: Transition): Promise<StoredRun>;
 };
 
 export async function openWriter(store: Store, serverId = `server-${randomBytes(6).toString("hex")}`): Promise<Writer> {
   const [lane] = await store.lanes.open({ serverId, process: `process of ${serverId}`, lanes: 1 });
-  assert(lane !== undefined, "a server asked for one lane");
+  assert(lane !== undefined, "a server opened one lane");
   const { laneId } = lane;
   let batchNo = 0;
   const commitItems = (items: readonly BatchItem[]): Promise<ItemOutcome[]> => {
@@ -312,7 +309,7 @@ export function groupOf(...transitions: Transition[]): BatchItem {
   return { type: "group", transitions };
 }
 
-/** What becomes of a group whose transition of this number is refused. */
+/** The outcome of a group whose transition of this number is refused. */
 export function conflictOf(cause: ConflictCause, transition = 0): ItemOutcome {
   return { type: "conflict", transition, cause };
 }
@@ -325,12 +322,12 @@ export function eventDelivery(event: EventDraft): Delivery {
   return { type: "event", event };
 }
 
-/** @param kind of mail, or all of it */
+/** @param kind of mail, or a whole letter */
 export function mailDelivery({ tenantId, runId }: RunKey, kind: string | MailDraft): Delivery {
   return { type: "mail", tenantId, runId, mail: typeof kind === "string" ? { kind, body: {} } : kind };
 }
 
-/** Two transitions of one run as one, like the run-ahead makes them. @param before the run before the first */
+/** Joins two transitions of one run, as the run-ahead does. @param before the run before the first */
 export function joinOf(first: Transition, second: Transition, before?: StoredRun): Transition {
   assert.equal(second.expectedSeq, first.after.state.seq);
   const { parts: _parts, ...rest } = second;

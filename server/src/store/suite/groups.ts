@@ -1,4 +1,4 @@
-/** Groups: transitions of several runs that are committed all or none. */
+/** Groups: transitions of several runs that commit all or nothing. */
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";
@@ -21,7 +21,7 @@ import {
   waitOf,
 } from "./fixtures.ts";
 
-/** More than a member of vars may have without a row of its own. */
+/** Large enough for a member of vars to have its own row. */
 const LARGE = "x".repeat(3_000);
 
 const channelOf = (tenantId: string, scopeId = ""): Channel => ({ tenantId, scope: "session", scopeId });
@@ -32,7 +32,7 @@ function leftOf(before: StoredRun, ownerLane: number): Transition {
   return stepOf(before, "step.completed", body, { ownerLane, isLeft: true, time: before.state.updateTime });
 }
 
-/** What a transition is refused for, and how such a one is made. */
+/** Why a transition is refused, and how to make one that is. */
 type Refusal = {
   what: string;
   outcomeAt: (place: number) => ItemOutcome;
@@ -41,7 +41,7 @@ type Refusal = {
 
 const REFUSALS: readonly Refusal[] = [
   {
-    what: "its seq is another one",
+    what: "its seq is not the run's",
     outcomeAt: (place) => conflictOf("seq", place),
     async make({ writer }, tenantId) {
       const stale = await writer.put(startOf({ tenantId, runId: "stale", vars: { large: LARGE } }));
@@ -50,7 +50,7 @@ const REFUSALS: readonly Refusal[] = [
     },
   },
   {
-    what: "there is a record in its place",
+    what: "its place in the ledger is taken",
     outcomeAt: (place) => conflictOf("record", place),
     async make({ writer }, tenantId) {
       const start = await writer.put(startOf({ tenantId, runId: "ahead" }, { ownerLane: writer.laneId }));
@@ -112,7 +112,7 @@ const REFUSALS: readonly Refusal[] = [
   },
 ];
 
-/** Transitions of all kinds that nothing stands against, and that write rows of all kinds. */
+/** Transitions of all kinds that are not refused and that write rows of all kinds. */
 async function makeMembers({ store, writer }: Bench, tenantId: string): Promise<Transition[]> {
   const parent = await writer.put(
     startOf({ tenantId, runId: "parent", vars: { large: LARGE, n: 0 } }, { jobs: [jobOf("done"), jobOf("cancelled")] }),
@@ -150,7 +150,7 @@ export function describeGroups(openBench: OpenBench): void {
   describe("groups", () => {
     const bench = openBench("group");
 
-    it("start runs and send mail in the transition of another, and are committed whole", async () => {
+    it("start runs and send mail in another run's transition, and commit whole", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const third = await writer.put(startOf({ tenantId, runId: "third" }));
@@ -175,7 +175,7 @@ export function describeGroups(openBench: OpenBench): void {
       expect(mail.map(({ kind, body }) => ({ kind, body }))).toEqual(
         step.mail.map(({ kind, body }) => ({ kind, body })),
       );
-      // The log of hashes has them in the order of the batch.
+      // The log of hashes lists them in the order of the batch.
       const request = { tenantId, laneId: writer.laneId, afterBatchNo: batchNo, limit: ALL };
       expect(await store.batches.list(request)).toEqual([
         {
@@ -192,37 +192,34 @@ export function describeGroups(openBench: OpenBench): void {
     });
 
     describe.each(REFUSALS)("of which one is refused because $what", ({ outcomeAt, make }) => {
-      it.each([0, 1, 3])(
-        "leave no row, with that one at place %i, and their neighbours are committed",
-        async (place) => {
-          const { writer } = bench;
-          const tenantId = bench.tenant();
-          const members = await makeMembers(bench, tenantId);
-          const guilty = await make(bench, tenantId);
-          const neighbours = [
-            startOf({ tenantId: bench.tenant(), runId: "n" }),
-            startOf({ tenantId: bench.tenant(), runId: "n" }),
-          ];
-          const rows = await bench.readRows(tenantId);
-          expect(
-            await writer.commitItems([
-              groupOf(neighbours[0]!),
-              groupOf(...members.toSpliced(place, 0, guilty)),
-              groupOf(neighbours[1]!),
-            ]),
-          ).toEqual([COMMITTED, outcomeAt(place), COMMITTED]);
-          expect(await bench.readRows(tenantId)).toEqual(rows);
-          expect(await bench.store.runs.load(neighbours)).toEqual(neighbours.map(({ after }) => after));
-          for (const { tenantId: neighbour } of neighbours) {
-            const request = { tenantId: neighbour, laneId: writer.laneId, afterBatchNo: 0, limit: ALL };
-            expect(await bench.store.batches.list(request)).toMatchObject([{ runs: [{ runId: "n", firstSeq: 1 }] }]);
-          }
-          // Without the guilty one all of it is committed.
-          expect(await writer.commitItems([groupOf(...members)])).toEqual([COMMITTED]);
-          expect(await bench.store.runs.load(members)).toEqual(members.map(({ after }) => after));
-          expect(await bench.readRows(tenantId)).not.toEqual(rows);
-        },
-      );
+      it.each([0, 1, 3])("leave no row if transition %i is refused, and their neighbours commit", async (place) => {
+        const { writer } = bench;
+        const tenantId = bench.tenant();
+        const members = await makeMembers(bench, tenantId);
+        const guilty = await make(bench, tenantId);
+        const neighbours = [
+          startOf({ tenantId: bench.tenant(), runId: "n" }),
+          startOf({ tenantId: bench.tenant(), runId: "n" }),
+        ];
+        const rows = await bench.readRows(tenantId);
+        expect(
+          await writer.commitItems([
+            groupOf(neighbours[0]!),
+            groupOf(...members.toSpliced(place, 0, guilty)),
+            groupOf(neighbours[1]!),
+          ]),
+        ).toEqual([COMMITTED, outcomeAt(place), COMMITTED]);
+        expect(await bench.readRows(tenantId)).toEqual(rows);
+        expect(await bench.store.runs.load(neighbours)).toEqual(neighbours.map(({ after }) => after));
+        for (const { tenantId: neighbour } of neighbours) {
+          const request = { tenantId: neighbour, laneId: writer.laneId, afterBatchNo: 0, limit: ALL };
+          expect(await bench.store.batches.list(request)).toMatchObject([{ runs: [{ runId: "n", firstSeq: 1 }] }]);
+        }
+        // Without the refused transition the whole group commits.
+        expect(await writer.commitItems([groupOf(...members)])).toEqual([COMMITTED]);
+        expect(await bench.store.runs.load(members)).toEqual(members.map(({ after }) => after));
+        expect(await bench.readRows(tenantId)).not.toEqual(rows);
+      });
     });
 
     it("name the first transition that is refused, in the order in which the store checks", async () => {
@@ -231,17 +228,17 @@ export function describeGroups(openBench: OpenBench): void {
       const guilty: Transition[] = [];
       for (const { make } of REFUSALS.toReversed()) guilty.push(await make(bench, tenantId));
       const causes: unknown[] = [];
-      // The guilty one is left out of the next.
-      for (let left = guilty.map((transition, place) => ({ transition, place })); left.length > 0;) {
-        const [outcome] = await writer.commitItems([groupOf(...left.map(({ transition }) => transition))]);
+      // Each refused transition is left out of the next attempt.
+      for (let rest = guilty.map((transition, place) => ({ transition, place })); rest.length > 0;) {
+        const [outcome] = await writer.commitItems([groupOf(...rest.map(({ transition }) => transition))]);
         assert(outcome !== undefined && "transition" in outcome);
         causes.push(outcome.type === "conflict" ? outcome.cause : outcome.type);
-        left = left.toSpliced(outcome.transition, 1);
+        rest = rest.toSpliced(outcome.transition, 1);
       }
       expect(causes).toEqual(["channel_moved", "mail", "job", "seq", "record", "run_exists", "run_exists"]);
     });
 
-    it("of two servers that start the same runs one is committed, and nothing is left of the other", async () => {
+    it("of two servers that start the same runs, one commits, and the other leaves nothing", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const otherWriter = await openWriter(other);
@@ -267,7 +264,7 @@ export function describeGroups(openBench: OpenBench): void {
       }
     });
 
-    it("take as many transitions as they may have, and a run once in a batch", async () => {
+    it("take as many transitions as allowed, and each run once in a batch", async () => {
       const { writer } = bench;
       const tenantId = bench.tenant();
       const starts = Array.from({ length: GROUP_TRANSITIONS_MAX }, (_, i) => startOf({ tenantId, runId: `run-${i}` }));

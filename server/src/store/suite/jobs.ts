@@ -1,4 +1,4 @@
-/** Jobs: made by transitions, claimed, leased, settled. */
+/** Jobs: created by transitions, claimed, leased, settled. */
 import { callsOf } from "../../core/run.ts";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -30,17 +30,17 @@ function jobsOf(keys: readonly string[]): NewJob[] {
   return keys.map((key, ordinal) => jobOf(key, { ordinal, fairnessKey: key.slice(0, 1) }));
 }
 
-/** Starts a run that makes jobs, as `jobsOf` does. */
+/** Starts a run that creates the jobs of `jobsOf`. */
 async function addJobs(writer: Writer, tenantId: string, keys: readonly string[]): Promise<void> {
   await writer.put(startOf({ tenantId, runId: `run-of-${keys.join("-")}` }, { jobs: jobsOf(keys) }));
 }
 
-/** Wants jobs for the tool "pay". */
+/** A request for jobs for the tool "pay", one for each session. */
 function requestOf(tenantId: string, workerSessionIds: readonly string[]): JobRequest {
   return { tenantId, kind: "tool", name: "pay", workerSessionIds };
 }
 
-/** Claims jobs for the tool "pay" and gives their keys in the order in which they were given. */
+/** Claims jobs for the tool "pay" and returns their keys in the order of the claim. */
 async function claimKeys(store: Store, { serverId }: Writer, tenantId: string, count: number): Promise<string[]> {
   const sessions = Array.from({ length: count }, (_, i) => `session-${i}`);
   const jobs = await store.jobs.claim(serverId, [requestOf(tenantId, sessions)]);
@@ -87,7 +87,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await store.jobs.load(keys)).toEqual([undefined, undefined]);
     });
 
-    it("come with all that was said of them, and of their run", async () => {
+    it("have every field that was set, and the facts of their run", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const job = jobOf("key-1", {
@@ -144,7 +144,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(missing).toBeUndefined();
     });
 
-    it("have no optional facts where none were given", async () => {
+    it("have no optional fields that were not set", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: [jobOf("key-1", { payload: null })] }));
@@ -169,7 +169,7 @@ export function describeJobs(openBench: OpenBench): void {
       }
     });
 
-    it("refuses an idempotency key that its tenant has used", async () => {
+    it("refuses an idempotency key that its tenant has already used", async () => {
       const { writer } = bench;
       const tenantId = bench.tenant();
       const start = (runId: string, tenant = tenantId) =>
@@ -189,7 +189,7 @@ export function describeJobs(openBench: OpenBench): void {
       await expect(bench.writer.commit(start)).rejects.toBeInstanceOf(BatchRejectedError);
     });
 
-    it("are leased at once where a worker was found, or delayed where an attempt had failed", async () => {
+    it("are leased at once if a worker was found, or delayed if an attempt had failed", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const lease = { serverId: writer.serverId, workerSessionId: "session-1" };
@@ -206,7 +206,7 @@ export function describeJobs(openBench: OpenBench): void {
 
     // Queues.
 
-    it("are given in their order inside a key, and in turn over the keys", async () => {
+    it("are given out in their order within a key, and the keys take turns", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1", "a2", "a3", "a4"]);
@@ -215,7 +215,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual([]);
     });
 
-    it("save up no turns while their key has none", async () => {
+    it("save up no turns while their key has no jobs", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1", "a2", "a3", "a4"]);
@@ -225,7 +225,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a3", "c1", "a4", "c2", "c3"]);
     });
 
-    it("come first when they come back to their queue, and push nobody else forward", async () => {
+    it("come first when they return to their queue, and do not move any other job forward", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1", "a2", "a3", "a4"]);
@@ -236,7 +236,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a1", "a2", "a3", "b1", "a4", "b2"]);
     });
 
-    it("of one batch follow each other, also over several runs", async () => {
+    it("of one batch follow each other, even from several runs", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const start = (runId: string, keys: string[]) =>
@@ -245,7 +245,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a1", "b1", "a2", "b2", "a3"]);
     });
 
-    it("are given by tenant, kind and name, at most one for each that is wanted", async () => {
+    it("are given out by tenant, kind and name, at most one for each session requested", async () => {
       const { store, writer } = bench;
       const [tenantId, stranger] = [bench.tenant(), bench.tenant()];
       const jobs = [
@@ -271,7 +271,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await statesOf(store, keysIn(tenantId, ["custom-1", "pay-2"]))).toEqual(["open", "open"]);
     });
 
-    it("of a run that a newer release has written stay in their queue", async () => {
+    it("of a run that a newer release wrote stay in their queue", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const newer = startOf({ tenantId, runId: "newer" }, { jobs: jobsOf(["a1"]) });
@@ -281,7 +281,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect((await load(store, newer)).format).toBe(RUN_FORMAT + 1);
     });
 
-    it("of handlers are given by the version of their run", async () => {
+    it("of handlers are given out by the version of their run", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       for (const version of [1, 2, 3, 1]) {
@@ -302,7 +302,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(rest.map((job) => job.version)).toEqual([3, 1]);
     });
 
-    it("of one queue that is asked for twice are given once", async () => {
+    it("of a queue that is requested twice are given out once", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1", "a2", "a3"]);
@@ -327,14 +327,14 @@ export function describeJobs(openBench: OpenBench): void {
       expect([...taken.flat(), ...rest].toSorted()).toEqual(["a1", "a2", "a3", "a4", "a5", "a6"]);
     });
 
-    it("are held back while their run is paused, and given afterwards", async () => {
+    it("are held back while their run is paused, and given out afterwards", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "held" }, { jobs: jobsOf(["a1", "a2", "a3"]) }));
       expect(await claimKeys(store, writer, tenantId, 1)).toEqual(["a1"]);
       await addJobs(writer, tenantId, ["a4"]);
       const paused = await writer.put(stepOf(run, "run.paused", { paused: true }, { holdJobs: true }));
-      // What comes back to the queue is held as well.
+      // A job that comes back to the queue is held as well.
       expect(await store.jobs.release([{ ...leaseIn(tenantId, "a1", 1), isLoss: true }], 3)).toEqual(["open"]);
       expect(await claimKeys(store, writer, tenantId, 1)).toEqual(["a4"]);
       expect(await claimKeys(store, writer, tenantId, 1)).toEqual([]);
@@ -343,7 +343,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a1", "a5", "a2", "a3"]);
     });
 
-    it("that were held back take their turns as new ones do where their own are over", async () => {
+    it("that were held back get turns like new jobs if their own are over", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "held" }, { jobs: jobsOf(["a1", "a2", "a3"]) }));
@@ -354,7 +354,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a1", "b5", "a2", "b6", "a3"]);
     });
 
-    it("that were held back do not wait for turns that their queue has begun anew", async () => {
+    it("that were held back do not wait for turns after their queue has started over", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1", "a2", "a3"]);
@@ -366,7 +366,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a4", "b1", "a5", "b2", "b3"]);
     });
 
-    it("are passed over while their run is paused or has ended, whatever was said of its jobs", async () => {
+    it("are skipped while their run is paused or has ended, even if they are not held or cancelled", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const paused = await writer.put(startOf({ tenantId, runId: "paused" }, { jobs: jobsOf(["a1"]) }));
@@ -379,7 +379,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a1"]);
     });
 
-    it("that a paused run makes are held back from the start", async () => {
+    it("that a paused run creates are held back from the start", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1", paused: true }, { jobs: jobsOf(["a1"]) }));
@@ -391,7 +391,7 @@ export function describeJobs(openBench: OpenBench): void {
 
     // Leases.
 
-    it("are released with a loss at most so many times", async () => {
+    it("are released with at most so many losses", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1"]);
@@ -415,14 +415,14 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await store.jobs.release([], 1)).toEqual([]);
     });
 
-    it("that have been started are not released", async () => {
+    it("that have started are not released", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1", "a2"]);
       await claimKeys(store, writer, tenantId, 2);
       const leases = [leaseIn(tenantId, "a2", 1), leaseIn(tenantId, "a1", 2), leaseIn(tenantId, "missing", 1)];
       expect(await store.jobs.start(leases)).toEqual([true, false, false]);
-      // The reply may have been lost.
+      // The first reply may have been lost.
       expect(await other.jobs.start(leases)).toEqual([true, false, false]);
       const released = await store.jobs.release(
         ["a1", "a2"].map((key) => ({ ...leaseIn(tenantId, key, 1), isLoss: true })),
@@ -434,7 +434,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await store.jobs.start([])).toEqual([]);
     });
 
-    it("are adopted by the server that their worker is at", async () => {
+    it("are adopted by the server that their worker is connected to", async () => {
       const { store, other, writer } = bench;
       const heir = await openWriter(other);
       const tenantId = bench.tenant();
@@ -500,7 +500,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await statesOf(store, keysIn(tenantId, ["a1"]))).toEqual(["leased"]);
     });
 
-    it("are settled by a lease that has ended, unless another followed", async () => {
+    it("are settled by a lease that has ended, unless another lease followed", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: jobsOf(["a1", "a2"]) }));
@@ -516,7 +516,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await statesOf(store, keysIn(tenantId, ["a1", "a2"]))).toEqual(["leased", "settled"]);
     });
 
-    it("go into their next attempt, and take no second result of the last one", async () => {
+    it("move to their next attempt, and take no second result from the last one", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: jobsOf(["a1"]) }));
@@ -539,7 +539,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await load(store, keyOf(run))).toEqual(after);
     });
 
-    it("that waited too long are settled only while they are open", async () => {
+    it("that waited too long settle only while they are open", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: jobsOf(["a1", "a2"]) }));
@@ -580,7 +580,7 @@ export function describeJobs(openBench: OpenBench): void {
       );
     });
 
-    it("keep what they are when a result is refused", async () => {
+    it("keep their state when a result is refused", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       await addJobs(writer, tenantId, ["a1"]);
@@ -598,14 +598,14 @@ export function describeJobs(openBench: OpenBench): void {
   describe("jobs that are due", () => {
     const bench = openBench("test");
 
-    it("are none where nothing is delayed or bounded", async () => {
+    it("do not exist if nothing is delayed or bounded", async () => {
       const { store, writer } = bench;
       await addJobs(writer, bench.tenant(), ["a1"]);
       expect(await store.jobs.claimDue(10, HOUR_MS)).toEqual({ queues: [], expired: [] });
       expect(await store.lanes.renew(writer.serverId)).not.toHaveProperty("nextJobTime");
     });
 
-    it("become open when their delay is over, first in their queue, and are found at once", async () => {
+    it("become open when their delay is over, first in their queue, and can be claimed at once", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const now = await store.now();
@@ -636,7 +636,7 @@ export function describeJobs(openBench: OpenBench): void {
       ]);
     });
 
-    it("are given while they wait too long and nobody settles them", async () => {
+    it("are returned while they wait too long, until they settle", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const jobs = [jobOf("a1", { queueTimeoutMs: 0 }), jobOf("a2", { queueTimeoutMs: HOUR_MS })];
@@ -648,7 +648,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(second.expired).toEqual([a1]);
       const none = await store.jobs.claimDue(10, 0);
       expect(none).toMatchObject({ queues: [], expired: [] });
-      // That of a2.
+      // The time of a2.
       assert(none.nextJobTime !== undefined);
       expect(none.nextJobTime > (await store.now())).toBe(true);
       expect(none.nextJobTime <= addMs(await store.now(), HOUR_MS)).toBe(true);
@@ -659,7 +659,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await store.jobs.claimDue(10, 0)).toEqual({ queues: [], expired: [] });
     });
 
-    it("count their wait from when they came into the queue", async () => {
+    it("count their wait from the moment they entered the queue", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const now = await store.now();
@@ -678,7 +678,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(expired.map((job) => job.idempotencyKey)).toEqual(["leased"]);
     });
 
-    it("are taken earliest first and at most so many", async () => {
+    it("are taken earliest first, up to a limit", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const now = await store.now();
@@ -707,7 +707,7 @@ export function describeJobs(openBench: OpenBench): void {
       expect(after.nextJobTime >= addMs(dueTime, HOUR_MS)).toBe(true);
     });
 
-    it("are no more when they are cancelled", async () => {
+    it("stop being due when they are cancelled", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const dueTime = await store.now();
@@ -733,7 +733,7 @@ export function describeJobs(openBench: OpenBench): void {
   describe("leases of jobs", () => {
     const bench = openBench("test");
 
-    it("that an ended server held are found until they are adopted or end", async () => {
+    it("of an ended server are found until they are adopted or end", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const doomed = await openWriter(other, "doomed");
@@ -750,7 +750,7 @@ export function describeJobs(openBench: OpenBench): void {
         { tenantId, workerSessionId: "s-1", serverId: "doomed", goneMs },
         { tenantId, workerSessionId: "s-2", serverId: "doomed", goneMs },
       ]);
-      // By the database's clock, which only goes on.
+      // In database time, which never goes back.
       expect(orphans[0]!.goneMs).toBeGreaterThanOrEqual(0);
       expect(orphans[0]!.goneMs).toBeLessThan(60_000);
       expect(await store.jobs.listOrphanedLeases(1)).toHaveLength(1);

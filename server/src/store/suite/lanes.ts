@@ -59,7 +59,7 @@ export function describeLanes(openBench: OpenBench): void {
       expect(await store.runs.load([keyOf(run), { tenantId, runId: "run-2" }])).toEqual([run, undefined]);
       expect(await store.events.list(channel, 0, ALL)).toEqual([]);
       expect(await writer.commit(assignOf(run, "x", 2))).toEqual([COMMITTED]);
-      // Ending it once more, or what never was, is nothing.
+      // Ending it again, or ending a server that never existed, does nothing.
       await store.lanes.end(doomed.serverId);
       await store.lanes.end("never-opened");
       expect(await store.batches.resolve(doomed.laneId, 1)).toBe("committed");
@@ -91,7 +91,7 @@ export function describeLanes(openBench: OpenBench): void {
       expect(await other.batches.resolve(writer.laneId, 1)).toBe("committed");
       expect(await other.batches.resolve(writer.laneId, 2)).toBe("void");
       expect(await store.batches.resolve(writer.laneId, 2)).toBe("void");
-      // Resolved as void, it can never be committed.
+      // After it is resolved as void, it can never be committed.
       const start = startOf({ tenantId, runId: "run-2" });
       await expect(writer.commit(start)).rejects.toBeInstanceOf(Error);
       expect(await store.runs.load([start])).toEqual([undefined]);
@@ -110,7 +110,7 @@ export function describeLanes(openBench: OpenBench): void {
       expect(await load(store, keyOf(run))).toEqual(run);
     });
 
-    it("resolves a batch in flight as what becomes of it", async () => {
+    it("resolves a batch in flight to its actual outcome", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       for (let round = 1; round <= 5; round++) {
@@ -156,7 +156,7 @@ export function describeLanes(openBench: OpenBench): void {
       expect(last.others.map((lease) => lease.serverId)).toEqual(["one"]);
     });
 
-    it("tells a server that others have ended its lease", async () => {
+    it("shows a server that others have ended its lease", async () => {
       const { store, other, writer } = bench;
       await openWriter(other, "doomed");
       expect((await other.lanes.renew("doomed")).leaseOpen).toBe(true);
@@ -191,13 +191,14 @@ export function describeLanes(openBench: OpenBench): void {
         store.runs.claim(writer.laneId, ALL),
         other.runs.claim(alive.laneId, ALL),
       ]);
-      // Two that claim at once may leave some to the next turn, but never get the same run.
-      const left = await store.runs.claim(writer.laneId, ALL);
-      const claimed = [...first, ...rest, ...others, ...left];
+      // Two concurrent claims may leave some runs for the next one, but never get the same run.
+      const leftover = await store.runs.claim(writer.laneId, ALL);
+      const claimed = [...first, ...rest, ...others, ...leftover];
       expect(claimed.map((key) => key.runId).toSorted()).toEqual(orphans);
       expect(claimed.every((key) => key.tenantId === tenantId)).toBe(true);
       expect((await store.lanes.renew(writer.serverId)).hasOrphans).toBe(false);
-      for (const key of [...first, ...rest, ...left]) expect((await load(store, key)).ownerLane).toBe(writer.laneId);
+      for (const key of [...first, ...rest, ...leftover])
+        expect((await load(store, key)).ownerLane).toBe(writer.laneId);
       for (const key of others) expect((await load(store, key)).ownerLane).toBe(alive.laneId);
       expect((await load(store, { tenantId, runId: "alive" })).ownerLane).toBe(alive.laneId);
       expect(await load(store, { tenantId, runId: "parked" })).not.toHaveProperty("ownerLane");

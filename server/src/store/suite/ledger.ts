@@ -18,7 +18,7 @@ export function describeLedger(openBench: OpenBench): void {
         parts: parts.map(({ salt, ...part }) => ({ ...part, salt: Buffer.from(salt).toString("hex") })),
       }));
 
-    it("gives records back byte for byte, gapless and chained, and they fold to the run's state", async () => {
+    it("returns records byte for byte, gapless and chained, and they fold to the run's state", async () => {
       const { store, writer } = bench;
       const start = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { text: "ü\u2028" } });
       const first = assignOf(start.after, "x", 1);
@@ -45,7 +45,7 @@ export function describeLedger(openBench: OpenBench): void {
       expect(names).toEqual([["body", "given"], ["body"], ["body"], ["body"]]);
     });
 
-    it("gives any part of a record back, in their order, and deletes all with their run", async () => {
+    it("returns any part of a record, in order, and deletes all with their run", async () => {
       const { store, writer } = bench;
       const statements = [
         { name: "statement", text: '{"payload":"a\\nb"}\n\u00fc' },
@@ -77,7 +77,7 @@ export function describeLedger(openBench: OpenBench): void {
       expect(await store.ledger.list(key, 0, ALL)).toEqual([]);
     });
 
-    it("lists records after a seq, at most so many", async () => {
+    it("lists records after a seq, up to a limit", async () => {
       const { store, writer } = bench;
       let run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
       for (let i = 0; i < 11; i++) run = await writer.put(assignOf(run, "i", i));

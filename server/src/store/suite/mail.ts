@@ -1,4 +1,4 @@
-/** Mail, and what was left undone. */
+/** Mail, and work that was left undone. */
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";
@@ -42,7 +42,7 @@ export function describeMail(openBench: OpenBench): void {
       expect(await store.mail.list([keyOf(neighbour)])).toHaveLength(1);
     });
 
-    it("stays when the transition that acted on it lost the race", async () => {
+    it("stays if the transition that acted on it lost the race", async () => {
       const { store, writer } = bench;
       const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
       await writer.deliver(mailDelivery(keyOf(run), "cancel"));
@@ -55,7 +55,7 @@ export function describeMail(openBench: OpenBench): void {
       expect(await store.mail.list([keyOf(run)])).toEqual([mail]);
     });
 
-    it("is acted on once: without it the transition is a conflict, its neighbours are committed", async () => {
+    it("is acted on once: without it the transition is a conflict, and its neighbours commit", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
@@ -77,7 +77,7 @@ export function describeMail(openBench: OpenBench): void {
       expect(await writer.commit(late, own)).toEqual([conflictOf("mail"), COMMITTED]);
       expect(await store.runs.load([keyOf(run), keyOf(neighbour)])).toEqual([after, own.after]);
       expect(await store.events.list(channel, 0, ALL)).toEqual([]);
-      // Nothing of it was committed: the mail that was there still is.
+      // Nothing of it was committed: the mail that was there remains.
       expect(await store.mail.list([keyOf(run), keyOf(neighbour)])).toEqual([second]);
 
       const stolen = assignOf(own.after, "x", 3, { consumedMail: [second.mailId] });
@@ -87,7 +87,7 @@ export function describeMail(openBench: OpenBench): void {
       expect(await store.mail.list([keyOf(run)])).toEqual([]);
     });
 
-    it("is of any kind of 1 to 64 characters, and of any body", async () => {
+    it("has any kind of 1 to 64 characters, and any body", async () => {
       const { store, writer } = bench;
       const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
       const letters = [
@@ -104,7 +104,7 @@ export function describeMail(openBench: OpenBench): void {
       }
     });
 
-    it("is read from the first letter on, so many and so much of each run at once", async () => {
+    it("is read from the first letter on, up to a number and a size for each run", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const [many, large, huge] = ["many", "large", "huge"].map((runId) => ({ tenantId, runId }));
@@ -112,7 +112,7 @@ export function describeMail(openBench: OpenBench): void {
       const kinds = Array.from({ length: MAIL_LETTERS_MAX + 1 }, (_, i) => `letter-${i}`);
       await writer.deliver(...kinds.map((kind) => mailDelivery(many!, kind)));
       expect(await read(many!)).toEqual(kinds.slice(0, MAIL_LETTERS_MAX));
-      // With its quotes, a body of exactly half of what is read.
+      // With its quotes, a body of exactly half of the limit.
       const half = "x".repeat(MAIL_BYTES_MAX / 2 - 2);
       const bodies = { first: half, second: half, third: "", fourth: "" };
       for (const [kind, body] of Object.entries(bodies)) await writer.deliver(mailDelivery(large!, { kind, body }));
@@ -125,7 +125,7 @@ export function describeMail(openBench: OpenBench): void {
       expect(await store.mail.list([many!, huge!])).toHaveLength(MAIL_LETTERS_MAX + 1);
     });
 
-    it("is acted on by one of two servers, also where nothing of the run changes", async () => {
+    it("is acted on by one of two servers, even if nothing else of the run changes", async () => {
       const { store, other, writer } = bench;
       const otherWriter = await openWriter(other);
       const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
@@ -143,7 +143,7 @@ export function describeMail(openBench: OpenBench): void {
   describe("strays", () => {
     const bench = openBench("test");
 
-    it("finds mail that nobody has acted on for some time", async () => {
+    it("finds mail that no transition has acted on for some time", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       expect(await store.mail.findStrays(0, 10)).toEqual({ mailed: [], channels: [] });
@@ -161,7 +161,7 @@ export function describeMail(openBench: OpenBench): void {
       expect((await store.mail.findStrays(0, 10)).mailed).toEqual([keyOf(first), keyOf(third)]);
     });
 
-    it("finds channels whose listeners were not all woken", async () => {
+    it("finds channels whose listeners have not all been woken", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const one: Channel = { tenantId, scope: "session", scopeId: "one" };

@@ -9,7 +9,7 @@ export function describeParts(openBench: OpenBench): void {
   describe("parts of runs", () => {
     const bench = openBench("group");
 
-    /** A step that writes parts which follow from no record of this suite. */
+    /** A step that writes parts that follow from no record of this suite. */
     const writing = (before: StoredRun, parts: Partial<PartsWrite>) => ({
       ...stepOf(before, "step.completed", { status: "completed" }),
       parts: { set: [], drop: [], dropAll: [], ...parts },
@@ -33,7 +33,7 @@ export function describeParts(openBench: OpenBench): void {
       );
       expect(await rows()).toContain("first outcome");
       expect(await rows()).not.toContain("second outcome");
-      // Dropped before it is set: what follows one effect is the next.
+      // A drop comes before a set, as when one effect follows another.
       run = await writer.put(writing(run, { dropAll: ["calls", "outcome"], set: [outcome(1, '"of the next"')] }));
       for (const text of ["calls in flight", "first outcome", "third outcome"])
         expect(await rows()).not.toContain(text);
@@ -54,7 +54,7 @@ export function describeParts(openBench: OpenBench): void {
       expect(await bench.readRows(tenantId)).toEqual(rows);
     });
 
-    it("are not read with heads, and go with their run", async () => {
+    it("are not read with heads, and are deleted with their run", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1", vars: { a: "in vars" } }));

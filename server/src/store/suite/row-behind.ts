@@ -22,7 +22,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       );
     }
 
-    /** A step that leaves the row as it is. */
+    /** A step that leaves the row unchanged. */
     function left(run: StoredRun, ...patch: PatchOp[]): Transition {
       const body = { status: "completed" as const, patch, to: `node-${run.state.seq}` };
       return stepOf(run, "step.completed", body, { ownerLane: bench.writer.laneId, isLeft: true });
@@ -33,7 +33,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       return (await bench.store.runs.list({ tenantId, filter: {}, order: "update_time_desc", limit: ALL })).items;
     }
 
-    it("are read as their ledgers say, whole, without payloads, and in lists", async () => {
+    it("are read in full as their ledgers say, without payloads, and in lists", async () => {
       const { writer, other } = bench;
       const start = await startOwned();
       let run = start;
@@ -58,14 +58,14 @@ export function describeRowBehind(openBench: OpenBench): void {
       expect(waiting.behind).toBeUndefined();
       expect(await load(store, keyOf(waiting))).toEqual(waiting);
       expect(waiting.state.vars).toEqual({ text: `${LARGE}!`, more: [LARGE] });
-      // A reader of the row alone sees all of it.
+      // The row alone has all of it.
       const active = await writer.put(answerOf(waiting, { ownerLane: writer.laneId }));
       const ended = await writer.put(endOf(await writer.put(left(active, { op: "set", path: "/n", value: 1 })), 1));
       expect(await load(store, keyOf(ended))).toEqual(ended);
       expect((await store.ledger.list(keyOf(ended), 0, ALL)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     });
 
-    it("go back to what the row says, and are written if anything differs", async () => {
+    it("return to what the row says, and are written if anything differs", async () => {
       const { writer, store } = bench;
       const start = await startOwned({ n: 0, text: LARGE });
       const away = await writer.put(left(start, { op: "set", path: "/text", value: "small" }));
@@ -74,7 +74,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       expect(await load(store, keyOf(waiting))).toEqual(waiting);
     });
 
-    it("keep their records where their neighbours in a batch are refused, and are refused themselves", async () => {
+    it("keep their records if their neighbours in a batch are refused, and may be refused themselves", async () => {
       const { writer, other } = bench;
       const [run, stale] = [await startOwned(), await startOwned()];
       const ahead = left(stale).after;
@@ -84,7 +84,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       expect((await load(other, keyOf(run))).state.seq).toBe(2);
     });
 
-    it("take one step at each place of the ledger, whoever is second", async () => {
+    it("take one step at each place of the ledger, and refuse the second", async () => {
       const { writer, other } = bench;
       const start = await startOwned();
       const [run, neighbour] = [await writer.put(left(start, { op: "set", path: "/n", value: 1 })), await startOwned()];
@@ -106,14 +106,14 @@ export function describeRowBehind(openBench: OpenBench): void {
       expect(await load(other, keyOf(start))).toEqual(start);
     });
 
-    it("are left as they are by a step that is refused for something else", async () => {
+    it("are unchanged by a step that is refused for another reason", async () => {
       const { writer, other } = bench;
       const start = await startOwned();
       expect(await writer.commit({ ...left(start), consumedMail: [4_711] })).toEqual([conflictOf("mail")]);
       expect(await load(other, keyOf(start))).toEqual(start);
     });
 
-    it("go on where they were under the lane that claims them", async () => {
+    it("continue under the lane that claims them", async () => {
       const { writer, store, other } = bench;
       const leaving = await openWriter(store);
       const start = await leaving.put(
@@ -124,7 +124,7 @@ export function describeRowBehind(openBench: OpenBench): void {
       const run = await leaving.put(stepOf(start, "step.completed", body, facts));
       await store.lanes.end(leaving.serverId);
       await expect(leaving.commit(stepOf(run, "step.completed", body, facts))).rejects.toThrow(LaneFencedError);
-      // The other tests' runs are orphans too, and are claimed along.
+      // The runs of the other tests are orphans too, and are claimed as well.
       while ((await load(other, keyOf(run))).ownerLane !== writer.laneId) await other.runs.claim(writer.laneId, ALL);
       const found = await load(other, keyOf(run));
       expect(found).toEqual({ ...run, ownerLane: writer.laneId });

@@ -27,7 +27,7 @@ export function describeRuns(openBench: OpenBench): void {
   describe("runs", () => {
     const bench = openBench("group");
 
-    it("starts a run and gives back exactly what was stored", async () => {
+    it("starts a run and returns exactly what was stored", async () => {
       const { store, other, writer } = bench;
       const transition = startOf(
         {
@@ -63,7 +63,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(JSON.stringify(loaded.state.vars)).toBe(JSON.stringify(vars));
     });
 
-    it("keeps what a handler's step plan says of the effect that a run is at", async () => {
+    it("keeps what a handler's step plan says about the effect that a run is at", async () => {
       const sequel = { result_path: "/result", to: "second" };
       const begun = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
       const after = await bench.writer.put(waitOf(begun, { asks: "question" }, {}, sequel));
@@ -85,7 +85,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect((await load(bench.store, transition)).state.vars).toEqual({ list: [1], inner: { a: 1 } });
     });
 
-    it("refuses to start a run that exists, whatever it looks like", async () => {
+    it("refuses to start a run that exists, whatever its state", async () => {
       const { store, other, writer } = bench;
       const first = startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { first: true } });
       await writer.put(first);
@@ -95,7 +95,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await store.ledger.list(first, 0, ALL)).toHaveLength(1);
     });
 
-    it("keeps runs of one id apart by tenant", async () => {
+    it("keeps runs with the same id apart by tenant", async () => {
       const { store, writer } = bench;
       const one = await writer.put(startOf({ tenantId: bench.tenant(), runId: "same", vars: { of: 1 } }));
       const two = await writer.put(startOf({ tenantId: bench.tenant(), runId: "same", vars: { of: 2 } }));
@@ -105,7 +105,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await store.ledger.list(keyOf(two), 0, ALL)).toHaveLength(1);
     });
 
-    it("moves a run forward only from the seq that was seen, and leaves the neighbours of a conflict alone", async () => {
+    it("moves a run forward only from the seq that was seen, and commits the neighbours of a conflict", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const [left, stale, right] = [
@@ -132,7 +132,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await store.waits.get(tenantId, opened.wait.wait_id)).toBeUndefined();
     });
 
-    it("refuses a step ahead of the run and a step of a run that is not there", async () => {
+    it("refuses a step ahead of the run, and a step of a run that does not exist", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const first = await writer.put(startOf({ tenantId, runId: "run-1" }));
@@ -161,7 +161,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await store.ledger.list(keyOf(run), 0, ALL)).toHaveLength(11);
     });
 
-    it("loads runs in the order of the keys, with nothing for those that are not there", async () => {
+    it("loads runs in the order of the keys, and undefined for runs that do not exist", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const a = await writer.put(startOf({ tenantId, runId: "a" }));
@@ -194,7 +194,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(loaded.state.vars).toEqual({ kept: true });
     });
 
-    it("stores an output, null among others, and knows it from none", async () => {
+    it("stores any output, null included, and distinguishes it from no output", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const full = await writer.put(startOf({ tenantId, runId: "full" }));
@@ -211,7 +211,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(runs[2]?.state.error).toEqual({ code: "X", message: "no", retryable: false });
     });
 
-    it("changes and drops the owner with the transition", async () => {
+    it("changes and removes the owner with the transition", async () => {
       const { store, writer } = bench;
       const first = await writer.put(
         startOf({ tenantId: bench.tenant(), runId: "run-1" }, { ownerLane: writer.laneId }),
@@ -223,7 +223,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect((await load(store, keyOf(first))).ownerLane).toBe(writer.laneId);
     });
 
-    it("refuses a whole batch for what is in it, and goes on with the next", async () => {
+    it("rejects a whole batch for its content, and accepts the next", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const channel: Channel = { tenantId, scope: "global", scopeId: "" };
@@ -240,7 +240,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await bench.writer.commit()).toEqual([]);
     });
 
-    it("takes a large batch and gives its outcomes in order", async () => {
+    it("takes a large batch and returns its outcomes in order", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const starts = Array.from({ length: 300 }, (_, i) => startOf({ tenantId, runId: `run-${i}`, vars: { i } }));
@@ -270,7 +270,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await store.runs.delete(keyOf(active))).toBe(false);
     });
 
-    it("takes records, waits and mail along, and nothing of others", async () => {
+    it("deletes records, waits and mail along with the run, and nothing of other runs", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const keep = await writer.put(
@@ -290,7 +290,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect((await store.mail.list([keyOf(gone), keyOf(keep)])).map((mail) => mail.runId)).toEqual(["keep"]);
     });
 
-    it("never gives the id to another run, and leaves the neighbours of such a start alone", async () => {
+    it("never gives the id to another run, and does not affect the neighbours of such a start", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const first = await writer.put(startOf({ tenantId, runId: "run-1", vars: { life: 1 } }));
@@ -320,7 +320,7 @@ export function describeRuns(openBench: OpenBench): void {
   describe("lists of runs", () => {
     const bench = openBench("group");
 
-    /** Ids of the runs a filter finds, oldest first. */
+    /** Returns the ids of the runs that a filter finds, oldest first. */
     async function idsOf(tenantId: string, filter: RunFilter, order: RunOrder = "create_time_asc"): Promise<string[]> {
       const page = await bench.store.runs.list({ tenantId, filter, order, limit: ALL });
       expect(page.next).toBeUndefined();
@@ -338,7 +338,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(items[0]?.state).not.toHaveProperty("output");
     });
 
-    it("filters by everything that a filter names", async () => {
+    it("filters by every field of a filter", async () => {
       const { writer } = bench;
       const tenantId = bench.tenant();
       const create = async (runId: string, at: number, facts: object = {}) =>
@@ -397,7 +397,7 @@ export function describeRuns(openBench: OpenBench): void {
       ]);
     });
 
-    it("tells instants apart that differ by a microsecond", async () => {
+    it("distinguishes instants that differ by a microsecond", async () => {
       const { writer } = bench;
       const tenantId = bench.tenant();
       const times = ["2026-01-02T03:04:05.000001Z", "2026-01-02T03:04:05.000002Z"] as Instant[];
@@ -408,7 +408,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(await idsOf(tenantId, { createTimeBefore: second })).toEqual(["run-0"]);
     });
 
-    it("orders by time, and pages over ties without a gap or a repeat", async () => {
+    it("orders by time, and pages across ties without a gap or a repeat", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const ids = ["e", "B", "a", "d", "C", "f", "A"];
@@ -461,14 +461,14 @@ export function describeRuns(openBench: OpenBench): void {
   describe("timers", () => {
     const bench = openBench("test");
 
-    /** Starts a run that wakes so many milliseconds from now. */
+    /** Starts a run that wakes `inMs` milliseconds from now. */
     async function sleeping(tenantId: string, runId: string, inMs: number): Promise<StoredRun> {
       const start = startOf({ tenantId, runId });
       const wakeTime = addMs(await bench.store.now(), inMs);
       return await bench.writer.put(waitOf(await bench.writer.put(start), { asks: "time", due_time: wakeTime }));
     }
 
-    it("takes what is due, earliest first, and leaves it to others only later", async () => {
+    it("takes what is due, earliest first, and offers it to others only later", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       await sleeping(tenantId, "third", -1_000);
@@ -492,11 +492,11 @@ export function describeRuns(openBench: OpenBench): void {
       expect((await store.lanes.renew(writer.serverId)).nextWakeTime).toBe(openWaitOf(future.state)?.due_time);
     });
 
-    it("offers a run again when its taker did nothing about it", async () => {
+    it("offers a run again if its taker did nothing with it", async () => {
       const { store, other } = bench;
       const tenantId = bench.tenant();
       await sleeping(tenantId, "run-1", -1_000);
-      // Moved ahead by nothing, it is due again at once.
+      // Moved ahead by 0 ms, it is due again at once.
       expect((await store.runs.claimDue(10, 0)).runs).toEqual([{ tenantId, runId: "run-1" }]);
       expect((await other.runs.claimDue(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "run-1" }]);
       const after = await store.runs.claimDue(10, HOUR_MS);
@@ -516,7 +516,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect(ids.toSorted()).toEqual(["run-0", "run-1", "run-2", "run-3", "run-4", "run-5"]);
     });
 
-    it("forgets the timer of a run that is paused, moves on or ends", async () => {
+    it("drops the timer of a run that is paused, moves on or ends", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const paused = await sleeping(tenantId, "paused", -1_000);
@@ -532,7 +532,7 @@ export function describeRuns(openBench: OpenBench): void {
       expect((await store.runs.claimDue(10, HOUR_MS)).runs).toEqual([{ tenantId, runId: "paused" }]);
     });
 
-    it("changes nothing of a run that it hands out", async () => {
+    it("changes nothing in a run that it hands out", async () => {
       const { store, writer } = bench;
       const run = await sleeping(bench.tenant(), "run-1", -1_000);
       await store.runs.claimDue(10, HOUR_MS);

@@ -1,4 +1,4 @@
-/** How runs stand: with owners, mail, timers, channels and jobs. */
+/** How runs stand: their owners, mail, timers, channels and jobs. */
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";
@@ -27,7 +27,7 @@ async function read(store: Store, key: RunKey): Promise<RunStanding> {
   return standing;
 }
 
-/** What is of interest about open jobs: key, state, place. */
+/** The relevant fields of open jobs: key, state, place. */
 function jobsIn({ openJobs }: RunStanding): [key: string, state: string, place: number | undefined][] {
   return openJobs.map(({ idempotencyKey, state, queuePlace }) => [idempotencyKey, state, queuePlace]);
 }
@@ -36,7 +36,7 @@ export function describeStandings(openBench: OpenBench): void {
   describe("standings", () => {
     const bench = openBench("group");
 
-    it("are of runs that are there, and of their own tenant", async () => {
+    it("exist only for existing runs, and within their tenant", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
@@ -63,7 +63,7 @@ export function describeStandings(openBench: OpenBench): void {
       expect((await read(store, keyOf(run))).owner).toEqual({ laneId: owner.laneId, ended: true, server });
     });
 
-    it("say when somebody looks at the run", async () => {
+    it("say when a server next wakes the run", async () => {
       const { store, writer } = bench;
       const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
       const dueTime = timeAt(HOUR_MS);
@@ -71,7 +71,7 @@ export function describeStandings(openBench: OpenBench): void {
       expect((await read(store, keyOf(waiting))).wakeTime).toBe(dueTime);
     });
 
-    it("have the first letters of the run's mail, and count all", async () => {
+    it("have the first letters of the run's mail, and the total number", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }));
@@ -89,7 +89,7 @@ export function describeStandings(openBench: OpenBench): void {
       expect(mail.total).toBe(STANDING_MAIL_MAX + 1);
     });
 
-    it("say how far the listeners of the channel were woken, of event waits only", async () => {
+    it("say how far the listeners of the channel were woken, for event waits only", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const channel: Channel = { tenantId, scope: "session", scopeId: "s" };
@@ -107,7 +107,7 @@ export function describeStandings(openBench: OpenBench): void {
       expect((await read(store, keyOf(run))).channel).toBeUndefined();
     });
 
-    it("have the jobs by state, with their places in their queues and who has them", async () => {
+    it("have the jobs by state, with their places in their queues and their workers", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const { serverId } = writer;
@@ -127,16 +127,16 @@ export function describeStandings(openBench: OpenBench): void {
         ["f", "open", 4],
         ["d", "delayed", undefined],
       ]);
-      const wanted = (count: number) => ({
+      const requestFor = (count: number) => ({
         tenantId,
         kind: "tool" as const,
         name: "pay",
         workerSessionIds: Array.from({ length: count }, () => "session-1"),
       });
-      await store.jobs.claim(serverId, [wanted(2)]);
+      await store.jobs.claim(serverId, [requestFor(2)]);
       expect(jobsIn(await read(store, keyOf(first))).map(([, state]) => state)).toEqual(["leased", "leased"]);
       expect((await place())[1]).toEqual(["c", "open", 1]);
-      await store.jobs.claim(serverId, [wanted(2)]);
+      await store.jobs.claim(serverId, [requestFor(2)]);
       await store.jobs.start([{ tenantId, idempotencyKey: "f", leaseNo: 1 }]);
       const standing = await read(store, keyOf(run));
       expect(jobsIn(standing)).toEqual([
@@ -173,7 +173,7 @@ export function describeStandings(openBench: OpenBench): void {
         undefined,
         undefined,
       ]);
-      // As of a server that is gone, and whose worker was saved after others had ended its lease.
+      // As if of a server that is gone: its worker was saved after others had ended its lease.
       const gone = await openWriter(store);
       await store.lanes.end(gone.serverId);
       await store.workers.save({ ...worker, serverId: gone.serverId, customTypes: [], draining: false });
@@ -184,7 +184,7 @@ export function describeStandings(openBench: OpenBench): void {
       expect(ended.jobCounts).toEqual([{ state: "cancelled", count: 4 }]);
     });
 
-    it("have the places of jobs that go on, not of those that are held", async () => {
+    it("have the places of jobs that can be claimed, not of those that are held", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const run = await writer.put(startOf({ tenantId, runId: "run-1" }, { jobs: [jobOf("a")] }));
@@ -206,7 +206,7 @@ export function describeStandings(openBench: OpenBench): void {
       const places = Array.from({ length: STANDING_JOBS_MAX }, (_, n) => n + 1);
       expect(standing.openJobs.map(({ queuePlace }) => queuePlace)).toEqual(places);
       expect(standing.jobCounts).toEqual([{ state: "open", count: STANDING_PLACES_MAX + 5 }]);
-      // Its fairness key is that of the others, so it comes after them.
+      // Its fairness key is the same as that of the others, so it comes after them.
       expect(jobsIn(await read(store, keyOf(last)))).toEqual([["last", "open", STANDING_PLACES_MAX + 1]]);
     });
   });

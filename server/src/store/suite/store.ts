@@ -7,7 +7,7 @@ export function describeDatabase(openBench: OpenBench): void {
   describe("the database", () => {
     const bench = openBench("group");
 
-    it("answers and tells its time as an instant with microseconds", async () => {
+    it("answers, and returns its time as an instant with microseconds", async () => {
       await bench.store.ping();
       const first = await bench.store.now();
       const second = await bench.other.now();
@@ -38,15 +38,15 @@ export function describeDatabase(openBench: OpenBench): void {
       await there.stop();
     });
 
-    it("stops telling a listener that has left", async () => {
-      const left: string[] = [];
-      const stop = await bench.store.notices.listen((text) => left.push(text));
+    it("stops calling a listener after it stopped listening", async () => {
+      const heard: string[] = [];
+      const stop = await bench.store.notices.listen((text) => heard.push(text));
       await stop();
       const arrived = Promise.withResolvers<string>();
       const stopOther = await bench.other.notices.listen((text) => arrived.resolve(text));
       await bench.other.notices.send("after it left");
       expect(await arrived.promise).toBe("after it left");
-      expect(left).toEqual([]);
+      expect(heard).toEqual([]);
       await stopOther();
     });
   });

@@ -1,9 +1,9 @@
 /**
  * The suite that every implementation of the store's contract passes: `describeStore(name, createHarness)`.
  *
- * It knows nothing of an implementation, and has a file for each noun. Times lie in the past or the future of the
- * store's own clock, which it never moves; nothing sleeps. Groups whose verbs read the whole database (leases,
- * timers, strays) get a database for each test, the others share one and keep apart by tenant.
+ * It does not depend on any implementation, and has a file for each noun. Times are in the past or the future of the
+ * store's own clock, which the suite never moves; nothing sleeps. Groups whose verbs read the whole database (leases,
+ * timers, strays) get a database for each test; the others share one and use separate tenants.
  */
 import { describe } from "vitest";
 import { createOpenBench, type StoreHarness } from "./bench.ts";

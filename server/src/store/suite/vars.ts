@@ -1,4 +1,4 @@
-/** Vars whose large members are kept apart. */
+/** Vars whose large members are kept in parts of their own. */
 import { describe, expect, it } from "vitest";
 import type { JsonObject } from "../../core/json/json.ts";
 import type { PatchOp } from "../../core/json/pointer.ts";
@@ -17,21 +17,21 @@ export function describeVars(openBench: OpenBench): void {
       return await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1", vars: { ...large, ...vars } }));
     }
 
-    /** Both as values and as text, in which members stand in their order. */
+    /** Compares both values and text, which shows the order of the members. */
     async function expectStored(run: StoredRun): Promise<void> {
       const loaded = await load(bench.other, keyOf(run));
       expect(loaded).toEqual(run);
       expect(JSON.stringify(loaded.state.vars)).toBe(JSON.stringify(run.state.vars));
     }
 
-    /** The same run with changes of its vars: JSON Pointer operations, all in one transition. */
+    /** Changes the vars of the run in one transition, by JSON Pointer operations. */
     async function change(run: StoredRun, ...patch: PatchOp[]): Promise<StoredRun> {
       const after = await bench.writer.put(stepOf(run, "step.completed", { status: "completed", patch }));
       await expectStored(after);
       return after;
     }
 
-    it("gives them back as they were, with all members in their order", async () => {
+    it("are returned unchanged, with all members in order", async () => {
       const run = await startLarge({ last: [1], 'a "name"\n\\': { text: LARGE }, ["n".repeat(3_000)]: LARGE });
       await expectStored(run);
       expect((await bench.store.runs.loadHeads([keyOf(run)]))[0]?.state.vars).toBeNull();
@@ -47,7 +47,7 @@ export function describeVars(openBench: OpenBench): void {
       expect(listed?.format).toBe(run.format);
     });
 
-    it("changes small members beside them", async () => {
+    it("change in their small members", async () => {
       let run = await startLarge();
       run = await change(run, { op: "set", path: "/first", value: 2 });
       run = await change(run, { op: "set", path: "/new", value: [1] }, { op: "unset", path: "/middle" });
@@ -55,7 +55,7 @@ export function describeVars(openBench: OpenBench): void {
       expect(run.state.vars).toMatchObject({ first: 2, new: [1, 2], text: LARGE });
     });
 
-    it("changes one alone, adds and takes away others", async () => {
+    it("change in one member alone, and gain and lose others", async () => {
       let run = await startLarge();
       run = await change(run, { op: "append", path: "/list", values: [LARGE] });
       run = await change(run, { op: "set", path: "/text", value: `${LARGE}!` });
@@ -66,7 +66,7 @@ export function describeVars(openBench: OpenBench): void {
       expect(run.state.vars).toEqual({ first: 1, middle: null, more: { of: LARGE }, text: [LARGE] });
     });
 
-    it("changes the same one several times in one transition", async () => {
+    it("change in the same member several times in one transition", async () => {
       const run = await startLarge();
       const first = assignOf(run, "text", [LARGE]);
       const second = stepOf(first.after, "step.completed", {
@@ -84,18 +84,18 @@ export function describeVars(openBench: OpenBench): void {
       await expectStored(await bench.writer.put(joinOf(begun, on)));
     });
 
-    it("takes back the ones that shrink, and lets them grow again", async () => {
+    it("take members back when they shrink, and let them grow again", async () => {
       let run = await startLarge();
       run = await change(run, { op: "set", path: "/list", value: [] });
       run = await change(run, { op: "set", path: "/list", value: [LARGE] });
-      // The last one that is apart goes away alone: nothing else is written beside the vars.
+      // The last large member is dropped alone: apart from the vars nothing else is written.
       run = await change(run, { op: "unset", path: "/list" }, { op: "unset", path: "/9" });
       run = await change(run, { op: "set", path: "/text", value: "small" });
       run = await change(run, { op: "set", path: "/text", value: LARGE });
       expect(run.state.vars).toEqual({ first: 1, middle: null, text: LARGE });
     });
 
-    it("is replaced by vars that are no object, and takes their place again", async () => {
+    it("are replaced by vars that are not an object, and replace them again", async () => {
       let run = await startLarge();
       run = await change(run, { op: "set", path: "", value: [LARGE, LARGE] });
       run = await change(run, { op: "set", path: "", value: { text: LARGE, other: LARGE } });
@@ -105,7 +105,7 @@ export function describeVars(openBench: OpenBench): void {
       expect(run.state.vars).toBe(LARGE);
     });
 
-    it("are not touched by a transition that is refused, and those of its neighbours are", async () => {
+    it("are unchanged by a transition that is refused, and change for its neighbours", async () => {
       const { store, writer } = bench;
       const stale = await startLarge();
       const neighbour = await startLarge();
@@ -125,14 +125,14 @@ export function describeVars(openBench: OpenBench): void {
       await expectStored(moved);
     });
 
-    it("loads many runs with and without them in one go", async () => {
+    it("load with and without large members, for many runs at once", async () => {
       const { store } = bench;
       const small = await bench.writer.put(startOf({ tenantId: bench.tenant(), runId: "small", vars: { text: 1 } }));
       const runs = [await startLarge(), small, await startLarge({ text: `${LARGE}2` })];
       expect(await store.runs.load(runs.map(keyOf))).toEqual(runs);
     });
 
-    it("go with their run", async () => {
+    it("are deleted with their run", async () => {
       const { store, writer } = bench;
       const kept = await startLarge();
       const gone = await startLarge();

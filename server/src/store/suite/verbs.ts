@@ -1,4 +1,4 @@
-/** What every verb of a store has in common: its calls are reported. */
+/** Common to every verb of a store: its calls are reported. */
 import { describe, expect, it } from "vitest";
 import type { Channel } from "../../core/event.ts";
 import { LaneFencedError, StoreUnavailableError } from "../contract/errors.ts";
@@ -14,7 +14,7 @@ function verbsOf(store: Store): string[] {
   });
 }
 
-/** A call of each verb that an empty database answers. @param facts of a server on `store` */
+/** A call of each verb that succeeds on an empty database. @param facts of a server on `store` */
 function callsOf(
   store: Store,
   { tenantId, serverId, laneId }: { tenantId: string; serverId: string; laneId: number },
@@ -85,7 +85,7 @@ export function describeVerbs(openBench: OpenBench): void {
   describe("verbs", () => {
     const bench = openBench("test");
 
-    it("are reported to whoever opened the store, each once with its name and how long it took", async () => {
+    it("are reported to the opener of the store, each once, with name and duration", async () => {
       const reported: VerbCall[] = [];
       const store = await bench.openStore({ onVerb: (call) => reported.push(call) });
       const { serverId, laneId } = await openWriter(store);
@@ -103,7 +103,7 @@ export function describeVerbs(openBench: OpenBench): void {
       await store.close();
     });
 
-    it("are reported as refused where the database says no, and as failed where it says nothing", async () => {
+    it("are reported as refused if the database refuses, and as failed if it does not answer", async () => {
       const reported: Omit<VerbCall, "durationMs">[] = [];
       const store = await bench.openStore({ onVerb: ({ verb, outcome }) => reported.push({ verb, outcome }) });
       const fenced = await openWriter(store);

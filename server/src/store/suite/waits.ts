@@ -21,7 +21,7 @@ export function describeWaits(openBench: OpenBench): void {
       default_answer: null,
     };
 
-    it("opens a wait with its run, and finds it by id", async () => {
+    it("opens a wait with its run, and returns it by id", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const labels = { team: "red" };
@@ -43,7 +43,7 @@ export function describeWaits(openBench: OpenBench): void {
       expect(await load(store, keyOf(first))).toEqual(waiting);
     });
 
-    it("keeps how a wait was closed, for the answer that is sent again", async () => {
+    it("keeps how a wait was closed, for an answer that is sent again", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const waiting = await writer.put(
@@ -74,7 +74,7 @@ export function describeWaits(openBench: OpenBench): void {
       expect(await store.waits.list({ tenantId, filter, limit: 10 })).toEqual({ items: [] });
     });
 
-    it("leaves a wait open whose closing lost the race", async () => {
+    it("leaves a wait open if its closing lost the race", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       const waiting = await writer.put(

@@ -32,7 +32,7 @@ export function describeWorkers(openBench: OpenBench): void {
       return { name, version: "1", description: "ü", inputSchema: '{"type":"object"}', concurrency: 0 };
     }
 
-    it("are listed with all that they registered", async () => {
+    it("are listed with everything they registered", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
       const worker = workerOf(tenantId, "s-1", writer.serverId, {
@@ -54,7 +54,7 @@ export function describeWorkers(openBench: OpenBench): void {
       expect(plain).not.toHaveProperty("actorId");
     });
 
-    it("are listed by session, in pages, and by what they can do", async () => {
+    it("are listed by session, in pages, and by tool", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();
       for (const [session, tools] of [
@@ -103,7 +103,7 @@ export function describeWorkers(openBench: OpenBench): void {
       expect(await store.workers.list({ tenantId, limit: 10 })).toEqual([{ ...before, draining: true }]);
     });
 
-    it("go with their server, and those of other servers are known", async () => {
+    it("go with their server, and servers know the workers of others", async () => {
       const { store, other, writer } = bench;
       const [tenantId, second] = [bench.tenant(), bench.tenant()];
       const doomed = await openWriter(other);
@@ -117,7 +117,7 @@ export function describeWorkers(openBench: OpenBench): void {
       expect(await elsewhere(doomed.serverId, 10)).toEqual(["s-1"]);
       await store.lanes.end(doomed.serverId);
       expect(await elsewhere(writer.serverId, 10)).toEqual([]);
-      // From a server that does not know yet that its lease has ended.
+      // From a server that does not yet know that its lease has ended.
       await other.workers.save(workerOf(tenantId, "s-4", doomed.serverId));
       expect((await store.workers.list({ tenantId, limit: 10 })).map((worker) => worker.workerSessionId)).toEqual([
         "s-1",

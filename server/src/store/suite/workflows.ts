@@ -61,7 +61,7 @@ export function describeWorkflows(openBench: OpenBench): void {
       expect((await store.workflows.get(one, "a", 2))?.digest).toBe(digestOf("a2"));
     });
 
-    it("follows the highest version unless told otherwise", async () => {
+    it("follows the highest version unless another one is set", async () => {
       const { store, other } = bench;
       const tenantId = bench.tenant();
       const register = (digest: string) =>
@@ -89,7 +89,7 @@ export function describeWorkflows(openBench: OpenBench): void {
       expect(await currentVersion()).toBe(4);
     });
 
-    it("archives a workflow with all its versions, and takes it back", async () => {
+    it("archives a workflow with all its versions, and restores it", async () => {
       const { store, other } = bench;
       const tenantId = bench.tenant();
       for (const digest of ["1", "2"]) {

@@ -1,4 +1,4 @@
-/** What a batch committed of each tenant's ledgers, for the log of record hashes. */
+/** What a batch committed to each tenant's ledgers, for the log of record hashes. */
 import { HASH_BYTES, recordsOf } from "./records.ts";
 import { type BatchContents, linesOf, numbersOf, type Section } from "./section.ts";
 
@@ -12,15 +12,15 @@ export const BATCHES: Section<"p_batch_tenants" | "p_batch_runs" | "p_batch_skip
     const tenants = tenantsOf(contents);
     return {
       p_batch_tenants: linesOf(tenants.map(({ tenantId }) => tenantId)),
-      // Each value has lines of its own: a line between them is empty.
+      // Each value has several lines, so an empty line separates two values.
       p_batch_runs: tenants.length === 0 ? null : tenants.map(({ runs }) => runs.map(lineOf).join("\n")).join("\n\n"),
       p_batch_skipped: numbersOf(tenants.map(({ skipped }) => skipped)),
       p_batch_records: numbersOf(tenants.map(({ records }) => records)),
     };
   },
   write: `
-  -- Each row is a piece of the hashes that \`records\` wrote, unless some of them were refused: then it is put together
-  -- anew.
+  -- Each row is a slice of the hashes that \`records\` wrote. If some records were refused, it is built from the
+  -- remaining ones instead.
   IF p_batch_tenants IS NOT NULL THEN
     IF cardinality(refused) = 0 THEN
       INSERT INTO batches (tenant_id, lane_id, batch_no, runs, hashes)
@@ -56,12 +56,12 @@ export const BATCHES: Section<"p_batch_tenants" | "p_batch_runs" | "p_batch_skip
 type TenantOfBatch = {
   tenantId: string;
   runs: RunOfBatch[];
-  /** Records of tenants before it. */
+  /** The number of records of earlier tenants. */
   skipped: number;
   records: number;
 };
 
-/** What of a batch is each tenant's if nothing is refused. */
+/** Each tenant's share of a batch, if nothing is refused. */
 function tenantsOf(contents: BatchContents): TenantOfBatch[] {
   const tenants: TenantOfBatch[] = [];
   for (const [place, { tenantId, runId, record }] of recordsOf(contents).entries()) {
@@ -72,7 +72,7 @@ function tenantsOf(contents: BatchContents): TenantOfBatch[] {
     }
     tenant.records += 1;
     const run = tenant.runs.at(-1);
-    // A run is at most once in a batch, so its records are neighbours.
+    // A run appears at most once in a batch, so its records are adjacent.
     if (run?.runId === runId) run.records += 1;
     else tenant.runs.push({ runId, firstSeq: record.seq, records: 1 });
   }

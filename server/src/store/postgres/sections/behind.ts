@@ -1,4 +1,4 @@
-/** Runs whose rows stay behind their ledgers: only records are written, and events. */
+/** Runs whose rows stay behind their ledgers: only records and events are written. */
 import { linesOf, numbersOf, refuse, type Section } from "./section.ts";
 
 export const BEHIND: Section<
@@ -23,8 +23,9 @@ export const BEHIND: Section<
     };
   },
   check: `
-  -- The ledger goes on where the transition does. That nobody else goes on there at this moment says the key of the
-  -- records; that the run is this lane's says the lane: whoever takes a run from it ends it first.
+  -- The ledger must end where the transition begins. The primary key of the records ensures that no other transaction
+  -- extends it at the same moment. The fence ensures that the run belongs to this lane: a server that takes a run from
+  -- it ends the lane first.
   IF p_behind_items IS NOT NULL THEN${refuse(`
       SELECT b.item, b.transition, CASE WHEN last.seq IS NULL THEN 'seq' ELSE 'record' END
       FROM ROWS FROM (

@@ -1,4 +1,4 @@
-/** Jobs that are not to be done any more: all of a run that are neither settled nor made by this batch. */
+/** Jobs to cancel: all jobs of a run that are neither settled nor created by this batch. */
 import { jsonOf, keyOf, type Section } from "./section.ts";
 
 export const CANCELS: Section<"p_cancels"> = {
@@ -8,8 +8,8 @@ export const CANCELS: Section<"p_cancels"> = {
     p_cancels: jsonOf(transitions.filter(({ transition }) => transition.cancelJobs).map(keyOf)),
   }),
   check: `
-  -- A job may be in the hands of a claim, which lasts as long as one statement and waits for nothing. Only a later
-  -- statement sees what the claim has changed.
+  -- A claim may have a job locked, but a claim lasts only one statement and waits for nothing. Only a statement after
+  -- the lock sees what the claim changed.
   IF p_cancels IS NOT NULL THEN
     PERFORM FROM json_to_recordset(p_cancels) AS c (item int, tenant_id text, run_id text),
       LATERAL (

@@ -1,4 +1,4 @@
-/** Channels: numbers for events that are emitted, and groups that count only while a channel stands still. */
+/** Channels: numbers for events that are emitted, and groups that commit only if a channel has not moved. */
 import { channelKey } from "../../../core/event.ts";
 import { jsonOf, refuse, type Section } from "./section.ts";
 
@@ -35,8 +35,8 @@ export const CHANNELS: Section<"p_channels" | "p_expected"> = {
   channel_numbers bigint[] := '{}';
   channel_number bigint;`,
   check: `
-  -- One by one, because the strength differs from channel to channel and the order must not. Emitters take as many
-  -- numbers as they may need: those of refused groups and duplicates are lost, as numbers may have gaps.
+  -- One by one, because the lock strength differs from channel to channel but the order must not. Emitters take as many
+  -- numbers as they may need. The numbers of refused groups and duplicates are lost; numbers may have gaps.
   IF p_channels IS NOT NULL THEN
     FOR channel IN
       SELECT c.tenant_id, c.scope, c.scope_id, c.events

@@ -1,4 +1,4 @@
-/** Ends of waits. */
+/** Waits that close. */
 import { jsonOf, type Section } from "./section.ts";
 
 export const CLOSINGS: Section<"p_closings"> = {

@@ -1,4 +1,4 @@
-/** Events that are emitted, under the numbers that `channels` took for them. */
+/** Events to emit, under the numbers that `channels` reserved for them. */
 import { channelKey, type EventDraft } from "../../../core/event.ts";
 import { type BatchContents, jsonOf, type Section } from "./section.ts";
 import { jsonText } from "../../../core/json/json-text.ts";
@@ -16,8 +16,8 @@ export const EVENTS: Section<"p_events"> = {
     return { p_events: jsonOf(rowsOf(emitted, channels)) };
   },
   write: `
-  -- An event_id that its channel has already is skipped; whoever delivered it finds no number for it in what is
-  -- returned.
+  -- An event_id that its channel already has is skipped; its sender recognizes a duplicate by the missing number in the
+  -- result.
   IF p_events IS NOT NULL THEN
     RETURN QUERY
     WITH drafts AS MATERIALIZED (

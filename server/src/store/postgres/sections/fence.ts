@@ -1,4 +1,4 @@
-/** The fence: what stops a batch whose lane has ended, or that was voided. */
+/** The fence: stops a batch whose lane has ended, or that was voided. */
 import type { Section } from "./section.ts";
 
 export const FENCE: Section<never> = {
@@ -6,8 +6,8 @@ export const FENCE: Section<never> = {
   parameters: {},
   encode: () => ({}),
   check: `
-  -- An ended lane takes no batch, a number that was committed or voided cannot be used again. The row stays locked
-  -- until the commit, so whoever ends the lane or resolves the batch waits for it.
+  -- An ended lane takes no batch, and a number that was committed or voided cannot be used again. The row stays locked
+  -- until the commit, so a server that ends the lane or resolves the batch waits for it.
   UPDATE lanes SET last_batch_no = p_batch_no
   WHERE lane_id = p_lane_id AND ended_at IS NULL AND last_batch_no < p_batch_no;
   IF NOT FOUND THEN

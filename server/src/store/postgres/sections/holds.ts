@@ -1,4 +1,4 @@
-/** Jobs that their queue holds back while their run is paused, and gives out again afterwards. */
+/** Jobs that are held back while their run is paused, and given out again afterwards. */
 import { jsonOf, keyOf, type Section } from "./section.ts";
 
 export const HOLDS: Section<"p_holds"> = {
@@ -12,7 +12,7 @@ export const HOLDS: Section<"p_holds"> = {
     ),
   }),
   check: `
-  -- As with jobs that are cancelled.
+  -- A separate statement, for the same reason as with jobs that are cancelled.
   IF p_holds IS NOT NULL THEN
     PERFORM FROM json_to_recordset(p_holds) AS h (item int, tenant_id text, run_id text),
       LATERAL (
@@ -24,8 +24,8 @@ export const HOLDS: Section<"p_holds"> = {
     WHERE h.item <> ALL (refused);
   END IF;`,
   write: `
-  -- Open jobs that are let into their queue again wait as if they had just come. Those of a key keep their distances,
-  -- but begin at no turn that is over, and come no later than new jobs would.
+  -- Open jobs that return to their queue wait as if they had just entered it. Jobs of one key keep their distances, but
+  -- start no earlier than the queue's current turn, and come no later than new jobs would.
   IF p_holds IS NOT NULL THEN
     WITH changing AS (
       SELECT

@@ -1,4 +1,4 @@
-/** New jobs, leased already where a worker was found before the commit. */
+/** New jobs, already leased if a worker was found before the commit. */
 import { jsonOf, keyOf, type Section } from "./section.ts";
 import { jsonText } from "../../../core/json/json-text.ts";
 
@@ -35,8 +35,8 @@ export const JOBS: Section<"p_jobs"> = {
     return { p_jobs: jsonOf(rows.map((row, place) => ({ ...row, place }))) };
   },
   write: `
-  -- Turns: see the table. Two probes of an index for each job that waits; jobs of one batch and key follow each other.
-  -- One that a worker has already gets a turn only when it comes back, and is then among the first.
+  -- The table explains turns. Each job that waits takes two index probes; jobs of one batch and key follow each other.
+  -- A job that is leased at once gets its turn only when it returns to the queue, and is then among the first.
   IF p_jobs IS NOT NULL THEN
     INSERT INTO jobs (
       tenant_id, idempotency_key, run_id, seq, node_id, kind, name, ordinal, call_id, payload, state, fairness_key,

@@ -1,4 +1,4 @@
-/** Mail for other runs: what transitions send, and what comes from outside of any run. */
+/** Mail for other runs: what transitions send, and what comes from outside any run. */
 import type { MailDraft } from "../../contract/mail.ts";
 import type { RunKey } from "../../contract/runs.ts";
 import { jsonOf, type Section } from "./section.ts";
@@ -14,7 +14,7 @@ export const MAIL: Section<"p_mail"> = {
         delivery.type === "mail" ? [rowOf(item, { ...delivery.mail, ...delivery })] : [],
       ),
     ];
-    // In the order of the batch, in which its letters are read.
+    // In the order of the batch, in which the letters are read.
     return { p_mail: jsonOf(rows.toSorted((a, b) => a.item - b.item).map((row, position) => ({ ...row, position }))) };
   },
   write: `

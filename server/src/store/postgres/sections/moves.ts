@@ -1,4 +1,4 @@
-/** Rows of runs that move: compared and swapped by their seq. */
+/** Rows of existing runs that move: compare and swap by seq. */
 import { changingColumns, encodeStateRest } from "../run-row.ts";
 import { jsonOf, linesOf, numbersOf, type PlacedTransition, type Section } from "./section.ts";
 
@@ -37,15 +37,16 @@ export const MOVES: Section<
     };
   },
   variables: `
-  -- Where each row is that moves, in the order of the moves.
+  -- Where the row of each move is, in the order of the moves.
   move_places tid[];`,
   check: `
-  -- A row that somebody else has locked counts as moved. That it does not have the expected seq any more, and that the
-  -- ledger goes on where the transition does, is seen with the lock in hand; the ledger may be ahead of a row that was
-  -- left behind.
+  -- A row that another transaction has locked counts as moved. Whether the row still has the expected seq, and whether
+  -- the ledger ends where the transition begins, is checked under the lock. The ledger may be ahead of a row that is
+  -- behind.
   IF p_move_items IS NOT NULL THEN
     SELECT
-      array_agg(f.place ORDER BY f.number), refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
+      array_agg(f.place ORDER BY f.number),
+      refused || coalesce(array_agg(f.item) FILTER (WHERE f.cause IS NOT NULL), '{}'),
       refused_by || coalesce(array_agg(f.transition) FILTER (WHERE f.cause IS NOT NULL), '{}'),
       causes || coalesce(array_agg(f.cause) FILTER (WHERE f.cause IS NOT NULL), '{}')
     INTO move_places, refused, refused_by, causes
@@ -73,7 +74,7 @@ export const MOVES: Section<
     ) AS f;
   END IF;`,
   write: `
-  -- The rows are locked, so they are where they were found.
+  -- The rows are locked, so they are still where they were found.
   IF p_moves IS NOT NULL THEN
     UPDATE runs SET
       status = m.status, paused = m.paused, node = m.node, seq = m.seq, head_hash = m.head_hash,

@@ -11,8 +11,8 @@ export const NOTICES: Section<"p_notices"> = {
     return { p_notices: jsonOf(rows.map((row, ordinal) => ({ ...row, ordinal }))) };
   },
   write: `
-  -- One time for the batch, by the database's clock: whoever builds on what was committed here commits later by it, so
-  -- a merge of the lanes by time never shows a run's notices out of their order.
+  -- One database time for the whole batch. A transaction that builds on what was committed here commits at a later
+  -- time, so a merge of the lanes by time never shows a run's notices out of order.
   IF p_notices IS NOT NULL THEN
     INSERT INTO feed (tenant_id, lane_id, batch_no, ordinal, run_id, kind, seq, time)
     SELECT n.tenant_id, p_lane_id, p_batch_no, n.ordinal, n.run_id, n.kind, n.seq, batch_time.value

@@ -1,4 +1,4 @@
-/** Parts of runs' states that are in rows of their own. */
+/** Parts of runs' states that have rows of their own. */
 import { jsonOf, linesOf, type Section } from "./section.ts";
 
 export const PARTS: Section<"p_dropped_parts" | "p_parts" | "p_part_values"> = {
@@ -22,8 +22,8 @@ export const PARTS: Section<"p_dropped_parts" | "p_parts" | "p_part_values"> = {
     return { p_dropped_parts: jsonOf(dropped), p_parts: jsonOf(rows), p_part_values: linesOf(values) };
   },
   write: `
-  -- All parts belong to runs that this batch has moved or made, whose rows nobody else changes. Without a name: all
-  -- rows of the part.
+  -- All parts belong to runs that this batch has moved or created, so no other transaction changes them. A drop without
+  -- a name removes all rows of the part.
   IF p_dropped_parts IS NOT NULL THEN
     DELETE FROM run_parts
     USING json_to_recordset(p_dropped_parts) AS d (item int, tenant_id text, run_id text, part text, name text),

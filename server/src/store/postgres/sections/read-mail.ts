@@ -1,4 +1,4 @@
-/** Mail that a transition acts on: taken away, once. */
+/** Mail that a transition acts on: deleted, once. */
 import { jsonOf, keyOf, refuse, type Section } from "./section.ts";
 
 export const READ_MAIL: Section<"p_read_mail"> = {
@@ -12,8 +12,8 @@ export const READ_MAIL: Section<"p_read_mail"> = {
     ),
   }),
   check: `
-  -- A group whose mail is gone, or is in the hands of another transaction, is refused. Mail that is there stays locked
-  -- until it is deleted or the batch ends.
+  -- A group is refused if its mail is gone or another transaction has it locked. Mail that is found stays locked until
+  -- it is deleted or the batch ends.
   IF p_read_mail IS NOT NULL THEN${refuse(`
       SELECT m.item, m.transition, 'mail'
       FROM json_to_recordset(p_read_mail) AS m (item int, transition int, tenant_id text, run_id text, mail_id bigint)

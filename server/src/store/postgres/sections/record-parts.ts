@@ -1,4 +1,4 @@
-/** Parts of step records beside `body` and `given`, which have columns. */
+/** Parts of step records besides `body` and `given`, which have columns. */
 import { bytesToHex } from "../run-row.ts";
 import { jsonOf, type Section } from "./section.ts";
 

@@ -1,13 +1,13 @@
 /**
- * Step records: the ledger. Their hashes are one hex text, of which every record takes its piece; so are the salts of
- * their bodies and givens, in turn.
+ * Step records: the ledger. Their hashes are sent as one hex text, of which every record takes its slice. The salts of
+ * bodies and givens are sent the same way, alternating.
  */
 import assert from "node:assert/strict";
 import { type SealedRecord, partOf, SALT_BYTES } from "../../../core/ledger-format.ts";
 import { type BatchContents, linesOf, NO_TEXT, numbersOf, type Section } from "./section.ts";
 
 export const HASH_BYTES = 32;
-/** In place of the salt of a part that is not there. */
+/** Stands for the salt of a part that does not exist. */
 const NO_SALT = "00".repeat(SALT_BYTES);
 
 export const RECORDS: Section<
@@ -64,8 +64,8 @@ export const RECORDS: Section<
   record_hashes bytea;
   record_salts bytea;`,
   write: `
-  -- The texts of each record are a line in each of three. That a place in a ledger is taken is seen in the first phase;
-  -- the key stands against two that come at once.
+  -- Each record has a line in each of three texts. The first phase detects that a place in a ledger is taken; the
+  -- primary key guards against two writers at the same moment.
   IF p_record_items IS NOT NULL THEN
     record_hashes := decode(p_record_hashes, 'hex');
     record_salts := decode(p_record_salts, 'hex');
@@ -87,7 +87,7 @@ export const RECORDS: Section<
   END IF;`,
 };
 
-/** The records of a batch as they are sent: those of a tenant together, otherwise in the order of the batch. */
+/** The records of a batch as they are sent: grouped by tenant, otherwise in the order of the batch. */
 export function recordsOf({
   transitions,
 }: BatchContents): { item: number; tenantId: string; runId: string; record: SealedRecord }[] {

@@ -1,11 +1,10 @@
 /**
- * A section is one kind of row of a commit: how its rows are sent, the SQL that reads and writes them, and (under the
- * same file name in store/memory/sections) its twin in memory.
+ * A section is one kind of row in a commit: how its rows are sent, the SQL that reads and writes them, and (under the
+ * same file name in store/memory/sections) its counterpart in memory.
  *
  * A commit has two phases. First the sections check, in the order of their list: each locks what it needs and may
- * refuse groups. Only then, when it is known which groups are refused, do they write, in the same order; no SQL of the
- * second phase writes a row of a group that is refused. So a group is committed whole or not at all, and does not touch
- * its neighbours.
+ * refuse groups. After all refusals are known, the sections write, in the same order. No SQL of the second phase writes
+ * a row of a refused group. So a group is committed whole or not at all, and does not affect its neighbours.
  */
 import { type Channel, channelKey } from "../../../core/event.ts";
 import type { Batch, Delivery, Transition } from "../../contract/batch.ts";
@@ -15,21 +14,21 @@ export type ParameterType = "json" | "text" | "int[]" | "bigint[]";
 export type Section<Parameter extends string = string> = {
   readonly name: string;
   /**
-   * Parameters of the function. A "json" is a set of rows for `json_to_recordset`; the others are one column of some
-   * rows: a "text" has a line for each.
+   * Parameters of the function. "json" is a set of rows for `json_to_recordset`. The others are one column of some
+   * rows; "text" has a line for each row.
    */
   readonly parameters: Readonly<Record<Parameter, ParameterType>>;
-  /** The values of the parameters for a batch. Null: the batch has no such rows. */
+  /** Encodes the values of the parameters for a batch. Null: the batch has no such rows. */
   encode(contents: BatchContents): Record<Parameter, string | null>;
-  /** Declarations of variables that the SQL of this section, or of a later one, uses. */
+  /** Declarations of variables that this section, or a later one, uses. */
   readonly variables?: string;
-  /** What it does in the first phase. May add to `refused`, `refused_by` and `causes`. */
+  /** SQL of the first phase. May add to `refused`, `refused_by` and `causes`. */
   readonly check?: string;
-  /** What it does in the second phase. Leaves out the groups in `refused`. */
+  /** SQL of the second phase. Leaves out the groups in `refused`. */
   readonly write?: string;
 };
 
-/** A transition at its place in a batch. */
+/** A transition with its position in a batch. */
 export type PlacedTransition = {
   /** The number of its group. */
   readonly item: number;
@@ -38,16 +37,16 @@ export type PlacedTransition = {
   readonly transition: Transition;
 };
 
-/** A channel that a batch touches. */
+/** A channel that a batch uses. */
 export type TouchedChannel = {
   readonly channel: Channel;
-  /** Its place in lock order, from 1, as SQL counts. */
+  /** Its position in lock order, from 1, as in SQL arrays. */
   readonly index: number;
   /** How many events the batch has for it. */
   readonly events: number;
 };
 
-/** A batch as its sections read it. */
+/** A batch, prepared for its sections. */
 export type BatchContents = {
   readonly transitions: readonly PlacedTransition[];
   readonly deliveries: readonly { readonly item: number; readonly delivery: Delivery }[];
@@ -85,7 +84,7 @@ function touchedChannels(
   return new Map(inLockOrder.map(([key, entry], place) => [key, { ...entry, index: place + 1 }]));
 }
 
-/** What rows of a transition begin with. */
+/** The first columns of every row of a transition. */
 export function keyOf({ item, place, transition }: PlacedTransition): {
   item: number;
   transition: number;
@@ -97,17 +96,16 @@ export function keyOf({ item, place, transition }: PlacedTransition): {
 
 /**
  * The value of a "json" parameter. JSON, because encoding it costs Node a third of what array literals of texts cost.
- * What every step has goes as columns all the same: Postgres makes a hash table for each object of a JSON text, which
- * takes as long as to find a row.
+ * Rows that every step has are sent as columns instead: Postgres builds a hash table for each object of a JSON text,
+ * which takes as long as finding a row.
  */
 export function jsonOf(rows: readonly object[]): string | null {
   return rows.length === 0 ? null : JSON.stringify(rows);
 }
 
 /**
- * The value of a "text" parameter: a line for each row. What is JSON itself and may be long goes this way, so that
- * nobody escapes and reads it as JSON in JSON: no JSON text that this program writes has a line break in it, and none
- * is empty.
+ * The value of a "text" parameter: a line for each row. Long JSON texts are sent this way, so that they are not escaped
+ * and parsed as JSON within JSON. It works because no JSON text that this program writes has a line break or is empty.
  */
 export function linesOf(texts: readonly string[]): string | null {
   return texts.length === 0 ? null : texts.join("\n");
@@ -118,13 +116,13 @@ export function numbersOf(numbers: readonly number[]): string | null {
   return numbers.length === 0 ? null : `{${numbers.join()}}`;
 }
 
-/** A line that stands for nothing. */
+/** The line of a missing value. */
 export const NO_TEXT = "";
 
 /**
- * SQL that refuses groups.
- * @param rows a select of (item, transition, cause), in the order of the batch. A group may come several times, and may
- * have been refused before: the first time counts (commit.ts).
+ * Returns SQL that refuses groups.
+ * @param rows a select of (item, transition, cause), in the order of the batch. A group may appear several times, and
+ * may have been refused before; the first refusal counts (commit.ts).
  */
 export function refuse(rows: string): string {
   return `

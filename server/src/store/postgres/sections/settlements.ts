@@ -1,4 +1,4 @@
-/** Ends of jobs, and of their attempts. */
+/** Jobs that settle or end an attempt. */
 import { hexToBytea } from "../run-row.ts";
 import { jsonOf, keyOf, refuse, type Section } from "./section.ts";
 
@@ -21,8 +21,8 @@ export const SETTLEMENTS: Section<"p_settlements"> = {
     ),
   }),
   check: `
-  -- Jobs are settled once, by whoever has the lease: as with mail, a group whose job is settled, leased again or in the
-  -- hands of another transaction is refused.
+  -- The holder of the lease settles a job once. As with mail, a group is refused if its job is settled, leased again or
+  -- locked by another transaction.
   IF p_settlements IS NOT NULL THEN${refuse(`
       SELECT s.item, s.transition, 'job'
       FROM json_to_recordset(p_settlements) AS s (
@@ -31,7 +31,7 @@ export const SETTLEMENTS: Section<"p_settlements"> = {
       LEFT JOIN LATERAL (
         SELECT j.lease_no AS found FROM jobs j
         WHERE j.tenant_id = s.tenant_id AND j.idempotency_key = s.idempotency_key
-          -- Within a case, so that no plan finds the job among those of its run.
+          -- In a CASE, so that no plan searches for the job among the jobs of its run.
           AND CASE
             WHEN j.run_id <> s.run_id OR j.lease_no <> s.lease_no THEN false
             WHEN s.only_open THEN j.state = 'open'

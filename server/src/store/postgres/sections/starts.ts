@@ -1,16 +1,15 @@
 /**
  * Rows of new runs.
  *
- * That an id is taken is found by the insert itself, which also waits for whoever is starting a run of the same id. So
- * the rows are inserted at the end of the first phase, in the order of their keys, and those of groups that are refused
- * are taken away again: they are the ones that this transaction has made, which their xmin says. A plain start pays for
- * none of this.
+ * The insert itself detects that an id is taken, and waits for a transaction that is starting a run with the same id.
+ * So the rows are inserted at the end of the first phase, in the order of their keys, and the rows of refused groups
+ * are removed again: this transaction inserted them, as their xmin shows. A plain start pays for none of this.
  */
 import type { Transition } from "../../contract/batch.ts";
 import { changingColumns, encodeStateRest, hexToBytea } from "../run-row.ts";
 import { jsonOf, linesOf, numbersOf, refuse, type Section } from "./section.ts";
 
-/** SQL: the keys of the runs that are started. */
+/** SQL for the keys of the runs to start. */
 const STARTED_RUNS = `ROWS FROM (
         unnest(p_start_items), unnest(p_start_transitions), string_to_table(p_start_tenants, E'\\n'),
         string_to_table(p_start_runs, E'\\n')
@@ -40,7 +39,7 @@ export const STARTS: Section<
     };
   },
   variables: `
-  -- How many runs were to be started, and how many were.
+  -- How many runs to start, and how many were inserted.
   start_count int;
   started_count int;
   refused_count int;`,
@@ -79,8 +78,8 @@ export const STARTS: Section<
       run_id, state
     )
     WHERE s.item <> ALL (refused)
-    -- A start waits for one of the same id that is being committed: in one order, so that two batches do not wait in a
-    -- ring.
+    -- A start waits for one with the same id that is being committed. The order keeps two batches from waiting for each
+    -- other.
     ORDER BY s.tenant_id COLLATE "C", s.run_id COLLATE "C"
     ON CONFLICT (tenant_id, run_id) DO NOTHING;
     GET DIAGNOSTICS started_count = ROW_COUNT;
@@ -96,7 +95,7 @@ export const STARTS: Section<
       WHERE started.run_id IS NULL AND s.item <> ALL (refused)`)}
     END IF;
 
-    -- Looked at after the insert, by a statement that sees more: the insert may have waited for the deletion
+    -- Checked after the insert, by a statement with a newer snapshot: the insert may have waited for the deletion
     -- itself.${refuse(`
       SELECT s.item, s.transition, 'run_exists'
       FROM ${STARTED_RUNS},

@@ -42,7 +42,7 @@ export const WAITS: Section<"p_waits"> = {
   END IF;`,
 };
 
-/** What the index of listeners knows a wait by. */
+/** The fields by which the index of listeners finds a wait. */
 function listeningOf({ names, scope, scope_id, key }: EventWait): object {
   return { names, scope, scope_id, key };
 }
