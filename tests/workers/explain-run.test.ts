@@ -118,7 +118,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     const { next, channel } = await explain(b, caller, run);
     expect(channel).toEqual({ scope: "global", scopeId: "", lastNumber: 2, lookedNumber: 1, startNumber: 1 });
     expect(next.kind).toBe("event");
-    expect(next.message).toContain("up to number 2; the run looked up to 1");
+    expect(next.message).toContain("up to number 2; the run has seen those up to 1");
     await note.reached;
     const noted = a.hold("events.markWoken", "after");
     note.release();
@@ -138,12 +138,12 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     const run = await startRun(a, caller, definition);
     const dueTime = openWaitOf(run.state)!.due_time!;
     const { next, wakeTime } = await explain(a, caller, run);
-    expect(next).toMatchObject({ kind: "time", message: `Its time comes: ${dueTime.slice(0, 19)}Z.` });
+    expect(next).toMatchObject({ kind: "time", message: `The wait ends at ${dueTime.slice(0, 19)}Z.` });
     expect(wakeTime).toBe(dueTime);
     const later = await startRun(a, caller, definition, { startAt: dueTime });
     expect((await explain(a, caller, later)).next).toMatchObject({
       kind: "time",
-      message: `Its start time comes: ${dueTime.slice(0, 19)}Z.`,
+      message: `The run starts at ${dueTime.slice(0, 19)}Z.`,
     });
   });
 
@@ -173,7 +173,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     const behind = await startRun(a, caller, calling(["pay"]));
     const queued = await explain(a, caller, behind);
     expect(queued.openJobs).toMatchObject([
-      { queuePlace: 2, reason: { kind: "queue", message: "In its queue 1 job is before it." } },
+      { queuePlace: 2, reason: { kind: "queue", message: "1 job is ahead of it in its queue." } },
     ]);
 
     worker.credit(1);
@@ -182,7 +182,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     const given = await explain(b, caller, run);
     expect(given.next).toMatchObject({
       kind: "result",
-      message: `Worker ${worker.sessionId} gives the result of attempt 1 of tool \`pay\`.`,
+      message: `Worker ${worker.sessionId} returns the result of attempt 1 of tool \`pay\`.`,
       metadata: { worker_session_id: worker.sessionId, job_name: "pay" },
     });
     expect(given.openJobs[0]).toMatchObject({

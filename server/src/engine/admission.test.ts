@@ -3,7 +3,7 @@ import { createAdmission } from "./admission.ts";
 
 const MIB = 1024 * 1024;
 
-test("starts are shed by their bytes under way, and let in again when those are done", async () => {
+test("starts are refused while too many bytes of others are under way, and accepted again after those", async () => {
   const admission = createAdmission(() => 0, 10);
   const { promise, resolve } = Promise.withResolvers<void>();
   const held = Array.from({ length: 64 }, () => admission.admit(MIB, () => promise));
@@ -13,13 +13,13 @@ test("starts are shed by their bytes under way, and let in again when those are 
   await expect(admission.admit(MIB, () => Promise.resolve("in"))).resolves.toBe("in");
 });
 
-test("a start that fails gives its room back", async () => {
+test("a start that fails frees its bytes", async () => {
   const admission = createAdmission(() => 0, 10);
   await expect(admission.admit(100 * MIB, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
   await expect(admission.admit(100 * MIB, () => Promise.resolve("in"))).resolves.toBe("in");
 });
 
-test("starts are shed while too many items wait to be committed", async () => {
+test("starts are refused while too many items wait to be committed", async () => {
   let pending = 10;
   const admission = createAdmission(() => pending, 10);
   const start = () => admission.admit(1, () => Promise.resolve("in"));

@@ -1,4 +1,4 @@
-/** What rpc asks of the engine: one method per RPC, in the words of core. Refusals are thrown as `DomainError`. */
+/** What rpc calls: one method per RPC, in core's types. Refusals are thrown as `DomainError`. */
 import type { CallFailure } from "../core/call-failure.ts";
 import type { Delivery } from "../core/call.ts";
 import type { Instant } from "../core/duration.ts";
@@ -22,10 +22,10 @@ export type { Actor, Caller, NoticeKind, RunFilter, RunOrder, StoredTool, WaitFi
 
 export type BlockedReason = "no_worker" | "retry_at" | "rate_limit";
 
-/** A run as callers see it. In a basic view `state.vars` is null and `state.output` absent. */
+/** A run as callers see it. In the basic view `state.vars` is null and `state.output` is missing. */
 export type RunView = { state: RunState; view: "basic" | "full"; blockedReason?: BlockedReason };
 
-/** What something is, for programs and as a sentence for people; `metadata` has what the sentence names. */
+/** A kind for programs and a sentence for people; `metadata` has the values that the sentence mentions. */
 type Said<Kind extends string> = { kind: Kind; message: string; metadata: Readonly<Record<string, string>> };
 
 /** What would move a run next. */
@@ -49,14 +49,14 @@ export type NextMove = Said<
 /** Why a job has no result yet. */
 export type JobReason = Said<"no_worker" | "no_credit" | "queue" | "retry_at" | "held" | "at_worker" | "worker_away">;
 
-/** The server that computes on a run. */
+/** The server that computes the run's next step. */
 export type RunOwner = {
   laneId: number;
-  /** "" if nothing is known of the lane but its id. */
+  /** "" if only the lane's id is known. */
   serverId: string;
   process: string;
   lease: "own" | "other" | "ended";
-  /** For how long this server has seen no renewal of the lease; missing if it has ended, or was not seen yet. */
+  /** How long this server has seen no renewal of the lease; missing if the lease has ended or was never seen. */
   sinceRenewalMs?: number;
 };
 
@@ -65,13 +65,13 @@ export type ChannelView = {
   scope: Scope;
   scopeId: string;
   lastNumber: number;
-  /** The run is known to have looked at all events up to this one. */
+  /** The run is known to have seen all events up to this number. */
   lookedNumber: number;
   /** Events up to this one were emitted before the run started. */
   startNumber: number;
 };
 
-/** Why a run stands where it stands. */
+/** Why a run is where it is. */
 export type RunExplanation = Pick<RunStanding, "now" | "wakeTime" | "mail" | "jobCounts"> & {
   run: RunView;
   next: NextMove;
@@ -89,7 +89,7 @@ export type WaitView = {
   workflowId: string;
   sessionId?: string;
   labels: Readonly<Record<string, string>>;
-  /** When it was answered or ended otherwise; absent while it is open. */
+  /** When the wait was answered or ended in another way; missing while it is open. */
   closeTime?: Instant;
   answeredBy?: string;
 };
@@ -106,7 +106,7 @@ export type WorkflowView = {
 export type StepRecordView = { record: StepRecordDraft; sealed: SealedRecord };
 
 export type StartRequest = {
-  /** Absent: the server makes one (UUIDv7). */
+  /** If it is missing, the server generates one (UUIDv7). */
   runId?: string;
   workflowId: string;
   /** 0: the current version. */
@@ -119,10 +119,12 @@ export type StartRequest = {
   startAt?: Instant;
 };
 
-/** pageSize 0 means 50; pageToken "" means the first page; nextPageToken "" means there is no more. */
+/** pageSize 0 means 50; pageToken "" means the first page; nextPageToken "" means that there are no more pages. */
 export type PageRequest = { pageSize: number; pageToken: string };
 
-/** A message of WatchRuns; without a notice it is a heartbeat. `run` is as it is now, at or after the notice. */
+/**
+ * A message of WatchRuns; without a notice it is a heartbeat. `run` is the run as it is now, at or after the notice.
+ */
 export type RunsMessage = { cursor: string; notice?: { noticeId: string; kind: NoticeKind; run: RunView } };
 /** A message of WatchRun; without a record it is a heartbeat. */
 export type RunMessage = { cursor: string; stepRecord?: StepRecordView };
@@ -134,11 +136,11 @@ export type EmitRequest = {
   scopeId: string;
   key: string;
   payload: Json;
-  /** Absent: the server makes one. */
+  /** If it is missing, the server generates one. */
   eventId?: string;
 };
 
-// Workers: the frames of the stream in the engine's words. docs/worker-protocol.md describes them.
+// Workers: the frames of the stream in the engine's types. docs/worker-protocol.md describes them.
 
 export type WorkerView = StoredWorker;
 
@@ -146,15 +148,15 @@ export type WorkerHello = {
   workerSessionId: string;
   name: string;
   tools: readonly StoredTool[];
-  /** No versions: all of them. */
+  /** If it is missing, all versions. */
   workflows: readonly { workflowId: string; versions: readonly number[] }[];
   customTypes: readonly { type: string; delivery?: Delivery; concurrency: number }[];
   heldTokens: readonly string[];
-  /** Bytes of large members of vars that the worker keeps for the length of the stream; absent: none. */
+  /** How many bytes of large vars the worker keeps for the length of the stream; if it is missing, it keeps none. */
   keptVarsBytes?: number;
 };
 
-/** `output` is JSON text as it came, not yet read. */
+/** `output` is JSON text as it was received, not yet parsed. */
 export type JobResult = { token: string; outcome: { output: string } | { failure: CallFailure } };
 
 export type WorkerFrame =
@@ -165,14 +167,14 @@ export type WorkerFrame =
   | { type: "goodbye" }
   | { type: "pong" };
 
-/** A job as its offer says it. */
+/** A job as its offer describes it. */
 export type OfferedJob = {
   token: string;
   kind: "tool" | "handler" | "custom";
   name: string;
-  /** JSON text; null in it stands for each of `largeVars`. */
+  /** JSON text; it has null in place of each of `largeVars`. */
   payload: string;
-  /** The large members of a handler's vars; absent: the payload is whole. */
+  /** The large members of a handler's vars; if it is missing, the payload is complete. */
   largeVars?: readonly OfferedVar[];
   /** Ids of large members that the worker forgets after this job. */
   forgottenVars?: readonly number[];
@@ -193,16 +195,16 @@ export type OfferedJob = {
 /** A large member of vars. */
 export type OfferedVar = {
   name: string;
-  /** What the worker keeps it under; 0: it is not kept. */
+  /** The id under which the worker keeps the member; 0 if it does not keep it. */
   id: number;
-  /** JSON text; absent: the worker has it. */
+  /** JSON text; missing if the worker has the value already. */
   text?: string;
 };
 
 export type JobResultAck = {
   token: string;
   status: "accepted" | "duplicate" | "refused";
-  /** Only of a refused one. */
+  /** Set only if the result was refused. */
   reason?: ErrorReason;
 };
 
@@ -214,19 +216,22 @@ export type ServerFrame =
   | { type: "result_ack"; acks: readonly JobResultAck[] }
   | { type: "ping"; number: number };
 
-/** The way to a worker. Frames are sent in their order, at the worker's pace. */
+/** The connection to a worker. Frames are sent in order, at the worker's pace. */
 export type WorkerLink = {
   send(frame: ServerFrame): void;
-  /** Whether so much waits to be sent that nothing more is to be offered. Absent: never. */
+  /**
+   * Whether so much is waiting to be sent that nothing more should be offered. If it is missing, the link is never
+   * full.
+   */
   isFull?(): boolean;
-  /** Ends the stream, with a refusal or in peace. The connection is told of its end as of any other. */
+  /** Ends the stream, with a refusal or normally. `close` is called then, as after any other end. */
   end(reason?: DomainError): void;
 };
 
-/** A worker's stream, as long as it lasts. */
+/** A worker's stream while it is open. */
 export type WorkerConnection = {
   receive(frame: WorkerFrame): void;
-  /** The stream is gone; what the worker has stays its own for a while. */
+  /** The stream has ended. The worker keeps its jobs for a while. */
   close(): void;
 };
 
@@ -234,7 +239,7 @@ export type ControlRequest = { runId: string; reason?: string };
 
 export type ResumeRequest = { runId: string; waitId: string; payload: Json; requestId?: string };
 
-/** One start of several: each may claim an actor of its own. */
+/** One of several starts; each may claim an actor of its own. */
 export type ActorStart = { actor?: Actor; request: StartRequest };
 
 export interface Engine {
@@ -248,7 +253,7 @@ export interface Engine {
   setArchived(caller: Caller, workflowId: string, archived: boolean): Promise<WorkflowView>;
 
   startRun(caller: Caller, request: StartRequest): Promise<RunView>;
-  /** Each start for itself: its run, or why it was refused. */
+  /** Each start succeeds or fails on its own: returns its run, or why it was refused. */
   startRuns(caller: Caller, starts: readonly ActorStart[]): Promise<(RunView | DomainError)[]>;
   getRun(caller: Caller, runId: string, view: "basic" | "full"): Promise<RunView>;
   explainRun(caller: Caller, runId: string): Promise<RunExplanation>;
@@ -261,8 +266,8 @@ export interface Engine {
     },
   ): Promise<{ runs: RunView[]; nextPageToken: string }>;
   /**
-   * Returns at the end, at a wait whose reason is asked for (none: user, event, job), or after `timeoutMs` with the run
-   * as it is.
+   * Returns when the run ends, or when it waits for one of the given reasons (by default user, event and job). After
+   * `timeoutMs` it returns the run as it is.
    */
   awaitRun(
     caller: Caller,
@@ -281,30 +286,36 @@ export interface Engine {
   cancelRun(caller: Caller, request: ControlRequest): Promise<RunView>;
   pauseRun(caller: Caller, request: ControlRequest): Promise<RunView>;
   unpauseRun(caller: Caller, request: ControlRequest): Promise<RunView>;
-  /** Does now what is due for the run; a paused run takes up to `maxSteps` steps and stays paused. */
+  /** Does now what is due for the run. A paused run takes up to `maxSteps` steps and stays paused. */
   tickRun(caller: Caller, request: { runId: string; maxSteps: number }): Promise<RunView>;
 
-  /** Waits up to `waitMs` when there is nothing new. */
+  /** Waits up to `waitMs` if there is nothing new. */
   listStepRecords(
     caller: Caller,
     request: PageRequest & { runId: string; afterSeq: number; waitMs: number; signal: AbortSignal },
   ): Promise<{ records: StepRecordView[]; nextPageToken: string }>;
   getStepRecord(caller: Caller, runId: string, seq: number): Promise<StepRecordView>;
 
-  /** Every record after `afterSeq`, then those to come; ends when the run has ended and all was sent. */
+  /**
+   * Yields every record after `afterSeq`, then new ones as they come. Ends after the last record of a run that has
+   * ended.
+   */
   watchRun(
     caller: Caller,
     request: { runId: string; afterSeq: number; signal: AbortSignal },
   ): AsyncIterable<RunMessage>;
-  /** Notices after `cursor` ("": from now on; "beginning": all that are kept), then those to come. */
+  /**
+   * Yields the notices after `cursor`, then new ones as they come. "" starts now; "beginning" starts with the oldest
+   * one kept.
+   */
   watchRuns(
     caller: Caller,
     request: { filter: RunFilter; kinds: readonly NoticeKind[]; cursor: string; signal: AbortSignal },
   ): AsyncIterable<RunsMessage>;
 
   /**
-   * Takes a worker's stream after its hello.
-   * @throws {DomainError} REQUEST_INVALID with the path of what is wrong with the hello
+   * Accepts a worker's stream after its hello.
+   * @throws {DomainError} REQUEST_INVALID with the path of each invalid field of the hello
    */
   connectWorker(caller: Caller, hello: WorkerHello, link: WorkerLink): Promise<WorkerConnection>;
   listWorkers(
@@ -312,8 +323,8 @@ export interface Engine {
     request: PageRequest & { tool?: string },
   ): Promise<{ workers: WorkerView[]; nextPageToken: string }>;
 
-  /** Whether the server can do its work now: the database answers and the lease is open. */
+  /** Whether the server can work now: the database answers and the lease is open. */
   isServing(): boolean;
-  /** Calls back whenever `isServing` changes; gives the function that ends it. */
+  /** Calls back whenever `isServing` changes. Returns a function that stops the calls. */
   onServingChange(callback: (serving: boolean) => void): () => void;
 }

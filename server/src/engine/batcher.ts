@@ -1,10 +1,10 @@
-/** Requests of one batched read of small rows; more wait for the next. */
+/** The most requests in one batched read of small rows; the rest wait for the next batch. */
 const BATCH_MAX = 500;
 
 /**
- * Turns single reads into batched ones: while one batch is being read the next gathers, so that an idle server adds no
- * delay and a busy one asks rarely. A read never shares a batch that was asked before it, so it sees what was committed
- * before it began.
+ * Combines single reads into batches. While one batch is being read, the next one collects requests: an idle server
+ * adds no delay, and a busy one sends few statements. A request never joins a batch that has already been sent, so it
+ * sees everything that was committed before the request.
  */
 export function createBatcher<K, V>(
   readMany: (keys: readonly K[]) => Promise<readonly V[]>,

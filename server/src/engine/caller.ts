@@ -1,6 +1,6 @@
 /** On whose behalf an operation runs: built once for a request, by rpc. */
 
-/** What a caller may do. Roles are made of these; what each RPC needs is said where it is asked for. */
+/** What a caller may do. Roles consist of permissions; each RPC states the permission that it needs. */
 export const PERMISSIONS = [
   "workflows.read",
   "workflows.register",
@@ -13,7 +13,7 @@ export const PERMISSIONS = [
   "ledger.read",
   "workers.read",
   "workers.connect",
-  /** Acting under an actor id of the caller's own choice. */
+  /** Acting under an actor id that the caller chooses. */
   "actors.claim",
 ] as const;
 export type Permission = (typeof PERMISSIONS)[number];
@@ -21,14 +21,14 @@ export type Permission = (typeof PERMISSIONS)[number];
 /** Who acts, as the ledger records it. */
 export type Actor = {
   id: string;
-  /** "claimed": the caller says so. "credential": its credential says so. "signed": its signature proves it. */
+  /** "claimed": the caller says who it is. "credential": its credential says so. "signed": its signature proves it. */
   proof: "claimed" | "credential" | "signed";
 };
 
 export type Caller = {
-  /** From the credential only. */
+  /** Only from the credential. */
   readonly tenantId: string;
-  /** Missing: nobody in particular. */
+  /** Missing if no actor is known. */
   readonly actor?: Actor;
   readonly may: readonly Permission[];
 };

@@ -1,12 +1,12 @@
 /**
- * Wakes when something is due: the next due time is known in memory, so an idle server sleeps until then. What is due is claimed in
- * batches, until there is no more.
+ * Runs a claim when something is due. The next due time is kept in memory, so an idle server sleeps until then. Claims
+ * run in batches until nothing more is due.
  */
 import { epochMicrosOf, type Instant } from "../core/duration.ts";
 import type { Essentials } from "./essentials.ts";
 import { reportFailure } from "./report-failure.ts";
 
-/** setTimeout takes 32 bits; looking again once a day costs nothing. */
+/** The delay of setTimeout is limited to 32 bits; waking once a day costs nothing. */
 const SLEEP_MS_MAX = 24 * 3_600_000;
 const UNAVAILABLE_PAUSE_MS = 500;
 
@@ -16,7 +16,7 @@ export type DueTimer = {
   stop(): Promise<void>;
 };
 
-/** What a claim says of the rest: when the next is due, and whether more is due already. */
+/** What a claim reports about the rest: the next due time, and whether more is due already. */
 export type ClaimRest = { nextTime: Instant | undefined; isMore: boolean };
 
 /** @param what is claimed, for the log */

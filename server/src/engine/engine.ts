@@ -1,19 +1,19 @@
 /**
- * The engine: operations over one store. Authoritative is the database; what is here in memory (runs in hand, compiled
+ * The engine: operations over one store. The database is authoritative; what is in memory here (runs in hand, compiled
  * workflows, the next due time) can be lost at any moment.
  *
- * Where a change of X is made:
+ * Where to change what:
  *   what an RPC does                             operations/, a file per RPC
  *   how a run is changed: load, decide, commit   transition/
  *   what follows a change of a run               a reaction (reactions.ts), and its place in the list below
- *   what moves runs without being asked          stimuli/: their next step, time, mail, events
- *   what is known of runs, what is tried again   run-cache.ts, retry.ts
+ *   what moves runs without a request            stimuli/: their next step, time, mail, events
+ *   what is cached of runs, what is retried      run-cache.ts, retry.ts
  *   commits and this server's lease              lanes/
  *   workers, their jobs and handlers             workers/
- *   what a crash leaves                          maintenance/
+ *   what a crash leaves undone                   maintenance/
  *
- * On a crash, batches are there whole or not at all, active runs are claimed by another server or the next start
- * (maintenance/claim-runs.ts), and timers, mail, events and leases of jobs are found again by claims and sweeps.
+ * After a crash every batch is committed whole or not at all. Active runs are claimed by another server or at the next
+ * start (maintenance/claim-runs.ts); claims and sweeps find timers, mail, events and leases of jobs again.
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
@@ -43,13 +43,15 @@ import { createHandlerRuns } from "./workers/handler-runs.ts";
 import { createWorkers } from "./workers/workers.ts";
 import { createWorkflowCache } from "./workflow-cache.ts";
 
-/** How long a stopping server waits for what it has in hand. */
+/** How long a stopping server waits for the work that it has begun. */
 const STOP_MS = 5_000;
 
 export type RunningEngine = Engine & {
-  /** Opens the server's lease and begins to work. @throws StoreUnavailableError */
+  /** Opens the server's lease and starts to work. @throws StoreUnavailableError */
   start(): Promise<void>;
-  /** Finishes what is in hand and ends the lease, so that other servers go on at once. The store stays open. */
+  /**
+   * Finishes the work that has begun and ends the lease, so that other servers take over at once. The store stays open.
+   */
   stop(): Promise<void>;
 };
 
@@ -57,7 +59,7 @@ export function createEngine(options: {
   store: Store;
   log: Logger;
   settings?: Partial<EngineSettings>;
-  /** Epoch microseconds; replaced by tests. */
+  /** Epoch microseconds; tests replace it. */
   wallMicros?: () => number;
 }): RunningEngine {
   const { store, log } = options;
@@ -73,7 +75,7 @@ export function createEngine(options: {
   const cache = createRunCache();
   const runs = createRunTable(cache);
 
-  // What is called back here is made below; nothing is called before `start`.
+  // The parts that these callbacks use are created below; no callback runs before `start`.
   const lanes = createServerLease({
     store,
     log,
@@ -141,13 +143,13 @@ export function createEngine(options: {
     serverId: lanes.serverId,
   });
   reactions.push(
-    // First: who holds a job of the run must watch the run before the hub tells of this very commit.
+    // First: a worker's jobs must watch their run before the hub announces this commit.
     workers.reaction,
     publishNews(hub),
     neighbours.reaction,
     listeners.reaction,
     armTimers(timers),
-    // Last, since they begin the run's next transition: everybody has heard of this one.
+    // Last, because these begin the run's next transition: everyone else has heard of this one.
     readMailOfParked(transitions),
     advancer.reaction,
   );
@@ -166,7 +168,7 @@ export function createEngine(options: {
     clock.observe(surroundings.now);
     if (surroundings.nextWakeTime !== undefined) timers.arm(surroundings.nextWakeTime);
     workers.onSurroundings(surroundings);
-    // Nobody was told of what happened since they came.
+    // While this server was alone it announced nothing, so the others may have missed news.
     if (isAlone && lanes.hasOthers()) neighbours.tellToLook();
     isAlone = !lanes.hasOthers();
     if (surroundings.hasOrphans && !isStopping()) maintenance.claimRuns();

@@ -3,7 +3,7 @@ import type { Store } from "../store/contract/store.ts";
 import type { Clock } from "./clock.ts";
 import type { EngineSettings } from "./settings.ts";
 
-/** What nearly every part of the engine stands on. A part that needs more takes it by itself. */
+/** What nearly every part of the engine needs. A part that needs more takes it as a parameter of its own. */
 export type Essentials = {
   readonly store: Store;
   readonly clock: Clock;

@@ -1,4 +1,4 @@
-/** Pages: a page token is where the next page begins, bound to the request that it belongs to. */
+/** Pages: a page token says where the next page begins, and is valid only for the request that it belongs to. */
 import type { Instant } from "../core/duration.ts";
 import { canonicalJson, type Json } from "../core/json/json.ts";
 import type { PageStart } from "../store/contract/page.ts";
@@ -13,7 +13,7 @@ export function pageLimit(pageSize: number): number {
   return pageSize === 0 ? PAGE_SIZE_DEFAULT : Math.min(pageSize, PAGE_SIZE_MAX);
 }
 
-/** Binds a page token to a list, its tenant and its filter. */
+/** Ties a page token to a list, its tenant and its filter. */
 export function pagePurpose(list: string, tenantId: string, filter: object): string {
   return `page/${list}/${tenantId}/${canonicalJson(JSON.parse(JSON.stringify(filter)) as Json)}`;
 }
@@ -28,7 +28,7 @@ export function writePageToken(store: Store, purpose: string, next: Json | undef
   return next === undefined ? "" : writeToken(store.tokenKey, purpose, next);
 }
 
-/** Where a list ordered by time goes on. */
+/** The position after which a list ordered by time continues. */
 export function readPageStart(store: Store, purpose: string, request: PageRequest): PageStart | undefined {
   const token = readPageToken(store, purpose, request) as [string, string] | undefined;
   return token && { time: token[0] as Instant, id: token[1] };
@@ -38,14 +38,14 @@ export function writePageStart(store: Store, purpose: string, next: PageStart | 
   return writePageToken(store, purpose, next && [next.time, next.id]);
 }
 
-/** Bytes of the texts that one page may hold: with their copies in protobuf and proofs, a reply stays below 3 MiB. */
+/** The most bytes of text in one page: with the copies in protobuf and proofs, a reply stays below 3 MiB. */
 const PAGE_BYTES_MAX = 512 * 1024;
-/** Entries read at once: each may hold a payload of 1 MiB, so a page that is full of them must not be read whole. */
+/** Entries read at once. Each may have a payload of 1 MiB, so a full page is never read in one statement. */
 const CHUNK = 25;
 
 /**
- * Reads a page in chunks until it holds `limit` entries or about 512 KiB, at least one entry.
- * @param startOf where the list goes on after an entry
+ * Reads a page in chunks, until it has `limit` entries or about 512 KiB, and at least one entry.
+ * @param startOf returns the position after an entry
  */
 export async function readPage<T, S>(request: {
   start: S | undefined;
@@ -59,7 +59,7 @@ export async function readPage<T, S>(request: {
   let bytes = 0;
   let { start } = request;
   for (;;) {
-    // One more than is wanted tells whether there is a next page.
+    // One more entry than requested shows whether there is a next page.
     const wanted = Math.min(limit - entries.length + 1, CHUNK);
     const chunk = await read(start, wanted);
     for (const entry of chunk) {

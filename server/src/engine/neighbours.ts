@@ -1,6 +1,7 @@
 /**
- * What servers tell each other, outside of every write transaction: which runs changed, which have mail. Gathered for a
- * moment and sent as one notice; a lost one costs time, not correctness, since watchers poll and sweeps search.
+ * What servers announce to each other, outside of every write transaction: which runs changed, and which have mail.
+ * News is collected for a moment and sent as one notice. A lost notice costs time but not correctness, because watchers
+ * poll and sweeps search.
  */
 import type { Logger } from "pino";
 import type { RunKey } from "../store/contract/runs.ts";
@@ -10,19 +11,19 @@ import type { Reaction } from "./reactions.ts";
 import { isUnavailable } from "./retry.ts";
 import { runKeyText } from "./run-table.ts";
 
-/** News gathered before it is sent. */
+/** How long news is collected before it is sent. */
 const GATHER_MS = 10;
-/** Postgres takes 8,000 bytes for one notice. */
+/** Postgres limits a notice to 8,000 bytes. */
 const PAYLOAD_BYTES_MAX = 7_000;
 const RELISTEN_MS = 1_000;
 
 export type Neighbours = {
   tell(news: { run?: RunKey; mail?: RunKey; jobs?: string }): void;
-  /** Has them check everything themselves. */
+  /** Makes the others check everything themselves. */
   tellToLook(): void;
-  /** Tells them of every run that this server changes. */
+  /** Announces every run that this server changes. */
   readonly reaction: Reaction;
-  /** Begins to listen, and tries again for ever while it cannot. */
+  /** Starts to listen, and retries for as long as it fails. */
   start(): void;
   stop(): Promise<void>;
 };
@@ -32,7 +33,7 @@ type Payload = {
   runs: string[];
   mail: string[];
   jobs?: string[];
-  /** Something is left out; `moreJobs`: queues too. */
+  /** Something was left out; with `moreJobs`, queues too. */
   more?: boolean;
   moreJobs?: boolean;
 };
@@ -40,15 +41,15 @@ type Payload = {
 export function createNeighbours(options: {
   store: Store;
   log: Logger;
-  /** This process; its own notices come back and are ignored. */
+  /** Names this process: its own notices come back and are ignored. */
   name: string;
   hasOthers: () => boolean;
   onRun: (key: RunKey) => void;
   onMail: (key: RunKey) => void;
   onJobs: (queue: string) => void;
-  /** More changed than a notice holds. `hasJobs`: queues with jobs are among it. */
+  /** More has changed than fits into a notice. `hasJobs`: so have queues. */
   onMore: (hasJobs: boolean) => void;
-  /** From now on others are heard: what they said before is not known. */
+  /** Listening has (again) begun: what others announced before was missed. */
   onListening: () => void;
 }): Neighbours {
   const { store, log, name, hasOthers, onRun, onMail, onJobs, onMore, onListening } = options;
@@ -66,7 +67,7 @@ export function createNeighbours(options: {
     mail = new Set();
     jobs = new Set();
     let text = JSON.stringify(payload);
-    // Queues come first: they are few for many runs, and a server that hears of none may keep its workers idle.
+    // Queues come first: they are few compared with runs, and a server that misses one may leave its workers idle.
     if (text.length > PAYLOAD_BYTES_MAX) text = JSON.stringify({ ...payload, runs: [], mail: [], more: true });
     if (text.length > PAYLOAD_BYTES_MAX) {
       text = JSON.stringify({ from: name, runs: [], mail: [], more: true, moreJobs: true });
@@ -74,7 +75,7 @@ export function createNeighbours(options: {
     try {
       await store.notices.send(text);
     } catch (error) {
-      if (!isUnavailable(error)) log.warn({ err: error }, "telling other servers failed");
+      if (!isUnavailable(error)) log.warn({ err: error }, "sending a notice to other servers failed");
     }
   }
 
@@ -98,7 +99,7 @@ export function createNeighbours(options: {
         unlisten = await store.notices.listen(hear);
         onListening();
       } catch (error) {
-        if (!isUnavailable(error)) log.warn({ err: error }, "listening to other servers failed");
+        if (!isUnavailable(error)) log.warn({ err: error }, "listening to notices of other servers failed");
         await pause(RELISTEN_MS);
       }
     }
@@ -118,7 +119,7 @@ export function createNeighbours(options: {
     tellToLook() {
       const payload: Payload = { from: name, runs: [], mail: [], more: true, moreJobs: true };
       store.notices.send(JSON.stringify(payload)).catch((error: unknown) => {
-        if (!isUnavailable(error)) log.warn({ err: error }, "telling other servers failed");
+        if (!isUnavailable(error)) log.warn({ err: error }, "sending a notice to other servers failed");
       });
     },
     start: () => void listen(),

@@ -57,7 +57,7 @@ test.each<[string, Partial<RunState>, Partial<Facts>, string, string]>([
   ],
   ["a question that is due", waiting({ asks: "question", due_time: PAST }), {}, "answer", "a server ends it now"],
   ["an approval", waiting({ asks: "approval" }), {}, "answer", "Somebody approves or denies the calls of wait w1"],
-  ["a time", waiting({ asks: "time", due_time: LATER }), {}, "time", "Its time comes: 2026-01-02T04:00:00Z."],
+  ["a time", waiting({ asks: "time", due_time: LATER }), {}, "time", "The wait ends at 2026-01-02T04:00:00Z."],
   ["a time that came", waiting({ asks: "time", due_time: PAST }), {}, "time", "Its time came at 2026-01-02T03:00:00Z"],
   [
     "an event of a session",
@@ -78,7 +78,7 @@ test.each<[string, Partial<RunState>, Partial<Facts>, string, string]>([
     CALLING,
     { openJobs: [job("held"), job("no_worker"), job("at_worker")] },
     "result",
-    "gives the result",
+    "returns the result",
   ],
   [
     "a worker that is away",

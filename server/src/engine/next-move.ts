@@ -1,4 +1,4 @@
-/** What would move a run next: the first of what can, told to people who ask why a run does not go on. */
+/** What would move a run next: of the things that can, the nearest one. For people who ask why a run does not go on. */
 import { type Instant, secondsText } from "../core/duration.ts";
 import { hasEnded, isActive, openWaitOf, type RunState } from "../core/run.ts";
 import type { EventWait, Wait } from "../core/wait.ts";
@@ -17,7 +17,7 @@ export function nextMoveOf(run: RunState, facts: Facts): NextMove {
   if (isActive(run) && facts.owner !== undefined) return ofOwner(run, facts.owner, facts);
   if (facts.mail.total > 0) return ofMail(facts);
   if (run.paused) {
-    const message = "Somebody lets the paused run go on with UnpauseRun, or takes a step with TickRun.";
+    const message = "Somebody unpauses the run with UnpauseRun, or takes a step with TickRun.";
     return { kind: "unpause", message, metadata: {} };
   }
   const wait = openWaitOf(run);
@@ -36,7 +36,7 @@ function ofOwner(run: RunState, owner: RunOwner, { handlerWorker, settings }: Fa
   if (lease === "other") {
     const after = secondsOf(settings.leaseMs);
     const is = `Server ${serverId} computes on it now, at node ${run.node}.`;
-    const otherwise = `If that server is gone, another one claims its runs after ${after} without a renewal of its lease.`;
+    const otherwise = `If that server is gone, another one claims its runs ${after} after its lease was last renewed.`;
     return { kind: "server", message: `${is} ${otherwise}`, metadata };
   }
   if (handlerWorker === undefined) {
@@ -50,7 +50,7 @@ function ofOwner(run: RunState, owner: RunOwner, { handlerWorker, settings }: Fa
 
 function ofMail({ mail, settings }: Facts): NextMove {
   const kinds = [...new Set(mail.first.map(({ kind }) => kind))].join(", ");
-  const late = `within ${secondsOf(settings.strayMs)} if the one that was to read it is gone`;
+  const late = `within ${secondsOf(settings.strayMs)} if the server that was to read it is gone`;
   return { kind: "mail", message: `A server reads the run's mail (${kinds}): at once, or ${late}.`, metadata: {} };
 }
 
@@ -76,7 +76,7 @@ function ofWait(wait: Wait, { now, channel }: Facts): NextMove {
 
 function timeMessage(dueTime: Instant, now: Instant, isStart: boolean): string {
   if (dueTime <= now) return `Its time came at ${secondsText(dueTime)}: a server wakes it now.`;
-  return isStart ? `Its start time comes: ${secondsText(dueTime)}.` : `Its time comes: ${secondsText(dueTime)}.`;
+  return isStart ? `The run starts at ${secondsText(dueTime)}.` : `The wait ends at ${secondsText(dueTime)}.`;
 }
 
 function eventMessage({ names, scope, scope_id: scopeId, key }: EventWait): string {
@@ -85,11 +85,11 @@ function eventMessage({ names, scope, scope_id: scopeId, key }: EventWait): stri
   return `Somebody emits event ${names.join(" or ")}${withKey} to ${where}.`;
 }
 
-/** What is said of events that nobody is known to have looked at. */
+/** Describes events that the run is not known to have seen. */
 function unseen(channel: ChannelView | undefined): string {
   if (channel === undefined || channel.lookedNumber >= channel.lastNumber) return "";
   const { lookedNumber, lastNumber } = channel;
-  const looked = `the run looked up to ${lookedNumber}, and a server looks for it now`;
+  const looked = `the run has seen those up to ${lookedNumber}, and a server checks the rest now`;
   return ` Its channel has new events, up to number ${lastNumber}; ${looked}.`;
 }
 
@@ -100,7 +100,7 @@ function untilDue(dueTime: Instant | undefined, now: Instant): string {
     : ` If that does not happen, the wait ends by itself at ${secondsText(dueTime)}.`;
 }
 
-/** Which kind of move each reason of a job calls for; what comes first here is the nearest. */
+/** The kind of move for each reason of a job, the nearest first. */
 const MOVES = {
   at_worker: "result",
   queue: "worker_room",
@@ -128,7 +128,7 @@ function jobMessage(job: Facts["openJobs"][number]): string {
   const words = queueWords(job);
   switch (reason.kind) {
     case "at_worker":
-      return `Worker ${workerSessionId} gives the result of attempt ${attempt} of ${words}.`;
+      return `Worker ${workerSessionId} returns the result of attempt ${attempt} of ${words}.`;
     case "queue":
     case "no_credit":
       return `A worker that serves ${words} has room for its job. ${reason.message}`;
@@ -139,7 +139,7 @@ function jobMessage(job: Facts["openJobs"][number]): string {
     case "no_worker":
       return `A worker that serves ${words} connects.`;
     case "held":
-      return "Somebody lets the run go on with UnpauseRun.";
+      return "Somebody unpauses the run with UnpauseRun.";
   }
 }
 

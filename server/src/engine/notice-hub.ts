@@ -1,22 +1,25 @@
-/** Who waits for news of which run, in this process. What they read comes from the store; this only says when to look. */
+/**
+ * Which watchers in this process wait for news of which run. The news itself is read from the store; this only says
+ * when.
+ */
 import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 import { runKeyText } from "./run-table.ts";
 
-/** News of a run: as it was just committed here, or undefined when another server committed something. */
+/** News of a run: the run as it was just committed here, or undefined if another server committed something. */
 export type RunNews = StoredRun | undefined;
 
 export type NoticeHub = {
   /** Calls back on news of one run, until the returned function is called. */
   watchRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
-  /** The same, but for news of this very run only: for who watches so many that they must not all read at once. */
+  /** The same, but only for news of this very run: for watchers of so many runs that they must not all read at once. */
   watchNamedRun(key: RunKey, onNews: (news: RunNews) => void): () => void;
   /** Calls back whenever the feed over all runs may have grown. */
   watchFeed(onNews: () => void): () => void;
-  /** Tells those who watch the run. */
+  /** Notifies those who watch the run. */
   publish(key: RunKey, news: RunNews): void;
-  /** Tells those who watch the feed. */
+  /** Notifies those who watch the feed. */
   publishFeed(): void;
-  /** Has every watcher read for itself, but for those of named runs: something may have been missed. */
+  /** Makes every watcher read again, except those of named runs: something may have been missed. */
   publishToAll(): void;
   readonly watchers: number;
 };
@@ -62,10 +65,10 @@ export function createNoticeHub(): NoticeHub {
   };
 }
 
-/** A flag that one waiter sleeps on: raised flags are not lost, and several raises wake once. */
+/** A flag for one waiter. Raising it while nobody waits is not lost, and several raises wake the waiter once. */
 export type Signal = {
   raise(): void;
-  /** Resolves when raised, after `timeoutMs`, or when `abort` fires; says whether it was raised. */
+  /** Resolves when raised, after `timeoutMs`, or when `abort` fires. Returns whether it was raised. */
   wait(timeoutMs: number, abort: AbortSignal): Promise<boolean>;
 };
 

@@ -1,4 +1,4 @@
-/** The operations of the engine: each RPC's is a function of its own file, bound here to the parts that it takes. */
+/** The operations of the engine: each RPC is a function in a file of its own, bound here to the parts that it uses. */
 import type { Admission } from "./admission.ts";
 import type { Engine } from "./api.ts";
 import type { Essentials } from "./essentials.ts";

@@ -1,7 +1,7 @@
 import type { NoticeHub } from "./notice-hub.ts";
 import type { Reaction } from "./reactions.ts";
 
-/** Tells who watches in this process of every run that this server changes. */
+/** Notifies watchers in this process of every run that this server changes. */
 export function publishNews(hub: NoticeHub): Reaction {
   return {
     committed({ key, run, hasNotices }) {

@@ -19,7 +19,7 @@ function ledgerOf(count: number, noteChars: number): SealedRecord[] {
   return sealRecords(drafts, NO_PREVIOUS_HASH).sealed;
 }
 
-/** A store that has only this ledger, and notes how many records it is asked for at once. */
+/** A store that has only this ledger, and notes how many records each read asks for. */
 function storeOf(records: readonly SealedRecord[]) {
   const limits: number[] = [];
   const list = async (_key: unknown, afterSeq: number, limit: number): Promise<SealedRecord[]> => {

@@ -3,14 +3,14 @@ import type { StepRecordDraft } from "../core/records.ts";
 import type { RunKey } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 
-/** Records read at once at first: each may hold payloads of 1 MiB. */
+/** Records in the first read; each may have payloads of 1 MiB. */
 const PAGE_MIN = 25;
-/** Records read at once at most: 100 MiB where all of them hold 1 MiB and none before them did. */
+/** The most records in one read: 100 MiB if each of them has 1 MiB although none before them did. */
 const PAGE_MAX = 100;
-/** Characters that a page should hold: most records are small, and then fewer round trips are made. */
+/** The characters that a page should have: most records are small, and larger pages save round trips. */
 const PAGE_CHARS = 4 * 1024 * 1024;
 
-/** The records of a run up to `untilSeq`, in their order, a page at a time. Ends early if the ledger does. */
+/** Yields the records of a run up to `untilSeq`, in order, a page at a time. Ends early if the ledger does. */
 export async function* readLedger(store: Store, key: RunKey, untilSeq: number): AsyncGenerator<StepRecordDraft> {
   let page = PAGE_MIN;
   for (let seq = 0; seq < untilSeq;) {

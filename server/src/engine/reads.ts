@@ -1,4 +1,4 @@
-/** Single reads of small things, batched with those of others who ask at the same time. */
+/** Single reads of small things; reads at the same time share a batch. */
 import type { Channel, EventLookup, EventQuery } from "../core/event.ts";
 import type { ChannelProgress } from "../store/contract/events.ts";
 import type { Mail } from "../store/contract/mail.ts";
@@ -6,9 +6,9 @@ import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 import { createBatcher } from "./batcher.ts";
 
-/** Runs read at once: each may hold 2 MiB. */
+/** Runs read at once; each may have 2 MiB. */
 const RUNS_MAX = 50;
-/** Without payloads, but with the records that their rows do not have: up to 256 KiB each. */
+/** Runs without payloads, but with the records that their rows do not include yet: up to 256 KiB each. */
 const HEADS_MAX = 100;
 
 export type Reads = {

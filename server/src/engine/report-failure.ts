@@ -1,7 +1,9 @@
 import type { Logger } from "pino";
 import { isUnavailable } from "./retry.ts";
 
-/** Logs what failed in the background, unless this server or its database is unavailable: whoever retries logs that. */
+/**
+ * Logs a failure in the background, unless this server or its database is unavailable: the part that retries logs that.
+ */
 export function reportFailure(log: Logger, what: string): (error: unknown) => void {
   return (error) => {
     if (!isUnavailable(error)) log.error({ err: error }, what);

@@ -60,7 +60,7 @@ test("a watched run is known while it is watched, until another server has chang
   expect(heard).toEqual([1, undefined]);
 });
 
-test("what is forgotten is not known to anybody, and may be noted anew", () => {
+test("a forgotten run is not known to anybody, and can be noted again", () => {
   cache.retain(TEXT);
   cache.put(TEXT, runAt(2));
   cache.forget(TEXT);

@@ -1,11 +1,11 @@
 /**
- * What this server knows of runs without asking the database: one entry per run, kept only while somebody has an
- * interest in the run. Interests are operations under way (run-table.ts), handlers (workers/handler-runs.ts), jobs that
- * workers of this server have (`retainWatched`), and results of jobs that are being settled. A parked run without
- * stimuli has no entry, so waiting runs cost no memory.
+ * What this server knows of runs without a read from the database. A run has an entry only while something has an
+ * interest in it: operations under way (run-table.ts), handlers (workers/handler-runs.ts), jobs that workers of this
+ * server have (`retainWatched`), and results of jobs that are being settled. A parked run without stimuli has no entry,
+ * so waiting runs cost no memory.
  *
- * Everything here can be lost, and may be wrong: each commit is refused if the run has changed since. What is known is
- * forgotten in one way only, by `forget`.
+ * All of it can be lost and may be wrong: each commit is refused if the run has changed since. Entries are dropped in
+ * one way only, by `forget`.
  */
 import { isActive } from "../core/run.ts";
 import type { StoredRun } from "../store/contract/runs.ts";
@@ -15,20 +15,20 @@ import { runKeyText } from "./run-table.ts";
 export type KnownRun = {
   readonly run: StoredRun;
   /**
-   * "owned": the run was active when this server committed or read it, so that only the owner of its lane changes it.
-   * "guess": it was parked, so any server may have changed it since; a commit shows whether it did.
+   * "owned": the run was active when this server committed or read it, so only the owner of its lane changes it.
+   * "guess": it was parked, so any server may have changed it since; a commit shows whether one did.
    */
   readonly certainty: "owned" | "guess";
 };
 
-/** Runs are named as `runKeyText` has them: whoever works on a run makes its text once. */
+/** Runs are named by their `runKeyText`: callers compute the text once. */
 export type RunCache = {
   get(runText: string): KnownRun | undefined;
-  /** Notes the run as it was committed or read last; nothing is noted if nobody has an interest in it. */
+  /** Keeps the run as it was last committed or read, if anything has an interest in it. */
   put(runText: string, run: StoredRun): void;
-  /** The run is not, or may not be, as it is known. */
+  /** The run may have changed: drops what is known of it. */
   forget(runText: string): void;
-  /** Begins an interest in a run, which `release` ends. */
+  /** Begins an interest in a run; `release` ends it. */
   retain(runText: string): void;
   release(runText: string): void;
 };
@@ -62,7 +62,7 @@ export function createRunCache(): RunCache {
   };
 }
 
-/** Watches runs as the hub does, and has an interest in each for as long as it is watched. */
+/** Watches runs through the hub, and has an interest in each for as long as it is watched. */
 export function retainWatched(hub: NoticeHub, cache: RunCache): Pick<NoticeHub, "watchNamedRun"> {
   return {
     watchNamedRun(key, onNews) {

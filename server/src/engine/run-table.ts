@@ -1,30 +1,30 @@
 /**
- * The runs that this server has in hand: those it computes on now or has stimuli for. One operation at a time per run;
- * a parked run without stimuli has no entry, so waiting runs cost no memory.
+ * The runs that this server holds: those that it computes now or has stimuli for. Operations on a run are done one at a
+ * time. A parked run without stimuli has no entry, so waiting runs cost no memory.
  */
 import { DomainError } from "../core/errors.ts";
 import type { RunKey } from "../store/contract/runs.ts";
 
-/** Operations that may wait for one run: far more than people and timers bring, and a bound for a flood. */
+/** The most operations that may wait for one run: far more than people and timers cause, and a bound for a flood. */
 const OPERATIONS_PER_RUN_MAX = 1_000;
 
 export type RunTable = {
-  /** Runs `work` when every earlier operation on the run has ended. @throws {DomainError} OVERLOADED */
+  /** Runs `work` after every earlier operation on the run has ended. @throws {DomainError} OVERLOADED */
   exclusive<T>(key: RunKey, work: () => Promise<T>): Promise<T>;
-  /** The same, never refused: for the run's own next step, without which it would stand still. */
+  /** The same, but never refused: for the run's own next step, without which it would not go on. */
   exclusiveAlways<T>(key: RunKey, work: () => Promise<T>): Promise<T>;
   /** Resolves when no operation is under way. */
   idle(): Promise<void>;
 };
 
-/** Text that is unique per run, for maps. Neither id may hold a slash. */
+/** A text that is unique for each run, as a key of maps. Neither id may contain a slash. */
 export function runKeyText(key: RunKey): string {
   return `${key.tenantId}/${key.runId}`;
 }
 
-/** @param interests told while a run has operations, and so is of interest */
+/** @param interests retained while a run has operations */
 export function createRunTable(interests: { retain(runText: string): void; release(runText: string): void }): RunTable {
-  /** `operations`: those that hold or wait for the run. */
+  /** `operations`: the number of those that hold the run or wait for it. */
   const entries = new Map<string, { operations: number; tail: Promise<unknown> }>();
   const idleCallbacks: (() => void)[] = [];
 
@@ -56,7 +56,7 @@ export function createRunTable(interests: { retain(runText: string): void; relea
     exclusive(key, work) {
       const operations = entries.get(runKeyText(key))?.operations ?? 0;
       if (operations < OPERATIONS_PER_RUN_MAX) return enqueue(key, work);
-      const message = `Too much is asked of run ${key.runId} at once.`;
+      const message = `Run ${key.runId} has too many pending operations; try again later.`;
       return Promise.reject(new DomainError("OVERLOADED", message, { retryAfterMs: 1_000 }));
     },
     exclusiveAlways: enqueue,

@@ -2,10 +2,10 @@ import type { RunState } from "../core/run.ts";
 import type { StoredRun } from "../store/contract/runs.ts";
 import type { BlockedReason, RunView } from "./api.ts";
 
-/** Makes what a caller sees of a run; `view` is "full" if it is missing. */
+/** Builds what a caller sees of a run; if `view` is missing, it is "full". */
 export type RunViewer = (run: StoredRun, view?: RunView["view"]) => RunView;
 
-/** @param blockedReasonOf why a run does not move, as far as this server knows */
+/** @param blockedReasonOf why a run does not go on, as far as this server knows */
 export function createRunViewer(blockedReasonOf: (run: RunState) => BlockedReason | undefined): RunViewer {
   return (run, view = "full") => {
     const blockedReason = blockedReasonOf(run.state);

@@ -1,35 +1,38 @@
-/** Intervals and bounds of the engine; tests run them shorter. */
+/** Intervals and bounds of the engine; tests shorten them. */
 export type EngineSettings = {
   /**
-   * Lanes of a server: each is one batch in flight. With two the server works for one while the other is being
-   * committed; more only mean smaller batches, and half of what a small batch costs is the batch.
+   * The number of a server's lanes. Each has one batch in flight. With two, the server works for one lane while the
+   * other is being committed. More lanes only mean smaller batches, and half the cost of a small batch is the batch
+   * itself.
    */
   lanes: number;
-  /** How often the server renews its lease, and sees what others left. */
+  /** How often the server renews its lease and observes other servers. */
   renewMs: number;
-  /** A server whose lease was not renewed for this long, as this server saw it, is taken over. */
+  /** A server that this one has not seen renew its lease for this long is taken over. */
   leaseMs: number;
   /** How often to sweep for unprocessed mail and events. */
   strayMs: number;
-  /** How often an idle stream says that it is alive. */
+  /** How often an idle stream sends a heartbeat. */
   heartbeatMs: number;
-  /** How often watchers read for themselves while other servers are there, in case a notice was lost. */
+  /** How often watchers read again while there are other servers, in case a notice was lost. */
   pollMs: number;
-  /** How often a worker is asked whether it is there; after how long without a word it is not. */
+  /** How often a worker is pinged, and how long it may be silent before it counts as gone. */
   pingMs: number;
   silenceMs: number;
-  /** How long an offered job may stay without being accepted. */
+  /** How long an offered job may wait for the worker to accept it. */
   acceptMs: number;
-  /** How long a worker whose connection broke keeps its jobs, and one whose server is gone. */
+  /** How long a worker whose connection broke, or whose server is gone, keeps its jobs. */
   reconnectMs: number;
   orphanMs: number;
-  /** How long a handler waits for a worker here before it becomes a job that others may take. */
+  /**
+   * How long a handler waits for a worker of this server before it becomes a job that other servers' workers may take.
+   */
   handlerParkMs: number;
-  /** Leases that a job may lose before it fails. */
+  /** The number of leases that a job may lose; it fails with the next one. */
   leaseLossesMax: number;
   /**
-   * Items waiting in the lanes above which new runs are refused; above twice as many, events too. The rest keeps its
-   * room.
+   * New runs are refused while more items than this wait in the lanes; events are refused above twice as many. The rest
+   * of the capacity is for other work.
    */
   pendingMax: number;
 };

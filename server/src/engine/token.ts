@@ -2,13 +2,13 @@ import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "no
 import { DomainError, type ErrorReason } from "../core/errors.ts";
 import type { Json } from "../core/json/json.ts";
 
-/** Bytes of the MAC kept: 128 bits are far beyond guessing and keep cursors short. */
+/** The bytes of the MAC that are kept: 128 bits cannot be guessed, and keep cursors short. */
 const MAC_BYTES = 16;
 
 /**
- * Writes what a caller is to bring back (a cursor, a page token) so that it cannot be made up or changed: base64url of
- * the MAC and the JSON text.
- * @param purpose binds the token to one use, for instance to a list with its tenant and filter
+ * Writes a value that a caller brings back (a cursor, a page token) so that it cannot be forged or changed: base64url
+ * of the MAC and the JSON text.
+ * @param purpose the only use for which the token is valid, for instance a list with its tenant and filter
  */
 export function writeToken(key: Uint8Array, purpose: string, value: Json): string {
   const text = JSON.stringify(value);
@@ -17,7 +17,7 @@ export function writeToken(key: Uint8Array, purpose: string, value: Json): strin
 
 /**
  * Reads a token of the same purpose.
- * @throws {DomainError} `reason` when it was not written by this installation for this purpose
+ * @throws {DomainError} `reason` if it was not written by this installation for this purpose
  */
 export function readToken(key: Uint8Array, purpose: string, token: string, reason: ErrorReason): Json {
   const bytes = Buffer.from(token, "base64url");
@@ -28,12 +28,14 @@ export function readToken(key: Uint8Array, purpose: string, token: string, reaso
     timingSafeEqual(bytes.subarray(0, MAC_BYTES), mac(key, purpose, text));
   if (!isGenuine) {
     const what = reason === "CURSOR_INVALID" ? "cursor" : "page token";
-    throw new DomainError(reason, `The ${what} was not given by this service for this request.`);
+    throw new DomainError(reason, `The ${what} belongs to another request or service.`);
   }
   return JSON.parse(text) as Json;
 }
 
-/** Made once of each key: bytes are made a key object anew by every MAC, which takes five times as long as the MAC. */
+/**
+ * Made once for each key: a MAC with raw bytes makes a key object each time, which takes five times as long as the MAC.
+ */
 const KEY_OBJECTS = new WeakMap<Uint8Array, KeyObject>();
 
 function mac(key: Uint8Array, purpose: string, text: string): Buffer {

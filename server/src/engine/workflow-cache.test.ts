@@ -10,7 +10,7 @@ const caller = { tenantId: "default", may: PERMISSIONS };
 const start = { workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false };
 const patience = { reasons: [], timeoutMs: 5_000, signal: new AbortController().signal };
 
-/** An engine whose store gives back a graph that no release would accept. */
+/** An engine whose store returns a graph that no release would accept. */
 async function openBroken(graph: WorkflowDefinition, broken: WorkflowDefinition) {
   const database = createMemoryDatabase({ now: () => Date.now() * 1000 });
   const log = pino({ level: "silent" });

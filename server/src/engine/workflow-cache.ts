@@ -7,15 +7,16 @@ import type { StoredWorkflow } from "../store/contract/workflows.ts";
 import { createBatcher } from "./batcher.ts";
 import { versionUnknown, workflowUnknown } from "./refusals.ts";
 
-/** Compiled versions kept: a graph takes some 100 KiB compiled. The least recently used goes first. */
+/** The compiled versions kept; a graph takes about 100 KiB. The least recently used one is dropped first. */
 const COMPILED_MAX = 500;
 
 export type WorkflowCache = {
-  /** The version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN */
+  /** Returns the version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN */
   pinned(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
   /**
-   * The version to start: `version`, or the current one where it is 0. Reads the store: another server may have
-   * registered one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
+   * Returns the version to start: `version`, or the current one if it is 0. Reads the store, because another server may
+   * have registered a version.
+   * @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
    */
   toStart(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
 };
@@ -24,7 +25,7 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
   const compiled = new Map<string, Workflow>();
   type Wanted = { tenantId: string; workflowId: string; version: number };
   const read = createBatcher(async (wanted: readonly Wanted[]) => {
-    // Runs that start together mostly start the same workflow: ask once for each.
+    // Runs that start together mostly start the same workflow: one read serves them all.
     const questions = new Map(wanted.map((one) => [keyOf(one.tenantId, one.workflowId, one.version), one]));
     const asked = [...questions].map(async ([key, { tenantId, workflowId, version }]) => {
       return [key, await store.workflows.get(tenantId, workflowId, version)] as const;
@@ -59,7 +60,7 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
         throw versionUnknown(workflowId, version);
       }
       if (stored.archived) {
-        throw new DomainError("WORKFLOW_ARCHIVED", `Workflow ${workflowId} is archived: it takes no new runs.`, {
+        throw new DomainError("WORKFLOW_ARCHIVED", `Workflow ${workflowId} is archived and accepts no new runs.`, {
           metadata: { workflow_id: workflowId },
         });
       }
@@ -69,15 +70,16 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
 }
 
 /**
- * Compiles a version that was accepted once. One that this release does not accept any more has no nodes: its runs can
- * be cancelled, paused and failed, and a run that has to take a step is failed visibly instead of standing still.
+ * Compiles a version that was accepted at its registration. If this release does not accept it any more, the result has
+ * no nodes: its runs can be cancelled, paused and failed, and a run that has to take a step fails visibly instead of
+ * stopping.
  */
 function compileStored(stored: StoredWorkflow, log: Logger): Workflow {
   const { definition, version, workflowId, digest } = stored;
   try {
     return compileWorkflow(definition, version);
   } catch (error) {
-    log.error({ err: error, workflowId, version }, "a registered workflow cannot be used by this release");
+    log.error({ err: error, workflowId, version }, "this release cannot use a registered workflow");
     const { entryNode } = definition;
     return { workflowId, version, digest, definition, entryNode, nodes: new Map(), limits: {}, commitEveryStep: false };
   }

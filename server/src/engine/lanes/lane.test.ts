@@ -20,7 +20,7 @@ const TENANT = "t";
 const LOCK_TIMEOUT_MS = 1_000;
 const MINUTE_MS = 60_000;
 
-/** A database that remembers what was committed; what goes wrong is decided by `fault`. */
+/** A database that remembers what was committed. `fault` decides what goes wrong. */
 type FakeDatabase = {
   store: Store;
   /** Names of items, in the order of their commits. */
@@ -28,9 +28,9 @@ type FakeDatabase = {
   /** Names of the items of each batch that was sent. */
   sent: string[][];
   records: Map<string, SealedRecord>;
-  /** Throws what becomes of a batch that is not committed. */
+  /** Throws the error of a batch that is not committed. */
   fault: (names: readonly string[], batch: Batch) => void | Promise<void>;
-  /** Throws what becomes of the reply to a batch that was committed. */
+  /** Throws the error that replaces the reply to a committed batch. */
   replyFault: (batch: Batch) => void;
   resolved: number[];
   resolve: (batchNo: number) => "committed" | "void";
@@ -117,7 +117,7 @@ describe("a lane", () => {
   });
   const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `run-${i}`);
 
-  /** Submits items that arrive together, and gives what their callers were told after everything has come to rest. */
+  /** Submits items that arrive together. Returns what their callers got, after everything has come to rest. */
   async function submit(items: readonly BatchItem[]): Promise<(ItemOutcome["type"] | Error)[]> {
     const told = Promise.all(
       items.map((item) =>
@@ -174,7 +174,7 @@ describe("a lane", () => {
     expect(await submit([start("run-0")])).toEqual(["committed"]);
   });
 
-  it("does not stand still for each of many items whose locks somebody holds", async () => {
+  it("does not stop for each of many items whose locks somebody holds", async () => {
     database.fault = contendedBy(new Set(names(512)));
     const outcomes = await submit([...names(512), "late"].map(start));
     expect(outcomes.slice(0, 512).every((outcome) => outcome instanceof StoreUnavailableError)).toBe(true);
@@ -224,7 +224,7 @@ describe("a lane", () => {
     database.resolve = () => "committed";
     database.replyFault = ({ batchNo }) => {
       if (batchNo > 1) return;
-      // Somebody else's record stands where this one would: the item was a conflict.
+      // Another record has this one's seq: the item was a conflict.
       const [other] = startOf({ tenantId: TENANT, runId: "lost" }).records;
       assert(other !== undefined);
       database.records.set("lost", { ...other, hash: "00".repeat(32) });
@@ -241,7 +241,7 @@ describe("a lane", () => {
       "committed",
       "conflict",
     ]);
-    // Transitions are not sent again; a delivery is, for it says the same twice.
+    // Transitions are not sent again. A delivery is, because repeating it has no further effect.
     expect(database.sent).toEqual([["run-0", "lost", "mail of run-0", "gone"], ["mail of run-0"]]);
   });
 
@@ -260,7 +260,7 @@ describe("a lane", () => {
     ]);
   });
 
-  it("leaves what comes to a run of a batch again for the next one, with all that comes after it", async () => {
+  it("leaves a second item for a run of the batch to the next batch, with all items after it", async () => {
     const items = [groupOf("a", "b"), start("c"), groupOf("d", "b"), start("e"), start("a")];
     expect(await submit(items)).toEqual(items.map(() => "committed"));
     expect(database.sent).toEqual([

@@ -1,6 +1,6 @@
 /**
- * A lane: this server's ordered stream of commit batches. One batch is in flight; while it is, the next gathers. A batch
- * whose outcome is unknown is resolved before anything else happens: only then are callers told and the next batch sent.
+ * A lane: this server's ordered stream of commit batches. While one batch is in flight, the next one collects items. If
+ * the outcome of a batch is unknown, it is resolved first; only then do callers hear of it and is the next batch sent.
  */
 import type { Logger } from "pino";
 import type { BatchItem, ItemOutcome } from "../../store/contract/batch.ts";
@@ -16,26 +16,34 @@ import type { Store } from "../../store/contract/store.ts";
 import { pause } from "../pause.ts";
 import { runKeyText } from "../run-table.ts";
 
-/** Transitions and deliveries of one batch: large enough that one commit carries hundreds of steps, small enough to keep
- *  locks short. */
+/**
+ * Transitions and deliveries in one batch: large enough that one commit carries hundreds of steps, and small enough
+ * that locks are held briefly.
+ */
 const BATCH_ITEMS_MAX = 512;
-/** Bytes of one batch, as far as they are counted: the payload texts. */
+/** The bytes in one batch; only payload texts are counted. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
-/** How long a batch is tried again while the database cannot be reached, or somebody holds a lock that its one item needs,
- *  before its callers are told. */
+/**
+ * How long a batch is retried before its callers get an error: while the database cannot be reached, or while another
+ * transaction holds a lock that the batch's only item needs.
+ */
 const UNAVAILABLE_RETRY_MS = 3_000;
-/** How long a batch that waits for locks is taken apart, at up to 1 s (lock_timeout) for each part. One item among 512 is found
- *  in 10 of them; if most items need locks that somebody holds, the lane does not stand still for each in turn. */
+/**
+ * How long a batch that waits for locks is split, at up to 1 s (lock_timeout) for each part. One item among 512 is
+ * found in 10 parts. If most items need locks that others hold, the lane does not stop for each in turn.
+ */
 const CONTENDED_SEARCH_MS = 20_000;
 const RETRY_PAUSE_MS = 100;
-/** Pause between questions about a batch whose outcome is unknown; asked for ever, for nothing else may happen before. */
+/**
+ * The pause between two checks of a batch whose outcome is unknown. There is no limit: nothing else may happen before.
+ */
 const RESOLVE_PAUSE_MS = 200;
 
 export type Lane = {
   readonly lease: LaneLease;
-  /** Items gathered and in flight. */
+  /** The number of items collected and in flight. */
   readonly pending: number;
-  /** Resolves once the item's outcome is known. @throws StoreUnavailableError, LaneFencedError, BatchRejectedError */
+  /** Resolves when the item's outcome is known. @throws StoreUnavailableError, LaneFencedError, BatchRejectedError */
   submit(item: BatchItem, bytes: number): Promise<ItemOutcome>;
 };
 
@@ -50,7 +58,7 @@ export function createLane(options: {
   store: Store;
   lease: LaneLease;
   log: Logger;
-  /** Called once when the lane finds its lease ended. */
+  /** Called once, when the lane learns that its lease has ended. */
   onFenced: () => void;
 }): Lane {
   const { store, lease, log, onFenced } = options;
@@ -60,7 +68,10 @@ export function createLane(options: {
   let isPumping = false;
   let isFenced = false;
 
-  /** The first of what is gathered. A run is at most once in a batch: what comes to the same run again is left for the next. */
+  /**
+   * Takes the oldest items. A batch contains each run at most once: further items for the same run wait for the next
+   * one.
+   */
   function takeBatch(): Waiting[] {
     let bytes = 0;
     let items = 0;
@@ -89,8 +100,8 @@ export function createLane(options: {
   }
 
   /**
-   * Commits a batch and tells everyone in it what became of their item. Never throws.
-   * @param beganAt when the batch that this one is a part of was first sent
+   * Commits a batch and reports to each item's caller what became of it. Never throws.
+   * @param beganAt when the batch that contained these items was first sent
    */
   async function commit(batch: Waiting[], beganAt = performance.now()): Promise<void> {
     const giveUpAt = performance.now() + UNAVAILABLE_RETRY_MS;
@@ -106,12 +117,15 @@ export function createLane(options: {
         return;
       } catch (error) {
         if (error instanceof BatchOutcomeUnknownError) {
-          log.warn({ laneId: lease.laneId, batchNo }, "the connection died during a commit; asking what became of it");
+          log.warn(
+            { laneId: lease.laneId, batchNo },
+            "the connection was lost during a commit; checking whether it was committed",
+          );
           if ((await resolveBatch(batchNo)) === "committed") return await tellCommitted(batch);
         } else if (isAway(error) && performance.now() < giveUpAt) {
           await pause(RETRY_PAUSE_MS);
         } else if (batch.length > 1 && mayCommitInParts(error, performance.now() - beganAt)) {
-          // Halving finds the guilty item in log2(512) = 9 rounds; its neighbours are committed on the way.
+          // Halving finds the item at fault in log2(512) = 9 rounds, and commits the others on the way.
           const middle = batch.length >> 1;
           await commit(batch.slice(0, middle), beganAt);
           await commit(batch.slice(middle), beganAt);
@@ -121,7 +135,9 @@ export function createLane(options: {
             await pause(RETRY_PAUSE_MS);
             continue;
           }
-          const refusal = new StoreUnavailableError("somebody holds a lock that the commit needs", { cause: error });
+          const refusal = new StoreUnavailableError("another transaction holds a lock that the commit needs", {
+            cause: error,
+          });
           for (const waiting of batch) waiting.reject(refusal);
           return;
         } else {
@@ -137,9 +153,9 @@ export function createLane(options: {
   }
 
   async function resolveBatch(unknownBatchNo: number): Promise<"committed" | "void"> {
-    // What is gathered after the batch was never sent, so its callers can be told before anything is known of the batch.
+    // Items collected since then were never sent, so their callers get an error now, whatever became of the batch.
     const impatience = setInterval(() => {
-      const error = new StoreUnavailableError("what became of the batch before is not known yet");
+      const error = new StoreUnavailableError("it is not known yet whether the previous batch was committed");
       for (const waiting of gathered.splice(0)) waiting.reject(error);
     }, UNAVAILABLE_RETRY_MS);
     try {
@@ -149,15 +165,15 @@ export function createLane(options: {
     }
   }
 
-  /** The batch is in the database, but which of its items had conflicts was lost with the reply. */
+  /** The batch is in the database, but the reply that said which of its items had conflicts is lost. */
   async function tellCommitted(batch: Waiting[]): Promise<void> {
     for (const waiting of batch) {
       if (waiting.item.type === "delivery") {
-        // Sending it again is safe: an event is known by its id, and mail says the same twice.
+        // Sending it again is safe: an event is recognised by its id, and repeated mail has no further effect.
         gathered.push(waiting);
         continue;
       }
-      // All or none of a group: one record says what became of it.
+      // A group is committed completely or not at all: one record shows which.
       const moved = waiting.item.transitions.find(({ records }) => records.length > 0);
       const first = moved?.records[0];
       if (moved === undefined || first === undefined) {
@@ -169,7 +185,7 @@ export function createLane(options: {
     }
   }
 
-  /** Asks for ever: nobody may be told anything before there is an answer. */
+  /** Asks until there is an answer: no caller may get a result before that. */
   async function forSure<T>(ask: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
@@ -200,7 +216,7 @@ export function createLane(options: {
   };
 }
 
-/** Why was lost with the reply. Whoever is told reads the run again. */
+/** The cause was lost with the reply. The caller reads the run again. */
 const UNKNOWN_CONFLICT: ItemOutcome = { type: "conflict", transition: 0, cause: "seq" };
 
 function runsOf(item: BatchItem): string[] {
@@ -211,7 +227,7 @@ function isAway(error: unknown): boolean {
   return error instanceof StoreUnavailableError && !(error instanceof LaneFencedError);
 }
 
-/** Whether what stands against a batch may stand against a part of it only. */
+/** Whether a part of the batch may succeed although the batch did not. */
 function mayCommitInParts(error: unknown, elapsedMs: number): boolean {
   if (error instanceof BatchContendedError) return elapsedMs < CONTENDED_SEARCH_MS;
   return error instanceof BatchRejectedError;

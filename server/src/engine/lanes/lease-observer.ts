@@ -1,7 +1,7 @@
 /**
- * Leases end by observation: a server that this one has seen not renewing for `leaseMs`, on this server's own clock and
- * while its own renewals succeeded, is taken over. Time in which the database or this server was away does not count. A
- * server on the same machine whose process is gone is taken over at once.
+ * Leases end by observation. A server takes over from another one that it has not seen renew for `leaseMs`, measured by
+ * its own clock and only while its own renewals succeeded: time in which the database or this server was away does not
+ * count. If the other server ran on the same machine and its process is gone, it is taken over at once.
  */
 import type { Logger } from "pino";
 import type { ServerLease, Surroundings } from "../../store/contract/lanes.ts";
@@ -9,11 +9,11 @@ import type { Store } from "../../store/contract/store.ts";
 import { isProcessGone } from "./process-identity.ts";
 
 export type LeaseObserver = {
-  /** Takes note of one successful renewal; ends the leases of servers that are gone, and gives their ids. */
+  /** Notes a successful renewal. Ends the leases of servers that are gone, and returns their ids. */
   observe(surroundings: Surroundings): Promise<string[]>;
-  /** A renewal failed: what was counted so far does not count. */
+  /** Notes a failed renewal: the time observed so far does not count. */
   forget(): void;
-  /** For how long a server was seen not renewing its lease. Undefined if it was not seen at the last look around. */
+  /** How long a server has not renewed its lease, as observed. Undefined if the last observation did not find it. */
   quietMs(serverId: string): number | undefined;
 };
 
@@ -21,7 +21,7 @@ export function createLeaseObserver(options: {
   store: Store;
   log: Logger;
   leaseMs: number;
-  /** Own renewals further apart than this do not prove that time was available to the others. */
+  /** If this server's own renewals are further apart than this, the others may not have had time to renew. */
   gapMs: number;
   monotonicMs?: () => number;
 }): LeaseObserver {
@@ -51,7 +51,7 @@ export function createLeaseObserver(options: {
       }
       const gone = others.filter((other) => isGone(other, elapsedMs));
       for (const { serverId, process } of gone) {
-        log.warn({ serverId, process }, "taking over from a server that is gone");
+        log.warn({ serverId, process }, "taking over the runs of a server that is gone");
         await store.lanes.end(serverId);
         seen.delete(serverId);
       }

@@ -1,13 +1,16 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
-/** Names this process so that another one on the same machine can tell whether it still lives: boot, pid namespace, pid, start. */
+/**
+ * Identifies this process by boot, pid namespace, pid and start time: another process on the machine can tell if it is
+ * alive.
+ */
 export function processIdentity(): string {
   const machine = machineIdentity();
   const started = startTicks(process.pid);
   return machine === undefined || started === undefined ? `pid ${process.pid}` : `${machine} ${process.pid} ${started}`;
 }
 
-/** Whether `identity` names a process of this machine that has ended. False where that cannot be known. */
+/** Whether `identity` names a process of this machine that has ended. False if that cannot be known. */
 export function isProcessGone(identity: string): boolean {
   const parts = identity.split(" ");
   if (parts.length !== 4 || `${parts[0]} ${parts[1]}` !== machineIdentity()) return false;
@@ -16,7 +19,7 @@ export function isProcessGone(identity: string): boolean {
 
 let machine: { identity: string | undefined } | undefined;
 
-/** The boot and the pid namespace: pids of another container say nothing here. Undefined where there is no /proc. */
+/** The boot and the pid namespace: pids of another container mean nothing here. Undefined if there is no /proc. */
 function machineIdentity(): string | undefined {
   if (machine === undefined) {
     try {
@@ -29,11 +32,15 @@ function machineIdentity(): string | undefined {
   return machine.identity;
 }
 
-/** When a process began, in clock ticks since boot: tells it from a later one with the same pid. Zombies have ended. */
+/**
+ * When a process began, in clock ticks since boot. It differs from that of a later process with the same pid. Zombies
+ * count as ended.
+ */
 function startTicks(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command stands in parentheses and may hold anything; state is the first field after it, start time the 20th.
+    // The command is in parentheses and may contain anything. The state is the first field after it, the start time the
+    // 20th.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" ? undefined : fields[19];
   } catch {

@@ -1,6 +1,6 @@
 /**
- * This server's own lease and lanes: opened at start, renewed regularly, opened anew when others have ended it.
- * All that was active under the old lanes is then claimed like the runs of any server that is gone.
+ * This server's own lease and lanes. The lease is opened at start, renewed regularly, and opened again if other servers
+ * have ended it. Runs that were active under the old lanes are then claimed like those of any server that is gone.
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
@@ -15,33 +15,37 @@ import { createLeaseObserver } from "./lease-observer.ts";
 import { processIdentity } from "./process-identity.ts";
 import { runKeyText } from "../run-table.ts";
 
-/** This server's lanes, for whoever commits through them. */
+/** This server's lanes, for the parts that commit through them. */
 export type Lanes = {
-  /** The lane that a run belongs to. @throws {DomainError} SHUTTING_DOWN, DATABASE_UNAVAILABLE while there is none */
+  /**
+   * The lane that a run belongs to. @throws {DomainError} SHUTTING_DOWN; DATABASE_UNAVAILABLE while there is no lease
+   */
   laneOf(key: RunKey): Lane;
-  /** A lane for what belongs to no run: the same one for the same text, while the lease lasts. @throws as `laneOf` */
+  /**
+   * A lane for work that belongs to no run: the same text has the same lane while the lease lasts. @throws as `laneOf`
+   */
   laneFor(text: string): Lane;
-  /** One of the lanes, each in turn. @throws as `laneOf` */
+  /** The next lane in turn. @throws as `laneOf` */
   anyLane(): Lane;
-  /** Whether a lane is one of this server's that are open. */
+  /** Whether a lane is an open lane of this server. */
   isOwnLane(laneId: number): boolean;
-  /** Items waiting in all lanes. */
+  /** The number of items that wait in all lanes. */
   pending(): number;
   /** Whether other servers use the database. */
   hasOthers(): boolean;
 };
 
 export type ServerLease = Lanes & {
-  /** The id of the lease that is open now, or was last. */
+  /** The id of the open lease, or else of the last one. */
   serverId(): string;
   /**
-   * For how long this server has seen no renewal of a server's lease, its own included. Undefined if it has not seen
-   * the lease.
+   * How long this server has seen no renewal of a server's lease, its own included. Undefined if it has not seen the
+   * lease.
    */
   sinceRenewalMs(serverId: string): number | undefined;
   isServing(): boolean;
   onServingChange(callback: (serving: boolean) => void): () => void;
-  /** Opens the lease and begins to renew it. @throws StoreUnavailableError */
+  /** Opens the lease and starts to renew it. @throws StoreUnavailableError */
   start(): Promise<void>;
   /** Stops renewing and ends the lease: other servers take over at once. */
   stop(): Promise<void>;
@@ -54,7 +58,7 @@ export function createServerLease(options: {
   isStopping: () => boolean;
   /** Called after each successful renewal. */
   onSurroundings: (surroundings: Surroundings) => void;
-  /** Called when a lease was opened in place of one that others had ended. */
+  /** Called after a lease was opened to replace one that others had ended. */
   onNewLease: () => void;
 }): ServerLease {
   const { store, log, settings, isStopping, onSurroundings, onNewLease } = options;
@@ -87,10 +91,10 @@ export function createServerLease(options: {
     if (!isFirst) onNewLease();
   }
 
-  /** Stops using lanes that others have ended; callers are told that nothing was done. */
+  /** Stops using lanes that others have ended; callers get the error that nothing was done. */
   function lose(): void {
     if (lanes.length === 0) return;
-    log.warn({ serverId }, "this server's lease was ended by another; opening a new one");
+    log.warn({ serverId }, "another server has ended this server's lease; opening a new one");
     lanes = [];
     setServing(false);
   }
@@ -167,13 +171,13 @@ export function createServerLease(options: {
       await renewing;
       setServing(false);
       await store.lanes.end(serverId).catch((error: unknown) => {
-        log.warn({ err: error }, "the lease could not be ended; others will see that this server is gone");
+        log.warn({ err: error }, "ending the lease failed; other servers will take over when it runs out");
       });
     },
   };
 }
 
-/** FNV-1a: spreads runs over lanes. */
+/** FNV-1a, to spread runs over lanes. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);

@@ -1,4 +1,4 @@
-/** What a server does for the database beside what it is asked, each kind on its own schedule. */
+/** The work that a server does for the database without a request; each kind has its own schedule. */
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Essentials } from "../essentials.ts";
 import type { Lanes } from "../lanes/server-lease.ts";

@@ -14,7 +14,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("who asks for a pass while one is under way waits for that one", async () => {
+test("a request for a pass while one is under way waits for that one", async () => {
   const release: (() => void)[] = [];
   const runOnce = vi.fn(() => new Promise<{ swept: number }>((resolve) => release.push(() => resolve({ swept: 1 }))));
   const pass = createPass("sweeping", log, runOnce);
@@ -28,7 +28,7 @@ test("who asks for a pass while one is under way waits for that one", async () =
   expect(runOnce).toHaveBeenCalledTimes(2);
 });
 
-test("a pass says what it did, and what failed, but not that the database is away", async () => {
+test("a pass logs what it did, and what failed, but not that the database is away", async () => {
   const outcomes: (() => { swept: number })[] = [
     () => ({ swept: 2 }),
     () => ({ swept: 0 }),

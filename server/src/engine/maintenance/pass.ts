@@ -1,19 +1,19 @@
 /**
- * Schedules maintenance, and knows nothing of it: each kind is a `runOnce` that says how many of what it has dealt
- * after.
+ * Schedules maintenance without knowing what it is: each kind is a `runOnce` that returns how many things it dealt
+ * with.
  */
 import type { Logger } from "pino";
 import { isUnavailable } from "../retry.ts";
 
-/** How many of what one pass has dealt with. */
+/** How many things one pass dealt with. */
 export type Counts = Readonly<Record<string, number>>;
 
 export type Pass = {
-  /** Runs one pass now, unless one is under way. Never rejects: what fails is logged, and left to the next pass. */
+  /** Runs one pass now, unless one is under way. Never rejects: a failure is logged, and left to the next pass. */
   run(): Promise<void>;
 };
 
-/** @param name of the kind of maintenance, for the log */
+/** @param name the kind of maintenance, for the log */
 export function createPass(name: string, log: Logger, runOnce: () => Promise<Counts>): Pass {
   let running: Promise<void> | undefined;
 
@@ -30,13 +30,13 @@ export function createPass(name: string, log: Logger, runOnce: () => Promise<Cou
 }
 
 export type Loop = {
-  /** Begins after `firstMs`. */
+  /** Starts the first pass after `firstMs`. */
   start(firstMs: number): void;
-  /** No further pass begins. */
+  /** No further pass starts. */
   stop(): void;
 };
 
-/** Runs a pass again and again, each `everyMs` after the one before has ended. */
+/** Repeats a pass, each `everyMs` after the previous one has ended. */
 export function createLoop(pass: Pass, everyMs: number): Loop {
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;

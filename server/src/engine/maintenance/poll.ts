@@ -2,7 +2,7 @@ import type { Essentials } from "../essentials.ts";
 import type { Lanes } from "../lanes/server-lease.ts";
 import type { NoticeHub } from "../notice-hub.ts";
 
-/** Has watchers read for themselves if anything was committed anywhere: a notice of another server may be lost. */
+/** Makes watchers read again if anything was committed anywhere: a notice from another server may have been lost. */
 export function createPoll(parts: Pick<Essentials, "store"> & { lanes: Pick<Lanes, "hasOthers">; hub: NoticeHub }): {
   runOnce(): Promise<{ news: number }>;
 } {
@@ -10,7 +10,7 @@ export function createPoll(parts: Pick<Essentials, "store"> & { lanes: Pick<Lane
   let lastProgress = "";
   return {
     async runOnce() {
-      // Without other servers everything is published in this process.
+      // If there are no other servers, everything is published in this process.
       if (!lanes.hasOthers() || hub.watchers === 0) return { news: 0 };
       const states = await store.lanes.list(Number.MAX_SAFE_INTEGER);
       const progress = JSON.stringify(states.map(({ laneId, lastBatchNo }) => [laneId, lastBatchNo]));

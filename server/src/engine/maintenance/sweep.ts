@@ -5,7 +5,7 @@ import type { TransitionParts } from "../transition/perform.ts";
 
 const STRAYS_MAX = 200;
 
-/** Deals with mail, events and jobs that a crash, or a lost notice, left undone. */
+/** Deals with mail, events and jobs that a crash or a lost notice left undone. */
 export function createSweep(
   parts: Pick<Essentials, "store" | "settings"> & {
     transitions: TransitionParts;

@@ -4,7 +4,7 @@ import { workflowUnknown } from "../refusals.ts";
 import { workflowView } from "../workflow-view.ts";
 
 /**
- * Archives a workflow, so that it takes no new runs, or takes it out of the archive.
+ * Archives a workflow, so that it accepts no new runs, or unarchives it.
  * @throws {DomainError} WORKFLOW_UNKNOWN
  */
 export async function archiveWorkflow(

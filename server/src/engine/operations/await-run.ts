@@ -18,8 +18,8 @@ type Parts = {
 };
 
 /**
- * Waits until a run ends or comes to a wait that is asked for, and returns the run as it is after `timeoutMs` at the
- * latest.
+ * Waits until a run ends or reaches a wait with one of the reasons, and returns the run. After `timeoutMs` it returns
+ * the run as it is.
  * @throws {DomainError} RUN_UNKNOWN
  */
 export async function awaitRun(

@@ -1,4 +1,4 @@
-/** Cancel, pause and unpause: what operators ask of a run. */
+/** Cancel, pause and unpause: an operator's control of a run. */
 import type { MailDraft } from "../../store/contract/mail.ts";
 import { controlLetter } from "../../core/mail.ts";
 import type { ControlStimulus } from "../../core/control-run.ts";
@@ -14,7 +14,7 @@ import type { RunViewer } from "../run-view.ts";
 import { deliverMail } from "../stimuli/deliver-mail.ts";
 import { performExclusive, type TransitionParts } from "../transition/perform.ts";
 
-/** How long a reply waits for the run's owner, on another server, to act on mail. */
+/** How long a reply waits until the run's owner, on another server, has acted on mail. */
 const MAIL_WAIT_MS = 1_000;
 
 type Parts = {
@@ -25,8 +25,8 @@ type Parts = {
 };
 
 /**
- * Cancels, pauses or unpauses a run. A run that another server computes on gets mail: the reply is the run as it is
- * then, and what was asked happens at its next step.
+ * Cancels, pauses or unpauses a run. If another server computes it, the request is sent to it as mail: the reply has
+ * the run as it is by then, and the request takes effect at the run's next step.
  * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED (pause), RUN_NOT_PAUSED (unpause)
  */
 export async function controlRun(
@@ -38,7 +38,7 @@ export async function controlRun(
   const { transitions, viewOf } = parts;
   const { runId, ...asked } = { ...request, ...actorOf(caller) };
   const key: RunKey = { tenantId: caller.tenantId, runId };
-  // What was asked earlier, and lies in the run's mail, comes first: a late pause must not undo this unpause.
+  // Earlier requests in the run's mail come first: a pause that was late must not undo this unpause.
   await deliverMail(transitions, key);
   try {
     const { run } = await performExclusive(transitions, key, (now) => ({ ...asked, type: kind, now }), {

@@ -4,7 +4,7 @@ import type { Essentials } from "../essentials.ts";
 import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
 
-/** Deletes a run that has ended, and its ledger with it. @throws {DomainError} RUN_UNKNOWN, RUN_NOT_ENDED */
+/** Deletes a run that has ended, and its ledger. @throws {DomainError} RUN_UNKNOWN, RUN_NOT_ENDED */
 export async function deleteRun(
   { store, reads }: Pick<Essentials, "store"> & { reads: Pick<Reads, "loadRunHead"> },
   { tenantId }: Caller,

@@ -12,7 +12,7 @@ import { runUnknown, workflowUnknown } from "../refusals.ts";
 import type { ListenerWaker } from "../stimuli/wake-listeners.ts";
 import { jsonText } from "../../core/json/json-text.ts";
 
-/** How long the reply waits for listeners that are being woken; they are woken anyway. */
+/** How long the reply waits for listeners to be woken; they are woken in any case. */
 const DELIVERY_WAIT_MS = 1_000;
 
 type Parts = Essentials & {
@@ -22,10 +22,10 @@ type Parts = Essentials & {
 };
 
 /**
- * Puts an event into its channel and wakes who waits for it. A second event with the same id in the channel is the
- * first.
- * @returns the runs that took the event before this reply
- * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED where the scope is a run, WORKFLOW_UNKNOWN where it is a workflow,
+ * Puts an event into its channel and wakes the runs that wait for it. An event whose id is already in the channel is a
+ * duplicate and has no further effect.
+ * @returns how many runs took the event before this reply
+ * @throws {DomainError} RUN_UNKNOWN and RUN_ENDED if the scope is a run, WORKFLOW_UNKNOWN if it is a workflow,
  * OVERLOADED
  */
 export async function emitEvent(
@@ -36,14 +36,14 @@ export async function emitEvent(
   const { tenantId } = caller;
   const { scope, scopeId } = request;
   if (lanes.pending() >= 2 * settings.pendingMax) {
-    throw new DomainError("OVERLOADED", "The server has more to commit than it can.", { retryAfterMs: 1_000 });
+    throw new DomainError("OVERLOADED", "The server has too much to commit; try again later.", { retryAfterMs: 1_000 });
   }
   const channel = { tenantId, scope, scopeId };
   if (scope === "run") {
     const run = await reads.loadRunHead({ tenantId, runId: scopeId });
     if (run === undefined) throw runUnknown(scopeId);
     if (hasEnded(run.state)) {
-      // The first try may be what ended the run: asked again, it has the same answer.
+      // The first attempt may itself have ended the run: a repeat gets the same answer.
       const { eventId } = request;
       if (eventId !== undefined && (await store.events.wasEmitted(channel, eventId))) return { eventId, delivered: 0 };
       throw runEnded(scopeId);
@@ -64,7 +64,7 @@ export async function emitEvent(
   };
   const lane = lanes.laneFor(channelKey(channel));
   const bytes = jsonText(request.payload).length + 500;
-  // A duplicate wakes listeners too: whoever committed the first may have died before it came to that.
+  // A duplicate wakes listeners too: the server that committed the first may have died before it woke them.
   await lane.submit({ type: "delivery", delivery: { type: "event", event } }, bytes);
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<number>((resolve) => {

@@ -16,8 +16,8 @@ type Parts = Pick<Essentials, "store" | "settings"> & {
 };
 
 /**
- * Explains why a run stands where it stands. Reads it by one statement and locks nothing, so that it works while the
- * run is in another server's hands.
+ * Explains why a run is where it is. Reads with one statement and takes no locks, so it works while another server
+ * computes the run.
  * @throws {DomainError} RUN_UNKNOWN
  */
 export async function explainRun(parts: Parts, { tenantId }: Caller, runId: string): Promise<RunExplanation> {
@@ -58,8 +58,8 @@ function ownerOf({ laneId, ended, server }: OwnerStanding, lanes: Parts["lanes"]
 }
 
 /**
- * Where the run's event wait stands. The waits that were open have looked at all events up to `wokenNumber`; a wait that
- * opened later has looked by itself.
+ * The position of the run's event wait. Waits that were open have seen all events up to `wokenNumber`; a wait that
+ * opened later has looked up its events itself.
  */
 function channelOf({ run: { state }, channel }: RunStanding): { channel?: ChannelView } {
   const wait = openWaitOf(state);

@@ -3,7 +3,10 @@ import type { Essentials } from "../essentials.ts";
 import { versionUnknown, workflowUnknown } from "../refusals.ts";
 import { workflowView } from "../workflow-view.ts";
 
-/** Returns a version of a workflow; 0: the current one. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN */
+/**
+ * Returns a version of a workflow; 0 stands for the current one. @throws {DomainError} WORKFLOW_UNKNOWN,
+ * VERSION_UNKNOWN
+ */
 export async function getWorkflow(
   { store }: Pick<Essentials, "store">,
   { tenantId }: Caller,

@@ -4,7 +4,7 @@ import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
 import type { RunViewer } from "../run-view.ts";
 
-/** Lists the runs that a filter asks for. @throws {DomainError} PAGE_TOKEN_INVALID */
+/** Lists the runs that match a filter. @throws {DomainError} PAGE_TOKEN_INVALID */
 export async function listRuns(
   { store, viewOf }: Pick<Essentials, "store"> & { viewOf: RunViewer },
   { tenantId }: Caller,
@@ -23,11 +23,11 @@ export async function listRuns(
         limit,
         ...(start === undefined ? {} : { start }),
       });
-      // Both reads see a run or one of them does not: one that is deleted in between stays in its basic form.
+      // A run that is deleted between the two reads is listed in its basic form.
       const full = view === "basic" ? [] : await store.runs.load(page.items.map(({ state }) => state));
       return page.items.map((listed, index) => ({ listed, run: full[index] ?? listed }));
     },
-    // Where it was listed: it may have gone on since.
+    // The position at which it was listed: the run may have changed since.
     startOf: ({ listed }) => ({
       time: order === "update_time_desc" ? rowTimeOf(listed) : listed.state.createTime,
       id: listed.state.runId,

@@ -15,7 +15,7 @@ type Parts = Pick<Essentials, "store"> & {
 };
 
 /**
- * Lists a page of a run's records, in the order of their seqs. If there are none yet, waits for up to `waitMs`.
+ * Lists a page of a run's records, ordered by seq. If there are none yet, waits for up to `waitMs`.
  * @throws {DomainError} RUN_UNKNOWN, PAGE_TOKEN_INVALID
  */
 export async function listStepRecords(

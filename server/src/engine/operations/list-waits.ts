@@ -4,7 +4,7 @@ import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from 
 import { waitView } from "../wait-view.ts";
 
 /**
- * Lists the open waits that a filter asks for; those for people, if it names no reasons.
+ * Lists the open waits that match a filter. Without reasons it lists those for people.
  * @throws {DomainError} PAGE_TOKEN_INVALID
  */
 export async function listWaits(

@@ -4,7 +4,7 @@ import { pageLimit, pagePurpose, readPage, readPageToken, writePageToken } from 
 import { defined } from "../../core/defined.ts";
 
 /**
- * Lists the workers that are connected to any server; those that serve `tool`, if it is given.
+ * Lists the workers that are connected to any server. With `tool`, lists those that serve it.
  * @throws {DomainError} PAGE_TOKEN_INVALID
  */
 export async function listWorkers(

@@ -4,7 +4,7 @@ import { pageLimit, pagePurpose, readPage, readPageToken, writePageToken } from 
 import { workflowView } from "../workflow-view.ts";
 
 /**
- * Lists workflows in their current versions, or the versions of one workflow.
+ * Lists the current version of each workflow, or the versions of one workflow.
  * @throws {DomainError} PAGE_TOKEN_INVALID
  */
 export async function listWorkflows(

@@ -5,8 +5,8 @@ import type { Essentials } from "../essentials.ts";
 import { workflowView } from "../workflow-view.ts";
 
 /**
- * Registers a graph as its workflow's next version, which becomes the current one. The same graph again returns its
- * version.
+ * Registers a graph as its workflow's next version, which becomes the current one. If the graph is registered already,
+ * returns its version.
  * @throws {DomainError} WORKFLOW_INVALID
  */
 export async function registerWorkflow(

@@ -18,7 +18,7 @@ import { performExclusive, type TransitionParts } from "../transition/perform.ts
 type Parts = Pick<Essentials, "store"> & { transitions: TransitionParts; viewOf: RunViewer };
 
 /**
- * Answers a wait. The same request id again returns the same reply, made again from the ledger.
+ * Answers a wait. A repeat with the same request id returns the same reply, rebuilt from the ledger.
  * @throws {DomainError} RUN_UNKNOWN, RUN_NOT_WAITING, WAIT_UNKNOWN, WAIT_ALREADY_ANSWERED, WAIT_NOT_ANSWERABLE,
  * ANSWER_INVALID
  */
@@ -30,7 +30,7 @@ export async function resumeRun(parts: Parts, caller: Caller, request: ResumeReq
     const { run } = await performExclusive(transitions, key, (now) => ({ ...answer, type: "answer", now }));
     return viewOf(run);
   } catch (error) {
-    // A run that another server computes on waits for nothing.
+    // A run that another server computes has no open wait.
     const refusal = error instanceof OwnedElsewhereError ? runNotWaiting(request) : error;
     const isOther =
       refusal instanceof DomainError && (refusal.reason === "RUN_NOT_WAITING" || refusal.reason === "WAIT_UNKNOWN");
@@ -50,9 +50,9 @@ async function replyAgain(store: Store, key: RunKey, request: ResumeRequest, wai
   const closing = wait.closing!;
   const metadata = { run_id: key.runId, wait_id: request.waitId, closed_by: closing.by, close_time: closing.closeTime };
   if (closing.by !== "answer") {
-    throw new DomainError("RUN_NOT_WAITING", `Wait ${request.waitId} has ended by ${closing.by}.`, { metadata });
+    throw new DomainError("RUN_NOT_WAITING", `Wait ${request.waitId} has ended (${closing.by}).`, { metadata });
   }
-  const answered = new DomainError("WAIT_ALREADY_ANSWERED", `Wait ${request.waitId} was answered already.`, {
+  const answered = new DomainError("WAIT_ALREADY_ANSWERED", `Wait ${request.waitId} has been answered already.`, {
     metadata,
   });
   if (request.requestId === undefined || closing.requestId !== request.requestId) throw answered;

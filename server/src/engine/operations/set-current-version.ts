@@ -3,7 +3,7 @@ import type { Essentials } from "../essentials.ts";
 import { versionUnknown, workflowUnknown } from "../refusals.ts";
 import { workflowView } from "../workflow-view.ts";
 
-/** Makes a version the one that new runs start with. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN */
+/** Selects the version with which new runs start. @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN */
 export async function setCurrentVersion(
   { store }: Pick<Essentials, "store">,
   { tenantId }: Caller,

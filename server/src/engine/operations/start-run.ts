@@ -16,7 +16,7 @@ import { runKeyText } from "../run-table.ts";
 import type { RunViewer } from "../run-view.ts";
 import { performStart, type TransitionParts } from "../transition/perform.ts";
 
-/** How often a start begins again because the run that was in its way is gone. */
+/** How often a start is attempted again because the run that was in its way has been deleted. */
 const ATTEMPTS_MAX = 5;
 
 type Parts = Pick<Essentials, "store"> & {
@@ -26,7 +26,7 @@ type Parts = Pick<Essentials, "store"> & {
 };
 
 /**
- * Starts a run, or returns the one that the same request has started before.
+ * Starts a run. If the same request has started it already, returns that run.
  * @throws {DomainError} RUN_EXISTS, VARS_INVALID, WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED, OVERLOADED
  */
 export async function startRun(parts: Parts, caller: Caller, request: StartRequest): Promise<RunView> {
@@ -41,10 +41,10 @@ async function startAdmitted(parts: Parts, caller: Caller, request: StartRequest
   const digest = createHash("sha256").update(text).digest("hex");
   const run = await transitions.runs.exclusive(key, async () => {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      // Read beside the run, though it may be there already: most starts are new.
+      // Read in parallel with the run, although that may exist already: most starts are new.
       const needs = readNeeds(transitions, key, request);
       needs.catch(() => undefined);
-      // A repeated start gives its run even if the workflow was archived since.
+      // A repeated start returns its run even if the workflow has been archived since.
       const known =
         ownedRun(transitions, key) ?? (request.runId === undefined ? undefined : await transitions.reads.loadRun(key));
       if (known !== undefined) return assertSame(known, digest);
@@ -52,18 +52,20 @@ async function startAdmitted(parts: Parts, caller: Caller, request: StartRequest
       const started = await begin(transitions, key, { ...request, ...actorOf(caller) }, { ...(await needs), digest });
       if (started !== undefined) return started;
     }
-    throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept coming and going.`, { retryAfterMs: 100 });
+    throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} was deleted and recreated concurrently; retry.`, {
+      retryAfterMs: 100,
+    });
   });
   return parts.viewOf(run);
 }
 
-/** The run as this server has it in hand, if it is active here: no other server changes it. */
+/** The run as it is in memory, if it is active at this server: no other server changes it. */
 function ownedRun({ cache }: TransitionParts, key: RunKey): StoredRun | undefined {
   const known = cache.get(runKeyText(key));
   return known?.certainty === "owned" ? known.run : undefined;
 }
 
-/** What a start is decided with. */
+/** What a start is decided from. */
 type StartNeeds = { workflow: Workflow; channels: Record<Scope, number> };
 
 async function readNeeds(transitions: TransitionParts, key: RunKey, request: StartRequest): Promise<StartNeeds> {
@@ -87,8 +89,8 @@ async function begin(
 }
 
 /**
- * The last number of each of the run's channels, read before the run exists: what is emitted once it is there comes
- * later.
+ * The last number of each of the run's channels. They are read before the run exists, so events that are emitted once
+ * it does have higher numbers.
  */
 async function readChannels(
   reads: TransitionParts["reads"],
@@ -107,13 +109,15 @@ function checkRequest(request: StartRequest): void {
   if (problems.length > 0) throw new DomainError("REQUEST_INVALID", "The request is not valid.", { problems });
 }
 
-/** What makes two starts the same, as RFC 8785 text: the request without the run id, and who starts it. */
+/**
+ * The text by which two starts are compared, in RFC 8785 form: the request without the run id, and who starts the run.
+ */
 function requestText(caller: Caller, request: StartRequest): string {
   const { runId: _runId, ...rest } = { ...request, ...actorOf(caller) };
   return canonicalJson(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)));
 }
 
-/** Idempotency keys and wait ids are derived from the run id: a second run of it would repeat those of the first. */
+/** Idempotency keys and wait ids are derived from the run id, so a second run with the same id would repeat them. */
 function existedBefore(runId: string): DomainError {
   const message = `Run ${runId} existed and was deleted; run ids are not used again.`;
   return new DomainError("RUN_EXISTS", message, { metadata: { run_id: runId } });

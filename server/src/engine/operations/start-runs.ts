@@ -2,7 +2,7 @@ import { DomainError } from "../../core/errors.ts";
 import type { ActorStart, Caller, RunView } from "../api.ts";
 import { startRun } from "./start-run.ts";
 
-/** Starts several runs, each for itself. @returns for each its run, or why it was refused */
+/** Starts several runs independently. @returns for each start its run, or why it was refused */
 export async function startRuns(
   parts: Parameters<typeof startRun>[0],
   caller: Caller,

@@ -16,7 +16,8 @@ const HANDLER_WAIT_MS = 60_000;
 type Parts = { transitions: TransitionParts; viewOf: RunViewer };
 
 /**
- * Does now what is due for a run; a paused run takes up to `maxSteps` steps, each committed, and stays paused.
+ * Does now what is due for a run. A paused run takes up to `maxSteps` steps, each with its own commit, and stays
+ * paused.
  * @throws {DomainError} RUN_UNKNOWN, RUN_ENDED
  */
 export async function tickRun(
@@ -28,7 +29,7 @@ export async function tickRun(
   for (let step = 0; step < Math.max(request.maxSteps, 1); step++) {
     const { plan, awaiting } = await takeStep(transitions, key);
     if (awaiting !== undefined) {
-      // The step is the handler's: it is taken when the handler has come back.
+      // The handler decides the step, so the step is taken after the handler has returned.
       await Promise.race([awaiting.done, pause(HANDLER_WAIT_MS)]);
       if (awaiting.outcome === undefined) break;
       step -= 1;
@@ -44,7 +45,7 @@ export async function tickRun(
 }
 
 /**
- * Takes the next step of a paused run. Nothing is done for one that another server computes on: it takes its steps
+ * Takes the next step of a paused run. If another server computes the run, this does nothing: the steps are taken
  * there.
  */
 async function takeStep(transitions: TransitionParts, key: RunKey): Promise<Pick<Performed, "plan" | "awaiting">> {

@@ -7,7 +7,7 @@ import { createSignal, type NoticeHub } from "../notice-hub.ts";
 import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
 
-/** Records read at once: each may hold payloads of 1 MiB. */
+/** Records read at once; each may have payloads of 1 MiB. */
 const RECORDS_PAGE = 25;
 
 type Parts = Pick<Essentials, "store" | "settings"> & {
@@ -17,7 +17,8 @@ type Parts = Pick<Essentials, "store" | "settings"> & {
 };
 
 /**
- * Yields every record of a run after `afterSeq`, then those to come, and ends after the last one.
+ * Yields every record of a run after `afterSeq`, then new ones as they come. Ends after the last record of a run that
+ * has ended.
  * @throws {DomainError} RUN_UNKNOWN
  */
 export async function* watchRun(

@@ -1,6 +1,6 @@
 /**
- * The feed over all runs. A cursor is one position per lane, so nothing is skipped whatever the servers do: within a
- * lane batches become visible in order, and lanes that are new are read from their beginning.
+ * The feed over all runs. A cursor has one position for each lane, so nothing is skipped, whatever the servers do:
+ * within a lane batches become visible in order, and new lanes are read from their beginning.
  */
 import { DomainError } from "../../core/errors.ts";
 import type { Json } from "../../core/json/json.ts";
@@ -18,11 +18,13 @@ import { readToken, writeToken } from "../token.ts";
 
 /** Entries read at once, with their runs in one query. */
 const ENTRIES_PAGE = 100;
-/** News that follow each other closely are read together: a busy server would else be asked for each of its commits. */
+/**
+ * News that comes in quick succession is read together: otherwise a busy server would read after each of its commits.
+ */
 const READ_PAUSE_MS = 10;
-/** After every entry of a batch: ordinals are 32-bit. */
+/** A position after every entry of a batch: ordinals are 32-bit. */
 const ORDINAL_MAX = 2 ** 31 - 1;
-/** The cursor that asks for everything that is kept. */
+/** The cursor from which everything that is kept is read. */
 const FROM_BEGINNING = "beginning";
 
 type Parts = Pick<Essentials, "store" | "settings"> & {
@@ -34,12 +36,14 @@ type Parts = Pick<Essentials, "store" | "settings"> & {
 
 type Position = { laneId: number; nonce: number; batchNo: number; ordinal: number };
 type Cursor = {
-  /** Every lane up to this id that is not among the positions has been read to its end. */
+  /** Every lane up to this id that has no position here was read to its end. */
   highestLaneId: number;
   positions: Position[];
 };
 
-/** Yields the notices after a cursor, then those to come. @throws {DomainError} CURSOR_INVALID, CURSOR_EXPIRED */
+/**
+ * Yields the notices after a cursor, then new ones as they come. @throws {DomainError} CURSOR_INVALID, CURSOR_EXPIRED
+ */
 export async function* watchRuns(
   parts: Parts,
   caller: Caller,
@@ -54,10 +58,12 @@ export async function* watchRuns(
   try {
     const cursor = await openCursor(store, request.cursor, purpose);
     const text = () => writeToken(store.tokenKey, purpose, encodeCursor(cursor));
-    // The first message tells where the stream begins, so that a client that loses it at once loses nothing.
+    // The first message has the cursor at which the stream begins, so a client that loses the stream at once misses
+    // nothing.
     yield { cursor: text() };
     while (!signal.aborted && !isStopping()) {
-      // Which lanes have ended is read before their entries are: one that has ended and is read to its end is done.
+      // Which lanes have ended is read before their entries: a lane that had ended by then and is read to its end is
+      // done.
       const lanes = await store.lanes.list(cursor.highestLaneId);
       const open = new Set(lanes.filter((lane) => !lane.ended).map((lane) => lane.laneId));
       addLanes(cursor, lanes);
@@ -101,7 +107,7 @@ async function openCursor(store: Store, token: string, purpose: string): Promise
   return cursor;
 }
 
-/** Refuses a cursor that knows more than the database: that one is older, a restored backup. */
+/** Refuses a cursor that is ahead of the database: the database was restored from an older backup. */
 async function assertKnown(store: Store, cursor: Cursor): Promise<void> {
   const lowest = Math.min(cursor.highestLaneId, ...cursor.positions.map((position) => position.laneId));
   const lanes = new Map((await store.lanes.list(lowest - 1)).map((lane) => [lane.laneId, lane]));
@@ -110,7 +116,10 @@ async function assertKnown(store: Store, cursor: Cursor): Promise<void> {
     return lane !== undefined && lane.nonce === position.nonce && position.batchNo <= lane.lastBatchNo;
   };
   if ((cursor.highestLaneId === 0 || lanes.has(cursor.highestLaneId)) && cursor.positions.every(isKnown)) return;
-  throw new DomainError("CURSOR_EXPIRED", "The cursor is not of this database's history; begin again without one.");
+  throw new DomainError(
+    "CURSOR_EXPIRED",
+    "The cursor belongs to another database or a later state of it; start again without one.",
+  );
 }
 
 function addLanes(cursor: Cursor, lanes: readonly LaneState[]): void {
@@ -134,11 +143,11 @@ async function wantedRun(
 ) {
   if (request.kinds.length > 0 && !request.kinds.includes(entry.kind)) return undefined;
   const run = await reads.loadRunHead(entry);
-  // A run that was deleted since has no news.
+  // A run that has been deleted since has no news.
   return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(run, "basic");
 }
 
-/** Whether a run is one that a filter asks for. */
+/** Whether a run matches a filter. */
 function matchesFilter(run: RunState, filter: RunFilter): boolean {
   const isOf = (wanted: string | number | boolean | undefined, actual: unknown) =>
     wanted === undefined || wanted === actual;

@@ -1,4 +1,4 @@
-/** Computing on active runs, in the background, until they park or end. */
+/** Computes active runs in the background, until they park or end. */
 import { isActive } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Reaction } from "../reactions.ts";
@@ -10,22 +10,22 @@ import { failRun } from "./fail-run.ts";
 
 export type Advancer = {
   /**
-   * Takes a run forward by one transition, in the background; the commit asks for the next one. Asked twice before it
-   * has begun, it is done once: a run that is claimed again does not get a second life.
+   * Takes a run forward by one transition, in the background; its commit requests the next one. Two requests before it
+   * has begun count as one, so a run that is claimed twice is not computed twice.
    */
   advance(key: RunKey): void;
   /** Takes the next step of a run that is active after a commit. */
   readonly reaction: Reaction;
 };
 
-/** @param onGone the run is another server's, or was deleted */
+/** @param onGone called if the run belongs to another server or was deleted */
 export function createAdvancer(
   parts: TransitionParts,
   options: { isStopping: () => boolean; onGone: (key: RunKey) => void },
 ): Advancer {
   const { runs, cache, log } = parts;
   const { isStopping, onGone } = options;
-  /** Runs whose next transition was asked for and has not begun. */
+  /** Runs whose next transition was requested and has not begun. */
   const queue = new Set<string>();
 
   function advance(key: RunKey): void {
@@ -36,7 +36,7 @@ export function createAdvancer(
       queue.delete(text);
       return advanceOnce(key, text);
     };
-    // Between attempts others get the run: who asks something of it is told that the database is away instead of
+    // The run is free between attempts, so other requests for it fail because the database is unavailable instead of
     // waiting.
     retryUntilDone(isStopping, () => runs.exclusiveAlways(key, begin)).catch((error: unknown) => {
       queue.delete(text);
@@ -44,7 +44,7 @@ export function createAdvancer(
     });
   }
 
-  /** Says whether nothing is left to do: the step was made, or is somebody else's, or the run was failed. */
+  /** Returns whether nothing is left to do: the step was taken, or belongs to another server, or the run was failed. */
   async function advanceOnce(key: RunKey, runText: string): Promise<boolean> {
     try {
       await perform(parts, key, advancing);

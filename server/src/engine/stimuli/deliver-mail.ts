@@ -1,4 +1,6 @@
-/** Mail: what others leave for a run that they may not change themselves. It is read together, once, in one transition. */
+/**
+ * Mail: what others leave for a run that they may not change themselves. Each letter is read once, in one transition.
+ */
 import { isKnownLetter } from "../../core/mail.ts";
 import { DomainError } from "../../core/errors.ts";
 import { isActive } from "../../core/run.ts";
@@ -8,13 +10,13 @@ import { reportFailure } from "../report-failure.ts";
 import { OwnedElsewhereError } from "../retry.ts";
 import { perform, type TransitionParts } from "../transition/perform.ts";
 
-/** Acts on everything that lies in a run's mail. Whatever fails stays there for the sweep. */
+/** Acts on all of a run's mail. Letters that fail stay for the sweep. */
 export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<void> {
   try {
     await parts.runs.exclusive(key, async () => {
-      // A run's mail is read a part at a time.
+      // Mail is read in parts.
       for (;;) {
-        // Mail of a kind that this release does not know stays for a server that knows it.
+        // Letters of a kind that this release does not know stay for a server that knows it.
         const letters = (await parts.reads.loadMail(key)).filter(({ kind }) => isKnownLetter(kind));
         if (letters.length === 0) return;
         const consumedMail = letters.map(({ mailId }) => mailId);
@@ -22,20 +24,20 @@ export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<
       }
     });
   } catch (error) {
-    // The owner reads its mail itself; a database that is away comes back; a run that is gone takes its mail with it.
+    // The owner reads its own mail; an unavailable database comes back; the mail of a deleted run is deleted with it.
     if (error instanceof OwnedElsewhereError || error instanceof DomainError) return;
     parts.log.error({ err: error, runId: key.runId }, "acting on mail failed");
   }
 }
 
-/** The same in the background. */
+/** Does the same in the background. */
 export function deliverMailSoon(parts: TransitionParts, key: RunKey): void {
   deliverMail(parts, key).catch(reportFailure(parts.log, "acting on mail failed"));
 }
 
 /**
- * Reads the mail of a run that has parked or ended once more: what another server has sent while the run was active
- * here may have come too late for its last step, and nobody else looks.
+ * Reads the mail of a run once more after it has parked or ended. Mail that another server sent while the run was
+ * active here may have come too late for its last step, and nothing else would read it soon.
  */
 export function readMailOfParked(parts: TransitionParts): Reaction {
   return {

@@ -1,6 +1,6 @@
 /**
- * Timers: due runs are claimed in batches by the database's clock; a claim holds for a while, so that another server
- * tries if this one dies.
+ * Timers. Due runs are claimed in batches, by the database's clock. A claim holds for a while; if this server dies,
+ * another one claims the runs after that.
  */
 import { wakeTimeOf } from "../../core/run.ts";
 import { createDueTimer, type DueTimer } from "../due-timer.ts";
@@ -16,14 +16,14 @@ const CLAIM_RETRY_MS = 10_000;
 export function createTimers({ store, clock, log }: Essentials, transitions: TransitionParts): DueTimer {
   return createDueTimer({ clock, log }, "due runs", async () => {
     const { now, runs, nextWakeTime } = await store.runs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS);
-    // From here on this server's clock is no earlier than the one that called the runs due.
+    // From now on this server's clock is not behind the one by which the runs were due.
     clock.observe(now);
     await Promise.all(runs.map((key) => wake(transitions, key)));
     return { nextTime: nextWakeTime, isMore: runs.length === CLAIM_MAX };
   });
 }
 
-/** Notes when a run wakes by itself after each of its commits. */
+/** After each commit, notes when the run wakes by itself. */
 export function armTimers(timers: DueTimer): Reaction {
   return {
     committed({ run }) {

@@ -1,6 +1,6 @@
 /**
  * Wakes the runs that wait for events of a channel, after the events are committed: in bounded batches, each run in its
- * own transition. The channel's row notes how far that has come, so that a sweep finds what a crash cut short.
+ * own transition. The channel's row notes the progress, so that a sweep finds what a crash interrupted.
  */
 import { type Channel, channelKey } from "../../core/event.ts";
 import type { Essentials } from "../essentials.ts";
@@ -10,15 +10,15 @@ import { isUnavailable } from "../retry.ts";
 import type { TransitionParts } from "../transition/perform.ts";
 import { wake } from "./wake-run.ts";
 
-/** Events read at once: each may hold a payload of 1 MiB. */
+/** Events read at once; each may have a payload of 1 MiB. */
 const EVENTS_MAX = 50;
 const LISTENERS_MAX = 200;
-/** How often finished channels are noted: one statement for all of them. */
+/** How often the progress of finished channels is noted: one statement for all of them. */
 const NOTE_MS = 200;
 
 export type ListenerWaker = {
   /**
-   * Wakes the listeners of everything in the channel that is not noted as woken yet. Never rejects.
+   * Wakes the listeners of all events in the channel that are not noted as woken yet. Never rejects.
    * @returns how many runs took `eventId`
    */
   wakeListeners(channel: Channel, eventId?: string): Promise<number>;
@@ -28,7 +28,7 @@ export type ListenerWaker = {
 };
 
 export function createListenerWaker({ store, log }: Essentials, transitions: TransitionParts): ListenerWaker {
-  /** The pass that has not begun yet, per channel: whoever comes while one runs shares the next. */
+  /** By channel: the pass that has not begun yet. Callers that come during a pass share the next one. */
   const next = new Map<string, Promise<Map<string, number>>>();
   const running = new Map<string, Promise<unknown>>();
   let finished = new Map<string, { channel: Channel; number: number }>();
@@ -50,14 +50,14 @@ export function createListenerWaker({ store, log }: Essentials, transitions: Tra
       if (!(await wakeAll(channel, [...pairs.values()], takers))) isComplete = false;
       after = events.at(-1)!.number;
     }
-    // Not noted as woken: a sweep comes again, here or at another server.
+    // The progress is not noted, so a sweep tries again, here or at another server.
     if (!isComplete) return takers;
-    // Numbers may have gaps at the end (duplicates), so the last number itself is what has been passed.
+    // Numbers may have gaps at the end (duplicates), so the progress is the last number itself.
     note(channel, isStopped ? after : Math.max(after, lastNumber));
     return takers;
   }
 
-  /** Wakes all listeners; says whether every one of them could look. */
+  /** Wakes all listeners; returns whether every one of them could check. */
   async function wakeAll(
     channel: Channel,
     events: readonly { name: string; key: string }[],
@@ -100,7 +100,7 @@ export function createListenerWaker({ store, log }: Essentials, transitions: Tra
     try {
       await store.events.markWoken([...noted.values()]);
     } catch (error) {
-      // Not noted means woken once more by the sweep, which changes nothing.
+      // If this is not noted, the sweep wakes the listeners once more, which changes nothing.
       if (!isUnavailable(error)) log.warn({ err: error }, "noting woken channels failed");
     }
   }

@@ -5,29 +5,26 @@ import { type Performed, performExclusive, type TransitionParts } from "../trans
 import { failRun } from "./fail-run.ts";
 
 /**
- * Has a run check what may be due for it: its deadline, its wait, an event. Returns what was done, or undefined where
- * nothing was to do. "missed": it could not check now, and must be woken again.
+ * Makes a run check what may be due for it: its deadline, its wait, an event. Returns what was done, or undefined if
+ * there was nothing to do. "missed": it could not check now, and must be woken again.
  */
 export async function wake(parts: TransitionParts, key: RunKey): Promise<Performed | "missed" | undefined> {
   try {
     return await performExclusive(parts, key, (now) => ({ type: "wake", now }));
   } catch (error) {
-    // A run that another server computes on checks for itself when it comes to a wait; one that is gone never will.
+    // A run that another server computes checks by itself when it reaches a wait; a deleted run never will.
     if (isGone(error)) return undefined;
     const isRefusal = error instanceof DomainError && error.reason !== "TRANSITION_REJECTED";
     if (!isRefusal) return await failWoken(parts, key, error);
-    // Others who kept changing the run are worth a line, and so is a refusal that no wake should meet.
+    // It is logged if others kept changing the run, and so is a refusal, which no wake should get.
     if (!isTransient(error) || error.reason === "TRANSITION_CONFLICT") {
-      parts.log.warn({ err: error, runId: key.runId }, "a run could not be woken; it is tried again");
+      parts.log.warn({ err: error, runId: key.runId }, "waking a run failed; trying again");
     }
     return "missed";
   }
 }
 
-/**
- * What the database refuses, or core cannot decide, is so the next time too: the run is failed instead of waiting for
- * ever.
- */
+/** If the database or core refuses the wake, it will refuse it again: the run is failed instead of waiting for ever. */
 async function failWoken(parts: TransitionParts, key: RunKey, cause: unknown): Promise<"missed" | undefined> {
   try {
     const isFailed = await parts.runs.exclusive(key, () => failRun(parts, key, cause));

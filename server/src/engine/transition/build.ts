@@ -1,4 +1,4 @@
-/** From decisions to what is committed: records are sealed, and each command goes to its section. */
+/** Turns decisions into what is committed: records are sealed, and each command goes to its section. */
 import type { CallSettlement } from "../../core/job.ts";
 import type { Command } from "../../core/decision.ts";
 import { isActive, type RunState, wakeTimeOf } from "../../core/run.ts";
@@ -19,22 +19,22 @@ export type Plan = {
 };
 
 export type TransitionFacts = {
-  /** Undefined: the run is new. */
+  /** Missing if the run is new. */
   before?: StoredRun;
   plan: Plan;
   headHash: string;
   requestDigest: string;
   laneId: number;
   consumedMail: readonly number[];
-  /** The jobs that the plan makes, leased as far as there are workers. */
+  /** The jobs that the plan creates, leased where workers have room. */
   jobs: readonly NewJob[];
-  /** The lease under which an end of a job came. */
+  /** The lease of the job whose end this transition records. */
   leaseOf?: LeaseOf;
 };
 
 export type LeaseOf = (idempotencyKey: string) => { leaseNo: number; digest?: string; onlyOpen?: boolean };
 
-/** What the commands of a decision add to a transition. */
+/** What the commands of a decision add to the transition. */
 type Sections = {
   notices: Transition["notices"][number][];
   openWaits: Transition["openWaits"][number][];
@@ -46,7 +46,7 @@ type Sections = {
   holdJobs?: boolean;
 };
 
-/** @returns the transition and its size, bytes of its texts */
+/** @returns the transition and its size in bytes of text */
 export function buildTransition(facts: TransitionFacts): { transition: Transition; bytes: number } {
   const { before, plan, laneId } = facts;
   const { after } = plan;
@@ -80,7 +80,10 @@ export function buildTransition(facts: TransitionFacts): { transition: Transitio
   return { transition, bytes: bytesOf(transition) };
 }
 
-/** Each command in its section. Jobs that are made come leased from the workers, and a consumed event is in its record. */
+/**
+ * Puts each command into its section. New jobs are leased already where workers have room; a consumed event is in its
+ * record.
+ */
 function sectionsOf({ plan, leaseOf }: TransitionFacts): Sections {
   const sections: Sections = {
     notices: [],
@@ -127,10 +130,10 @@ function sectionsOf({ plan, leaseOf }: TransitionFacts): Sections {
   return sections;
 }
 
-/** Commands of a step that only the run's owner need know of. */
+/** Commands of a step that only the run's owner needs to know of. */
 const OF_ITS_OWNER: ReadonlySet<Command["type"]> = new Set(["emit", "expect_channel", "consume_event"]);
 
-/** Whether only the run's owner need know what changes: the row may then fall behind. */
+/** Whether only the run's owner needs to know of the change. The row may then stay behind. */
 function isOfItsOwnerOnly(before: StoredRun, { plan, laneId, consumedMail }: TransitionFacts): boolean {
   const { after, commands } = plan;
   return (
@@ -155,10 +158,10 @@ function jobSettlement({ idempotencyKey, retry }: CallSettlement, leaseOf: Lease
   };
 }
 
-/** Bytes of rows and statements beside the texts. */
+/** The bytes of rows and statements besides their texts. */
 const BYTES_BESIDE = 1_000;
 
-/** About the bytes that a transition takes in its batch: every text that is sent. */
+/** The approximate number of bytes that a transition takes in its batch: every text that is sent. */
 function bytesOf(transition: Transition): number {
   let bytes = BYTES_BESIDE;
   for (const { header, parts } of transition.records) {

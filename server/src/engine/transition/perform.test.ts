@@ -34,7 +34,7 @@ const nothing: StimulusOf = () => undefined;
 
 /** What happened, in order. */
 let events: string[];
-/** What becomes of the items that are committed, one after the other; "committed" when there are no more. */
+/** The outcomes of the items to commit, in order; "committed" after the last one. */
 let outcomes: ("conflict" | "channel_moved" | Error)[];
 /** The run as the database has it. */
 let stored: StoredRun | undefined;
@@ -159,7 +159,7 @@ describe("reactions", () => {
 });
 
 describe("what is known of a run", () => {
-  test("a guess is used only by who may guess", async () => {
+  test("a guess is used only if the options allow it", async () => {
     stored = await start();
     parts.cache.retain(runKeyText(KEY));
     parts.cache.put(runKeyText(KEY), stored);
@@ -170,7 +170,7 @@ describe("what is known of a run", () => {
     expect(events[0]).toBe(`reserved for ${stored.state.seq + 1}`);
   });
 
-  test("a guess from which nothing follows is read before that is believed", async () => {
+  test("a guess from which nothing follows is checked by a read", async () => {
     const old = await start();
     const { run: paused } = await change(pausing);
     parts.cache.retain(runKeyText(KEY));

@@ -1,6 +1,6 @@
 /**
- * How every change of a run is made: load, decide in core, commit, react. A conflict means that somebody else was
- * first: load and decide again, so that exactly one of two racing stimuli wins and the other is told.
+ * How every change of a run is made: load, decide in core, commit, react. After a conflict another change was first:
+ * load and decide again, so that exactly one of two racing stimuli wins and the other gets a refusal.
  */
 import type { Logger } from "pino";
 import type { Decision } from "../../core/decision.ts";
@@ -25,10 +25,10 @@ import type { HandlerRunner, PendingHandler } from "./handler-runner.ts";
 import { type Awaiting, decideNow, joinPlans, type Plan, planOf, type StimulusOf } from "./plan.ts";
 import { advancing, runAhead } from "./run-ahead.ts";
 
-/** How often a stimulus from outside tries again after somebody else was first. */
+/** How often a stimulus from outside is tried again after another change was first. */
 const CONFLICTS_MAX = 20;
 
-/** What runs are changed with. */
+/** What changing a run needs. */
 export type TransitionParts = {
   readonly clock: Clock;
   readonly log: Logger;
@@ -43,30 +43,30 @@ export type TransitionParts = {
 };
 
 export type PerformOptions = {
-  /** Whether further steps may be decided into the same transition; true if it is missing. */
+  /** Whether further steps may be decided into the same transition. Default true. */
   runAhead?: boolean;
   consumedMail?: readonly number[];
-  /** Of ends of jobs. */
+  /** The leases of jobs whose ends are recorded. */
   leaseOf?: LeaseOf;
   /**
-   * Whether to decide from a guess at the run instead of reading it; the commit is refused if the run has changed
+   * Whether to decide from a guess of the run's state instead of a read. The commit is refused if the run has changed
    * since.
    */
   mayGuess?: boolean;
-  /** Called before the stimulus is decided again because somebody else was first. */
+  /** Called before the stimulus is decided again because another change was first. */
   onConflict?: () => Promise<void>;
 };
 
 export type Performed = {
   run: StoredRun;
-  /** What was committed; missing when there was nothing to do. */
+  /** What was committed; missing if there was nothing to do. */
   plan?: Plan;
-  /** The handler that must come back before the run can take its next step. */
+  /** The handler that must return before the run can take its next step. */
   awaiting?: PendingHandler;
 };
 
 /**
- * Performs one transition when every earlier operation on the run has ended.
+ * Performs one transition after every earlier operation on the run has ended.
  * @throws as `perform` does, and OVERLOADED
  */
 export function performExclusive(
@@ -79,7 +79,8 @@ export function performExclusive(
 }
 
 /**
- * Performs one transition of a run that exists, which nobody else in this process changes meanwhile (see run-table.ts).
+ * Performs one transition of an existing run. Nothing else in this process may change the run meanwhile (see
+ * run-table.ts).
  * @throws {DomainError} the refusals of the stimulus, RUN_UNKNOWN, TRANSITION_CONFLICT, TRANSITION_REJECTED
  * @throws OwnedElsewhereError
  */
@@ -101,20 +102,20 @@ export async function perform(
     if (before.format > RUN_FORMAT) throw newerFormat(key.runId);
     if (before.ownerLane !== undefined && !lanes.isOwnLane(before.ownerLane)) {
       if (remembered === undefined) throw new OwnedElsewhereError();
-      // It was remembered under a lane that has ended since, and may have been claimed.
+      // The run is remembered under a lane that has ended since, and may have been claimed.
       cache.forget(runText);
       continue;
     }
     const workflow = await parts.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
     const plan = await makePlan(parts, before, workflow, stimulusOf, options.runAhead ?? true);
     if (plan !== undefined && "awaiting" in plan) {
-      // The run is as it is until the handler has come back, which has it go on.
+      // The run stays as it is until the handler returns, which makes the run go on.
       if (remembered === undefined) cache.put(runText, before);
       return { run: before, awaiting: plan.awaiting };
     }
     if (plan === undefined && consumedMail.length === 0) {
       if (remembered === undefined || !isGuess) return { run: before };
-      // A guess may be old, and only a commit would show it.
+      // The guess may be out of date, and there is no commit that would show it.
       cache.forget(runText);
       continue;
     }
@@ -127,13 +128,13 @@ export async function perform(
     });
     if (committed !== undefined) return { run: committed.run, ...(plan === undefined ? {} : { plan }) };
     await options.onConflict?.();
-    // Somebody else may have acted on the mail: then there is nothing left to do.
+    // Another server may have acted on the mail: then there is nothing left to do.
     if (consumedMail.length > 0) {
       const left = await reads.loadMail(key);
       if (!consumedMail.every((mailId) => left.some((mail) => mail.mailId === mailId))) return { run: before };
     }
   }
-  throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept changing; nothing was done.`, {
+  throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept changing; nothing was done. Try again.`, {
     metadata: { run_id: key.runId },
     retryAfterMs: 100,
   });
@@ -141,7 +142,7 @@ export async function perform(
 
 const NO_MAIL: readonly number[] = [];
 
-/** Performs the first transition of a run. Undefined: the run exists already. */
+/** Performs the first transition of a run. Returns undefined if the run exists already. */
 export async function performStart(
   parts: TransitionParts,
   key: RunKey,
@@ -171,7 +172,7 @@ async function makePlan(
   if (decided.records.length === 0) return undefined;
   let plan = decided;
   if (before.state.paused && !plan.after.paused && plan.after.status === "waiting") {
-    // Events and times that came while the run was paused are handled in the same transition: nothing falls between.
+    // Events and times that came while the run was paused are handled in the same transition, so none is missed.
     const woken = await decideNow(parts, plan.after, workflow, (now) => ({ type: "wake", now }));
     if (woken !== undefined && !("awaiting" in woken)) plan = joinPlans(plan, woken);
   }
@@ -179,18 +180,18 @@ async function makePlan(
 }
 
 type CommitFacts = {
-  /** The key, as `runKeyText` has it. */
+  /** The run's key, as `runKeyText`. */
   runText: string;
   before?: StoredRun;
   plan: Plan;
   consumedMail: readonly number[];
   leaseOf?: LeaseOf;
-  /** Of a new run. */
+  /** Set for a new run. */
   requestDigest?: string;
 };
 
 /**
- * Commits a transition, and has everybody react to what came of it. `committed` is missing where nothing was committed.
+ * Commits a transition and lets every reaction hear of its outcome. `committed` is missing if nothing was committed.
  */
 async function commit(
   parts: TransitionParts,
@@ -230,19 +231,19 @@ async function commit(
   }
 }
 
-/** A batch that the database refuses for what is in it is a refusal of the stimulus. */
+/** If the database rejects a batch for its content, the stimulus is refused. */
 async function submit(work: () => Promise<ItemOutcome>): Promise<ItemOutcome> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof BatchRejectedError) {
-      throw new DomainError("TRANSITION_REJECTED", "The database refuses to store this transition.");
+      throw new DomainError("TRANSITION_REJECTED", "The database refused to store this transition.");
     }
     throw error;
   }
 }
 
-/** One line for each transition, for whoever asks why a run did what it did. Never payloads. */
+/** Logs one line for each transition, without payloads: it shows why a run did what it did. */
 function logTransition(
   log: Logger,
   { key, run, plan }: Committed,
@@ -253,8 +254,8 @@ function logTransition(
   log.debug({ ...key, fromSeq, toSeq: run.state.seq, kinds, laneId }, "transition committed");
 }
 
-/** A run that a newer release has written: this one would lose what it does not know. */
+/** The error for a run that a newer release has written: this release would lose what it does not know. */
 function newerFormat(runId: string): DomainError {
-  const message = `Run ${runId} follows the rules of a newer release than this server's; ask another server.`;
+  const message = `Run ${runId} was written by a newer release; send the request to a server of that release.`;
   return new DomainError("DATABASE_UNAVAILABLE", message, { metadata: { run_id: runId }, retryAfterMs: 1_000 });
 }

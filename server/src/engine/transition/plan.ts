@@ -1,4 +1,4 @@
-/** Deciding: what core makes of a run and a stimulus, with the answers to what it asks on the way. */
+/** Deciding: asks core for a decision about a run and a stimulus, and answers what core asks on the way. */
 import type { Decision } from "../../core/decision.ts";
 import { decide, type Stimulus } from "../../core/decide.ts";
 import type { Instant } from "../../core/duration.ts";
@@ -13,18 +13,18 @@ import type { Reads } from "../reads.ts";
 import type { Plan as TransitionPlan } from "./build.ts";
 import type { HandlerRunner, PendingHandler } from "./handler-runner.ts";
 
-/** Questions of one decision: an event to look up, and what came of a handler. */
+/** Inputs that one decision may ask for: an event look-up and a handler's outcome. */
 const QUESTIONS_MAX = 3;
 
 export type Plan = TransitionPlan & {
-  /** The handlers whose step plans are in it. */
+  /** The handlers whose step plans are part of the plan. */
   readonly handled: readonly PendingHandler[];
 };
 
 /** A decision that waits for a handler. */
 export type Awaiting = { awaiting: PendingHandler };
 
-/** A stimulus that learns the time, and what was looked up, when it is decided. */
+/** Makes a stimulus when it is decided, at that time and for the run as it is then. */
 export type StimulusOf = (now: Instant, run: RunState) => Stimulus | undefined;
 
 /** What deciding needs. */
@@ -35,9 +35,9 @@ export type DecideParts = {
 };
 
 /**
- * Decides, and finds out what the decision has to be told. Undefined: there is nothing to decide.
- * @param at.stored the run as it is stored, where nothing of it is uncommitted
- * @param at.waitUntilMs how long a handler that a worker has may take, on the clock of `performance`
+ * Decides, and provides the inputs that the decision asks for. Returns undefined if there is nothing to decide.
+ * @param at.stored the run as it is stored; missing if part of it is uncommitted
+ * @param at.waitUntilMs until when to wait for a handler that a worker has, on the clock of `performance`
  */
 export async function decideNow(
   parts: DecideParts,
@@ -51,14 +51,14 @@ export async function decideNow(
   if (stimulus === undefined) return undefined;
   const told: { lookup?: EventLookup; handler?: HandlerOutcome } = {};
   const handled: PendingHandler[] = [];
-  // The same run advancing asks for the same handler: what came of it is told before it is asked for again.
+  // The same run advancing would request the same handler: its outcome is passed in before it is requested again.
   const finished = at.stored && stimulus.type === "advance" ? handlers.finishedHandler(at.stored) : undefined;
   if (finished !== undefined) {
     told.handler = finished.outcome!;
     handled.push(finished);
   }
   for (let questions = 0; questions < QUESTIONS_MAX; questions++) {
-    // Again at the same time as before: what was looked up may depend on it.
+    // At the same time as before, because what was looked up may depend on it.
     const decision = decide(run, { ...stimulus, ...told }, workflow);
     if ("lookUp" in decision) {
       told.lookup = await parts.reads.lookUpEvent(decision.lookUp);
@@ -72,7 +72,7 @@ export async function decideNow(
       return planOf(decision, handled);
     }
   }
-  throw new Error("a decision asked the same twice");
+  throw new Error("a decision asked for the same input twice");
 }
 
 /** Waits for a handler that a worker has. */
@@ -86,7 +86,7 @@ export function planOf({ run, records, commands }: Decision, handled: readonly P
   return { after: run, records, commands, handled };
 }
 
-/** A plan and the one that follows it, as one transition. */
+/** Joins a plan and the one that follows it into one transition. */
 export function joinPlans(plan: Plan, next: Plan): Plan {
   return {
     after: next.after,

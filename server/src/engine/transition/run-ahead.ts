@@ -1,4 +1,4 @@
-/** Run-ahead: steps without an effect need no commit between them, so several share one. */
+/** Run-ahead: steps without an effect need no commit between them, so several of them share one. */
 import type { AnyRecord } from "../../core/records.ts";
 import type { Stimulus } from "../../core/decide.ts";
 import type { Command } from "../../core/decision.ts";
@@ -8,14 +8,14 @@ import type { Workflow } from "../../core/graph/graph.ts";
 import { type DecideParts, decideNow, joinPlans, type Plan } from "./plan.ts";
 import { jsonText } from "../../core/json/json-text.ts";
 
-/** Bounds of what is decided into one transition: a crash loses it, and others wait for it. */
+/** Bounds of what is decided into one transition: a crash loses it, and other requests for the run wait for it. */
 const STEPS_MAX = 64;
 const BYTES_MAX = 256 * 1024;
 const MS_MAX = 100;
 
 /**
  * Decides further steps into the same transition while they need no commit between them.
- * @param options.waitsForHandlers whether handlers of later steps are waited for
+ * @param options.waitsForHandlers whether to wait for the handlers of later steps
  */
 export async function runAhead(
   parts: DecideParts,
@@ -29,10 +29,10 @@ export async function runAhead(
   let bytes = sizeOf(plan);
   const isFull = () => plan.records.length >= STEPS_MAX || bytes >= BYTES_MAX || performance.now() >= endAt;
   while (isActive(plan.after) && plan.commands.every(endsAnEffect) && !isFull()) {
-    // Who waits for the reply of a start or an answer does not wait for a handler too.
+    // A client that waits for the reply to a start or an answer should not wait for a handler too.
     const wait = options.waitsForHandlers === true ? { waitUntilMs: endAt } : {};
     const decided = await decideNow(parts, plan.after, workflow, nextStep, wait);
-    // A handler that takes longer is waited for when what there is so far is committed.
+    // A handler that takes longer is awaited after the steps so far are committed.
     if (decided === undefined || "awaiting" in decided || decided.records.length === 0) break;
     plan = joinPlans(plan, decided);
     bytes += sizeOf(decided);
@@ -40,21 +40,21 @@ export async function runAhead(
   return plan;
 }
 
-/** The next step of a run that is active. */
+/** The next step of an active run. */
 export function advancing(now: Instant, run: RunState): Stimulus | undefined {
   return isActive(run) ? nextStep(now, run) : undefined;
 }
 
-/** What an active run does next: its deadline ends it, else its node is executed. */
+/** What an active run does next: it ends if its deadline has passed; otherwise its node is executed. */
 function nextStep(now: Instant, run: RunState): Stimulus {
   const isOver = run.deadlineTime !== undefined && run.deadlineTime <= now;
   return { type: isOver ? "wake" : "advance", now };
 }
 
-/** What has to be committed before the run goes on: it is seen, or done, outside of the run. */
+/** What must be committed before the run goes on: it is visible, or is done, outside of the run. */
 const COMMITTED_FIRST: ReadonlySet<Command["type"]> = new Set(["create_jobs", "emit", "expect_channel"]);
 
-/** What ends an effect is committed with the steps that follow, up to the next effect. */
+/** The end of an effect is committed together with the steps that follow, up to the next effect. */
 function endsAnEffect({ type }: Command): boolean {
   return !COMMITTED_FIRST.has(type);
 }

@@ -10,7 +10,7 @@ import {
 import type { StepRecordDraft } from "../../core/records.ts";
 import { jsonText } from "../../core/json/json-text.ts";
 
-/** Random bytes are drawn in blocks: a call of the operating system for each salt costs more than the hash. */
+/** Random bytes are drawn in blocks: a system call for each salt would cost more than the hash. */
 const POOL_BYTES = 4096;
 let pool = Buffer.alloc(0);
 let used = 0;
@@ -24,7 +24,7 @@ function nextSalt(): Uint8Array {
   return pool.subarray(used - SALT_BYTES, used);
 }
 
-/** Seals records in their order: salts and digests their parts and links each to the one before it. */
+/** Seals records in order: salts and digests their parts, and links each record to the previous one. */
 export function sealRecords(
   drafts: readonly StepRecordDraft[],
   previousHash: string,

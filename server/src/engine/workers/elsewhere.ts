@@ -1,20 +1,20 @@
 /**
- * What the workers of other servers serve. Known only to tell a job without a worker from one that waits for its turn.
+ * What the workers of other servers serve. It is used only to tell a job without a worker from one that waits its turn.
  */
 import type { WorkerStore } from "../../store/contract/workers.ts";
 import { servedQueues, servesVersion, type ServedQueue } from "./session.ts";
 
 /** How often the workers of other servers are read. */
 const READ_MS = 5_000;
-/** Workers of other servers that are known here. */
+/** The workers of other servers, as far as they are known here. */
 const WORKERS_MAX = 1_000;
 
 export type WorkersElsewhere = {
-  /** Reads them anew, unless that was done a moment ago. */
+  /** Reads them again, unless that was done a moment ago. */
   read(): Promise<void>;
-  /** There are no other servers. */
+  /** There are no other servers, so no workers either. */
   clear(): void;
-  /** Whether one of them serves this version's jobs of the queue. */
+  /** Whether a worker of another server serves jobs of the queue in this version. */
   serve(queue: string, version: number): boolean;
 };
 

@@ -1,10 +1,12 @@
 /**
  * Handlers that this server runs for active runs of its own, without a job row: a handler computes and is safe to run
- * again, so nothing of it needs to be committed before its step plan is. Lost with the process; whoever claims the run
- * asks again.
+ * again, so nothing needs to be committed before its step plan. They are lost with the process; the server that claims
+ * the run requests them again.
  *
  *   waiting ──offered──> offered ──result, failure──> done ──committed──> forgotten
- *      └──no worker, or none with time──> done (unserved)   └──worker gone──> done (lost): the run is parked on a job
+ *      └──no worker, or none with time──> done (unserved)   └──worker gone──> done (lost)
+ *
+ * After (unserved) and (lost) the run is parked on a job.
  */
 import type { HandlerOutcome, HandlerRequest } from "../../core/handler-request.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
@@ -14,56 +16,56 @@ import { queueText } from "./job-queue.ts";
 
 export type HandlerRun = PendingHandler & {
   readonly request: HandlerRequest;
-  /** Its run, as `runKeyText` has it. */
+  /** The key of its run, as `runKeyText`. */
   readonly runText: string;
   readonly queue: string;
-  /** The head hash of the run that the handler was asked for with; missing while more of the run is uncommitted. */
+  /** The run's head hash when the handler was requested; missing while more of the run is uncommitted. */
   askedAtHash?: string;
-  /** Under which a worker has it; absent while none does. */
+  /** The token under which a worker has it; missing while no worker does. */
   token?: string;
   outcome?: HandlerOutcome;
-  /** Told once: whether what the worker gave counts. */
+  /** Called once: whether the worker's result counts. */
   onTaken?: (counts: boolean) => void;
 };
 
 export type HandlerRuns = HandlerRunner & {
-  /** Notes what came of it, and has the run go on. */
+  /** Notes the outcome, and makes the run go on. */
   finish(handlerRun: HandlerRun, outcome: HandlerOutcome): void;
   /**
-   * The run was changed: the outcomes of `handled` are committed, and other handlers that were asked for before are of
-   * no use.
+   * The run has changed: the outcomes of `handled` are committed. Other handlers that were requested before are of no
+   * use.
    */
   runMoved(key: RunKey, run: StoredRun, handled: readonly PendingHandler[]): void;
   /**
-   * Handlers for steps after `afterSeq` are of no use: what they were asked for with was not committed, and what is
-   * decided next may be something else, with the same seq and so the same key. 0: the run is nobody's, or another
-   * server's.
+   * Handlers for steps after `afterSeq` are of no use. The steps that they belong to were not committed, and the next
+   * decision may differ although it has the same seq and so the same key. 0: the run belongs to another server or to
+   * none.
    */
   abandon(key: RunKey, afterSeq: number): void;
 };
 
-/** Those that are not forgotten, each with what resolves its `done`. */
+/** Handlers that are not forgotten, each with the function that resolves its `done`. */
 type Entries = Map<HandlerRun, () => void>;
 
 const NO_ENTRIES: ReadonlyMap<HandlerRun, () => void> = new Map();
 
-/** @param options.interests told while a run has handlers, and so is of interest (see run-cache.ts) */
+/** @param options.interests retained while a run has handlers (see run-cache.ts) */
 export function createHandlerRuns(options: {
   interests: { retain(runText: string): void; release(runText: string): void };
   /** Looks for a worker. */
   onBegin: (handlerRun: HandlerRun) => void;
   onDone: (key: RunKey) => void;
-  /** Nobody wants the outcome any more. */
+  /** The outcome is not needed any more. */
   onDropped: (handlerRun: HandlerRun) => void;
 }): HandlerRuns {
-  /** By run: one that runs ahead has several, of which the last is not done. */
+  /** By run. A run that runs ahead has several; only the last one may be unfinished. */
   const byRun = new Map<string, Entries>();
 
   function entriesOf(key: RunKey): ReadonlyMap<HandlerRun, () => void> {
     return byRun.get(runKeyText(key)) ?? NO_ENTRIES;
   }
 
-  /** Forgets a handler's run, and returns what resolves its `done`; undefined if it was forgotten before. */
+  /** Forgets a handler run. Returns the function that resolves its `done`; undefined if it was forgotten before. */
   function remove(handlerRun: HandlerRun): (() => void) | undefined {
     const entries = byRun.get(handlerRun.runText);
     const resolve = entries?.get(handlerRun);

@@ -1,4 +1,4 @@
-/** What workers have to do with a change of a run: its jobs and its handlers. */
+/** What a change of a run means for the worker side: its jobs and its handlers. */
 import { isOpen } from "../../core/call.ts";
 import type { JobDraft } from "../../core/job.ts";
 import { addMs, type Instant } from "../../core/duration.ts";
@@ -17,7 +17,7 @@ export function createJobReaction(parts: {
 }): Reaction {
   const { dispatcher, handlerRuns, timers } = parts;
 
-  /** The jobs of a run that was paused are back in their queues. */
+  /** The jobs of a run that was paused are in their queues again. */
   function noteCalls(run: RunState): void {
     const { tenantId } = run;
     const queues = new Set<string>();
@@ -51,7 +51,7 @@ export function createJobReaction(parts: {
         }
       }
     },
-    // The next step after what is stored is the same whoever decides it; what was decided ahead of that is not.
+    // The step after the stored state is the same whichever server decides it; steps decided ahead of that are not.
     refused: (key, storedSeq) => handlerRuns.abandon(key, storedSeq + 1),
   };
 }

@@ -1,4 +1,4 @@
-/** Why a job has no result yet, as far as this server knows: for people who ask. */
+/** Why a job has no result yet, as far as this server knows. For people. */
 import { secondsText } from "../../core/duration.ts";
 import type { RunState } from "../../core/run.ts";
 import { type JobStanding, STANDING_PLACES_MAX } from "../../store/contract/standings.ts";
@@ -8,7 +8,7 @@ import { queueText } from "./job-queue.ts";
 import { isServedHere, sessionText, type WorkerPool } from "./pool.ts";
 import { mayTake } from "./session.ts";
 
-/** What a job is called in sentences. */
+/** How messages name the kinds of jobs. */
 const KIND_WORDS = { tool: "tool", handler: "handlers of workflow", custom: "custom effect" } as const satisfies Record<
   JobStanding["kind"],
   string
@@ -19,7 +19,7 @@ export function queueWords({ kind, name }: Pick<JobStanding, "kind" | "name">): 
   return `${KIND_WORDS[kind]} \`${name}\``;
 }
 
-/** @param parts `serverId`: this server's */
+/** @param parts `serverId` is this server's id */
 export function jobReasonOf(
   { pool, elsewhere, serverId }: { pool: WorkerPool; elsewhere: WorkersElsewhere; serverId: string },
   { tenantId, version }: RunState,
@@ -31,7 +31,9 @@ export function jobReasonOf(
   return openReason(pool, elsewhere, { tenantId, version }, job);
 }
 
-/** Whether the worker that has a job is connected: this server knows its own workers, and others by the list. */
+/**
+ * Whether the worker that has a job is connected. This server knows its own workers, and those of others by the list.
+ */
 function isConnected(pool: WorkerPool, serverId: string, tenantId: string, job: JobStanding): boolean {
   const { workerSessionId = "", leaseServerId, isWorkerListed } = job;
   const session = pool.sessions.get(sessionText(tenantId, workerSessionId));
@@ -71,12 +73,12 @@ function openReason(
     .values()
     .some((session) => session.tenantId === tenantId && mayTake(session, queue, version));
   if (queuePlace === 1 && !hasRoom) {
-    const message = `It is the first in its queue. The workers that serve ${words} have as many jobs as they take.`;
+    const message = `It is the first in its queue. No worker that serves ${words} has room for more jobs.`;
     return { kind: "no_credit", message, metadata };
   }
   const before =
     queuePlace > STANDING_PLACES_MAX ? `${STANDING_PLACES_MAX} or more jobs are` : jobsWords(queuePlace - 1);
-  const message = queuePlace === 1 ? "It is about to be given to a worker." : `In its queue ${before} before it.`;
+  const message = queuePlace === 1 ? "It is about to be given to a worker." : `${before} ahead of it in its queue.`;
   return { kind: "queue", message, metadata };
 }
 

@@ -17,7 +17,7 @@ export function createJobTimers(
     const { queues, expired, nextJobTime } = await store.jobs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS);
     for (const queue of queues) parts.onOpen(queueText(queue));
     for (const { tenantId, runId, idempotencyKey, attempt, leaseNo } of expired) {
-      const failure = { code: "QUEUE_TIMEOUT", message: "No worker has taken the job in time.", nonRetryable: true };
+      const failure = { code: "QUEUE_TIMEOUT", message: "No worker took the job in time.", nonRetryable: true };
       const end = { idempotencyKey, attempt, isAtMostOnce: false, outcome: { failure }, random: Math.random() };
       parts.settler.settle({ tenantId, runId }, { end, leaseNo, onlyOpen: true, onSettled: () => undefined });
     }

@@ -16,7 +16,7 @@ function offer(kept: KeptVars | undefined, vars: Json, runId = "run"): Given {
 }
 
 /**
- * A worker as docs/worker-protocol.md has it: puts the vars of each job together, and finds what the server gets wrong.
+ * A worker as docs/worker-protocol.md describes it: assembles the vars of each job, and detects the server's mistakes.
  */
 function createKeeper() {
   const kept = new Map<number, string>();
@@ -76,7 +76,7 @@ test("a member is sent once, as long as it is the same or an equal one", () => {
   expect(offer(kept, read).largeVars!.every(({ text }) => text === undefined)).toBe(true);
 });
 
-test("a member that has changed is sent anew, and the one before is forgotten", () => {
+test("a member that has changed is sent again, and its old value is forgotten", () => {
   const kept = createKeptVars(10_000);
   offer(kept, { a: textOf(3_000, "x"), b: textOf(3_000) });
   const changed = textOf(3_000, "y");
@@ -116,7 +116,7 @@ test("members that do not fit together make room for each other", () => {
   }
 });
 
-test("a member that is larger than all that is kept is sent each time, and drives nothing out", () => {
+test("a member that is larger than the worker's limit is sent each time, and pushes nothing out", () => {
   const kept = createKeptVars(5_000);
   const vars = { small: textOf(3_000), huge: textOf(5_001) };
   const first = offer(kept, vars);
@@ -165,7 +165,7 @@ describe("whatever is offered", () => {
   const entries = fc.uniqueArray(fc.tuple(name, value), { selector: ([key]) => key, maxLength: 4 });
   const offers = fc.array(fc.tuple(fc.constantFrom("r1", "r2", "r3"), entries, fc.boolean()), { maxLength: 40 });
 
-  test("the worker has the vars as they are, and never keeps more than it said", () => {
+  test("the worker has the right vars, and never keeps more than its limit", () => {
     fc.assert(
       fc.property(offers, fc.integer({ min: 1, max: 30_000 }), (sequence, bytesMax) => {
         const kept = createKeptVars(bytesMax);

@@ -1,5 +1,6 @@
 /**
- * Leases of servers that are gone: their workers have a while to come to another server, then the jobs go to others.
+ * Leases of servers that are gone. Their workers have some time to connect to another server; then the jobs go to
+ * others.
  */
 import type { OrphanedLeases } from "../../store/contract/jobs.ts";
 import { adoptLeases } from "./connection/adopt-leases.ts";
@@ -9,20 +10,20 @@ import { sessionText } from "./pool.ts";
 import { CREDIT_MAX } from "./session.ts";
 
 const ORPHANS_MAX = 1_000;
-/** The part of the time that workers have to come back in which this server itself must have been there: a quarter. */
+/** The part of the time for reconnection during which this server itself must have been running: a quarter. */
 const OBSERVED_SHARE = 4;
 
 export type OrphanKeeper = {
-  /** Takes over the leases of workers that are here, and ends those whose workers have not come in time. */
+  /** Takes over the leases of workers that are here. Ends those whose workers have not come in time. */
   check(): Promise<void>;
-  /** There are none. */
+  /** There are no orphaned leases. */
   clear(): void;
 };
 
 export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
   const { pool, leases, serverId } = parts;
   const { store, settings } = pool.context;
-  /** For how long each was seen to have no worker here. */
+  /** How long each lease has been seen without its worker here. */
   const orphans = new Map<string, { quietMs: number; seenAt: number }>();
 
   async function checkOrphan(orphan: OrphanedLeases, text: string): Promise<void> {
@@ -34,12 +35,12 @@ export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
     }
     const nowMs = pool.nowMs();
     const known = orphans.get(text);
-    // Time between two checks further apart than usual, as while the database is away, does not count.
+    // If two checks are further apart than usual, as while the database is away, the time between them does not count.
     const elapsedMs = known === undefined ? 0 : Math.min(nowMs - known.seenAt, settings.renewMs * 3);
     const quietMs = (known?.quietMs ?? 0) + elapsedMs;
     orphans.set(text, { quietMs, seenAt: nowMs });
-    // Since the lease ended, and while this server was there to be connected to: servers that come and go count
-    // together.
+    // Measured since the lease ended, and only while this server could be connected to. Servers that come and go add
+    // up.
     if (orphan.goneMs < settings.orphanMs || quietMs < settings.orphanMs / OBSERVED_SHARE) return;
     const request = { tenantId, workerSessionId, serverId: serverId(), fromServerId: orphan.serverId };
     const heads = await store.jobs.adopt({ ...request, limit: CREDIT_MAX });

@@ -12,11 +12,11 @@ import type { AssignedJob } from "./assigned-job.ts";
 import { writeJobToken } from "./job-token.ts";
 import { type Session, servesVersion } from "./session.ts";
 
-/** What the worker side takes from the rest of the engine. */
+/** What the worker side uses of the rest of the engine. */
 export type WorkerContext = Essentials &
   Pick<Reads, "loadRun" | "loadRunHead"> & {
     readonly hub: Pick<NoticeHub, "watchNamedRun">;
-    /** Tells other servers that something waits in a queue of jobs. */
+    /** Announces to other servers that a job waits in a queue. */
     readonly tellOthers: Neighbours["tell"];
     readonly isStopping: () => boolean;
   };
@@ -31,7 +31,7 @@ export type WorkerPool = {
   readonly settling: Set<string>;
   /** By `sessionText`: the last change to the list of workers that is under way for the session. It never rejects. */
   readonly listChanges: Map<string, Promise<void>>;
-  /** Replies were lost: this server may have leases in the database that it does not know of. */
+  /** Replies were lost: the database may have leases of this server that it does not know of. */
   isDoubtful: boolean;
   /** Milliseconds for which this server has run. Time for which the process was suspended does not count. */
   nowMs(): number;

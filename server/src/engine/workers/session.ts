@@ -9,10 +9,10 @@ import type { AssignedJob } from "./assigned-job.ts";
 import { queueText } from "./job-queue.ts";
 import type { KeptVars } from "./kept-vars.ts";
 
-/** The most jobs that a worker may have at once, whatever it grants: each takes memory here. */
+/** The most jobs that a worker may have at once, whatever credit it grants: each takes memory here. */
 export const CREDIT_MAX = 10_000;
 
-/** A hello, and the actor that its caller is: the results of the session are the actor's. */
+/** A hello and the actor of its caller, under whose name the session's results are recorded. */
 export type SessionHello = WorkerHello & { actorId?: string };
 
 export type Session = {

@@ -1,6 +1,6 @@
 /**
- * Ends of jobs become transitions of their runs. Ends that come for a run while one of its transitions is under way are
- * settled together by the next. The database being away delays them; what it refuses fails the run, so that it is not
+ * Ends of jobs become transitions of their runs. Ends that arrive during a transition of their run are settled together
+ * by the next one. If the database is unavailable they wait; if it rejects them the run fails, so that it is not
  * stranded.
  */
 import type { CallEnd } from "../../core/settle-calls.ts";
@@ -14,15 +14,15 @@ import { perform, type TransitionParts } from "../transition/perform.ts";
 
 export type EndStatus = { status: "accepted" | "duplicate" } | { status: "refused"; reason: ErrorReason };
 
-/** One end of a job, and who is to be told what became of it. */
+/** One end of a job, and the callback that reports whether it counted. */
 export type JobEnd = {
   end: CallEnd;
   leaseNo: number;
-  /** Of the result as a worker sent it. */
+  /** The digest of the result as a worker sent it. */
   digest?: string;
-  /** The job waited for a worker too long: it counts only while it still does. */
+  /** The job waited too long for a worker: this end counts only if the job is still open. */
   onlyOpen?: boolean;
-  /** Called once, after the commit; not at all if the server stops before. */
+  /** Called once, after the commit; never if the server stops before. */
   onSettled: (status: EndStatus) => void;
 };
 
@@ -36,14 +36,14 @@ export function createJobSettler(parts: Parts): JobSettler {
 
   async function settleGathered(run: RunKey, text: string): Promise<void> {
     try {
-      // One turn later, so that what arrives in one frame is settled together.
+      // One turn later, so that ends of one frame are settled together.
       await new Promise((resolve) => setImmediate(resolve));
       for (let ends = gathered.get(text); ends !== undefined && ends.length > 0; ends = gathered.get(text)) {
         gathered.set(text, []);
         await settleUntilDone(parts, run, ends);
       }
     } finally {
-      // In the turn in which nothing more was found: what comes later begins anew.
+      // In the same turn in which nothing more was found, so that a later end starts anew.
       gathered.delete(text);
       cache.release(text);
     }
@@ -83,7 +83,7 @@ async function settleEnds(parts: Parts, run: RunKey, ends: readonly JobEnd[]): P
   let live = firstOfEachJob(ends);
   const counted = new Set<JobEnd>();
   try {
-    // Which of two for one job may count, the job's row says.
+    // If a job has two ends, its row says which of them may count.
     if (live.size < ends.length) live = firstOfEachJob(await stillLeased(parts, run, ends));
     const { plan } = await transitions.runs.exclusiveAlways(run, () =>
       perform(
@@ -113,10 +113,7 @@ async function settleEnds(parts: Parts, run: RunKey, ends: readonly JobEnd[]): P
   await tell(parts, run, ends, counted);
 }
 
-/**
- * Of two ends under one lease the first counts: what is recorded and what the job's row says of it are then the same
- * one's.
- */
+/** Of two ends under one lease the first counts: the record and the job's row are then about the same one. */
 function firstOfEachJob(ends: readonly JobEnd[]): Map<string, JobEnd> {
   const first = new Map<string, JobEnd>();
   for (const end of ends) {
@@ -126,7 +123,7 @@ function firstOfEachJob(ends: readonly JobEnd[]): Map<string, JobEnd> {
   return first;
 }
 
-/** Tells everybody what became of their end. */
+/** Reports to each end whether it counted. */
 async function tell(
   { jobs }: Parts,
   run: RunKey,
@@ -143,7 +140,7 @@ async function tell(
   for (const [index, end] of others.entries()) end.onSettled(statusOf(end, heads[index]));
 }
 
-/** The ends whose leases hold, after a conflict that may be about any of them. */
+/** The ends whose leases still hold, after a conflict that may concern any of them. */
 async function stillLeased({ jobs }: Parts, run: RunKey, ends: readonly JobEnd[]): Promise<JobEnd[]> {
   const heads = await jobs.load(ends.map((end) => jobKeyOf(run, end)));
   return ends.filter((end, index) => {

@@ -1,7 +1,7 @@
 /**
  * The worker side of the engine: sessions, dispatch, leases, handlers, and what a crash of a server or a worker leaves
- * of them. Authoritative is the database (who holds which job under which lease); everything here can be lost at any
- * moment.
+ * undone. The database is authoritative about which worker has which job under which lease. Everything here can be lost
+ * at any moment.
  */
 import { DomainError } from "../../core/errors.ts";
 import type { RunState } from "../../core/run.ts";
@@ -30,7 +30,7 @@ import { createOrphanKeeper } from "./orphaned-leases.ts";
 import { findHandlerWorker, type WorkerContext, type WorkerPool } from "./pool.ts";
 import { createJobSettler } from "./settle-jobs.ts";
 
-/** A sweep that comes later than this many intervals: the process stood still, which counts for nobody. */
+/** If a sweep is later than this many intervals, the process was suspended; that time is charged to no worker. */
 const STALLED_INTERVALS = 4;
 const SWEEPS_PER_ACCEPT = 20;
 
@@ -38,24 +38,24 @@ export type Workers = {
   connect(caller: Caller, hello: WorkerHello, link: WorkerLink): Promise<WorkerConnection>;
   /** Looks for a worker for a handler. */
   dispatchHandler(handlerRun: HandlerRun): void;
-  /** Nobody wants the handler's outcome any more. */
+  /** The handler's outcome is not needed any more. */
   dropHandler(handlerRun: HandlerRun): void;
-  /** Leases and offers the jobs that transitions make, and tells handlers what became of their outcomes. */
+  /** Leases and offers the jobs that transitions create, and reports to handlers what became of their outcomes. */
   readonly reaction: Reaction;
-  /** Another server says that something waits in this queue. */
+  /** Another server has announced that a job waits in this queue. */
   hearJobs(queue: string): void;
-  /** Why a run does not move, if its jobs are why. */
+  /** Why a run does not go on, if that is because of its jobs. */
   blockedReason(run: RunState): BlockedReason | undefined;
   /** Why a job of the run has no result yet, as far as this server knows. */
   jobReason(run: RunState, job: JobStanding): JobReason;
-  /** The session of the worker of this server that has the run's handler, which has no job row. */
+  /** The session of this server's worker that has the run's handler, if the handler has no job row. */
   handlerWorker(run: RunKey): string | undefined;
   onSurroundings(surroundings: Surroundings): void;
-  /** This server has a new lease: what its workers have goes on under it. */
+  /** This server has a new lease: its workers' jobs continue under it. */
   onNewLease(): void;
-  /** Something may wait in any queue: word of it may have been missed. */
+  /** Jobs may wait in any queue: an announcement may have been missed. */
   recheckQueues(): void;
-  /** Finds what a lost notice or reply has left undone. */
+  /** Finds what a lost notice or reply left undone. */
   sweepStrays(): Promise<void>;
   start(): void;
   stop(): Promise<void>;
@@ -108,9 +108,11 @@ export function createWorkers(options: {
         if (nowMs >= session.lostAt) endSession(parts, session);
       } else if (nowMs - session.heardAt >= settings.silenceMs) {
         const { link } = session;
-        // Not when the stream is seen to end: what is written to a peer that takes nothing ends late.
+        // Not when the stream is seen to end: a stream to a peer that reads nothing ends late.
         leaveSession(parts, session, settings.reconnectMs);
-        link.end(new DomainError("WORKER_SILENT", `The worker said nothing for ${settings.silenceMs} ms.`));
+        link.end(
+          new DomainError("WORKER_SILENT", `The worker sent nothing for ${settings.silenceMs} ms; connect again.`),
+        );
       } else if (nowMs - session.pingedAt >= settings.pingMs) {
         session.pingedAt = nowMs;
         session.pingNo += 1;
@@ -146,14 +148,14 @@ export function createWorkers(options: {
     onNewLease() {
       for (const session of pool.sessions.values()) {
         if (session.link === undefined) continue;
-        // Its worker is registered, and its leases are taken over, as if it had come just now.
+        // The worker connects again: it is then registered, and its leases are adopted, as on its first connection.
         session.link.end(new DomainError("SHUTTING_DOWN", "The server has a new lease; connect again."));
       }
     },
     recheckQueues,
     async sweepStrays() {
       recheckQueues();
-      // Alone, this server hears of everything in its own process.
+      // Without other servers, this server hears of everything in its own process.
       if (lanes.hasOthers()) await leases.reconcile();
       if (!pool.isDoubtful) return;
       pool.isDoubtful = false;

@@ -29,7 +29,7 @@ export async function adoptLeases(
 ): Promise<void> {
   const { pool, leases, serverId } = parts;
   const { tenantId, workerSessionId } = session;
-  // The limit is no limit: a worker never has more jobs.
+  // This limit has no effect: a worker never has more jobs.
   const request = { tenantId, workerSessionId, serverId: serverId(), limit: CREDIT_MAX };
   const heads = await pool.context.store.jobs.adopt(request);
   const unwanted: LeaseToEnd[] = [];

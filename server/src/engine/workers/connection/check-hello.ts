@@ -35,7 +35,7 @@ function duplicateProblems(list: string, field: string, names: readonly string[]
   for (const [index, name] of names.entries()) {
     if (seen.has(name)) {
       const path = `hello.${list}[${index}].${field}`;
-      problems.push({ path, message: `${JSON.stringify(name)} is in the list already` });
+      problems.push({ path, message: `${JSON.stringify(name)} occurs twice in the list` });
     }
     seen.add(name);
   }

@@ -71,16 +71,16 @@ function settleJob(parts: WorkerParts, session: Session, result: JobResult, toke
       },
     },
   );
-  // After the settler has an interest in the run: what is known of it may be known for this job only.
+  // Only after the settler has its own interest in the run: this job may have been the last one.
   leases.take(result.token);
 }
 
-/** Keeps what was refused in the job's row, in the background. */
+/** Stores the refused result in the job's row, in the background. */
 function noteRefusal({ pool }: WorkerParts, key: JobKey, result: JobResult, reason: ErrorReason): void {
   const { store, log } = pool.context;
   const output = JSON.stringify(result.outcome);
   store.jobs.noteRefusedResult(key, { reason, output }).catch((error: unknown) => {
-    if (!(error instanceof DomainError)) log.error({ err: error }, "noting a refused result failed");
+    if (!(error instanceof DomainError)) log.error({ err: error }, "storing a refused result failed");
   });
 }
 

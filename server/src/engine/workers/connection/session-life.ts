@@ -37,7 +37,7 @@ export function openSession(pool: WorkerPool, tenantId: string, hello: SessionHe
 }
 
 export function sessionReplaced(workerSessionId: string): DomainError {
-  const message = `Another stream has said hello as ${workerSessionId}.`;
+  const message = `Another stream has connected with the session id ${workerSessionId}.`;
   return new DomainError("WORKER_SESSION_REPLACED", message, { metadata: { worker_session_id: workerSessionId } });
 }
 

@@ -9,7 +9,7 @@ import { serveWaitingHandlers } from "./waiting-handlers.ts";
 
 /**
  * Notes that jobs may be waiting in the queue.
- * @param isFromOther another server has said so, and the other servers know it
+ * @param isFromOther another server has announced it, so the other servers know
  */
 export function noteJobs(state: DispatchState, queue: string, isFromOther: boolean): void {
   const { pool } = state;
@@ -17,7 +17,7 @@ export function noteJobs(state: DispatchState, queue: string, isFromOther: boole
     noteQueue(state, queue);
     pump(state);
   }
-  // Another server may have the worker that this one lacks, or one with time.
+  // Another server may have a worker for the queue, or one with more room.
   if (!isFromOther && !hasSessionForAnyVersion(pool, queue)) pool.context.tellOthers({ jobs: queue });
 }
 

@@ -22,7 +22,7 @@ import { forgetHandler } from "./waiting-handlers.ts";
 export type Dispatcher = {
   /** Leases the jobs of a transition to workers before it is committed, as far as workers have credit. */
   reserve(jobs: readonly JobDraft[], run: RunState): Reservation;
-  /** Jobs may be waiting in this queue. `isHeard`: another server has said so. */
+  /** Jobs may be waiting in this queue. `isHeard`: another server has announced it. */
   noteJobs(queue: string, isHeard?: boolean): void;
   /** A session has new credit. */
   pump(): void;

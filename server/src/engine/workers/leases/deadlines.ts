@@ -32,7 +32,7 @@ function checkAttempt(state: LeaseState, session: Session, job: AssignedJob, now
     failJob(state, session, job, { code: "TIMEOUT", message: `The attempt took longer than ${job.timeoutMs} ms.` });
   } else if (nowMs >= job.beatBy && session.link !== undefined) {
     // A worker that is not connected cannot send heartbeats; it has its own time to come back.
-    const message = `The worker said nothing about the attempt for ${job.heartbeatTimeoutMs} ms.`;
+    const message = `The worker sent no heartbeat for the attempt for ${job.heartbeatTimeoutMs} ms.`;
     failSilentJob(state, session, job, { code: "HEARTBEAT_TIMEOUT", message }).catch(
       reportFailure(state.pool.context.log, "reading the row of a silent job failed"),
     );

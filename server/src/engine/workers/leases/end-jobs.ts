@@ -46,8 +46,8 @@ export function failJob(state: LeaseState, session: Session, job: AssignedJob, f
 }
 
 /**
- * Fails the attempt of a worker that sends no heartbeats, unless the job's row shows that it is not this server's any
- * more: the worker has moved, and may send them to another server.
+ * Fails the attempt of a worker that sends no heartbeats, unless the job's row shows that the job has left this server:
+ * the worker may have moved, and send its heartbeats to another server.
  */
 export async function failSilentJob(
   state: LeaseState,
@@ -61,7 +61,7 @@ export async function failSilentJob(
     return;
   }
   const { pool } = state;
-  // No sweep comes here again meanwhile, and a heartbeat that arrives meanwhile shows.
+  // No sweep comes here again meanwhile, and a heartbeat that arrives meanwhile is seen below.
   job.beatBy = Number.POSITIVE_INFINITY;
   try {
     const [head] = await pool.context.store.jobs.load([lease]);
