@@ -69,12 +69,12 @@ export type RpcServer = {
   close(graceMs: number): Promise<void>;
 };
 
-/** Where the server listens, and whom it lets in. */
+/** The configuration of the transport. */
 export type RpcConfig = {
   listen: { host: string; port: number };
-  /** Host names, besides loopback, that requests may name. */
+  /** Host names that requests may use besides loopback. */
   hosts: readonly string[];
-  /** Origins whose pages may call. */
+  /** Origins of web pages that may call the server. */
   origins: readonly string[];
   /** PEM texts. */
   tls?: { cert: string; key: string };
