@@ -1,17 +1,17 @@
-/** Vars as an agent gathers them: texts in a list, of words, which a database compresses as it does what people write. */
+/** Vars such as an agent gathers: a list of texts of words, which a database compresses about as well as real text. */
 
 const WORDS =
   "the run waits until somebody who knows what it asks for has answered and then goes on with its next node".split(" ");
 /** Words of one document: about a thousand characters. */
 const WORDS_PER_DOCUMENT = 150;
 
-/** Documents that take about so many bytes as JSON, and never more. The same for the same size. */
+/** Documents of about this many bytes as JSON, and never more. The same size always returns the same documents. */
 export function documentsOf(bytes: number): object[] {
   const documents: object[] = [];
   let left = bytes - 2;
   let seed = 1;
   const next = (below: number): number => {
-    // A Lehmer generator: the numbers need to be neither good nor secret.
+    // A Lehmer generator: the numbers need not be good or secret.
     seed = (seed * 48_271) % 2_147_483_647;
     return seed % below;
   };

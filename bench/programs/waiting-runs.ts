@@ -5,9 +5,9 @@ import { answerRequests, programArgument } from "./program.ts";
 
 export type WaitingRunsArgument = { url: string };
 
-/** By the contract. */
+/** From the contract. */
 const STARTS_MAX = 500;
-/** Enough that the server always has something to commit, few enough that it refuses none. */
+/** Enough requests that the server always has something to commit, and few enough that it refuses none. */
 const REQUESTS_AT_ONCE = 4;
 
 const { url } = programArgument() as WaitingRunsArgument;
