@@ -61,9 +61,9 @@ export async function measureAll(
 
 /** The median of all baselines over 8 connections; one is measured if no scenario needed it. */
 async function baselineOf(world: World, baselines: readonly Baseline[]): Promise<number> {
-  const wanted = baselines.filter(({ connections }) => connections === BASELINE_CONNECTIONS);
-  if (wanted.length === 0) wanted.push(await measureBaseline(world, BASELINE_CONNECTIONS));
-  return median(wanted.map(({ perSecond }) => perSecond));
+  const matching = baselines.filter(({ connections }) => connections === BASELINE_CONNECTIONS);
+  if (matching.length === 0) matching.push(await measureBaseline(world, BASELINE_CONNECTIONS));
+  return median(matching.map(({ perSecond }) => perSecond));
 }
 
 /** The median of each number by itself. */

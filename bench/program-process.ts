@@ -48,10 +48,10 @@ export async function startProgram(
   let lastId = 0;
   child.on("error", () => undefined);
   child.on("message", ({ id, value, error }: ProgramMessage) => {
-    const asked = waiting.get(id);
+    const request = waiting.get(id);
     waiting.delete(id);
-    if (error === undefined) asked?.resolve(value);
-    else asked?.reject(new Error(`${name}: ${error}`));
+    if (error === undefined) request?.resolve(value);
+    else request?.reject(new Error(`${name}: ${error}`));
   });
   child.once("exit", () => {
     for (const { reject } of waiting.values()) reject(new Error(`${name} ended\n${lastLines(logFile)}`));
@@ -63,10 +63,10 @@ export async function startProgram(
   await reply(0);
   return {
     pid: child.pid!,
-    async ask<Reply>(request: string, asked: object = {}) {
+    async ask<Reply>(request: string, argument: object = {}) {
       lastId += 1;
       const answer = reply(lastId);
-      child.send({ id: lastId, request, argument: asked });
+      child.send({ id: lastId, request, argument });
       return (await answer) as Reply;
     },
     signal: (signal) => void child.kill(signal),

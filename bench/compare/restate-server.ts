@@ -134,9 +134,9 @@ export function assertDurable(dumped: string): void {
     const [, key, value] = /^(\S+) = (.*)$/.exec(line) ?? [];
     if (key !== undefined && value !== undefined) values.set(`${section}.${key}`, value);
   }
-  for (const [setting, wanted] of Object.entries(DURABLE)) {
+  for (const [setting, expected] of Object.entries(DURABLE)) {
     const value = values.get(setting);
-    if (value !== wanted)
+    if (value !== expected)
       throw new NotDurableError(`Restate is not durable: ${setting} is ${value}; nothing was measured`);
   }
 }

@@ -25,8 +25,8 @@ async function answerOne({ workflowId, version }: { workflowId: string; version:
   lastRun += 1;
   const runId = `run-${lastRun}`;
   await runtime.startRun({ runId, workflowId, version });
-  const asked = (await runtime.awaitRun({ runId })).run;
-  const waitId = asked?.waiting?.waitId;
+  const waitingRun = (await runtime.awaitRun({ runId })).run;
+  const waitId = waitingRun?.waiting?.waitId;
   if (waitId === undefined) throw new Error(`run ${runId} does not ask`);
   const sentMs = machineMs();
   await runtime.resumeRun({ runId, waitId, payload: YES, requestId: `answer-${lastRun}` });

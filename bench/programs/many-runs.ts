@@ -35,7 +35,7 @@ const isAlone = runs === 1;
 /** When each run in progress was started. */
 const startedAt = new Map<string, number>();
 let lastRun = 0;
-let wanted = 0;
+let pendingStarts = 0;
 let endedRuns = 0;
 /** How runs are started. */
 let mode: "replaced" | "paced" | "ending" = "ending";
@@ -46,14 +46,14 @@ failed.promise.catch(() => undefined);
 let allEnded = Promise.withResolvers<void>();
 
 function startOne(): void {
-  wanted += 1;
-  if (wanted === 1) setImmediate(() => void startWanted().catch(failed.reject));
+  pendingStarts += 1;
+  if (pendingStarts === 1) setImmediate(() => void startPending().catch(failed.reject));
 }
 
-async function startWanted(): Promise<void> {
-  const count = Math.min(wanted, STARTS_MAX);
-  wanted -= count;
-  if (wanted > 0) setImmediate(() => void startWanted().catch(failed.reject));
+async function startPending(): Promise<void> {
+  const count = Math.min(pendingStarts, STARTS_MAX);
+  pendingStarts -= count;
+  if (pendingStarts > 0) setImmediate(() => void startPending().catch(failed.reject));
   const requests = Array.from({ length: count }, () => {
     lastRun += 1;
     return { runId: `run-${lastRun}`, workflowId, version, vars: { order: lastRun } };
@@ -85,7 +85,7 @@ function onEnd(runId: string, kind: NoticeKind): void {
 }
 
 function settleEnd(): void {
-  if (startedAt.size === 0 && wanted === 0) allEnded.resolve();
+  if (startedAt.size === 0 && pendingStarts === 0) allEnded.resolve();
 }
 
 /** No more runs are started. */

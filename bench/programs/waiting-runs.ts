@@ -17,11 +17,11 @@ const { workflowId, version } = await register(connection, createWorkflows().wai
 
 answerRequests({
   async fill({ count }: { count: number }): Promise<void> {
-    let left = count;
+    let remaining = count;
     async function startBatches(): Promise<void> {
-      while (left > 0) {
-        const size = Math.min(left, STARTS_MAX);
-        left -= size;
+      while (remaining > 0) {
+        const size = Math.min(remaining, STARTS_MAX);
+        remaining -= size;
         const requests = Array.from({ length: size }, () => ({ workflowId, version }));
         const { results } = await runtime.startRuns({ requests });
         for (const { result } of results) {

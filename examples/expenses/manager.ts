@@ -63,8 +63,8 @@ export function createManager(options: { runtime: RuntimeClient; chance: Chance;
     failed,
     show({ runId, nodeId, reason }) {
       const early = nodeId === COOL_OFF && reason === WaitReason.UNTIL && chance("early", runId) < EARLY;
-      const asked = nodeId === AWAIT_MANAGER && reason === WaitReason.EVENT;
-      if (taken.has(runId) || !(early || asked)) return;
+      const isWaiting = nodeId === AWAIT_MANAGER && reason === WaitReason.EVENT;
+      if (taken.has(runId) || !(early || isWaiting)) return;
       taken.add(runId);
       decide(runId, early).catch(reject);
     },

@@ -45,10 +45,10 @@ function timeOf({ time }: StepRecord): Date {
 }
 
 function tell(run: CheckedRun): { time: Date; text: string }[] {
-  let asked = false;
+  let hasAsked = false;
   return run.records.flatMap((record) => {
-    const again = asked && record.wait?.reason === WaitReason.USER;
-    asked ||= record.wait?.reason === WaitReason.USER;
+    const again = hasAsked && record.wait?.reason === WaitReason.USER;
+    hasAsked ||= record.wait?.reason === WaitReason.USER;
     const text = again ? "asks again" : sentence(record, run);
     return text === undefined ? [] : [{ time: timeOf(record), text }];
   });

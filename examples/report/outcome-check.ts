@@ -11,7 +11,7 @@ import { type Call, callsInFlight } from "./calls.ts";
 import type { Kill } from "./crashes.ts";
 import { countMarks, type SearchResult } from "./marks.ts";
 import { outlineText } from "./outline.ts";
-import type { Told } from "./scenario.ts";
+import type { Observed } from "./scenario.ts";
 import { counted, draftSection, type SectionFacts } from "./sections.ts";
 import { type FileList, surveyFiles } from "./survey.ts";
 
@@ -20,14 +20,14 @@ type Output = { written: boolean; report: { path: string; size: number } | null 
 
 export async function listChecks(known: {
   verified: VerifiedRun;
-  told: Told;
+  observed: Observed;
   callsLog: string;
 }): Promise<{ checks: Check[]; reportFile: string | undefined }> {
-  const { verified, told, callsLog } = known;
+  const { verified, observed, callsLog } = known;
   const { run, records, problems } = verified;
   const output = run.output === undefined ? undefined : (valueOf(run.output) as Output);
   const reportFile = output?.report?.path;
-  const calls = told.steps.flatMap((step) => step.calls);
+  const calls = observed.steps.flatMap((step) => step.calls);
   const recomputed = calls.filter(({ tool }) => COMPUTE.has(tool));
   const began = await readCallsLog(callsLog);
   const again = [...began.values()].filter((times) => times.length > 1).length;
@@ -39,20 +39,23 @@ export async function listChecks(known: {
       problems: run.status === RunStatus.COMPLETED ? [] : [`it is ${ended}${failure}`],
     },
     {
-      name: `worker, server and database were killed while ${inFlightOf(told).join(" and ")} calls were in flight`,
-      problems: killProblems(told),
+      name: `worker, server and database were killed while ${inFlightOf(observed).join(" and ")} calls were in flight`,
+      problems: killProblems(observed),
     },
     { name: `the ledger's ${records.length} records are gapless, chained, and fold to the run's state`, problems },
     {
       name: "the watch reported each of them once, in order, across the server's death",
       problems: isDeepStrictEqual(
-        told.records.map(({ hash }) => hash),
+        observed.records.map(({ hash }) => hash),
         records.map(({ hash }) => hash),
       )
         ? []
-        : [`it reported ${told.records.length} records: ${told.records.map(({ seq }) => seq).join(", ")}`],
+        : [`it reported ${observed.records.length} records: ${observed.records.map(({ seq }) => seq).join(", ")}`],
     },
-    { name: `each of ${calls.length} calls has exactly one end`, problems: [...told.strays, ...endProblems(calls)] },
+    {
+      name: `each of ${calls.length} calls has exactly one end`,
+      problems: [...observed.strays, ...endProblems(calls)],
+    },
     {
       name: `${counted(again, "call", "calls")} ran again because their worker had died; none did after its end was recorded`,
       problems: againProblems(calls, began),
@@ -66,27 +69,27 @@ export async function listChecks(known: {
         reportFile === undefined
           ? "the report was discarded, and none was written"
           : "the report is, byte for byte, what was drafted, shown to the person, and passed to the write call",
-      problems: await reportProblems(told, output),
+      problems: await reportProblems(observed, output),
     },
   ];
   return { checks, reportFile };
 }
 
-function inFlightAt({ steps }: Told, { time }: Kill): Call[] {
+function inFlightAt({ steps }: Observed, { time }: Kill): Call[] {
   const step = steps.findLast((candidate) => candidate.time <= time);
   return step === undefined ? [] : callsInFlight(step, time);
 }
 
-function inFlightOf(told: Told): number[] {
-  return told.kills.map((kill) => inFlightAt(told, kill).length);
+function inFlightOf(observed: Observed): number[] {
+  return observed.kills.map((kill) => inFlightAt(observed, kill).length);
 }
 
-function killProblems(told: Told): string[] {
-  const missed = told.kills.filter((kill) => inFlightAt(told, kill).length === 0);
+function killProblems(observed: Observed): string[] {
+  const missed = observed.kills.filter((kill) => inFlightAt(observed, kill).length === 0);
   return [
     ...missed.map(({ victim }) => `no call was in flight when the ${victim} was killed`),
     ...(["worker", "server"] as const)
-      .filter((victim) => told.kills.filter((kill) => kill.victim === victim).length !== 1)
+      .filter((victim) => observed.kills.filter((kill) => kill.victim === victim).length !== 1)
       .map((victim) => `the ${victim} was not killed exactly once`),
   ];
 }
@@ -148,18 +151,18 @@ function recomputeProblems({ tool, callId, arguments: args, ends }: Call): strin
     : [`${tool} ${callId} returned something else: ${JSON.stringify(recorded ?? ends[0]?.error)}`];
 }
 
-async function reportProblems({ records, steps }: Told, output: Output | undefined): Promise<string[]> {
+async function reportProblems({ records, steps }: Observed, output: Output | undefined): Promise<string[]> {
   const draft = steps.find(({ nodeId }) => nodeId === "draft");
   const write = steps.find(({ nodeId }) => nodeId === "write");
   if (!output?.report) return write === undefined ? [] : ["it was written"];
   const drafted = (draft?.calls ?? []).map(({ ends }) => (ends[0]?.result as { text: string } | undefined)?.text);
   const shown = records.find(({ wait }) => wait?.reason === "user")?.wait?.details as { report: string } | undefined;
-  const told = write?.calls[0]?.arguments["content"];
+  const content = write?.calls[0]?.arguments["content"];
   const file = await readFile(output.report.path, "utf8").catch((error: unknown) => String(error));
   const problems: string[] = [];
-  if (file !== told) problems.push(`${output.report.path} differs from the write call`);
-  if (shown?.report !== told) problems.push("the person was shown something else");
-  if (typeof told !== "string" || !told.endsWith(`\n\n${drafted.join("\n")}`))
+  if (file !== content) problems.push(`${output.report.path} differs from the write call`);
+  if (shown?.report !== content) problems.push("the person was shown something else");
+  if (typeof content !== "string" || !content.endsWith(`\n\n${drafted.join("\n")}`))
     problems.push("it differs from the draft");
   return problems;
 }

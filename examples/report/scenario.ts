@@ -74,8 +74,8 @@ export async function playScenario(options: ScenarioOptions): Promise<Scenario> 
     const verified = await readVerified(connection, runId);
     if (verified === undefined) throw new Error(`the run ${runId} does not exist`);
     timeline.mark(`read back and verified its ledger of ${verified.records.length} records`);
-    const told = { records, steps, strays, kills };
-    const { checks, reportFile } = await listChecks({ verified, told, callsLog });
+    const observed = { records, steps, strays, kills };
+    const { checks, reportFile } = await listChecks({ verified, observed, callsLog });
     return {
       runId,
       steps,
@@ -91,7 +91,7 @@ export async function playScenario(options: ScenarioOptions): Promise<Scenario> 
 }
 
 /** What the watch reported about the run, and the kills in the meantime. */
-export type Told = {
+export type Observed = {
   records: readonly StepRecord[];
   steps: readonly CallingStep[];
   strays: readonly string[];
@@ -99,7 +99,7 @@ export type Told = {
 };
 
 /** Follows the run to its end: reports, kills, and answers. */
-async function followRun(client: Client, runId: string, options: ScenarioOptions): Promise<Told> {
+async function followRun(client: Client, runId: string, options: ScenarioOptions): Promise<Observed> {
   const { server, worker, automatic, timeline, screen, signal } = options;
   const records: StepRecord[] = [];
   const book = createCallBook();
