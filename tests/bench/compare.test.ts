@@ -88,5 +88,5 @@ test("npm run bench:compare refuses systems that it does not know", async () => 
   const child = spawn(process.execPath, [MAIN, "--only", "temporal"], { stdio: ["ignore", "pipe", "pipe"] });
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
   expect({ stdout, code: child.exitCode }).toEqual({ stdout: "", code: 2 });
-  expect(stderr).toContain("there is no system temporal");
+  expect(stderr).toContain("unknown system temporal");
 });

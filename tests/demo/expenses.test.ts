@@ -121,21 +121,21 @@ describe("a file of expenses", () => {
   });
 
   const refusals: readonly [what: string, csv: string, message: string][] = [
-    ["nothing", "", "lacks the columns id, employee"],
+    ["nothing", "", "has no columns id, employee"],
     ["a header alone", HEADER, "no rows"],
     ["other separators", HEADER.replaceAll(",", ";"), "separated by commas"],
-    ["a missing column", HEADER.replace("amount,", ""), "lacks the column amount"],
+    ["a missing column", HEADER.replace("amount,", ""), "has no column amount"],
     ["a column twice", `${HEADER},id\n`, "column id twice"],
     ["a row that is too short", `${HEADER}\nE1,a`, "line 2"],
     ["an open quote", `${HEADER}\n"E1`, "not a CSV"],
-    ["an id twice", `${HEADER}\n${row({})}\n${row({})}`, 'row 2 (line 3), column id: "E1" is the id of row 1 too'],
+    ["an id twice", `${HEADER}\n${row({})}\n${row({})}`, 'row 2 (line 3), column id: "E1" is also the id of row 1'],
     ["an empty name", `${HEADER}\n${row({ employee: " " })}`, "row 1 (line 2), column employee: is empty"],
     ["a day that is none", `${HEADER}\n${row({ date: "2026-02-30" })}`, "column date: must be a day"],
     ["a decimal comma", `${HEADER}\n${row({ amount: '"1,50"' })}`, "column amount: must be a number"],
     ["a number of another kind", `${HEADER}\n${row({ amount: "1e3" })}`, "column amount: must be a number"],
     ["an amount beyond bounds", `${HEADER}\n${row({ amount: "10000000000" })}`, "column amount"],
     ["a currency in small letters", `${HEADER}\n${row({ currency: "eur" })}`, "column currency"],
-    ["a NUL character", `${HEADER}\n${row({ description: "a\0b" })}`, "column description: holds a NUL"],
+    ["a NUL character", `${HEADER}\n${row({ description: "a\0b" })}`, "column description: contains a NUL"],
     ["too many rows", `${HEADER}\n${`${row({})}\n`.repeat(10_001)}`, "more than 10000 rows"],
   ];
 
