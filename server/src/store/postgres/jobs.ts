@@ -355,14 +355,14 @@ function queueFromRow(row: HeadRow): JobQueue {
 
 export async function loadJobs(sql: Sql, keys: readonly JobKey[]): Promise<(JobHead | undefined)[]> {
   if (keys.length === 0) return [];
-  const numberedKeys = keys.map((key, place) => ({
+  const numbered = keys.map((key, place) => ({
     place,
     tenant_id: key.tenantId,
     idempotency_key: key.idempotencyKey,
   }));
   const rows = await sql<(HeadRow & { place: number })[]>`
     select k.place, j.*
-    from json_to_recordset(${rowsParameter(numberedKeys)}::text::json) as k (place int, tenant_id text, idempotency_key text)
+    from json_to_recordset(${rowsParameter(numbered)}::text::json) as k (place int, tenant_id text, idempotency_key text)
     cross join lateral (
       select ${headColumns(sql)} from jobs j
       where j.tenant_id = k.tenant_id and j.idempotency_key = k.idempotency_key
