@@ -362,7 +362,8 @@ export async function loadJobs(sql: Sql, keys: readonly JobKey[]): Promise<(JobH
   }));
   const rows = await sql<(HeadRow & { place: number })[]>`
     select k.place, j.*
-    from json_to_recordset(${rowsParameter(numbered)}::text::json) as k (place int, tenant_id text, idempotency_key text)
+    from json_to_recordset(${rowsParameter(numbered)}::text::json)
+      as k (place int, tenant_id text, idempotency_key text)
     cross join lateral (
       select ${headColumns(sql)} from jobs j
       where j.tenant_id = k.tenant_id and j.idempotency_key = k.idempotency_key
