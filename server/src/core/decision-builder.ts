@@ -39,7 +39,7 @@ export class DecisionBuilder {
     return this.run.seq + 1;
   }
 
-  /** Adds a record. The order of records relative to commands does not matter. */
+  /** Adds a record. What `openWait`, `closeWait`, `giveUp` and `notice` say about it is said before it is added. */
   record<K extends RecordKind>(kind: K, body: RecordBodies[K], facts: RecordFacts = {}): void {
     const draft = {
       tenant_id: this.run.tenantId,
