@@ -328,7 +328,7 @@ function printStepPlanSchema(plan: DescMessage): string {
   ].join("\n");
 }
 
-/** A value as TypeScript: names have quotes only if necessary, one member per line. */
+/** A value as TypeScript, one member per line. Names have no quotes: all are names of fields or keywords. */
 function printValue(value: unknown, indent = ""): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => printValue(item, indent)).join(", ")}]`;

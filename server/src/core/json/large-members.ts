@@ -55,6 +55,14 @@ export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
   return members;
 }
 
+/**
+ * Lets vars have the cache entries of earlier vars for texts that are equal. Whoever reads `vars` later does not know
+ * the earlier ones.
+ */
+export function keepLargeMembers(vars: Json, before: Json): void {
+  if (vars !== before) largeMembersOf(vars, before);
+}
+
 /** The JSON text of vars; the texts of large members come from the cache. */
 export function varsText(vars: Json): string {
   return textWith(vars, ({ text }) => text);

@@ -205,7 +205,7 @@ export function createJobs(database: MemoryDatabase, transitions: readonly Trans
 }
 
 function newRow(database: MemoryDatabase, transition: Transition, job: NewJob, now: Instant): JobRow {
-  const { tenantId, runId, after, holdJobs } = transition;
+  const { tenantId, runId, after } = transition;
   const { kind, name, queueTimeoutMs, dueTime, lease } = job;
   const state = lease !== undefined ? "leased" : dueTime !== undefined ? "delayed" : "open";
   database.lastJobPosition += 1;
@@ -224,7 +224,7 @@ function newRow(database: MemoryDatabase, transition: Transition, job: NewJob, n
     turn: newTurn(database, { tenantId, kind, name }, job.fairnessKey),
     position: database.lastJobPosition,
     state,
-    held: holdJobs ?? after.state.paused,
+    held: after.state.paused,
     dueTime: state === "open" ? openUntil(job, now) : state === "delayed" ? dueTime : undefined,
     leaseNo: lease === undefined ? 0 : 1,
     lease: lease === undefined ? undefined : { ...lease, time: now },
