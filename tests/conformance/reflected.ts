@@ -1,4 +1,7 @@
-/** What a stranger's client knows of the server: descriptors that server reflection gave, and nothing else of this repository. */
+/**
+ * What an unknown client knows of the server: the descriptors of server reflection, and nothing else of this
+ * repository.
+ */
 import type * as grpc from "@grpc/grpc-js";
 import { fromJSON, loadFileDescriptorSetFromBuffer, type PackageDefinition } from "@grpc/proto-loader";
 import { fieldsOf } from "./api.ts";
