@@ -8,7 +8,10 @@ import { fieldsOf } from "./api.ts";
 
 const OPTIONS = { longs: String, enums: String, bytes: String };
 
-/** The part of grpc.reflection.v1 that is needed to begin (https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto). */
+/**
+ * The part of grpc.reflection.v1 that is needed to begin.
+ * https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto
+ */
 const REFLECTION = fromJSON({
   nested: {
     Request: {

@@ -597,7 +597,8 @@ describe("payloads", () => {
       "default_vars",
       "RegisterWorkflow",
       (payload) =>
-        `{"workflow":{"workflowId":"asking","entryNode":"end","nodes":{"end":{"complete":{}}},"defaultVars":${payload}}}`,
+        `{"workflow":{"workflowId":"asking","entryNode":"end","nodes":{"end":{"complete":{}}},` +
+        `"defaultVars":${payload}}}`,
     ],
     ["a batch", "StartRuns", (payload) => `{"requests":[{"workflowId":"ending","runId":"never","vars":${payload}}]}`],
   ];

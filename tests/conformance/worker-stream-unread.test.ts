@@ -83,7 +83,7 @@ async function untilGone({ sessionId }: WireWorker): Promise<void> {
   }
 }
 
-test("its stream ends, little is queued for it, its jobs go to others, and others are served in the meantime", async () => {
+test("its stream ends, little is queued for it, its jobs go to others, and others are served", async () => {
   const { worker, runIds } = await stuckWorker();
   const { state } = await server.engine.startRun(caller, startRequest(quick.workflowId));
   expect((await untilEnded(server, caller, state.runId)).state.status).toBe("completed");

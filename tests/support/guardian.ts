@@ -47,7 +47,7 @@ if (isOrderly) {
 // stdin may still be open if a signal has ended this.
 process.exit();
 
-/** Ends all processes of the run. If the run ended normally, ends only those that are not below its process any more. */
+/** Ends all processes of the run. If the run ended normally, ends only those that are no longer below its process. */
 async function endLeftovers(): Promise<void> {
   const startedAt = performance.now();
   for (;;) {

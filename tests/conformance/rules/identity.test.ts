@@ -41,13 +41,14 @@ describe("9. Versions", () => {
     expect((await register(ending("next", 3))).version).toBe(3);
   });
 
-  test("registering the same graph twice at once makes one version", async () => {
+  test("registering the same graph several times at once makes one version", async () => {
     const registered = await Promise.all([1, 2, 3, 4].map(() => register(ending("race", 1))));
     expect(new Set(registered.map(({ version }) => version))).toEqual(new Set([1]));
   });
 
-  test("the digest is SHA-256 of the RFC 8785 form of the proto JSON without starred fields, description and labels", async () => {
-    // Every name below is ASCII and in order, and there are only strings and whole numbers, so JSON.stringify writes the RFC 8785 form.
+  test("the digest is SHA-256 of RFC 8785 proto JSON without starred fields, description and labels", async () => {
+    // Every name below is ASCII and in order, and there are only strings and whole numbers, so JSON.stringify writes
+    // the RFC 8785 form.
     const graph = {
       entryNode: "end",
       limits: { maxSteps: 10 },
@@ -70,12 +71,13 @@ describe("9. Versions", () => {
 
   test("the order of names, and how the JSON is spaced, are not part of the digest", async () => {
     const { digest } = await register(ending("order", { a: 1, b: 2 }));
-    const text = `{ "workflow": { "nodes": { "end": { "complete": { "output": { "b": 2.0, "a": 1e0 } } } }, "entry_node": "end", "workflowId": "order" } }`;
+    const nodes = `{ "end": { "complete": { "output": { "b": 2.0, "a": 1e0 } } } }`;
+    const text = `{ "workflow": { "nodes": ${nodes}, "entry_node": "end", "workflowId": "order" } }`;
     const reply = await api.post("RegisterWorkflow", text);
     expect(JSON.parse(reply.text)).toMatchObject({ workflow: { version: 1, digest } });
   });
 
-  test("StartRun without version starts the current one: the highest, unless SetCurrentVersion said otherwise", async () => {
+  test("StartRun without version starts the current one: the highest, or SetCurrentVersion's choice", async () => {
     for (const output of [1, 2]) await register(ending("current", output));
     expect((await start({ workflowId: "current" })).output).toBe(2);
     expect((await start({ workflowId: "current", version: 1 })).output).toBe(1);
