@@ -23,7 +23,7 @@ export type LargeMember = {
 
 export type LargeMembers = ReadonlyMap<string, LargeMember>;
 
-/** A member is large from about this many characters: writing a shorter one again takes less time than keeping it apart.
+/** A member is large from about this many characters: writing a shorter one again is faster than keeping it apart.
  *  Stored rows depend on this number, so it must not change. */
 const LARGE_CHARS_MIN = 2_048;
 /** Names are part of an indexed key in the store, whose size is bounded. Members with longer names count as small. */
