@@ -12,9 +12,9 @@
  * The joins to `LATERAL (SELECT ctid … FOR UPDATE)` have only one possible plan: for each row, first the key's index
  * and then the row itself. With a plain join the planner might read a whole index because the table was once small.
  *
- * Lock order: that of the list. The commit waits for the lane and channels, and never for mail, jobs that settle or
- * rows of runs. It waits for jobs that are cancelled or held, but whoever has those locked waits for nothing. A start
- * waits for other starts of the same id. Everything else belongs to runs whose rows are locked.
+ * Lock order: the order of the list. The commit waits for the lane and channels, and never for mail, jobs that settle
+ * or rows of runs. It waits for jobs that are cancelled or held, but the transactions that have those locked wait for
+ * nothing. A start waits for other starts of the same id. Everything else belongs to runs whose rows are locked.
  */
 import { type DatabaseFunction, nameFunction } from "./functions.ts";
 import { BATCHES } from "./sections/batches.ts";

@@ -1,8 +1,8 @@
 /**
  * Jobs: queues, leases, and due jobs. Transitions create, settle and cancel them (commit.ts).
  *
- * No statement here waits for a job that another transaction has locked while it has locked others itself, so none can
- * be part of a deadlock. Claims and due jobs skip such jobs; the other verbs try again until they have an answer.
+ * A statement here never waits for a locked job while it has other jobs locked itself, so it cannot be part of a
+ * deadlock. Claims and the search for due jobs skip locked jobs; the other verbs try again until they have an answer.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { parseOwnJson } from "../../core/json/json.ts";
