@@ -1,6 +1,7 @@
 /** The feed over all runs of a tenant. */
 import type { Instant } from "../../core/duration.ts";
-import type { FeedStore, FeedEntry, LanePosition, NoticeKind } from "../contract/feed.ts";
+import type { NoticeKind } from "../../core/decision.ts";
+import type { FeedStore, FeedEntry, LanePosition } from "../contract/feed.ts";
 import { rowsParameter, type Sql } from "./client.ts";
 import type { Statements } from "../map-verbs.ts";
 
