@@ -238,6 +238,18 @@ export function describeGroups(openBench: OpenBench): void {
       expect(causes).toEqual(["channel_moved", "mail", "job", "seq", "record", "run_exists", "run_exists"]);
     });
 
+    it("name a start whose id is taken before one whose id was deleted", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      await writer.put(startOf({ tenantId, runId: "taken" }));
+      const gone = await writer.put(startOf({ tenantId, runId: "gone" }));
+      await writer.put(endOf(gone, null));
+      expect(await store.runs.delete(keyOf(gone))).toBe(true);
+      const starts = ["gone", "free", "taken"].map((runId) => startOf({ tenantId, runId }));
+      expect(await writer.commitItems([groupOf(...starts)])).toEqual([conflictOf("run_exists", 2)]);
+      expect(await store.runs.load(starts.slice(0, 2))).toEqual([undefined, undefined]);
+    });
+
     it("of two servers that start the same runs, one commits, and the other leaves nothing", async () => {
       const { store, other, writer } = bench;
       const tenantId = bench.tenant();
