@@ -192,7 +192,7 @@ export function describeGroups(openBench: OpenBench): void {
     });
 
     describe.each(REFUSALS)("of which one is refused because $what", ({ outcomeAt, make }) => {
-      it.each([0, 1, 3])("leave no row if transition %i is refused, and their neighbours commit", async (place) => {
+      it.each([0, 1, 2, 3])("leave no row if transition %i is refused, and their neighbours commit", async (place) => {
         const { writer } = bench;
         const tenantId = bench.tenant();
         const members = await makeMembers(bench, tenantId);
