@@ -1,4 +1,4 @@
-/** The baseline of a round: what `programs/baseline.ts` measures, in a database of its own in the same Postgres. */
+/** The baseline of a round: runs `programs/baseline.ts` in its own database in the same Postgres. */
 import { startProgram } from "./program-process.ts";
 import type { BaselineArgument, BaselineReply } from "./programs/baseline.ts";
 import type { World } from "./world.ts";
@@ -15,7 +15,7 @@ export async function measureBaseline(world: World, connections: number): Promis
       warmUpMs: extent.baselineWarmUpMs,
       measureMs: extent.baselineMs,
     };
-    // Never profiled: it is what the profiled are compared with.
+    // Never profiled: profiled processes are compared with it.
     const program = await startProgram(
       { ...world, profiles: undefined },
       { name: "baseline", program: "baseline", argument },

@@ -1,6 +1,6 @@
-/** A clock that all processes of a machine share, so that a time taken in one can be compared with one taken in another. */
+/** A clock that all processes of a machine share, so that times of different processes can be compared. */
 
-/** Milliseconds since the machine was started, with their fractions. */
+/** Milliseconds since the machine was started, with fractions. */
 export function machineMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }

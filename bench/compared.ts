@@ -1,6 +1,6 @@
 /**
- * Two loads that should cost the same: a light one, and one with more behind it. They are measured in turn in short slices, so that
- * both meet the machine and its database in the same state.
+ * Two loads that should cost the same: a light one, and a heavy one with more data. They are measured alternately in
+ * short slices, so that both see the machine and its database in the same state.
  */
 import type { Cost, Role } from "./cost.ts";
 import type { Measured } from "./scenario.ts";
@@ -11,13 +11,13 @@ export type Slice = { steps: number; seconds: number; latencies: readonly number
 
 export type Side = { name: string; measureSlice: () => Promise<Slice> };
 
-/** What a step costs more on the heavy side: 1 is the same, 2 is twice as much. */
+/** How much more a step costs on the heavy side: 1 is the same, 2 is twice as much. */
 export type Ratios = { time: number; cpu: number; wal: number };
 
-/** What the programs of the benchmark take to put the load is not the load's. */
+/** The load generator's CPU time does not count. */
 const COUNTED_ROLES: readonly Role[] = ["server", "worker", "postgres"];
 
-/** Measures slices in turn, the sides in one order and then in the other, and compares them. */
+/** Measures slices alternately, with the order of the sides swapped each time, and compares them. */
 export async function compareSides(sides: { light: Side; heavy: Side; slices: number }): Promise<Measured> {
   const { light, heavy } = sides;
   const measured = { light: [] as Slice[], heavy: [] as Slice[] };
@@ -50,12 +50,12 @@ export async function compareSides(sides: { light: Side; heavy: Side; slices: nu
   };
 }
 
-/** Whether none of a step's costs is more than `max` times what it is on the light side. */
+/** Whether no cost of a step is more than `max` times its cost on the light side. */
 export function isFlat({ ratio, details }: Measured, max: number): boolean {
   return [ratio, details["cpuRatio"], details["walRatio"]].every((value) => (value ?? Infinity) <= max);
 }
 
-/** The time is that of the middle one of the pairs of slices, which a checkpoint in one of them does not move; CPU and WAL are of all. */
+/** The time is of the median pair of slices, which a checkpoint in one slice does not move; CPU and WAL are of all. */
 export function ratiosOf(measured: { light: readonly Slice[]; heavy: readonly Slice[] }): Ratios {
   const secondsPerStep = ({ seconds, steps }: Slice): number => seconds / steps;
   const pairs = measured.light.map((light, index) => secondsPerStep(measured.heavy[index]!) / secondsPerStep(light));

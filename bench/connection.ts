@@ -1,4 +1,4 @@
-/** gRPC to a server, without what the SDK adds: a load generator should cost as little as it can. */
+/** Plain gRPC to a server, without the SDK: a load generator should cost as little as possible. */
 import { RunStatus } from "@abstractruntime/proto/run_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import type { Workflow } from "@abstractruntime/sdk";
@@ -13,13 +13,13 @@ export function connect(url: string): Connection {
   return { runtime: createClient(RuntimeService, transport), close: () => sessionManager.abort() };
 }
 
-/** Registers a workflow and gives what starts name. */
+/** Registers a workflow and returns the id and version for starts. */
 export async function register(
   { runtime }: Connection,
   { definition }: Workflow,
 ): Promise<{ workflowId: string; version: number }> {
   const { workflow } = await runtime.registerWorkflow({ workflow: definition });
-  if (workflow === undefined) throw new Error("the reply holds no workflow");
+  if (workflow === undefined) throw new Error("the reply contains no workflow");
   return { workflowId: workflow.workflowId, version: workflow.version };
 }
 

@@ -4,23 +4,23 @@ import type { BenchPostgres } from "./postgres.ts";
 
 export type Role = "server" | "worker" | "load" | "postgres";
 
-/** All of it for one step. */
+/** The cost of one step. */
 export type Cost = {
   /** Transactions that wrote. */
   commitsPerStep: number;
-  /** Transactions, reads included. */
+  /** Transactions, including reads. */
   transactionsPerStep: number;
   walBytesPerStep: number;
-  /** CPU time in microseconds; a role without a process here is absent, and all are where there is no /proc. */
+  /** CPU time in microseconds. A role without a process on this machine is absent; without /proc all are. */
   cpuUsPerStep: Partial<Record<Role, number>>;
 };
 
-/** Linux counts CPU time in hundredths of a second, whatever its own clock. */
+/** Linux reports CPU time in hundredths of a second, independent of its internal clock. */
 const TICK_US = 10_000;
 
-/** Begins to watch. The function that it gives ends that, and says what each of `steps` cost.
- *  @param options.database whose transactions are counted; WAL and writes are the whole cluster's
- *  @param options.pids the processes of each role; that of Postgres counts with its children */
+/** Begins to measure. The returned function ends that, and returns the cost of each of `steps`.
+ *  @param options.database the database whose transactions are counted; WAL and writes are of the whole cluster
+ *  @param options.pids the processes of each role; Postgres counts including its children */
 export async function watchCost(options: {
   postgres: BenchPostgres;
   database: string;
@@ -49,7 +49,7 @@ export async function watchCost(options: {
   };
 }
 
-/** Undefined: there is no such process, or no /proc. Ended children count once the process has collected them. */
+/** Undefined if there is no such process, or no /proc. Ended children count once the process has collected them. */
 function cpuUsOf(pid: number): number | undefined {
   const fields = statOf(pid);
   // utime, stime, cutime, cstime; see proc_pid_stat(5), whose first two fields are not among these.
@@ -69,7 +69,7 @@ function cpuUsOfTree(pid: number | undefined): number | undefined {
 function statOf(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name before the last bracket may hold blanks and brackets.
+    // The name before the last bracket may contain blanks and brackets.
     return text.slice(text.lastIndexOf(")") + 2).split(" ");
   } catch {
     return undefined;

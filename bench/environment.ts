@@ -1,9 +1,9 @@
-/** Where the repository is, and what the processes of a benchmark get from this one. */
+/** The repository's folder, and the environment of a benchmark's processes. */
 import { resolve } from "node:path";
 
 export const REPOSITORY = resolve(import.meta.dirname, "..");
 
-/** Settings of a server that the user runs would lead these processes to it, or to its database. */
+/** Without the settings of the user's own server: these processes must not use it or its database. */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name !== "DATABASE_URL" && !name.startsWith("ABSTRACTRUNTIME_")),

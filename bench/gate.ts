@@ -1,22 +1,23 @@
 /**
- * Where the handlers of looping runs wait in the worker until the benchmark lets them on: so runs are brought to a length, and then
- * take so many turns more, as many at a time as there are.
+ * The gate in the worker at which handlers of looping runs wait for the benchmark. So runs can be grown to a length,
+ * and then take a given number of turns, all runs in parallel.
  */
 import { machineMs } from "./clock.ts";
 
-/** Turns that the runs of a group took together. */
+/** The turns of all runs of a group. */
 export type GateReply = {
   seconds: number;
-  /** Milliseconds from a handler's result to the run's next handler's being in the worker's code. */
+  /** Milliseconds from a handler's result to the worker running the run's next handler. */
   latencies: number[];
 };
 
 export type Gate = {
-  /** A handler of a run of the group is there: resolves when it may take its turn; false: it is to end the run. */
+  /** Called by a handler of a run of the group. Resolves when it may take its turn; false if it must end the run. */
   pass(group: string, runId: string): Promise<boolean>;
-  /** Lets each run of the group take so many turns; resolves when `runs` of them have taken them all and wait here again. */
+  /** Lets each run of the group take some turns; resolves when `runs` of them have taken them all and wait here
+   *  again. */
   advance(request: { group: string; runs: number; turns: number }): Promise<GateReply>;
-  /** Has the runs that wait here end. */
+  /** Ends the runs that wait here. */
   release(request: { group: string }): void;
 };
 

@@ -1,4 +1,4 @@
-/** Whether anything grows under a load that stays the same: an early part of its samples against the last part. */
+/** Whether anything grows under a constant load: compares an early part of the samples with the last part. */
 import { median } from "./statistics.ts";
 
 /** One sample of a soak. */
@@ -8,18 +8,18 @@ export type SoakSample = {
   stepsPerSecond: number;
   p50Ms: number;
   p99Ms: number;
-  /** CPU time of a step in all processes but the load generator. */
+  /** CPU time of a step in all processes except the load generator. */
   cpuUs: number;
-  /** In use in the server after its garbage was collected; null: not looked at, for that stops it for a moment. */
+  /** The server's heap after garbage collection. Null if not measured, since that stops the server for a moment. */
   heapMiB: number | null;
   serverMiB: number;
   workerMiB: number;
-  /** Runs that have ended since the database was made. */
+  /** Runs that have ended since the database was created. */
   runs: number;
   databaseMiB: number;
-  /** Of the tables in which every step changes a row. */
+  /** Size of the tables in which every step changes a row. */
   changingMiB: number;
-  /** Of the rows in all tables. */
+  /** The share of all rows in all tables. */
   deadShare: number;
 };
 
@@ -27,9 +27,9 @@ export type Growth = {
   name: string;
   early: number;
   late: number;
-  /** The least squares' change of it in a minute, over all samples from the early part on. */
+  /** Its change per minute, by least squares over all samples from the early part on. */
   perMinute: number;
-  /** How far it may be above the early part. */
+  /** Its limit in the late part. */
   lateMax: number;
   hasGrown: boolean;
 };
@@ -38,8 +38,9 @@ export type Growth = {
 export type Span = { from: number; to: number };
 
 /**
- * What is watched, and what difference is no growth: more than what the same load differs by from one part of it to another.
- * Latencies are those of whole parts, in which a checkpoint or a vacuum is a part of some samples; dead rows come and go with each vacuum.
+ * The quantities, and the difference that does not count as growth: more than the same load varies from part to part.
+ * Latencies are of whole parts, because checkpoints and vacuums affect only some samples; dead rows vary with each
+ * vacuum.
  */
 const WATCHED: readonly { name: keyof SoakSample; factor: number; slack: number }[] = [
   { name: "heapMiB", factor: 1.05, slack: 3 },
@@ -50,7 +51,7 @@ const WATCHED: readonly { name: keyof SoakSample; factor: number; slack: number 
   { name: "cpuUs", factor: 1.1, slack: 0 },
   { name: "deadShare", factor: 1.1, slack: 0.02 },
 ];
-/** Of what a run leaves in the database, which is there to stay: how much more the last ones may leave. */
+/** How much more the last runs may leave in the database than the early ones. */
 const BYTES_PER_RUN_FACTOR = 1.1;
 
 export function growthOf(samples: readonly SoakSample[], { early, late }: { early: Span; late: Span }): Growth[] {
@@ -65,7 +66,7 @@ export function growthOf(samples: readonly SoakSample[], { early, late }: { earl
   return [...compared, bytesPerRun("databaseMiB", first, last), bytesPerRun("changingMiB", first, last)];
 }
 
-/** Tables grow with what they hold; that they grow by more for each run is bloat. */
+/** Tables naturally grow with each run; bloat is when they grow by more for each run. */
 function bytesPerRun(
   name: "databaseMiB" | "changingMiB",
   first: readonly SoakSample[],
@@ -92,7 +93,7 @@ function valuesOf(samples: readonly SoakSample[], name: keyof SoakSample): numbe
   return samples.flatMap((sample) => sample[name] ?? []);
 }
 
-/** Least squares, a second. */
+/** The slope per second, by least squares. */
 function slopeOf(samples: readonly SoakSample[], name: keyof SoakSample): number {
   const looked = samples.filter((sample) => sample[name] !== null);
   const seconds = looked.map((sample) => sample.seconds);

@@ -1,20 +1,20 @@
-/** A past: many completed runs with their records, copied in the database from one that really ran. */
+/** Creates past runs: many completed runs with their records, copied in the database from one that really ran. */
 import type postgres from "postgres";
 import type { BenchDatabase } from "./postgres.ts";
 
-/** Where an ended run leaves rows. */
+/** The tables in which an ended run leaves rows. */
 const TABLES = ["runs", "run_parts", "step_records", "feed"] as const;
-/** Runs of one statement: few enough that it is over in seconds. */
+/** Runs per statement: few enough that it takes only seconds. */
 const RUNS_PER_STATEMENT = 20_000;
-/** One for each core of a small machine. */
+/** Parallel statements: one for each core of a small machine. */
 const CONNECTIONS = 2;
-/** As if one had been started every second. */
+/** The copies look as if one run had been started every second. */
 const SECONDS_BETWEEN = 1;
 
 /**
- * Columns of a copy that differ from the original's. Ids rise with time, as those that the server makes up do; the copies' places in
- * the feed are in a lane that is not there. Headers and hashes stay those of the original, so the copies' chains do not verify,
- * but everything is as large as it was.
+ * The columns of a copy that differ from the original. Ids rise with time, as the server's own do; the copies'
+ * positions in the feed are in a lane that does not exist. Headers and hashes are the original's, so the copies' chains
+ * do not verify, but all sizes are the same.
  */
 const CHANGED: Readonly<Record<string, string>> = {
   run_id: "'past-' || lpad(copy::text, 9, '0')",
@@ -27,7 +27,8 @@ const CHANGED: Readonly<Record<string, string>> = {
   ordinal: "seq",
 };
 
-/** Copies the run so often, with everything that it left; then the database is as after its own upkeep. Gives the records of a run. */
+/** Copies the run many times, with everything that it left, and then vacuums. Returns the number of records of a
+ *  run. */
 export async function copyRun(database: BenchDatabase, runId: string, copies: number): Promise<number> {
   const ranges = Array.from({ length: Math.ceil(copies / RUNS_PER_STATEMENT) }, (_, index) => ({
     first: index * RUNS_PER_STATEMENT + 1,

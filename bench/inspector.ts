@@ -1,11 +1,11 @@
-/** The inspector of a Node process: its memory, after its garbage was collected. */
+/** The inspector of a Node process: measures its memory after garbage collection. */
 
 export type Memory = { residentBytes: number; heapBytes: number };
 
-/** Collections after which what is left is in use: the first leaves what finalisers hold. */
+/** Collections before the measurement: the first leaves objects that finalisers hold. */
 const COLLECTIONS = 3;
 
-/** Collects the process's garbage and gives what it uses then. */
+/** Collects the process's garbage and returns the heap that is still in use. */
 export async function readMemory(inspectorUrl: string): Promise<Memory> {
   const socket = new WebSocket(inspectorUrl);
   const waiting = new Map<number, (result: { result?: { value?: string } }) => void>();

@@ -1,4 +1,4 @@
-/** What the numbers were measured on, and of which code. */
+/** The machine and the code version of a measurement. */
 import { execFileSync } from "node:child_process";
 import { availableParallelism, cpus, release, totalmem, type } from "node:os";
 import { REPOSITORY } from "./environment.ts";

@@ -1,4 +1,4 @@
-/** `npm run bench`: measures the rows of section 9 of the design, or those that are named. README.md says what they are. */
+/** `npm run bench`: measures the rows of section 9 of the design, or the named ones. README.md describes them. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -99,13 +99,13 @@ function namesOf(scenarios: readonly Scenario[]): string {
 function roundsOf(text: string): number {
   const rounds = Number(text);
   if (Number.isInteger(rounds) && rounds >= 1 && rounds <= ROUNDS_MAX) return rounds;
-  throw new UsageError(`--rounds takes a whole number from 1 to ${ROUNDS_MAX}\n\n${USAGE}`);
+  throw new UsageError(`--rounds must be a whole number from 1 to ${ROUNDS_MAX}\n\n${USAGE}`);
 }
 
 function chosen(names: readonly string[] | undefined): readonly Scenario[] {
   if (names === undefined) return SCENARIOS;
   const all = [...SCENARIOS, ...LASTING_SCENARIOS];
   const unknown = names.find((name) => !all.some((scenario) => scenario.name === name));
-  if (unknown !== undefined) throw new UsageError(`there is no row ${unknown}\n\n${USAGE}`);
+  if (unknown !== undefined) throw new UsageError(`unknown row ${unknown}\n\n${USAGE}`);
   return all.filter(({ name }) => names.includes(name));
 }

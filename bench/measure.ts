@@ -1,4 +1,4 @@
-/** Measures scenarios in rounds, each scenario right after its baseline, and gives the median of each number. */
+/** Measures scenarios in rounds, each scenario right after its baseline, and returns the median of each number. */
 import { type Baseline, measureBaseline } from "./baseline.ts";
 import type { Cost } from "./cost.ts";
 import type { Measured, Scenario } from "./scenario.ts";
@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 export type Row = {
   scenario: Scenario;
   median: Measured;
-  /** Of its own baseline; absent: it has none. */
+  /** The rate of its own baseline; absent if it has none. */
   baselinePerSecond?: number;
   isMet: boolean;
 };
@@ -19,7 +19,7 @@ export type Results = {
   baselineCommitsPerSecond: number;
 };
 
-/** Of the baseline that the budgets of section 9 of the design are in. */
+/** The connections of the baseline that the budgets of section 9 of the design refer to. */
 const BASELINE_CONNECTIONS = 8;
 
 export async function measureAll(
@@ -59,14 +59,14 @@ export async function measureAll(
   };
 }
 
-/** The median of all baselines over 8 connections; one is measured where no scenario needed it. */
+/** The median of all baselines over 8 connections; one is measured if no scenario needed it. */
 async function baselineOf(world: World, baselines: readonly Baseline[]): Promise<number> {
-  const wanted = baselines.filter(({ connections }) => connections === BASELINE_CONNECTIONS);
-  if (wanted.length === 0) wanted.push(await measureBaseline(world, BASELINE_CONNECTIONS));
-  return median(wanted.map(({ perSecond }) => perSecond));
+  const matching = baselines.filter(({ connections }) => connections === BASELINE_CONNECTIONS);
+  if (matching.length === 0) matching.push(await measureBaseline(world, BASELINE_CONNECTIONS));
+  return median(matching.map(({ perSecond }) => perSecond));
 }
 
-/** Number by number, so that each stands for itself. */
+/** The median of each number by itself. */
 function medianOf(rounds: readonly Measured[]): Measured {
   const of = (pick: (one: Measured) => number | null): number | null => {
     const values = rounds.flatMap((one) => pick(one) ?? []);

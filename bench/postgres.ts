@@ -1,18 +1,18 @@
-/** The database that is measured against and on: its durability, a fresh database for each measurement, and its counters. */
+/** The Postgres of the benchmark: checks that it is durable, creates a database per measurement, and reads counters. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import postgres from "postgres";
 import { startEmbeddedPostgres } from "../server/src/embedded-postgres/embedded-postgres.ts";
 
-/** Without one of these a commit may be lost by a power cut, and costs next to nothing. */
+/** Without one of these a power cut may lose a commit, and commits cost almost nothing. */
 const DURABLE = ["fsync", "synchronous_commit", "full_page_writes"] as const;
 
-/** What the cluster has done so far. */
+/** The cluster's counters so far. */
 export type Counters = {
-  /** Transactions that wrote: the ids given out. */
+  /** Transactions that wrote: the assigned ids. */
   writes: number;
   walBytes: number;
-  /** Transactions of one database, reads included. Sessions report them about once a second. */
+  /** Transactions of one database, including reads. Sessions report them about once a second. */
   transactions: number;
 };
 
@@ -20,12 +20,12 @@ export type BenchPostgres = {
   readonly version: string;
   /** The postmaster; undefined if it is not on this machine. */
   readonly pid: number | undefined;
-  /** Makes an empty database of the role that servers use. */
+  /** Creates an empty database that belongs to the servers' role. */
   createDatabase(name: string): Promise<BenchDatabase>;
-  /** So that a measurement neither pays for what others left, nor meets a checkpoint by chance. */
+  /** Writes a checkpoint, so that a measurement does not pay for earlier work or meet a checkpoint by chance. */
   checkpoint(): Promise<void>;
   counters(database: string): Promise<Counters>;
-  /** The statements that were sent while `work` went on, as Postgres logs them. Only of the embedded Postgres. */
+  /** The statements that were sent during `work`, from the log of Postgres. Embedded Postgres only. */
   statementsDuring(work: () => Promise<void>): Promise<string[]>;
   close(): Promise<void>;
 };
@@ -33,14 +33,14 @@ export type BenchPostgres = {
 export type BenchDatabase = {
   name: string;
   url: string;
-  /** Cleans up and analyses, as it would by itself in time. */
+  /** Vacuums and analyses, as autovacuum would in time. */
   vacuum(): Promise<void>;
-  /** Does something in the database itself, as its owner. */
+  /** Runs something in the database, as its owner. */
   withSql<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T>;
   drop(): Promise<void>;
 };
 
-/** Says what keeps a Postgres from being durable. */
+/** A Postgres is not durable; the message says why. */
 export class NotDurableError extends Error {
   override readonly name = "NotDurableError";
 }
@@ -52,8 +52,8 @@ const log = {
 };
 
 /**
- * Starts an embedded Postgres with data in `folder`, or connects to one that runs.
- * @param adminUrl of a superuser in the database `postgres`. Absent: the embedded one
+ * Starts an embedded Postgres with data in `folder`, or connects to a running one.
+ * @param adminUrl the URL of a superuser in the database `postgres`; if absent, the embedded Postgres is started
  * @throws {NotDurableError}
  */
 export async function openPostgres(folder: string, adminUrl: string | undefined): Promise<BenchPostgres> {
@@ -124,7 +124,7 @@ async function createDatabase(sql: postgres.Sql, name: string, roleUrl: string):
 }
 
 async function readCounters(sql: postgres.Sql, database: string): Promise<Counters> {
-  // Looking gives out no transaction id.
+  // Reading the counter assigns no transaction id.
   const [row] = await sql<[{ writes: string; wal: string; transactions: string }]>`
     select pg_snapshot_xmax(pg_current_snapshot())::text as writes,
            pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal,
@@ -141,7 +141,7 @@ async function statementsDuring(
   const [own] = await sql<[{ pid: number }]>`select pg_backend_pid() as pid`;
   await sql`alter system set log_statement = 'all'`;
   await sql`select pg_reload_conf()`;
-  // A session reads its settings before its next statement, so the first one of each is logged as well.
+  // A session reads its settings before its next statement, so the first statement of each session is logged as well.
   const before = readFileSync(logFile).length;
   try {
     await work();

@@ -1,11 +1,12 @@
-/** CPU profiles of the processes of a measurement, of nothing but the measurement. Their other half is `programs/profiled.ts`. */
+/** Takes CPU profiles of a measurement's processes, during the measurement only. `programs/profiled.ts` is the other
+ *  half. */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { World } from "./world.ts";
 
 const POLL_MS = 20;
-/** A profile of some ten seconds is written within one. */
+/** Writing a profile of about ten seconds takes less than a second. */
 const WRITE_MS_MAX = 15_000;
 
 /** Node's arguments for a process that may be profiled. */
@@ -18,7 +19,7 @@ export function profileEnvironment(world: World, name: string): NodeJS.ProcessEn
   return file === undefined ? {} : { PROFILE_FILE: file };
 }
 
-/** Begins profiles, if they are wanted. The function that it gives ends them, and resolves when they are written. */
+/** Begins profiles if requested. The returned function ends them, and resolves when they are written. */
 export function profile(world: World, processes: readonly { name: string; pid: number }[]): () => Promise<void> {
   if (world.profiles === undefined) return () => Promise.resolve();
   for (const { name, pid } of processes) {

@@ -1,4 +1,4 @@
-/** A program of `programs/` as a process, and requests to it. Its other half is `programs/program.ts`. */
+/** A program of `programs/` as a process, and requests to it. `programs/program.ts` is the other half. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
@@ -8,24 +8,24 @@ import { plainEnvironment, REPOSITORY } from "./environment.ts";
 import { profileArguments, profileEnvironment } from "./profile.ts";
 import type { World } from "./world.ts";
 
-/** A program that is told to end has nothing left to do; one that writes its CPU profile takes a second. */
+/** A program that is told to end has nothing left to do, except that writing its CPU profile may take a second. */
 const STOP_MS_MAX = 15_000;
 const LOG_LINES_SHOWN = 15;
 
 export type ProgramProcess = {
   readonly pid: number;
-  /** Asks for something and gives the answer. @throws {Error} the program failed or ended */
+  /** Sends a request and returns the answer. @throws {Error} if the program failed or ended */
   ask<Reply = void>(request: string, argument?: object): Promise<Reply>;
   signal(signal: NodeJS.Signals): void;
-  /** Has it end, by force if that takes too long. */
+  /** Ends it, by force if that takes too long. */
   stop(): Promise<void>;
 };
 
 export type ProgramMessage = { id: number; value?: unknown; error?: string };
 
 /** Starts a program and returns once it is ready.
- *  @param options.name names its log and its profile
- *  @param options.argument what the program takes; JSON */
+ *  @param options.name the name of its log and its profile
+ *  @param options.argument the program's argument; JSON */
 export async function startProgram(
   world: World,
   options: { name: string; program: string; argument: object },
@@ -48,10 +48,10 @@ export async function startProgram(
   let lastId = 0;
   child.on("error", () => undefined);
   child.on("message", ({ id, value, error }: ProgramMessage) => {
-    const asked = waiting.get(id);
+    const request = waiting.get(id);
     waiting.delete(id);
-    if (error === undefined) asked?.resolve(value);
-    else asked?.reject(new Error(`${name}: ${error}`));
+    if (error === undefined) request?.resolve(value);
+    else request?.reject(new Error(`${name}: ${error}`));
   });
   child.once("exit", () => {
     for (const { reject } of waiting.values()) reject(new Error(`${name} ended\n${lastLines(logFile)}`));
@@ -59,14 +59,14 @@ export async function startProgram(
   });
   const reply = (id: number): Promise<unknown> =>
     new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
-  // Its first message has the number 0: it is ready.
+  // Its first message, number 0, means that it is ready.
   await reply(0);
   return {
     pid: child.pid!,
-    async ask<Reply>(request: string, asked: object = {}) {
+    async ask<Reply>(request: string, argument: object = {}) {
       lastId += 1;
       const answer = reply(lastId);
-      child.send({ id: lastId, request, argument: asked });
+      child.send({ id: lastId, request, argument });
       return (await answer) as Reply;
     },
     signal: (signal) => void child.kill(signal),

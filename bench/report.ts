@@ -24,9 +24,9 @@ export function toJson({ rows, baselineCommitsPerSecond }: Results): string {
   return JSON.stringify({ baselineCommitsPerSecond: rounded(baselineCommitsPerSecond), scenarios });
 }
 
-/** A table of aligned columns, a line for each row that has details, and the tables that rows have. */
+/** A table of aligned columns, a line for each row with details, and the rows' own tables. */
 export function toText(results: Results): string {
-  // Names and budgets are words; the rest are numbers.
+  // Names and budgets are text; the other columns are numbers.
   const table = { head: HEAD, rows: results.rows.map(cellsOf) };
   const tables = results.rows.flatMap(({ scenario, median }) =>
     (median.tables ?? []).flatMap((one) => ["", scenario.name, ...alignedLines(one, (column) => column === 0)]),
@@ -39,8 +39,8 @@ export function toText(results: Results): string {
   ].join("\n");
 }
 
-/** Puts the results into the text of RESULTS.md, in place of those that it holds: the rows of section 9 of the design as one section,
- *  every other row as one of its own. */
+/** Replaces the results in the text of RESULTS.md: the rows of section 9 of the design are one section, every other row
+ *  is its own section. */
 export function intoMarkdown(markdown: string, results: Results, machine: Machine): string {
   const { baselineCommitsPerSecond } = results;
   const isPlain = ({ scenario }: Row): boolean => SCENARIOS.includes(scenario);
@@ -62,7 +62,7 @@ function sectionLines(results: Results, machine: Machine): string[] {
     ...machine.map(({ name, value }) => `- ${name}: ${value}`),
     `- Baseline: ${short(results.baselineCommitsPerSecond)} commits/s over 8 connections`,
     "",
-    "Commits, WAL and CPU time are per step. What the columns mean stands in [README.md](README.md).",
+    "Commits, WAL and CPU time are per step. [README.md](README.md) explains the columns.",
     "",
     ...markdownLines({ head: HEAD, rows: results.rows.map(cellsOf) }),
     "",

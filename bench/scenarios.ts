@@ -14,7 +14,7 @@ import { tools200 } from "./scenarios/tools-200.ts";
 import { waitingRuns } from "./scenarios/waiting-runs.ts";
 import { workerClosed, workerGoodbye, workerSilent } from "./scenarios/worker-loss.ts";
 
-/** Section 9 of the design: what is measured where no row is named. */
+/** Section 9 of the design: the rows that are measured if none is named. */
 export const SCENARIOS: readonly Scenario[] = [
   handler50,
   handler200,
@@ -31,5 +31,5 @@ export const SCENARIOS: readonly Scenario[] = [
   serverStart,
 ];
 
-/** Whether costs stay as they are: long, and measured only where they are named. */
+/** Rows that check that costs do not grow: they take long, and are measured only if they are named. */
 export const LASTING_SCENARIOS: readonly Scenario[] = [costLedger, costHistory, costVars, soak];

@@ -1,6 +1,6 @@
-/** RESULTS.md in sections, each of which is written anew by itself: what others hold stays as it is. */
+/** RESULTS.md in sections. Each is rewritten separately, and the other sections are not changed. */
 
-/** The text with the section of that name put in place of the one that it holds, or behind everything where it holds none. */
+/** Returns the text with the section of that name replaced, or appended if there is no such section. */
 export function withSection(markdown: string, name: string, lines: readonly string[]): string {
   const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
   const section = [begin, "", ...lines, "", end].join("\n");

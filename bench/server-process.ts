@@ -12,7 +12,7 @@ import type { World } from "./world.ts";
 export type ServerProcess = {
   readonly pid: number;
   readonly url: string;
-  /** Its inspector, if it was asked for. */
+  /** Its inspector, if requested. */
   inspectorUrl(): string;
   signal(signal: NodeJS.Signals): void;
   /** Ends it as an operator would. */
@@ -20,7 +20,7 @@ export type ServerProcess = {
 };
 
 /** Starts a server and returns once it listens.
- *  @param options.name names its log and its profile
+ *  @param options.name the name of its log and its profile
  *  @param options.database the URL of a database, or the data directory of an embedded one */
 export async function startServer(
   world: World,
@@ -36,7 +36,7 @@ export async function startServer(
       ...(isInspected ? ["--inspect=127.0.0.1:0"] : []),
       join(REPOSITORY, "server/src/main.ts"),
       "server",
-      // It says on stdout where it listens, and ends with this process.
+      // It writes its URL to stdout, and ends with this process.
       "--attached",
       "--listen",
       "127.0.0.1:0",
@@ -46,7 +46,7 @@ export async function startServer(
     ],
     {
       cwd: REPOSITORY,
-      // Not on the command line, where everybody could read the password.
+      // Not on the command line, where everyone could read the password.
       env: {
         ...plainEnvironment(),
         ...profileEnvironment(world, name),
@@ -69,7 +69,7 @@ export async function startServer(
     pid: child.pid!,
     url,
     inspectorUrl() {
-      // The last one: servers of earlier rounds have written to the same log.
+      // The last match: servers of earlier rounds have written to the same log.
       const found = [...readFileSync(logFile, "utf8").matchAll(/Debugger listening on (ws:\S+)/g)].at(-1)?.[1];
       if (found === undefined) throw new Error(`${name} has no inspector`);
       return found;

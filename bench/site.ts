@@ -1,4 +1,4 @@
-/** A server on a database of its own, with what works for it: what most scenarios begin with. */
+/** A server on its own database, with its workers and load generators: the setup of most scenarios. */
 import { watchCost, type Cost, type Role } from "./cost.ts";
 import { profile } from "./profile.ts";
 import { type ProgramProcess, startProgram } from "./program-process.ts";
@@ -10,18 +10,18 @@ import type { World } from "./world.ts";
 export type Site = {
   readonly database: BenchDatabase;
   readonly server: ServerProcess;
-  /** Starts a worker of the benchmark at the server. */
+  /** Starts a worker of the benchmark for the server. */
   startWorker(name?: string): Promise<ProgramProcess>;
   /** Starts a load generator. */
   startLoad(program: string, argument: object): Promise<ProgramProcess>;
-  /** Watches what the server and these cost, as `watchCost`, and profiles them if that is asked for. */
+  /** Measures the cost of the server and these processes, as `watchCost`, and profiles them if requested. */
   watchCost(
     pids: Partial<Record<Exclude<Role, "postgres" | "server">, number>>,
   ): Promise<(steps: number) => Promise<Cost>>;
 };
 
-/** Opens a site for `work`, and takes it down after it. Processes are ended in the order in which they depend on each other.
- *  @param name names its database, its logs and its profiles */
+/** Opens a site for `work`, and closes it afterwards. Processes are stopped in the order of their dependencies.
+ *  @param name the name of its database, its logs and its profiles */
 export async function withSite<T>(
   world: World,
   name: string,
@@ -30,7 +30,7 @@ export async function withSite<T>(
 ): Promise<T> {
   const database = await world.postgres.createDatabase(`bench_${name.replaceAll("-", "_")}`);
   const programs: ProgramProcess[] = [];
-  /** What each process is called in its profile. */
+  /** The name of each process in its profile. */
   const names = new Map<number, string>();
   const start = async (role: string, program: string, argument: object): Promise<ProgramProcess> => {
     const started = await startProgram(world, { name: `${name}-${role}`, program, argument });

@@ -1,4 +1,4 @@
-/** Tables of the results: what a row shows beside its numbers. */
+/** Tables of the results, which a row shows in addition to its numbers. */
 
 export type Table = { head: readonly string[]; rows: readonly (readonly string[])[] };
 
@@ -10,7 +10,7 @@ export function tableOf(rows: readonly Readonly<Record<string, string | number |
   return { head, rows: rows.map((row) => head.map((name) => cell(row[name]))) };
 }
 
-/** Lines of aligned columns. @param isText which columns are words; the rest are numbers */
+/** Lines of aligned columns. @param isText which columns are text; the others are numbers */
 export function alignedLines({ head, rows }: Table, isText: (column: number) => boolean): string[] {
   const cells = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
@@ -27,7 +27,7 @@ export function markdownLines({ head, rows }: Table): string[] {
   return [first!, `|${" --- |".repeat(head.length)}`, ...rest];
 }
 
-/** Three digits say all that three rounds know. */
+/** Three digits: three rounds are not more precise than that. */
 export function short(value: number | null | undefined): string {
   if (value === null || value === undefined) return "";
   return String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));

@@ -1,18 +1,18 @@
-/** What the tables of a database take, and what lies dead in them. */
+/** The size of a database's tables, and their dead rows. */
 import type { BenchDatabase } from "./postgres.ts";
 
 export type TableSizes = {
-  /** Of all tables, with their indexes and what is stored beside them. */
+  /** Size of all tables, with their indexes and TOAST. */
   bytes: number;
-  /** Of those in which every step changes a row. */
+  /** Size of the tables in which every step changes a row. */
   changingBytes: number;
   liveRows: number;
   deadRows: number;
-  /** Times that a table was vacuumed by itself. */
+  /** How often autovacuum vacuumed a table. */
   autovacuums: number;
 };
 
-/** Rows are counted as Postgres estimates them. */
+/** Row counts are Postgres's estimates. */
 export async function readTableSizes(database: BenchDatabase): Promise<TableSizes> {
   return await database.withSql(async (sql) => {
     const [row] = await sql<[Record<keyof TableSizes, string>]>`

@@ -1,4 +1,4 @@
-/** The workflows that are measured. Servers get their graphs from the load generators, workers serve their handlers. */
+/** The measured workflows. Load generators register their graphs with the servers, workers serve their handlers. */
 import {
   askUser,
   assign,
@@ -19,16 +19,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { machineMs } from "./clock.ts";
 import { createGate, type Gate } from "./gate.ts";
 
-/** Nodes of every run whose steps are counted, and steps of it: each node is executed once. */
+/** Nodes, and steps, of every run whose steps are counted: each node is executed once. */
 export const STEPS_PER_RUN = 10;
 
-/** A tick is slow, so that the machine is idle but for the take-over. */
+/** A tick is slow, so that the machine is idle except for the take-over. */
 const TICK_MS = 50;
 
-/** Steps between two turns of a handler of `loopingByGraph`, that of the handler included. */
+/** Steps per turn of a handler of `loopingByGraph`, including the handler's own. */
 export const GRAPH_STEPS_PER_TURN = 10;
 
-/** Longer than a handler is ever held. */
+/** Longer than a handler ever waits at the gate. */
 const HELD_TIMEOUT = "1h";
 
 const stepIds = Array.from({ length: STEPS_PER_RUN }, (_, index) => `step-${index + 1}`);
@@ -90,7 +90,7 @@ const answeredToHandler = workflow(
   },
 );
 
-/** The same with a tool, whose intent has to be committed before it is offered. */
+/** The same with a tool, whose intent must be committed before it is offered. */
 const answeredToTool = workflow(
   "bench-answered-to-tool",
   {},
@@ -104,10 +104,10 @@ const answeredToTool = workflow(
 /** Waits for a person, for ever. */
 const waiting = workflow("bench-waiting", {}, { ask: askUser({ prompt: "Is anybody there?" }) });
 
-/** Calls a tool that does not come back. */
+/** Calls a tool that does not return. */
 const held = workflow("bench-held", {}, { call: toolCalls({ calls: [{ name: "hold", arguments: {} }] }) });
 
-/** What a worker tells about the jobs that came to it. */
+/** What a worker reports about its jobs. */
 export type Witness = { see(runId: string): void };
 
 /** Never ends: one handler, again and again. */
@@ -128,7 +128,8 @@ function ticking(witness: Witness): Workflow {
 /** Vars of a looping run. */
 export type LoopVars = { group: string; documents?: object[] };
 
-/** One handler, again and again, as often as the gate lets it; each turn is a step. @param isWriting it writes a number into vars */
+/** Loops over one handler, as often as the gate allows; each turn is a step. @param isWriting it writes a number to
+ *  vars */
 function looping(workflowId: string, gate: Gate, isWriting: boolean): Workflow {
   let turns = 0;
   return workflow(
@@ -145,7 +146,7 @@ function looping(workflowId: string, gate: Gate, isWriting: boolean): Workflow {
   ) as Workflow;
 }
 
-/** The same with steps of the graph alone between two turns of the handler, each of which writes a number into vars. */
+/** The same, with steps of the graph between two turns of the handler; each writes a number into vars. */
 function loopingByGraph(gate: Gate): Workflow {
   return workflow(
     "bench-looping-by-graph",

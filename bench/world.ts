@@ -1,17 +1,17 @@
-/** What the scenarios of one invocation share: the database, a folder, how long to measure, and whatever has to be undone. */
+/** What the scenarios of one invocation share: the database, a folder, durations, and clean-up. */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BenchPostgres, openPostgres } from "./postgres.ts";
 
-/** How long things are done, in milliseconds unless the name says otherwise. */
+/** Durations in milliseconds, unless the name says otherwise. */
 export type Extent = {
   rounds: number;
   baselineWarmUpMs: number;
   baselineMs: number;
   warmUpMs: number;
   measureMs: number;
-  /** Answers whose latency is taken. */
+  /** Answers whose latency is measured. */
   answers: number;
   waitingRuns: number;
   idleMs: number;
@@ -23,11 +23,11 @@ export type Extent = {
   pastRuns: number;
   historySlices: number;
   historySliceMs: number;
-  /** How long the peak is looked for, and how long there is load below it. */
+  /** How long the peak is measured, and how long the load below it lasts. */
   soakPeakMs: number;
   soakMs: number;
   soakSampleMs: number;
-  /** Samples of which one looks at the heap. */
+  /** The heap is measured in one of this many samples. */
   soakHeapEvery: number;
 };
 
@@ -51,7 +51,7 @@ const FULL: Extent = {
   soakSampleMs: 10_000,
   soakHeapEvery: 3,
 };
-/** Long enough to see that everything works, too short to be quoted. */
+/** Long enough to check that everything works, too short for numbers to quote. */
 const QUICK: Extent = {
   rounds: 1,
   baselineWarmUpMs: 300,
@@ -75,27 +75,27 @@ const QUICK: Extent = {
 
 export type World = {
   readonly postgres: BenchPostgres;
-  /** Logs, and data of servers that bring their own database. Removed in the end. */
+  /** Logs, and data of servers with an embedded database. Removed at the end. */
   readonly folder: string;
   readonly extent: Extent;
-  /** Where CPU profiles are written; undefined: none are. */
+  /** The folder for CPU profiles; undefined if none are written. */
   readonly profiles: string | undefined;
-  /** Ends what a scenario has left, and the database. */
+  /** Stops what a scenario has left running, and the database. */
   close(): Promise<void>;
-  /** Has something done when the world ends, in reverse order. */
+  /** Registers a clean-up for the end of the world; clean-ups run in reverse order. */
   atEnd(undo: () => Promise<void> | void): void;
 };
 
 export async function openWorld(options: {
   isQuick: boolean;
   isProfiled: boolean;
-  /** Absent: as the extent has them. */
+  /** If absent, those of the extent. */
   rounds?: number | undefined;
   databaseUrl?: string | undefined;
 }): Promise<World> {
   const extent = options.isQuick ? QUICK : FULL;
   const folder = mkdtempSync(join(tmpdir(), "abstractruntime-bench-"));
-  // Postgres runs as another user if this process is root's, and must be able to walk through.
+  // If this process runs as root, Postgres runs as another user, who must be able to traverse the folder.
   chmodSync(folder, 0o711);
   const undo: (() => Promise<void> | void)[] = [() => rmSync(folder, { recursive: true, force: true })];
   let closed: Promise<void> | undefined;

@@ -1,7 +1,7 @@
 /**
  * The lines gate: no line of code or comment is longer than 120 columns.
  *
- * The formatter breaks code, but neither comments nor the text inside of literals. A code line may be longer if it holds
+ * The formatter breaks code, but neither comments nor text inside literals. A code line may be longer if it holds
  * a literal or an import; a comment line may be longer if it holds a URL or a long code span.
  */
 import { execFileSync } from "node:child_process";

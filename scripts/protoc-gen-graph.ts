@@ -45,7 +45,7 @@ const MESSAGE_TYPES: { [typeName: string]: string } = {
   "google.protobuf.Timestamp": "string",
 };
 
-// ── Rules ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** protovalidate's rules, with JSON Schema's name for each if there is one. */
 const RULE_NAMES: { [rule: string]: string } = {
@@ -138,7 +138,7 @@ function isRequired(field: DescField): boolean {
   return least || (field.fieldKind === "scalar" && typeof pattern === "string" && !new RegExp(pattern, "u").test(""));
 }
 
-// ── Types ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Types ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const COMMENTS = new Map<DescMessage | DescField | DescEnum, string>();
 
@@ -234,7 +234,7 @@ function printTypes(messages: readonly DescMessage[], planned: readonly DescMess
   return lines.join("\n");
 }
 
-// ── Bounds and schema ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Bounds and schema ────────────────────────────────────────────────────────────────────────────────────────────────
 
 function printBounds(messages: readonly DescMessage[]): string {
   const all: Bounds = {};
@@ -328,7 +328,7 @@ function printStepPlanSchema(plan: DescMessage): string {
   ].join("\n");
 }
 
-/** A value as TypeScript: names have quotes only if necessary, one member per line. */
+/** A value as TypeScript, one member per line. Names have no quotes: all are names of fields or keywords. */
 function printValue(value: unknown, indent = ""): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => printValue(item, indent)).join(", ")}]`;
@@ -340,7 +340,7 @@ function printValue(value: unknown, indent = ""): string {
   return `{\n${lines.join("")}${indent}}`;
 }
 
-// ── The plugin ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The plugin ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The contract's messages that are reachable from `roots`, each after the messages that refer to it. */
 function reachable(roots: readonly DescMessage[]): DescMessage[] {

@@ -1,13 +1,13 @@
-/** Keeps so many runs going, as `bench/programs/many-runs.ts` does: as one ends, another is started. */
+/** Keeps a number of runs in progress, as `bench/programs/many-runs.ts` does: when one ends, another is started. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { machineMs } from "../clock.ts";
 import { percentile } from "../statistics.ts";
 import { COUNT_AT_END } from "./ten-steps.ts";
 import type { LoadReply } from "./measurement.ts";
 
-/** The requests by which a closed loop is driven.
+/** The requests that drive a closed loop.
  *  @param runs how many at a time
- *  @param runOne starts a run, waits for its end and gives the number in its result */
+ *  @param runOne starts a run, waits for its end and returns the number in its result */
 export function closedLoop(runs: number, runOne: (order: number) => Promise<number>) {
   let lastRun = 0;
   let isEnding = false;
@@ -22,14 +22,14 @@ export function closedLoop(runs: number, runOne: (order: number) => Promise<numb
       lastRun += 1;
       const startedMs = machineMs();
       const count = await runOne(lastRun);
-      if (count !== COUNT_AT_END) throw new Error(`a run gave ${count} and not ${COUNT_AT_END}`);
+      if (count !== COUNT_AT_END) throw new Error(`a run returned ${count} instead of ${COUNT_AT_END}`);
       measuring?.latencies.push(machineMs() - startedMs);
     }
   }
 
   return {
-    /** Runs that begin together end together, and a measurement would count one such crowd more or less: so their begins are
-     *  spread over `spreadMs`. */
+    /** Spreads the starts over `spreadMs`: runs that begin together end together, and a measurement would count one
+     *  such group more or less. */
     start({ spreadMs }: { spreadMs: number }): void {
       loops = Promise.all(Array.from({ length: runs }, (_, index) => keepRunning((spreadMs * index) / runs)));
       loops.catch(failed.reject);
@@ -37,9 +37,9 @@ export function closedLoop(runs: number, runOne: (order: number) => Promise<numb
     begin(): void {
       measuring = { beginMs: machineMs(), latencies: [] };
     },
-    /** What was measured since `begin`; then no more runs are started. */
+    /** Returns what was measured since `begin`, and stops starting runs. */
     end(): Promise<LoadReply> {
-      if (measuring === undefined) throw new Error("nothing was begun");
+      if (measuring === undefined) throw new Error("the measurement has not begun");
       const { beginMs, latencies } = measuring;
       measuring = undefined;
       isEnding = true;
@@ -49,10 +49,10 @@ export function closedLoop(runs: number, runOne: (order: number) => Promise<numb
         p50Ms: percentile(latencies, 0.5),
         p99Ms: percentile(latencies, 0.99),
       };
-      // Of a failure nobody was told yet.
+      // Rejects if a run has failed.
       return Promise.race([failed.promise, Promise.resolve(reply)]);
     },
-    /** Resolves when every run that was started has given its result. */
+    /** Resolves when every started run has returned its result. */
     drain: (): Promise<unknown> => loops,
   };
 }

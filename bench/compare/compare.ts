@@ -1,11 +1,11 @@
-/** Measures everybody in rounds, in turn, and gives the median of each number. */
+/** Measures all contenders in turn, in rounds, and returns the median of each number. */
 import { measureBaseline } from "../baseline.ts";
 import { median } from "../statistics.ts";
 import type { World } from "../world.ts";
 import type { Contender } from "./contenders.ts";
 import { medianOf, type Measured } from "./measurement.ts";
 
-/** How many runs are kept going. */
+/** How many runs are in progress at a time. */
 export const RUNS_AT_A_TIME = [1, 50, 200] as const;
 
 export type Row = { contender: Contender; runs: number; median: Measured };
@@ -13,11 +13,11 @@ export type Row = { contender: Contender; runs: number; median: Measured };
 export type Comparison = {
   /** By contender, then by runs at a time. */
   rows: Row[];
-  /** The machine's own rate of one-row transactions over 8 connections, taken at the begin of each round. */
+  /** The machine's own rate of one-row transactions over 8 connections, measured at the beginning of each round. */
   baselineCommitsPerSecond: number;
 };
 
-/** Of the baseline that the main benchmark shows. */
+/** The connections of the baseline, as in the main benchmark. */
 const BASELINE_CONNECTIONS = 8;
 
 export async function compareAll(
@@ -30,7 +30,7 @@ export async function compareAll(
   const cells = contenders.flatMap((contender) =>
     RUNS_AT_A_TIME.map((runs) => ({ contender, runs, rounds: new Array<Measured>() })),
   );
-  // Those who are compared with each other are measured right after each other: the machine changes with time.
+  // Contenders that are compared are measured right after each other, since the machine's state changes over time.
   const inTurn = cells.toSorted((one, other) => one.runs - other.runs);
   for (let round = 1; round <= roundCount; round++) {
     onProgress(`round ${round} of ${roundCount}: baseline`);

@@ -1,11 +1,11 @@
-/** Who is compared, in the order in which they are measured and shown. */
+/** The contenders, in the order in which they are measured and shown. */
 import { measureDbos } from "./contenders/dbos.ts";
 import { measureOurs } from "./contenders/ours.ts";
 import { measureRestate } from "./contenders/restate.ts";
 import type { Measured } from "./measurement.ts";
 import type { World } from "../world.ts";
 
-/** What `--only` chooses from. */
+/** The choices of `--only`. */
 export const SYSTEMS = ["ours", "restate", "dbos"] as const;
 export type System = (typeof SYSTEMS)[number];
 

@@ -1,4 +1,5 @@
-/** `npm run bench:compare`: the same ten steps by us, Restate and DBOS, side by side. README.md says what is compared. */
+/** `npm run bench:compare`: the same ten steps in AbstractRuntime, Restate and DBOS. README.md says what is
+ *  compared. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +20,7 @@ const USAGE = `npm run bench:compare [-- options]
   --only SYSTEM  only this system: ${SYSTEMS.join(", ")}; may be given more than once
   --json         the results as one object, on the last line
   --write        the results into bench/RESULTS.md and README.md`;
-/** What is written stands in this section of each file. */
+/** The section of each file that is written. */
 const SECTION = "compare";
 const RESULTS = join(REPOSITORY, "bench/RESULTS.md");
 const README = join(REPOSITORY, "README.md");
@@ -39,7 +40,7 @@ async function main(): Promise<number> {
     return 0;
   }
   if (options.write && (options.quick || options.only !== undefined)) {
-    throw new UsageError("--write is for whole and full measurements: without --quick and --only");
+    throw new UsageError("--write needs a full measurement: it cannot be combined with --quick or --only");
   }
   const contenders = chosen(options.only);
   if (contenders.some(({ system }) => system !== "ours")) ensureInstalled();
@@ -86,6 +87,6 @@ function chosen(names: readonly string[] | undefined): readonly Contender[] {
   if (names === undefined) return CONTENDERS;
   const systems: readonly string[] = SYSTEMS;
   const unknown = names.find((name) => !systems.includes(name));
-  if (unknown !== undefined) throw new UsageError(`there is no system ${unknown}\n\n${USAGE}`);
+  if (unknown !== undefined) throw new UsageError(`unknown system ${unknown}\n\n${USAGE}`);
   return CONTENDERS.filter(({ system }) => names.includes(system));
 }

@@ -1,4 +1,4 @@
-/** One measurement of one row, the same for everybody, and the median of several. */
+/** One measurement of one row, the same for all contenders, and the median of several. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Cost, type Role, watchCost } from "../cost.ts";
 import type { ProgramProcess } from "../program-process.ts";
@@ -6,7 +6,7 @@ import { median } from "../statistics.ts";
 import type { World } from "../world.ts";
 import { STEPS_PER_RUN } from "./ten-steps.ts";
 
-/** What a load generator tells at the end. Latencies are of whole runs, from the start's being asked for to the result. */
+/** What a load generator reports at the end. Latencies are of whole runs, from requesting the start to the result. */
 export type LoadReply = { runs: number; seconds: number; p50Ms: number; p99Ms: number };
 
 export type Measured = {
@@ -14,13 +14,13 @@ export type Measured = {
   /** Of whole runs. */
   p50Ms: number;
   p99Ms: number;
-  /** Commits and WAL are Postgres's. */
+  /** Commits and WAL are those of Postgres. */
   cost: Cost;
 };
 
 /** Warms up, measures, and waits until every run has ended.
- *  @param options.database whose transactions are counted
- *  @param options.pids of the processes whose CPU time is taken */
+ *  @param options.database the database whose transactions are counted
+ *  @param options.pids the processes whose CPU time is measured */
 export async function measureLoad(
   { extent, postgres }: World,
   options: {
@@ -39,12 +39,12 @@ export async function measureLoad(
   const { runs, seconds, p50Ms, p99Ms } = await load.ask<LoadReply>("end");
   const steps = runs * STEPS_PER_RUN;
   const cost = await costOf(steps);
-  // A run that does not give the right result fails the comparison.
+  // A run with a wrong result fails the comparison.
   await load.ask("drain");
   return { stepsPerSecond: steps / seconds, p50Ms, p99Ms, cost };
 }
 
-/** Number by number, so that each stands for itself. */
+/** The median of each number by itself. */
 export function medianOf(rounds: readonly Measured[]): Measured {
   const of = (pick: (one: Measured) => number): number => median(rounds.map(pick));
   const cpuUsPerStep: Cost["cpuUsPerStep"] = {};

@@ -38,7 +38,7 @@ export function toText(comparison: Comparison): string {
   return [`baseline: ${short(comparison.baselineCommitsPerSecond)} commits/s over 8 connections`, ...lines].join("\n");
 }
 
-/** All that was measured, for RESULTS.md. */
+/** All measured numbers, for RESULTS.md. */
 export function toResults(comparison: Comparison, facts: Facts): string {
   return [
     "## Beside Restate and DBOS",
@@ -46,7 +46,7 @@ export function toResults(comparison: Comparison, facts: Facts): string {
     ...facts.map(({ name, value }) => `- ${name}: ${value}`),
     `- Baseline: ${short(comparison.baselineCommitsPerSecond)} commits/s over 8 connections`,
     "",
-    "Commits (of Postgres) and CPU time are per step. How each is set up, and what is unequal, stands in [compare/README.md](compare/README.md).",
+    "Commits (of Postgres) and CPU time are per step. [compare/README.md](compare/README.md) describes each setup, and what is unequal.",
     "",
     ...tableOf([HEAD, ...comparison.rows.map(cellsOf)]),
     "",
@@ -56,7 +56,7 @@ export function toResults(comparison: Comparison, facts: Facts): string {
   ].join("\n");
 }
 
-/** What a reader of the README wants to know. */
+/** The summary for the repository's README. */
 export function toSummary({ rows, ...rest }: Comparison, facts: Facts): string {
   const titles = [...new Set(rows.map(({ contender }) => contender.title))];
   const head = ["steps/s", ...RUNS_AT_A_TIME.map((runs) => atATime(runs)), "one run alone, p50"];
@@ -101,7 +101,7 @@ function cellsOf({ contender, runs, median }: Row): string[] {
     short(stepsPerSecond),
     short(p50Ms),
     short(p99Ms),
-    // With more runs than cores a step's time is mostly waiting for others.
+    // With more runs than cores, a step mostly waits for other runs.
     runs === 1 ? short(p50Ms / STEPS_PER_RUN) : "",
     contender.system === "restate" ? "" : short(cost.commitsPerStep),
     cpu.length === 0 ? "" : short(cpu.reduce((total, [, us]) => total + us, 0)),
@@ -113,7 +113,7 @@ function cpuOf({ median }: Pick<Row, "median">): [keyof typeof CPU_NAMES, number
   return Object.entries(median.cost.cpuUsPerStep) as [keyof typeof CPU_NAMES, number][];
 }
 
-/** Three digits say all that three rounds know. */
+/** Three digits: three rounds are not more precise than that. */
 function short(value: number | undefined): string {
   if (value === undefined) return "";
   return String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));

@@ -1,4 +1,4 @@
-/** Restate's server as a process, with a data directory of its own that is empty, and its configuration. */
+/** Restate's server as a process, with an empty data directory of its own, and its configuration. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
@@ -13,32 +13,32 @@ import { restateProgram } from "./installation.ts";
 
 export type RestateServer = {
   readonly pid: number;
-  /** Where runs are started. */
+  /** The URL for starting runs. */
   readonly ingressUrl: string;
-  /** Has it call a worker. */
+  /** Registers a worker that it calls. */
   register(workerUrl: string): Promise<void>;
   stop(): Promise<void>;
 };
 
 type Ports = { node: number; ingress: number; admin: number };
 
-/** It makes a cluster of itself at its first start. */
+/** At its first start it creates a cluster of itself. */
 const START_MS_MAX = 60_000;
 const START_POLL_MS = 100;
 
-/** A partition has a log of its own, and logs are not synced together: with 50 runs at a time on two cores, 1 partition did
- *  about 5,000 steps a second, 2 did 4,000, 4 did 3,100, 8 did 2,300 and the default of 24 did 1,400. One run alone is
- *  measured in one partition anyway. */
+/** Each partition has its own log, and logs are not synced together: with 50 runs at a time on two cores, 1 partition
+ *  did about 5,000 steps a second, 2 did 4,000, 4 did 3,100, 8 did 2,300 and the default of 24 did 1,400. A single run
+ *  uses only one partition anyway. */
 const PARTITIONS = 1;
 
-/** What makes an acknowledged entry survive a power cut, as `--dump-config` prints it. Entries live in the log servers' logs;
- *  the partitions' storage is built from them again, and its not being synced loses nothing. */
+/** The settings that make an acknowledged entry survive a power cut, as `--dump-config` prints them. Entries are in the
+ *  log servers' logs; the partitions' storage is rebuilt from these, so it need not be synced. */
 const DURABLE: Readonly<Record<string, string>> = {
   "bifrost.default-provider": '"replicated"',
   "log-server.rocksdb-disable-wal-fsync": "false",
 };
 
-/** Its defaults, but for one partition, and without what costs and is not needed here. */
+/** Its defaults, except for one partition, and without costly features that are not needed here. */
 function configuration({ dataDir, ports }: { dataDir: string; ports: Ports }): string {
   return `
 base-dir = ${JSON.stringify(dataDir)}
@@ -74,9 +74,9 @@ rocksdb-disable-statistics = true
 `;
 }
 
-/** Starts a server and returns once it takes requests.
- *  @param name names its log and its folder
- *  @throws {NotDurableError} its configuration would let it lose what it acknowledged */
+/** Starts a server and returns once it accepts requests.
+ *  @param name the name of its log and its folder
+ *  @throws {NotDurableError} if its configuration allows it to lose acknowledged entries */
 export async function startRestateServer(world: World, name: string): Promise<RestateServer> {
   const program = restateProgram();
   const dataDir = join(world.folder, `${name}-data`);
@@ -84,7 +84,7 @@ export async function startRestateServer(world: World, name: string): Promise<Re
   const ports = await freePorts();
   const configFile = join(world.folder, `${name}.toml`);
   writeFileSync(configFile, configuration({ dataDir, ports }));
-  // Nor settings of a Restate that the user runs.
+  // Without settings of the user's own Restate.
   const env = Object.fromEntries(
     Object.entries(plainEnvironment()).filter(
       ([variable]) => !variable.startsWith("RESTATE_") && variable !== "RUST_LOG",
@@ -115,7 +115,7 @@ export async function startRestateServer(world: World, name: string): Promise<Re
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ uri: workerUrl }),
       });
-      if (!reply.ok) throw new Error(`${name} does not take the worker: ${await reply.text()}`);
+      if (!reply.ok) throw new Error(`${name} does not accept the worker: ${await reply.text()}`);
     },
     async stop() {
       child.kill("SIGTERM");
@@ -125,7 +125,7 @@ export async function startRestateServer(world: World, name: string): Promise<Re
   };
 }
 
-/** @param dumped the configuration with which the server starts, in TOML. @throws {NotDurableError} */
+/** @param dumped the server's effective configuration, in TOML. @throws {NotDurableError} */
 export function assertDurable(dumped: string): void {
   const values = new Map<string, string>();
   let section = "";
@@ -134,9 +134,9 @@ export function assertDurable(dumped: string): void {
     const [, key, value] = /^(\S+) = (.*)$/.exec(line) ?? [];
     if (key !== undefined && value !== undefined) values.set(`${section}.${key}`, value);
   }
-  for (const [setting, wanted] of Object.entries(DURABLE)) {
+  for (const [setting, expected] of Object.entries(DURABLE)) {
     const value = values.get(setting);
-    if (value !== wanted)
+    if (value !== expected)
       throw new NotDurableError(`Restate is not durable: ${setting} is ${value}; nothing was measured`);
   }
 }
@@ -156,7 +156,7 @@ async function untilHealthy(urls: readonly string[]): Promise<void> {
   }
 }
 
-/** Ports that nobody listens on now; all are held until all are found, so that they differ. */
+/** Finds free ports. All are kept open until all are found, so that they differ. */
 async function freePorts(): Promise<Ports> {
   const servers = Array.from({ length: 3 }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => once(server, "listening")));

@@ -1,8 +1,8 @@
-/** What everybody runs: ten steps, each a small piece of user code in the worker's process that gives a number to be stored. */
+/** The workflow of all contenders: ten steps, each a small piece of user code in the worker that returns a number. */
 
 export const STEPS_PER_RUN = 10;
 
-/** Asynchronous, as code that is worth a step is. */
+/** Asynchronous, as real steps are. */
 export async function step(index: number): Promise<number> {
   return index;
 }

@@ -1,11 +1,11 @@
-/** Starts runs that ask, and answers them one at a time: how long until the next node comes to a worker? */
+/** Starts runs that ask, and answers them one at a time: measures the time until a worker has the next node. */
 import { machineMs } from "../clock.ts";
 import { connect, register } from "../connection.ts";
 import { createWorkflows, type WorkflowName } from "../workflows.ts";
 import { answerRequests, programArgument } from "./program.ts";
 
 export type AnswersArgument = { url: string };
-/** Milliseconds from each answer's being sent to the worker's having the job. */
+/** Milliseconds from sending each answer until the worker has the job. */
 export type AnswersReply = { latencies: number[] };
 
 const { url } = programArgument() as AnswersArgument;
@@ -25,8 +25,8 @@ async function answerOne({ workflowId, version }: { workflowId: string; version:
   lastRun += 1;
   const runId = `run-${lastRun}`;
   await runtime.startRun({ runId, workflowId, version });
-  const asked = (await runtime.awaitRun({ runId })).run;
-  const waitId = asked?.waiting?.waitId;
+  const waitingRun = (await runtime.awaitRun({ runId })).run;
+  const waitId = waitingRun?.waiting?.waitId;
   if (waitId === undefined) throw new Error(`run ${runId} does not ask`);
   const sentMs = machineMs();
   await runtime.resumeRun({ runId, waitId, payload: YES, requestId: `answer-${lastRun}` });

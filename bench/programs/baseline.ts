@@ -1,4 +1,4 @@
-/** The machine's own rate: one-row transactions from Node, each of which inserts a record and updates a run, in one statement. */
+/** The machine's own rate: one-row transactions from Node. Each inserts a record and updates a run in one statement. */
 import postgres from "postgres";
 import { machineMs } from "../clock.ts";
 import { percentile } from "../statistics.ts";
@@ -7,7 +7,7 @@ import { answerRequests, programArgument } from "./program.ts";
 export type BaselineArgument = { url: string; connections: number; warmUpMs: number; measureMs: number };
 export type BaselineReply = { perSecond: number; p50Ms: number; p99Ms: number };
 
-/** About what a step record of ours is. */
+/** About the size of a step record. */
 const RECORD = "r".repeat(512);
 
 const { url, connections, warmUpMs, measureMs } = programArgument() as BaselineArgument;
@@ -21,7 +21,7 @@ async function measure(): Promise<BaselineReply> {
     const beginMs = machineMs() + warmUpMs;
     const endMs = beginMs + measureMs;
     const latencies: number[] = [];
-    /** A run of its own for each connection, so that none waits for another's row. */
+    /** Each connection has its own run, so that none waits for another's row. */
     async function commitUntilEnd(runId: number): Promise<void> {
       for (let atMs = machineMs(); atMs < endMs;) {
         await sql`

@@ -1,9 +1,9 @@
 /**
- * Keeps so many runs of a workflow going: as one ends, another is started.
+ * Keeps a number of runs of a workflow in progress: when one ends, another is started.
  *
- * That a run has ended is told by one WatchRuns stream over all runs: a message for each run, where AwaitRun would be a request
- * for each. What ends in one turn of the event loop is replaced by one StartRuns request. A run that is alone is started and awaited
- * instead, as somebody does who wants its result.
+ * One WatchRuns stream over all runs reports the ends: one message per run, while AwaitRun would be one request per
+ * run. One StartRuns request replaces all runs that ended in one turn of the event loop. A single run is started and
+ * awaited instead, as a client that wants the result would do.
  */
 import { NoticeKind } from "@abstractruntime/proto/notice_pb";
 import { machineMs } from "../clock.ts";
@@ -14,14 +14,15 @@ import { answerRequests, programArgument } from "./program.ts";
 
 export type ManyRunsArgument = { url: string; workflow: WorkflowName; runs: number };
 export type ManyRunsReply = { runs: number; seconds: number; p50Ms: number; p99Ms: number };
-/** What ended since the last one was taken, and how many runs have ended in all. */
+/** What ended since the last sample, and how many runs have ended in total. */
 export type ManyRunsSample = { latencies: number[]; seconds: number; runsInAll: number };
 
-/** By the contract. */
+/** From the contract. */
 const STARTS_MAX = 500;
-/** How often paced runs are started: often enough that what starts at once is a small part of what goes on. */
+/** How often paced runs are started: often enough that each batch is a small part of the runs in progress. */
 const PACE_MS = 10;
-/** Of paced runs at a time. More mean that the server does not keep up, and then there is nothing left to measure. */
+/** The most paced runs in progress. If there are more, the server does not keep up, and the measurement is
+ *  pointless. */
 const PACED_RUNS_MAX = 5_000;
 
 const { url, workflow, runs } = programArgument() as ManyRunsArgument;
@@ -31,12 +32,12 @@ const { workflowId, version } = await register(connection, createWorkflows()[wor
 
 const isAlone = runs === 1;
 
-/** When each run that goes on was started. */
+/** When each run in progress was started. */
 const startedAt = new Map<string, number>();
 let lastRun = 0;
-let wanted = 0;
+let pendingStarts = 0;
 let endedRuns = 0;
-/** What is started when a run ends. */
+/** How runs are started. */
 let mode: "replaced" | "paced" | "ending" = "ending";
 let pacing: NodeJS.Timeout | undefined;
 let measuring: { beginMs: number; latencies: number[] } | undefined;
@@ -45,14 +46,14 @@ failed.promise.catch(() => undefined);
 let allEnded = Promise.withResolvers<void>();
 
 function startOne(): void {
-  wanted += 1;
-  if (wanted === 1) setImmediate(() => void startWanted().catch(failed.reject));
+  pendingStarts += 1;
+  if (pendingStarts === 1) setImmediate(() => void startPending().catch(failed.reject));
 }
 
-async function startWanted(): Promise<void> {
-  const count = Math.min(wanted, STARTS_MAX);
-  wanted -= count;
-  if (wanted > 0) setImmediate(() => void startWanted().catch(failed.reject));
+async function startPending(): Promise<void> {
+  const count = Math.min(pendingStarts, STARTS_MAX);
+  pendingStarts -= count;
+  if (pendingStarts > 0) setImmediate(() => void startPending().catch(failed.reject));
   const requests = Array.from({ length: count }, () => {
     lastRun += 1;
     return { runId: `run-${lastRun}`, workflowId, version, vars: { order: lastRun } };
@@ -76,7 +77,7 @@ function onEnd(runId: string, kind: NoticeKind): void {
   if (started === undefined) return;
   if (kind !== NoticeKind.COMPLETED) throw new Error(`run ${runId} did not complete; notice kind ${kind}`);
   startedAt.delete(runId);
-  // Every run that ends counts, also one that began in the warm-up: as many go on at the end of the measurement.
+  // A run that began in the warm-up counts too: about as many are still in progress at the end of the measurement.
   measuring?.latencies.push(machineMs() - started);
   endedRuns += 1;
   if (mode === "replaced") startOne();
@@ -84,7 +85,7 @@ function onEnd(runId: string, kind: NoticeKind): void {
 }
 
 function settleEnd(): void {
-  if (startedAt.size === 0 && wanted === 0) allEnded.resolve();
+  if (startedAt.size === 0 && pendingStarts === 0) allEnded.resolve();
 }
 
 /** No more runs are started. */
@@ -94,7 +95,7 @@ function beginEnding(): void {
   settleEnd();
 }
 
-/** Starts so many runs a second, however many have ended. */
+/** Starts runs at a constant rate, independent of ends. */
 function startPaced(perSecond: number): void {
   const beginMs = machineMs();
   let started = 0;
@@ -109,7 +110,7 @@ function startPaced(perSecond: number): void {
 }
 
 function take(): { latencies: number[]; seconds: number } {
-  if (measuring === undefined) throw new Error("nothing was begun");
+  if (measuring === undefined) throw new Error("the measurement has not begun");
   const { beginMs, latencies } = measuring;
   return { latencies, seconds: (machineMs() - beginMs) / 1_000 };
 }
@@ -117,7 +118,7 @@ function take(): { latencies: number[]; seconds: number } {
 async function followEnds(onOpen: () => void): Promise<void> {
   const kinds = [NoticeKind.COMPLETED, NoticeKind.FAILED, NoticeKind.CANCELLED];
   for await (const { event } of runtime.watchRuns({ filter: { workflowId }, kinds })) {
-    // The first message says where the stream begins: what starts from now on is on it.
+    // The first message gives the stream's position: it will report all runs that start from now on.
     onOpen();
     if (event.case === "notice") onEnd(event.value.run?.runId ?? "", event.value.kind);
   }
@@ -136,7 +137,7 @@ answerRequests({
     allEnded = Promise.withResolvers();
     for (let index = 0; index < runs; index++) startOne();
   },
-  /** As `start`, but not one for each that ends: so many a second. */
+  /** As `start`, but at a constant rate instead of one for each run that ends. */
   pace({ perSecond }: { perSecond: number }) {
     allEnded = Promise.withResolvers();
     startPaced(perSecond);
@@ -144,13 +145,13 @@ answerRequests({
   begin() {
     measuring = { beginMs: machineMs(), latencies: [] };
   },
-  /** What was measured since `begin`, which begins anew. */
+  /** Returns what was measured since `begin`, and begins again. */
   sample(): Promise<ManyRunsSample> {
     const sample = { ...take(), runsInAll: endedRuns };
     measuring = { beginMs: machineMs(), latencies: [] };
     return Promise.race([failed.promise, Promise.resolve(sample)]);
   },
-  /** What was measured since `begin`; then no more runs are started. */
+  /** Returns what was measured since `begin`, and stops starting runs. */
   end(): Promise<ManyRunsReply> {
     const { latencies, seconds } = take();
     measuring = undefined;
@@ -161,10 +162,10 @@ answerRequests({
       p50Ms: percentile(latencies, 0.5),
       p99Ms: percentile(latencies, 0.99),
     };
-    // Of a failure nobody was told yet.
+    // Rejects if a run has failed.
     return Promise.race([failed.promise, Promise.resolve(reply)]);
   },
-  /** Starts no more runs; resolves when every one that was started has completed. */
+  /** Stops starting runs; resolves when every started run has completed. */
   drain() {
     beginEnding();
     return Promise.race([failed.promise, allEnded.promise]);

@@ -1,11 +1,11 @@
-/** Runs of a workflow one after the other, each from its start to its known end: StartRun, then AwaitRun. */
+/** Runs a workflow again and again, each from its start to its known end: StartRun, then AwaitRun. */
 import { machineMs } from "../clock.ts";
 import { connect, register, runToEnd } from "../connection.ts";
 import { createWorkflows, type WorkflowName } from "../workflows.ts";
 import { answerRequests, programArgument } from "./program.ts";
 
 export type OneRunArgument = { url: string; workflow: WorkflowName };
-/** Milliseconds of each run. */
+/** The time of each run, in milliseconds. */
 export type OneRunReply = { latencies: number[] };
 
 const { url, workflow } = programArgument() as OneRunArgument;

@@ -1,6 +1,7 @@
 /**
- * Loaded before a process that is profiled: SIGUSR2 begins a CPU profile, the next one ends and writes it, so that a profile is
- * of the measurement only, without the start of the process. `PROFILE_FILE` names the file; it is there once the profile is written.
+ * Preloaded into a process to profile. SIGUSR2 begins a CPU profile, the next SIGUSR2 ends and writes it, so that a
+ * profile covers the measurement only, without the start of the process. `PROFILE_FILE` names the file, which appears
+ * when the profile is written.
  */
 import { renameSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";

@@ -5,9 +5,9 @@ import { answerRequests, programArgument } from "./program.ts";
 
 export type WaitingRunsArgument = { url: string };
 
-/** By the contract. */
+/** From the contract. */
 const STARTS_MAX = 500;
-/** Enough that the server always has something to commit, few enough that it refuses none. */
+/** Enough requests that the server always has something to commit, and few enough that it refuses none. */
 const REQUESTS_AT_ONCE = 4;
 
 const { url } = programArgument() as WaitingRunsArgument;
@@ -17,11 +17,11 @@ const { workflowId, version } = await register(connection, createWorkflows().wai
 
 answerRequests({
   async fill({ count }: { count: number }): Promise<void> {
-    let left = count;
+    let remaining = count;
     async function startBatches(): Promise<void> {
-      while (left > 0) {
-        const size = Math.min(left, STARTS_MAX);
-        left -= size;
+      while (remaining > 0) {
+        const size = Math.min(remaining, STARTS_MAX);
+        remaining -= size;
         const requests = Array.from({ length: size }, () => ({ workflowId, version }));
         const { results } = await runtime.startRuns({ requests });
         for (const { result } of results) {

@@ -1,4 +1,4 @@
-/** The worker: serves every workflow and tool of the benchmark, over gRPC, by the SDK. */
+/** The worker: serves every workflow and tool of the benchmark over gRPC, with the SDK. */
 import { Worker } from "@abstractruntime/sdk";
 import { machineMs } from "../clock.ts";
 import { createGate } from "../gate.ts";
@@ -6,10 +6,10 @@ import { createTools, createWorkflows } from "../workflows.ts";
 import { answerRequests, programArgument } from "./program.ts";
 
 export type WorkerArgument = { url: string };
-/** When the first job of a run came, on the machine's clock. */
+/** When the first job of a run arrived, on the machine's clock. */
 export type Sighting = { runId: string; atMs: number };
 
-/** More than there are runs, so that none ever waits for the worker's permission. */
+/** More than there are runs, so that no job ever waits for credit. */
 const CONCURRENCY = 2_000;
 
 const { url } = programArgument() as WorkerArgument;
@@ -34,17 +34,17 @@ const worker = new Worker({
 await worker.start();
 
 answerRequests({
-  /** Forgets which runs were seen. */
+  /** Clears the sightings. */
   forget: () => seen.clear(),
-  /** The sightings, once there are as many. */
+  /** Returns the sightings once there are this many. */
   async sightings({ count }: { count: number }): Promise<Sighting[]> {
     while (seen.size < count) await new Promise<void>((resolve) => (onSight = resolve));
     return [...seen].map(([runId, atMs]) => ({ runId, atMs }));
   },
   advance: gate.advance,
   release: gate.release,
-  /** Finishes what it has, and leaves. */
+  /** Finishes its jobs, and leaves. */
   drain: () => worker.drain(),
-  /** Leaves with what it has unfinished. */
+  /** Leaves with its jobs unfinished. */
   goodbye: () => worker.stop({ graceMs: 0 }),
 });

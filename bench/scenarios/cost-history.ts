@@ -1,4 +1,4 @@
-/** Handler steps in a database that holds many past runs, against one that holds none. */
+/** Handler steps in a database with many past runs, against a database without past runs. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { compareSides, isFlat, type Slice } from "../compared.ts";
 import { copyRun } from "../history.ts";
@@ -12,7 +12,7 @@ import type { World } from "../world.ts";
 const NAME = "cost-history";
 const RATIO_MAX = 1.15;
 const RUNS = 200;
-/** Until as many runs are under way at each of their steps. */
+/** Long enough that the runs in progress are spread evenly over their steps. */
 const SLICE_WARM_UP_MS = 1_000;
 const WARM_UP_SLICES = 2;
 
@@ -31,14 +31,14 @@ async function measure(world: World, empty: Site, full: Site) {
   const { pastRuns, historySlices: slices } = world.extent;
   const light = await startLoad(world, empty);
   const heavy = await startLoad(world, full);
-  // Both begin with what these runs leave.
+  // Both sides begin with what these runs leave.
   for (let slice = 0; slice < WARM_UP_SLICES; slice++) for (const side of [light, heavy]) await side.measureSlice();
   const beganAt = performance.now();
   const recordsPerRun = await copyRun(full.database, "run-1", pastRuns);
   const buildSeconds = (performance.now() - beganAt) / 1_000;
   await empty.database.vacuum();
   await world.postgres.checkpoint();
-  // The tables are in the state that they have after this.
+  // This brings the tables into their lasting state.
   for (const side of [light, heavy]) await side.measureSlice();
   const measured = await compareSides({
     light: { name: "no past runs", ...light },

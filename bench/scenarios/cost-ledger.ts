@@ -1,4 +1,4 @@
-/** A step of runs whose ledgers hold many records, against one of runs that have just begun. */
+/** Steps of runs with many records in their ledgers, against steps of runs that have just begun. */
 import { compareSides, isFlat } from "../compared.ts";
 import type { Scenario } from "../scenario.ts";
 import { withSite } from "../site.ts";
@@ -6,11 +6,11 @@ import { withLoopingRuns } from "./looping-runs.ts";
 
 const NAME = "cost-ledger";
 const RATIO_MAX = 1.1;
-/** At a time, and in a slice. */
+/** Runs at a time, and in a slice. */
 const RUNS = 50;
-/** Records of a run before it is measured; the first one is that of its start. The default of max_steps is 100,000. */
+/** Records of a run before it is measured, including run.started. The default of max_steps is 100,000. */
 const SHORT_RECORDS = 10;
-/** Of each run in a slice: the short ledgers stay short. */
+/** Turns of each run in a slice: few, so that the short ledgers stay short. */
 const STEPS_PER_SLICE = 20;
 
 export const costLedger: Scenario = {
@@ -40,7 +40,7 @@ export const costLedger: Scenario = {
           return slice;
         };
         const measureLong = () => loops.measure({ ...long, turns: STEPS_PER_SLICE });
-        // Compiled code and caches are those of both.
+        // Both sides share compiled code and caches.
         await measureShort();
         await measureLong();
         const measured = await compareSides({

@@ -1,4 +1,4 @@
-/** A step of runs that carry much in their vars and touch none of it, against one of runs that carry little. */
+/** Steps of runs with large vars that they do not touch, against steps of runs with small vars. */
 import { compareSides, isFlat } from "../compared.ts";
 import { documentsOf } from "../documents.ts";
 import type { Measured, Scenario } from "../scenario.ts";
@@ -10,20 +10,20 @@ const NAME = "cost-vars";
 const RATIO_MAX = 3;
 const RUNS = 8;
 const LIGHT_BYTES = 1_000;
-/** Vars take at most 1 MiB, the number beside the documents included. */
+/** Vars may take 1 MiB, including the number next to the documents. */
 const HEAVY_BYTES = 1_000_000;
 
 type Kind = {
   name: string;
   workflow: LoopingWorkflow;
-  /** Turns of each run in a slice: as many as the clock of CPU times, of hundredths of a second, can tell. */
+  /** Turns of each run in a slice: enough for the clock of CPU times, which counts hundredths of a second. */
   turns: number;
 };
 
 const HANDLER: Kind = { name: "handler", workflow: "looping", turns: 250 };
-/** What is left when the step changes no vars at all: they are read for the handler, and not written. */
+/** The step changes no vars at all: they are read for the handler, but not written. */
 const IDLE_HANDLER: Kind = { name: "idle-handler", workflow: "loopingIdly", turns: 250 };
-/** What is left when no worker is given them. */
+/** No worker receives the vars. */
 const GRAPH: Kind = { name: "graph", workflow: "loopingByGraph", turns: 40 };
 
 export const costVars: Scenario = {

@@ -1,11 +1,11 @@
-/** Handler steps: runs of ten handlers, whose code is in a worker over gRPC. */
+/** Handler steps: runs of ten handlers, which run in a worker over gRPC. */
 import type { Scenario } from "../scenario.ts";
 import { manyRuns } from "./many-runs.ts";
 
-/** A disk that commits faster leaves less to gain by batching: above this baseline a number of steps is the budget. */
+/** With a disk that commits faster, batching gains less: above this baseline the budget is a number of steps. */
 const BASELINE_PER_SECOND_MAX = 1_400;
 
-/** @param ratio of the baseline, or @param perSecond where the baseline is high */
+/** @param ratio the ratio to the baseline @param perSecond used instead if the baseline is high */
 function stepsBudget(ratio: number, perSecond: number): Pick<Scenario, "budget" | "isMet"> {
   return {
     budget: `>= ${ratio} x baseline, or ${perSecond}/s where it is above ${BASELINE_PER_SECOND_MAX}`,

@@ -1,4 +1,4 @@
-/** Runs of one handler that comes again and again, held in the worker by a gate between what is measured. */
+/** Runs that loop over one handler, and wait at a gate in the worker between measurements. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Slice } from "../compared.ts";
@@ -8,10 +8,10 @@ import type { ProgramProcess } from "../program-process.ts";
 import type { Site } from "../site.ts";
 import { createWorkflows, GRAPH_STEPS_PER_TURN, type LoopVars } from "../workflows.ts";
 
-/** What is committed and told after the last result of a slice. */
+/** Time for the commits and messages after the last result of a slice. */
 const SETTLE_MS = 100;
 
-/** What a turn of the handler is, and how many steps. */
+/** What a turn of the handler does, and how many steps it is. */
 const STEPS_PER_TURN = {
   /** The handler writes a number into vars. */
   looping: 1,
@@ -24,13 +24,13 @@ const STEPS_PER_TURN = {
 export type LoopingWorkflow = keyof typeof STEPS_PER_TURN;
 
 export type LoopingRuns = {
-  /** Starts so many runs, which wait in their first handler. */
+  /** Starts runs, which wait in their first handler. */
   start(group: { group: string; runs: number; documents?: object[] }): Promise<void>;
-  /** Has each run of the group take so many turns. */
+  /** Lets each run of the group take some turns. */
   advance(group: { group: string; runs: number; turns: number }): Promise<GateReply>;
   /** The same, measured. */
   measure(group: { group: string; runs: number; turns: number }): Promise<Slice>;
-  /** Has the runs of the group end. */
+  /** Ends the runs of the group. */
   release(group: { group: string }): Promise<void>;
 };
 

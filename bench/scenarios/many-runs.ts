@@ -1,4 +1,4 @@
-/** Rows that are measured alike: so many runs at a time, kept going, and how many of their steps there are in a second. */
+/** Rows that measure the steps per second of a constant number of runs. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Baseline } from "../baseline.ts";
 import type { ManyRunsArgument, ManyRunsReply } from "../programs/many-runs.ts";

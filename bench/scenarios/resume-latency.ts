@@ -1,4 +1,4 @@
-/** From an answer's being sent to the next node's being with a worker, on an idle machine, one answer at a time. */
+/** The time from sending an answer until a worker has the next node, on an idle machine, one answer at a time. */
 import type { AnswersArgument, AnswersReply } from "../programs/answers.ts";
 import type { Scenario } from "../scenario.ts";
 import { withSite } from "../site.ts";
@@ -6,7 +6,7 @@ import { median, percentile } from "../statistics.ts";
 
 const NAME = "resume-latency";
 const RATIO_MAX = 3;
-/** Until code is compiled and caches are filled. */
+/** Warm-up: enough to compile code and fill caches. */
 const WARM_UP_ANSWERS = 100;
 
 export const resumeLatency: Scenario = {
@@ -34,7 +34,7 @@ export const resumeLatency: Scenario = {
         ratio: baseline === undefined ? null : p99Ms / baseline.p50Ms,
         p50Ms: median(latencies),
         p99Ms,
-        // Of an answered run: its start, its answer, its end.
+        // Per answered run: its start, its answer, its end.
         cost: await costOf(count),
         details: {
           toolP50Ms: median(tool.latencies),

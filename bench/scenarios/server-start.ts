@@ -1,4 +1,4 @@
-/** A server starts the embedded Postgres that it stopped before, and answers its first request. */
+/** A server starts its existing embedded Postgres and answers its first request. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "../connection.ts";
@@ -17,7 +17,7 @@ export const serverStart: Scenario = {
   baselineConnections: 0,
   async measure(world) {
     const dataDir = join(world.folder, "start-data");
-    // The first start makes the database and its tables.
+    // The first start creates the database and its tables.
     if (!existsSync(dataDir)) await startOnce(world, dataDir);
     const tookMs = await startOnce(world, dataDir);
     return { perSecond: null, ratio: null, p50Ms: tookMs, p99Ms: tookMs, cost: null, details: {} };

@@ -1,4 +1,4 @@
-/** A server is gone while its runs take steps: when does each of them go on at another? */
+/** A server is lost while its runs take steps: measures when each of them continues on another server. */
 import { machineMs } from "../clock.ts";
 import { connect, register } from "../connection.ts";
 import { startProgram } from "../program-process.ts";
@@ -12,7 +12,7 @@ import type { World } from "../world.ts";
 
 const NAME = "server-takeover";
 const TAKEOVER_MS_MAX = 15_000;
-/** Few, each of which takes a step every 50 ms: the machine is idle but for the take-over. */
+/** Few runs, each with a step every 50 ms: the machine is idle except for the take-over. */
 const RUNS = 20;
 
 export const serverTakeover: Scenario = {
@@ -22,8 +22,8 @@ export const serverTakeover: Scenario = {
   isMet: ({ p99Ms }) => p99Ms !== null && p99Ms <= TAKEOVER_MS_MAX,
   baselineConnections: 0,
   async measure(world) {
-    // Servers of one machine see each other's processes end. One that is stopped looks as a killed one does from another machine,
-    // its connections to the database included: they stay.
+    // Servers on one machine see each other's processes end. A suspended server looks like a lost machine: its
+    // connections to the database stay open too.
     const silent = await takeOver(world, "SIGSTOP");
     const killed = await takeOver(world, "SIGKILL");
     return {
@@ -37,14 +37,14 @@ export const serverTakeover: Scenario = {
   },
 };
 
-/** Gives how long each run stood still. */
+/** Returns how long each run stood still. */
 async function takeOver(world: World, signal: NodeJS.Signals): Promise<number[]> {
   return await withSite(world, NAME, async (site) => {
     const other = await startServer(world, { name: `${NAME}-other-server`, database: site.database });
     try {
       return await moveRuns(world, { site, other, signal });
     } finally {
-      // Gone, not told to stop: it would wait for the runs.
+      // Killed: a server that is told to stop would wait for the runs.
       site.server.signal("SIGKILL");
       await other.stop();
     }
@@ -55,7 +55,7 @@ async function moveRuns(
   world: World,
   { site, other, signal }: { site: Site; other: ServerProcess; signal: NodeJS.Signals },
 ): Promise<number[]> {
-  // Each server has a worker of its own, which knows no other.
+  // Each server has its own worker, which knows only that server.
   const own = await site.startWorker();
   const argument: WorkerArgument = { url: other.url };
   const otherWorker = await startProgram(world, { name: `${NAME}-other-worker`, program: "worker", argument });

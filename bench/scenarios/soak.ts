@@ -1,4 +1,4 @@
-/** Load below the peak for a long time: nothing may grow that is not there to stay. */
+/** A constant load below the peak for a long time: nothing may grow except the stored runs. */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cpuOf } from "../compared.ts";
@@ -18,7 +18,7 @@ import type { World } from "../world.ts";
 const NAME = "soak";
 const RUNS = 200;
 const SHARE_OF_PEAK = 0.7;
-/** What is compared of ten minutes: from the third on, and the last two. */
+/** The parts of the ten minutes that are compared: the third and fourth minute, and the last two. */
 const EARLY = { from: 0.2, to: 0.4 };
 const LATE = { from: 0.8, to: 1 };
 const MEBIBYTE = 1024 ** 2;
@@ -82,7 +82,7 @@ async function measure(world: World, site: Site): Promise<Measured> {
   };
 }
 
-/** Gives a function that takes one sample: of what went on for so long, and of what there is then. */
+/** Returns a function that takes one sample: it measures for a while, and then reads the current sizes. */
 function createSampler(
   site: Site,
   { worker, load, beganAt }: { worker: ProgramProcess; load: ProgramProcess; beganAt: number },
@@ -94,7 +94,7 @@ function createSampler(
     const cost: Cost = await costOf(latencies.length * STEPS_PER_RUN);
     const tables = await readTableSizes(site.database);
     const serverMiB = residentBytesOf(site.server.pid) / MEBIBYTE;
-    // Last, for it stops the server for a moment, which the next sample shows.
+    // Last, because it stops the server for a moment, which shows in the next sample.
     const memory = readsHeap ? await readMemory(site.server.inspectorUrl()) : undefined;
     return {
       latencies,
@@ -116,7 +116,7 @@ function createSampler(
   };
 }
 
-/** Of a process of this machine, by /proc (Linux only). */
+/** The resident memory of a process of this machine, from /proc (Linux only). */
 function residentBytesOf(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1_024;
 }

@@ -1,4 +1,5 @@
-/** Calls of a tool, delivered at least once: the intent is committed before the worker sees it, the result before the next call. */
+/** Tool calls, delivered at least once: the intent is committed before the worker sees it, the result before the next
+ *  call. */
 import { manyRuns } from "./many-runs.ts";
 
 export const tools200 = manyRuns({

@@ -1,4 +1,4 @@
-/** Runs that wait for a person: what they take of the server's memory, and what the server asks the database while they do. */
+/** Runs that wait for a person: measures the server's memory for them, and the server's statements to the database. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { readMemory } from "../inspector.ts";
 import type { WaitingRunsArgument } from "../programs/waiting-runs.ts";
@@ -6,12 +6,12 @@ import type { Scenario } from "../scenario.ts";
 import { withSite } from "../site.ts";
 
 const NAME = "waiting-runs";
-/** What an entry of the smallest table would take is more. Below it is what the heap differs by from one look to the next. */
+/** Less than an entry of the smallest table would take, but more than the heap varies between two measurements. */
 const HEAP_BYTES_PER_RUN_MAX = 64;
 const STATEMENTS_PER_SECOND_MAX = 1;
 /** Caches and compiled code grow with the first runs, not with their number. */
 const WARM_UP_SHARE = 0.2;
-/** What the server still has to do after the last start. */
+/** Time for the server to finish its work after the last start. */
 const SETTLE_MS = 3_000;
 
 export const waitingRuns: Scenario = {
@@ -39,7 +39,7 @@ export const waitingRuns: Scenario = {
         const startedAt = performance.now();
         await load.ask("fill", { count: total - first });
         const fillSeconds = (performance.now() - startedAt) / 1_000;
-        // Of a start.
+        // Per start.
         const cost = await costOf(total - first);
         await load.stop();
         await sleep(SETTLE_MS);

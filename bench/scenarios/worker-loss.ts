@@ -1,4 +1,4 @@
-/** A worker is gone with jobs in its hands: when does another have them? */
+/** A worker with jobs is lost: measures when another worker has the jobs. */
 import { machineMs } from "../clock.ts";
 import { connect, register } from "../connection.ts";
 import type { ProgramProcess } from "../program-process.ts";
@@ -10,7 +10,7 @@ import { createWorkflows } from "../workflows.ts";
 
 const JOBS = 20;
 
-/** @param leave how the worker goes; it is started by no one again */
+/** @param leave how the worker leaves; it is not restarted */
 function workerLoss(name: string, budgetMs: number, leave: (worker: ProgramProcess) => Promise<void> | void): Scenario {
   return {
     name,
@@ -30,7 +30,7 @@ function workerLoss(name: string, budgetMs: number, leave: (worker: ProgramProce
         }));
         await connection.runtime.startRuns({ requests });
         await lost.ask("sightings", { count: JOBS });
-        // It comes when there is nothing left for it, so that all jobs are with the one that goes.
+        // It starts when there are no free jobs, so that the leaving worker has all of them.
         const other = await site.startWorker("other-worker");
         const leftMs = machineMs();
         await leave(lost);
@@ -51,9 +51,9 @@ function workerLoss(name: string, budgetMs: number, leave: (worker: ProgramProce
   };
 }
 
-/** It stands still, and its connection with it. */
+/** It is suspended, and its connection stays open. */
 export const workerSilent = workerLoss("worker-silent", 35_000, (worker) => worker.signal("SIGSTOP"));
-/** Its process is killed, by which its connection is closed. */
+/** Its process is killed, which closes its connection. */
 export const workerClosed = workerLoss("worker-closed", 7_000, (worker) => worker.signal("SIGKILL"));
-/** It says that it leaves, with what it has unfinished. */
+/** It says goodbye, with its jobs unfinished. */
 export const workerGoodbye = workerLoss("worker-goodbye", 1_000, (worker) => worker.ask("goodbye"));

@@ -1,4 +1,4 @@
-/** Answers questions so that each answer counts once, whatever dies between sending it and hearing back. */
+/** Answers questions so that each answer counts once, even if something dies before the reply arrives. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -20,9 +20,9 @@ export type Answerer = {
   answer: (wait: Wait, answer: string, actorId: string) => Promise<boolean>;
 };
 
-/** Long enough for a run to get from one question to the next, a restart between them included. */
+/** Long enough for a run to get from one question to the next, including a restart in between. */
 const NEXT_QUESTION_S = 30;
-/** Longer than that, so that it is the server that says when the time is over. */
+/** Longer than that, so that the server's own timeout applies. */
 const NEXT_QUESTION_TRY_MS = 40_000;
 
 export function createAnswerer(runtime: RuntimeClient): Answerer {
@@ -42,7 +42,7 @@ export function createAnswerer(runtime: RuntimeClient): Answerer {
       const { runId } = wait;
       for (let open: Wait | undefined = wait; open !== undefined; open = await nextQuestion(runId)) {
         const { waitId } = open;
-        // One id for one answer to one wait: sent again after a crash, it is still that answer.
+        // One id per answer and wait: after a crash, the retried request is still the same answer.
         const requestId = randomUUID();
         try {
           await runtime.resumeRun({ runId, waitId, requestId, actorId, payload: toValue({ answer }) });
@@ -58,12 +58,12 @@ export function createAnswerer(runtime: RuntimeClient): Answerer {
   };
 }
 
-/** One question in so many is left alone until its first reminder. */
+/** One in this many questions is ignored until its first reminder. */
 const OVERLOOKED = 0.25;
 const THINKING_MS_MIN = 100;
 const THINKING_MS_MAX = 1_400;
 
-/** Someone who answers by a rule of thumb, takes a moment to think, and overlooks a question now and then. */
+/** A person who answers by a rule of thumb, takes a moment to think, and sometimes misses a question. */
 export type AutomaticPerson = {
   /** Shows the person an open wait. Returns at once. */
   show: (wait: Wait) => void;
@@ -74,13 +74,13 @@ export type AutomaticPerson = {
 export function createAutomaticPerson(options: {
   answerer: Answerer;
   chance: Chance;
-  /** Whether some questions are left alone until their reminder. */
+  /** Whether some questions are ignored until their reminder. */
   overlooks: boolean;
-  /** Ends what the person still thinks about. */
+  /** Cancels pending answers. */
   signal: AbortSignal;
 }): AutomaticPerson {
   const { answerer, chance, overlooks, signal } = options;
-  /** The wait that was overlooked, by run. */
+  /** The missed wait, by run. */
   const overlooked = new Map<string, string>();
   const taken = new Set<string>();
   const { promise: failed, reject } = Promise.withResolvers<never>();
@@ -105,7 +105,7 @@ export function createAutomaticPerson(options: {
   };
 }
 
-/** What expense.yaml shows beside its question. */
+/** The details of expense.yaml's question. */
 export type Question = {
   id: string;
   date: string;
@@ -124,7 +124,7 @@ export function choicesOf(wait: Wait): string[] {
   return valueOf(wait.choices) as string[];
 }
 
-/** Up to twice the limit is paid, up to three times the limit is paid in part, the rest is not. */
+/** Approves up to twice the limit, reduces up to three times the limit, and refuses anything above. */
 export function ruleOfThumb(wait: Wait): string {
   const { amount_eur: amount, limit_eur: limit } = questionOf(wait);
   if (amount <= 2 * limit) return "approve";

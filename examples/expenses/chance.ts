@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
-/** Chance that can be repeated: a number from 0 up to 1 that follows from the seed and what it is for, in whatever order
- *  things happen. */
+/** Reproducible randomness: a number in [0, 1) that depends only on the seed and the purpose, not on the order of
+ *  events. */
 export type Chance = (...what: (string | number)[]) => number;
 
 export function createChance(seed: string): Chance {

@@ -6,22 +6,22 @@ import type { Timeline } from "../support/timeline.ts";
 import type { Chance } from "./chance.ts";
 import type { Feed } from "./feed.ts";
 
-/** From when until when there was no server. */
+/** When the server was down. */
 export type Crash = { time: Date; recoveryTime: Date };
 
-/** When to kill, as shares of the runs that have ended; each is moved a little by chance. */
+/** When to kill, as shares of the runs that have ended; each is shifted a little at random. */
 const POINTS = [0.3, 0.65];
 const JITTER = 0.05;
 const DELAY_MS_MAX = 250;
 
-/** Kills both processes at each point, however few runs there are. */
+/** Kills both processes at each point, even if there are few runs. */
 export async function crashInTheMiddle(options: {
   server: ServerProcess;
   feed: Feed;
   runs: number;
   chance: Chance;
   timeline: Timeline;
-  /** What to say about the work in hand. */
+  /** Describes the work in progress. */
   describe: () => string;
   signal: AbortSignal;
 }): Promise<Crash[]> {
@@ -29,7 +29,7 @@ export async function crashInTheMiddle(options: {
   const crashes: Crash[] = [];
   for (const [index, point] of POINTS.entries()) {
     const share = point + JITTER * (2 * chance("crash", index) - 1);
-    // At least one run must be left to survive it.
+    // At least one run must still be in progress.
     const endedBefore = Math.min(Math.floor(runs * share), runs - 1);
     await feed.until(() => feed.started.size > 0 && feed.ended.size >= endedBefore);
     await sleep(DELAY_MS_MAX * chance("crash delay", index), undefined, { signal });

@@ -5,7 +5,7 @@
  *   npm run demo:expenses -- --yes           have them answered
  *   npm run demo:expenses -- --yes my.csv    with another file
  *
- * What it does is in scenario.ts; here are the command line, the signals and the exit code.
+ * scenario.ts has what it does; this file has the command line, the signals and the exit code.
  */
 import { rmSync } from "node:fs";
 import { mkdir, mkdtemp } from "node:fs/promises";
@@ -30,15 +30,15 @@ The file needs the columns id, employee, department, date, category, merchant, a
 without one, 300 expenses that ship with the demo are used.
 
 Options:
-  --yes             answer the questions by a rule of thumb, instead of asking at the terminal
+  --yes             answer the questions with a rule of thumb, instead of asking at the terminal
   --json            write one line of JSON at the end, and everything else to stderr
   --keep            keep the data directory
   --data-dir <dir>  use this data directory, and keep it
-  --seed <text>     what chance goes by: when to kill, who overlooks a question (default: random)
+  --seed <text>     the seed of all random choices, such as when to kill (default: random)
   -h, --help        show this
 
-Exit code: 0 if every row came to its end exactly once and every ledger verifies, 1 if not, 2 if the command line or the
-file cannot be used.`;
+Exit code: 0 if every row ended exactly once and every ledger verifies, 1 if not, 2 if the command line or the file is
+invalid.`;
 
 async function main(args: string[]): Promise<number> {
   let options: Options;
@@ -78,7 +78,7 @@ function readOptions(args: string[]): Options {
   const { values, positionals } = parsed;
   if (positionals.length > 1) throw new UsageError(`one file at a time, not ${positionals.join(", ")}`);
   const options: Options = {
-    // npm runs scripts in the folder of package.json, and says where it was called.
+    // npm runs scripts in the folder of package.json; INIT_CWD is the folder where it was called.
     file: resolve(process.env["INIT_CWD"] ?? ".", positionals[0] ?? join(import.meta.dirname, "expenses.csv")),
     yes: values.yes,
     json: values.json,
@@ -88,7 +88,7 @@ function readOptions(args: string[]): Options {
     seed: values.seed ?? Math.random().toString(36).slice(2, 10),
   };
   if (!options.help && !options.yes && !process.stdin.isTTY) {
-    throw new UsageError("some expenses ask a person, and there is no terminal to ask at: run it with --yes");
+    throw new UsageError("some expenses ask a person, but stdin is not a terminal: run it with --yes");
   }
   return options;
 }

@@ -1,4 +1,5 @@
-/** Reads a CSV of expenses: the named columns in any order, others passed over, every problem named by row and column. */
+/** Reads a CSV of expenses: the named columns in any order. Ignores other columns; reports problems by row and
+ *  column. */
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 
@@ -19,7 +20,7 @@ export type Expense = {
   description: string;
 };
 
-/** The file cannot be used; the message says where and why. */
+/** The file is invalid; the message says where and why. */
 export class ExpenseFileError extends Error {}
 
 const COLUMNS = [
@@ -37,14 +38,14 @@ type Column = (typeof COLUMNS)[number];
 
 /** A demo of ten thousand runs still takes minutes, not hours; more is a benchmark. */
 const ROWS_MAX = 10_000;
-/** Far more than 10,000 rows need; the file is read whole. */
+/** Far more than 10,000 rows need; the whole file is read into memory. */
 const BYTES_MAX = 32 * 1024 * 1024;
-/** Names stand in prompts and lists of assignees; the contract allows 256 characters there. */
+/** Names are used in prompts and lists of assignees; the contract allows 256 characters there. */
 const NAME_CHARS_MAX = 200;
 const DESCRIPTION_CHARS_MAX = 4_000;
 /** Cents stay exact far beyond this. */
 const AMOUNT_MAX = 1e9;
-/** A file with the wrong columns has a problem in every row; nobody reads them all. */
+/** A file with the wrong columns has a problem in every row, so only some are shown. */
 const PROBLEMS_SHOWN_MAX = 10;
 
 /** Reads the expenses of a file, 1 to 10,000.
@@ -67,7 +68,7 @@ export async function readExpenses(path: string): Promise<Expense[]> {
   return parseExpenses(name, text);
 }
 
-/** Reads the expenses of a CSV's text; `name` stands in messages.
+/** Parses the expenses of a CSV's text; `name` is the file's name in messages.
  *  @throws {ExpenseFileError} */
 export function parseExpenses(name: string, text: string): Expense[] {
   const [header, ...rows] = parseRows(name, text);
@@ -88,7 +89,7 @@ export function parseExpenses(name: string, text: string): Expense[] {
     }
     const id = cell("id");
     const other = rowOfId.get(id);
-    if (other !== undefined) report("id", `${JSON.stringify(id)} is the id of row ${other} too`);
+    if (other !== undefined) report("id", `${JSON.stringify(id)} is also the id of row ${other}`);
     rowOfId.set(id, row);
     return {
       id,
@@ -117,7 +118,7 @@ function parseRows(name: string, text: string): Row[] {
     parse(text, {
       bom: true,
       skipEmptyLines: true,
-      // One too many, so that a file that is too long can be told from one that is just long enough.
+      // One more than allowed, so that a file that is too long is detected.
       to: ROWS_MAX + 2,
       onRecord: (cells: string[], context) => {
         rows.push({ cells, line });
@@ -139,17 +140,17 @@ function findColumns(name: string, header: readonly string[]): Record<Column, nu
   if (missing.length > 0) {
     const found = names.length === 0 ? "none" : names.map((cell) => JSON.stringify(cell)).join(", ");
     throw new ExpenseFileError(
-      `${name} lacks the ${plural(missing.length, "column")} ${missing.join(", ")} (columns are separated by commas; found: ${found.slice(0, 300)})`,
+      `${name} has no ${plural(missing.length, "column")} ${missing.join(", ")} (columns are separated by commas; found: ${found.slice(0, 300)})`,
     );
   }
   if (twice.length > 0) throw new ExpenseFileError(`${name} has the column ${twice.join(", ")} twice`);
   return Object.fromEntries(COLUMNS.map((column) => [column, names.indexOf(column)])) as Record<Column, number>;
 }
 
-/** What is wrong with a cell, if anything. */
+/** The problem of a cell, if any. */
 function cellProblem(column: Column, value: string): string | undefined {
   const shown = JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  if (value.includes("\0")) return "holds a NUL character";
+  if (value.includes("\0")) return "contains a NUL character";
   switch (column) {
     case "description":
       return value.length > DESCRIPTION_CHARS_MAX ? `is longer than ${DESCRIPTION_CHARS_MAX} characters` : undefined;
@@ -169,7 +170,7 @@ function cellProblem(column: Column, value: string): string | undefined {
 function isDate(value: string): boolean {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(value)) return false;
   const date = new Date(`${value}T00:00:00Z`);
-  // 31 February is read as a day in March.
+  // Date parses 31 February as a day in March.
   return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(value);
 }
 

@@ -1,4 +1,4 @@
-/** Follows all runs of the demo through one feed, whose cursor is carried from server to server. */
+/** Follows all runs of the demo through one feed, whose cursor survives the restarts of the server. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { NoticeKind, type Notice } from "@abstractruntime/proto/notice_pb";
@@ -6,21 +6,21 @@ import type { Run } from "@abstractruntime/proto/run_pb";
 
 import { isLost, type RuntimeClient } from "../support/connection.ts";
 
-/** A restart takes a second or two; nobody should wait much longer than that for the first notice. */
+/** A restart takes a second or two; the first notice should not take much longer. */
 const REOPEN_MS = 100;
-/** Everything of these runs, from their start on. */
+/** All notices of these runs, from their start. */
 const BEGINNING = "beginning";
 
 export type Feed = {
-  /** Run ids of which a start, or an end, was told so far. */
+  /** Run ids whose start, or end, has been reported. */
   readonly started: ReadonlySet<string>;
   readonly ended: ReadonlySet<string>;
-  /** What a cursor must never do, as it happened. */
+  /** Violations of the feed's promises. */
   readonly problems: readonly string[];
   notices: () => number;
-  /** How often the stream broke and went on from its cursor. */
+  /** How often the stream broke and was resumed from its cursor. */
   resumed: () => number;
-  /** Waits until something that the feed tells holds. Rejects if the feed ends before. */
+  /** Waits until a condition on the feed holds. Rejects if the feed ends first. */
   until: (condition: () => boolean) => Promise<void>;
   /** Follows the feed until `signal` ends it. */
   follow: (signal: AbortSignal) => Promise<void>;
@@ -29,7 +29,7 @@ export type Feed = {
 export function createFeed(options: {
   runtime: RuntimeClient;
   sessionId: string;
-  /** Told each notice once, in order; must not throw. */
+  /** Called for each notice once, in order; must not throw. */
   onNotice: (kind: NoticeKind, run: Run) => void;
 }): Feed {
   const { runtime, sessionId, onNotice } = options;
@@ -44,7 +44,7 @@ export function createFeed(options: {
   function take(notice: Notice): void {
     const { run } = notice;
     if (run === undefined) return;
-    if (noticeIds.has(notice.noticeId)) problems.push(`the feed told notice ${notice.noticeId} twice`);
+    if (noticeIds.has(notice.noticeId)) problems.push(`the feed reported notice ${notice.noticeId} twice`);
     noticeIds.add(notice.noticeId);
     if (notice.kind === NoticeKind.STARTED) add(started, run.runId, "start");
     if (isEnd(notice.kind)) add(ended, run.runId, "end");
@@ -57,7 +57,7 @@ export function createFeed(options: {
   }
 
   function add(runs: Set<string>, runId: string, what: string): void {
-    if (runs.has(runId)) problems.push(`the feed told the ${what} of ${runId} twice`);
+    if (runs.has(runId)) problems.push(`the feed reported the ${what} of ${runId} twice`);
     runs.add(runId);
   }
 

@@ -1,4 +1,4 @@
-/** Answers questions at the terminal: the inbox, one by one, the oldest first. */
+/** Answers questions of the inbox at the terminal, one by one, the oldest first. */
 import type { Interface } from "node:readline/promises";
 
 import { type Wait, WaitReason } from "@abstractruntime/proto/wait_pb";
@@ -11,8 +11,8 @@ import { type Answerer, choicesOf, questionOf } from "./answers.ts";
 const PAGE_SIZE = 50;
 const ANSWER_THE_REST = "a";
 
-/** Asks about each question of the session, until `isDone`. Returns early, with "automatic", if the person leaves the rest to
- *  the rule of thumb, by `a` or by ending the input. */
+/** Shows each question of the session, until `isDone`. Returns early, with "automatic", if the person leaves the other
+ *  questions to the rule of thumb, with `a` or by ending the input. */
 export async function answerAtTerminal(options: {
   runtime: RuntimeClient;
   sessionId: string;
@@ -28,7 +28,7 @@ export async function answerAtTerminal(options: {
   const { runtime, sessionId, answerer, actorId, screen, changed, isDone } = options;
   const filter = { reasons: [WaitReason.USER], sessionId };
   while (!isDone()) {
-    // The notice that wakes us may come while we look, so listening begins before looking.
+    // The notice may arrive during the request, so listening begins before it.
     const next = changed();
     const { waits, nextPageToken } = await runtime.listWaits({ filter, pageSize: PAGE_SIZE });
     const [wait] = waits;

@@ -1,4 +1,4 @@
-/** Reads every run's ledger back and holds it against what the demo knows: its rows, its acknowledged answers and events. */
+/** Reads every run's ledger back and checks it against the demo's rows and its acknowledged answers and events. */
 import { type Run, RunStatus, RunStatusSchema } from "@abstractruntime/proto/run_pb";
 import type { StepRecord } from "@abstractruntime/proto/step_record_pb";
 import { WaitReason } from "@abstractruntime/proto/wait_pb";
@@ -10,7 +10,7 @@ import type { Acknowledged } from "./answers.ts";
 import type { Expense } from "./expense-file.ts";
 import type { Decision } from "./manager.ts";
 
-/** What expense.yaml ends with. */
+/** The output of expense.yaml. */
 export type Outcome = {
   id: string;
   outcome: "approved" | "reduced" | "refused" | "held";
@@ -28,9 +28,9 @@ export type CheckedRun = {
   outcome: Outcome | undefined;
   /** The run asked a person. */
   asked: boolean;
-  /** It came to its end, exactly once. */
+  /** The run ended, exactly once. */
   completed: boolean;
-  /** By check. */
+  /** The problems, by check. */
   problems: Record<CheckName, string[]>;
 };
 
@@ -75,7 +75,7 @@ async function checkRun(
 ): Promise<CheckedRun> {
   const verified = await readVerified(known.connection, runId);
   if (verified === undefined) {
-    const problems = { end: ["is not there"], answer: [], event: [], chain: ["has no ledger"] };
+    const problems = { end: ["does not exist"], answer: [], event: [], chain: ["has no ledger"] };
     return { runId, expense, records: [], outcome: undefined, asked: false, completed: false, problems };
   }
   const { run, records } = verified;

@@ -1,4 +1,5 @@
-/** The manager's own system: it decides on very large expenses by events, some before the run comes to wait for them. */
+/** The manager's own system: it decides on very large expenses with events, some of them before the run waits for
+ *  them. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Scope } from "@abstractruntime/proto/event_pb";
@@ -52,7 +53,7 @@ export function createManager(options: { runtime: RuntimeClient; chance: Chance;
       payload: toValue({ approved, reason: approved ? "the budget covers it" : "not in this quarter" }),
     };
     await runtime.emitEvent(event);
-    // As systems do that are not sure whether they were heard: the id says that it is the same event.
+    // Sent twice, as a system does that is unsure whether it was received: the id identifies the duplicate.
     await runtime.emitEvent(event);
     decisions.set(runId, { runId, eventId, early });
   }
@@ -62,8 +63,8 @@ export function createManager(options: { runtime: RuntimeClient; chance: Chance;
     failed,
     show({ runId, nodeId, reason }) {
       const early = nodeId === COOL_OFF && reason === WaitReason.UNTIL && chance("early", runId) < EARLY;
-      const asked = nodeId === AWAIT_MANAGER && reason === WaitReason.EVENT;
-      if (taken.has(runId) || !(early || asked)) return;
+      const isWaiting = nodeId === AWAIT_MANAGER && reason === WaitReason.EVENT;
+      if (taken.has(runId) || !(early || isWaiting)) return;
       taken.add(runId);
       decide(runId, early).catch(reject);
     },

@@ -1,4 +1,4 @@
-/** What the demo says at its end: the timeline, one run's story, the summary, and one line of JSON. */
+/** The demo's final output: the timeline, one run's story, the summary, and one line of JSON. */
 import { oneLine, type Screen, tableLines } from "../support/screen.ts";
 import { showMark, type Timeline } from "../support/timeline.ts";
 import type { Crash } from "./crashes.ts";
@@ -8,20 +8,20 @@ import { mostEventful, storyOf } from "./story.ts";
 
 /** The last line of `--json`. */
 export type Summary = {
-  /** Runs that there are, one for each row. */
+  /** The number of runs, one for each row. */
   runs: number;
-  /** Of these, those that came to their end exactly once. */
+  /** Runs that ended exactly once. */
   completed: number;
-  /** Those that asked a person. */
+  /** Runs that asked a person. */
   asked: number;
   serverKills: number;
   /** Step records in all ledgers. */
   records: number;
-  /** `ok`, or the first thing wrong with a ledger. */
+  /** `ok`, or the first problem of a ledger. */
   chain: string;
 };
 
-/** Behind the time and a gap. */
+/** The column after the time and a gap. */
 const TEXT_COLUMN = 11;
 
 export function summarise(runs: readonly CheckedRun[], crashes: readonly Crash[]): Summary {
@@ -55,7 +55,7 @@ export function showStory(
 ): void {
   const run = mostEventful(runs, crashes);
   if (run === undefined) return;
-  screen.title(`One of them, told by its ledger: ${describeExpense(run.expense)}`);
+  screen.title(`The story of one run, from its ledger: ${describeExpense(run.expense)}`);
   for (const { at, text, crash } of storyOf(run, crashes, timeline.startTime)) {
     const line = `${at}   ${oneLine(text)}`;
     screen.line(crash ? screen.style("red", line) : line);

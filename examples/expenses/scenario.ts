@@ -1,4 +1,4 @@
-/** The demo from the first start to the last check, with what belongs in between. */
+/** The demo, from the first start to the last check. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -28,21 +28,21 @@ import { problemsOf } from "./report.ts";
 const WORKFLOW_ID = "expense";
 const GRAPH = join(import.meta.dirname, "expense.yaml");
 
-/** The rows come in over some seconds, so that there is a middle in which to kill. */
+/** The runs are started over some seconds, so that there is time to kill the server in between. */
 const BATCHES = 20;
 const BATCH_PAUSE_MS = 150;
 /** At most 500 starts fit into one request. */
 const BATCH_MAX = 500;
 
-/** Hours and days of expense.yaml, for people who are in a hurry. Reminders must not come before anyone can answer: at the
- *  terminal that takes a while, and with thousands of runs the whole machine is busy. */
+/** Replace the hours and days of expense.yaml. Reminders must not come before anyone can answer: at the terminal that
+ *  takes a while, and with thousands of runs the whole machine is busy. */
 const REMINDER_S_MIN = { automatic: 2, atTerminal: 30 };
 const RUNS_PER_REMINDER_S = 300;
 const COOLING_OFF = "1500ms";
 const PAYDAY_MS_MIN = 500;
 const PAYDAY_MS_MAX = 4_000;
 
-/** Several times what the slowest machine should need. */
+/** Several times what a very slow machine needs. */
 const DEADLINE_MS = 120_000;
 const DEADLINE_PER_RUN_MS = 100;
 
@@ -55,28 +55,28 @@ export type Scenario = {
 export type ScenarioOptions = {
   expenses: readonly Expense[];
   server: ServerProcess;
-  /** Questions are answered by a rule of thumb; otherwise by whoever sits at the terminal. */
+  /** Whether questions are answered by a rule of thumb; otherwise the user answers at the terminal. */
   automatic: boolean;
   seed: string;
   timeline: Timeline;
   screen: Screen;
-  /** Where the person's questions are shown. */
+  /** Where questions are shown. */
   terminal: NodeJS.WriteStream;
   signal: AbortSignal;
 };
 
 export async function playScenario(options: ScenarioOptions): Promise<Scenario> {
   const { expenses, server, timeline, screen, signal } = options;
-  screen.status(() => "a server starts, with a database of its own ...");
+  screen.status(() => "starting a server with an embedded Postgres ...");
   const { serverPid, databasePid, readyMs } = await server.start(signal);
   timeline.mark(
-    `a server with its own Postgres answers after ${(readyMs / 1000).toFixed(1)} s (pids ${serverPid}, ${databasePid})`,
+    `a server with an embedded Postgres answers after ${(readyMs / 1000).toFixed(1)} s (pids ${serverPid}, ${databasePid})`,
   );
   timeline.mark(`registered ${await registerGraph(server.url, GRAPH, signal)}`);
 
   const connection = connect(server.url, signal);
   try {
-    // Names no other run has, even in a data directory that has seen the demo before; known before the first request.
+    // Unique even in a data directory of an earlier demo, and known before the first request.
     const sessionId = `demo-${randomBytes(4).toString("hex")}`;
     const started = expenses.map((expense, index) => ({ runId: runIdOf(sessionId, index + 1, expense), expense }));
     const played = await playRuns(started, sessionId, connection, options);
@@ -85,10 +85,10 @@ export async function playScenario(options: ScenarioOptions): Promise<Scenario> 
       connection,
       answers: played.answers,
       decisions: played.manager.decisions,
-      onProgress: (checked) => screen.status(() => `${checked} of ${started.length} ledgers are verified`),
+      onProgress: (checked) => screen.status(() => `${checked} of ${started.length} ledgers verified`),
     });
     const records = runs.reduce((sum, run) => sum + run.records.length, 0);
-    timeline.mark(`${runs.length} ledgers with ${records} records are read back and verified`);
+    timeline.mark(`read back and verified ${runs.length} ledgers with ${records} records`);
     return { runs, crashes: played.crashes, checks: listChecks(runs, { ...played, resent: connection.resent() }) };
   } finally {
     connection.close();
@@ -111,7 +111,7 @@ async function playRuns(
 ): Promise<Played> {
   const { server, timeline, screen, signal } = options;
   const chance = createChance(options.seed);
-  // The run ids differ each time; chance goes by the row, so that a seed means the same again.
+  // The run ids differ each time; random choices depend on the row, so that a seed is reproducible.
   const rowOf = new Map(started.map(({ runId }, index) => [runId, index + 1]));
   const chanceByRow: typeof chance = (...what) => chance(...what.map((one) => rowOf.get(String(one)) ?? one));
   const nameOf = (runId: string) => started[(rowOf.get(runId) ?? 0) - 1]?.expense.id ?? runId;
@@ -181,7 +181,7 @@ async function playRuns(
     }
   }
 
-  // Something that never comes must fail the demo, not hold it; people may take as long as they like.
+  // If something never happens, the demo must fail and not hang; people may take as long as they like.
   const deadline = Promise.withResolvers<never>();
   const deadlineMs = DEADLINE_MS + started.length * DEADLINE_PER_RUN_MS;
   const timer = setTimeout(() => deadline.reject(new Error(`after ${deadlineMs / 1000} s: ${describe()}`)), deadlineMs);
@@ -242,7 +242,7 @@ async function startRuns(
   }
 }
 
-/** Letters that an id may have, from the row's own id, for people; the number alone makes it unique. */
+/** Includes the row's own id, in characters that a run id may have, for people; the number alone makes it unique. */
 function runIdOf(sessionId: string, row: number, { id }: Expense): string {
   return `${sessionId}.${row}.${id.replaceAll(/[^A-Za-z0-9_-]+/g, "-").slice(0, 60)}`;
 }
@@ -260,7 +260,7 @@ function listChecks(runs: readonly CheckedRun[], played: Played & { resent: numb
       problems: [],
     },
     {
-      name: `each of ${runs.length} rows has one run, which came to its end exactly once`,
+      name: `each of ${runs.length} rows has one run, which ended exactly once`,
       problems: problemsOf(runs, "end"),
     },
     {
@@ -272,11 +272,11 @@ function listChecks(runs: readonly CheckedRun[], played: Played & { resent: numb
       problems: problemsOf(runs, "event"),
     },
     {
-      name: `the feed of ${feed.notices()} notices skipped and repeated nothing, and went on ${feed.resumed()} times from its cursor`,
+      name: `the feed of ${feed.notices()} notices skipped and repeated nothing, and resumed ${feed.resumed()} times`,
       problems: [
         ...feed.problems,
-        ...untold.map((runId) => `the feed did not tell the start and the end of ${runId}`),
-        ...strange.map((runId) => `the feed told of ${runId}, which nobody started`),
+        ...untold.map((runId) => `the feed did not report the start and the end of ${runId}`),
+        ...strange.map((runId) => `the feed reported ${runId}, which nobody started`),
       ],
     },
     { name: "every ledger is gapless, chained, and folds to its run's state", problems: problemsOf(runs, "chain") },

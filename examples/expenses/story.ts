@@ -1,4 +1,4 @@
-/** One run's ledger, told in words. */
+/** Tells one run's ledger in words. */
 import type { StepRecord } from "@abstractruntime/proto/step_record_pb";
 import { WaitReason } from "@abstractruntime/proto/wait_pb";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
@@ -13,7 +13,7 @@ export type StoryLine = { at: string; text: string; crash: boolean };
 /** Longer stories repeat themselves. */
 const SENTENCES_MAX = 16;
 
-/** The run with the most to tell: it lived through the crashes, was reminded, waited for someone. */
+/** Picks the most interesting run: it survived the crashes, was reminded, or waited for someone. */
 export function mostEventful(runs: readonly CheckedRun[], crashes: readonly Crash[]): CheckedRun | undefined {
   const score = (run: CheckedRun) => {
     const sentences = tell(run).length;
@@ -22,7 +22,7 @@ export function mostEventful(runs: readonly CheckedRun[], crashes: readonly Cras
   return runs.toSorted((a, b) => score(b) - score(a))[0];
 }
 
-/** The lines of a run's story, the crashes that it lived through among them. Times are those since `startTime`. */
+/** The lines of a run's story, including the crashes that it survived. Times are relative to `startTime`. */
 export function storyOf(run: CheckedRun, crashes: readonly Crash[], startTime: Date): StoryLine[] {
   const lines = [
     ...tell(run).map((line) => ({ ...line, crash: false })),
@@ -45,10 +45,10 @@ function timeOf({ time }: StepRecord): Date {
 }
 
 function tell(run: CheckedRun): { time: Date; text: string }[] {
-  let asked = false;
+  let hasAsked = false;
   return run.records.flatMap((record) => {
-    const again = asked && record.wait?.reason === WaitReason.USER;
-    asked ||= record.wait?.reason === WaitReason.USER;
+    const again = hasAsked && record.wait?.reason === WaitReason.USER;
+    hasAsked ||= record.wait?.reason === WaitReason.USER;
     const text = again ? "asks again" : sentence(record, run);
     return text === undefined ? [] : [{ time: timeOf(record), text }];
   });

@@ -1,13 +1,14 @@
-/** The person who reads the draft, and says whether it is written. */
+/** Asks the person who reads the draft whether to write it. */
 import type { Wait } from "@abstractruntime/sdk";
 
 import { oneLine, type Screen } from "../support/screen.ts";
 import { openTerminal, readLine } from "../support/terminal.ts";
 
-/** Of a report that is asked about. */
+/** How much of a report is shown with the question. */
 const LINES_SHOWN_MAX = 40;
 
-/** Shows the report and the question at the terminal. The end of the input is the last choice, which does the least. */
+/** Shows the report and the question at the terminal. The end of the input means the last choice, which does
+ *  nothing. */
 export async function askAtTerminal(
   { prompt, details, ...wait }: Wait,
   { screen, terminal, signal }: { screen: Screen; terminal: NodeJS.WriteStream; signal: AbortSignal },

@@ -1,4 +1,4 @@
-/** What a run's ledger says about its calls: which were asked for, and how each ended. */
+/** The calls in a run's ledger: what was called, and how each call ended. */
 import type { Json, JsonObject, StepRecord } from "@abstractruntime/sdk";
 
 /** How a call ended. */
@@ -8,7 +8,7 @@ export type Call = {
   callId: string;
   tool: string;
   arguments: JsonObject;
-  /** What the ledger has of its end: exactly one, once the step is over. */
+  /** The ends in the ledger: exactly one, once the step has ended. */
   ends: CallEnd[];
 };
 
@@ -19,7 +19,7 @@ export type CallBook = {
   readonly steps: readonly CallingStep[];
   /** Ends that belong to no call. */
   readonly strays: readonly string[];
-  /** Takes the next record. Gives the step that it belongs to, if that calls tools. */
+  /** Takes the next record. Returns its step, if the step calls tools. */
   take: (record: StepRecord) => CallingStep | undefined;
 };
 
@@ -69,7 +69,7 @@ export function createCallBook(): CallBook {
   };
 }
 
-/** Calls of the step that had no end at an instant. */
+/** The calls of the step that were in flight at an instant. */
 export function callsInFlight(step: CallingStep, at: Date): Call[] {
   return step.time > at ? [] : step.calls.filter(({ ends }) => !ends.some(({ time }) => time <= at));
 }

@@ -8,14 +8,14 @@ export type Kill = { victim: "worker" | "server"; time: Date };
 
 export type Crashes = {
   readonly kills: readonly Kill[];
-  /** Looks at what the ledger has just told of a step, and kills who is due if its calls are in flight. */
+  /** Kills the next victim if the step's calls are in flight. */
   consider: (step: CallingStep, signal: AbortSignal) => Promise<void>;
 };
 
-/** Nodes of report.yaml that take long enough to be hit. The last of them comes in every run. */
+/** Nodes of report.yaml that take long enough to be hit. Every run reaches the last of them. */
 const SLOW_NODES: ReadonlySet<string> = new Set(["outline", "draft"]);
 const LAST_NODE = "draft";
-/** With so many calls, those that are done and those that are not can both be seen: kill when the first is done. */
+/** With this many calls, some are done and some are not when the first one ends: kill then. */
 const MANY_CALLS = 8;
 
 export function createCrashes(options: { server: ServerProcess; worker: ManagedProcess; timeline: Timeline }): Crashes {
@@ -30,7 +30,7 @@ export function createCrashes(options: { server: ServerProcess; worker: ManagedP
     kills.push({ victim: "worker", time: new Date() });
     if (pid === 0) throw new Error("the tool worker was not running");
     timeline.mark(
-      `SIGKILL to the tool worker (pid ${pid}), ${workIn(step)}\nwhat it held is offered again when its lease has ended, 5 s from now`,
+      `SIGKILL to the tool worker (pid ${pid}), ${workIn(step)}\nits jobs are offered again in 5 s, when their lease ends`,
       "crash",
     );
     const started = await worker.start(signal);
@@ -59,8 +59,8 @@ export function createCrashes(options: { server: ServerProcess; worker: ManagedP
         await killWorker(step, signal);
         return;
       }
-      // In another step, if there is one to come; else when the other worker is at work. A server that is started knows nothing
-      // of workers that died before it, and would wait for them much longer.
+      // In a later step, if there is one; else when the other worker is at work. A new server does not know about
+      // workers that died before it started, and would wait for them much longer.
       const isLast = step.nodeId === LAST_NODE && step.calls.some(({ ends }) => ends.length > 0);
       if (serverKilled || (step === workerStep && !isLast)) return;
       serverKilled = true;

@@ -1,12 +1,12 @@
 /**
- * A report on a folder: a workflow lists, searches and reads its files, drafts the report, asks a person, and has it written,
- * while its tool worker and its server are killed.
+ * A report on a folder: a workflow lists, searches and reads its files, drafts the report, asks a person, and writes
+ * it, while its tool worker and its server are killed.
  *
  *   npm run demo                     on this repository; you approve the report at the terminal
  *   npm run demo -- --yes            it is approved for you
  *   npm run demo -- --yes FOLDER     on another folder
  *
- * What it does is in scenario.ts; here are the command line, the signals and the exit code.
+ * scenario.ts has what it does; this file has the command line, the signals and the exit code.
  */
 import { rmSync } from "node:fs";
 import { access, constants, mkdir, mkdtemp, stat } from "node:fs/promises";
@@ -26,19 +26,19 @@ import { showTools, summarise } from "./summary.ts";
 
 const HELP = `Usage: npm run demo -- [FOLDER] [options]
 
-Has a report on a folder's files drafted by a workflow, whose tool worker and whose server are killed on the way.
+A workflow drafts a report on the files of a folder, while its tool worker and its server are killed.
 
-Nothing in the folder is changed. Without one, it is this repository.
+Nothing in the folder is changed. The default folder is this repository.
 
 Options:
   --yes             approve the report, instead of asking at the terminal
-  --out <dir>       write report.md there, replacing the one that is there (default: a temporary folder)
+  --out <dir>       write report.md there, replacing an existing one (default: a temporary folder)
   --json            write one line of JSON at the end, everything else to stderr, and keep the data directory
   --keep            keep the data directory
   --data-dir <dir>  use this data directory, and keep it
   -h, --help        show this
 
-Exit code: 0 if everything that is checked at the end holds, 1 if not, 2 if the command line or the folder cannot be used.`;
+Exit code: 0 if all checks at the end hold, 1 if not, 2 if the command line or the folder is invalid.`;
 
 async function main(args: string[]): Promise<number> {
   try {
@@ -75,7 +75,7 @@ function readOptions(args: string[]): Options {
   }
   const { values, positionals } = parsed;
   if (positionals.length > 1) throw new UsageError(`one folder at a time, not ${positionals.join(", ")}`);
-  // npm runs scripts in the folder of package.json, and says where it was called.
+  // npm runs scripts in the folder of package.json; INIT_CWD is the folder where it was called.
   const here = (path: string) => resolve(process.env["INIT_CWD"] ?? ".", path);
   const options: Options = {
     folder: positionals[0] === undefined ? REPOSITORY : here(positionals[0]),
@@ -87,7 +87,7 @@ function readOptions(args: string[]): Options {
     dataDir: values["data-dir"] === undefined ? undefined : here(values["data-dir"]),
   };
   if (!options.help && !options.yes && !process.stdin.isTTY) {
-    throw new UsageError("a person must approve the report, and there is no terminal to ask at: run it with --yes");
+    throw new UsageError("a person must approve the report, but stdin is not a terminal: run it with --yes");
   }
   return options;
 }

@@ -1,6 +1,6 @@
-/** Lines that somebody marked for later. */
+/** Counts lines that are marked for later. */
 
-/** What search_text gives. */
+/** The result of search_text. */
 export type SearchResult = {
   matches: readonly { path: string; line: number; text: string }[];
   files_searched: number;
@@ -13,7 +13,7 @@ export type Marks = {
   /** The first ones, in order of their paths. */
   first: { path: string; line: number; text: string }[];
   files: number;
-  /** Not everything was searched, or there are more such lines. */
+  /** Whether not everything was searched, or there are more such lines. */
   truncated: boolean;
 };
 

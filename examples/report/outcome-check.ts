@@ -1,4 +1,4 @@
-/** Holds the run's ledger against what the demo saw, what its tools wrote, and the report on the disk. */
+/** Checks the run's ledger against what the demo saw, what its tools logged, and the report on disk. */
 import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 
@@ -15,11 +15,11 @@ import { outlineText } from "./outline.ts";
 import { counted, draftSection, type SectionFacts } from "./sections.ts";
 import { type FileList, surveyFiles } from "./survey.ts";
 
-/** What report.yaml ends with. */
+/** The output of report.yaml. */
 type Output = { written: boolean; report: { path: string; size: number } | null };
 
-/** What the watch told of the run, and what was done to the processes meanwhile. */
-export type Told = {
+/** What the watch reported about the run, and the kills in the meantime. */
+export type Observed = {
   records: readonly StepRecord[];
   steps: readonly CallingStep[];
   strays: readonly string[];
@@ -28,14 +28,14 @@ export type Told = {
 
 export async function listChecks(known: {
   verified: VerifiedRun;
-  told: Told;
+  observed: Observed;
   callsLog: string;
 }): Promise<{ checks: Check[]; reportFile: string | undefined }> {
-  const { verified, told, callsLog } = known;
+  const { verified, observed, callsLog } = known;
   const { run, records, problems } = verified;
   const output = run.output === undefined ? undefined : (valueOf(run.output) as Output);
   const reportFile = output?.report?.path;
-  const calls = told.steps.flatMap((step) => step.calls);
+  const calls = observed.steps.flatMap((step) => step.calls);
   const recomputed = calls.filter(({ tool }) => COMPUTE.has(tool));
   const began = await readCallsLog(callsLog);
   const again = [...began.values()].filter((times) => times.length > 1).length;
@@ -43,59 +43,62 @@ export async function listChecks(known: {
   const failure = run.error === undefined ? "" : `: ${run.error.code}, ${run.error.message}`;
   const checks: Check[] = [
     {
-      name: "the run came to its end",
+      name: "the run completed",
       problems: run.status === RunStatus.COMPLETED ? [] : [`it is ${ended}${failure}`],
     },
     {
-      name: `the tool worker, and the server with its database, were killed while ${inFlightOf(told).join(" and ")} calls were in flight`,
-      problems: killProblems(told),
+      name: `worker, server and database were killed while ${inFlightOf(observed).join(" and ")} calls were in flight`,
+      problems: killProblems(observed),
     },
     { name: `the ledger's ${records.length} records are gapless, chained, and fold to the run's state`, problems },
     {
-      name: "the watch told each of them once, in order, across the server's death",
+      name: "the watch reported each of them once, in order, across the server's death",
       problems: isDeepStrictEqual(
-        told.records.map(({ hash }) => hash),
+        observed.records.map(({ hash }) => hash),
         records.map(({ hash }) => hash),
       )
         ? []
-        : [`it told ${told.records.length} records: ${told.records.map(({ seq }) => seq).join(", ")}`],
+        : [`it reported ${observed.records.length} records: ${observed.records.map(({ seq }) => seq).join(", ")}`],
     },
-    { name: `each of ${calls.length} calls has exactly one end`, problems: [...told.strays, ...endProblems(calls)] },
+    {
+      name: `each of ${calls.length} calls has exactly one end`,
+      problems: [...observed.strays, ...endProblems(calls)],
+    },
     {
       name: `${counted(again, "call", "calls")} ran again because their worker had died; none did after its end was recorded`,
       problems: againProblems(calls, began),
     },
     {
-      name: `each of ${recomputed.length} results of the demo's own tools is what its recorded arguments give`,
+      name: `each of ${recomputed.length} results of the demo's own tools matches its recorded arguments`,
       problems: recomputed.flatMap(recomputeProblems),
     },
     {
       name:
         reportFile === undefined
-          ? "nobody wanted the report, and none was written"
-          : "the report is, byte for byte, what was drafted, shown to the person, and told to be written",
-      problems: await reportProblems(told, output),
+          ? "the report was discarded, and none was written"
+          : "the report is, byte for byte, what was drafted, shown to the person, and passed to the write call",
+      problems: await reportProblems(observed, output),
     },
   ];
   return { checks, reportFile };
 }
 
-function inFlightAt({ steps }: Told, { time }: Kill): Call[] {
+function inFlightAt({ steps }: Observed, { time }: Kill): Call[] {
   const step = steps.findLast((candidate) => candidate.time <= time);
   return step === undefined ? [] : callsInFlight(step, time);
 }
 
-function inFlightOf(told: Told): number[] {
-  return told.kills.map((kill) => inFlightAt(told, kill).length);
+function inFlightOf(observed: Observed): number[] {
+  return observed.kills.map((kill) => inFlightAt(observed, kill).length);
 }
 
-function killProblems(told: Told): string[] {
-  const missed = told.kills.filter((kill) => inFlightAt(told, kill).length === 0);
+function killProblems(observed: Observed): string[] {
+  const missed = observed.kills.filter((kill) => inFlightAt(observed, kill).length === 0);
   return [
     ...missed.map(({ victim }) => `no call was in flight when the ${victim} was killed`),
     ...(["worker", "server"] as const)
-      .filter((victim) => told.kills.filter((kill) => kill.victim === victim).length !== 1)
-      .map((victim) => `the ${victim} was not killed once`),
+      .filter((victim) => observed.kills.filter((kill) => kill.victim === victim).length !== 1)
+      .map((victim) => `the ${victim} was not killed exactly once`),
   ];
 }
 
@@ -126,15 +129,15 @@ function againProblems(calls: readonly Call[], began: ReadonlyMap<string, readon
   return own.flatMap(({ tool, callId, ends }) => {
     const [end] = ends;
     const times = began.get(end?.key ?? "") ?? [];
-    if (times.length === 0) return [`${tool} ${callId} has an end, and never ran`];
+    if (times.length === 0) return [`${tool} ${callId} has an end, but never ran`];
     return times.some((time) => end !== undefined && time.getTime() > end.time.getTime() + CLOCKS_APART_MS_MAX)
       ? [`${tool} ${callId} ran again after its end`]
       : [];
   });
 }
 
-/** Records have the database's time, the log that of the worker: on one machine they differ by some hundredths of a second.
- *  What is given to another worker again comes later than that. */
+/** Records have the database's time, the log has the worker's: on one machine they differ by some hundredths of a
+ *  second. A call that is offered again starts later than that. */
 const CLOCKS_APART_MS_MAX = 500;
 
 /** The demo's tools that only compute. */
@@ -153,21 +156,21 @@ function recomputeProblems({ tool, callId, arguments: args, ends }: Call): strin
   const recorded = ends[0]?.result;
   return isDeepStrictEqual(COMPUTE.get(tool)?.(args as never), recorded)
     ? []
-    : [`${tool} ${callId} gave something else: ${JSON.stringify(recorded ?? ends[0]?.error)}`];
+    : [`${tool} ${callId} returned something else: ${JSON.stringify(recorded ?? ends[0]?.error)}`];
 }
 
-async function reportProblems({ records, steps }: Told, output: Output | undefined): Promise<string[]> {
+async function reportProblems({ records, steps }: Observed, output: Output | undefined): Promise<string[]> {
   const draft = steps.find(({ nodeId }) => nodeId === "draft");
   const write = steps.find(({ nodeId }) => nodeId === "write");
   if (!output?.report) return write === undefined ? [] : ["it was written"];
   const drafted = (draft?.calls ?? []).map(({ ends }) => (ends[0]?.result as { text: string } | undefined)?.text);
   const shown = records.find(({ wait }) => wait?.reason === "user")?.wait?.details as { report: string } | undefined;
-  const told = write?.calls[0]?.arguments["content"];
+  const content = write?.calls[0]?.arguments["content"];
   const file = await readFile(output.report.path, "utf8").catch((error: unknown) => String(error));
   const problems: string[] = [];
-  if (file !== told) problems.push(`${output.report.path} is not what was told to be written`);
-  if (shown?.report !== told) problems.push("the person was shown something else");
-  if (typeof told !== "string" || !told.endsWith(`\n\n${drafted.join("\n")}`))
-    problems.push("it is not what was drafted");
+  if (file !== content) problems.push(`${output.report.path} differs from the write call`);
+  if (shown?.report !== content) problems.push("the person was shown something else");
+  if (typeof content !== "string" || !content.endsWith(`\n\n${drafted.join("\n")}`))
+    problems.push("it differs from the draft");
   return problems;
 }

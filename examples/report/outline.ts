@@ -1,4 +1,4 @@
-/** What a text is made of. */
+/** Outlines a text: its lines, words and headings. */
 
 export type Outline = {
   path: string;
@@ -8,7 +8,7 @@ export type Outline = {
   longest_line: number;
   /** Of Markdown: the first ones, without their marks. */
   headings: string[];
-  /** The file goes on: it has more lines than were counted. */
+  /** Whether the file has more lines than were counted. */
   truncated: boolean;
 };
 
@@ -17,7 +17,7 @@ const HEADING_CHARS_MAX = 100;
 
 export function outlineText({ path, text, truncated }: { path: string; text: string; truncated: boolean }): Outline {
   const lines = text.split("\n");
-  // A newline at the end ends the last line; it begins no other.
+  // A newline at the end ends the last line and does not begin another.
   if (lines.at(-1) === "") lines.pop();
   return {
     path,

@@ -1,4 +1,4 @@
-/** The demo from the first start to the last check, with what belongs in between. */
+/** The demo, from the first start to the last check. */
 import { join } from "node:path";
 
 import { Client, type StepRecord } from "@abstractruntime/sdk";
@@ -14,7 +14,7 @@ import type { Timeline } from "../support/timeline.ts";
 import { askAtTerminal } from "./approval.ts";
 import { type CallingStep, createCallBook } from "./calls.ts";
 import { createCrashes, type Kill } from "./crashes.ts";
-import { listChecks, type Told } from "./outcome-check.ts";
+import { listChecks, type Observed } from "./outcome-check.ts";
 import { describeCalls, describeOutcome } from "./story.ts";
 
 const WORKFLOW_ID = "folder-report";
@@ -22,7 +22,7 @@ const GRAPH = join(import.meta.dirname, "report.yaml");
 /** The first choice of report.yaml's question. */
 const YES = "write it";
 
-/** Several times what the slowest step should need, the pauses after a kill included. */
+/** Several times what the slowest step needs, including the pauses after a kill. */
 const STANDSTILL_MS_MAX = 60_000;
 
 export type Scenario = {
@@ -30,35 +30,35 @@ export type Scenario = {
   steps: readonly CallingStep[];
   kills: readonly Kill[];
   records: number;
-  /** What is wrong with the ledger. */
+  /** The problems of the ledger. */
   chainProblems: readonly string[];
-  /** Where the report is; undefined if the person did not want it. */
+  /** The path of the report; undefined if the person discarded it. */
   reportFile: string | undefined;
   checks: Check[];
 };
 
 export type ScenarioOptions = {
-  /** What the report calls the folder. */
+  /** The name of the folder in the report. */
   folder: string;
   server: ServerProcess;
   worker: ManagedProcess;
-  /** Where the tools say when they begin. */
+  /** The file in which the tools log when they begin. */
   callsLog: string;
-  /** The question is answered with yes; otherwise by whoever sits at the terminal. */
+  /** Whether the question is answered automatically; otherwise the user answers at the terminal. */
   automatic: boolean;
   timeline: Timeline;
   screen: Screen;
-  /** Where the person's question is shown. */
+  /** Where the question is shown. */
   terminal: NodeJS.WriteStream;
   signal: AbortSignal;
 };
 
 export async function playScenario(options: ScenarioOptions): Promise<Scenario> {
   const { folder, server, worker, callsLog, timeline, screen, signal } = options;
-  screen.status(() => "a server starts, with a database of its own ...");
+  screen.status(() => "starting a server with an embedded Postgres ...");
   const { serverPid, databasePid, readyMs } = await server.start(signal);
   const ready = `answers after ${(readyMs / 1000).toFixed(1)} s (pids ${serverPid}, ${databasePid})`;
-  timeline.mark(`a server with its own Postgres ${ready}`);
+  timeline.mark(`a server with an embedded Postgres ${ready}`);
   await Promise.all([
     worker.start(signal).then(({ pid }) => timeline.mark(`a tool worker is connected (pid ${pid})`)),
     registerGraph(server.url, GRAPH, signal).then((graph) => timeline.mark(`registered ${graph}`)),
@@ -72,10 +72,10 @@ export async function playScenario(options: ScenarioOptions): Promise<Scenario> 
   const connection = connect(server.url, signal);
   try {
     const verified = await readVerified(connection, runId);
-    if (verified === undefined) throw new Error(`the run ${runId} is not there`);
-    timeline.mark(`its ledger of ${verified.records.length} records is read back and verified`);
-    const told = { records, steps, strays, kills };
-    const { checks, reportFile } = await listChecks({ verified, told, callsLog });
+    if (verified === undefined) throw new Error(`the run ${runId} does not exist`);
+    timeline.mark(`read back and verified its ledger of ${verified.records.length} records`);
+    const observed = { records, steps, strays, kills };
+    const { checks, reportFile } = await listChecks({ verified, observed, callsLog });
     return {
       runId,
       steps,
@@ -90,8 +90,8 @@ export async function playScenario(options: ScenarioOptions): Promise<Scenario> 
   }
 }
 
-/** Follows the run to its end: tells what happens, kills, answers. */
-async function followRun(client: Client, runId: string, options: ScenarioOptions): Promise<Told> {
+/** Follows the run to its end: reports, kills, and answers. */
+async function followRun(client: Client, runId: string, options: ScenarioOptions): Promise<Observed> {
   const { server, worker, automatic, timeline, screen, signal } = options;
   const records: StepRecord[] = [];
   const book = createCallBook();
@@ -107,7 +107,7 @@ async function followRun(client: Client, runId: string, options: ScenarioOptions
     timeline.mark(`${automatic ? "--yes answers" : "you answer"}: ${choice}`, "good");
   }
 
-  // Something that never comes must fail the demo, not hold it; people may take as long as they like.
+  // If something never happens, the demo must fail and not hang; people may take as long as they like.
   const standstill = new AbortController();
   const timer = setTimeout(() => {
     const last = records.at(-1);

@@ -15,7 +15,7 @@ export type Unread = { path: string; code: string };
 const LONGEST_MAX = 10;
 const DOCUMENTS_MAX = 12;
 const UNREAD_SHOWN_MAX = 5;
-/** A path, or a line of text, that is longer tells nobody more; the question to the person holds the whole report. */
+/** Longer paths and lines are cut, because the question to the person contains the whole report. */
 const SHOWN_CHARS_MAX = 160;
 
 export function draftSection(facts: SectionFacts): string {
@@ -108,12 +108,12 @@ function table(headers: readonly string[], rows: readonly (readonly string[])[])
   ].join("\n");
 }
 
-/** Text of others that Markdown takes for code, and so for nothing else. */
+/** Foreign text as inline code, so that Markdown does not interpret it. */
 function inCode(text: string): string {
   return `\`${cut(text).replaceAll("`", "'")}\``;
 }
 
-/** Text of others, without what Markdown or HTML would obey. */
+/** Foreign text, without anything that Markdown or HTML would interpret. */
 function plain(text: string): string {
   return cut(text).replaceAll(/[\\`*_[\]<>&#|~]/g, "\\$&");
 }

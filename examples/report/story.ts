@@ -1,4 +1,4 @@
-/** The run in words. */
+/** Tells the run in words. */
 import type { Json, StepRecord } from "@abstractruntime/sdk";
 
 import { oneLine } from "../support/screen.ts";
@@ -8,10 +8,10 @@ import type { Outline } from "./outline.ts";
 import { counted, inBytes } from "./sections.ts";
 import type { Survey } from "./survey.ts";
 
-/** So that what the steps gave begins in one column. */
+/** The column in which the results of the steps begin. */
 const CALLS_COLUMN = 42;
 
-/** A step that is over: its calls, and what they gave. */
+/** A completed step: its calls, and their results. */
 export function describeCalls(step: CallingStep): string {
   const counts = new Map<string, number>();
   for (const { tool } of step.calls) counts.set(tool, (counts.get(tool) ?? 0) + 1);

@@ -1,4 +1,4 @@
-/** What the demo says at its end: a table of its calls, and one line of JSON. */
+/** The demo's final output: a table of its calls, and one line of JSON. */
 import { type Screen, tableLines } from "../support/screen.ts";
 import { secondsBetween } from "../support/timeline.ts";
 import { type Call, callsInFlight } from "./calls.ts";
@@ -12,7 +12,7 @@ export type Summary = {
   workerKills: number;
   /** Step records in the run's ledger. */
   records: number;
-  /** `ok`, or the first thing wrong with the ledger. */
+  /** `ok`, or the first problem of the ledger. */
   chain: string;
 };
 
@@ -27,7 +27,7 @@ export function summarise({ runId, kills, records, chainProblems }: Scenario): S
   };
 }
 
-/** A row for each tool, in the order in which they were first called. */
+/** A row for each tool, in the order of their first calls. */
 export function showTools(screen: Screen, { steps, kills }: Scenario): void {
   screen.title("Calls");
   const rows = new Map<string, { calls: Call[]; hit: Set<Call>; longestMs: number }>();

@@ -1,43 +1,43 @@
-/** From the list of a folder's files: what they are, and which of them to read. */
+/** Surveys the list of a folder's files: their kinds, and which of them to read. */
 
-/** What list_files gives. */
+/** The result of list_files. */
 export type FileList = {
   entries: readonly { path: string; name: string; type: string; size: number }[];
-  /** There are more files than the list holds. */
+  /** Whether there are more files than the list has. */
   truncated: boolean;
 };
 
 export type Survey = {
   files: number;
   bytes: number;
-  /** Folders that hold files. */
+  /** Folders with files. */
   folders: number;
-  /** Links, sockets and the like, which nobody reads. */
+  /** Links, sockets and the like, which are not read. */
   others: number;
-  /** There are more files than were listed. */
+  /** Whether there are more files than were listed. */
   truncated: boolean;
   /** The most frequent first. */
   kinds: { extension: string; files: number; bytes: number }[];
-  /** Kinds that are not among these. */
+  /** The number of other kinds. */
   kinds_left_out: number;
   largest: { path: string; size: number }[];
-  /** Paths to read, those of a round side by side. */
+  /** Paths to read; the files of a round are read in parallel. */
   rounds: string[][];
 };
 
 const KINDS_MAX = 12;
 const LARGEST_MAX = 5;
-/** Documents come first, but leave room for the rest. */
+/** Documents come first, but leave room for other files. */
 const DOCUMENTS_MAX = 16;
-/** Calls side by side. */
+/** Calls in parallel. */
 const ROUND_FILES_MAX = 10;
-/** A round's results are one payload of at most 1 MiB, in which quotes and the like take more than a byte. */
+/** A round's results are one payload of at most 1 MiB, in which characters such as quotes take more than a byte. */
 const ROUND_BYTES_MAX = 320 * 1024;
-/** What is longer is no extension that anybody knows. */
+/** Anything longer is not a known extension. */
 const EXTENSION = /^[a-z0-9_+-]{1,12}$/;
 
 const DOCUMENT = new Set(["md", "markdown", "rst", "adoc", "txt"]);
-/** No text, or text that machines write. What else is no text, read_file says. */
+/** Extensions of files that are not text, or generated text. read_file detects other files that are not text. */
 const NOT_WRITTEN = new Set(
   (
     "7z a avif bin bmp br bz2 class csv dat db dll dylib eot exe gif gz ico jar jpeg jpg json jsonl lock log map mo mov " +
@@ -85,7 +85,7 @@ function extensionOf(name: string): string {
   return dot > 0 && EXTENSION.test(extension) ? extension : "";
 }
 
-/** Documents, READMEs and those near the top before others; then the largest of what people write. */
+/** Documents first, with READMEs and files near the top leading; then the largest hand-written files. */
 function chooseFiles(files: readonly File[], filesMax: number): File[] {
   const readable = files.filter(({ name, size }) => size > 0 && !NOT_WRITTEN.has(extensionOf(name)));
   const isDocument = ({ name }: File) => DOCUMENT.has(extensionOf(name)) || /^readme$/i.test(name);

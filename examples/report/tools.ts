@@ -3,8 +3,8 @@
  *
  *   npx abstractruntime-tool-worker --root FOLDER --tools examples/report/tools.ts
  *
- * REPORT_DIR is the folder that the report is written to (default: the current one); CALLS_LOG, if it is set, a file that
- * says when each call began to run.
+ * REPORT_DIR is the folder that the report is written to (default: the current one). If CALLS_LOG is set, each call
+ * logs its begin to that file.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { appendFileSync } from "node:fs";
@@ -23,19 +23,19 @@ import { surveyFiles } from "./survey.ts";
 const REPORT_DIR = resolve(process.env["REPORT_DIR"] ?? ".");
 const CALLS_LOG = process.env["CALLS_LOG"];
 
-/** A model would take longer; a disk takes so little that nobody could kill anything meanwhile. */
+/** A model would take longer; without this pause the calls would be too short to be hit by a kill. */
 const THINKING_MS_MIN = 250;
 const THINKING_MS_MAX = 650;
-/** Calls of a slow tool that a worker runs at once, others wait for their turn: all sections, half a round of outlines. */
+/** How many calls of a slow tool a worker runs at once: all sections, or half a round of outlines. Others wait. */
 const SLOW_CONCURRENCY = 5;
 
-/** Says that a call runs now: again, if a worker died with it. */
+/** Logs that a call runs now; it runs again if its worker died. */
 function begin({ idempotencyKey }: JobContext): void {
   if (CALLS_LOG === undefined) return;
   appendFileSync(CALLS_LOG, `${JSON.stringify({ time: new Date().toISOString(), key: idempotencyKey })}\n`);
 }
 
-/** Takes now longer, now shorter; the same call as long each time. */
+/** Pauses for a time that varies between calls but is the same for each run of one call. */
 async function think(context: JobContext): Promise<void> {
   begin(context);
   const chance = createHash("sha256").update(context.idempotencyKey).digest().readUInt8(0) / 256;
@@ -90,7 +90,7 @@ const surveyFilesTool = tool(
 const countMarksTool = tool(
   {
     name: "count_marks",
-    description: "Counts the lines that somebody marked for later.",
+    description: "Counts the lines that are marked for later.",
     input: z.object({
       search: z.object({ matches: z.array(match), files_searched: z.number(), truncated: z.boolean() }).nullable(),
     }),
@@ -104,7 +104,7 @@ const countMarksTool = tool(
 const outlineTextTool = tool(
   {
     name: "outline_text",
-    description: "Says what a text is made of: lines, words, headings.",
+    description: "Outlines a text: lines, words, headings.",
     input: z.object({ path: z.string(), text: z.string(), truncated: z.boolean() }),
     concurrency: SLOW_CONCURRENCY,
   },
@@ -135,13 +135,13 @@ const draftSectionTool = tool(
 const writeReportTool = tool(
   {
     name: "write_report",
-    description: "Writes the report, replacing the one that was there.",
+    description: "Writes the report, replacing an existing one.",
     input: z.object({ name: z.string().regex(/^[\w-]+\.md$/), content: z.string() }),
   },
   async ({ name, content }, context) => {
     begin(context);
     const path = join(REPORT_DIR, name);
-    // Whole or not at all, however often it runs.
+    // Atomic, and safe to repeat.
     const temporary = join(REPORT_DIR, `.${name}.${randomUUID()}`);
     await writeFile(temporary, content, { flush: true });
     await rename(temporary, path);

@@ -1,13 +1,13 @@
-/** What had to hold, and whether it does. */
+/** The checks at the end of a demo. */
 import { oneLine, type Screen } from "./screen.ts";
 
-/** One thing that had to hold. */
+/** One check. */
 export type Check = { name: string; problems: readonly string[] };
 
-/** Nobody reads the same complaint about 300 runs. */
+/** Enough to understand a problem that may occur in 300 runs. */
 const PROBLEMS_SHOWN_MAX = 5;
 
-/** Says of each check whether it holds. Returns whether all do. */
+/** Prints each check and whether it holds. Returns whether all hold. */
 export function showChecks(screen: Screen, checks: readonly Check[]): boolean {
   screen.title("Checks");
   for (const { name, problems } of checks) {

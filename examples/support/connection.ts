@@ -1,4 +1,4 @@
-/** A client that outlives the server: what got no reply is sent again until it gets one. */
+/** A client that survives the server's restarts: it retries requests until they get a reply. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
@@ -12,19 +12,20 @@ export type LedgerClient = Client<typeof LedgerService>;
 export type Connection = {
   runtime: RuntimeClient;
   ledger: LedgerClient;
-  /** How many requests were sent again so far, because the reply was lost or there was no server. */
+  /** How many requests were retried so far, because the reply was lost or there was no server. */
   resent: () => number;
   close: () => void;
 };
 
-/** A server that is alive answers in far less, a killed one breaks the connection. */
+/** A live server answers in far less; a killed one breaks the connection. */
 const TRY_MS_MAX = 10_000;
 /** Longer than a restart takes on a slow machine. */
 const PATIENCE_MS = 120_000;
 const BACKOFF_MS_MIN = 50;
 const BACKOFF_MS_MAX = 400;
 
-/** Connects by gRPC. Every request of the demo carries an id (run, answer, event) or only reads, so that all may be sent again. */
+/** Connects with gRPC. Every request of the demo has an id (run, answer, event) or only reads, so all can be
+ *  retried. */
 export function connect(url: string, signal: AbortSignal): Connection {
   const sessionManager = new Http2SessionManager(url);
   const transport = createGrpcTransport({ baseUrl: url, sessionManager });
@@ -52,7 +53,7 @@ export function connect(url: string, signal: AbortSignal): Connection {
   };
 }
 
-/** No server, a connection that broke in the middle, or a server without a database or without room for now. */
+/** No server, a broken connection, or a server that has no database or is overloaded. */
 export function isLost(error: unknown): boolean {
   if (!(error instanceof ConnectError)) return false;
   switch (error.code) {

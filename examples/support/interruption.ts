@@ -1,9 +1,9 @@
-/** The end of a demo, whichever way it comes: exit codes, signals, and what must not be left behind. */
+/** The end of a demo: exit codes, signals, and clean-up. */
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** The command line, or what it names, cannot be used; the message is for the person who wrote it. */
+/** The command line, or a file that it names, is invalid; the message is for the user. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
@@ -15,7 +15,7 @@ export type Interruption = {
   finish: () => void;
 };
 
-/** @param cleanUp is called however this process ends, as long as it can still do something; must be synchronous */
+/** @param cleanUp called at every kind of exit at which code can still run; must be synchronous */
 export function listenForEnd(cleanUp: () => void): Interruption {
   const interrupted = new AbortController();
   let cleaned = false;

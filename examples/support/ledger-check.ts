@@ -1,4 +1,4 @@
-/** Reads a run and its ledger back, and has them verified. */
+/** Reads a run and its ledger back, and verifies them. */
 import { type Run, RunSchema } from "@abstractruntime/proto/run_pb";
 import { type StepRecord, StepRecordSchema } from "@abstractruntime/proto/step_record_pb";
 import { toJson } from "@bufbuild/protobuf";
@@ -10,7 +10,7 @@ import type { Connection } from "./connection.ts";
 export type VerifiedRun = {
   run: Run;
   records: StepRecord[];
-  /** What is wrong with the ledger: its numbers, its chain of hashes, or what it folds to. */
+  /** The problems of the ledger: of its numbers, its chain of hashes, or its folded state. */
   problems: string[];
 };
 
@@ -18,7 +18,7 @@ const PAGE_SIZE = 1_000;
 
 /** Undefined if there is no such run. */
 export async function readVerified(connection: Connection, runId: string): Promise<VerifiedRun | undefined> {
-  // The run before its records: the other way round it could be ahead of them.
+  // The run is read before its records: otherwise it could be ahead of them.
   const run = await findRun(connection, runId);
   if (run === undefined) return undefined;
   const records = await readLedger(connection, runId);

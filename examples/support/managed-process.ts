@@ -1,4 +1,4 @@
-/** A process of the demo's own: started until it answers, killed in the middle of its work, started again, ended in peace. */
+/** A process of the demo, which can be started, killed in the middle of its work, restarted, and stopped cleanly. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
@@ -9,33 +9,34 @@ import { setTimeout as sleep } from "node:timers/promises";
 export const REPOSITORY = resolve(import.meta.dirname, "../..");
 export const HOST = "127.0.0.1";
 
-/** Below the ports that systems give to outgoing connections (from 32768 on Linux): while the server is down its clients
- *  keep trying, and one of their own connections must not get its port. Above those of the embedded Postgres. */
+/** Below the ports that systems give to outgoing connections (from 32768 on Linux): while the server is down its
+ *  clients keep trying, and one of their own connections must not get its port. Above those of the embedded
+ *  Postgres. */
 const PORT_MIN = 31_000;
 const PORT_MAX = 32_700;
 const PORT_ATTEMPTS_MAX = 50;
 
 const HEALTH_POLL_MS = 40;
-/** A first start of a server makes a database and takes 2 s or 3 s; a slow disk may take much longer. */
+/** The first start of a server creates a database and takes 2 s or 3 s; a slow disk may take much longer. */
 const START_MS_MAX = 60_000;
 const STOP_MS_MAX = 20_000;
 const LOG_LINES_SHOWN = 15;
 
 export type ManagedProcess = {
-  /** Starts it and returns once it is healthy. @throws {Error} with the end of its log if it does not get there */
+  /** Starts it and returns once it is healthy. @throws {Error} with the end of its log if it does not become healthy */
   start: (signal: AbortSignal) => Promise<{ pid: number; readyMs: number }>;
-  /** SIGKILL. Gives its pid; 0 if it does not run. Synchronous, so that it can be the last thing a process does. */
+  /** SIGKILL. Returns its pid; 0 if it is not running. Synchronous, so that it can run while this process exits. */
   kill: () => number;
-  /** Ends it in peace, by force if that takes too long. */
+  /** Stops it cleanly, or by force if that takes too long. */
   stop: () => Promise<void>;
 };
 
 export function createManagedProcess(options: {
-  /** What people call it. */
+  /** Its name in messages. */
   name: string;
-  /** Of Node: the script and its arguments. */
+  /** Node's arguments: the script and its own arguments. */
   args: readonly string[];
-  /** Set beside those of this process. */
+  /** Variables in addition to this process's environment. */
   env?: Readonly<Record<string, string>>;
   /** Answers 200 when it is ready. */
   healthUrl: string;
@@ -72,7 +73,7 @@ export function createManagedProcess(options: {
           cwd: REPOSITORY,
           env: { ...plainEnvironment(), ...env },
           stdio: ["ignore", log, log],
-          // A process group of its own: Ctrl-C at the terminal is for the demo, which then stops its processes.
+          // Its own process group: only the demo receives Ctrl-C at the terminal, and then stops its processes.
           detached: true,
         });
       } finally {
@@ -101,7 +102,7 @@ export function createManagedProcess(options: {
   };
 }
 
-/** SIGKILL to a process, which may have ended meanwhile. */
+/** SIGKILL to a process, which may have ended in the meantime. */
 export function sendKill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
@@ -110,13 +111,13 @@ export function sendKill(pid: number): void {
   }
 }
 
-/** A port for something that is started again and again on it. */
+/** Finds a port for a process that is restarted on it again and again. */
 export async function findPort(): Promise<number> {
   for (let attempt = 0; attempt < PORT_ATTEMPTS_MAX; attempt++) {
     const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
     if (await isFree(port)) return port;
   }
-  throw new Error(`no free port between ${PORT_MIN} and ${PORT_MAX} was found`);
+  throw new Error(`there is no free port between ${PORT_MIN} and ${PORT_MAX}`);
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -127,7 +128,7 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** Settings of a server that the user runs would lead these processes to it, or to its database. */
+/** Without the settings of the user's own server: these processes must not use it or its database. */
 function plainEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name !== "DATABASE_URL" && !name.startsWith("ABSTRACTRUNTIME_")),

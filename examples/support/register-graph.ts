@@ -1,4 +1,5 @@
-/** Registers a graph by the command line, as a user would: it reads YAML, and its complaints name line and column. */
+/** Registers a graph with the command line, as a user would: it reads YAML, and reports problems with line and
+ *  column. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -7,7 +8,7 @@ import { REPOSITORY } from "./managed-process.ts";
 
 const CLI = join(REPOSITORY, "server/src/main.ts");
 
-/** Gives the workflow in words. */
+/** Returns a description of the registered workflow. */
 export async function registerGraph(url: string, file: string, signal: AbortSignal): Promise<string> {
   const args = [CLI, "workflow", "register", file, "--server", url, "--json"];
   const { stdout } = await promisify(execFile)(process.execPath, args, { signal });

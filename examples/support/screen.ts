@@ -1,4 +1,4 @@
-/** What the demo shows to people: plain, aligned lines, colour only on a terminal. */
+/** The demo's output for people: plain, aligned lines, with colour only on a terminal. */
 import { styleText } from "node:util";
 
 export type Style = "bold" | "dim" | "red" | "green" | "yellow";
@@ -7,17 +7,17 @@ export type Screen = {
   line: (text?: string) => void;
   /** The title of what follows. */
   title: (text: string) => void;
-  /** Shows a line that the next one replaces: on a terminal only, and not more often than one can read. */
+  /** Shows a line that the next one replaces: on a terminal only, and not faster than one can read. */
   status: (text: () => string) => void;
   style: (style: Style, text: string) => string;
 };
 
 const STATUS_MS = 100;
 
-/** @param quiet shows no status: somebody else writes to the terminal */
+/** @param quiet whether to show no status, because another process writes to the terminal */
 export function createScreen(stream: NodeJS.WriteStream, quiet = false): Screen {
   const isTerminal = stream.isTTY;
-  // https://no-color.org: any value but the empty one switches colour off.
+  // https://no-color.org: any non-empty value switches colour off.
   const coloured = isTerminal && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb";
   let shown = false;
   let shownAt = 0;
@@ -47,10 +47,10 @@ export function createScreen(stream: NodeJS.WriteStream, quiet = false): Screen 
   };
 }
 
-// Control characters of both sets, since terminals obey C1 too, and what turns the direction of text around.
+// Control characters, C1 included since terminals obey those too, and characters that change the direction of text.
 const UNSAFE = /\p{Cc}|\p{Bidi_Control}/gu;
 
-/** Text from a file on one line, without what a terminal would obey. */
+/** Text from a file on one line, made safe for a terminal. */
 export function oneLine(text: string): string {
   return text.replaceAll(/\s*\n\s*/g, " / ").replaceAll(UNSAFE, "·");
 }

@@ -1,4 +1,4 @@
-/** A server, and the Postgres it brings, as processes of their own: started, killed, started again on one data directory. */
+/** A server with its embedded Postgres, which can be started, killed, and restarted on one data directory. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,9 +11,9 @@ export type ServerProcess = {
   readonly url: string;
   /** Starts the server and returns once it answers. @throws {Error} with the end of its log if it does not */
   start: (signal: AbortSignal) => Promise<{ serverPid: number; databasePid: number; readyMs: number }>;
-  /** SIGKILL to the server and to its database, both at once. Synchronous, so that it can be the last thing a process does. */
+  /** SIGKILL to the server and its database at once. Synchronous, so that it can run while this process exits. */
   kill: () => { serverPid: number; databasePid: number };
-  /** Ends the server in peace, by force if that takes too long. Leaves no process behind. */
+  /** Stops the server cleanly, or by force if that takes too long. Leaves no process behind. */
   stop: () => Promise<void>;
 };
 
@@ -49,7 +49,7 @@ export async function createServerProcess(options: { dataDir: string; logFile: s
   };
 }
 
-/** The pid of the database that runs in a data directory; 0 if none does. */
+/** The pid of the database that runs in a data directory; 0 if there is none. */
 function postmasterOf(dataDir: string): number {
   let text: string;
   try {
@@ -58,7 +58,7 @@ function postmasterOf(dataDir: string): number {
     return 0;
   }
   const pid = Number(text.split("\n")[0]);
-  // The file outlives a killed database, and its pid may be given to another process then.
+  // The file survives a killed database, and its pid may then belong to another process.
   return Number.isInteger(pid) && pid > 1 && commandOf(pid).includes("postgres") ? pid : 0;
 }
 

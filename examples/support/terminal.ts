@@ -1,10 +1,10 @@
-/** The person at the terminal. */
+/** Reads from the person at the terminal. */
 import { createInterface, type Interface } from "node:readline/promises";
 
-/** Reads lines from the terminal, and shows what is asked on `output`. Close it. */
+/** Reads lines from the terminal, and shows prompts on `output`. Close it. */
 export function openTerminal(output: NodeJS.WriteStream): Interface {
   const lines = createInterface({ input: process.stdin, output });
-  // The terminal gives Ctrl-C to whoever reads its lines.
+  // readline receives Ctrl-C, so it is passed on to this process.
   lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   return lines;
 }

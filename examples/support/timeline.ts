@@ -1,7 +1,7 @@
-/** What happened when. */
+/** The timeline of a demo. */
 import type { Screen } from "./screen.ts";
 
-/** `text` may have further lines. */
+/** `text` may have several lines. */
 export type Mark = { time: Date; text: string; kind: "plain" | "crash" | "good" };
 
 export type Timeline = {
@@ -12,10 +12,10 @@ export type Timeline = {
   markFirst: (name: string, text: string) => void;
 };
 
-/** Behind the time and a gap. */
+/** The column after the time and a gap. */
 const TEXT_COLUMN = 11;
 
-/** @param onMark is told each mark when it is made */
+/** @param onMark called with each mark */
 export function createTimeline(onMark: (mark: Mark, startTime: Date) => void = () => undefined): Timeline {
   const startTime = new Date();
   const marks: Mark[] = [];

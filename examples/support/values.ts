@@ -1,4 +1,4 @@
-/** Between google.protobuf.Value and plain JSON. */
+/** Converts between google.protobuf.Value and plain JSON. */
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 

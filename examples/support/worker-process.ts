@@ -1,4 +1,4 @@
-/** A tool worker as a process of its own: started, killed, started again. */
+/** A tool worker as a process, which can be started, killed and restarted. */
 import { join } from "node:path";
 
 import { createManagedProcess, findPort, HOST, type ManagedProcess, REPOSITORY } from "./managed-process.ts";
@@ -10,7 +10,7 @@ export async function createWorkerProcess(options: {
   server: string;
   /** The folder that its file tools are confined to. */
   root: string;
-  /** A module with further tools. */
+  /** A module with more tools. */
   tools: string;
   /** Variables for that module. */
   env: Readonly<Record<string, string>>;

@@ -1,5 +1,7 @@
-/** The client in browsers: another process resolves the package as bundlers do for browsers, may load nothing of Node,
- *  and talks to a real server by fetch. */
+/**
+ * The client in browsers: another process resolves the package like a bundler for browsers, cannot load anything of
+ * Node, and calls a real server by fetch.
+ */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
@@ -18,7 +20,10 @@ registerHooks({
 const [address, entry] = process.argv.slice(-2);
 const { askUser, Client, complete, workflow } = await import(entry);
 const client = new Client({ addresses: address });
-const asks = workflow("asks", {}, { ask: askUser({ prompt: "Sure?" }, { resultKey: "reply", next: "end" }), end: complete("\${vars.reply.answer}") });
+const asks = workflow("asks", {}, {
+  ask: askUser({ prompt: "Sure?" }, { resultKey: "reply", next: "end" }),
+  end: complete("\${vars.reply.answer}"),
+});
 const watch = client.waits.watch();
 await watch.opened();
 const run = await client.run(asks, {});
@@ -26,7 +31,9 @@ for await (const wait of watch) {
   await client.respond(wait.runId, "yes");
   break;
 }
-process.stdout.write(JSON.stringify({ output: await client.result(run), refused: await client.runs.get("none").catch((error) => error.reason) }));
+const output = await client.result(run);
+const refused = await client.runs.get("none").catch((error) => error.reason);
+process.stdout.write(JSON.stringify({ output, refused }));
 client.close();
 `;
 

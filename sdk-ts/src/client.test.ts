@@ -78,7 +78,7 @@ describe("a run", () => {
     await expect(client.start(expense, {})).rejects.toMatchObject({ reason: "VARS_INVALID" });
   });
 
-  test("that asks is given, answered, and goes on", async () => {
+  test("that asks is returned, is answered, and goes on", async () => {
     const client = open();
     const run = await client.run(expense, { amount: 500, currency: "USD" }, { labels: { test: "asks" } });
     expect(run.status === "waiting" && run.waiting).toMatchObject({
@@ -95,7 +95,7 @@ describe("a run", () => {
     expect(wait.closeTime).toBeInstanceOf(Date);
   });
 
-  test("that fails or is cancelled throws what it ended with", async () => {
+  test("that fails or is cancelled throws its failure", async () => {
     const client = open();
     const refused = await client.run(expense, { amount: 500 });
     await client.respond(refused, "no");
@@ -107,7 +107,7 @@ describe("a run", () => {
     await expect(client.result(cancelled)).rejects.toBeInstanceOf(RunCancelledError);
   });
 
-  test("that waits for a person is waited for by result", async () => {
+  test("that waits for a person: result waits too", async () => {
     const client = open();
     const run = await client.run(expense, { amount: 500 });
     const result = client.result(run);
@@ -115,7 +115,7 @@ describe("a run", () => {
     expect(await result).toEqual({ paid: true, currency: "EUR" });
   });
 
-  test("is emitted to, paused, unpaused and ticked", async () => {
+  test("gets an event, and is paused, unpaused and ticked", async () => {
     const client = open();
     const run = await client.run(patient, {}, { reasons: ["event"] });
     expect(run).toMatchObject({ status: "waiting", waiting: { reason: "event", names: ["go"] } });
@@ -152,7 +152,7 @@ describe("a run", () => {
 });
 
 describe("a refusal", () => {
-  test("tells its reason and its problems", async () => {
+  test("has its reason and its problems", async () => {
     const client = open();
     const bad = workflow(
       "bad",
@@ -166,11 +166,11 @@ describe("a refusal", () => {
     expect(problems.map(({ path }) => path)).toEqual(
       expect.arrayContaining(["nodes.ask.askUser.prompt", "nodes.ask.next[0].when"]),
     );
-    // A refused registration is not the last word.
+    // A refused registration can be repeated.
     await expect(client.register(bad)).rejects.toMatchObject({ reason: "WORKFLOW_INVALID" });
   });
 
-  test("of an answer that nobody asked for", async () => {
+  test("of an answer without a question", async () => {
     const client = open();
     const event = await client.run(patient, {}, { reasons: ["event"] });
     await expect(client.respond(event, "yes")).rejects.toMatchObject({ reason: "RUN_NOT_WAITING" });
@@ -208,7 +208,7 @@ describe("lists", () => {
     const second = workflow("versions", { labels: { a: "b" } }, { end: complete(2) });
     expect(await client.register(first)).toMatchObject({ version: 1, current: true });
     expect(await client.register(second)).toMatchObject({ version: 2, current: true });
-    // What a client starts is the version that it has in its hands.
+    // A client starts exactly the version of its own Workflow.
     const run = await client.run(first, {});
     expect(run).toMatchObject({ version: 1, output: 1 });
     expect(await client.workflows.setCurrentVersion("versions", 1)).toMatchObject({ version: 1, current: true });
@@ -225,7 +225,7 @@ describe("lists", () => {
 });
 
 describe("watches", () => {
-  test("tell what happens to runs from when they are opened, and go on from a cursor", async () => {
+  test("return what happens to runs after they are opened, and continue from a cursor", async () => {
     const client = open();
     const labels = { test: "watch" };
     await using watch = client.runs.watch({ labels }, { kinds: ["started", "waiting", "completed"] });
@@ -250,7 +250,7 @@ describe("watches", () => {
     expect(await allOf(client.ledger.watch(run, { afterSeq: 2 }))).toEqual(records.slice(2));
   });
 
-  test("of waits give those that there are, then new ones, each once", async () => {
+  test("of waits return the existing ones, then new ones, each once", async () => {
     const client = open();
     const labels = { test: "inbox" };
     const before = await client.run(twoQuestions, {}, { labels });
@@ -310,12 +310,12 @@ describe("several addresses", () => {
   test("the next one is asked when one refuses connections", async () => {
     const client = open({ addresses: [await closedAddress(), server.url] });
     expect(await client.run(expense, { amount: 5 })).toMatchObject({ status: "completed" });
-    // Also for what is not sent twice: it was never sent.
+    // Also for calls that are not repeated: this one was never sent.
     const other = open({ addresses: [await closedAddress(), server.url] });
     await expect(other.tick("no-such-run")).rejects.toMatchObject({ reason: "RUN_UNKNOWN" });
   });
 
-  test("the next one is asked when one says nothing", async () => {
+  test("the next one is asked when one does not answer", async () => {
     const silent = await openSilentServer();
     const client = open({ addresses: [silent.url, server.url], attemptTimeoutMs: 300, silenceTimeoutMs: 300 });
     const watch = client.runs.watch({ labels: { test: "silent" } });
@@ -326,7 +326,7 @@ describe("several addresses", () => {
     expect(await take(watch, 1)).toMatchObject([{ kind: "started" }]);
   });
 
-  test("none answers: the deadline ends it", async () => {
+  test("if none answers, the deadline ends the call", async () => {
     const address = await closedAddress();
     const client = open({ addresses: address, deadlineMs: 200 });
     const error = await client.runs.get("any").catch((failure: unknown) => failure);
@@ -338,7 +338,7 @@ describe("several addresses", () => {
     await expect(call).rejects.toThrow("enough");
   });
 
-  test("none answers: a start gives up as it is told, also while it registers", async () => {
+  test("if none answers, a start respects its deadline, also while it registers", async () => {
     const client = open({ addresses: await closedAddress(), deadlineMs: 60_000 });
     const leaving = new AbortController();
     const call = client.run(expense, { amount: 5 }, { signal: leaving.signal });
@@ -347,7 +347,7 @@ describe("several addresses", () => {
     await expect(client.run(expense, { amount: 5 }, { deadlineMs: 100 })).rejects.toThrow(ConnectionError);
   });
 
-  test("a deadline shorter than an attempt is told to the server as it takes it", async () => {
+  test("a deadline shorter than an attempt is sent to the server in its format", async () => {
     const client = open();
     const run = await client.run(patient, {}, { reasons: ["event"], deadlineMs: 9_999 });
     expect(await client.awaitRun(run, { timeoutMs: 1.5 })).toMatchObject({ status: "waiting" });
@@ -372,7 +372,7 @@ describe("replies that are lost", () => {
     expect(await allOf(client.runs.list({ labels }))).toMatchObject([{ runId: run.runId }]);
   });
 
-  test("one after the other, of everything that changes something", async () => {
+  test("one after the other, of every call that changes something", async () => {
     const direct = open();
     await direct.register(expense);
     const lossy = createLossyTransport();
@@ -410,7 +410,7 @@ describe("replies that are lost", () => {
     expect(lossy.calls("TickRun")).toBe(1);
   });
 
-  test("an error of the server is not asked for again", async () => {
+  test("a call is not repeated after an error of the server", async () => {
     const broken = createFailingTransport(() => new ConnectError("internal error", Code.Internal));
     const client = open({ transport: broken.transport });
     await expect(client.runs.get("any")).rejects.toMatchObject({ reason: "UNKNOWN", code: "internal" });
@@ -418,7 +418,7 @@ describe("replies that are lost", () => {
   });
 });
 
-test("a run that sleeps is given when it is done", async () => {
+test("a sleeping run is returned after it has ended", async () => {
   const client = open();
   const sleeper = workflow(
     "sleeper",
@@ -469,7 +469,7 @@ function createFailingTransport(failure: () => ConnectError): { transport: Trans
   return { transport: { unary: fails, stream: fails }, calls: () => calls };
 }
 
-/** An address at which nothing listens. */
+/** An address where nothing listens. */
 async function closedAddress(): Promise<string> {
   const listener = createServer().listen(0, "127.0.0.1");
   await once(listener, "listening");
@@ -479,7 +479,7 @@ async function closedAddress(): Promise<string> {
   return `http://127.0.0.1:${port}`;
 }
 
-/** Takes connections and never says a word. */
+/** Accepts connections and never sends anything. */
 async function openSilentServer(): Promise<{ url: string }> {
   const sockets = new Set<Socket>();
   const listener = createServer((socket) => {
@@ -498,9 +498,9 @@ async function openSilentServer(): Promise<{ url: string }> {
 
 type Proxy = {
   url: string;
-  /** Breaks the connections that there are. */
+  /** Breaks all open connections. */
   cut(): void;
-  /** Lets no more bytes through to the client, on the connections that there are. */
+  /** Lets no more bytes reach the client on the open connections. */
   mute(): void;
 };
 

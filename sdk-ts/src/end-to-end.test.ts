@@ -105,11 +105,11 @@ test("the worker is listed with what it serves", async () => {
     workflows: [{ workflowId: "order", versions: [] }],
   });
   await worker.stop({ graceMs: 0 });
-  // At once after a goodbye; a stream that was cut instead keeps its worker for 5 s.
+  // Immediately after a goodbye; if the stream had been cut instead, the worker would stay listed for 5 s.
   await expect.poll(shop, { timeout: 20_000 }).toBeUndefined();
 });
 
-test("a tool whose run is cancelled is told so", async () => {
+test("a tool hears that its run is cancelled", async () => {
   const called = Promise.withResolvers<JobContext>();
   const stuck = tool({ name: "stuck", input: z.object({}) }, (_args, context) => {
     called.resolve(context);

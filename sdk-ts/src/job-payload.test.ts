@@ -10,7 +10,7 @@ type Vars = Record<string, unknown>;
 const DOCUMENTS = [{ text: "one" }, { text: "two" }];
 const NOTES = "ünïcödé";
 
-/** A handler's job as a server offers it, with these members apart. */
+/** A handler's job as a server offers it, with these members sent separately. */
 function jobOf(vars: object, large: Record<string, JsonValue | Uint8Array>) {
   return create(JobSchema, {
     payload: Buffer.from(JSON.stringify({ vars, run: {}, error: null, now: "2026-01-01T00:00:00Z" })),

@@ -1,4 +1,4 @@
-/** README.md's programs, run as they stand there. */
+/** README.md's programs, run exactly as they are written there. */
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";

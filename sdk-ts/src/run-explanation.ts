@@ -1,4 +1,4 @@
-/** Why a run stands where it stands, as callers see it. */
+/** Why a run is where it is, as callers see it. */
 import { ScopeSchema } from "@abstractruntime/proto/event_pb";
 import {
   JobReasonKindSchema,
@@ -16,12 +16,14 @@ import { type RunSummary, summaryOfMessage } from "./run.ts";
 import type { Scope } from "./scope.ts";
 import { dateOf } from "./time.ts";
 
-/** What something is, for programs and as a sentence for people. `unknown`: the server does not know, or the kind is of
- *  a later release. */
+/**
+ * A kind for programs and a sentence for people. `unknown`: the server does not know, or the kind is of a later
+ * release.
+ */
 type Said<Kind extends string> = {
   readonly kind: Kind | "unknown";
   readonly message: string;
-  /** What the sentence names. */
+  /** The values that the sentence mentions. */
   readonly metadata: Readonly<Record<string, string>>;
 };
 
@@ -48,14 +50,14 @@ export type JobReason = Said<"no-worker" | "no-credit" | "queue" | "retry-at" | 
 /** `unknown`: a state of a later release. */
 export type JobState = "open" | "delayed" | "leased" | "running" | "settled" | "cancelled" | "unknown";
 
-/** The server that computes on a run. */
+/** The server that computes the run's next step. */
 export type RunOwner = {
   readonly serverId: string;
-  /** The process, in the server's own words. */
+  /** The process, as the server describes it. */
   readonly process: string;
   readonly laneId: number;
   readonly lease: "own" | "other" | "ended" | "unknown";
-  /** For how long the server that replied has seen no renewal of the lease. */
+  /** How long the server that replied has seen no renewal of the lease. */
   readonly sinceRenewalMs?: number | undefined;
 };
 
@@ -69,20 +71,20 @@ export type OpenJob = {
   readonly state: JobState;
   /** From 1. */
   readonly attempt: number;
-  /** When a delayed job begins its next attempt, and when an open one has waited for too long. */
+  /** When a delayed job begins its next attempt, or when an open one will have waited too long. */
   readonly dueTime?: Date | undefined;
-  /** Who has it. */
+  /** The worker session that has the job. */
   readonly lease?:
     | { readonly workerSessionId: string; readonly serverId: string; readonly number: number; readonly beginTime: Date }
     | undefined;
-  /** From 1. Absent unless it waits in its queue. */
+  /** From 1. Absent unless the job waits in its queue. */
   readonly queuePlace?: number | undefined;
-  /** Leases that ended without a result. */
+  /** How many leases ended without a result. */
   readonly losses: number;
   readonly reason: JobReason;
 };
 
-/** Why a run stands where it stands. */
+/** Why a run is where it is. */
 export type RunExplanation = {
   readonly run: RunSummary;
   readonly next: NextMove;
@@ -90,7 +92,7 @@ export type RunExplanation = {
   readonly owner?: RunOwner | undefined;
   /** Records that the run's row does not have yet. */
   readonly rowRecordsBehind: number;
-  /** When a server next looks at the run by itself. */
+  /** When a server checks the run by itself next. */
   readonly wakeTime?: Date | undefined;
   /** The first letters that others left for the run. */
   readonly mail: readonly { readonly kind: string; readonly createTime: Date }[];
@@ -101,7 +103,7 @@ export type RunExplanation = {
         readonly scope?: Scope | undefined;
         readonly scopeId: string;
         readonly lastNumber: number;
-        /** The run has looked at all events up to this number. */
+        /** The run has seen all events up to this number. */
         readonly lookedNumber: number;
         /** Events up to this number were emitted before the run started. */
         readonly startNumber: number;

@@ -54,8 +54,10 @@ export type RunOrderName = "newest" | "oldest" | "last-changed";
 export type Runs = {
   /** @throws {RefusedError} RUN_UNKNOWN */
   get<Output = Json>(run: string | RunReference<Output>, options?: CallOptions): Promise<Run<JsonObject, Output>>;
-  /** Why a run stands where it stands, and what would move it next: for people who look after runs.
-   *  @throws {RefusedError} RUN_UNKNOWN */
+  /**
+   * Why a run is where it is, and what would move it next: for people who look after runs.
+   * @throws {RefusedError} RUN_UNKNOWN
+   */
   explain(run: string | RunReference, options?: CallOptions): Promise<RunExplanation>;
   /** The matching runs, as they are when their page is read. Default order: newest first. */
   list(filter?: RunFilter, options?: ListOptions & { order?: RunOrderName }): AsyncIterable<RunSummary>;

@@ -29,7 +29,7 @@ afterEach(async () => {
 
 const echo = tool({ name: "echo" }, (args) => args);
 
-/** A tenth or less of what a real one waits. */
+/** A tenth or less of the real intervals. */
 const TIMING = { welcomeTimeoutMs: 2_000, silenceTimeoutMs: 3_000, backoffMs: 5, backoffMsMax: 20 };
 
 async function startServer(options?: FakeServerOptions): Promise<FakeServer> {
@@ -65,7 +65,7 @@ async function connect(
   return { server, worker, stream };
 }
 
-/** A tool whose calls stay open until a test ends them; each call's context comes in turn. */
+/** A tool whose calls stay open until a test ends them. It yields the context of each call. */
 function openTool(name = "open") {
   const calls: { context: JobContext; resolve(output: unknown): void; reject(error: unknown): void }[] = [];
   let onCall = Promise.withResolvers<void>();
@@ -219,7 +219,7 @@ describe("the first connection", () => {
     const server = await startServer({ port: Number(new URL(probe.url).port) });
     (await server.nextStream()).welcome();
     await started;
-    // The pauses were long by then; after a connection that was there they are short again.
+    // The pauses were long by then; after a successful connection they are short again.
     server.dropConnections();
     (await server.nextStream()).welcome();
     expect(pausesMs.at(-1)).toBeLessThanOrEqual(1);
@@ -282,7 +282,7 @@ describe("jobs", () => {
     const stream = await server.nextStream();
     stream.welcome();
     stream.offer(fakeJob("a", { name: "block" }));
-    // Would not come if the code had begun before: it ends only below.
+    // This would not arrive if the code had begun before: it ends only below.
     expect(await stream.take("accept")).toMatchObject({ tokens: ["a"] });
     Atomics.store(gate, 0, 1);
     Atomics.notify(gate, 0);
@@ -338,7 +338,7 @@ describe("jobs", () => {
     expect(stream.received.filter((frame) => frame.case === "credit")).toEqual([]);
     first.resolve(null);
     expect((await stream.take("credit")).jobs).toBe(1);
-    // Lost, and offered again by mistake: both give theirs back.
+    // Lost, and offered again by mistake: both jobs return their credit.
     stream.send({ case: "leaseLost", value: { tokens: ["b"] } });
     expect((await stream.take("credit")).jobs).toBe(1);
     stream.offer(fakeJob("a", { name: "open" }));
@@ -364,7 +364,7 @@ describe("jobs", () => {
     const { stream } = await connect({ tools: [{ ...definition, concurrency: 1 }] });
     stream.offer(...["a", "b", "c"].map((token) => fakeJob(token, { name: "open" })));
     const first = await nextCall();
-    // The second is gone before its turn; a start that was not asked for takes no place.
+    // The second is gone before its turn; a start that was not requested takes no slot.
     stream.send({ case: "cancel", value: { tokens: ["b"] } });
     stream.send({ case: "start", value: { tokens: ["a", "c"] } });
     await settle(stream);
@@ -516,7 +516,7 @@ describe("jobs", () => {
     const { stream, worker } = await connectCounting();
     const value = Buffer.from(JSON.stringify(["x"]));
     stream.offer(handlerJob("a", [{ name: "list", id: 1n, value }]), handlerJob("b", [{ name: "list", id: 1n }]));
-    // Not accepted, and all the same the one that brings it.
+    // It was not accepted, and nevertheless this connection delivers it.
     stream.offer(handlerJob("a", [{ name: "list", id: 2n, value }]));
     stream.offer({ ...handlerJob("no", [{ name: "list", id: 3n, value }]), name: "unknown" });
     stream.offer(handlerJob("c", [{ name: "list", id: 2n }], [1n]), handlerJob("d", [{ name: "list", id: 3n }]));
@@ -587,7 +587,7 @@ describe("a connection that breaks", () => {
     expect(second.hello.heldTokens.toSorted()).toEqual(["done", "open"]);
     second.welcome();
     expect(await second.takeResults(1)).toEqual([{ token: "done", output: {} }]);
-    // Credit starts at nothing on each stream; one is held.
+    // Credit starts at zero on each stream; one job is held.
     expect((await second.take("credit")).jobs).toBe(9);
     expect(context.signal.aborted).toBe(false);
     resolve("late but welcome");
@@ -617,7 +617,7 @@ describe("a connection that breaks", () => {
     server.dropConnections();
     const second = await server.nextStream();
     second.welcome();
-    // Perhaps the first was lost.
+    // The first one may be lost.
     expect((await second.take("accept")).tokens).toEqual(["a"]);
     expect(calls).toHaveLength(0);
     second.send({ case: "start", value: { tokens: ["a"] } });
@@ -651,7 +651,7 @@ describe("a connection that breaks", () => {
     const { server, stream } = await connect({ tools: [definition] }, { acceptTimeoutMs: 300 });
     await settle(stream);
     stream.offer(fakeJob("stale", { name: "open" }));
-    // The offer lies in the socket: this turn of the event loop lasts.
+    // The offer is in the socket, and this turn of the event loop continues.
     const until = performance.now() + 600;
     while (performance.now() < until);
     const second = await server.nextStream();
@@ -678,7 +678,7 @@ describe("a connection that breaks", () => {
 
   it("moves to another server at once when its own shuts down", async () => {
     const [first, other] = [await startServer(), await startServer()];
-    // A pause would last for minutes.
+    // A pause would take minutes.
     const timing = { ...TIMING, backoffMs: 10 * 60_000, backoffMsMax: 10 * 60_000 };
     const worker = createWorker([first.url, other.url], { timing });
     const started = worker.start();
@@ -738,7 +738,7 @@ describe("the end", () => {
     expect(stream.received).toEqual([]);
     stream.ack("a");
     await stream.take("goodbye");
-    // Too late: nobody takes it.
+    // Too late: it is not accepted.
     stream.offer(fakeJob("b", { name: "open" }));
     stream.end();
     await drained;

@@ -1,4 +1,4 @@
-/** `@ts-expect-error` lines say what the compiler reports about graphs: `tsc` fails if such a line has no error. */
+/** `@ts-expect-error` lines state what the compiler reports about graphs: `tsc` fails if such a line has no error. */
 import { WorkflowSchema } from "@abstractruntime/proto/workflow_pb";
 import { create, toJson } from "@bufbuild/protobuf";
 import { describe, expect, expectTypeOf, test } from "vitest";
@@ -261,7 +261,7 @@ describe("types", () => {
         b: handler({ next: ["end"] }, () =>
           callTools({ calls: [call(lookUp, { text: "x" })] }, { resultKey: "found", next: "end" }),
         ),
-        // Nobody knows what this tool gives.
+        // The output type of this tool is not known.
         c: toolCalls({ calls: [{ name: "look_up" }] }, { resultKey: "found", next: "end" }),
         end: complete(),
       },
@@ -281,7 +281,7 @@ describe("types", () => {
     expect([fits.handlers.size, fitsNot.handlers.size]).toEqual([1, 0]);
   });
 
-  test("JSON Schemas have the type that one gives them, or none", () => {
+  test("JSON Schemas have the given type, or no type", () => {
     const typed = workflow(
       "w",
       { vars: jsonSchema<{ n: number }>({ type: "object", properties: { n: { default: 1 } } }) },
@@ -305,7 +305,7 @@ describe("types", () => {
 });
 
 describe("what the compiler cannot see", () => {
-  test("is told at once", () => {
+  test("is reported at once", () => {
     const whole = { end: complete() };
     expect(() => workflow("w", { vars: z.object({ at: z.date() }) }, whole)).toThrow(
       /vars of workflow w has no JSON Schema/,

@@ -30,10 +30,6 @@ export type Workflow<Vars = unknown, Output = unknown, StartVars = unknown> = {
 export type Limits = {
   /** Default 100,000. */
   maxSteps?: number;
-  maxTokens?: number;
-  maxCostUsd?: number;
-  /** How deep subworkflows may nest. Default 20. */
-  maxDepth?: number;
   /** How long a run may take including its waits, such as `72h`. */
   runTimeout?: string;
   /** The share of a limit, in percent, from which clients should warn. Default 80. */

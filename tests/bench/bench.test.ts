@@ -1,4 +1,4 @@
-/** The benchmark works and prints what it promises. What it measures is no matter of a test. */
+/** The benchmark works and prints what it promises. Tests do not judge what it measures. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
@@ -24,12 +24,12 @@ describe("npm run bench", () => {
     expect(SCENARIOS.map(({ name }) => name)).toEqual(rows);
   });
 
-  test("measures long rows only where they are named", () => {
+  test("measures long rows only if they are named", () => {
     expect(LASTING_SCENARIOS.map(({ name }) => name)).toEqual(["cost-ledger", "cost-history", "cost-vars", "soak"]);
     expect(SCENARIOS.filter((scenario) => LASTING_SCENARIOS.includes(scenario))).toEqual([]);
   });
 
-  test("writes no part of what belongs together", async () => {
+  test("writes rows that belong together only as a whole", async () => {
     const { stderr, code } = await runBench("--write", "--only", "handler-50", "--only", "soak");
     expect(code).toBe(2);
     expect(stderr).toContain("--write is for full measurements");

@@ -1,4 +1,7 @@
-/** The comparison writes what it should where it should, without the packages that it measures: these are installed for it alone. */
+/**
+ * The comparison writes the right text in the right place. The packages that it measures are not needed: they are
+ * installed for it alone.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
@@ -58,7 +61,7 @@ describe("the section of a file", () => {
     expect(withSection(`${first}\nMore.\n`, "compare", ["two"])).toBe(`${first.replace("one", "two")}\nMore.\n`);
   });
 
-  test("and that of the main benchmark keep each other", () => {
+  test("and the main benchmark's section keep each other", () => {
     const benchOf = (markdown: string, perSecond: number): string =>
       intoMarkdown(markdown, { rows: [], baselineCommitsPerSecond: perSecond }, []);
     const compareOf = (markdown: string): string => withSection(markdown, "compare", [toResults(comparison, [])]);
@@ -71,7 +74,7 @@ describe("the section of a file", () => {
 describe("Restate's configuration", () => {
   const durable = '[bifrost]\ndefault-provider = "replicated"\n\n[log-server]\nrocksdb-disable-wal-fsync = false\n';
 
-  test("is taken if its log is synced", () => {
+  test("is accepted if its log is synced", () => {
     expect(() => assertDurable(durable)).not.toThrow();
   });
 
@@ -88,5 +91,5 @@ test("npm run bench:compare refuses systems that it does not know", async () => 
   const child = spawn(process.execPath, [MAIN, "--only", "temporal"], { stdio: ["ignore", "pipe", "pipe"] });
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
   expect({ stdout, code: child.exitCode }).toEqual({ stdout: "", code: 2 });
-  expect(stderr).toContain("there is no system temporal");
+  expect(stderr).toContain("unknown system temporal");
 });

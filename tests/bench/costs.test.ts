@@ -1,4 +1,4 @@
-/** The verdicts of the benchmark on costs that must stay as they are, and where it writes them. */
+/** The benchmark's verdicts on costs that must not grow, and where it writes them. */
 import { describe, expect, test } from "vitest";
 import { isFlat, ratiosOf, type Slice } from "../../bench/compared.ts";
 import { documentsOf } from "../../bench/documents.ts";
@@ -19,12 +19,12 @@ describe("two sides of a comparison", () => {
       commitsPerStep: 1,
       transactionsPerStep: 1,
       walBytesPerStep: walBytes,
-      // The load generator's own is not the load's.
+      // The CPU time of the load generator does not count as the load's.
       cpuUsPerStep: { server: cpuUs / 2, worker: cpuUs / 4, postgres: cpuUs / 4, load: 1_000_000 },
     },
   });
 
-  test("one slow slice does not move the ratio of times; CPU and WAL are of all slices", () => {
+  test("one slow slice does not move the ratio of times; CPU and WAL count all slices", () => {
     const light = [slice(1, 100, 1_000), slice(1, 100, 1_000), slice(1, 100, 1_000)];
     const heavy = [slice(1.2, 110, 1_000), slice(9, 120, 1_000), slice(1.2, 130, 2_500)];
     const { time, cpu, wal } = ratiosOf({ light, heavy });
@@ -113,7 +113,7 @@ describe("growth in a soak", () => {
     expect(cpu!.perMinute).toBeCloseTo(60);
   });
 
-  test("one bad sample is no growth", () => {
+  test("one bad sample is not growth", () => {
     expect(grown(({ seconds }) => (seconds === 550 ? { p99Ms: 5_000, cpuUs: 900, serverMiB: 900 } : {}))).toEqual([]);
   });
 });

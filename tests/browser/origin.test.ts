@@ -1,4 +1,4 @@
-/** Web pages in a real browser: one of another origin is refused, until its origin is allowed. */
+/** Web pages in a real browser: a page of another origin is refused until its origin is allowed. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { createTestDatabase, type TestDatabase } from "../support/postgres.ts";
 
 const chromium = await findProgram(["chromium", "chromium-browser", "google-chrome"]);
 
-/** Without the network of its own that a browser otherwise has: updates, sync, look-ups. */
+/** Turns off the browser's own use of the network: updates, sync, look-ups. */
 const CHROMIUM_OPTIONS = [
   "--headless",
   "--no-sandbox",
@@ -63,7 +63,7 @@ describe("a page of another origin", () => {
     const seen = await pages.visit(pages.origin, startsOf(strict.url, "refused"));
     expect(seen).toHaveLength(3);
     for (const { failed, status, text } of seen) {
-      // A page is not even told that it was refused; without cors it gets a reply that it cannot look into.
+      // A page does not even learn that it was refused; without cors it gets a reply that it cannot read.
       expect(failed ?? status, `the text is ${text}`).toSatisfy((value) => value === 0 || value === "TypeError");
       expect(text ?? "").toBe("");
     }
@@ -82,7 +82,7 @@ describe("a page of another origin", () => {
     expect(JSON.parse(start!.text!)).toMatchObject({ run: { status: "RUN_STATUS_COMPLETED", output: "Hello, page!" } });
     expect(unknown).toMatchObject({ status: 404 });
     expect(JSON.parse(unknown!.text!)).toMatchObject({ code: "not_found" });
-    // What needs no preflight is not taken even so.
+    // Requests that need no preflight are refused even so.
     expect(plain).toMatchObject({ status: 415 });
     expect((await createApi(open).call("GetRun", { runId: "allowed-0" })).run.output).toBe("Hello, page!");
   });
@@ -101,7 +101,7 @@ type PageRequest = [
   request: { mode: "cors" | "no-cors"; contentType: string; url: string; body: object },
 ];
 
-/** A start as a page would send it: with a preflight, without one, and without asking to see the reply. */
+/** A start as a page would send it: with a preflight, without one, and without asking to read the reply. */
 function startsOf(url: string, name: string): PageRequest[] {
   const forms = [
     { mode: "cors", contentType: "application/json" },
@@ -118,12 +118,12 @@ type Pages = {
   /** Two origins that the same pages are served from. */
   origin: string;
   otherOrigin: string;
-  /** Opens a page of this origin in a browser and returns what its requests came to. */
+  /** Opens a page of this origin in a browser and returns the outcomes of its requests. */
   visit(origin: string, requests: PageRequest[]): Promise<Seen[]>;
   close(): Promise<void>;
 };
 
-/** Serves a page that makes requests and brings home what it saw. */
+/** Serves a page that makes requests and reports what it saw. */
 async function servePages(): Promise<Pages> {
   let html = "";
   let told: (seen: Seen[]) => void = () => undefined;
@@ -200,7 +200,7 @@ function pageOf(requests: PageRequest[]): string {
   return `<!doctype html><title>page</title><script>(${script.toString()})(${JSON.stringify(requests)})</script>`;
 }
 
-/** A browser is a family of processes. */
+/** A browser consists of several processes. */
 function killGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   try {

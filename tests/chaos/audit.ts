@@ -1,13 +1,15 @@
 /**
- * What the ledgers and the tool's file say when all is over.
+ * Checks the ledgers and the tool's file after all runs have ended.
  *
- * That a recorded call did not run again is read from the order of the lines in the file: the test appends a line when it is shown
- * the record, so after its commit, and the tool appends one as the first thing that it does. A start below the line of its own
- * key is a call that was recorded and ran again. What is not seen this way is a start between the commit and the test's line. The
- * commit comes after the end of the execution whose output is recorded, so the report says how long it was from there to the
- * test's line (`seenMs`) and how many starts of their own keys fell in it (`startsUnseen`): mostly none.
+ * The order of the lines in the file shows whether a recorded call ran again. The test appends a line when it receives
+ * the record, which is after its commit; the tool appends one as the first thing that it does. A start below the line
+ * of its own key is a call that was recorded and ran again. A start between the commit and the test's line is not
+ * detected. The commit comes after the end of the execution whose output is recorded, so the report says how long it
+ * took from there to the test's line (`seenMs`) and how many starts of the same keys fell into that time
+ * (`startsUnseen`): mostly none.
  *
- * An execution that began before the record is none: with delivery at least once, a worker that lost its lease goes on.
+ * An execution that began before the record is not an error: with delivery at least once, a worker that lost its lease
+ * goes on.
  */
 import type { Run, StepRecord } from "../conformance/api.ts";
 import { differs } from "../crash/expectations.ts";
@@ -21,7 +23,7 @@ export type AuditedRun = { run: Run; records: readonly CallRecord[]; firstCalls:
 /** A call's `call.completed`. */
 export type CompletedCall = { key: string; attempt: number; output: NoteOutput };
 
-/** What is wrong with a run by its ledger alone. */
+/** Returns what is wrong with a run according to its ledger alone. */
 export function ledgerProblems({ run, records, firstCalls }: AuditedRun): string[] {
   const { problems, stateChecked } = verifyLedger(records, run);
   const completed = completedCalls(records);
@@ -41,7 +43,7 @@ export function ledgerProblems({ run, records, firstCalls }: AuditedRun): string
     ...differs("its output", sorted(run.output), sorted(output)),
     ...records.flatMap(({ kind, error }) => {
       if (kind === "call.failed") return [`a call failed: ${JSON.stringify(error)}`];
-      // A lease that was lost burns no attempt.
+      // A lost lease does not use up an attempt.
       return kind === "call.retrying" ? differs("the reason of a retry", error?.code, "TRANSIENT") : [];
     }),
     ...completed.flatMap(({ key, attempt, output }) => [
@@ -65,22 +67,27 @@ export type ToolAudit = {
   problems: string[];
   calls: number;
   executions: number;
-  /** Executions beyond one for each attempt of a key: each comes of a lost lease. */
+  /** Executions beyond one for each attempt of a key: each follows a lost lease. */
   duplicates: number;
   /** The most executions of one key. */
   perKeyMax: number;
-  /** Executions whose process was killed under them. */
+  /** Executions whose process was killed while they ran. */
   unfinished: number;
-  /** Executions that went on when their call was recorded by another. */
+  /** Executions that were still running when another's result was recorded for their call. */
   overtaken: number;
-  /** Milliseconds from the end of the execution that is recorded until the test was shown the record; its commit lies between. */
+  /**
+   * Milliseconds from the end of the recorded execution until the test received the record; its commit lies between
+   * them.
+   */
   seenMs: { p50: number; p99: number; max: number };
   /** Starts of the same key in that time: one after the commit would be a recorded call that ran again. */
   startsUnseen: number;
 };
 
-/** Holds the tool's file, in the order of its lines, against the calls that the ledgers say are completed.
- *  @param leases how many leases of each key there were: each allows one execution */
+/**
+ * Compares the tool's file, in the order of its lines, with the calls that the ledgers show as completed.
+ * @param leases the number of leases of each key: each allows one execution
+ */
 export function auditTool(
   lines: readonly LogLine[],
   completed: readonly CompletedCall[],
@@ -172,7 +179,7 @@ function ordinalOf({ callId = "" }: CallRecord): number {
   return Number(callId.slice("call_".length));
 }
 
-/** With its members in a fixed order, to be compared as text. */
+/** As JSON with a fixed order of members, for comparison as text. */
 function sorted(value: unknown): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));

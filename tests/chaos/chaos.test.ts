@@ -1,12 +1,12 @@
 /**
- * Runs of parallel tool calls while workers are killed every 2 s and their connections go silent, come late, are reset, cut and
- * refused by a real TCP proxy: every run ends, every ledger verifies, and no call that was recorded as completed runs again. In the
- * second scenario servers are killed as well, and workers change from one to the other.
+ * Runs of parallel tool calls. Workers are killed every 2 s, and a real TCP proxy makes their connections go silent, be
+ * delayed, reset, cut and refused. Every run ends, every ledger verifies, and no call that was recorded as completed
+ * runs again. In the second scenario servers are killed as well, and workers move between them.
  *
  *   CHAOS_RUNS=1000 CHAOS_SEED=7 npx vitest run tests/chaos
  *
- * CHAOS_INTERVALS=default takes the intervals at which servers and workers miss each other as they are installed; else they are
- * about a tenth. The seed draws what is done to whom; how the machine interleaves it is its own.
+ * With CHAOS_INTERVALS=default, servers and workers detect each other's absence after the default intervals; otherwise
+ * after about a tenth of them. The seed decides what happens to whom, but not how the machine interleaves it.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,16 +45,16 @@ const INTERVALS: Intervals =
           ABSTRACTRUNTIME_WORKER_SILENCE_MS: "3000",
           ABSTRACTRUNTIME_WORKER_RECONNECT_MS: "1000",
           ABSTRACTRUNTIME_WORKER_ORPHAN_MS: "3500",
-          // Not shortened: an offer that a busy machine is late with must not be mistaken for one that is lost.
+          // Not shortened: an offer that is late on a busy machine must not be taken for a lost one.
           ABSTRACTRUNTIME_WORKER_ACCEPT_MS: "5000",
         },
         worker: { welcomeTimeoutMs: 2_000, backoffMsMax: 1_000 },
         blackHoleMs: [2_000, 4_000],
         serverKillMs: [8_000, 16_000],
       };
-/** What a hang comes to, on a machine that is busy with other tests. */
+/** The limit for a run that hangs, on a machine that is busy with other tests. */
 const OVERALL_MS = 300_000 + RUNS * 2_000;
-/** Problems shown: the first ones say what is wrong. */
+/** The number of problems shown: the first ones say what is wrong. */
 const SHOWN_MAX = 20;
 /** Runs audited at the same time. */
 const READERS = 8;
@@ -78,7 +78,7 @@ describe.each([
         expect(counts["worker kills"]).toBeGreaterThan(0);
         expect((counts["server kills"] ?? 0) > 0).toBe(killsServers);
         expectAuditToFail(lines, completed, leases);
-        // What is left is whole: workers that have nothing to do drain and end.
+        // What remains must be in order: idle workers drain and end.
         const codes = await Promise.all(world.workers.map((worker) => worker.stop()));
         expect(codes).toEqual(codes.map(() => 0));
       } catch (error) {
@@ -89,7 +89,7 @@ describe.each([
   );
 });
 
-/** Has so many runs end in the chaos, and reads what is left of it. */
+/** Runs this many runs to their ends in the chaos, and reads what they left. */
 async function runInChaos(world: World, total: number, killsServers: boolean) {
   const { client, log, workers, proxies } = world;
   const chance = createChance(SEED);
@@ -132,7 +132,7 @@ async function runInChaos(world: World, total: number, killsServers: boolean) {
   return { audited, lines, completed, leases, toolProblems, counts: chaos.counts };
 }
 
-/** The same audit finds each thing that it looks for, in the same file with one line more, less, or elsewhere. */
+/** The same audit finds each thing that it looks for, in the same file with one line more, fewer or elsewhere. */
 function expectAuditToFail(
   lines: readonly LogLine[],
   completed: readonly CompletedCall[],
@@ -141,7 +141,7 @@ function expectAuditToFail(
   const { key, output } = completed[Math.floor(completed.length / 2)]!;
   const isOfOutput = (line: LogLine): boolean => line.event !== "seen" && line.execution === output.execution;
   const start = lines.find(isOfOutput)!;
-  // Too few leases are looked at by themselves, below.
+  // Too few leases are tested separately, below.
   const manyLeases = new Map([...leases, [key, Number.POSITIVE_INFINITY], ["another", 1]]);
   const problemsOf = (changed: readonly LogLine[]): string =>
     auditTool(changed, completed, manyLeases).problems.join("\n");
@@ -232,7 +232,7 @@ async function createWorld(serverCount: number) {
       return audited;
     },
 
-    /** How often each job was given to a worker. The ledgers do not say. */
+    /** How often each job was given to a worker; the ledgers do not say that. */
     async readLeases(): Promise<Map<string, number>> {
       const sql = postgres(database.url, { max: 1, onnotice: () => undefined });
       try {
@@ -245,14 +245,17 @@ async function createWorld(serverCount: number) {
       }
     },
 
-    /** Where things stand after a failure: what has not ended, who holds which job, and the last words of all. The logs stay. */
+    /**
+     * The state after a failure: what has not ended, which worker has which job, and the last lines of the logs, which
+     * are kept.
+     */
     async explain(): Promise<string> {
       isKept = true;
       const sql = postgres(database.url, { max: 1, onnotice: () => undefined });
       try {
         const open = await sql`
-          select r.run_id, r.status, r.seq, j.idempotency_key, j.kind, j.state, j.lease_no, j.worker_session, j.lease_server,
-            j.lease_time, j.losses, j.attempt, j.due_at
+          select r.run_id, r.status, r.seq, j.idempotency_key, j.kind, j.state,
+            j.lease_no, j.worker_session, j.lease_server, j.lease_time, j.losses, j.attempt, j.due_at
           from runs r left join jobs j on j.run_id = r.run_id and j.state not in ('settled', 'cancelled')
           where r.status not in ('completed', 'failed', 'cancelled') limit ${SHOWN_MAX}`;
         const logs = workers.map((_, index) => {

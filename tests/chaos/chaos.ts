@@ -1,19 +1,25 @@
-/** What happens to workers, connections and servers while runs go on: drawn from a seed, though how it falls is the machine's. */
+/**
+ * What happens to workers, connections and servers while runs go on. A seed decides it, but not how the machine
+ * interleaves it.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Chance } from "../crash/chance.ts";
 import type { Direction, ProxiedConnection, TcpProxy } from "../support/tcp-proxy.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
-/** Milliseconds from one kill of a worker to the next: about 2 s. */
+/** Milliseconds between two kills of a worker: about 2 s. */
 const KILL_MS = [1_500, 2_500] as const;
-/** How long a killed worker stays away, where it does not come back at once. */
+/** How long a killed worker stays away, if it does not come back at once. */
 const AWAY_MS = [0, 1_000] as const;
-/** Milliseconds from one broken connection to the next, from one proxy that delays to the next, from one that refuses to the next. */
+/** Milliseconds between two broken connections, two delays and two refusals. */
 const BREAK_MS = [150, 900] as const;
 const DELAY_EVERY_MS = [300, 1_500] as const;
 const REFUSE_EVERY_MS = [1_500, 4_500] as const;
-/** What every byte is late by, and for how long. Far less than the time in which a job must be accepted: work that is delivered at least
- *  once is begun with its offer, so one that is later than that can begin when another worker has done it and that is recorded. */
+/**
+ * How much every byte is delayed, and for how long. It is far less than the time in which a job must be accepted: work
+ * that is delivered at least once begins with its offer, so with a longer delay it could begin after another worker's
+ * result was recorded.
+ */
 const DELAY_MS = [20, 400] as const;
 const DELAYED_MS = [300, 2_000] as const;
 const REFUSED_MS = [200, 1_500] as const;
@@ -21,7 +27,7 @@ const REFUSED_MS = [200, 1_500] as const;
 const FIRST_SERVER_KILL_MS = [500, 2_000] as const;
 const SERVER_AWAY_MS = [0, 3_000] as const;
 
-/** Of breaks, those that hit every connection at once. */
+/** The share of breaks that hit every connection at once. */
 const ALL_SHARE = 0.1;
 const BLACK_HOLES: readonly (Direction | undefined)[] = [undefined, "up", "down"];
 
@@ -29,11 +35,11 @@ export type Bounds = readonly [least: number, most: number];
 export type KillableServer = { kill(): Promise<void>; start(): Promise<void> };
 
 export type Chaos = {
-  /** How often each thing was done to somebody. */
+  /** How often each thing was done. */
   readonly counts: Readonly<Record<string, number>>;
   /** Rejects if something cannot be started again. */
   readonly failed: Promise<never>;
-  /** Ends it: everything runs again, and connections that come from now on are whole. */
+  /** Ends the chaos: everything runs again, and new connections are left alone. */
   end(): Promise<void>;
 };
 
@@ -41,11 +47,14 @@ export function startChaos(options: {
   chance: Chance;
   workers: readonly WorkerProcess[];
   proxies: readonly TcpProxy[];
-  /** Killed now and then; empty: never. */
+  /** Killed now and then; none if it is empty. */
   servers: readonly KillableServer[];
-  /** Milliseconds from one black hole to the next: about as long as both sides take to notice one. */
+  /** Milliseconds between two black holes: about as long as both sides take to notice one. */
   blackHoleMs: Bounds;
-  /** From one kill of a server to the next: so long that the others, which look after what it left, mostly live to do so. */
+  /**
+   * Milliseconds between two kills of a server: long enough that the other servers mostly live to take over what it
+   * left.
+   */
   serverKillMs: Bounds;
 }): Chaos {
   const { chance, workers, proxies, servers, blackHoleMs, serverKillMs } = options;
@@ -55,14 +64,14 @@ export function startChaos(options: {
     counts[name] = (counts[name] ?? 0) + times;
   };
 
-  /** Does something again and again, after pauses. What it draws changes nothing for the others. */
+  /** Repeats something, with pauses. What it draws does not change the others' random numbers. */
   async function repeat(
     every: Bounds,
     act: (chance: Chance, pause: (bounds: Bounds) => Promise<void>) => Promise<void>,
     first = every,
   ): Promise<void> {
     const own = chance.fork();
-    // The pauses of a cure end early, so that it is never left out.
+    // The pauses before a cure end early, so that the cure is never omitted.
     const pause = ([from, to]: Bounds): Promise<void> =>
       sleep(own.between(from, to), undefined, { signal: over.signal }).catch(() => undefined);
     for (let bounds = first; ; bounds = every) {

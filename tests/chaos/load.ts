@@ -1,4 +1,4 @@
-/** Runs, so many at a time until all have been started and have ended, each followed record by record. */
+/** Runs at most so many at a time until all have been started and have ended, and follows each record by record. */
 import type { Client } from "@abstractruntime/sdk";
 import type { Chance } from "../crash/chance.ts";
 import type { ToolLog } from "./tool-log.ts";
@@ -11,7 +11,7 @@ export type StartedRun = {
   /** Calls of its first node. */
   firstCalls: number;
   startedAt: number;
-  /** Absent: it has not ended. Both on the clock of `performance`. */
+  /** Missing if it has not ended. Both times are on the clock of `performance`. */
   endedAt?: number;
 };
 
@@ -21,7 +21,7 @@ export type Load = {
   readonly done: Promise<void>;
 };
 
-/** @param log takes down which calls were seen completed */
+/** @param log notes which calls were seen completed */
 export function startLoad(options: {
   client: Client;
   chance: Chance;

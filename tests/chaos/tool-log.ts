@@ -1,10 +1,10 @@
 /**
- * The file in which the tool's executions and the test's observations stand in one order: every line is one append (O_APPEND), by
- * whichever process. A line that comes after another was written after it; no clocks are compared.
+ * The file that orders the tool's executions and the test's observations: every line is one append (O_APPEND), from any
+ * process. A line below another was written after it; no clocks are compared.
  */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 
-/** One execution of the tool, written as the first and as the last thing that it does. */
+/** An execution of the tool, written as the first and as the last thing that it does. */
 export type ExecutionLine = {
   event: "start" | "end";
   key: string;
@@ -14,11 +14,11 @@ export type ExecutionLine = {
   pid: number;
   /** Epoch milliseconds. */
   time: number;
-  /** Of an end. */
+  /** Only of an end. */
   outcome?: "returned" | "failed";
 };
 
-/** The test has been shown the `call.completed` of the key: so it was committed before. */
+/** The test has received the `call.completed` of the key, so it was committed before. */
 export type SeenLine = { event: "seen"; key: string; time: number };
 
 export type LogLine = ExecutionLine | SeenLine;
@@ -28,13 +28,13 @@ export type ToolLog = { write(line: LogLine): void; close(): void };
 export function openToolLog(file: string): ToolLog {
   const descriptor = openSync(file, "a");
   return {
-    // One write each, far below what is written in pieces: a process that is killed leaves whole lines.
+    // One write for each line, far below the size that is split: a killed process leaves whole lines.
     write: (line) => void writeSync(descriptor, `${JSON.stringify(line)}\n`),
     close: () => closeSync(descriptor),
   };
 }
 
-/** @throws {SyntaxError} a line was torn */
+/** @throws {SyntaxError} if a line is torn */
 export function readToolLog(file: string): LogLine[] {
   return readFileSync(file, "utf8")
     .split("\n")

@@ -9,9 +9,12 @@ const TOOL = "note";
 /** The last one never fails. */
 export const ATTEMPTS_MAX = 4;
 export const SECOND_CALLS = 3;
-/** Of attempts that are not the last. */
+/** Attempts that are not the last. */
 const FAILING_SHARE = 0.2;
-/** How long executions take: most next to nothing, some long enough to be caught by a kill, a few until after their lease is lost. */
+/**
+ * How long executions take: most take almost no time, some long enough to be hit by a kill, a few until after their
+ * lease is lost.
+ */
 const DURATIONS_MS = [
   { share: 0.6, least: 0, most: 20 },
   { share: 0.3, least: 20, most: 400 },
@@ -32,7 +35,7 @@ const vars = z.object({
 });
 const output = z.object({ first: z.array(z.string()), second: z.array(z.string()) });
 
-/** Calls side by side, a handler that reads their results, calls again. */
+/** Parallel calls, a handler that reads their results, and calls again. */
 function callingWorkflow(firstCalls: number) {
   return workflow(
     `chaos-${firstCalls}`,
@@ -62,7 +65,7 @@ export function createNoteTool(log: ToolLog): Tool {
     const execution = randomUUID();
     const line = { key, attempt, execution, pid: process.pid };
     log.write({ event: "start", ...line, time: Date.now() });
-    // To the end, also if nobody waits for it any more: as code does that does not look at its signal.
+    // It runs to its end, even if its result is not needed any more, like code that ignores its signal.
     await sleep(durationMs(execution));
     const fails = failsAt(key, attempt);
     log.write({ event: "end", ...line, time: Date.now(), outcome: fails ? "failed" : "returned" });
@@ -71,12 +74,12 @@ export function createNoteTool(log: ToolLog): Tool {
   });
 }
 
-/** Whether this attempt of the job fails, however often and wherever it is made. */
+/** Whether this attempt of the job fails, wherever and however often it is made. */
 export function failsAt(key: string, attempt: number): boolean {
   return attempt < ATTEMPTS_MAX && drawn(`fails/${key}/${attempt}`) < FAILING_SHARE;
 }
 
-/** Drawn anew for every execution: a call that is slow each time would lose more leases than it may. */
+/** Drawn for every execution: a call that was slow each time would lose more leases than it may. */
 function durationMs(execution: string): number {
   let left = drawn(`kind/${execution}`);
   for (const { share, least, most } of DURATIONS_MS) {

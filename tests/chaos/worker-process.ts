@@ -1,4 +1,4 @@
-/** A worker as a process that is killed and started again, always at the same proxies. */
+/** A worker as a process that is killed and started again, always with the same proxies. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
@@ -10,21 +10,21 @@ const PROGRAM = fileURLToPath(new URL("worker.ts", import.meta.url));
 
 export type WorkerProcess = {
   start(): void;
-  /** SIGKILL; returns when it is gone. Says whether there was one. */
+  /** Kills it with SIGKILL and returns after it is gone. Returns whether there was one. */
   kill(): Promise<boolean>;
-  /** Lets it drain and end, and gives its exit code. */
+  /** Lets it drain and end, and returns its exit code. */
   stop(): Promise<number | null>;
-  /** How processes ended that nobody has killed or stopped. */
+  /** How processes ended that were neither killed nor stopped. */
   readonly surprises: readonly string[];
 };
 
-/** @param logFile takes what the processes say about themselves, one after the other */
+/** @param logFile receives the logs of the processes, one after the other */
 export function createWorkerProcess(workerArguments: WorkerArguments, logFile: string): WorkerProcess {
   const surprises: string[] = [];
   let child: ChildProcess | undefined;
   /** The child handles signals, or is gone: before that, SIGTERM would just kill it. */
   let listening: Promise<unknown> = Promise.resolve();
-  // The last resort, if this process ends without having come to `kill`.
+  // The last resort, if this process ends before it calls `kill`.
   process.once("exit", () => child?.kill("SIGKILL"));
 
   async function end(signal: NodeJS.Signals): Promise<number | null | undefined> {

@@ -1,4 +1,7 @@
-/** A worker to be killed: `node tests/chaos/worker.ts '{…}'`, the argument being `WorkerArguments` as JSON. Its log goes to stderr. */
+/**
+ * A worker to be killed: `node tests/chaos/worker.ts '{…}'`. The argument is `WorkerArguments` as JSON. Its log goes to
+ * stderr.
+ */
 import { Worker, type WorkerTiming } from "@abstractruntime/sdk";
 import { openToolLog } from "./tool-log.ts";
 import { createNoteTool, WORKFLOWS } from "./work.ts";
@@ -10,7 +13,7 @@ export type WorkerArguments = {
   timing: Partial<WorkerTiming>;
 };
 
-/** Jobs at once: few enough that all workers have some. */
+/** The number of jobs at once: few enough that all workers have some. */
 const CONCURRENCY = 20;
 
 const { name, addresses, toolLog, timing } = JSON.parse(process.argv[2] ?? "{}") as WorkerArguments;
@@ -32,7 +35,7 @@ const worker = new Worker({
 worker.handleSignals();
 process.send?.("handles signals");
 process.disconnect?.();
-// Told to end before it was connected, as one that was just started again may be, it ends well.
+// If it is asked to end before it was connected, as can happen right after a restart, it ends normally.
 worker.start().catch(() => undefined);
-// A worker that the server refuses is none of the chaos: the process ends with an error, and the test says so.
+// A refusal by the server is not part of the chaos: the process ends with an error, and the test reports it.
 await worker.closed;

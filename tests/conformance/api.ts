@@ -1,4 +1,7 @@
-/** The contract as someone with curl sees it: JSON by POST, and refusals with their details. Shares no code with the server. */
+/**
+ * The contract as a user of curl sees it: JSON by POST, and refusals with their details. Shares no code with the
+ * server.
+ */
 import { expect } from "vitest";
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -102,7 +105,7 @@ export type StepRecord = {
 type RunReply = { run: Run };
 type WorkflowReply = { workflow: Workflow };
 
-/** What each RPC returns, as JSON; empty fields are left out. */
+/** What each RPC returns, as JSON; empty fields are omitted. */
 export type Replies = {
   RegisterWorkflow: WorkflowReply;
   GetWorkflow: WorkflowReply;
@@ -130,7 +133,7 @@ export type Replies = {
 
 export type Method = keyof Replies;
 
-/** A refusal as it came over the wire. */
+/** A refusal as it was received. */
 export type Refusal = {
   httpStatus: number;
   /** Connect's name of the gRPC code, such as `not_found`. */
@@ -139,7 +142,7 @@ export type Refusal = {
   reason: string;
   domain: string;
   metadata: Record<string, string>;
-  /** Paths of BadRequest. */
+  /** The paths of BadRequest. */
   fields: string[];
   /** What is wrong with each field. */
   descriptions: string[];
@@ -152,7 +155,9 @@ export type Api = {
   call<M extends Method>(method: M, request?: object): Promise<Replies[M]>;
   /** Sends this text as the body, whatever it is. */
   post(method: string, body: string | Uint8Array, headers?: Record<string, string>): Promise<RawReply>;
-  /** Calls an RPC that must be refused. `request` may be JSON text that no object can be, such as one with duplicate names. */
+  /**
+   * Calls an RPC that must be refused. `request` may be JSON text that no object has, for example with duplicate names.
+   */
   refused(method: string, request: object | string): Promise<Refusal>;
   /** Registers a graph under an id that is new in this file, and returns the id. */
   register(graph: object): Promise<string>;
@@ -180,7 +185,7 @@ export function serviceOf(method: string): string {
   return `abstractruntime.v1.${LEDGER_METHODS.has(method) ? "LedgerService" : "RuntimeService"}`;
 }
 
-/** @param server looked at with each call: a test that restarts its server changes the url */
+/** @param server read at each call, because a test that restarts its server changes the URL */
 export function createApi(server: { url: string }): Api {
   let graphs = 0;
 
@@ -238,7 +243,10 @@ type ConnectError = {
   details?: { type: string; value: string; debug?: unknown }[];
 };
 
-/** Reads Connect's error JSON. The details are decoded from their bytes; `debug` is a courtesy, not the contract. */
+/**
+ * Reads Connect's error JSON. The details are decoded from their bytes; `debug` is a convenience and not part of the
+ * contract.
+ */
 export function parseRefusal({ status, text }: { status: number; text: string }): Refusal {
   const error = JSON.parse(text) as ConnectError;
   const refusal: Refusal = {

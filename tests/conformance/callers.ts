@@ -1,13 +1,16 @@
-/** The same calls over three protocols: gRPC by grpc-js, Connect's JSON and gRPC-Web by fetch. Requests and replies are plain JSON. */
+/**
+ * The same calls by three protocols: gRPC by grpc-js, Connect's JSON and gRPC-Web by fetch. Requests and replies are
+ * plain JSON.
+ */
 import * as grpc from "@grpc/grpc-js";
 import { fieldsOf, type Json, type JsonObject, parseRefusal, readDetail, type Refusal } from "./api.ts";
 import { envelope, watch } from "./connect-stream.ts";
 import type { Reflected } from "./reflected.ts";
 
 export type Caller = {
-  /** A unary call. A refusal rejects with a Refused. */
+  /** A unary call. If it is refused, it rejects with a Refused. */
   call(service: string, method: string, request: JsonObject): Promise<JsonObject>;
-  /** A server stream. Leaving the loop hangs up. */
+  /** A server stream. Leaving the loop cancels it. */
   watch(service: string, method: string, request: JsonObject): AsyncIterable<JsonObject>;
   close(): void;
 };
@@ -47,7 +50,7 @@ export function createGrpcCaller(address: string, reflected: Reflected): Caller 
         responseDeserialize,
         wrapped(request) as object,
       );
-      // A stream that is hung up says so; nobody asks any more.
+      // A stream that is cancelled reports that; nobody reads it any more.
       stream.on("error", () => undefined);
       try {
         for await (const message of stream as AsyncIterable<Json>) yield plain(message) as JsonObject;
@@ -102,7 +105,7 @@ export function createGrpcWebCaller(url: string, reflected: Reflected): Caller {
       signal: hangUp.signal,
     });
     if (response.status !== 200 || response.body === null) throw new Error(`gRPC-Web: HTTP ${response.status}`);
-    // A refusal without any message may stand in the headers alone.
+    // A refusal without any message may be in the headers alone.
     let trailers = response.headers.has("grpc-status") ? response.headers : undefined;
     let seen = Buffer.alloc(0);
     try {
@@ -152,7 +155,7 @@ function headersOf(text: string): Headers {
   );
 }
 
-/** Reads google.rpc.Status, which brings the details. */
+/** Reads google.rpc.Status, which has the details. */
 function statusOf(code: number, message: string, bytes: Buffer | undefined): Refused["refusal"] {
   const refusal: Refusal = {
     httpStatus: 200,
@@ -178,8 +181,10 @@ const STRUCT_FIELDS = new Set(["vars", "values"]);
 const VALUE_FIELDS = new Set(["payload", "output"]);
 const MAP_FIELDS = new Set(["nodes", "labels"]);
 
-/** A request as messages. Built from descriptors, protobufjs takes a map as its entries, fields by their proto names, and knows
- *  nothing of the JSON forms of Struct, Value and Duration. */
+/**
+ * Turns a request into messages. Without generated code, protobufjs takes a map as its entries and fields by their
+ * proto names, and does not know the JSON forms of Struct, Value and Duration.
+ */
 function wrapped(json: Json): Json {
   if (Array.isArray(json)) return json.map(wrapped);
   if (json === null || typeof json !== "object") return json;
@@ -219,7 +224,7 @@ function valueOf(json: Json): JsonObject {
 
 const SCALAR_VALUES = new Set(["string_value", "number_value", "bool_value"]);
 
-/** The other way round, by the shape of what came. */
+/** The other way round, by the shape of what was received. */
 function plain(message: Json): Json {
   if (Array.isArray(message)) return isMap(message) ? objectOf(message) : message.map(plain);
   if (message === null || typeof message !== "object") return message;

@@ -4,11 +4,13 @@ import { type JsonObject, parseRefusal, type Refusal, serviceOf } from "./api.ts
 const FLAG_END = 0b10;
 const HEAD_BYTES = 5;
 
-/** How a stream ended: with a refusal, or, where that is absent, with OK. */
+/** How a stream ended: with a refusal, or with OK if that is missing. */
 export type StreamEnd = { refusal?: Refusal };
 
-/** Yields a stream's messages and returns how it ended. Leaving the loop hangs up.
- *  @param method a name, or a whole path */
+/**
+ * Yields a stream's messages and returns how it ended. Leaving the loop cancels it.
+ * @param method a name, or a whole path
+ */
 export async function* watch(url: string, method: string, request: object): AsyncGenerator<JsonObject, StreamEnd> {
   const hangUp = new AbortController();
   const path = method.startsWith("/") ? method : `/${serviceOf(method)}/${method}`;
@@ -38,7 +40,7 @@ export async function* watch(url: string, method: string, request: object): Asyn
   throw new Error("the stream broke off");
 }
 
-/** All messages of a stream that ends by itself, and how. */
+/** Returns all messages of a stream that ends by itself, and how it ended. */
 export async function watchToEnd(
   ...[url, method, request]: Parameters<typeof watch>
 ): Promise<{ messages: JsonObject[]; end: StreamEnd }> {
@@ -51,7 +53,7 @@ export async function watchToEnd(
   }
 }
 
-/** The 5 bytes before a message of gRPC, gRPC-Web and Connect streams, and the message. */
+/** A message after the 5 bytes that precede it in streams of gRPC, gRPC-Web and Connect. */
 export function envelope(message: string | Uint8Array, flags = 0): Uint8Array<ArrayBuffer> {
   const bytes = Buffer.from(message);
   const framed = Buffer.alloc(HEAD_BYTES + bytes.length);

@@ -29,7 +29,7 @@ afterAll(() => {
 });
 
 describe("reflection", () => {
-  test.each(["v1", "v1alpha"] as const)("%s names every service and gives its files", async (version) => {
+  test.each(["v1", "v1alpha"] as const)("%s names every service and returns its files", async (version) => {
     const { services, methods } = await reflectServer(raw, version);
     expect(services).toEqual(expect.arrayContaining([RUNTIME, LEDGER, HEALTH, "grpc.reflection.v1.ServerReflection"]));
     expect(Object.keys(methods(RUNTIME))).toContain("StartRun");
@@ -86,7 +86,7 @@ describe.each(["gRPC", "Connect JSON", "gRPC-Web"])("%s", (protocol) => {
     expect((await call("ArchiveWorkflow", { ...ask }))["workflow"]).toMatchObject({ archived: true });
     expect((await call("ArchiveWorkflow", { ...ask, unarchive: true }))["workflow"]).toMatchObject({ version: 1 });
 
-    // A stream over all runs, from before anything happens.
+    // A stream over all runs, from before the first one.
     used.add("WatchRuns");
     const feed = caller.watch(RUNTIME, "WatchRuns", { filter: ask })[Symbol.asyncIterator]();
     const opened = (await feed.next()).value as JsonObject;
@@ -155,7 +155,7 @@ describe.each(["gRPC", "Connect JSON", "gRPC-Web"])("%s", (protocol) => {
     });
     await call("DeleteRun", { runId: id("a") });
 
-    // The feed told of it all, in order.
+    // The feed had all of it, in order.
     const kinds: unknown[] = [];
     for (;;) {
       const message = (await feed.next()).value as JsonObject;
@@ -172,7 +172,7 @@ describe.each(["gRPC", "Connect JSON", "gRPC-Web"])("%s", (protocol) => {
     expect([...used].toSorted()).toEqual(all.toSorted());
   });
 
-  test("a cursor of the feed goes on where its stream was left, without what came before", async () => {
+  test("a cursor of the feed continues where its stream was left, without earlier notices", async () => {
     const caller = callers[protocol]!;
     const workflow = {
       workflowId: id("short"),
@@ -205,7 +205,7 @@ describe.each(["gRPC", "Connect JSON", "gRPC-Web"])("%s", (protocol) => {
     expect((await completed(first.at, 2)).seen).toEqual([id("two"), id("three")]);
   });
 
-  test("carries refusals whole", async () => {
+  test("carries refusals with all their details", async () => {
     const caller = callers[protocol]!;
     const refusalOf = async (method: string, request: JsonObject): Promise<Refused["refusal"]> => {
       try {
@@ -232,7 +232,7 @@ describe.each(["gRPC", "Connect JSON", "gRPC-Web"])("%s", (protocol) => {
     await expect(stream.next()).rejects.toMatchObject({ refusal: { code: "not_found", reason: "RUN_UNKNOWN" } });
   });
 
-  test("says how the server is", async () => {
+  test("reports the server's health", async () => {
     const caller = callers[protocol]!;
     for (const service of ["", RUNTIME, LEDGER]) {
       expect(await caller.call(HEALTH, "Check", { service })).toMatchObject({ status: "SERVING" });
@@ -246,7 +246,7 @@ describe.each(["gRPC", "Connect JSON", "gRPC-Web"])("%s", (protocol) => {
   });
 });
 
-test("a stock gRPC client, which stops at 4 MiB, takes the largest record with its proof", async () => {
+test("an ordinary gRPC client, with its limit of 4 MiB, receives the largest record with its proof", async () => {
   const caller = callers["gRPC"]!;
   const graph = { workflowId: "largest", entryNode: "ask", nodes: { ask: { askUser: { prompt: "?" } } } };
   await caller.call(RUNTIME, "RegisterWorkflow", { workflow: graph });

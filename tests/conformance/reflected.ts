@@ -1,11 +1,17 @@
-/** What a stranger's client knows of the server: descriptors that server reflection gave, and nothing else of this repository. */
+/**
+ * What an unknown client knows of the server: the descriptors of server reflection, and nothing else of this
+ * repository.
+ */
 import type * as grpc from "@grpc/grpc-js";
 import { fromJSON, loadFileDescriptorSetFromBuffer, type PackageDefinition } from "@grpc/proto-loader";
 import { fieldsOf } from "./api.ts";
 
 const OPTIONS = { longs: String, enums: String, bytes: String };
 
-/** The part of grpc.reflection.v1 that is needed to begin (https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto). */
+/**
+ * The part of grpc.reflection.v1 that is needed to begin.
+ * https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto
+ */
 const REFLECTION = fromJSON({
   nested: {
     Request: {

@@ -1,4 +1,7 @@
-/** Bad input, each with its typed refusal and nothing changed: what is wrong with a request, and what the whole server shows before and after. */
+/**
+ * Bad input: each case has its typed refusal and changes nothing. The tests compare all that the server shows before
+ * and after.
+ */
 import { once } from "node:events";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
@@ -15,7 +18,7 @@ const ALL_REASONS = ["WAIT_REASON_USER", "WAIT_REASON_EVENT", "WAIT_REASON_UNTIL
 const end = { complete: { output: "${vars}" } };
 const toEnd = [{ to: "end" }];
 
-/** What stands in the server before the first bad request: a workflow of each sort, a run in each state. */
+/** What the server has before the first bad request: a workflow of each kind, and a run in each state. */
 const wait: Record<string, string> = {};
 beforeAll(async () => {
   const graphs: JsonObject = {
@@ -91,13 +94,13 @@ function expectRefusal(refusal: Refusal, { reason, code, fields, metadata, messa
   expect(refusal).toMatchObject({ reason, code, domain: "abstractruntime", httpStatus: HTTP_STATUS[code] });
   if (fields !== undefined) expect(refusal.fields.toSorted()).toEqual(fields.toSorted());
   if (metadata !== undefined) expect(refusal.metadata).toMatchObject(metadata);
-  // The message is all that curl shows: it must name what is wrong.
+  // The message is all that curl shows, so it must name what is wrong.
   for (const field of refusal.fields.slice(0, 3)) expect(refusal.message).toContain(field);
   expect(refusal.message).toContain(message ?? "");
   expect(refusal.message.length).toBeGreaterThan(5);
 }
 
-/** Sends a bad request, and looks at all there is to see before and after. */
+/** Sends a bad request, and compares everything visible before and after. */
 async function expectRefused(method: string, request: object | string, expected: Expected): Promise<void> {
   const before = await snapshot();
   expectRefusal(await api.refused(method, request), expected);
@@ -106,7 +109,7 @@ async function expectRefused(method: string, request: object | string, expected:
 
 const invalid = (reason: string, fields: string[] = []): Expected => ({ reason, code: "invalid_argument", fields });
 
-describe("ids that nobody has", () => {
+describe("ids that do not exist", () => {
   const runUnknown = { reason: "RUN_UNKNOWN", code: "not_found", metadata: { run_id: "nobody" }, message: "nobody" };
   const rows: [method: string, request: JsonObject, expected: Expected][] = [
     ...[
@@ -594,7 +597,8 @@ describe("payloads", () => {
       "default_vars",
       "RegisterWorkflow",
       (payload) =>
-        `{"workflow":{"workflowId":"asking","entryNode":"end","nodes":{"end":{"complete":{}}},"defaultVars":${payload}}}`,
+        `{"workflow":{"workflowId":"asking","entryNode":"end","nodes":{"end":{"complete":{}}},` +
+        `"defaultVars":${payload}}}`,
     ],
     ["a batch", "StartRuns", (payload) => `{"requests":[{"workflowId":"ending","runId":"never","vars":${payload}}]}`],
   ];
@@ -628,7 +632,7 @@ describe("payloads", () => {
   });
 });
 
-describe("requests that are none", () => {
+describe("malformed requests", () => {
   const rows: [
     what: string,
     body: string | Uint8Array,
@@ -698,7 +702,7 @@ describe("requests that are none", () => {
   });
 });
 
-describe("what is built to run for ever", () => {
+describe("requests meant to run for ever", () => {
   const evil: [what: string, expression: string][] = [
     ["loops in loops in loops", "range(90).all(a, range(90).all(b, range(90).all(c, true)))"],
     ["lists that double", `cel.bind(a, [1, 2, 3, 4], ${"cel.bind(a, a + a, ".repeat(25)}size(a)${")".repeat(26)}`],
@@ -761,39 +765,42 @@ describe("tokens and cursors", () => {
     ["ListWorkflows", {}, { filter: { workflowId: "asking" } }],
     ["ListStepRecords", { runId: "answered" }, { runId: "asking" }],
   ];
-  test.each(lists)("%s: a page token that was changed, or is for another request", async (method, request, other) => {
-    const { nextPageToken } = await api.call(method, { ...request, pageSize: 1 });
-    expect(nextPageToken).toMatch(/./);
-    const token = nextPageToken!;
-    const flipped = token.slice(0, -3) + (token.at(-3) === "A" ? "B" : "A") + token.slice(-2);
-    const bad: [JsonObject, string][] = [
-      [request, flipped],
-      [request, `A${token.slice(1)}`],
-      [request, token.slice(0, 10)],
-      [request, `${token}=`],
-      [request, "%00"],
-      [request, Buffer.from('[0,"z"]').toString("base64url")],
-      [other, token],
-    ];
-    for (const [each, pageToken] of bad) {
-      // A flip may hit what is already there.
-      if (each === request && pageToken === token) continue;
-      expectRefusal(await api.refused(method, { ...each, pageSize: 1, pageToken }), {
-        reason: "PAGE_TOKEN_INVALID",
-        code: "invalid_argument",
-      });
-    }
-    for (const [another, itsRequest] of lists) {
-      if (another === method) continue;
-      expect((await api.refused(another, { ...itsRequest, pageSize: 1, pageToken: token })).reason).toBe(
-        "PAGE_TOKEN_INVALID",
-      );
-    }
-    // Another size is another page of the same list.
-    expect((await api.post(method, JSON.stringify({ ...request, pageSize: 2, pageToken: token }))).status).toBe(200);
-  });
+  test.each(lists)(
+    "%s: a page token that was changed, or belongs to another request",
+    async (method, request, other) => {
+      const { nextPageToken } = await api.call(method, { ...request, pageSize: 1 });
+      expect(nextPageToken).toMatch(/./);
+      const token = nextPageToken!;
+      const flipped = token.slice(0, -3) + (token.at(-3) === "A" ? "B" : "A") + token.slice(-2);
+      const bad: [JsonObject, string][] = [
+        [request, flipped],
+        [request, `A${token.slice(1)}`],
+        [request, token.slice(0, 10)],
+        [request, `${token}=`],
+        [request, "%00"],
+        [request, Buffer.from('[0,"z"]').toString("base64url")],
+        [other, token],
+      ];
+      for (const [each, pageToken] of bad) {
+        // The change may produce what was there already.
+        if (each === request && pageToken === token) continue;
+        expectRefusal(await api.refused(method, { ...each, pageSize: 1, pageToken }), {
+          reason: "PAGE_TOKEN_INVALID",
+          code: "invalid_argument",
+        });
+      }
+      for (const [another, itsRequest] of lists) {
+        if (another === method) continue;
+        expect((await api.refused(another, { ...itsRequest, pageSize: 1, pageToken: token })).reason).toBe(
+          "PAGE_TOKEN_INVALID",
+        );
+      }
+      // Another size is another page of the same list.
+      expect((await api.post(method, JSON.stringify({ ...request, pageSize: 2, pageToken: token }))).status).toBe(200);
+    },
+  );
 
-  test("a cursor that was changed, or is a page's token", async () => {
+  test("a cursor that was changed, or is a page token", async () => {
     const { nextPageToken } = await api.call("ListRuns", { pageSize: 1 });
     for (const cursor of ["x", "Beginning", nextPageToken!, "A".repeat(60), Buffer.from("[0]").toString("base64url")]) {
       const { messages, end } = await watchToEnd(server.url, "WatchRuns", { cursor });
@@ -806,7 +813,7 @@ describe("tokens and cursors", () => {
     }
   });
 
-  test("streams refuse what is out of bounds too", async () => {
+  test("streams refuse values out of bounds too", async () => {
     const run = await watchToEnd(server.url, "WatchRun", { runId: "asking", afterSeq: -1 });
     expect(run.end.refusal).toMatchObject({ reason: "REQUEST_INVALID", fields: ["afterSeq"] });
     const runs = await watchToEnd(server.url, "WatchRuns", { kinds: ["NOTICE_KIND_UNSPECIFIED"], colour: "red" });
@@ -868,7 +875,7 @@ describe("pages and hosts", () => {
     expect(reply.headers["access-control-allow-methods"]).toBeUndefined();
   });
 
-  test("a page of the server's own origin, and localhost, are let in", async () => {
+  test("a page of the server's own origin, and localhost, are accepted", async () => {
     for (const headers of [
       { origin: `http://127.0.0.1:${server.port}` },
       { host: `localhost:${server.port}` },
@@ -884,8 +891,8 @@ describe("a client that stops reading its stream", () => {
   const hangUps: (() => void)[] = [];
   afterAll(() => hangUps.forEach((hangUp) => hangUp()));
 
-  // The server gives it half a minute, which this test has to wait for.
-  test("is told STREAM_TOO_SLOW and let go of; others read on", { timeout: 90_000 }, async () => {
+  // The server waits half a minute, and so must this test.
+  test("is ended with STREAM_TOO_SLOW; others read on", { timeout: 90_000 }, async () => {
     const details = "d".repeat(900_000);
     const nodes = Object.fromEntries(
       Array.from({ length: 6 }, (_, index) => [

@@ -1,4 +1,4 @@
-/** The real server as a process of its own, on a port of its own, for tests that come over the wire. */
+/** The real server as a process of its own, on a port of its own, for tests over the network. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -12,24 +12,24 @@ const MAIN = fileURLToPath(new URL("../../server/src/main.ts", import.meta.url))
 const LOG_ERROR = 50;
 
 export type ServerProcess = {
-  /** Where it listens, without a slash at the end. */
+  /** The URL at which it listens, without a slash at the end. */
   url: string;
   port: number;
   pid: number;
-  /** What it logged so far at the level of an error or above. */
+  /** What it has logged so far at the level of an error or above. */
   errors(): string[];
-  /** Waits until it has logged a line with this in it. */
+  /** Waits until it has logged a line that contains this text. */
   logged(text: string): Promise<void>;
-  /** Ends it as an operator would, and waits. */
+  /** Stops it as an operator would, and waits. */
   stop(): Promise<void>;
-  /** SIGKILL, and waits. */
+  /** Kills it with SIGKILL, and waits. */
   kill(): Promise<void>;
 };
 
 export type ServerOptions = {
-  /** Environment variables of the server, over an environment without any of its own. */
+  /** Environment variables of the server, added to an environment that has none of its settings. */
   env: Readonly<Record<string, string>>;
-  /** 0, the default, takes a free one. */
+  /** The port; 0, the default, takes a free one. */
   port?: number;
 };
 
@@ -68,7 +68,9 @@ export async function startServerProcess({ env, port = 0 }: ServerOptions): Prom
   };
 }
 
-/** One server for the tests of the surrounding file, on a database of its own; none of them may make it log an error. */
+/**
+ * One server for the tests of the surrounding file, on a database of its own. A test fails if the server logs an error.
+ */
 export function useServer(env: Readonly<Record<string, string>> = {}): ServerProcess {
   let database: TestDatabase;
   let server: ServerProcess;
@@ -98,7 +100,7 @@ export function useServer(env: Readonly<Record<string, string>> = {}): ServerPro
   };
 }
 
-/** The environment of this process without settings of the server: those of a developer's shell are none of the test's. */
+/** The environment of this process without settings of the server: a developer's shell must not change a test. */
 export function ambientEnvironment(): Record<string, string | undefined> {
   const isSetting = (name: string) => name.startsWith("ABSTRACTRUNTIME_") || name === "DATABASE_URL";
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isSetting(name)));
@@ -125,7 +127,7 @@ function readLog(child: ChildProcess): Log {
 }
 
 function levelOf(line: string): number {
-  // A line that is no log entry is a crash's own words.
+  // A line that is not a log entry is printed by a crash.
   return parseLine(line).level ?? LOG_ERROR;
 }
 

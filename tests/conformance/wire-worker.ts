@@ -13,11 +13,11 @@ import { fieldsOf, readDetail, type Refusal } from "./api.ts";
 import { envelope } from "./connect-stream.ts";
 
 const HEAD_BYTES = 5;
-/** How long a test waits for what must happen; reached only where it fails. */
+/** How long a test waits for what must happen; reached only if it fails. */
 const PATIENCE_MS = 10_000;
 
 type Frame = NonNullable<MessageInitShape<typeof WorkRequestSchema>["frame"]>;
-/** Only fields, so that a test can state some and change others. */
+/** Fields as a plain object, so that a test can set some and change others. */
 export type Hello = {
   workerSessionId?: string;
   tools?: MessageInitShape<typeof ToolSchema>[];
@@ -30,7 +30,7 @@ type ServerFrame = WorkResponse["frame"];
 type Case = NonNullable<ServerFrame["case"]>;
 type FrameOf<C extends Case> = Extract<ServerFrame, { case: C }>["value"];
 
-/** How a stream ended: gRPC's status, -1 where it broke off without any, and what the refusal says. */
+/** How a stream ended: gRPC's status, or -1 if it broke off without one, and the refusal. */
 export type StreamEnd = Pick<Refusal, "reason" | "fields" | "descriptions" | "metadata"> & {
   code: number;
   message: string;
@@ -38,13 +38,13 @@ export type StreamEnd = Pick<Refusal, "reason" | "fields" | "descriptions" | "me
 
 export type WireWorker = {
   readonly sessionId: string;
-  /** Frames that came and that nobody took, in their order. */
+  /** Frames that arrived and were not taken, in order. */
   readonly frames: readonly ServerFrame[];
   readonly isEnded: boolean;
   send(frame: Frame): void;
-  /** One message of the stream with these bytes, whatever they are. */
+  /** Sends a message of the stream with these bytes, whatever they are. */
   sendMessage(bytes: Uint8Array): void;
-  /** Bytes as they are. */
+  /** Sends bytes without framing. */
   sendBytes(bytes: Uint8Array): void;
   /** Ends the worker's side of the stream. */
   endSending(): void;
@@ -54,15 +54,15 @@ export type WireWorker = {
   job(): Promise<Job>;
   /** Takes the next acknowledgement of a token. */
   ack(token: string): Promise<JobResultAck>;
-  /** Sends a result, and gives its acknowledgement. */
+  /** Sends a result, and returns its acknowledgement. */
   result(token: string, outcome: Outcome): Promise<JobResultAck>;
   /** How many jobs have been offered so far. */
   readonly offered: number;
-  /** Reads nothing for a while: the window of the stream is shut, and then that of its connection. */
+  /** Reads nothing for a while: the flow-control window of the stream closes, and then that of its connection. */
   stopReading(): void;
   readOn(): void;
   readonly ended: Promise<StreamEnd>;
-  /** The connection is gone without a word. */
+  /** Drops the connection without ending the stream. */
   cut(): void;
 };
 
@@ -77,8 +77,10 @@ export function freshSession(): string {
   return `wire-${process.pid}-${lastId}`;
 }
 
-/** Opens a stream, and says hello unless `hello` is absent.
- *  @param onJob takes every offered job; without it they wait for `job()` */
+/**
+ * Opens a stream, and sends a hello unless `hello` is missing.
+ * @param onJob takes every offered job; if it is missing, jobs wait for `job()`
+ */
 export function openWireWorker(port: number, hello?: Hello, onJob?: (job: Job) => void): WireWorker {
   const session = connect(`http://127.0.0.1:${port}`);
   session.on("error", () => undefined);
@@ -230,7 +232,7 @@ type Headers = { "grpc-status"?: string; "grpc-message"?: string; "grpc-status-d
 async function endOf(stream: ClientHttp2Stream): Promise<StreamEnd> {
   const trailers = await new Promise<Headers | undefined>((resolve) => {
     let known: Headers | undefined;
-    // A refusal without any message before it may stand in the headers alone.
+    // A refusal without a message before it may be in the headers alone.
     stream.on("response", (headers) => {
       if (headers["grpc-status"] !== undefined) known = headers as Headers;
     });

@@ -1,4 +1,4 @@
-/** What the worker stream does with time: silence, deadlines, reconnection. On engines, whose intervals are short here. */
+/** Timing of the worker stream: silence, deadlines, reconnection. The engines have short intervals here. */
 import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
@@ -39,7 +39,7 @@ function calling(policy: NodeDefinition["policy"] & {} = {}) {
 
 const AT_MOST_ONCE = { delivery: "DELIVERY_AT_MOST_ONCE" } as const;
 
-describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
+describe.each(STORE_KINDS)("timing of the worker stream, on %s", (kind) => {
   const servers = useTwoServers(kind, {
     pingMs: PING_MS,
     silenceMs: SILENCE_MS,
@@ -48,11 +48,11 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     leaseLossesMax: LOSSES_MAX,
   });
 
-  /** A worker with credit, that answers pings. */
+  /** A worker with credit that answers pings. */
   async function connect(server: TestServer, caller: Caller, facts: Parameters<typeof connectTestWorker>[2] = {}) {
     const worker = await connectTestWorker(server, caller, { toolNames: ["t"], ...facts });
     worker.credit(100);
-    // Time goes on only with timers, so a pong now and then is one for all pings.
+    // Time advances only with timers, so an occasional pong answers all pings.
     const pongs = setInterval(() => {
       if (worker.ending === undefined) worker.connection.receive({ type: "pong" });
       else clearInterval(pongs);
@@ -64,7 +64,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     return Object.assign(Object.create(worker) as typeof worker, { cut, fallSilent: () => clearInterval(pongs) });
   }
 
-  /** Resolves when the worker was told that it has lost the job. */
+  /** Resolves when the worker has heard that it has lost the job. */
   async function lost(worker: Awaited<ReturnType<typeof connect>>, token: string): Promise<void> {
     await worker.frame("lease_lost", (frame: { tokens: readonly string[] }) => frame.tokens.includes(token));
   }
@@ -87,13 +87,13 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     }
     expect(silent.ending?.error).toMatchObject({ reason: "WORKER_SILENT" });
     for (const { state } of runs) expect((await untilEnded(a, caller, state.runId)).state.status).toBe("completed");
-    // Longer than anybody may be silent.
+    // Longer than a worker may be silent.
     await good.frame("ping", ({ number }) => number > (2 * SILENCE_MS) / PING_MS);
     expect(good.ending).toBeUndefined();
     good.cut();
   });
 
-  test("a silent worker whose stream does not come to its end loses its jobs all the same", async () => {
+  test("a silent worker loses its jobs even if its stream does not end", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const offered = Promise.withResolvers<string>();
@@ -101,7 +101,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
       send(frame: ServerFrame) {
         if (frame.type === "offer") offered.resolve(frame.jobs[0]!.token);
       },
-      // Whoever writes to it hangs.
+      // Writes to it hang.
       end: () => undefined,
     };
     const hello = { workerSessionId: freshId("worker"), name: "", workflows: [], customTypes: [], heldTokens: [] };
@@ -118,7 +118,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     other.cut();
   });
 
-  test("an offer that is not accepted in time goes to others, and is no loss", async () => {
+  test("an offer that is not accepted in time goes to others, and does not count as a lost lease", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const idle = await connect(a, caller);
@@ -197,7 +197,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     expect(state.output).toMatchObject({ success: false, error: { code: "QUEUE_TIMEOUT", retryable: false } });
   });
 
-  test("what a worker holds in vain it is told when it comes back", async () => {
+  test("a worker that reconnects hears which of its jobs it has lost", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const worker = await connect(a, caller);
@@ -217,7 +217,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     for (const each of [back, other]) each.cut();
   });
 
-  test("the welcome is the first frame whatever happens meanwhile", async () => {
+  test("the welcome is the first frame, whatever happens in the meantime", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const worker = await connect(a, caller);
@@ -263,7 +263,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     },
   );
 
-  test("an acceptance that was lost counts when the worker says what it holds", async () => {
+  test("a lost acceptance is made up for when the worker says which jobs it has", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const worker = await connect(a, caller);
@@ -272,7 +272,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     worker.cut();
     const { sessionId: workerSessionId } = worker;
     const back = await connect(a, caller, { workerSessionId, heldTokens: [job.token] });
-    // Longer than an offer may stay without being accepted.
+    // Longer than an offer may wait to be accepted.
     await back.frame("ping", ({ number }) => number > (2 * ACCEPT_MS) / PING_MS);
     expect(back.frames.filter(({ type }) => type === "lease_lost")).toEqual([]);
     expect(await back.complete(job, 1)).toMatchObject({ status: "accepted" });
@@ -280,7 +280,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     back.cut();
   });
 
-  test("a worker that has moved to another server keeps its jobs when the first gives its session up", async () => {
+  test("a worker that has moved to another server keeps its jobs when the first one ends its session", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const worker = await connect(a, caller);
@@ -298,7 +298,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     for (const each of [moved, thief]) each.cut();
   });
 
-  test("a worker that reads nothing is offered nothing more, until it does", async () => {
+  test("a worker that stops reading is offered nothing more until it reads again", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const offers: string[] = [];
@@ -337,7 +337,7 @@ describe.each(STORE_KINDS)("the time of the worker stream, on %s", (kind) => {
     slow.close();
   });
 
-  test("tokens of another tenant are nobody's", async () => {
+  test("tokens of another tenant are unknown", async () => {
     const { a } = servers;
     const [caller, stranger] = [freshCaller(), freshCaller()];
     const worker = await connect(a, caller);

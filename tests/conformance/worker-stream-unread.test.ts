@@ -1,4 +1,4 @@
-/** A worker that does not read what it is sent, over a real connection to a server whose patience is short here. */
+/** A worker that does not read what it is sent, over a real connection to a server with short limits. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PERMISSIONS } from "../../server/src/engine/caller.ts";
 import { createRpcServer, type RpcServerOptions } from "../../server/src/rpc/server.ts";
@@ -14,14 +14,14 @@ import {
 } from "../support/engine.ts";
 import { freshSession, openWireWorker, serveTools, type WireWorker } from "./wire-worker.ts";
 
-/** Whoever comes without a credential. */
+/** The caller without a credential. */
 const caller = { tenantId: "default", may: PERMISSIONS };
 
-/** Longer than it takes to start the runs on a busy machine: the stream is cut off after as long again. */
+/** Longer than it takes to start the runs on a busy machine; the stream is cut off after the same time again. */
 const STALL_MS = 2_500;
 const PAYLOAD_BYTES = 300 * 1024;
 const RUNS = 80;
-/** What waits for the reader in the queue (4 MiB), in the reply and in the connection, and something to spare. */
+/** What waits in the queue (4 MiB), in the reply and in the connection, with some allowance. */
 const OFFERED_MAX = 40;
 
 const definition = graph({
@@ -41,7 +41,7 @@ let neighbour: Awaited<ReturnType<typeof serveTools>>;
 
 beforeEach(async () => {
   database = await openSharedDatabase("memory");
-  // Longer than a stream may stall, so that it is the stalling that ends the stream.
+  // Longer than a stream may stall, so that the stall ends the stream.
   server = await startTestServer(database, { pingMs: 200, silenceMs: 20_000, reconnectMs: 100 });
   const config = { listen: { host: "127.0.0.1", port: 0 }, hosts: [], origins: [] };
   const nothing = (): void => undefined;
@@ -61,7 +61,7 @@ afterEach(async () => {
   expect(server.errors).toEqual([]);
 });
 
-/** A worker that has stopped to read, and many large jobs for it. */
+/** A worker that has stopped reading, and many large jobs for it. */
 async function stuckWorker(): Promise<{ worker: WireWorker; runIds: string[] }> {
   const worker = openWireWorker(port, { workerSessionId: freshSession(), tools: [{ name: "large" }] });
   await worker.take("welcome");
@@ -83,7 +83,7 @@ async function untilGone({ sessionId }: WireWorker): Promise<void> {
   }
 }
 
-test("it is ended, little waits for it, its jobs go to others, and others are served meanwhile", async () => {
+test("its stream ends, little is queued for it, its jobs go to others, and others are served", async () => {
   const { worker, runIds } = await stuckWorker();
   const { state } = await server.engine.startRun(caller, startRequest(quick.workflowId));
   expect((await untilEnded(server, caller, state.runId)).state.status).toBe("completed");
@@ -97,7 +97,7 @@ test("it is ended, little waits for it, its jobs go to others, and others are se
   other.cut();
 });
 
-test("once it reads again it finds what little waited, and why its stream has ended", async () => {
+test("when it reads again it finds what was queued, and why its stream has ended", async () => {
   const { worker, runIds } = await stuckWorker();
   await untilGone(worker);
   worker.readOn();

@@ -1,4 +1,7 @@
-/** Bad workers, over the wire: each is answered as docs/worker-protocol.md says, others go on being served, and every run ends. */
+/**
+ * Bad workers, over the network: each gets the reply that docs/worker-protocol.md describes, others are still served,
+ * and every run ends.
+ */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createApi, type Json, type Run } from "./api.ts";
 import { useServer } from "./server.ts";
@@ -29,12 +32,12 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  // Whatever the worker did, another one on the same server is served meanwhile.
+  // Whatever the worker did, another one at the same server is served.
   const run = await start("neighbour");
   expect(await ended(run)).toMatchObject({ status: "RUN_STATUS_COMPLETED" });
   expect(neighbour.isEnded).toBe(false);
   for (const worker of opened.splice(0)) worker.cut();
-  // And every run ends, with a good worker where the bad one left its jobs.
+  // Every run ends, with a good worker for the jobs that the bad one left.
   const helper = await serveTools(server.port, [tool]);
   for (const runId of runs.splice(0)) expect((await ended(runId)).status).toMatch(/COMPLETED|FAILED|CANCELLED/);
   helper.cut();
@@ -54,7 +57,7 @@ async function connectWorker(facts: Partial<Hello> = {}, credit = 100) {
   return worker;
 }
 
-/** Starts a run that calls a tool once, and gives its id. */
+/** Starts a run that calls a tool once, and returns its id. */
 async function start(name = tool, facts: { vars?: object; policy?: object } = {}): Promise<string> {
   const { vars = {}, policy = {} } = facts;
   const calls = [{ name, arguments: { given: "${vars}" } }];
@@ -110,26 +113,26 @@ describe("frames that break the protocol end the stream", () => {
     worker.send({ case: "accept", value: { tokens: [token] } });
     misbehave(worker);
     expect(await worker.ended).toMatchObject({ code: INVALID_ARGUMENT, reason: "REQUEST_INVALID" });
-    // As if its connection had broken: it comes back to the job that it has.
+    // As if its connection had broken: it reconnects to the job that it has.
     const again = await connectWorker({ workerSessionId: worker.sessionId, heldTokens: [token] });
     expect(await again.result(token, { output: '"kept"' })).toMatchObject({ status: 1 });
     expect((await ended(runId)).output).toMatchObject({ output: "kept" });
   });
 
-  test("garbage that is no HTTP/2 message of gRPC", async () => {
+  test("garbage that is not a gRPC message", async () => {
     const worker = await connectWorker();
     worker.sendBytes(Buffer.from("GET / HTTP/1.1\r\n\r\n"));
     worker.endSending();
     expect((await worker.ended).code).not.toBe(OK);
   });
 
-  test("a first frame that is no hello", async () => {
+  test("a first frame that is not a hello", async () => {
     const worker = open();
     worker.send({ case: "credit", value: { jobs: 1 } });
     expect(await worker.ended).toMatchObject({ code: INVALID_ARGUMENT, reason: "REQUEST_INVALID", fields: ["frame"] });
   });
 
-  test("nothing but the end of the stream is an end in peace", async () => {
+  test("an end without any frame is a normal end", async () => {
     const worker = open();
     worker.endSending();
     expect(await worker.ended).toMatchObject({ code: OK });
@@ -209,7 +212,7 @@ describe("results that do not count", () => {
     expect((await ended(runId)).output).toMatchObject({ output: { a: 1 } });
   });
 
-  test("two for one job in one frame: one counts", async () => {
+  test("two results for one job in one frame: one counts", async () => {
     const worker = await connectWorker();
     const runId = await start();
     const { token } = await worker.job();
@@ -240,7 +243,7 @@ describe("results that do not count", () => {
   });
 });
 
-describe("results that are no results fail the call, and the stream goes on", () => {
+describe("invalid results fail the call, and the stream goes on", () => {
   const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
   test.each<[string, string | Uint8Array, string]>([
     ["no JSON", "{", "RESULT_INVALID"],
@@ -269,7 +272,7 @@ describe("results that are no results fail the call, and the stream goes on", ()
     const runId = await start();
     expect(await worker.result((await worker.job()).token, { output })).toMatchObject({ status: 1 });
     const completed = (await api.records(runId)).find(({ kind }) => kind === "call.completed");
-    // A difference of 1 MiB is nothing to look at.
+    // A failed comparison of 1 MiB would print too much.
     expect(JSON.stringify(completed?.result) === JSON.stringify(value)).toBe(true);
     await ended(runId);
   });
@@ -285,7 +288,7 @@ describe("results that are no results fail the call, and the stream goes on", ()
     };
     expect(await failed({})).toMatchObject({ code: "TOOL_FAILED", message: "" });
     expect(await failed({ code: "A\0B", message: "a\0b" })).toMatchObject({ code: "AB", message: "ab" });
-    // Characters of two code units each, none of which is cut in two.
+    // Characters of two code units each; none of them is cut in half.
     const long = await failed({ code: `x${"😀".repeat(100)}`, message: `x${"😀".repeat(20_000)}` });
     expect(long.code).toBe(`x${"😀".repeat(63)}`);
     expect(long.message).toBe(`x${"😀".repeat(8_191)}`);
@@ -296,7 +299,7 @@ describe("results that are no results fail the call, and the stream goes on", ()
   });
 });
 
-describe("tokens that nobody knows", () => {
+describe("unknown tokens", () => {
   test("accepted or kept alive, they are lost", async () => {
     const worker = await connectWorker();
     worker.send({ case: "accept", value: { tokens: ["nonsense-1"] } });
@@ -314,7 +317,7 @@ describe("tokens that nobody knows", () => {
 });
 
 describe("credit", () => {
-  test("a flood of it is taken", async () => {
+  test("a flood of credit is accepted", async () => {
     const worker = await connectWorker({}, 0);
     for (let i = 0; i < 1_000; i++) worker.send({ case: "credit", value: { jobs: 10_000 } });
     const runId = await start();
@@ -328,7 +331,7 @@ describe("credit", () => {
     const [first, second] = [await start(), await start()];
     const job = await worker.job();
     await worker.result(job.token, { output: "1" });
-    // A round trip more: what was to come would have come.
+    // One more round trip: an offer would have arrived by then.
     await worker.result("nonsense", { output: "1" });
     worker.send({ case: "credit", value: { jobs: 1 } });
     const next = await worker.job();
@@ -343,7 +346,7 @@ describe("the end of a worker", () => {
     const other = await connectWorker({}, 0);
     const runIds = [await start(), await start()];
     const jobs = [await worker.job(), await worker.job()];
-    // One at work, one not even accepted.
+    // One job is at work, the other not even accepted.
     worker.send({ case: "accept", value: { tokens: [jobs[0]!.token] } });
     other.send({ case: "credit", value: { jobs: 5 } });
     const saidAt = performance.now();
@@ -356,13 +359,13 @@ describe("the end of a worker", () => {
     for (const { token } of again) await other.result(token, { output: "1" });
   });
 
-  test("after drain nothing is offered, what it has it may finish", async () => {
+  test("after a drain nothing is offered, and it may finish its jobs", async () => {
     const worker = await connectWorker();
     const first = await start();
     const job = await worker.job();
     worker.send({ case: "accept", value: { tokens: [job.token] } });
     worker.send({ case: "drain", value: {} });
-    // Answered in the order of the frames: the drain has been seen.
+    // Frames are answered in order: the drain has been received.
     worker.send({ case: "heartbeat", value: { tokens: ["nonsense"] } });
     await worker.take("leaseLost");
     const second = await start();
@@ -375,7 +378,7 @@ describe("the end of a worker", () => {
     await other.result(next.token, { output: "1" });
   });
 
-  test("its last result counts though it ends its side right after", async () => {
+  test("its last result counts although it ends its side right after", async () => {
     const worker = await connectWorker();
     const runId = await start();
     const { token } = await worker.job();
@@ -458,7 +461,7 @@ describe("large vars", () => {
     expect((await ended(runId)).status).toBe("RUN_STATUS_COMPLETED");
   });
 
-  test("come again to the stream that takes the place of another, which kept them", async () => {
+  test("are sent again to a stream that replaces another, which kept them", async () => {
     const { workflowId, runId } = await startHandler({ text: "x".repeat(3_000) });
     const facts = { workerSessionId: freshSession(), workflows: [{ workflowId }], keptVarsBytes: 5_000n };
     const first = await connectWorker(facts);
@@ -482,7 +485,7 @@ describe("large vars", () => {
     expect((await ended(runId)).status).toBe("RUN_STATUS_COMPLETED");
   });
 
-  test("are in the payload of a worker that says nothing of them", async () => {
+  test("are in the payload of a worker that does not ask to keep them", async () => {
     const vars = { text: "x".repeat(3_000) };
     const { workflowId, runId } = await startHandler(vars);
     const worker = await connectWorker({ workflows: [{ workflowId }] });

@@ -1,4 +1,4 @@
-/** What is in the ledgers when all is over, against what the clients were told. */
+/** Compares the ledgers, after all runs have ended, with the replies that the clients got. */
 import type { Run, StepRecord } from "../conformance/api.ts";
 import { verifyLedger } from "../verifier/verify-ledger.ts";
 import type { Client } from "./client.ts";
@@ -13,13 +13,13 @@ const ENDS = new Set(["run.completed", "run.failed", "run.cancelled"]);
 export type Audit = {
   runs: number;
   records: number;
-  /** What is wrong, each with its run. Empty: all is well. */
+  /** What is wrong, each with its run; empty if all is well. */
   problems: string[];
   /** The notices that each run's ledger calls for. */
   notices: Map<string, string[]>;
 };
 
-/** Reads and checks every run that there is. */
+/** Reads and checks every run. */
 export async function auditRuns(client: Client, knowledge: Knowledge): Promise<Audit> {
   const audit: Audit = { runs: 0, records: 0, problems: [], notices: new Map() };
   const listed = await listRunIds(client);
@@ -56,7 +56,7 @@ async function listRunIds(client: Client): Promise<string[]> {
   }
 }
 
-/** The run first: its ledger then holds at least its records. */
+/** The run is read first: its ledger then has at least its records. */
 async function readRun(client: Client, runId: string): Promise<Audited> {
   const { run } = await client.call("GetRun", { runId });
   const records: StepRecord[] = [];
@@ -107,7 +107,7 @@ function answerProblems({ records }: Audited, { waitId, requestId, answer, outco
   ];
 }
 
-/** The notices of a ledger that can be told from its records, in their order. */
+/** The notices that follow from a ledger's records, in order. */
 function noticesOf(records: readonly StepRecord[]): string[] {
   const kinds: Record<string, string> = {
     "run.started": "STARTED",
@@ -132,7 +132,7 @@ export function feedProblems(received: readonly Notice[], { notices }: Audit): s
   const byRun = Map.groupBy(received, ({ runId }) => runId);
   for (const [runId, expected] of notices) {
     const seen = (byRun.get(runId) ?? []).map(({ kind }) => kind.replace("NOTICE_KIND_", ""));
-    // When a wait ended is for the ledger to say; that it ended is implied by what comes next.
+    // Only the ledger shows when a wait ended; that it ended follows from the next notice.
     const comparable = seen.filter((kind) => kind !== "RESUMED");
     problems.push(...differs(`${runId}: what the feed told`, comparable, expected));
   }

@@ -1,13 +1,13 @@
-/** Chance with a seed (mulberry32), so that a failing run's kills and choices can be drawn again. */
+/** Random numbers from a seed (mulberry32), so that the kills and choices of a failing run can be repeated. */
 export type Chance = {
-  /** From 0 up to, not including, 1. */
+  /** A number in [0, 1). */
   next(): number;
   /** A whole number, both bounds included. */
   between(least: number, most: number): number;
   /** Whether something of this probability happens. */
   happens(probability: number): boolean;
   pick<T>(choices: readonly T[]): T;
-  /** A stream of its own: what is drawn from it changes nothing here. */
+  /** A separate stream: numbers drawn from it do not change those drawn here. */
   fork(): Chance;
 };
 

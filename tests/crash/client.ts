@@ -1,20 +1,20 @@
 /**
- * A client that does not give up: a call that was not acknowledged is sent again, the same to the letter, to any server that
- * is there, until one acknowledges or refuses it. What it was told is kept for the audit.
+ * A client that does not give up. It sends a call that was not acknowledged again, unchanged, to any running server,
+ * until one acknowledges or refuses it. The replies are kept for the audit.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Method, parseRefusal, type Refusal, type Replies, serviceOf } from "../conformance/api.ts";
 
-/** Refusals that say: not now. */
+/** Refusals that ask to try again later. */
 const TRY_AGAIN = new Set(["DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED", "TRANSITION_CONFLICT"]);
-/** A server that takes a call and is killed closes the connection; only a hang comes to this. */
+/** A server that is killed during a call closes the connection; only a hang takes this long. */
 const ATTEMPT_MS_MAX = 40_000;
 const PAUSE_MS = 50;
 
-/** A call was refused for good. */
+/** A call was refused finally. */
 export class RefusedError extends Error {
   readonly refusal: Refusal;
-  /** How many times it was sent: of more than one, an earlier one may have done what was asked. */
+  /** How often it was sent. If more than once, an earlier call may have taken effect. */
   readonly attempts: number;
 
   constructor(method: string, refusal: Refusal, attempts: number) {
@@ -28,9 +28,9 @@ export class RefusedError extends Error {
 export type Client = {
   /** @throws {RefusedError}, @throws the signal's reason */
   call<M extends Method>(method: M, request: object): Promise<Replies[M]>;
-  /** Notes that something was killed: the next acknowledged write that is sent after this ends the outage. */
+  /** Notes a kill: the next acknowledged write that is sent after it ends the outage. */
   noteKill(): void;
-  /** Milliseconds from each kill to the first write, sent after it, that was acknowledged. */
+  /** Milliseconds from each kill to the first acknowledged write that was sent after it. */
   readonly recoveriesMs: readonly number[];
   /** Waits until writes are acknowledged again after the last kill. */
   recovered(): Promise<void>;

@@ -10,37 +10,44 @@ import { ambientEnvironment, REPOSITORY } from "../conformance/server.ts";
 
 const MAIN = join(REPOSITORY, "server/src/main.ts");
 const HOST = "127.0.0.1";
-/** Below the ports that systems give to outgoing connections, one of which might get the port of a server that is down,
- *  and above those of embedded Postgres. */
+/**
+ * Below the ports that systems use for outgoing connections, because one of those might take the port of a server that
+ * is down, and above those of embedded Postgres.
+ */
 const PORT_MIN = 31_000;
 const PORT_COUNT = 1_700;
 const HEALTH_POLL_MS = 25;
-/** A first start makes a database; a start after a crash replays its log; both on a busy machine. */
+/** A first start creates a database; a start after a crash replays its log; both on a busy machine. */
 const START_MS_MAX = 60_000;
 const STOP_MS_MAX = 20_000;
-/** Killed processes end within milliseconds; the database's backends notice at their next look. */
+/** Killed processes end within milliseconds; the backends of the database notice at their next check. */
 const GONE_MS_MAX = 10_000;
 const POLL_MS = 20;
 
-/** The servers of a cluster. The first has the data directory; the second joins its database, and comes and goes. */
+/**
+ * The servers of a cluster. The first has the data directory; the second joins its database and runs only part of the
+ * time.
+ */
 export type ServerName = "first" | "second";
 
 export type Cluster = {
-  /** Where running servers listen, also one that was just killed and is being started. */
+  /** The URLs of running servers, including one that was just killed and is being started. */
   urls(): string[];
-  /** Starts a server and returns when it answers. @throws {Error} if it ends or does not come */
+  /** Starts a server and returns when it answers. @throws {Error} if it ends or does not answer */
   start(name: ServerName): Promise<void>;
-  /** SIGKILL to a server; returns when it is gone. */
+  /** Kills a server with SIGKILL and returns after it is gone. */
   killServer(name: ServerName): Promise<void>;
-  /** SIGKILL to the postmaster; says whether there was one. */
+  /** Kills the postmaster with SIGKILL. Returns whether there was one. */
   killDatabase(): boolean;
-  /** Ends a server as an operator would. */
+  /** Stops a server as an operator would. */
   stop(name: ServerName): Promise<void>;
-  /** What the servers logged as an error or worse, or said without the logger. */
+  /** What the servers logged as errors or worse, or printed without the logger. */
   errors(): string[];
   /** The end of a server's log. */
   log(name: ServerName): string;
-  /** Kills what still runs, waits until no process of the directory is left, and removes it. Returns what would not go. */
+  /**
+   * Kills what still runs, waits until no process of the directory is left, and removes it. Returns what did not end.
+   */
   destroy(): Promise<string[]>;
 };
 
@@ -52,7 +59,7 @@ export async function createCluster(): Promise<Cluster> {
     first: await createSite(dataDir, "first"),
     second: await createSite(dataDir, "second"),
   };
-  /** Database processes carry the cluster's name in their command lines; it is learnt from the first postmaster. */
+  /** Database processes have the cluster's name in their command lines; the first postmaster shows it. */
   let clusterName: string | undefined;
   let isDestroyed = false;
 
@@ -61,7 +68,7 @@ export async function createCluster(): Promise<Cluster> {
   function postmaster(): number | undefined {
     const pid = Number(readText(join(dataDir, "postgres/data/postmaster.pid")).split("\n")[0]);
     if (!(pid > 1)) return undefined;
-    // The file outlives a killed database, and its pid may be given to another process then.
+    // The file outlives a killed database, and another process may then get its pid.
     const name = /cluster_name=(\S+)/.exec(commandOf(pid))?.[1];
     if (name === undefined || (clusterName !== undefined && name !== clusterName)) return undefined;
     clusterName = name;
@@ -74,14 +81,14 @@ export async function createCluster(): Promise<Cluster> {
       .map((name) => ({ pid: Number(name), command: commandOf(Number(name)) }))
       .filter(
         ({ command }) =>
-          // What somebody has opened to look at the directory is none of the cluster's.
+          // Programs that somebody uses to look at the directory do not belong to the cluster.
           (command.includes(dataDir) && /main\.ts server|postgres|initdb/.test(command)) ||
           command.includes(`main.ts server --listen ${new URL(servers.second.url).host}`) ||
           (clusterName !== undefined && command.includes(clusterName)),
       );
   }
 
-  // The last resort, if this process ends without having come to `destroy`.
+  // The last resort, if this process ends before it calls `destroy`.
   const killAll = (): void => {
     for (const server of Object.values(servers)) server.child?.kill("SIGKILL");
     postmaster();

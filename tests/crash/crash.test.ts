@@ -1,11 +1,12 @@
 /**
- * SIGKILL of servers and database at random moments under load with answers, timers and events: every acknowledged start,
- * answer and event is there, every run ends as its graph must, every ledger is gapless, chained, folds to its run's state,
- * and a verifier that shares no code with the server says so. A reader of the feed misses nothing and hears nothing twice.
+ * SIGKILL of servers and database at random moments, under load with answers, timers and events. Every acknowledged
+ * start, answer and event is there, and every run ends as its graph must. Every ledger is gapless, chained and folds to
+ * its run's state, and a verifier that shares no code with the server confirms it. A reader of the feed misses nothing
+ * and gets nothing twice.
  *
  *   CRASH_KILLS=50 CRASH_SEED=7 npx vitest run tests/crash
  *
- * The seed draws the kills and what the clients do; how the machine interleaves them is its own.
+ * The seed decides the kills and what the clients do, but not how the machine interleaves them.
  */
 import { afterEach, expect, test } from "vitest";
 import { auditRuns, feedProblems } from "./audit.ts";
@@ -18,11 +19,11 @@ import { OPEN_STATUSES, startLoad } from "./load.ts";
 
 const KILLS = Number(process.env["CRASH_KILLS"] ?? 12);
 const SEED = Number(process.env["CRASH_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-/** What a hang comes to, on a machine that is busy with other tests. */
+/** The limit for a run that hangs, on a machine that is busy with other tests. */
 const OVERALL_MS = 180_000 + KILLS * 10_000;
-/** Problems shown: the first ones say what is wrong. */
+/** The number of problems shown: the first ones say what is wrong. */
 const SHOWN_MAX = 20;
-/** Why a server may end a stream that can go on elsewhere. */
+/** Why a server may end a stream that can continue elsewhere. */
 const PASSING = new Set(["DATABASE_UNAVAILABLE", "SHUTTING_DOWN"]);
 const EXPLAIN_MS = 5_000;
 
@@ -62,7 +63,7 @@ test(
       const auditedS = seconds();
       await feed.untilEnded(knowledge.expectations.size);
       const toldS = seconds();
-      // Who comes late and reads from the beginning is told the same.
+      // A reader that comes late and reads from the beginning gets the same.
       const lateFeed = readFeed({ urls, signal });
       await lateFeed.untilEnded(knowledge.expectations.size);
       const ids = ({ notices }: typeof feed): string[] => notices.map(({ noticeId }) => noticeId).toSorted();
@@ -104,7 +105,7 @@ test(
   },
 );
 
-/** Where things stand after a failure: the runs that have not ended, and the servers' last words. */
+/** The state after a failure: the runs that have not ended, and the last lines of the servers' logs. */
 async function explain({ urls, log }: Cluster): Promise<string> {
   const words = (["first", "second"] as const).map(
     (name) => `${name}:\n${log(name).split("\n").slice(-15).join("\n")}`,

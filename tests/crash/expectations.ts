@@ -1,4 +1,4 @@
-/** What the clients know when the load is over: every run they started, every answer and what became of it. */
+/** What the clients know when the load is over: every run that they started, every answer and its outcome. */
 import type { Run, StepRecord } from "../conformance/api.ts";
 
 export type Audited = { run: Run; records: readonly StepRecord[] };
@@ -6,7 +6,7 @@ export type Audited = { run: Run; records: readonly StepRecord[] };
 export type Expectation = {
   runId: string;
   status: "RUN_STATUS_COMPLETED" | "RUN_STATUS_CANCELLED";
-  /** What is wrong with the run, beyond what holds for all runs. */
+  /** Returns what is wrong with the run, beyond what holds for all runs. */
   problems: (audited: Audited) => string[];
 };
 
@@ -15,7 +15,7 @@ export type AnswerOutcome = {
   waitId: string;
   requestId: string;
   answer: string;
-  /** Refused: somebody or the time was first. */
+  /** Refused: another answer or the timeout was first. */
   outcome: "acknowledged" | "refused";
 };
 
@@ -42,7 +42,7 @@ export function takenEvents(records: readonly StepRecord[]): string[] {
   });
 }
 
-/** Compares values that came as JSON. */
+/** Compares values that were received as JSON. */
 export function differs(what: string, actual: unknown, expected: unknown): string[] {
   const [is, wants] = [JSON.stringify(actual), JSON.stringify(expected)];
   return is === wants ? [] : [`${what} is ${is}, not ${wants}`];

@@ -1,4 +1,4 @@
-/** A reader of WatchRuns that carries its cursor from server to server, over every kill. */
+/** A reader of WatchRuns that takes its cursor from server to server, over every kill. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { watch } from "../conformance/connect-stream.ts";
 
@@ -10,15 +10,15 @@ export type Notice = { noticeId: string; kind: string; runId: string };
 export type FeedReader = {
   /** Everything that was received, repeats included. */
   readonly notices: readonly Notice[];
-  /** How many streams it took. */
+  /** How many streams it used. */
   readonly streams: number;
-  /** Why streams ended that a server ended with a refusal. */
+  /** The refusals with which servers ended streams. */
   readonly refusals: readonly string[];
-  /** Waits until this many runs have been seen to end, and hangs up. */
+  /** Waits until the ends of this many runs have been seen, and cancels the stream. */
   untilEnded(runs: number): Promise<void>;
 };
 
-/** Reads from the beginning of all that is kept. @param signal hangs up */
+/** Reads from the beginning of all that is kept. @param signal cancels the stream */
 export function readFeed(options: { urls: () => string[]; signal: AbortSignal }): FeedReader {
   const { urls } = options;
   const notices: Notice[] = [];
@@ -88,7 +88,7 @@ export function readFeed(options: { urls: () => string[]; signal: AbortSignal })
       wanted = runs;
       if (ended.size >= wanted) all.resolve();
       await all.promise;
-      // A stream with nothing to say notices with its next message, or when its server stops.
+      // A stream without news notices with its next message, or when its server stops.
       hangUp.abort();
     },
   };

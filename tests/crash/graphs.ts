@@ -1,18 +1,22 @@
-/** The graphs of the load, as a client sends them. Each ends in one way only, however often its servers are killed. */
+/**
+ * The graphs of the load, as a client sends them. Each can end in one way only, however often its servers are killed.
+ */
 export const SCOPES = ["RUN", "SESSION", "WORKFLOW", "GLOBAL"] as const;
 export type ScopeName = (typeof SCOPES)[number];
 
 /** How many events a listener takes. */
 export const EVENTS_WANTED = 4;
-/** How often a timer run naps. */
+/** How often a timer run sleeps. */
 export const NAPS = 3;
-/** How often two runs send each other an event: long enough that a kill finds one that is committed and not yet delivered,
- *  which nobody repeats. */
+/**
+ * How often two runs send each other an event: often enough that a kill finds one that is committed and not yet
+ * delivered. Such an event is not sent again.
+ */
 export const ROUNDS = 12;
 
 const done = (output: unknown) => ({ complete: { output } });
 
-/** A question without a limit, then one whose time is short. */
+/** A question without a time limit, then one with a short one. */
 const question = {
   workflowId: "question",
   entryNode: "ask",
@@ -41,7 +45,7 @@ const naps = {
   },
 };
 
-/** Takes events one by one after a time, in which some come already. */
+/** Takes events one by one, after a time in which some arrive already. */
 function listener(scope: ScopeName, keyed: boolean) {
   return {
     workflowId: listenerId(scope, keyed),
@@ -67,7 +71,7 @@ export function listenerId(scope: ScopeName, keyed: boolean): string {
   return `listen-${scope.toLowerCase()}-${keyed ? "key" : "any"}`;
 }
 
-/** An event that races a timeout; whichever was first, the event is taken once. */
+/** An event that races with a timeout; whichever is first, the event is taken once. */
 const latecomer = {
   workflowId: "latecomer",
   entryNode: "first",
@@ -83,7 +87,7 @@ const latecomer = {
   },
 };
 
-/** Two runs of one session, in a channel that only they use: nobody else's event brings about that theirs is looked at. */
+/** Two runs of one session, in a channel that only they use: no event of others causes their events to be found. */
 const sender = {
   workflowId: "sender",
   entryNode: "send",
@@ -138,7 +142,7 @@ const receiver = {
   },
 };
 
-/** Computes without ever waiting: at work when its server dies. */
+/** Computes without ever waiting: it is at work when its server dies. */
 const spinner = {
   workflowId: "spinner",
   entryNode: "spin",
@@ -152,7 +156,7 @@ const spinner = {
   },
 };
 
-/** Works, then asks what nobody answers: only a cancel ends it. */
+/** Works, then asks a question that is never answered: only a cancel ends it. */
 const doomed = {
   workflowId: "doomed",
   entryNode: "spin",
@@ -171,7 +175,7 @@ const doomed = {
   },
 };
 
-/** Waits for an event that comes while it is paused. */
+/** Waits for an event that arrives while it is paused. */
 const patient = {
   workflowId: "patient",
   entryNode: "hear",

@@ -1,4 +1,6 @@
-/** SIGKILL at random moments: of servers, of the database, of both; of one of two servers, while the other goes on. */
+/**
+ * SIGKILL at random moments: of servers, of the database, of both, or of one of two servers while the other goes on.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Chance } from "./chance.ts";
 import type { Client } from "./client.ts";
@@ -6,7 +8,7 @@ import type { Cluster, ServerName } from "./cluster.ts";
 
 /** Milliseconds of load before a kill. */
 const LOAD_MS = [50, 900] as const;
-/** Milliseconds after a kill at which the next one hits what is just coming back. */
+/** Milliseconds after a kill at which the next one hits what is just starting again. */
 const RECOVERY_MS = [0, 400] as const;
 /** How often a kill does not wait for the recovery from the last one. */
 const HASTE = 0.15;
@@ -15,12 +17,12 @@ export type Kill = {
   /** How many servers run when it comes. */
   servers: 1 | 2;
   targets: readonly (ServerName | "database")[];
-  /** After the last recovery, or, in haste, after the last kill. */
+  /** Counted from the last recovery, or from the last kill if it does not wait. */
   afterMs: number;
   isHasty: boolean;
 };
 
-/** Draws all kills at once. The middle third finds two servers on the database. */
+/** Draws all kills at once. During the middle third two servers use the database. */
 export function planKills(chance: Chance, count: number): Kill[] {
   return Array.from({ length: count }, (_, index): Kill => {
     const servers = index >= Math.floor(count / 3) && index < Math.floor((2 * count) / 3) ? 2 : 1;
@@ -37,7 +39,7 @@ function pickTargets(chance: Chance, servers: 1 | 2): Kill["targets"] {
   return chance.pick([[one], [one], [one], ["database"], [one, "database"], ["first", "second", "database"]] as const);
 }
 
-/** Carries the plan out while the load goes on. Rejects if a server does not come back. */
+/** Carries out the plan while the load goes on. Rejects if a server does not come back. */
 export async function carryOut(options: {
   plan: readonly Kill[];
   cluster: Cluster;
@@ -72,7 +74,7 @@ export async function carryOut(options: {
   await Promise.all([client.recovered(), started()]);
 }
 
-/** There is no database to kill while a hasty kill finds it down: then the moment is as soon as it is back. */
+/** If a kill that does not wait finds the database down, it waits until the database is back. */
 async function untilKilled(cluster: Cluster, signal: AbortSignal): Promise<void> {
   while (!cluster.killDatabase()) await sleep(5, undefined, { signal });
 }

@@ -1,4 +1,4 @@
-/** The load: clients that start runs and answer, emit, pause and cancel until they are told to stop. */
+/** The load: clients that start runs and answer, emit, pause and cancel until they are stopped. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Chance } from "./chance.ts";
 import type { Client } from "./client.ts";
@@ -6,8 +6,10 @@ import { createKnowledge, type Knowledge } from "./expectations.ts";
 import { GRAPHS } from "./graphs.ts";
 import { broadcast, SCENARIOS, type World } from "./scenarios.ts";
 
-/** Clients at work at the same time: enough that every kill finds calls, commits and runs under way, few enough that two
- *  cores also get to start servers. */
+/**
+ * Clients at work at the same time: enough that every kill finds calls, commits and runs under way, and few enough that
+ * two cores can also start servers.
+ */
 const CLIENTS = 16;
 const BREAK_MS_MAX = 60;
 const BROADCAST_MS_MAX = 60;
@@ -16,9 +18,9 @@ export const OPEN_STATUSES = ["RUN_STATUS_RUNNING", "RUN_STATUS_WAITING"];
 
 export type Load = {
   readonly knowledge: Knowledge;
-  /** Settles when the clients have ended; rejects as soon as one was refused what it may not be refused. */
+  /** Settles when the clients have ended. Rejects as soon as a client gets a refusal that it must not get. */
   readonly clients: Promise<void>;
-  /** Lets every client finish what it is at, and waits until every run has ended. */
+  /** Lets every client finish its current work, and waits until every run has ended. */
   finish(): Promise<void>;
 };
 
@@ -57,7 +59,7 @@ export async function startLoad(options: { client: Client; chance: Chance; signa
     () => undefined,
   );
   const onAir = beOnAir(worldOf(chance.fork()));
-  // Looked at by `finish`; until then a refusal must not end the process.
+  // Awaited by `finish`; until then a refusal must not end the process.
   for (const promise of [clients, onAir]) promise.catch(() => undefined);
 
   return {
@@ -66,7 +68,7 @@ export async function startLoad(options: { client: Client; chance: Chance; signa
     async finish() {
       isOver = true;
       await clients;
-      // Who listens to the radio still waits for it.
+      // Runs that listen to the radio are still waiting for it.
       while (await isAnyRunning(client)) await sleep(STILL_RUNNING_POLL_MS, undefined, { signal });
       isOffAir = true;
       await onAir;

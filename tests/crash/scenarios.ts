@@ -1,4 +1,4 @@
-/** What clients do with the runs of each graph, and what must have come of it. */
+/** What clients do with the runs of each graph, and what the outcome must be. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Run } from "../conformance/api.ts";
 import type { Chance } from "./chance.ts";
@@ -9,7 +9,7 @@ import { EVENTS_WANTED, listenerId, NAPS, ROUNDS, SCOPES, type ScopeName } from 
 export type World = Knowledge & {
   client: Client;
   chance: Chance;
-  /** An id that nobody has had. */
+  /** An id that was not used before. */
   newId(prefix: string): string;
   radio: Radio;
 };
@@ -25,7 +25,7 @@ export type Radio = {
 export type Scenario = (world: World) => Promise<void>;
 
 const COMPLETED = "RUN_STATUS_COMPLETED";
-/** A pause of a person who reads, or of one who does not. */
+/** A pause like that of a person who reads, or of one who does not. */
 const READING_MS = 250;
 
 async function start(
@@ -40,7 +40,7 @@ async function start(
   return run;
 }
 
-/** Waits until a run stands at a question of `nodeId`. Undefined: it has passed it. */
+/** Waits until a run is at a question of `nodeId`. Returns undefined if it has passed it. */
 async function untilAsked({ client }: World, runId: string, nodeId: string): Promise<string | undefined> {
   for (;;) {
     const { run } = await client.call("AwaitRun", { runId, reasons: ["WAIT_REASON_USER"], timeout: "10s" });
@@ -49,7 +49,7 @@ async function untilAsked({ client }: World, runId: string, nodeId: string): Pro
   }
 }
 
-/** Answers a question, once or with a rival, and notes who was told what. */
+/** Answers a question, alone or with a rival, and notes who got which reply. */
 async function answer(world: World, runId: string, waitId: string, given: string): Promise<boolean> {
   const { client, answers, counts, newId } = world;
   const requestId = newId("answer");
@@ -108,7 +108,7 @@ const nap: Scenario = async (world) => {
   const problems = ({ run, records }: Audited) => {
     const naps = run.output as { due_time: string; fire_time: string }[];
     const tooEarly = naps.filter((nap) => nap.fire_time < nap.due_time);
-    // Sent until it was acknowledged, it may have come when its time was past: then it began at once.
+    // It was sent until it was acknowledged, so its time may have passed before: then it began at once.
     const began = Date.parse(records.find(({ nodeId }) => nodeId !== undefined)?.time ?? "");
     return [
       ...differs("the number of naps", naps.length, NAPS),
@@ -123,7 +123,8 @@ const nap: Scenario = async (world) => {
     ...(startAt === undefined ? {} : { startAt }),
   }));
   for (const { runId } of requests) expectations.set(runId, { runId, status: COMPLETED, problems });
-  // A refusal for now may stand in the result of one start: the batch is sent again, and changes nothing for the others.
+  // The result of a single start may ask to try again later: the batch is sent again, which changes nothing for the
+  // other starts.
   for (;;) {
     const { results } = await client.call("StartRuns", { requests });
     const errors = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
@@ -143,7 +144,10 @@ function targetOf(scope: ScopeName, ids: { runId: string; sessionId: string; wor
   return scope === "WORKFLOW" ? { workflowId: ids.workflowId } : {};
 }
 
-/** Events before, while and after runs wait for them; every run takes each once, in order, and none that was before it. */
+/**
+ * Events before, while and after runs wait for them. Every run takes each once and in order, but no event from before
+ * its start.
+ */
 const listen: Scenario = async (world) => {
   const { chance } = world;
   const scope = chance.pick(SCOPES);
@@ -181,10 +185,11 @@ const listen: Scenario = async (world) => {
   );
   for (const [index, eventId] of eventIds.entries()) {
     await pauseABit(world, 80);
-    // Nobody waits for this one: another order's.
+    // No run waits for this one: it belongs to another order.
     if (keyed && chance.happens(0.3)) await emitOne(`${id}-other-${index}`, `${id}-other`);
     await emitOne(eventId);
-    // Once more, as by a client that has lost the reply. The last one may have ended the run; its repeat is known all the same.
+    // Once more, like a client that has lost the reply. The last event may have ended the run; its repeat is recognised
+    // nevertheless.
     if (chance.happens(0.2)) await emitOne(eventId);
   }
 };
@@ -200,7 +205,7 @@ const comeLate: Scenario = async (world) => {
   await emit(world, { runId, name: "late", eventId });
 };
 
-/** Nothing that was on air after the start is missing, nothing from before it is there. */
+/** No event after the start is missing, and none from before it is there. */
 const hearRadio: Scenario = async (world) => {
   const { radio } = world;
   const runId = world.newId("radio");
@@ -246,7 +251,7 @@ const spin: Scenario = async (world) => {
     ...differs("the steps", records.filter(({ nodeId }) => nodeId === "spin").length, vars.turns),
   ]);
   if (!isTicked) return;
-  // Sent again, a tick takes more steps, but never one twice.
+  // A tick that is sent again takes more steps, but never one twice.
   await world.client.call("TickRun", { runId, maxSteps: 5 });
   await unpause(world, runId);
 };
@@ -267,7 +272,7 @@ const cancel: Scenario = async (world) => {
   if (chance.happens(0.2)) await client.call("CancelRun", { runId });
 };
 
-/** Pauses a run and waits until it is: a run at work on another server finds the request in its mail. */
+/** Pauses a run and waits until it is paused: a run at work on another server gets the request as mail. */
 async function pause({ client, counts }: World, runId: string): Promise<void> {
   let { run } = await client.call("PauseRun", { runId });
   while (run.paused !== true) {
@@ -281,7 +286,7 @@ async function unpause({ client }: World, runId: string): Promise<void> {
   try {
     await client.call("UnpauseRun", { runId });
   } catch (error) {
-    // Of a call that was sent more than once, an earlier one may have done it.
+    // If a call was sent more than once, an earlier one may have done it.
     if (!(error instanceof RefusedError) || error.attempts === 1) throw error;
     if (!["RUN_NOT_PAUSED", "RUN_ENDED"].includes(error.refusal.reason)) throw error;
   }

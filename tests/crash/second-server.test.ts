@@ -1,4 +1,6 @@
-/** A data directory is for one server at a time. A second one is refused, is told how to join the database, and joins it. */
+/**
+ * A data directory is for one server at a time. A second one is refused, learns how to join the database, and joins it.
+ */
 import { spawnSync } from "node:child_process";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,7 +8,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startServerProcess } from "../conformance/server.ts";
 
-test("a second server on a data directory is refused; with the URL it is told it joins as a client", async () => {
+test("a second server on a data directory is refused; with the URL from the refusal it joins as a client", async () => {
   const dataDir = await mkdtemp(join(tmpdir(), "abstractruntime-test-"));
   onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
   await chmod(dataDir, 0o711);
@@ -16,7 +18,7 @@ test("a second server on a data directory is refused; with the URL it is told it
 
   const refusal = String(await startServerProcess({ env }).catch((error: unknown) => error));
   expect(refusal).toContain(`another server uses the data directory ${dataDir}`);
-  // An expected failure, like any other reason for which a server does not start: a message without a stack trace.
+  // An expected failure, like any other that prevents a start: a message without a stack trace.
   expect(refusal).not.toMatch(/\n\s+at /);
 
   // As a person would: the line is pasted into a shell.

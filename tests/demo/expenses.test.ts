@@ -1,4 +1,7 @@
-/** The demo of the expenses as a user runs it, in a process of its own, on fewer rows; and what it says to files that cannot be used. */
+/**
+ * The demo of the expenses as a user runs it, in a process of its own, with fewer rows; and its errors for unusable
+ * files.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +26,10 @@ async function runDemo(...args: string[]) {
   return { stdout, stderr, code: child.exitCode };
 }
 
-/** Of the shipped file: the first rows, the very large ones, and those with line breaks, quotes and strange letters. */
+/**
+ * Rows of the shipped file: the first ones, the very large ones, and those with line breaks, quotes and special
+ * letters.
+ */
 function writeSample(): { file: string; rows: number } {
   const rows = rowsOf(readFileSync(CSV, "utf8"));
   const sample = rows.filter((row, index) => index < 15 || /\d{4}\.\d\d,[A-Z]{3}|\n|""|[^\0-\u024f]/.test(row));
@@ -32,7 +38,7 @@ function writeSample(): { file: string; rows: number } {
   return { file, rows: sample.length };
 }
 
-/** The rows of the shipped file as they are written; its ids say where one begins. */
+/** The rows of the shipped file as they are written; an id marks the beginning of each. */
 function rowsOf(csv: string): string[] {
   return csv
     .trimEnd()
@@ -52,7 +58,7 @@ describe("the demo of the expenses", () => {
       const { asked, records, ...rest } = JSON.parse(lastLine) as Record<string, number>;
       expect(rest).toEqual({ runs: rows, completed: rows, serverKills: 2, chain: "ok" });
       expect(asked).toBeGreaterThan(0);
-      // A start, a step and an end at least.
+      // At least a start, a step and an end.
       expect(records).toBeGreaterThanOrEqual(3 * rows);
       expect(stderr.match(/SIGKILL/g)).toHaveLength(2);
       expect(stderr).not.toContain("FAILED");
@@ -67,7 +73,7 @@ describe("the demo of the expenses", () => {
     expect(stderr).toContain('row 2 (line 4), column amount: must be a number such as 12.50, not "twelve"');
   });
 
-  test("refuses to ask where there is no terminal", async () => {
+  test("refuses to ask if there is no terminal", async () => {
     const { stderr, code } = await runDemo();
     expect(code).toBe(2);
     expect(stderr).toContain("--yes");
@@ -95,7 +101,7 @@ describe("a file of expenses", () => {
       .join(",");
   };
 
-  test("that ships with the demo holds 300, quotes, line breaks and all", async () => {
+  test("that ships with the demo has 300 rows, with quotes and line breaks", async () => {
     const expenses = await readExpenses(CSV);
     expect(expenses).toHaveLength(300);
     expect(new Set(expenses.map(({ id }) => id)).size).toBe(300);
@@ -103,7 +109,7 @@ describe("a file of expenses", () => {
     expect(expenses.filter(({ description }) => description.includes('"')).length).toBeGreaterThan(0);
   });
 
-  test("may have a byte order mark, further columns, and columns in another order", () => {
+  test("may have a byte order mark, more columns, and columns in another order", () => {
     const csv = `\uFEFFnote,${HEADER.split(",").toReversed().join(",")}\r\nx,,EUR,-3.5,d,c,2026-01-31,b,a,E1\r\n`;
     expect(parseExpenses("x.csv", csv)).toEqual([
       {
@@ -121,21 +127,21 @@ describe("a file of expenses", () => {
   });
 
   const refusals: readonly [what: string, csv: string, message: string][] = [
-    ["nothing", "", "lacks the columns id, employee"],
+    ["nothing", "", "has no columns id, employee"],
     ["a header alone", HEADER, "no rows"],
     ["other separators", HEADER.replaceAll(",", ";"), "separated by commas"],
-    ["a missing column", HEADER.replace("amount,", ""), "lacks the column amount"],
+    ["a missing column", HEADER.replace("amount,", ""), "has no column amount"],
     ["a column twice", `${HEADER},id\n`, "column id twice"],
     ["a row that is too short", `${HEADER}\nE1,a`, "line 2"],
     ["an open quote", `${HEADER}\n"E1`, "not a CSV"],
-    ["an id twice", `${HEADER}\n${row({})}\n${row({})}`, 'row 2 (line 3), column id: "E1" is the id of row 1 too'],
+    ["an id twice", `${HEADER}\n${row({})}\n${row({})}`, 'row 2 (line 3), column id: "E1" is also the id of row 1'],
     ["an empty name", `${HEADER}\n${row({ employee: " " })}`, "row 1 (line 2), column employee: is empty"],
     ["a day that is none", `${HEADER}\n${row({ date: "2026-02-30" })}`, "column date: must be a day"],
     ["a decimal comma", `${HEADER}\n${row({ amount: '"1,50"' })}`, "column amount: must be a number"],
     ["a number of another kind", `${HEADER}\n${row({ amount: "1e3" })}`, "column amount: must be a number"],
     ["an amount beyond bounds", `${HEADER}\n${row({ amount: "10000000000" })}`, "column amount"],
     ["a currency in small letters", `${HEADER}\n${row({ currency: "eur" })}`, "column currency"],
-    ["a NUL character", `${HEADER}\n${row({ description: "a\0b" })}`, "column description: holds a NUL"],
+    ["a NUL character", `${HEADER}\n${row({ description: "a\0b" })}`, "column description: contains a NUL"],
     ["too many rows", `${HEADER}\n${`${row({})}\n`.repeat(10_001)}`, "more than 10000 rows"],
   ];
 

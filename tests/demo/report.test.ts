@@ -1,4 +1,7 @@
-/** The demo as a user runs it, in a process of its own: on a small folder, on this repository, interrupted, and with what cannot be used. */
+/**
+ * The demo as a user runs it, in a process of its own: on a small folder, on this repository, interrupted, and with
+ * unusable input.
+ */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -26,13 +29,13 @@ import { startServerProcess } from "../conformance/server.ts";
 import { verifyLedger } from "../verifier/verify-ledger.ts";
 
 const DEMO = resolve(import.meta.dirname, "../../examples/report/demo.ts");
-/** A quiet machine needs 15 s to 25 s, of which 5 s are the lease of the worker that was killed. */
+/** A quiet machine needs 15 s to 25 s, of which 5 s are the lease of the killed worker. */
 const TIMEOUT_MS = 120_000;
 
 const scratch = mkdtempSync(join(tmpdir(), "abstractruntime-report-test-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-/** Starts the demo, whose temporary folder is `temporary`: by it all of its processes can be found. */
+/** Starts the demo with the temporary folder `temporary`, by which all of its processes can be found. */
 function startDemo(temporary: string, ...args: string[]) {
   const env = { ...process.env, TMPDIR: temporary, INIT_CWD: scratch };
   return spawn(process.execPath, [DEMO, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -54,13 +57,13 @@ function namesIn(folder: string): Set<string> {
   return new Set(readdirSync(folder, { recursive: true, encoding: "utf8" }));
 }
 
-/** Command lines of the processes that have this temporary folder, or name it. */
+/** The command lines of the processes that have this temporary folder, or name it. */
 function processesOf(temporary: string): string[] {
   const read = (file: string) => {
     try {
       return readFileSync(file, "utf8").replaceAll("\0", " ");
     } catch {
-      // Ended meanwhile, or not ours.
+      // It has ended in the meantime, or belongs to another user.
       return "";
     }
   };
@@ -81,7 +84,7 @@ function summaryOf(stdout: string): Record<string, unknown> {
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
-/** The run's ledger, by a server on the data that the demo has left. */
+/** The run's ledger, read by a server on the data that the demo has left. */
 async function verifyData(dataDir: string, runId: string) {
   const server = await startServerProcess({ env: { ABSTRACTRUNTIME_DATA_DIR: dataDir } });
   try {
@@ -186,7 +189,7 @@ describe("the demo", () => {
     await closed;
     expect({ code: child.exitCode, shown }).toMatchObject({ code: 130 });
     expect(shown).toContain("ended by SIGINT");
-    // The demo, the server and the database, at least.
+    // At least the demo, the server and the database.
     expect(running.length).toBeGreaterThanOrEqual(3);
     expect(processesOf(temporary)).toEqual([]);
     expect(readdirSync(temporary)).toEqual([]);
@@ -228,7 +231,7 @@ describe("the report", () => {
     expect(rounds[0]?.slice(0, 4)).toEqual(["README", "a/b/README.md", "NOTES.txt", "src/file-11.c"]);
   });
 
-  test("reads nothing where there is nothing to read", () => {
+  test("reads nothing if there is nothing to read", () => {
     const entries = [entry("empty", 0), entry("link", 3, "link"), entry("x.zip", 3)];
     const survey = surveyFiles({ entries, truncated: false }, bounds);
     expect(survey).toMatchObject({ files: 2, others: 1, bytes: 3, rounds: [] });
@@ -236,7 +239,7 @@ describe("the report", () => {
     expect(draftSection({ section: "summary", survey: nothing, read: 0, unread: [] })).toContain("no files here");
   });
 
-  test("says where it does not know everything", () => {
+  test("says if it does not know everything", () => {
     const survey = surveyFiles({ entries: [entry("a.c", 1)], truncated: true }, bounds);
     const summary = draftSection({ section: "summary", survey, read: 1, unread: [] });
     expect(summary).toContain("1 file in 1 folder, 1 byte. There are more");
@@ -245,7 +248,7 @@ describe("the report", () => {
     expect(draftSection({ section: "longest", outlines })).toContain("| `a.c` | more than 1 | more than 1 | 1 |");
   });
 
-  test("lets nothing that a file holds pass for Markdown", () => {
+  test("escapes everything from a file that could be Markdown", () => {
     const text = "# <b>[x](y)</b> | `z`\n";
     const outlines = [outlineText({ path: "a|`b`.md", text, truncated: false })];
     expect(draftSection({ section: "documents", outlines })).toContain(

@@ -1,17 +1,20 @@
-/** Runs the commands that the examples' comments tell people to type. */
+/** Runs the commands that the comments of the examples tell people to type. */
 import { PassThrough, Readable } from "node:stream";
 import { runCli } from "../../server/src/cli/program.ts";
 
 export type Outcome = { code: number; out: string; err: string };
 
-/** Lines of an example's comment that begin with `npx abstractruntime`, without that and without what is said behind them. */
+/**
+ * The lines of an example's comment that begin with `npx abstractruntime`, without that and without the explanation
+ * after them.
+ */
 export function commandsOf(yaml: string): string[] {
   return [...yaml.matchAll(/^# +npx abstractruntime +(.*)$/gm)].map(([, line = ""]) =>
     line.replace(/\s{2,}# .*$/, "").trim(),
   );
 }
 
-/** Runs a line as a shell would, in this process: against a real server, but without the time that Node takes to start. */
+/** Runs a line as a shell would, in this process: against a real server, but without Node's start-up time. */
 export async function runCommand(line: string, url: string, stdin = ""): Promise<Outcome> {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
@@ -29,7 +32,7 @@ export async function runCommand(line: string, url: string, stdin = ""): Promise
   return { code, out, err };
 }
 
-/** Splits a line into words, quotes taken off. Knows no escapes and no variables: no example needs them. */
+/** Splits a line into words and removes quotes. It knows no escapes and no variables, because no example needs them. */
 function wordsOf(line: string): string[] {
   const words: string[] = [];
   for (const [word] of line.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)) {

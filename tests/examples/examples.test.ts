@@ -1,4 +1,4 @@
-/** The five examples, as their comments tell people to run them, on a server that keeps its own Postgres. */
+/** The five examples, run as their comments tell people to, on a server with its own Postgres. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -41,7 +41,7 @@ async function runJson(line: string, stdin = ""): Promise<Run> {
   return json.run ?? json;
 }
 
-/** An example's commands, which must be those that the test below knows what to expect of. */
+/** An example's commands, which must be the ones that the test below expects. */
 async function commands(name: string, expected: string[]): Promise<string[]> {
   const lines = commandsOf(await readFile(`${REPOSITORY}/examples/${name}.yaml`, "utf8"));
   expect(lines.map((line) => line.split(" ").slice(0, 2).join(" "))).toEqual(expected);
@@ -95,12 +95,12 @@ test("ask-user: two questions, the second with choices, then what was answered",
   });
 });
 
-test("wait-until: sleeps, and says when it was to wake and when it did", async () => {
+test("wait-until: sleeps, and returns when it was to wake and when it did", async () => {
   const lines = await commands("wait-until", ["workflow register", "run start", "run watch", "run start"]);
   await run(step(lines, 0));
   const started = await runJson(`${step(lines, 1)} --var delay=300ms`);
   expect(started.waiting?.reason).toBe("WAIT_REASON_UNTIL");
-  // Ends with the run.
+  // It ends with the run.
   expect(await run(step(lines, 2))).toContain("run.completed");
   const { output, waiting } = (await api.call("GetRun", { runId: "nap-1" })).run;
   expect(waiting).toBeUndefined();
@@ -165,7 +165,7 @@ describe("persistence: a run that outlives server and database", () => {
     expect(await run(step(lines, 5))).toContain("run.completed");
   });
 
-  /** SIGKILL for the Postgres of our own data directory, whose first line names its process. */
+  /** Kills the Postgres of our own data directory with SIGKILL; the first line of its pid file names its process. */
   async function killDatabase(): Promise<void> {
     const [pid = ""] = (await readFile(path.join(dataDir, "postgres", "data", "postmaster.pid"), "utf8")).split("\n");
     process.kill(Number(pid), "SIGKILL");

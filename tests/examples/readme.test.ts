@@ -1,4 +1,4 @@
-/** README.md's own commands, run as they stand there: what nobody ran cannot be in it. */
+/** README.md's own commands, run exactly as they are written there: a command that does not work cannot stay in it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ambientEnvironment, REPOSITORY } from "../conformance/server.ts";
 
 const README = await readFile(`${REPOSITORY}/README.md`, "utf8");
-/** What a checkout has of its own, or makes; the rest is linked into the stranger's folder. */
+/** What a checkout has of its own, or makes; the rest is linked into the folder of the test. */
 const NOT_LINKED = new Set([".git", ".abstractruntime", "greet.yaml"]);
 
 let folder: string;
@@ -91,7 +91,7 @@ test("With curl alone", { timeout: 60_000 }, async () => {
   expect(done?.run).toMatchObject({ status: "RUN_STATUS_COMPLETED", output: { message: "Hello, Bob!" } });
 });
 
-test("every npm script that it names is there", async () => {
+test("every npm script that it names exists", async () => {
   const { scripts } = JSON.parse(await readFile(`${REPOSITORY}/package.json`, "utf8")) as {
     scripts: Record<string, string>;
   };
@@ -115,7 +115,7 @@ function linesOf(code: string): string[] {
   return code.split("\n").filter((line) => line.trim() !== "");
 }
 
-/** A stranger's shell: what tests put into the environment is not in theirs, nor is the checkout's own Node. */
+/** The environment of a new user's shell: without variables of the tests, and without the checkout's own Node. */
 function environment(): Record<string, string | undefined> {
   const ambient = ambientEnvironment();
   const own = Object.entries(ambient).filter(([name]) => !/^(npm_|VITEST|NODE_|INIT_CWD)/.test(name));
@@ -140,7 +140,7 @@ async function runByHand(command: string): Promise<string> {
 }
 
 type Server = {
-  /** Ends it with all it started, and waits. */
+  /** Ends it with everything that it started, and waits. */
   end(signal: NodeJS.Signals): Promise<void>;
 };
 
@@ -151,7 +151,7 @@ async function startByHand(command: string): Promise<Server> {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
-  // Nobody may hold its pipes beyond its end, so this waits for the processes, not for their output.
+  // A process may keep its pipes open after its end, so this waits for the processes and not for their output.
   const exited = once(child, "exit");
   await Promise.race([
     untilListening(child),
@@ -168,7 +168,7 @@ async function startByHand(command: string): Promise<Server> {
   };
 }
 
-/** Reads on afterwards: a server whose log nobody takes would fail at it. */
+/** It goes on reading afterwards: a server whose log is not read would fail. */
 function untilListening(child: ChildProcess): Promise<void> {
   let seen = "";
   return new Promise((resolve) => {
@@ -180,7 +180,7 @@ function untilListening(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Waits until no process of a group is left: a server that still stops would be in the next one's way. */
+/** Waits until no process of a group is left: a server that is still stopping would be in the way of the next one. */
 async function untilGone(group: number): Promise<void> {
   for (;;) {
     try {

@@ -1,6 +1,7 @@
 /**
- * A gate counts once it has been seen failing: here each gate of `npm run check` passes on the tree as it is, then refuses one bad
- * change after another and names it. Everything happens in a copy, so a work tree with other changes in it is left alone.
+ * A gate counts once it has been seen failing. Here each gate of `npm run check` passes on the tree as it is, and then
+ * refuses one bad change after another and names it. Everything happens in a copy, so other changes in the work tree
+ * are left alone.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -25,15 +26,20 @@ import { prepareToolchain } from "../../scripts/client-languages.ts";
 const root = join(import.meta.dirname, "../..");
 const copy = mkdtempSync(join(tmpdir(), "abstractruntime-gates-"));
 
-/** What the outer npm and vitest tell their children would reach the gates of the copy; they start from a plain environment. */
+/**
+ * Variables that the outer npm and vitest set for their children would reach the gates of the copy, so those start with
+ * a plain environment.
+ */
 const environment = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(npm_|VITEST|NODE_ENV$|NODE_OPTIONS$)/i.test(name)),
 );
 
-/** Contents from before a patch, by path; undefined where there was no file. */
+/** The contents from before a patch, by path; undefined if there was no file. */
 const unpatched = new Map<string, Buffer | undefined>();
 
-/** Files that git knows or would add, in the copy; the packages are shared, but the workspaces' links point into the copy. */
+/**
+ * Copies the files that git knows or would add. The packages are shared, but the workspaces' links point into the copy.
+ */
 function copyTree(): void {
   const listed = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
     cwd: root,
@@ -49,7 +55,7 @@ function copyTree(): void {
     if (name === "@abstractruntime" || name === ".cache") continue;
     symlinkSync(join(root, "node_modules", name), join(copy, "node_modules", name));
   }
-  // What the proto gate installs for the clients of other languages; installed anew it would take each copy 10 s.
+  // What the proto gate installs for the clients of other languages; installing it again would take 10 s for each copy.
   const clients = join(root, "node_modules/.cache/abstractruntime");
   mkdirSync(clients, { recursive: true });
   mkdirSync(join(copy, "node_modules/.cache"));
@@ -102,7 +108,7 @@ async function expectRefusal(gate: string, ...reasons: (string | RegExp)[]): Pro
   expect(exitCode).toBeGreaterThan(0);
 }
 
-/** Faults the linter must see, each in a file of its own. */
+/** Faults that the linter must find, each in a file of its own. */
 const lintFaults: { fault: string; content: string; rule: RegExp }[] = [
   {
     fault: "a floating promise",
@@ -112,7 +118,8 @@ const lintFaults: { fault: string; content: string; rule: RegExp }[] = [
   {
     fault: "a promise where a boolean is meant",
     content:
-      "export async function probe(ready: Promise<boolean>): Promise<number> {\n  if (ready) return 1;\n  return 2;\n}\n",
+      "export async function probe(ready: Promise<boolean>): Promise<number> {\n" +
+      "  if (ready) return 1;\n  return 2;\n}\n",
     rule: /no-misused-promises/,
   },
   {
@@ -128,7 +135,8 @@ const lintFaults: { fault: string; content: string; rule: RegExp }[] = [
   {
     fault: "a switch that misses a case",
     content:
-      'export function probe(status: "RUNNING" | "FAILED"): number {\n  switch (status) {\n    case "RUNNING":\n      return 1;\n  }\n  return 2;\n}\n',
+      'export function probe(status: "RUNNING" | "FAILED"): number {\n' +
+      '  switch (status) {\n    case "RUNNING":\n      return 1;\n  }\n  return 2;\n}\n',
     rule: /switch-exhaustiveness-check/,
   },
   {
@@ -163,7 +171,7 @@ const lintFaults: { fault: string; content: string; rule: RegExp }[] = [
   })),
 ];
 
-/** The arrows of the tree that nobody may draw; the messages are those of .oxlintrc.json. */
+/** Imports between layers that are forbidden; the messages are those of .oxlintrc.json. */
 const layerFaults: { folder: string; imports: string; reason: string }[] = [
   { folder: "core", imports: "../store/contract/store.ts", reason: "core imports only core and pure libraries" },
   { folder: "core", imports: "../engine/probe.ts", reason: "core imports only core and pure libraries" },
@@ -275,7 +283,7 @@ describe("lines", () => {
 });
 
 describe("lint", () => {
-  /** What the linter said about each probe, in one run over all of them: a run reads the whole tree. */
+  /** What the linter reported about each probe, in one run over all of them: each run reads the whole tree. */
   const saidOf = new Map<string, string>();
   let exitCode: number | null = null;
   const lintProbe = (fault: string): string =>
@@ -293,7 +301,8 @@ describe("lint", () => {
     );
     write(
       "server/src/core/lint-type-circle.ts",
-      `import type { Probe } from "./${basename(lintProbe("a circle of types only"))}";\n\nexport type Other = { probe?: Probe };\n`,
+      `import type { Probe } from "./${basename(lintProbe("a circle of types only"))}";\n\n` +
+        "export type Other = { probe?: Probe };\n",
     );
     for (const { folder, imports } of layerFaults) write(layerProbe(folder, imports), `import "${imports}";\n`);
     const report = await runScript("check:lint", "--format=json");
@@ -445,12 +454,12 @@ describe("migrations", () => {
     await expectRefusal("migrations", "server/migrations does not match");
   });
 
-  test("refuses a migration that its journal has lost", async () => {
+  test("refuses a migration that is missing in the journal", async () => {
     edit("server/migrations/meta/_journal.json", (content) => JSON.stringify({ ...JSON.parse(content), entries: [] }));
     await expectRefusal("migrations", /not in the journal: .*\.sql/);
   });
 
-  test("refuses a journal whose migration was lost", async () => {
+  test("refuses a journal whose migration is missing", async () => {
     const journal = "server/migrations/meta/_journal.json";
     edit(journal, (content) => content.replace(/"tag": "/, '"tag": "9'));
     await expectRefusal("migrations", /in the journal, but missing: 9.*\.sql/);

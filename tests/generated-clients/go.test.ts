@@ -8,7 +8,7 @@ import { CLIENT_CACHE, prepareToolchain } from "../../scripts/client-languages.t
 import { REPOSITORY } from "../conformance/server.ts";
 import { testSmokePrograms } from "./smoke-programs.ts";
 
-/** gRPC and Protobuf are compiled too where Go has nothing in its cache: half a minute on two free cores. */
+/** gRPC and Protobuf are compiled too if Go's cache is empty: half a minute on two free cores. */
 const BUILD_TIMEOUT_MS = 180_000;
 
 const go = await prepareToolchain.go();

@@ -7,14 +7,14 @@ import { startServerProcess, useServer } from "../conformance/server.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 
 export type SmokePrograms = {
-  /** Program and arguments, to which the tests add options. */
+  /** The program and its arguments, to which the tests add options. */
   client: readonly [string, ...string[]];
   worker: readonly [string, ...string[]];
   cwd: string;
   env: NodeJS.ProcessEnv;
 };
 
-/** What the client's second graph ends with: a call that the tool answered, and one that it refused. */
+/** The last output of the client's second graph: a call that the tool answered, and one that it refused. */
 const TOOL_RESULTS = [
   { success: true, output: { text: "hello" } },
   { success: false, error: { code: "TOOL_FAILED", message: "text must be a string" } },
@@ -23,7 +23,10 @@ const TOOL_RESULTS = [
 /** What the worker prints of two results. */
 const TWO_ACCEPTED = "RESULT_STATUS_ACCEPTED\nRESULT_STATUS_ACCEPTED\n";
 
-/** Longer than the 30 s for which the client awaits a run, so that a call that nobody serves is told by the client's own words. */
+/**
+ * Longer than the 30 s for which the client awaits a run, so that a call without a worker is reported by the client
+ * itself.
+ */
 const WORKER_TEST_TIMEOUT_MS = 60_000;
 
 /** Defines the tests of one language's programs, which share a server. */
@@ -34,7 +37,7 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
     for (const child of started.splice(0)) child.kill("SIGKILL");
   });
 
-  /** Starts a program; `ended` gives its output and throws if its exit code is not 0. */
+  /** Starts a program. `ended` resolves with its output, and rejects if its exit code is not 0. */
   function start(command: readonly [string, ...string[]], ...options: string[]) {
     const [program, ...args] = command;
     const child = spawn(program, [...args, ...options], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
@@ -47,7 +50,8 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
         return output;
       },
     );
-    // A program that fails while the test awaits another one is told by whoever awaits it, not as an unhandled rejection.
+    // If a program fails while the test awaits another one, the failure is reported where it is awaited, not as an
+    // unhandled rejection.
     ended.catch(() => {});
     return {
       ended,
@@ -69,7 +73,7 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
     });
   });
 
-  test("the client fails where there is no server", async () => {
+  test("the client fails if there is no server", async () => {
     await expect(runClient("--url", "http://127.0.0.1:1")).rejects.toThrow("ended with 1");
   });
 
@@ -83,7 +87,7 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
     },
   );
 
-  test("the worker ends in good order at SIGTERM", { timeout: WORKER_TEST_TIMEOUT_MS }, async () => {
+  test("the worker ends in an orderly way at SIGTERM", { timeout: WORKER_TEST_TIMEOUT_MS }, async () => {
     const serving = start(worker, "--url", server.url, "--tool", "smoke.terminated");
     expect(await runClient("--url", server.url, "--tool", "smoke.terminated")).toMatchObject({ results: TOOL_RESULTS });
     serving.terminate();

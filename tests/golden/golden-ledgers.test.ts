@@ -12,7 +12,7 @@ import { ledgers as written } from "./write-ledgers.ts";
 
 const ledgers = readLedgers();
 
-/** Every kind; the type says when one is missing. */
+/** Every kind; the type check fails if one is missing. */
 const KINDS: Record<RecordKind, true> = {
   "run.started": true,
   "run.resumed": true,
@@ -46,7 +46,7 @@ describe("ledgers that a release has stored", () => {
     expect(verification.state?.sequel).toEqual(sequelOf(run));
   });
 
-  test("are all there", () => {
+  test("are complete", () => {
     expect(ledgers.map(({ name }) => name)).toEqual(written.map(({ name }) => `${name}.json`).toSorted());
   });
 
@@ -54,7 +54,10 @@ describe("ledgers that a release has stored", () => {
     const drafts = ledgers.flatMap(({ sealed }) => sealed.map((record): AnyRecord => draftFromSealed(record)));
     expect(new Set(drafts.map(({ kind }) => kind))).toEqual(new Set(Object.keys(KINDS)));
     const operations = drafts.flatMap(({ body }) => [...(body.patch ?? []), ...(body.result ?? [])]);
-    const forms = operations.map((op) => `${op.op}${"of" in op ? ` of ${op.of}${op.at === undefined ? "" : " at"}` : ""}`);
+    const forms = operations.map((op) => {
+      if (!("of" in op)) return op.op;
+      return `${op.op} of ${op.of}${op.at === undefined ? "" : " at"}`;
+    });
     expect(new Set(forms)).toEqual(
       new Set([
         "set",

@@ -1,4 +1,4 @@
-/** A golden ledger: sealed records as a release stored them, and the state that they folded to then. */
+/** A golden ledger: sealed records as a release stored them, and the state to which they folded then. */
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { Json } from "../../server/src/core/json/json.ts";
@@ -7,7 +7,14 @@ import type { RunState } from "../../server/src/core/run.ts";
 
 export const GOLDEN_FOLDER = import.meta.dirname;
 
-type StoredRecord = { header: string; hash: string; body: string; body_salt: string; given?: string; given_salt?: string };
+type StoredRecord = {
+  header: string;
+  hash: string;
+  body: string;
+  body_salt: string;
+  given?: string;
+  given_salt?: string;
+};
 /** Salts are lower-case hex. */
 export type LedgerFile = { about: string; records: StoredRecord[]; state: Json };
 

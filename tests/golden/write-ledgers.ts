@@ -1,8 +1,9 @@
 /**
- * Writes the golden ledgers that do not exist yet: `node tests/golden/write-ledgers.ts`. With `--anew` it writes all of them.
+ * Writes the golden ledgers that do not exist yet: `node tests/golden/write-ledgers.ts`. With `--anew` it writes all of
+ * them.
  *
- * A golden ledger stands for what a release has stored in people's databases, so after the first release none is written
- * anew: a new kind of record, key or operation gets a new ledger. Until records are signed there is no such release.
+ * A golden ledger stands for what a release has stored in people's databases. After the first release none is written
+ * again: a new kind of record, key or operation gets a new ledger. Until records are signed there is no such release.
  */
 import { openWaitOf } from "../../server/src/core/run.ts";
 import type { StepRecordDraft } from "../../server/src/core/records.ts";
@@ -25,7 +26,10 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
       const run = runOf(
         {
           count: {
-            assign: { values: { "totals.net": "${vars.amount * 2}", none: null }, append: { log: "counted at ${now}" } },
+            assign: {
+              values: { "totals.net": "${vars.amount * 2}", none: null },
+              append: { log: "counted at ${now}" },
+            },
             next: [{ to: "ask" }],
           },
           ask: {
@@ -43,7 +47,12 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
           },
           refused: { fail: { code: "REFUSED", message: "refused" } },
           tell: {
-            emitEvent: { name: "paid", scope: "SCOPE_GLOBAL", key: "${vars.name}", payload: { net: "${vars.totals.net}" } },
+            emitEvent: {
+              name: "paid",
+              scope: "SCOPE_GLOBAL",
+              key: "${vars.name}",
+              payload: { net: "${vars.totals.net}" },
+            },
             resultKey: "told",
             next: [{ to: "say" }],
           },
@@ -91,9 +100,17 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
             resultKey: "first",
             next: [{ to: "second" }],
           },
-          second: { waitEvent: { names: ["order.paid"], scope: "SCOPE_GLOBAL" }, resultKey: "second", next: [{ to: "third" }] },
+          second: {
+            waitEvent: { names: ["order.paid"], scope: "SCOPE_GLOBAL" },
+            resultKey: "second",
+            next: [{ to: "third" }],
+          },
           third: { waitEvent: { names: ["tick"], timeout: "10s" }, resultKey: "third", next: [{ to: "fourth" }] },
-          fourth: { waitEvent: { names: ["tock"], scope: "SCOPE_SESSION" }, resultKey: "fourth", next: [{ to: "fifth" }] },
+          fourth: {
+            waitEvent: { names: ["tock"], scope: "SCOPE_SESSION" },
+            resultKey: "fourth",
+            next: [{ to: "fifth" }],
+          },
           fifth: { waitEvent: { names: ["order.*"], scope: "SCOPE_GLOBAL", key: "k1" } },
         },
         { vars: {} },
@@ -110,12 +127,16 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
   },
   {
     name: "failures-failed",
-    about: "A node's on_error, an edge that is missing, the workflow's on_error, a result that cannot be written, a fail node.",
+    about: "A node's on_error, a missing edge, the workflow's on_error, a result that cannot be written, a fail node.",
     play() {
       const run = runOf(
         {
           evaluate: { assign: { values: { x: "${1 / 0}" } }, onError: "edges", next: [{ to: "edges" }] },
-          edges: { assign: { values: { seen: "${error.code}" } }, next: [{ to: "end", when: "false" }], onError: "write" },
+          edges: {
+            assign: { values: { seen: "${error.code}" } },
+            next: [{ to: "end", when: "false" }],
+            onError: "write",
+          },
           write: { answerUser: { message: "${error.code}" }, resultKey: "seen.below", next: [{ to: "end" }] },
           rescue: { assign: { values: { last: "${error}" } }, next: [{ to: "end" }] },
           end: { fail: { code: "GIVEN_UP", message: "after ${vars.last.code} at ${vars.last.node_id}" } },
@@ -197,7 +218,7 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
   {
     name: "calls-completed",
     about:
-      "Parallel calls: back out of order, retried, failed as data, paused between; approved and denied ones; a custom effect.",
+      "Parallel calls: ended out of order, retried, failed as data, paused, approved, denied; a custom effect.",
     play() {
       const run = runOf(
         {
@@ -328,7 +349,7 @@ export const ledgers: { name: string; about: string; play: () => TestRun }[] = [
   {
     name: "calls-failed",
     about:
-      "A call's failure that fails its node, a denial that does, a plan that is none, the workflow's on_error, a plan that fails the run.",
+      "A failed call and a denial that fail their nodes, an invalid plan, the workflow's on_error, a plan's fail.",
     play() {
       const plans: HandlerOutcome[] = [
         { type: "plan", output: { nextNode: "nowhere" } },

@@ -1,4 +1,7 @@
-/** A database that goes away under load: who asks is told within seconds, nothing is lost, and everything goes on after. */
+/**
+ * A database that goes away under load: callers get an error within seconds, nothing is lost, and afterwards everything
+ * goes on.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPostgresStore } from "../../server/src/store/postgres/store.ts";
 import {
@@ -37,7 +40,7 @@ describe("a database that is away", () => {
     await database.close();
   });
 
-  test("refuses what is asked within seconds, and goes on with everything when it is back", async () => {
+  test("requests are refused within seconds, and everything goes on when it is back", async () => {
     const caller = freshCaller();
     const asking = askingGraph();
     const run = await startRun(server, caller, asking);
@@ -52,7 +55,7 @@ describe("a database that is away", () => {
     const active = await startRun(server, caller, counting);
     const committed = server.hold("batches.commit", "before");
     await committed.reached;
-    // Cut while a batch is on its way: nobody can say what became of it.
+    // Cut while a batch is on its way: its outcome is unknown.
     proxy.cut();
     committed.release();
     const event = emitRequest("order.paid", { payload: 1 });
@@ -69,7 +72,7 @@ describe("a database that is away", () => {
     await until(() => !server.engine.isServing());
     await proxy.accept();
     await until(() => server.engine.isServing());
-    // The same requests again; whether the first ones were committed after all makes no difference.
+    // The same requests again; it makes no difference whether the first ones were committed after all.
     expect((await answer(server, caller, run, "yes", "request-1")).state.status).toBe("completed");
     expect((await server.engine.startRun(caller, start)).state.runId).toBe(start.runId);
     await server.engine.emitEvent(caller, event);
@@ -83,11 +86,11 @@ describe("a database that is away", () => {
     expect(server.errors).toEqual([]);
   });
 
-  /** Waits for the server's own word about whether it serves. */
+  /** Waits until the server reports whether it serves. */
   async function until(isSo: () => boolean): Promise<void> {
     const changed = Promise.withResolvers<void>();
     const stop = server.engine.onServingChange(() => isSo() && changed.resolve());
-    if (!isSo()) await within(changed.promise, "the server did not say whether it serves");
+    if (!isSo()) await within(changed.promise, "the server did not report whether it serves");
     stop();
   }
 });

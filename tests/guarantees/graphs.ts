@@ -4,14 +4,14 @@ import { freshId } from "../support/engine.ts";
 
 type Nodes = { [nodeId: string]: NodeDefinition };
 
-/** A graph whose first node is the first one given. */
+/** Builds a graph whose first node is its entry. */
 export function graph(nodes: Nodes, facts: Partial<WorkflowDefinition> = {}): WorkflowDefinition {
   return { workflowId: freshId("graph"), entryNode: Object.keys(nodes)[0]!, nodes, ...facts };
 }
 
 const done: NodeDefinition = { complete: { output: "${vars}" } };
 
-/** Asks once and is done. */
+/** Asks once and completes. */
 export function askingGraph(question: NodeDefinition["askUser"] = {}): WorkflowDefinition {
   return graph({
     ask: { askUser: { prompt: "Sure?", ...question }, resultKey: "reply", next: [{ to: "done" }] },
@@ -28,7 +28,7 @@ export function askingTwiceGraph(): WorkflowDefinition {
   });
 }
 
-/** Waits for one event and is done. */
+/** Waits for one event and completes. */
 export function listeningGraph(event: NodeDefinition["waitEvent"] = {}): WorkflowDefinition {
   return graph({
     listen: {
@@ -63,7 +63,7 @@ export function listeningThriceGraph(event: NodeDefinition["waitEvent"] = {}): W
   return graph({ one: listen("first", "two"), two: listen("second", "three"), three: listen("third", "done"), done });
 }
 
-/** Counts up for ever, with a commit for each step: an active run. */
+/** Counts up without end, with a commit for each step: an active run. */
 export function countingGraph(facts: Partial<WorkflowDefinition> = {}): WorkflowDefinition {
   return graph(
     {

@@ -1,5 +1,6 @@
 /**
- * Promise 1 and 8 for groups: what several runs do together is committed all or none, wherever the server is killed.
+ * Promises 1 and 8 for groups: what several runs do together is committed as a whole or not at all, wherever the server
+ * is killed.
  */
 import { openWaitOf } from "../../server/src/core/run.ts";
 import postgres from "postgres";
@@ -29,7 +30,7 @@ import {
 /** A parent that starts two runs and writes to a third, as one group. */
 type Family = {
   tenantId: string;
-  /** What is stored before the group. */
+  /** What is stored before the group is committed. */
   parent: StoredRun;
   third: StoredRun;
   transitions: readonly Transition[];
@@ -46,7 +47,7 @@ async function makeFamily(writer: Writer): Promise<Family> {
   return { tenantId, parent, third, transitions: [children[0]!, step, children[1]!] };
 }
 
-/** Which of a family is there: "all", "none", or what is there of it. */
+/** Which parts of the group are stored: "all", "none", or a list. */
 async function whatIsThere({ store }: TestServer, family: Family): Promise<unknown> {
   const runs = await store.runs.load(family.transitions);
   const mail = await store.mail.list([family.third.state]);
@@ -76,7 +77,7 @@ describe.each(STORE_KINDS)("groups, on %s", (kind) => {
   test.each([
     ["before", "none"],
     ["after", "all"],
-  ] as const)("a server is killed %s it commits a group: %s of it is there", async (moment, what) => {
+  ] as const)("a server is killed %s it commits a group: %s of it is stored", async (moment, what) => {
     const doomed = await startTestServer(database);
     const writer = await openWriter(doomed.store);
     const family = await makeFamily(writer);
@@ -89,7 +90,7 @@ describe.each(STORE_KINDS)("groups, on %s", (kind) => {
     expect(await committing).toBeInstanceOf(Error);
     await killed;
     expect(await whatIsThere(observer, family)).toBe(what);
-    // Whoever takes over fences the lane, and finds what became of the batch.
+    // The server that takes over fences the lane, and finds out whether the batch was committed.
     await observer.store.lanes.end(writer.serverId);
     const settled = await observer.store.batches.resolve(writer.laneId, writer.batchNo());
     expect(settled).toBe(what === "all" ? "committed" : "void");
@@ -139,7 +140,7 @@ describe("groups, on postgres", () => {
     }
   }
 
-  /** Where the statement stands still: in the first phase, between the writes, at the last of them. */
+  /** Where the statement stops: in the first phase, between the writes, at the last of them. */
   const PLACES: readonly [string, (family: Family) => (sql: postgres.TransactionSql) => Promise<unknown>][] = [
     ["its rows are locked", () => (sql) => sql`lock table deleted_runs in access exclusive mode`],
     ["its first rows are written", () => (sql) => sql`lock table run_parts in access exclusive mode`],
@@ -151,7 +152,7 @@ describe("groups, on postgres", () => {
   ];
 
   test.each(PLACES)(
-    "the connection dies when %s: none of it is there, and sent again all is",
+    "the connection dies when %s: nothing of it is stored, and all of it after a second try",
     async (_place, lockOf) => {
       const writer = await openWriter(server.store);
       const family = await makeFamily(writer);

@@ -1,4 +1,4 @@
-/** Promise 1: one transaction per transition. Whoever looks sees all of it or nothing. */
+/** Promise 1: one transaction per transition. Every reader sees all of it or nothing. */
 import { openWaitOf } from "../../server/src/core/run.ts";
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -46,7 +46,7 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     await database.close();
   });
 
-  /** The process of the statement that waits for a lock; asked until there is one. */
+  /** Waits until a statement waits for a lock, and returns its process. */
   async function blockedProcess(): Promise<number> {
     for (;;) {
       const [row] = await outside<{ pid: number }[]>`
@@ -56,7 +56,7 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     }
   }
 
-  /** Locks the row of a wait: a transition that closes it has changed much by then, and comes no further. */
+  /** Locks the row of a wait: a transition that closes the wait has made many changes by then, and stops there. */
   async function lockWait(waitId: string): Promise<{ release(): Promise<void> }> {
     const locked = Promise.withResolvers<void>();
     const released = Promise.withResolvers<void>();
@@ -115,7 +115,7 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     });
   });
 
-  test("a connection that dies in the middle of the transaction leaves nothing, and the transition is made once", async () => {
+  test("a connection that dies within the transaction leaves nothing, and the transition is made once", async () => {
     const caller = freshCaller();
     const listener = await startRun(server, caller, listeningGraph());
     const run = await startRun(server, caller, eventfulGraph());
@@ -128,7 +128,7 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     await outside`select pg_terminate_backend(${pid}, 5000)`;
     expect(await seen(caller, runId)).toMatchObject({ seq: 4, records: 4, waits: [false, true] });
     await lock.release();
-    // The server asked what became of the batch, heard that it never was, and committed it again.
+    // The server asked whether the batch was committed, learned that it was not, and committed it again.
     expect((await answered).state.seq).toBeGreaterThan(4);
     await untilEnded(server, caller, runId);
     expect(await ledgerProblems(server.store, run.state)).toEqual([]);
@@ -139,10 +139,10 @@ describe("promise 1, one transaction per transition, on postgres", () => {
     });
   });
 
-  test("an event that a node emits and the step that emits it are one: neither is there without the other", async () => {
+  test("an event and the step that emits it are one: neither is stored without the other", async () => {
     const caller = freshCaller();
     const channel = { tenantId: caller.tenantId, scope: "global", scopeId: "" } as const;
-    // Another event makes the channel's row, which is then locked.
+    // Another event creates the channel's row, which is then locked.
     await server.engine.emitEvent(caller, emitRequest("other"));
     const released = Promise.withResolvers<void>();
     const locked = Promise.withResolvers<void>();

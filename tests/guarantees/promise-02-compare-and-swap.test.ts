@@ -1,4 +1,4 @@
-/** Promise 2: compare-and-swap on the run's seq. Of what races, exactly one wins and the other is told. */
+/** Promise 2: compare-and-swap on the run's seq. Of racing stimuli exactly one wins, and the others get a refusal. */
 import { openWaitOf } from "../../server/src/core/run.ts";
 import { describe, expect, test } from "vitest";
 import type { Json } from "../../server/src/core/json/json.ts";
@@ -27,13 +27,13 @@ import {
 import { askingGraph, askingThenListeningGraph, askingTwiceGraph, countingGraph, listeningGraph } from "./graphs.ts";
 import { useTwoServers } from "./servers.ts";
 
-/** Long enough to be held, short enough to wait for. */
+/** Long enough to be held, and short enough to wait for. */
 const TIMEOUT = "400ms";
 
 describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
   const servers = useTwoServers(kind);
 
-  /** Server a, or b first; the other one comes second. */
+  /** Server a or b is first; the other one is second. */
   const orders = [["a first"], ["b first"]] as const;
   const inOrder = (order: string) => {
     const { a, b } = servers;
@@ -65,7 +65,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const second = answer(loser, caller, run, "yes", "request-1");
     await late.reached;
     const first = await answer(winner, caller, run, "yes", "request-1");
-    // What happens to the run afterwards changes neither reply.
+    // Later changes of the run do not change either reply.
     await answer(winner, caller, first, "and more", "request-2");
     late.release();
     expect(await second).toEqual(first);
@@ -95,7 +95,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const definition = askingGraph({ timeout: TIMEOUT, defaultAnswer: "none" });
     await a.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId);
-    // Whichever server's timer it is: both are held until the answer is there.
+    // Whichever server fires the timer: both are held until the answer is committed.
     const isTimer = movesRun(request.runId!, closesBy("time"));
     const timers = [a, b].map((server) => server.hold("batches.commit", "before", isTimer));
     const run = await a.engine.startRun(caller, request);
@@ -107,7 +107,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     expect(await ledgerProblems(a.store, run.state)).toEqual([]);
   });
 
-  /** The server whose timer was not the one that came: its lanes are free. */
+  /** The server whose timer did not fire: its lanes are free. */
   async function freeServer(timers: { reached: Promise<void> }[]) {
     const first = await Promise.race(timers.map(({ reached }, index) => reached.then(() => index)));
     return first === 0 ? servers.b : servers.a;
@@ -116,7 +116,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
   test("an answer and a timer: the timer first", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
-    // Server b claims no timer: what it did for the run would wait behind its own held answer.
+    // Server b claims no timer: its transition would wait behind its own held answer.
     b.hold("runs.claimDue", "before");
     const run = await startRun(a, caller, askingGraph({ timeout: TIMEOUT, defaultAnswer: "none" }));
     const { runId } = run.state;
@@ -141,7 +141,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const won =
       first === "answer" ? await answer(a, caller, run, "in time") : await a.engine.cancelRun(caller, { runId });
     late.release();
-    // Cancelling what has ended changes nothing and says how it ended.
+    // Cancelling a run that has ended changes nothing and returns how it ended.
     if (first === "answer") expect(await lost).toMatchObject({ value: { state: { status: "completed" } } });
     else expect(await lost).toBe("RUN_NOT_WAITING");
     const { state } = await b.engine.getRun(caller, runId, "full");
@@ -159,30 +159,31 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const timers = [a, b].map((server) => server.hold("batches.commit", "before", isTimeout));
     const run = await a.engine.startRun(caller, request);
     const free = await freeServer(timers);
-    // The timeout is decided, but before it is committed the channel has an event: it is decided again.
+    // The timeout is decided, but an event enters the channel before it is committed: it is decided again.
     await free.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     for (const timer of timers) timer.release();
     const ended = await untilEnded(a, caller, request.runId!);
     const channel = { tenantId: caller.tenantId, scope: "global", scopeId: "" } as const;
     const [event] = await a.store.events.list(channel, 0, 1);
-    // Clocks of servers differ a little, so either may be; what counts is the time at which the event was emitted.
+    // The clocks of the servers differ slightly, so either may win; what counts is the time at which the event was
+    // emitted.
     const isLate = event!.emitTime > openWaitOf(run.state)!.due_time!;
     expect(ended.state.output).toMatchObject({ event: { timed_out: isLate } });
-    // An event that was too late stays for a later wait.
+    // An event that was too late is left for a later wait.
     expect(ended.state.cursors).toHaveLength(isLate ? 0 : 1);
     expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
   });
 
-  test("an event and a timeout: an event that came in time wins even if the timeout is decided", async () => {
+  test("an event and a timeout: an event that was in time wins even if the timeout is decided", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = listeningGraph({ timeout: TIMEOUT });
     await a.engine.registerWorkflow(caller, definition);
     const request = startRequest(definition.workflowId);
-    // Server b claims no timer: a timeout of its own would stand behind the held event.
+    // Server b claims no timer: a timeout of its own would wait behind the held event.
     b.hold("runs.claimDue", "before");
     const timeout = a.hold("batches.commit", "before", movesRun(request.runId!, closesBy("time")));
-    // The event is emitted before the wait's due time and committed only when the timeout has been decided.
+    // The event is emitted before the wait's due time, and committed only after the timeout has been decided.
     const event = emitRequest("order.paid", { payload: 1 });
     const emit = b.hold("batches.commit", "before", deliversEvent(event.eventId!));
     await a.engine.startRun(caller, request);
@@ -203,18 +204,18 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
   test("an event and a timeout: the timeout first", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
-    // Server b claims no timer: what it did for the run would wait behind its own held transition.
+    // Server b claims no timer: its transition would wait behind its own held one.
     b.hold("runs.claimDue", "before");
     const run = await startRun(a, caller, listeningGraph({ timeout: TIMEOUT }));
     const { runId } = run.state;
     const isTaking = movesRun(runId, closesBy("event"));
     const late = b.hold("batches.commit", "before", isTaking);
-    // The event is there in time, but the run takes it only when the timeout could have come: it is still the event's.
+    // The event is in time, but the run sees it only when the wait could time out: the event still wins.
     const emitted = b.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     await late.reached;
     const ended = await untilEnded(a, caller, runId);
     late.release();
-    // The event was emitted by the due time: whoever decides, on either server, decides for it.
+    // The event was emitted by the due time, so both servers decide for it.
     expect(ended.state.output).toMatchObject({ event: { timed_out: false, payload: 1 } });
     expect(await emitted).toMatchObject({ delivered: 0 });
     expect(await ledgerProblems(a.store, ended.state)).toEqual([]);
@@ -264,8 +265,8 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await (first === "pause" ? pause(a) : reply(a));
     late.release();
     await second;
-    // Either order loses neither: what was decided from the old state is decided again. Only where the run is paused first
-    // does it stop in front of the next question.
+    // In either order nothing is lost: what was decided from the old state is decided again. The run stops before the
+    // next question only if it is paused first.
     const { state } = await a.engine.getRun(caller, runId, "full");
     expect(state).toMatchObject({ paused: true, node: "askAgain", vars: { first: { answer: "yes" } } });
     expect(state.status).toBe(first === "pause" ? "running" : "waiting");
@@ -284,7 +285,8 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await a.engine.pauseRun(caller, { runId });
     const emit = () => a.engine.emitEvent(caller, emitRequest("order.paid", { payload: 1 }));
     if (first === "event") {
-      // Decided when the channel was empty; when it is committed the event is there, and nobody else will wake the run.
+      // Decided while the channel was empty. When this is committed the event is there, and nothing else will wake the
+      // run.
       const late = b.hold("batches.commit", "before", movesRun(runId));
       const unpaused = b.engine.unpauseRun(caller, { runId });
       await late.reached;
@@ -292,7 +294,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
       late.release();
       await unpaused;
     } else {
-      // Committed before the event is, but its server has not heard of it yet.
+      // Committed before the event is, but its server has not received the reply yet.
       const late = b.hold("batches.commit", "after", movesRun(runId));
       const unpaused = b.engine.unpauseRun(caller, { runId });
       await late.reached;
@@ -358,16 +360,17 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await killed;
   });
 
-  test("a wake-up that queues behind a commit sees what another server has done meanwhile", async () => {
+  test("a wake-up that queues behind a commit sees what another server has done in the meantime", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const { runId, scopeId } = await listenerBesideItsChannel(caller);
-    // Paused by a, which has not heard of it; unpaused by b.
+    // Paused by a, which has not received the reply; unpaused by b.
     const committed = a.hold("batches.commit", "after", movesRun(runId));
     const paused = a.engine.pauseRun(caller, { runId });
     await committed.reached;
     await b.engine.unpauseRun(caller, { runId });
-    // The wake-up waits behind the pause. A server that trusted its memory would find the run paused and do nothing.
+    // The wake-up waits behind the pause. A server that trusted its memory would take the run for paused and do
+    // nothing.
     const listed = a.hold("events.listListeners", "after", ({ events }) =>
       events.some(({ name }) => name === "order.paid"),
     );
@@ -380,7 +383,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     expect((await untilEnded(a, caller, runId)).state.output).toMatchObject({ event: { payload: 1 } });
   });
 
-  /** A run that listens to its session, and that server a commits in another lane than the session's events. */
+  /** A run that listens to its session, and whose lane at server a is not that of the session's events. */
   async function listenerBesideItsChannel(caller: Caller): Promise<{ runId: string; scopeId: string }> {
     const { a } = servers;
     const definition = listeningGraph({ scope: "SCOPE_SESSION" });
@@ -398,12 +401,12 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     }
   }
 
-  test("operations that queue behind a commit see what another server has done meanwhile", async () => {
+  test("operations that queue behind a commit see what another server has done in the meantime", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, askingTwiceGraph());
     const { runId } = run.state;
-    // Committed at a, which has not heard of it: its next operations on the run are queued behind.
+    // Committed at a, which has not received the reply: its next operations on the run wait behind it.
     const committed = a.hold("batches.commit", "after", movesRun(runId));
     const first = answer(a, caller, run, "yes");
     await committed.reached;
@@ -413,12 +416,13 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     expect(second.state.status).toBe("completed");
     committed.release();
     await first;
-    // Refused for what the run is now; a server that trusted its memory would have tried to pause a waiting run.
+    // Refused because of the run's present state; a server that trusted its memory would have tried to pause a waiting
+    // run.
     expect(await refusalOf(paused)).toBe("RUN_ENDED");
   });
 
   const values: Json[] = [1, "two", [3], { four: null }];
-  test("twenty answers at two servers at once: one wins, all others are told", async () => {
+  test("twenty answers at two servers at once: one wins, all others are refused", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());
@@ -434,7 +438,7 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     expect(await ledgerProblems(a.store, state)).toEqual([]);
   });
 
-  test("what is asked of a listener at two servers at once is done once", async () => {
+  test("a listener acts once on what two servers ask of it at once", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, askingThenListeningGraph());

@@ -1,4 +1,4 @@
-/** Promise 3: nothing is acknowledged, notified or done in the world before its commit. */
+/** Promise 3: nothing is acknowledged, announced or done outside before its commit. */
 import { describe, expect, test } from "vitest";
 import type { Caller } from "../../server/src/engine/api.ts";
 import { BatchOutcomeUnknownError, LaneFencedError } from "../../server/src/store/contract/errors.ts";
@@ -36,7 +36,7 @@ function watched<T>(work: Promise<T>): { work: Promise<T>; readonly isSettled: b
   };
 }
 
-/** Gives what is under way at both servers every chance to come out: round trips to the database, and turns. */
+/** Gives work under way at both servers every chance to become visible: round trips to the database, and turns. */
 async function letOut(servers: { a: TestServer; b: TestServer }): Promise<void> {
   for (let round = 0; round < 5; round++) {
     await Promise.all([servers.a.store.now(), servers.b.store.now(), turn()]);
@@ -46,7 +46,7 @@ async function letOut(servers: { a: TestServer; b: TestServer }): Promise<void> 
 describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
   const servers = useTwoServers(kind);
 
-  /** Everything that a watcher of all runs hears, until it is told to stop. */
+  /** Everything that a watcher of all runs receives, until it is stopped. */
   function watchAll(server: TestServer, caller: Caller) {
     const heard: string[] = [];
     const end = new AbortController();
@@ -68,7 +68,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     };
   }
 
-  test("a start: no reply, no run, no notice, no word to who waits, at either server", async () => {
+  test("a start: no reply, no run, no notice, no reply to waiting callers, at either server", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = askingGraph();
@@ -95,7 +95,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     expect((await server.engine.getRun(caller, runId, "full")).state.status).toBe("waiting");
   }
 
-  test("an answer: no reply, and who waits for the run does not hear of it", async () => {
+  test("an answer: no reply, and waiting callers do not hear of it", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());
@@ -155,7 +155,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     await untilEnded(a, caller, run.state.runId);
   });
 
-  test("mail: the owner acts only on what is committed", async () => {
+  test("mail: the owner acts only on committed mail", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, countingGraph());
@@ -171,7 +171,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, on %s", (kind) => {
     expect((await untilEnded(a, caller, runId)).state.status).toBe("cancelled");
   });
 
-  test("what never comes to be is not told: the lane was ended while the batch was on its way", async () => {
+  test("what is never committed is never announced: the lane was ended while the batch was on its way", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());
@@ -192,7 +192,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, where the outcome is not kn
   test.each([
     ["was committed", "after"],
     ["was not committed", "before"],
-  ] as const)("nobody is told before it is known what became of a batch, which %s", async (_what, moment) => {
+  ] as const)("no caller gets a result before it is known what became of a batch, which %s", async (_what, moment) => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());
@@ -210,7 +210,7 @@ describe.each(STORE_KINDS)("promise 3, commit first, where the outcome is not kn
     expect(await ledgerProblems(b.store, reply.state)).toEqual([]);
   });
 
-  test("the loser of a race in a batch whose reply was lost is told that it lost", async () => {
+  test("the loser of a race in a batch whose reply was lost gets the refusal", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, askingGraph());

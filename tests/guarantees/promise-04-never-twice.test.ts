@@ -1,4 +1,4 @@
-/** Promise 4: a completed effect is never executed again. Of all that is said about one call, one result counts. */
+/** Promise 4: a completed effect is never executed again. Of all results of one call, exactly one counts. */
 import { describe, expect, test } from "vitest";
 import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Caller, OfferedJob, RunView } from "../../server/src/engine/api.ts";
@@ -21,7 +21,7 @@ import { useTwoServers } from "./servers.ts";
 const RECONNECT_MS = 150;
 const SETTINGS = { renewMs: 50, acceptMs: 1_000, reconnectMs: RECONNECT_MS };
 
-/** Calls `t` once and ends with what it gave. */
+/** Calls `t` once and ends with its result. */
 function calling(policy: NodeDefinition["policy"] & {} = {}) {
   const call: NodeDefinition = {
     toolCalls: { calls: [{ name: "t" }] },
@@ -55,7 +55,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
   const reconnect = (server: TestServer, caller: Caller, worker: TestWorker, job: OfferedJob) =>
     connect(server, caller, { workerSessionId: worker.sessionId, heldTokens: [job.token] });
 
-  /** The run's end, when exactly one result of its call is in its ledger. */
+  /** The run's end, after a check that exactly one result of its call is in its ledger. */
   async function endedOnce(server: TestServer, caller: Caller, { state: { runId } }: RunView) {
     const { state } = await untilEnded(server, caller, runId);
     const kinds = (await readLedger(server.store, state)).map(
@@ -66,7 +66,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     return state;
   }
 
-  /** Lets everything come out that would: round trips, and turns. */
+  /** Lets everything become visible that would: round trips, and turns. */
   async function letOut({ a, b }: { a: TestServer; b: TestServer }): Promise<void> {
     for (let round = 0; round < 5; round++) await Promise.all([a.store.now(), b.store.now(), turn()]);
   }
@@ -77,7 +77,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     const ending = a.hold("jobs.release", "before");
     worker.connection.receive({ type: "goodbye" });
     await ending.reached;
-    // Its result comes all the same, by another way.
+    // Its result arrives nevertheless, by another way.
     const back = await connect(b, caller);
     expect(await back.complete(job, "in time")).toMatchObject({ status: "accepted" });
     ending.release();
@@ -92,7 +92,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     const late = a.hold("batches.commit", "before", movesRun(run.state.runId));
     const lost = worker.complete(job, "late");
     await late.reached;
-    // As a server does that believes the worker gone.
+    // As a server does that considers the worker gone.
     const { tenantId } = caller;
     const { idempotencyKey, leaseNumber: leaseNo } = job;
     expect(await a.store.jobs.release([{ tenantId, idempotencyKey, leaseNo, isLoss: true }], 5)).toEqual(["open"]);
@@ -118,7 +118,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     const again = await other.nextJob();
     other.accept(again);
     late.release();
-    // Nothing has counted yet, but the call is another worker's now.
+    // No result has counted yet, but the call belongs to another worker now.
     expect(await lost).toMatchObject({ status: "refused", reason: "JOB_LEASE_LOST" });
     expect(await other.complete(again, "second")).toMatchObject({ status: "accepted" });
     expect((await endedOnce(a, caller, run)).output).toBe("second");
@@ -134,7 +134,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     const first = worker.complete(job, "same");
     await late.reached;
     const twin = await connect(b, caller);
-    // Which of them counts is which is committed first.
+    // The one that is committed first counts.
     expect(await twin.complete(job, output)).toMatchObject({ status: "accepted" });
     late.release();
     expect(await first).toMatchObject(told);
@@ -189,7 +189,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     ["the same", "done", { status: "duplicate" }],
     ["another", "done differently", { status: "refused", reason: "JOB_SETTLED" }],
   ])(
-    "a server that is killed between commit and acknowledgement: %s result comes again",
+    "a server that is killed between commit and acknowledgement: %s result is sent again",
     async (_which, output, told) => {
       const { b } = servers;
       const caller = freshCaller();
@@ -212,7 +212,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
       expect(await back.complete(job, output)).toMatchObject(told);
       expect(back.waiting).toBe(0);
       back.cut();
-      // The run goes on where its server has been taken over.
+      // The run goes on at the server that has taken it over.
       await b.store.lanes.end((await worker.frame("welcome")).serverId);
       expect((await endedOnce(b, caller, run)).output).toBe("done");
     },
@@ -238,7 +238,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     back.cut();
   });
 
-  test("the late result of an attempt that timed out does not count, that of the next one does", async () => {
+  test("the late result of an attempt that timed out does not count, the next attempt's result does", async () => {
     const { a, caller, worker, run, job } = await begin({ timeout: "100ms" });
     const second = await worker.nextJob();
     worker.accept(second);
@@ -266,7 +266,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     for (const server of [a, b]) {
       const run = await startRun(server, caller, definition, { vars: { n: 0 } });
       for (let visit = 0; visit < 3; visit++) {
-        // Lost by one worker, failed once, then done.
+        // Lost by one worker, then failed once, then completed.
         const first = await connect(server, caller);
         const lost = [await first.nextJob(), await first.nextJob()];
         first.accept(...lost);
@@ -283,7 +283,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
         expect(last.map(key).toSorted()).toEqual(keys);
         expect(keys[0]).toMatch(/^[a-z2-7]{52}$/);
         seen.push(...keys);
-        // The connection goes before the next visit, so that its jobs wait for the next worker.
+        // The connection ends before the next visit, so its jobs wait for the next worker.
         worker.connection.receive({ type: "drain" });
         for (const job of last) await worker.complete(job, 1);
         worker.cut();

@@ -1,6 +1,6 @@
 /**
- * Promise 5: a job that is delivered at most once and may have run is never run again silently. What exists now: the call fails with
- * OUTCOME_UNKNOWN instead of being run again. That a person is asked comes later.
+ * Promise 5: a job that is delivered at most once and may have run is never run again silently. For now the call fails
+ * with OUTCOME_UNKNOWN; asking a person comes later.
  */
 import { describe, expect, test } from "vitest";
 import type { Caller } from "../../server/src/engine/api.ts";
@@ -28,7 +28,7 @@ function calling(policy = {}) {
   });
 }
 
-/** The graph says it, or the tool that the worker serves. */
+/** Either the graph says it, or the worker does for the tool that it serves. */
 const WAYS = [
   ["the node's policy", { delivery: "DELIVERY_AT_MOST_ONCE" }, undefined],
   ["the worker's tool", {}, "at_most_once"],
@@ -63,7 +63,7 @@ describe.each(STORE_KINDS)("promise 5, at most once, on %s", (kind) => {
     other.cut();
   });
 
-  test("nothing begins before it is committed that it runs; what did not begin is offered again", async () => {
+  test("no job begins before its start is committed; a job that did not begin is offered again", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const worker = await connect(a, caller);
@@ -86,7 +86,7 @@ describe.each(STORE_KINDS)("promise 5, at most once, on %s", (kind) => {
     other.cut();
   });
 
-  test("a started job whose time is over may have been done", async () => {
+  test("a started job that timed out may have been done", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const worker = await connect(a, caller);
@@ -100,7 +100,7 @@ describe.each(STORE_KINDS)("promise 5, at most once, on %s", (kind) => {
     worker.cut();
   });
 
-  test("a failure that the worker reports is known: the policy decides about another attempt", async () => {
+  test("a failure that the worker reports is a known outcome: the policy decides about another attempt", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const worker = await connect(a, caller);

@@ -1,6 +1,6 @@
 /**
- * Promise 6: a run is never stranded. Failing nodes, spent budgets, missing workers, rejected rows, servers that die and
- * databases that go away end in a recorded, visible state, or the run goes on.
+ * Promise 6: a run is never stranded. After failing nodes, spent budgets, missing workers, rejected rows, dead servers
+ * or an unavailable database, a run either goes on or ends in a recorded, visible state.
  */
 import { describe, expect, test } from "vitest";
 import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
@@ -32,10 +32,13 @@ import {
 import { askingGraph, countingGraph, graph, listeningGraph } from "./graphs.ts";
 import { useTwoServers } from "./servers.ts";
 
-/** A server that sees others quickly: dead ones are on this machine, but in this very process, so their leases must run out. */
+/**
+ * A server that detects dead servers quickly. They ran on this machine, in this very process, so their leases must run
+ * out.
+ */
 const QUICK = { renewMs: 20, leaseMs: 400 };
 
-/** A store that rejects every batch with a matching item, as a database does that cannot store it. */
+/** A store that rejects every batch with a matching item, like a database that cannot store it. */
 function rejecting(matches: (batch: Batch) => boolean): (store: Store) => Store {
   return (store) => ({
     ...store,
@@ -58,8 +61,8 @@ describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
       { assign: { values: { n: "${1 / 0}" } }, next: [{ to: "done" }] },
     ],
     ["no edge that holds", "NO_EDGE", { assign: { values: { n: 1 } }, next: [{ to: "done", when: "vars.n > 1" }] }],
-    ["a duration that is none", "EVALUATION_FAILED", { waitUntil: { after: "${'soon'}" }, next: [{ to: "done" }] }],
-    ["its own wish", "REFUSED", { fail: { code: "REFUSED", message: "no" } }],
+    ["an invalid duration", "EVALUATION_FAILED", { waitUntil: { after: "${'soon'}" }, next: [{ to: "done" }] }],
+    ["a fail node", "REFUSED", { fail: { code: "REFUSED", message: "no" } }],
   ])("%s: the run has failed with %s", async (_what, code, node) => {
     const { a } = servers;
     const caller = freshCaller();
@@ -90,7 +93,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
     }
   });
 
-  test("a node without a worker is shown as such, and can be cancelled", async () => {
+  test("a run at a node without a worker shows that, and can be cancelled", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const tool: NodeDefinition = { toolCalls: { calls: [{ name: "weather", arguments: {} }] }, next: [{ to: "done" }] };
@@ -115,7 +118,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
     await a.engine.cancelRun(caller, { runId });
   });
 
-  test("a thousand answers and more for one run: some are told to come later, the run goes on", async () => {
+  test("more than a thousand answers for one run: some are asked to retry later, the run goes on", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const emit: NodeDefinition = { emitEvent: { name: "asked", scope: "SCOPE_GLOBAL" }, next: [{ to: "again" }] };
@@ -162,7 +165,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     await database.close();
   });
 
-  test("what a stopped server had in hand goes on at another at once", async () => {
+  test("the runs of a stopped server go on at another at once", async () => {
     const database = await openSharedDatabase(kind);
     const a = await startTestServer(database);
     const b = await startTestServer(database, { renewMs: 20 });
@@ -177,7 +180,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     await database.close();
   });
 
-  test("a server whose lease was ended by another opens a new one and goes on with its runs", async () => {
+  test("a server whose lease was ended by another opens a new one, and its runs go on", async () => {
     const database = await openSharedDatabase(kind);
     const a = await startTestServer(database, { renewMs: 20 });
     const caller = freshCaller();
@@ -208,7 +211,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       const database = await openSharedDatabase(kind);
       const first = await startTestServer(database);
       const caller = freshCaller();
-      // Active, and with nothing of it in anybody's memory: claimed by the next server.
+      // Active, and not in the memory of any server: the next server claims it.
       const definition = countingGraph();
       definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 3" }, { to: "listen" }];
       definition.nodes["listen"] = {
@@ -224,7 +227,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       started.release();
       const second = await startTestServer(database);
       const claimed = second.hold("runs.claim", "after");
-      // Its own lease ends as well: its next renewal opens another, and claims what the first server had.
+      // This server's own lease ends as well: its next renewal opens another, and claims the first server's runs.
       await endLeases(second);
       await claimed.reached;
       const failing = second.hold(verb, "before");
@@ -242,34 +245,31 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
   test.each([
     ["committed", "after"],
     ["not committed", "before"],
-  ] as const)(
-    "a batch whose outcome nobody knows, which was %s: everything in it happens once",
-    async (_what, moment) => {
-      const database = await openSharedDatabase(kind);
-      const a = await startTestServer(database, { lanes: 1 });
-      const caller = freshCaller();
-      const definition = countingGraph();
-      definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 5" }, { to: "done" }];
-      await a.engine.registerWorkflow(caller, definition);
-      const requests = Array.from({ length: 10 }, () => startRequest(definition.workflowId));
-      const failing = a.hold(
-        "batches.commit",
-        moment,
-        movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 3),
-      );
-      failing.release(new BatchOutcomeUnknownError("the connection died"));
-      await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
-      for (const { runId } of requests) {
-        const { state } = await untilEnded(a, caller, runId!);
-        expect(state).toMatchObject({ status: "completed", output: { n: 5 }, steps: 6 });
-        expect(await ledgerProblems(a.store, state)).toEqual([]);
-      }
-      await failing.reached;
-      expect(a.errors).toEqual([]);
-      await a.stop();
-      await database.close();
-    },
-  );
+  ] as const)("a batch of unknown outcome, which was %s: everything in it happens once", async (_what, moment) => {
+    const database = await openSharedDatabase(kind);
+    const a = await startTestServer(database, { lanes: 1 });
+    const caller = freshCaller();
+    const definition = countingGraph();
+    definition.nodes["count"]!.next = [{ to: "count", when: "vars.n < 5" }, { to: "done" }];
+    await a.engine.registerWorkflow(caller, definition);
+    const requests = Array.from({ length: 10 }, () => startRequest(definition.workflowId));
+    const failing = a.hold(
+      "batches.commit",
+      moment,
+      movesRun(requests[0]!.runId!, ({ expectedSeq }) => expectedSeq === 3),
+    );
+    failing.release(new BatchOutcomeUnknownError("the connection died"));
+    await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
+    for (const { runId } of requests) {
+      const { state } = await untilEnded(a, caller, runId!);
+      expect(state).toMatchObject({ status: "completed", output: { n: 5 }, steps: 6 });
+      expect(await ledgerProblems(a.store, state)).toEqual([]);
+    }
+    await failing.reached;
+    expect(a.errors).toEqual([]);
+    await a.stop();
+    await database.close();
+  });
 
   test("a run whose step the database refuses has failed with STORE_REJECTED; its neighbours go on", async () => {
     const database = await openSharedDatabase(kind);
@@ -302,13 +302,13 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
     await database.close();
   });
 
-  test("a run that is due is woken even if the server learns an older time meanwhile", async () => {
+  test("a run that is due is woken even if the server receives an older time in the meantime", async () => {
     const database = await openSharedDatabase(kind);
     const a = await startTestServer(database, { renewMs: 20 });
     const caller = freshCaller();
     const claimed = a.hold("runs.claimDue", "after");
     const run = await startRun(a, caller, askingGraph({ timeout: "100ms", defaultAnswer: "none" }));
-    // A renewal before the run is due, whose reply takes long.
+    // A renewal before the run is due; its reply takes long.
     const renewed = a.hold("lanes.renew", "after");
     await Promise.all([renewed.reached, claimed.reached]);
     const loaded = a.hold("runs.load", "before", (keys) => keys.some(({ runId }) => runId === run.state.runId));
@@ -336,7 +336,7 @@ describe.each(STORE_KINDS)("promise 6, never stranded, when something fails on %
       const caller = freshCaller();
       const isEvent = what === "an event";
       const definition = isEvent ? listeningGraph() : askingGraph({ timeout: "50ms" });
-      // The wait is opened by the start itself.
+      // The start itself opens the wait.
       const run = await startRun(a, caller, definition);
       expect(run.state.status).toBe("waiting");
       if (isEvent) await a.engine.emitEvent(caller, emitRequest("order.paid"));

@@ -1,6 +1,6 @@
 /**
- * Promise 7: an event emitted after a run started, before it waits for it, is not lost; events of a channel are consumed in
- * order, once per run and name; `event_id` de-duplicates; paused runs keep theirs.
+ * Promise 7: an event that is emitted after a run started and before it waits for it is not lost. The events of a
+ * channel are consumed in order, once per run and name; `event_id` removes duplicates; paused runs keep their events.
  */
 import { describe, expect, test } from "vitest";
 import type { Scope } from "../../server/src/core/event.ts";
@@ -43,7 +43,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     ...(key === undefined ? {} : { key }),
   });
 
-  /** An event for a run, in the channel that a scope means for it. */
+  /** Puts an event for a run into the run's channel of a scope. */
   function eventFor(
     run: { runId: string; sessionId?: string; workflowId: string },
     scope: Scope,
@@ -68,7 +68,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     const request = (definition: WorkflowDefinition) =>
       startRequest(definition.workflowId, { sessionId: freshId("session") });
 
-    test("an event from before the start is not the run's", async () => {
+    test("an event from before the start does not reach the run", async () => {
       const { a, b } = servers;
       const caller = freshCaller();
       const definition = listeningGraph(waitOf(scope, key));
@@ -78,7 +78,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       const old = eventFor({ ...first, runId: first.runId! }, scope, key);
       await b.engine.emitEvent(caller, old);
       await expectTaken(caller, { runId: first.runId! }, old.eventId);
-      // Another run of the same session begins now: all that is in the channels came before it.
+      // Another run of the same session starts now: everything in the channels is older.
       const second = { ...first, runId: freshId("run") };
       const run = await a.engine.startRun(caller, second);
       expect(run.state.status).toBe("waiting");
@@ -100,7 +100,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       await expectTaken(caller, run.state, event.eventId);
     });
 
-    test("between the look into the channel and the commit of the wait", async () => {
+    test("between the check of the channel and the commit of the wait", async () => {
       const { a, b } = servers;
       const caller = freshCaller();
       const definition = listeningGraph(waitOf(scope, key));
@@ -112,7 +112,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
         "before",
         movesRun(runId, ({ openWaits }) => openWaits.length > 0),
       );
-      // An event of a run that is not there yet is refused, so the run starts paused and is stepped to its wait.
+      // An event for a run that does not exist yet is refused, so the run starts paused and is stepped to its wait.
       await a.engine.startRun(caller, { ...starting, paused: true });
       const unpaused = a.engine.unpauseRun(caller, { runId });
       await opening.reached;
@@ -144,7 +144,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       await expectTaken(caller, { runId }, event.eventId);
     });
 
-    test("between the commit of the event and the look for listeners", async () => {
+    test("between the commit of the event and the search for listeners", async () => {
       const { a, b } = servers;
       const caller = freshCaller();
       const definition = askingThenListeningGraph(waitOf(scope, key));
@@ -158,7 +158,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
       await looking.reached;
       await answer(a, caller, run, "go on");
       looking.release();
-      // The run found the event itself, and the listeners' pass did not give it a second time.
+      // The run found the event itself, and the listeners' pass did not deliver it a second time.
       expect(await emitted).toMatchObject({ delivered: 0 });
       await expectTaken(caller, run.state, event.eventId);
     });
@@ -198,7 +198,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     return [first, second, third].map((event) => event?.payload);
   };
 
-  test("events are consumed in the order of the channel, whoever emits and whenever the run looks", async () => {
+  test("events are consumed in the order of the channel, whoever emits and whenever the run checks", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, listeningThriceGraph());
@@ -212,7 +212,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     expect(taken(await untilEnded(a, caller, run.state.runId))).toEqual([1, 2, 3]);
   });
 
-  test("a second event with the same id is the first, at either server", async () => {
+  test("a second event with the same id is a duplicate, at either server", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, listeningThriceGraph());
@@ -228,7 +228,7 @@ describe.each(STORE_KINDS)("promise 7, events, on %s", (kind) => {
     expect(taken(await untilEnded(a, caller, run.state.runId))).toEqual([1, 2, 3]);
   });
 
-  test("an event that a run got before it ended is emitted again with the same answer; a new one is refused", async () => {
+  test("after a run's end, repeating an event that it got has the same reply; a new event is refused", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const { runId } = (await startRun(a, caller, listeningGraph())).state;
@@ -315,7 +315,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     await turn();
     listed.release();
     await Promise.all([emitted, stopped]);
-    // What it did not come to is not noted as done.
+    // Listeners that it did not reach are not noted as woken.
     expect((await untilEnded(b, caller, run.state.runId)).state.output).toMatchObject({ event: { payload: 1 } });
     await b.stop();
     await database.close();
@@ -342,7 +342,7 @@ describe.each(STORE_KINDS)("promise 7, events, when a server fails on %s", (kind
     await database.close();
   });
 
-  test("a reply about an event that was lost: the emitter is told, and its listeners wake", async () => {
+  test("a reply about an event that was lost: the emitter gets a reply, and the listeners wake", async () => {
     const database = await openSharedDatabase(kind);
     const a = await startTestServer(database);
     const caller = freshCaller();

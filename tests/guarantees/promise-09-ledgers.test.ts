@@ -19,7 +19,7 @@ import { useTwoServers } from "./servers.ts";
 describe.each(STORE_KINDS)("promise 9, ledgers, on %s", (kind) => {
   const servers = useTwoServers(kind);
 
-  test("whatever two servers do to runs at once, each ledger only grows, and folds to its state at every moment", async () => {
+  test("whatever two servers do to runs at once, each ledger only grows, and always folds to its state", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = { ...askingThenListeningGraph({ timeout: "1h" }), onCancel: "undo" };
@@ -66,7 +66,7 @@ describe.each(STORE_KINDS)("promise 9, ledgers, on %s", (kind) => {
     await looking;
     for (const key of keys) problems.push(...(await ledgerProblems(a.store, key)));
     expect(problems).toEqual([]);
-    // Something was looked at on the way, and what is there now is what was there then.
+    // Something was read along the way, and the records that were there then are still the same.
     expect(copies.size).toBe(12);
   });
 

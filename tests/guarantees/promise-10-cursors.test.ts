@@ -1,4 +1,4 @@
-/** Promise 10: a cursor never skips and never silently repeats, whichever server is asked, across restarts. */
+/** Promise 10: a cursor never skips and never silently repeats, at any server and across restarts. */
 import { describe, expect, test } from "vitest";
 import type { Caller, RunsMessage } from "../../server/src/engine/api.ts";
 import type { FeedEntry } from "../../server/src/store/contract/feed.ts";
@@ -23,7 +23,7 @@ import { useTwoServers } from "./servers.ts";
 
 type Reading = { ids: string[]; cursor: string };
 
-/** Reads notices after a cursor until `isEnough`; the reader is gone then, with the last cursor it saw. */
+/** Reads notices after a cursor until `isEnough`. The reader then goes away, with the last cursor that it saw. */
 async function read(
   server: TestServer,
   caller: Caller,
@@ -46,7 +46,7 @@ async function read(
 
 const BEGINNING: Reading = { ids: [], cursor: "beginning" };
 
-/** Every notice of a tenant, as the database has them. */
+/** Every notice of a tenant, as stored in the database. */
 async function allNotices(store: Store, { tenantId }: Caller): Promise<string[]> {
   const lanes = await store.lanes.list(0);
   const nonces = new Map(lanes.map(({ laneId, nonce }) => [laneId, nonce]));
@@ -83,7 +83,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     expect(reading.ids.toSorted()).toEqual((await allNotices(a.store, caller)).toSorted());
   });
 
-  test("a batch that is committed late is not skipped by a reader that has read later ones of other lanes", async () => {
+  test("a batch that is committed late is not skipped by a reader that is ahead in other lanes", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = askingGraph();
@@ -100,7 +100,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     expect(whole.ids.toSorted()).toEqual((await allNotices(b.store, caller)).toSorted());
   });
 
-  test("what is committed while a reader looks at the lanes is read", async () => {
+  test("what is committed while a reader lists the lanes is read", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = askingGraph();
@@ -108,7 +108,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     const looked = b.hold("lanes.list", "after");
     const reading = read(b, caller, BEGINNING, (ids) => ids.length === 4);
     await looked.reached;
-    // A server that comes, writes and goes, all between two looks.
+    // A server that starts, writes and stops, all between two reads.
     const passing = await startTestServer(servers.database);
     await passing.engine.startRun(caller, startRequest(definition.workflowId));
     await passing.stop();
@@ -133,13 +133,13 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     reads.release();
     const whole = await reading;
     expect(whole.ids.toSorted()).toEqual((await allNotices(a.store, caller)).toSorted());
-    // Afterwards the cursor has let go of the lane and still repeats nothing of it.
+    // Afterwards the lane has left the cursor, which still repeats nothing of it.
     await a.engine.startRun(caller, startRequest(definition.workflowId));
     const after = await read(b, caller, whole, (ids) => ids.length === 6);
     expect(new Set(after.ids).size).toBe(6);
   });
 
-  test("a stream from now on begins where its first cursor says, even if that stream was never read", async () => {
+  test("a stream from now on begins at its first cursor, even if that stream was never read", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = askingGraph();
@@ -151,7 +151,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     expect((await allNotices(a.store, caller)).toSorted()).toEqual(expect.arrayContaining(reading.ids));
   });
 
-  test("a reader that stops pulling is sent nothing and is owed nothing", async () => {
+  test("a reader that stops pulling is sent nothing, and nothing is kept for it", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = askingGraph();
@@ -169,7 +169,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
     a.hold("runs.load", "before", counting);
     const runs = Array.from({ length: 200 }, () => startRequest(definition.workflowId));
     await Promise.all(runs.map((run) => b.engine.startRun(caller, run)));
-    // Nobody pulls, so nothing is read for it, however much happens.
+    // The reader does not pull, so nothing is read for it, however much happens.
     expect(reads).toBe(0);
     a.releaseAll();
     const next = await stream.next();
@@ -237,7 +237,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, on %s", (kind) => {
 });
 
 describe.each(STORE_KINDS)("promise 10, cursors, across restarts on %s", (kind) => {
-  test("a cursor outlives the servers that gave it, killed or stopped", async () => {
+  test("a cursor outlives the servers that wrote it, killed or stopped", async () => {
     const database = await openSharedDatabase(kind);
     const caller = freshCaller();
     const definition = askingGraph();
@@ -251,7 +251,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, across restarts on %s", (kind) 
       );
       await Promise.all(requests.map((request) => server.engine.startRun(caller, request)));
       written += 10;
-      // Half of it is read before the server ends, half by the next one.
+      // Half of the notices are read before the server ends, the other half at the next one.
       const enough = written - 5;
       reading = await read(server, caller, reading, (ids) => ids.length === enough);
       await (life % 2 === 0 ? server.kill() : server.stop());
@@ -273,7 +273,7 @@ describe.each(STORE_KINDS)("promise 10, cursors, across restarts on %s", (kind) 
     const server = await startTestServer(database);
     await startRun(server, caller, askingGraph());
     const { cursor } = await read(server, caller, BEGINNING, (ids) => ids.length === 2);
-    // The other database signs with the same key, as a restored backup does, but lacks what came after it.
+    // The other database signs with the same key, like a restored backup, but lacks the newer batches.
     const key = server.store.tokenKey;
     const restored = await startTestServer(other, {}, (store) => ({ ...store, tokenKey: key }));
     expect(await refusalOf(read(restored, caller, { ids: [], cursor }, () => true))).toBe("CURSOR_EXPIRED");

@@ -1,6 +1,6 @@
 /**
- * Promise 11: no transaction waits for another run's row; one lock order; one bad transition never fails its neighbours
- * in a batch.
+ * Promise 11: no transaction waits for another run's row; there is one lock order; a bad transition never makes the
+ * others in its batch fail.
  */
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -48,7 +48,7 @@ describe("promise 11, no waiting, on postgres", () => {
     await database.close();
   });
 
-  /** A third connection that holds a run's row until it is let go. */
+  /** A third connection that holds a run's row until it is released. */
   async function lockRun(runId: string): Promise<{ release(): Promise<void> }> {
     const locked = Promise.withResolvers<void>();
     const released = Promise.withResolvers<void>();
@@ -72,7 +72,7 @@ describe("promise 11, no waiting, on postgres", () => {
     const runs = await Promise.all(Array.from({ length: 10 }, () => startRun(a, caller, definition)));
     const [stuck, ...others] = runs;
     const lock = await lockRun(stuck!.state.runId);
-    // Gathered behind one batch, so that all of them share the next.
+    // Collected during one batch, so that all of them share the next.
     const held = a.hold("batches.commit", "before");
     const first = a.engine.startRun(caller, startRequest(definition.workflowId));
     await held.reached;
@@ -96,10 +96,11 @@ describe("promise 11, no waiting, on postgres", () => {
     const run = await startRun(a, caller, askingGraph());
     const { runId } = run.state;
     const lock = await lockRun(runId);
-    // Not refused and not waiting for the row: the reply is the run as it is.
+    // Not refused, and not waiting for the row: the reply is the run as it is.
     expect((await b.engine.cancelRun(caller, { runId })).state.status).toBe("waiting");
     await lock.release();
-    // Who looks at the run acts on its mail; the server that left it may have done so by now, and then the run has ended.
+    // Any server that handles the run acts on its mail. The server that left it may have done so by now; then the run
+    // has ended.
     const ticked = await refusalOf(b.engine.tickRun(caller, { runId, maxSteps: 1 }));
     if (ticked !== "RUN_ENDED") expect(ticked).toMatchObject({ value: { state: { status: "cancelled" } } });
     expect((await b.engine.getRun(caller, runId, "full")).state.status).toBe("cancelled");
@@ -112,7 +113,7 @@ describe("promise 11, no waiting, on postgres", () => {
     expect(await a.engine.emitEvent(caller, emitRequest("order.paid"))).toMatchObject({ delivered: 0 });
     const channel = { tenantId: caller.tenantId, scope: "global", scopeId: "" } as const;
     await lock.release();
-    // A pass that missed someone is not noted; the next one looks at the same event again.
+    // A pass that missed a run is not noted as done; the next one sees the same event again.
     expect(await a.store.events.readWoken([channel])).toMatchObject([{ lastNumber: 1, wokenNumber: 0 }]);
     await a.engine.emitEvent(caller, emitRequest("other"));
     expect((await untilEnded(a, caller, run.state.runId)).state.status).toBe("completed");
@@ -152,7 +153,7 @@ describe("promise 11, no waiting, on postgres", () => {
 });
 
 describe.each(STORE_KINDS)("promise 11, one bad transition, on %s", (kind) => {
-  test("is alone refused, and its neighbours in the batch are committed", async () => {
+  test("is refused alone, and the others in the batch are committed", async () => {
     const database = await openSharedDatabase(kind);
     const isGuilty = movesRun("guilty");
     const sizes: number[] = [];
@@ -177,7 +178,7 @@ describe.each(STORE_KINDS)("promise 11, one bad transition, on %s", (kind) => {
     const requests = Array.from({ length: 31 }, () => startRequest(definition.workflowId));
     requests.splice(17, 0, startRequest(definition.workflowId, { runId: "guilty" }));
     const told = requests.map((request) => refusalOf(server.engine.startRun(caller, request)));
-    // All are decided before the batch in front of them is let go.
+    // All are decided before the batch in front of them is released.
     for (let round = 0; round < 8; round++) await server.store.now();
     held.release();
     await first;
@@ -185,7 +186,7 @@ describe.each(STORE_KINDS)("promise 11, one bad transition, on %s", (kind) => {
     expect(outcomes[17]).toBe("TRANSITION_REJECTED");
     for (const outcome of outcomes.toSpliced(17, 1))
       expect(outcome).toMatchObject({ value: { state: { status: "waiting" } } });
-    // Halving, not one by one: 32 items take a few more commits, not 32.
+    // The batch is halved, not split into single items: 32 items take a few more commits, not 32.
     expect(sizes.length).toBeLessThan(20);
     expect(server.errors).toEqual([]);
     await server.stop();

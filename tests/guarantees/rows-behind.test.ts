@@ -1,4 +1,7 @@
-/** Runs whose rows are behind their ledgers: whoever looks sees the ledger, and whoever takes over goes on after its last record. */
+/**
+ * Runs whose rows are behind their ledgers: every reader sees the ledger, and a server that takes over goes on after
+ * its last record.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import type { Json } from "../../server/src/core/json/json.ts";
 import type { Caller, StartRequest } from "../../server/src/engine/api.ts";
@@ -23,7 +26,7 @@ import { graph } from "./graphs.ts";
 const QUICK = { renewMs: 20, leaseMs: 200, handlerParkMs: 5_000 };
 const LARGE = "large ü😀 ".repeat(500);
 
-/** Handlers, one after the other, each step of which is committed; a handler may have the run wait for an event. */
+/** Handlers, one after the other, with a commit for each step; a handler may make the run wait for an event. */
 const counting = () =>
   graph(
     {
@@ -40,7 +43,7 @@ const counting = () =>
 
 type Vars = { n: number; [name: string]: Json };
 
-/** Takes one step of whatever run the worker is offered. @returns what the handler was given, and the step's key */
+/** Takes one step of any run that the worker is offered. @returns what the handler was given, and the step's key */
 async function step(
   worker: TestWorker,
   plan: { patch?: Json[]; nextNode?: string } = {},
@@ -61,7 +64,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     for (const end of ends.splice(0).toReversed()) await end();
   });
 
-  /** A server with a worker, and as many more servers as are asked for, on a database of their own. */
+  /** A server with a worker, and as many further servers as the test needs, on a database of their own. */
   async function setUp(wrap?: (store: Store) => Store): Promise<{
     a: TestServer;
     caller: Caller;
@@ -90,7 +93,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
         const key = { ...caller, runId: run.state.runId };
         const read = async (): Promise<StoredRun> => {
           const [stored] = await a.store.runs.load([key]);
-          if (stored === undefined) throw new Error("the run is not there");
+          if (stored === undefined) throw new Error("the run does not exist");
           return stored;
         };
         return { ...key, read };
@@ -100,7 +103,10 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
 
   type TestedRun = Caller & { runId: string; read(): Promise<StoredRun> };
 
-  /** Takes steps until the row is behind; on a slow machine each may take so long that its row is written. @returns the steps' keys */
+  /**
+   * Takes steps until the row is behind. On a slow machine a step may take so long that the row is written. @returns
+   * the steps' keys
+   */
   async function stepUntilBehind(worker: TestWorker, run: TestedRun): Promise<string[]> {
     const keys: string[] = [];
     do {
@@ -110,7 +116,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     return keys;
   }
 
-  test("another server shows the run as its ledger says, and goes on behind it when the first one is killed", async () => {
+  test("another server shows the run as in its ledger, and goes on from there after the first one dies", async () => {
     const { a, caller, worker, another, start } = await setUp();
     const { server: b, worker: heir } = await another();
     const run = await start();
@@ -133,7 +139,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     expect((await b.store.runs.load([state]))[0]?.behind).toBeUndefined();
   });
 
-  test("what is asked of such a run finds it where it is: a pause, a cancellation", async () => {
+  test("requests for such a run act on its latest state: a pause, a cancellation", async () => {
     const { caller, worker, another, start } = await setUp();
     const { server: b } = await another();
     const run = await start();
@@ -168,7 +174,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     expect(await ledgerProblems(a.store, state)).toEqual([]);
   });
 
-  test("lists go through all runs once, though each has gone on since its row was written", async () => {
+  test("lists show each run once, though it has gone on since its row was written", async () => {
     const { a, caller, worker, start } = await setUp();
     const runIds: string[] = [];
     for (let count = 0; count < 30; count++) {
@@ -188,7 +194,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     }
   });
 
-  test.each(["committed", "void"])("a step whose outcome nobody knows, which is %s, is taken once", async (outcome) => {
+  test.each(["committed", "void"])("a step of unknown outcome, which is %s, is taken once", async (outcome) => {
     const { a, caller, worker, start } = await setUp();
     const run = await start();
     const n = (await stepUntilBehind(worker, run)).length;
@@ -204,7 +210,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     expect(a.errors).toEqual([]);
   });
 
-  test("a commit that is known to be there while nobody can say so yet does not strand its run", async () => {
+  test("a commit that exists but cannot be confirmed yet does not strand its run", async () => {
     const { a, caller, worker, start } = await setUp();
     const run = await start();
     await stepUntilBehind(worker, run);
@@ -214,14 +220,14 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     await committed.reached;
     committed.release(new BatchOutcomeUnknownError("the connection died"));
     await asked.reached;
-    asked.release(new Error("an answer that says nothing"));
+    asked.release(new Error("an answer without content"));
     await stepping;
     await step(worker, { nextNode: "done" });
     expect((await untilEnded(a, caller, run.runId)).state.status).toBe("completed");
     expect(await ledgerProblems(a.store, run)).toEqual([]);
   });
 
-  test("the deadline of a run comes while its row is behind", async () => {
+  test("a run reaches its deadline while its row is behind", async () => {
     const { a, caller, worker, start } = await setUp();
     const run = await start({ limits: { runTimeout: "1s" } });
     const n = (await stepUntilBehind(worker, run)).length;
@@ -230,7 +236,7 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
     expect(await ledgerProblems(a.store, run)).toEqual([]);
   });
 
-  test("an event that is there is taken once by steps that leave the row behind", async () => {
+  test("steps that leave the row behind take an existing event once", async () => {
     const { a, caller, worker, start } = await setUp();
     const run = await start();
     for (const payload of [1, 2]) await a.engine.emitEvent(caller, emitRequest("go", { payload }));

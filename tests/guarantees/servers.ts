@@ -1,4 +1,4 @@
-/** Two equal servers on one database for the tests of a file. */
+/** Two equal servers on one database, for the tests of a file. */
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { EngineSettings } from "../../server/src/engine/settings.ts";
 import {
@@ -11,7 +11,10 @@ import {
 
 export type TwoServers = { readonly database: SharedDatabase; readonly a: TestServer; readonly b: TestServer };
 
-/** Starts them before the tests of the surrounding `describe` and stops them after; no test may make them log an error. */
+/**
+ * Starts the servers before the tests of the surrounding `describe` and stops them after. A test fails if they log an
+ * error.
+ */
 export function useTwoServers(kind: StoreKind, settings: Partial<EngineSettings> = {}): TwoServers {
   let database: SharedDatabase;
   let a: TestServer;

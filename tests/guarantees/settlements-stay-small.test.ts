@@ -1,6 +1,6 @@
 /**
- * Nothing grows with its square: what one settlement writes does not depend on how many calls settled before it
- * (DESIGN.md, section 4). Counted are the bytes of what each commit sends to Postgres.
+ * Costs do not grow with the square of the calls: what one settlement writes does not depend on how many calls settled
+ * before it (DESIGN.md, section 4). The tests count the bytes that each commit sends to Postgres.
  */
 import { expect, test } from "vitest";
 import type { Decision } from "../../server/src/core/decision.ts";
@@ -34,7 +34,7 @@ function commitAlone(before: StoredRun | undefined, { run, records, commands }: 
   return { run: transition.after, bytes: parameterBytesOf(batch) };
 }
 
-/** Calls tools side by side, and settles each in a transition of its own. @returns the bytes of each settlement */
+/** Calls tools in parallel, and settles each in a transition of its own. @returns the bytes of each settlement */
 function settleOneByOne(calls: number): number[] {
   const workflow = workflowOf({ it: { toolCalls: { callsFrom: "vars.calls" } } });
   const list = Array.from({ length: calls }, (_, n) => ({ name: "search", arguments: { n } }));
@@ -74,9 +74,9 @@ function settleOneByOne(calls: number): number[] {
 test.each([10, 100, 1_000])("%i calls: each byte of a result is written at most four times", (calls) => {
   const bytes = settleOneByOne(calls);
   expect(bytes).toHaveLength(calls);
-  // The last settlement is among them: it ends the run, and writes its output, which is all results.
+  // The last settlement is among them: it ends the run, and writes its output, which contains all results.
   const written = bytes.reduce((sum, one) => sum + one, 0);
   expect(written / (calls * RESULT_BYTES)).toBeLessThanOrEqual(4);
-  // And the last results cost as little as the first ones.
+  // The last results cost as little as the first ones.
   expect(bytes.at(-2)! / bytes[0]!).toBeLessThan(1.1);
 });

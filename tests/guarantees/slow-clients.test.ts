@@ -1,4 +1,4 @@
-/** Clients that stop listening, or ask too much: they cost a server nothing for long. */
+/** Clients that stop reading, or ask for too much, do not cost a server anything for long. */
 import { describe, expect, test } from "vitest";
 import { awaitRun } from "../../server/src/engine/operations/await-run.ts";
 import { createNoticeHub } from "../../server/src/engine/notice-hub.ts";
@@ -18,7 +18,7 @@ import {
 } from "../support/engine.ts";
 import { askingGraph } from "./graphs.ts";
 
-/** What watching takes of a server, with a hub whose watchers can be counted. */
+/** What watching uses of a server, with a hub whose watchers can be counted. */
 function watchingParts(server: TestServer) {
   const hub = createNoticeHub();
   const reads = {
@@ -39,7 +39,7 @@ function watchingParts(server: TestServer) {
 }
 
 describe("slow and bad clients", () => {
-  test("watchers are let go when their client goes, in the middle of a wait", async () => {
+  test("watchers are removed when their client goes away in the middle of a wait", async () => {
     const database = await openSharedDatabase("memory");
     const server = await startTestServer(database);
     const caller = freshCaller();
@@ -61,7 +61,7 @@ describe("slow and bad clients", () => {
     end.abort();
     await Promise.all(waits);
     expect(hub.watchers).toBe(0);
-    // Who is gone before it begins leaves nothing either.
+    // A client that is gone before its request begins leaves nothing either.
     await awaitRun(parts, caller, { runId, reasons: ["until"], timeoutMs: 60_000, signal });
     expect(await refusalOf(awaitRun(parts, caller, { runId: "unknown", reasons: [], timeoutMs: 1, signal }))).toBe(
       "RUN_UNKNOWN",
@@ -71,7 +71,7 @@ describe("slow and bad clients", () => {
     await database.close();
   });
 
-  test("a stream that its client drops in the middle of a message is let go", async () => {
+  test("a stream that its client drops in the middle of a message is removed", async () => {
     const database = await openSharedDatabase("memory");
     const server = await startTestServer(database);
     const caller = freshCaller();
@@ -91,7 +91,7 @@ describe("slow and bad clients", () => {
     await database.close();
   });
 
-  test("starts are shed while more waits to be committed than the server takes; answers have room", async () => {
+  test("starts are refused while too much waits to be committed; answers are still accepted", async () => {
     const database = await openSharedDatabase("memory");
     const server = await startTestServer(database, { lanes: 1, pendingMax: 10 });
     const caller = freshCaller();

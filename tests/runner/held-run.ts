@@ -1,4 +1,4 @@
-/** Starts what tests start, says so, and then stands still (killed-run.test.ts). */
+/** Starts what tests start, reports it, and then blocks (killed-run.test.ts). */
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,18 +8,18 @@ import { createWorkerProcess } from "../chaos/worker-process.ts";
 import { startServerProcess } from "../conformance/server.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 
-test("stands still while everything runs", async () => {
+test("blocks while everything runs", async () => {
   const folder = mkdtempSync(join(tmpdir(), "held-"));
   chmodSync(folder, 0o711);
   const database = await createTestDatabase();
   const [server] = await Promise.all([
     startServerProcess({ env: { DATABASE_URL: database.url } }),
-    // The one with a Postgres of its own, which outlives it if it is killed.
+    // The guardian with its own Postgres, which outlives this process if it is killed.
     startServerProcess({ env: { ABSTRACTRUNTIME_DATA_DIR: join(folder, "data") } }),
   ]);
   const workerArguments = { name: "held", addresses: [server.url], toolLog: join(folder, "tools.log"), timing: {} };
   createWorkerProcess(workerArguments, join(folder, "worker.log")).start();
-  // As builds are: a program under npm, in a process group of its own, that hears no signal.
+  // Like builds: a program under npm, in a process group of its own, that gets no signal.
   const stubborn =
     "for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(name, () => {}); setInterval(() => {}, 1e6)";
   spawn("npm", ["exec", "--", "node", "--eval", stubborn], { stdio: "ignore", detached: true });
@@ -27,6 +27,6 @@ test("stands still while everything runs", async () => {
   expect(ready).not.toBe("");
   writeFileSync(`${ready}.draft`, "");
   renameSync(`${ready}.draft`, ready);
-  // Standing still in a synchronous call, as tests do that build something.
+  // Blocked in a synchronous call, like tests that build something.
   execFileSync("sleep", ["1000"]);
 });

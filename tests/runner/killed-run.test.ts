@@ -1,4 +1,4 @@
-/** A test run that is killed leaves no database, no server, no worker and no build behind, and no files. */
+/** A killed test run leaves no database, server, worker or build behind, and no files. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { REPOSITORY } from "../conformance/server.ts";
 
 const TEST_MS_MAX = 90_000;
-/** Everything is told to end at once. On a busy machine that may take some seconds. */
+/** Everything is asked to end at once, which may take some seconds on a busy machine. */
 const GONE_MS_MAX = 20_000;
 
 const VITEST = [process.execPath, join(REPOSITORY, "node_modules/vitest/vitest.mjs"), "run"];
@@ -25,7 +25,7 @@ const STARTED = {
   "a call of a test": /^sleep 1000/,
 };
 
-/** The temporary folder of one run. All its processes have it in their environment, or in their command line. */
+/** The temporary folder of one run. All its processes have it in their environment or in their command line. */
 let temporary: string;
 let runner: ChildProcess | undefined;
 
@@ -49,7 +49,7 @@ test.runIf(process.platform === "linux").each([
 ] as const)("$program: $signal to $to leaves nothing", { timeout: TEST_MS_MAX }, async ({ command, signal, to }) => {
   const ready = join(temporary, "ready");
   const [program, ...args] = [...command, "--config", "tests/runner/held-run.config.ts"];
-  // What the run around this one has told its processes is none of that one's.
+  // Environment variables that the surrounding run has set for its own processes must not reach this one.
   const own = Object.entries(process.env).filter(([name]) => !/^(npm_|VITEST|NODE_ENV$)/i.test(name));
   // npm would leave a cache of compiled code.
   const settings = { TMPDIR: temporary, HELD_RUN_READY: ready, NODE_DISABLE_COMPILE_CACHE: "1" };

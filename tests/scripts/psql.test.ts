@@ -1,4 +1,4 @@
-/** `npm run psql`: where it finds the database, and the prompt that stands in for psql. */
+/** `npm run psql`: how it finds the database, and the prompt that replaces psql. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -13,7 +13,7 @@ import { createTestDatabase, type TestDatabase } from "../support/postgres.ts";
 describe("finding the database of a data directory", () => {
   const dataDir = mkdtempSync(path.join(tmpdir(), "abstractruntime-psql-"));
   const data = path.join(dataDir, "postgres", "data");
-  /** Surely dead: no system counts so far. */
+  /** Surely dead: no system has pids this large. */
   const PID_DEAD = 2 ** 31 - 1;
   const pidFile = (pid: number, status: string) =>
     `${pid}\n${data}\n1796093658\n15999\n\n127.0.0.1\n  1 2\n${status}\n`;
@@ -30,7 +30,7 @@ describe("finding the database of a data directory", () => {
     expect(() => findDatabase(dataDir)).toThrow(/is starting: try again/);
   });
 
-  test("returns where it listens, and its password", () => {
+  test("returns its address and its password", () => {
     writeFileSync(path.join(data, "postmaster.pid"), pidFile(process.pid, "ready   "));
     expect(() => findDatabase(dataDir)).toThrow(/has lost the password/);
     writeFileSync(path.join(dataDir, "postgres", "password"), "secret\n");
@@ -58,7 +58,7 @@ describe("the prompt", () => {
     return await text(output);
   }
 
-  test("shows several rows as a table, one row whole, and goes on after an error", async () => {
+  test("shows several rows as a table, one row in full, and goes on after an error", async () => {
     const long = "x".repeat(100);
     expect(await typed("select n, null as nothing", "from generate_series(1, 2) as n;")).toBe(
       "n  nothing\n1  null\n2  null\n(2 rows)\n",
@@ -75,7 +75,7 @@ describe("the prompt", () => {
     );
   });
 
-  test("changes nothing, not even with a second statement behind the first", async () => {
+  test("changes nothing, not even with a second statement after the first", async () => {
     const [lanes] = await sql`select count(*)::int as count from settings`;
     expect(lanes).toEqual({ count: 1 });
     expect(await typed("delete from settings;")).toMatch(/read-only transaction/);

@@ -3,7 +3,7 @@ import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/g
 
 const done: NodeDefinition = { complete: { output: "${vars}" } };
 
-/** Three rounds of a question, an event emitted by the run itself, an event from outside, and a question that times out. */
+/** Three rounds: a question, an event from the run itself, an event from outside, and a question that times out. */
 const conversation: WorkflowDefinition = {
   workflowId: "conversation",
   entryNode: "ask",
@@ -33,7 +33,7 @@ const conversation: WorkflowDefinition = {
   },
 };
 
-/** Steps with a commit each, a time, and three events of everybody's channel. */
+/** Steps with a commit each, a wait for a time, and three events of a channel that all runs share. */
 const march: WorkflowDefinition = {
   workflowId: "march",
   entryNode: "step",
@@ -52,7 +52,7 @@ const march: WorkflowDefinition = {
   },
 };
 
-/** An event for this run alone by key, or its timeout; then one for everybody. */
+/** Waits for an event that has this run's key, or a timeout; then for one that all runs get. */
 const relay: WorkflowDefinition = {
   workflowId: "relay",
   entryNode: "listen",

@@ -1,10 +1,10 @@
-/** Chance that replays: the same seed gives the same numbers. */
+/** Random numbers that replay: the same seed gives the same numbers. */
 export type Random = {
-  /** From 0 to below 1. */
+  /** A number in [0, 1). */
   next(): number;
-  /** A whole number from 0 to below `end`. */
+  /** A whole number from 0 to `end` - 1. */
   below(end: number): number;
-  /** True so often of a hundred times. */
+  /** True in this percentage of the cases. */
   percent(often: number): boolean;
   pick<T>(from: readonly T[]): T;
 };

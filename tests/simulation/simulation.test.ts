@@ -1,6 +1,6 @@
 /**
- * Many lives, each from a seed. A life that ends badly says its seed; `npm run sim -- --seed 7` lives it again,
- * `--runs 1000` lives more of them. (It sets SIMULATION_SEED, the first seed, and SIMULATION_SEEDS, how many.)
+ * Many lives, each from a seed. A life that fails prints its seed; `npm run sim -- --seed 7` replays it, and `--runs
+ * 1000` runs more lives. (It sets SIMULATION_SEED, the first seed, and SIMULATION_SEEDS, how many.)
  */
 import { expect, test } from "vitest";
 import { simulate } from "./simulation.ts";
@@ -8,7 +8,7 @@ import { simulate } from "./simulation.ts";
 /** As many as CI has time for. */
 const SEEDS_DEFAULT = 14;
 const FIRST_SEED = 1;
-/** Of one life, in real time: some tenths of a second are usual. */
+/** The limit for one life, in real time; some tenths of a second are usual. */
 const LIFE_MS = 20_000;
 
 const given = process.env["SIMULATION_SEED"];

@@ -1,8 +1,9 @@
 /**
- * A life of some servers on one database, all of it by chance and all of it from one seed: what clients ask, how calls
- * interleave, which replies are lost, which servers die, are fenced or stop, when the database is away. Time is moved.
+ * The life of some servers on one database, chosen at random from one seed: what clients request, how calls interleave,
+ * which replies are lost, which servers die, are fenced or stop, and when the database is unavailable. Time is
+ * simulated.
  *
- * Everybody is told the truth: what was acknowledged must be there in the end, and what is there must hold together.
+ * The check: what was acknowledged must be there in the end, and what is there must be consistent.
  */
 import type { Wait } from "../../server/src/core/wait.ts";
 import type { AnyRecord } from "../../server/src/core/records.ts";
@@ -33,10 +34,12 @@ const CALLER: Caller = { tenantId: "simulated", may: PERMISSIONS };
 const SERVERS_MAX = 3;
 const RUNS_MAX = 40;
 const STEPS = 120;
-/** Looks until everything is over: a minute of simulated time each would be far more than any sweep needs. */
+/**
+ * The most rounds until everything must be over. A minute of simulated time for each is far more than any sweep needs.
+ */
 const ROUNDS_MAX = 120;
 
-/** Refusals after which a client asks again. */
+/** Refusals after which a client tries again. */
 const TRANSIENT: ReadonlySet<unknown> = new Set([
   "DATABASE_UNAVAILABLE",
   "SHUTTING_DOWN",
@@ -64,7 +67,7 @@ export async function simulate(seed: number): Promise<Outcome> {
     ],
   });
   const realUuid = crypto.randomUUID;
-  // Ids of servers and lanes come from chance as well.
+  // Ids of servers and lanes come from the seed as well.
   crypto.randomUUID = () => {
     const digits = Array.from({ length: 32 }, () => random.below(16).toString(16)).join("");
     return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5") as ReturnType<
@@ -125,7 +128,7 @@ async function live(random: Random): Promise<Outcome> {
       return result;
     });
     const store: Store = { ...inner, ...mortal };
-    // A server's clock may be off; only the database's counts.
+    // A server's clock may be wrong; only the database's counts.
     const skew = random.below(5_000_000) - 2_500_000;
     const nothing = (): void => undefined;
     const error = (...said: unknown[]): void => {
@@ -143,7 +146,7 @@ async function live(random: Random): Promise<Outcome> {
       await engine.start();
       for (const graph of GRAPHS) await engine.registerWorkflow(CALLER, graph);
     } catch {
-      // The database was away: a process that cannot start ends.
+      // The database is unavailable: a process that cannot start ends.
       isCut = true;
       await engine.stop();
       return;
@@ -166,12 +169,12 @@ async function live(random: Random): Promise<Outcome> {
     if (how === "killed") server.cut();
     say(`server ${servers.indexOf(server) + 1} ${how}`);
     const stopping = server.engine.stop();
-    // What is left of a killed one asks for ever what became of its last batch; nobody waits for it.
+    // The rest of a killed server asks for the outcome of its last batch for ever; nothing waits for it.
     if (how === "stopped") server.ended = stopping;
     else stopping.catch((error: unknown) => problems.push(describe(error)));
   }
 
-  /** Has a client ask until it is told something; any server will do, a new one each time. */
+  /** Makes a client try until it gets a reply, at another server each time. */
   function ask(what: string, work: (engine: RunningEngine) => Promise<unknown>, acknowledged: () => void): void {
     const client = (async () => {
       for (;;) {
@@ -180,7 +183,7 @@ async function live(random: Random): Promise<Outcome> {
           await pause(100);
           continue;
         }
-        // A server that dies in the middle answers nobody.
+        // A server that dies in the middle does not reply.
         const told = await Promise.race([work(server.engine).then(() => "done", reasonOf), untilDead(server)]);
         if (told === "done") {
           say(`${what}: done`);
@@ -243,7 +246,7 @@ async function live(random: Random): Promise<Outcome> {
 
   const asked = new Set<string>();
 
-  /** Answers one of the open questions, now and then with a second answer that races with the first. */
+  /** Answers one of the open questions, sometimes with a second answer that races with the first. */
   async function reply(): Promise<void> {
     const { items } = await store().waits.list({ tenantId: CALLER.tenantId, filter: { reasons: ["user"] }, limit: 50 });
     const fresh = items.filter(({ wait }) => !asked.has(wait.wait_id));
@@ -275,11 +278,11 @@ async function live(random: Random): Promise<Outcome> {
     );
   }
 
-  /** A store of the test's own, which no fault touches while it is asked. */
+  /** A store of the test's own, without faults while it is used. */
   const own = await createMemoryStore({ ...database, faults: { away: false } });
   const store = (): Store => own;
 
-  /** Follows the feed over all runs, from server to server, with nothing but its last cursor. */
+  /** Follows the feed over all runs, from server to server, with only its last cursor. */
   let isReading = true;
   async function follow(): Promise<void> {
     let cursor = "beginning";
@@ -340,7 +343,7 @@ async function live(random: Random): Promise<Outcome> {
     }
   }
 
-  /** What must not be at rest: somebody forgot it. */
+  /** Work that must not be left at rest: a server would have forgotten it. */
   async function forgotten(): Promise<string[]> {
     const found: string[] = [];
     const runs = await loadAll();
@@ -355,7 +358,7 @@ async function live(random: Random): Promise<Outcome> {
       const [lookup] = await own.events.lookUp([eventQuery(run, wait)]);
       if (lookup!.event !== undefined) found.push(`${run.runId} did not take ${lookup!.event.eventId}`);
     }
-    // Mail to a run that has ended has nobody to act on it.
+    // Mail to a run that has ended is never acted on.
     const open = runs.filter((run) => !hasEnded(run)).map(({ tenantId, runId }) => ({ tenantId, runId }));
     const mail = await own.mail.list(open);
     found.push(...mail.map(({ runId, kind }) => `mail of ${runId} lies there: ${kind}`));
@@ -381,11 +384,11 @@ async function live(random: Random): Promise<Outcome> {
   for (let step = 0; step < STEPS; step++) {
     const happening = Promise.all(Array.from({ length: 1 + random.below(4) }, happen));
     await pass(random.below(150));
-    // What has to wait for the database is waited for in simulated time.
+    // What waits for the database waits in simulated time.
     await settleIn(happening, pass);
   }
 
-  // Rest: nothing more fails, and what was begun comes to its end.
+  // Rest: nothing fails any more, and everything that was started is completed.
   isCalm = true;
   database.faults.away = false;
   if (alive().length === 0) await settleIn(startServer(), pass);
@@ -434,7 +437,7 @@ async function live(random: Random): Promise<Outcome> {
   await pass(5_000);
   await settleIn(reader, pass);
 
-  // The account.
+  // The check of what was acknowledged.
   const runs = await loadAll();
   let records = 0;
   for (const run of runs) {
@@ -470,13 +473,13 @@ async function live(random: Random): Promise<Outcome> {
   return { problems, runs: runs.length, records, acknowledged: starts.size + answers.length + events.length, history };
 }
 
-/** Refusals that a client of this simulation can run into with the best intentions. */
+/** Refusals that a correct client of this simulation can get. */
 const EXPECTED: ReadonlySet<unknown> = new Set([
   "WAIT_ALREADY_ANSWERED",
   "RUN_NOT_WAITING",
   "RUN_NOT_PAUSED",
   "RUN_ENDED",
-  // Answered under its old number: the run was asked again meanwhile.
+  // Answered under its old number: the run was read again in the meantime.
   "WAIT_UNKNOWN",
 ]);
 
@@ -520,7 +523,7 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Waits for what itself waits for simulated time. */
+/** Waits for something that itself waits for simulated time. */
 async function settleIn(work: Promise<unknown>, pass: (ms: number) => Promise<void>): Promise<void> {
   let isSettled = false;
   const settled = (): void => {
@@ -532,7 +535,7 @@ async function settleIn(work: Promise<unknown>, pass: (ms: number) => Promise<vo
   await work;
 }
 
-/** Whether a person is asked. */
+/** Whether the run waits for a person. */
 function isForPeople({ asks }: Wait): boolean {
   return asks === "question" || asks === "approval";
 }

@@ -1,6 +1,6 @@
 /**
- * Servers for tests: engines over one database, Postgres or memory, whose store calls a test can hold at any point, so that
- * both orders of a race are forced and nobody sleeps.
+ * Servers for tests: engines over one database, Postgres or memory. A test can hold their store calls at any point, so
+ * both orders of a race are forced without sleeps.
  */
 import { reasonOf } from "../../server/src/core/wait.ts";
 import { openWaitOf } from "../../server/src/core/run.ts";
@@ -32,10 +32,10 @@ import { createTestDatabase } from "./postgres.ts";
 export const STORE_KINDS = ["memory", "postgres"] as const;
 export type StoreKind = (typeof STORE_KINDS)[number];
 
-/** How long a test waits for what must happen; reached only where it fails. */
+/** How long a test waits for what must happen; reached only if it fails. */
 const PATIENCE_MS = 5_000;
 
-/** Sweeps repair what a lost notice breaks; here they stay away, so that what is lost stays lost and is seen. */
+/** Sweeps repair what a lost notice breaks. Here they are off, so that what is lost stays lost and the test sees it. */
 const NEVER_MS = 2 ** 30;
 
 const SETTINGS: Partial<EngineSettings> = { strayMs: NEVER_MS, renewMs: 500, pollMs: 500 };
@@ -43,7 +43,7 @@ const SETTINGS: Partial<EngineSettings> = { strayMs: NEVER_MS, renewMs: 500, pol
 /** A database that servers share. */
 export type SharedDatabase = {
   readonly kind: StoreKind;
-  /** Of a Postgres; "" in memory. */
+  /** The URL of a Postgres; "" in memory. */
   readonly url: string;
   openStore(): Promise<Store>;
   close(): Promise<void>;
@@ -65,23 +65,23 @@ export async function openSharedDatabase(kind: StoreKind): Promise<SharedDatabas
 
 type Moment = "before" | "after";
 
-/** One store call that is held where it is. */
+/** A hold on one store call. */
 export type Hold = {
-  /** Resolves when a call has come to the hold. */
+  /** Resolves when a call has reached the hold. */
   readonly reached: Promise<void>;
-  /** Lets it go on; with an error, the call ends with it. */
+  /** Lets the call go on; with an error, the call fails with it. */
   release(error?: Error): void;
 };
 
 type ArmedHold = { verb: Verb; moment: Moment; matches: (argument: unknown) => boolean; stop: () => Promise<void> };
 
-/** A store whose calls can be held before they take effect, and after, before their caller hears of it. */
+/** A store whose calls can be held: before they take effect, or after it and before their caller hears of it. */
 type GatedStore = {
   store: Store;
   hold<V extends Verb>(verb: V, moment: Moment, matches?: (argument: ArgumentOf<V>) => boolean): Hold;
-  /** Lets go of everything that is held. */
+  /** Releases everything that is held. */
   releaseAll(): void;
-  /** From now on every call fails, those under way included: the server's process is gone, or cut off. */
+  /** From now on every call fails, including those under way: the server's process is gone, or cut off. */
   cut(): void;
 };
 
@@ -97,7 +97,7 @@ function gateStore(inner: Store): GatedStore {
 
   function assertNotCut(verb: Verb): void {
     if (!isCut) return;
-    // A lane that has ended is not tried again, so that what is left of the server comes to rest at once.
+    // A lane that has ended is not tried again, so the rest of the server comes to rest at once.
     throw verb === "batches.commit"
       ? new LaneFencedError("this server is cut off")
       : new StoreUnavailableError("this server is cut off");
@@ -127,7 +127,7 @@ function gateStore(inner: Store): GatedStore {
       const reached = Promise.withResolvers<void>();
       const released = Promise.withResolvers<void>();
       releases.push(released.resolve);
-      // A release with an error before anyone has come must not count as an unhandled rejection.
+      // A release with an error before any call has arrived must not count as an unhandled rejection.
       released.promise.catch(() => undefined);
       armed.add({
         verb,
@@ -138,7 +138,7 @@ function gateStore(inner: Store): GatedStore {
           return released.promise;
         },
       });
-      const timely = within(reached.promise, `nobody came to the hold ${moment} ${verb}`);
+      const timely = within(reached.promise, `no call reached the hold ${moment} ${verb}`);
       timely.catch(() => undefined);
       return {
         reached: timely,
@@ -155,13 +155,13 @@ function gateStore(inner: Store): GatedStore {
   };
 }
 
-/** `work`, or a failure that says what did not happen. */
+/** Resolves as `work` does; fails with `missing` if that takes too long. */
 export async function within<T>(work: Promise<T>, missing: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(missing)), PATIENCE_MS);
   });
-  // Awaited later, or never where another assertion fails first.
+  // It is awaited later, or never if another assertion fails first.
   late.catch(() => undefined);
   try {
     return await Promise.race([work, late]);
@@ -172,16 +172,16 @@ export async function within<T>(work: Promise<T>, missing: string): Promise<T> {
 
 export type TestServer = {
   readonly engine: RunningEngine;
-  /** The server's own store, held where the server's calls are held. */
+  /** The server's own store, with the same holds. */
   readonly store: Store;
-  /** What the server logged as an error: bugs, which a test that expects none fails on. */
+  /** What the server logged as errors, that is bugs: a test that expects none fails on them. */
   readonly errors: unknown[];
   hold: GatedStore["hold"];
-  /** Lets go of every hold: what one test left does not stop the next. */
+  /** Releases every hold, so that what one test left does not stop the next. */
   releaseAll(): void;
-  /** Ends as a process does that is told to. */
+  /** Ends the server as a process that is asked to stop. */
   stop(): Promise<void>;
-  /** Ends as a process does that is killed: nothing of it is committed from now on, its lease stays open. */
+  /** Ends the server as a process that is killed: nothing of it is committed from now on, and its lease stays open. */
   kill(): Promise<void>;
 };
 
@@ -224,7 +224,7 @@ export async function startTestServer(
   };
 }
 
-/** Ends every lease that is open now, as a server does that has not heard of the others for too long. */
+/** Ends every lease that is open now, like a server that has not heard of the others for too long. */
 export async function endLeases(server: TestServer): Promise<void> {
   const serverId = freshId("observer");
   await server.store.lanes.open({ serverId, process: "test", lanes: 1 });
@@ -233,23 +233,23 @@ export async function endLeases(server: TestServer): Promise<void> {
   await server.store.lanes.end(serverId);
 }
 
-/** A batch with a transition of this run, and of this kind. */
+/** Matches a batch with a transition of this run, and of this kind. */
 export function movesRun(runId: string, matches: (transition: Transition) => boolean = () => true) {
   return (batch: Batch): boolean =>
     transitionsOf(batch).some((transition) => transition.runId === runId && matches(transition));
 }
 
-/** A transition that closes a wait in this way. */
+/** Matches a transition that closes a wait in this way. */
 export function closesBy(by: WaitClosing["by"]) {
   return ({ closeWaits }: Transition): boolean => closeWaits.some((closing) => closing.by === by);
 }
 
-/** All transitions of a batch. */
+/** Returns all transitions of a batch. */
 export function transitionsOf({ items }: Batch): Transition[] {
   return items.flatMap((item) => (item.type === "group" ? item.transitions : []));
 }
 
-/** A batch with this event, come from outside. */
+/** Matches a batch with this event from outside. */
 export function deliversEvent(eventId: string) {
   return (batch: Batch): boolean =>
     batch.items.some(
@@ -257,7 +257,7 @@ export function deliversEvent(eventId: string) {
     );
 }
 
-/** A batch with mail for this run. */
+/** Matches a batch with mail for this run. */
 export function deliversMail(runId: string) {
   return (batch: Batch): boolean =>
     batch.items.some(
@@ -267,13 +267,13 @@ export function deliversMail(runId: string) {
 
 let lastId = 0;
 
-/** An id that no other test of this process uses. */
+/** Returns an id that no other test of this process uses. */
 export function freshId(prefix: string): string {
   lastId += 1;
   return `${prefix}-${lastId}-${randomBytes(3).toString("hex")}`;
 }
 
-/** A caller whom no other test disturbs. */
+/** Returns a caller whose tenant no other test uses. */
 export function freshCaller(): Caller {
   return { tenantId: freshId("tenant"), may: PERMISSIONS };
 }
@@ -297,13 +297,13 @@ export async function startRun(
   return await server.engine.startRun(caller, startRequest(definition.workflowId, facts));
 }
 
-/** The run when it has ended; fails where it does not. */
+/** Returns the run after it has ended; fails if it does not end. */
 export async function untilEnded(server: TestServer, caller: Caller, runId: string): Promise<RunView> {
-  // A reason that no run of these tests waits for: only an end is reached.
+  // No run of these tests waits for this reason, so only an end is reached.
   return await untilReached(server, caller, runId, ["subworkflow"]);
 }
 
-/** The run when it has come to a wait, or to its end. */
+/** Returns the run when it has reached a wait, or its end. */
 export async function untilWaiting(server: TestServer, caller: Caller, runId: string): Promise<RunView> {
   return await untilReached(server, caller, runId, ["user", "event", "until"]);
 }
@@ -320,12 +320,12 @@ async function untilReached(server: TestServer, caller: Caller, runId: string, r
   return run;
 }
 
-/** Lets everything that can go on in this process do so. */
+/** Lets everything in this process that can go on do so. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** The reason of a refusal, or what came instead. */
+/** Returns the reason of a refusal, or what was returned instead. */
 export async function refusalOf(work: Promise<unknown>): Promise<unknown> {
   return await work.then(
     (value) => ({ value }),
@@ -350,7 +350,7 @@ export function answer(
   });
 }
 
-/** All records of a run. */
+/** Returns all records of a run. */
 export async function readLedger(store: Store, key: RunKey): Promise<SealedRecord[]> {
   const records: SealedRecord[] = [];
   for (;;) {
@@ -361,12 +361,12 @@ export async function readLedger(store: Store, key: RunKey): Promise<SealedRecor
 }
 
 /**
- * What is wrong with a run's ledger: gaps, broken links, digests that do not fit, or a fold that is not the run's state.
- * @param run read before the records are
+ * Returns what is wrong with a run's ledger: gaps, broken links, wrong digests, or a fold that is not the run's state.
+ * @param run the run, read before the records
  */
 export async function ledgerProblems(store: Store, key: RunKey): Promise<string[]> {
   const [run] = await store.runs.load([key]);
-  if (run === undefined) return ["the run is not there"];
+  if (run === undefined) return ["the run does not exist"];
   const records = (await readLedger(store, key)).filter(({ seq }) => seq <= run.state.seq);
   const problems: string[] = [];
   let previous = NO_PREVIOUS_HASH;
@@ -380,11 +380,11 @@ export async function ledgerProblems(store: Store, key: RunKey): Promise<string[
     };
     const say = (problem: string) => problems.push(`record ${index + 1}: ${problem}`);
     if (record.seq !== index + 1 || header.seq !== index + 1) say(`has seq ${record.seq}`);
-    if (header.prev !== previous) say("is not linked to the one before");
+    if (header.prev !== previous) say("is not linked to the previous one");
     if (recordHash(record.header) !== record.hash) say("has another hash");
     const digests = record.parts.map(({ name, text, salt }) => [name, partDigest(salt, text)]);
     if (textOf(digests) !== textOf(Object.entries(header.parts))) say("has other parts");
-    if (header.time < time) say("is before the one before");
+    if (header.time < time) say("is earlier than the previous one");
     previous = record.hash;
     time = header.time;
   }
@@ -396,7 +396,7 @@ export async function ledgerProblems(store: Store, key: RunKey): Promise<string[
   return problems;
 }
 
-/** JSON with sorted keys, to compare by. */
+/** JSON with sorted keys, for comparison. */
 function textOf(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>
     part !== null && typeof part === "object" && !Array.isArray(part)

@@ -1,4 +1,4 @@
-/** A made-up engine for the tests of rpc: every call is noted, every answer can be replaced. */
+/** A made-up engine for the tests of rpc: every call is noted, and every answer can be replaced. */
 import type { AnyRecord, RecordBody, StepRecordDraft } from "../../server/src/core/records.ts";
 import type { Instant } from "../../server/src/core/duration.ts";
 import type { JsonObject } from "../../server/src/core/json/json.ts";
@@ -17,9 +17,9 @@ export const FAKE_TIME = "2026-01-02T03:04:05.678901Z" as Instant;
 
 export type FakeEngine = Engine & {
   calls: { method: string; caller: Caller; args: unknown[] }[];
-  /** Says whether the engine serves, and tells those who listen. */
+  /** Sets whether the engine serves, and notifies listeners. */
   setServing(serving: boolean): void;
-  /** How many listen to `onServingChange`. */
+  /** The number of listeners of `onServingChange`. */
   listeners(): number;
 };
 
@@ -194,7 +194,7 @@ export function createFakeEngine(replaced: Partial<Engine> = {}): FakeEngine {
   });
 }
 
-/** Nested so deep: `{"a":{"a":…}}`. */
+/** Nested this deep: `{"a":{"a":…}}`. */
 export function nested(levels: number): JsonObject {
   let value: JsonObject = {};
   for (let level = 1; level < levels; level++) value = { a: value };

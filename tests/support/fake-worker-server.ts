@@ -1,4 +1,4 @@
-/** A server for the worker's tests: each of its streams says exactly what a test tells it to. */
+/** A server for the worker's tests: each of its streams sends exactly what a test says. */
 import { createServer } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 
@@ -29,11 +29,11 @@ export type FakeStream = {
   send(frame: Frame): void;
   welcome(options?: { silenceTimeoutMs?: number; acceptTimeoutMs?: number }): void;
   offer(...jobs: MessageInitShape<typeof JobSchema>[]): void;
-  /** The first frame of this kind that was not taken yet; waits for it. Others stay. */
+  /** Waits for and takes the first frame of this kind that was not taken yet. Other frames stay. */
   take<Case extends RequestCase>(kind: Case): Promise<RequestValue<Case>>;
-  /** Takes results, from as many frames as it needs. */
+  /** Takes this many results, from as many frames as needed. */
   takeResults(count: number): Promise<{ token: string; output?: unknown; code?: string; message?: string }[]>;
-  /** Frames that came and were not taken. */
+  /** Frames that arrived and were not taken. */
   readonly received: readonly RequestFrame[];
   ack(...tokens: string[]): void;
   /** Ends the stream, with an error if one is given. */
@@ -44,18 +44,18 @@ export type FakeStream = {
 
 export type FakeServer = {
   readonly url: string;
-  /** The next stream whose hello has come. */
+  /** The next stream whose hello has arrived. */
   nextStream(): Promise<FakeStream>;
-  /** Ends all connections without a word. */
+  /** Ends all connections without a frame. */
   dropConnections(): void;
   close(): Promise<void>;
 };
 
 export type FakeServerOptions = {
-  /** A refusal ends the stream, of which the test hears nothing. */
+  /** A refusal ends the stream; the test does not see that stream. */
   onHello?: (hello: WorkerHello) => ConnectError | undefined;
   port?: number;
-  /** Whether a stream ends when the worker has ended its side; default true. */
+  /** Whether a stream ends after the worker has ended its side. Default true. */
   endsWithWorker?: boolean;
 };
 
@@ -68,7 +68,8 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
         async *work(requests): AsyncGenerator<WorkResponse> {
           const incoming = requests[Symbol.asyncIterator]();
           const first = await incoming.next();
-          if (first.done === true || first.value.frame.case !== "hello") throw new Error("the first frame is no hello");
+          if (first.done === true || first.value.frame.case !== "hello")
+            throw new Error("the first frame is not a hello");
           const hello = first.value.frame.value;
           const refusal = options.onHello?.(hello);
           if (refusal !== undefined) throw refusal;
@@ -170,7 +171,7 @@ function openStream(
   return stream;
 }
 
-/** A job of tool `echo`, unless said otherwise. */
+/** A job, of tool `echo` by default. */
 export function fakeJob(token: string, fields: MessageInitShape<typeof JobSchema> & { args?: unknown } = {}): Job {
   const { args = {}, ...rest } = fields;
   return create(JobSchema, {

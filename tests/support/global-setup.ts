@@ -17,22 +17,23 @@ const GUARDIAN = fileURLToPath(new URL("guardian.ts", import.meta.url));
 /**
  * Starts the suite's Postgres before any test file and removes it after the last. For vitest's `globalSetup`.
  *
- * Postgres belongs to a process of its own that outlives this one if it is killed, and then ends whatever the run has
- * started (guardian.ts). A temporary folder, TMPDIR for everything in the run, is what it knows the run's processes by.
+ * Postgres belongs to a process of its own (guardian.ts). If this process is killed, the guardian outlives it and ends
+ * whatever the run has started. It recognises the run's processes by a temporary folder, which is TMPDIR for everything
+ * in the run.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   endWithNpm();
   const temporary = process.env["TMPDIR"];
   const folder = await mkdtemp(join(tmpdir(), "abstractruntime-tests-"));
-  // Postgres runs as another user when the tests run as root, and must be able to walk through.
+  // Postgres runs as another user if the tests run as root, and must be able to enter the folder.
   await chmod(folder, 0o711);
   process.env["TMPDIR"] = folder;
   const guardian = spawn(process.execPath, [GUARDIAN, folder, String(process.pid)], {
     stdio: ["pipe", "pipe", "inherit"],
-    // A session of its own: Ctrl-C at the terminal is not for it.
+    // A session of its own, so that Ctrl-C at the terminal does not end it.
     detached: true,
   });
-  // A guardian that has ended reads no more.
+  // A guardian that has ended reads nothing.
   guardian.stdin.on("error", () => undefined);
   const exited = once(guardian, "exit");
   const lines = createInterface({ input: guardian.stdout });
@@ -49,7 +50,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
 }
 
-/** npm tells the shell that it has started about signals, and the shell ends without telling this process. */
+/** npm passes signals on to the shell that it started, and the shell ends without passing them to this process. */
 function endWithNpm(): void {
   if (process.env["npm_execpath"] === undefined) return;
   const parent = process.ppid;

@@ -3,9 +3,9 @@
  *
  *   node tests/support/guardian.ts <folder> <pid of the run>
  *
- * A pipe, its stdin, tells it of the run's end, however the run ends. `folder` is the temporary folder of everything in
- * the run (TMPDIR), so it marks the processes too: each has it in its environment, or in its command line. The guardian
- * has the suite's Postgres, whose URLs it writes to stdout as a line of JSON.
+ * Its stdin is a pipe, which closes when the run ends, however it ends. `folder` is the temporary folder of everything
+ * in the run (TMPDIR). It also marks the run's processes: each has it in its environment or in its command line. The
+ * guardian starts the suite's Postgres, and writes its URLs to stdout as a line of JSON.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
@@ -21,12 +21,12 @@ const END_MS_MAX = 10_000;
 const [folder = "", run = ""] = process.argv.slice(2);
 let isOrderly = false;
 const over = new Promise<void>((resolve) => {
-  // A run that ends by itself says so before it closes the pipe.
+  // A run that ends normally says so before it closes the pipe.
   process.stdin.on("data", () => (isOrderly = true));
   process.stdin.on("error", () => resolve()).on("close", () => resolve());
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
 });
-// Nobody may be left to read.
+// There may be no reader any more.
 process.stdout.on("error", () => undefined);
 process.stderr.on("error", () => undefined);
 
@@ -35,7 +35,7 @@ process.stdout.write(`${JSON.stringify({ url: postgres.url, adminUrl: postgres.a
 await over;
 await endLeftovers();
 await postgres.stop();
-// A run that ends by itself may have kept files of tests that failed, and says where they are.
+// A run that ends normally may have kept files of tests that failed, and says where they are.
 if (isOrderly) {
   // Caches that programs keep there.
   const caches = (await readdir(folder)).filter((name) => /^(node-compile-cache|tsx-\d+)$/.test(name));
@@ -44,10 +44,10 @@ if (isOrderly) {
 } else {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 }
-// stdin may be open still, if a signal has ended this.
+// stdin may still be open if a signal has ended this.
 process.exit();
 
-/** Ends all processes of the run; of a run that ended by itself, only those that it has lost. */
+/** Ends all processes of the run. If the run ended normally, ends only those that are no longer below its process. */
 async function endLeftovers(): Promise<void> {
   const startedAt = performance.now();
   for (;;) {
@@ -56,7 +56,7 @@ async function endLeftovers(): Promise<void> {
     if (left.length === 0 || tookMs > END_MS_MAX) return;
     if (isOrderly) process.stderr.write(`[test run] left behind: ${left.map(({ command }) => command).join("; ")}\n`);
     for (const { pid, command } of left) {
-      // After SIGKILL its shared memory would stay. It is told to end at once, as on a crash.
+      // After SIGKILL its shared memory would stay. It is asked to end at once, as after a crash.
       const isPostgres = /^(\S*\/)?postgres[ :]/.test(command);
       try {
         process.kill(pid, isPostgres && tookMs < POSTGRES_END_MS ? "SIGQUIT" : "SIGKILL");
@@ -85,7 +85,7 @@ function leftovers(): Process[] {
   );
 }
 
-/** On systems without /proc nothing is found: there only Postgres and the folder are removed. */
+/** On systems without /proc no processes are found; only Postgres and the folder are removed. */
 function readProcesses(): Process[] {
   if (process.platform !== "linux") return [];
   return readdirSync("/proc").flatMap((name) => {

@@ -54,7 +54,7 @@ import {
 const SEPARATOR = "----";
 /** Columns of a line. A part without a comma that is longer has a line to itself. */
 const COLUMNS_MAX = 118;
-/** Characters of a text that are shown. */
+/** The most characters of a text that are shown. */
 const TEXT_CHARS_MAX = 100;
 
 /** Plays a history and returns its text with what comes of each command now. Equal to `text` if nothing has changed.
@@ -88,19 +88,19 @@ class History {
   readonly #handlers: HandlerOutcome[] = [];
   #workflow: Workflow | undefined;
   #run: TestRun | undefined;
-  /** Lines of the transitions since the last command. */
+  /** The lines of the transitions since the last command. */
   #transitions: string[] = [];
-  /** The fold of what was shown. */
+  /** The fold of the records that were shown. */
   #shown: RunState | undefined;
-  /** What hashes are shown as. */
+  /** How hashes are shown. */
   readonly #names = new Map<string, string>();
 
-  /** Outcomes of handlers that nothing has asked for. */
+  /** Outcomes of handlers that were not used yet. */
   get handlersLeft(): number {
     return this.#handlers.length;
   }
 
-  /** Carries out one command. @returns the lines of what came of it */
+  /** Carries out one command. @returns the lines of its outcome */
   do(command: string): string[] {
     const [name] = /^\S+/.exec(command)!;
     const given = parse(command.slice(name.length), { customTags: [LARGE_TEXT] }) as Json;
@@ -122,7 +122,7 @@ class History {
   #carryOut(name: string, given: Json): string[] {
     if (Object.hasOwn(STIMULI, name)) {
       this.#running.perform(STIMULI[name as Stimulus["type"]](given, this.#running.state));
-      // One step by hand is one step.
+      // A step by hand is exactly one step.
       if (name !== "advance") this.#running.settle();
       return [];
     }
@@ -195,7 +195,7 @@ class History {
       this.#names.set(idempotency_key, `key-${seq}`);
   }
 
-  /** Hashes by their names, and times without what no history needs. */
+  /** Replaces hashes by their names, and times by what a history needs of them. */
   #readable(line: string): string {
     return line
       .replaceAll(/\b[a-z2-7]{26}(?:[a-z2-7]{26})?\b/g, (id) => this.#names.get(id) ?? id)
@@ -211,7 +211,7 @@ type StimulusWithoutNow = Parameters<TestRun["perform"]>[0];
 const STIMULI: { [T in Stimulus["type"]]: (given: Json, state: RunState) => StimulusWithoutNow } = {
   advance: () => ({ type: "advance" }),
   wake: () => ({ type: "wake" }),
-  /** The open wait, unless it says `waitId`. */
+  /** The open wait, unless the command has a `waitId`. */
   answer: (given, state) => {
     const { payload, ...rest } = given as { payload: Json };
     return { type: "answer", waitId: openWaitOf(state)?.wait_id ?? "wait-1", payload, ...rest };
@@ -259,7 +259,7 @@ export const COMMANDS: { [T in Command["type"]]: (command: Extract<Command, { ty
   expect_channel: ({ channel, upTo }) => `expect_channel ${channel.scope} up to ${upTo}`,
 };
 
-/** How what a record says is shown, in this order. `undefined`: somewhere else, or not worth a word. */
+/** How the facts of a record are shown, in this order. `undefined`: shown elsewhere, or not at all. */
 const FACTS: {
   [K in keyof RecordBody]-?: (value: NonNullable<RecordBody[K]>, record: StepRecordDraft) => string | undefined;
 } = {
@@ -328,7 +328,7 @@ function stateLine(state: RunState): string {
   return about.join(", ");
 }
 
-/** What changed in vars. A result that was just shown is not shown again. */
+/** Shows what changed in vars. A result that was just shown is not shown again. */
 function varLines(before: Json, { vars }: RunState, transitions: readonly string[]): string[] {
   const [old, now] = [before as JsonObject, vars as JsonObject];
   const names = [...new Set([...Object.keys(old), ...Object.keys(now)])];
@@ -374,7 +374,7 @@ function operationText({ op, path }: PatchOp): string {
   return `${{ set: "sets", append: "appends to", unset: "unsets" }[op]} ${path || "everything"}`;
 }
 
-/** JSON with the names bare; of a long text its beginning and its length. */
+/** Writes JSON with unquoted names. Of a long text it shows the beginning and the length. */
 function show(value: Json): string {
   if (typeof value === "string" && value.length > TEXT_CHARS_MAX) {
     return JSON.stringify(`${value.slice(0, 10)}… of ${value.length} characters`);
@@ -385,7 +385,7 @@ function show(value: Json): string {
   return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`;
 }
 
-/** Lines of at most so many columns, broken behind commas and semicolons. */
+/** Breaks a line after commas and semicolons, at this many columns. */
 function wrap(text: string): string[] {
   const lines: string[] = [];
   let line = "";

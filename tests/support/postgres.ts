@@ -10,14 +10,14 @@ import { inject } from "vitest";
 import { startEmbeddedPostgres } from "../../server/src/embedded-postgres/embedded-postgres.ts";
 
 /**
- * The database of the test suite: one throw-away Postgres, started once (global-setup.ts), in which each test file clones
- * a database of its own from a migrated template. Cloning copies a few files and takes tens of milliseconds.
+ * The database of the test suite: one temporary Postgres, started once (global-setup.ts). Each test file clones a
+ * database of its own from a migrated template there. Cloning copies a few files and takes tens of milliseconds.
  */
 declare module "vitest" {
   interface ProvidedContext {
-    /** The superuser's URL of the suite's Postgres, in the database `postgres`. */
+    /** The superuser's URL of the suite's Postgres, for the database `postgres`. */
     postgresAdminUrl: string;
-    /** The URL of an ordinary role, in its database; databases of tests belong to this role. */
+    /** The URL of an ordinary role for its database; the databases of tests belong to this role. */
     postgresUrl: string;
   }
 }
@@ -26,12 +26,14 @@ declare module "vitest" {
 export type ThrowAwayPostgres = { url: string; adminUrl: string; pid: number; stop(): Promise<void> };
 
 export type ThrowAwayPostgresOptions = {
-  /** Flushes commits to disk as production does, for measurements. Default false, for speed; processes that are killed
-   *  lose nothing either way, only a power cut does. */
+  /**
+   * Flushes commits to disk as production does, for measurements. Default false, for speed: a killed process loses
+   * nothing either way, only a power cut does.
+   */
   isDurable?: boolean;
 };
 
-/** A database of a test. `drop` closes what is still connected and removes it. */
+/** A database of a test. `drop` closes the connections that are left and removes it. */
 export type TestDatabase = { name: string; url: string; drop(): Promise<void> };
 
 const TEMPLATE = "abstractruntime_template";
@@ -69,7 +71,7 @@ export async function startThrowAwayPostgres({
   return { url: server.url, adminUrl: server.adminUrl, pid: server.pid, stop };
 }
 
-/** Clones the migrated template of the suite's Postgres, or of the one given. */
+/** Clones the migrated template of the suite's Postgres, or of the given one. */
 export async function createTestDatabase(
   server: Pick<ThrowAwayPostgres, "url" | "adminUrl"> = suitePostgres(),
 ): Promise<TestDatabase> {
@@ -101,7 +103,7 @@ async function makeTemplate(url: string, adminUrl: string): Promise<void> {
     const { migrate } = (await import(migrateModule.href)) as { migrate(url: string): Promise<void> };
     await migrate(inDatabase(url, TEMPLATE));
   }
-  // A template that someone is connected to cannot be cloned.
+  // A template cannot be cloned while a connection to it is open.
   await administer(adminUrl, async (sql) => {
     await sql`alter database ${sql(TEMPLATE)} allow_connections false`;
     await sql`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ${TEMPLATE}`;

@@ -1,6 +1,7 @@
 /**
- * Random graphs and random things that happen to their runs, for property tests. A graph is a chain of nodes, each with an
- * edge to the next one, so that most are valid: the rest of a node (its kind, conditions, targets, handlers) is random.
+ * Random graphs, and random things that happen to their runs, for property tests. A graph is a chain of nodes, each
+ * with an edge to the next one, so most graphs are valid. The rest of a node (its kind, conditions, targets, handlers)
+ * is random.
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
@@ -28,7 +29,7 @@ const value: fc.Arbitrary<Json> = fc.constantFrom<Json[]>(
   "${error == null ? 'fine' : error.code}",
   1,
   null,
-  // As text an integer that no double holds; 1e21 and more are written with an exponent.
+  // An integer as text that no double can hold; from 1e21 on, numbers are written with an exponent.
   1.2345678901234568e20,
   [-0.1, 5e-324, 1.5e300, -9007199254740992],
   "text",
@@ -246,7 +247,10 @@ export const arbitraryGraph: fc.Arbitrary<WorkflowDefinition> = fc
     };
   });
 
-/** How an attempt ends; which call and attempt it is about is said beside it. `plan` is what a handler gives instead of `output`. */
+/**
+ * How an attempt ends; the call and the attempt are given beside it. `plan` is what a handler returns instead of
+ * `output`.
+ */
 type RandomEnd = { output: Json; plan: Json; failure?: CallFailure };
 
 export type Happening =
@@ -313,7 +317,10 @@ const planPatch = fc.constantFrom<(Json[] | undefined)[]>(
   [{ op: "set", path: "/list/7", value: 1 }],
 );
 
-/** Step plans, most of them valid. `next_node` is the number of an edge of the handler's node, until `withTarget` puts in its target. */
+/**
+ * Step plans, most of them valid. `next_node` is the index of an edge of the handler's node; `withTarget` replaces it
+ * by the edge's target.
+ */
 const stepPlan: fc.Arbitrary<Json> = fc.oneof(
   {
     weight: 12,
@@ -457,17 +464,17 @@ export const arbitraryStart = fc
   })
   .map(({ handlers, ...start }) => ({ handlers, start: present(start) as TestStart }));
 
-/** How a run starts, and how the handlers that it asks for end, one after the other and then again from the first. */
+/** How a run starts, and how its handlers end: one outcome after the other, then again from the first. */
 export type RandomStart = { start: TestStart; handlers: readonly (RandomEnd | "unserved" | "lost")[] };
 
-/** Plays a run; undefined where the start was refused. Every refusal must be one that its state explains. */
+/** Plays a run; returns undefined if the start was refused. Every refusal must be one that the run's state explains. */
 export function playRun(
   workflow: Workflow,
   { start, handlers }: RandomStart,
   happenings: readonly Happening[],
 ): TestRun | undefined {
   const world = createTestWorld();
-  // Events from before the start are none of the run's business.
+  // Events from before the start do not reach the run.
   world.emit({ name: "tick" });
   world.emit({ name: "order.paid", scope: "session", scopeId: "session-1", key: "k1" });
   let asked = 0;
@@ -496,7 +503,7 @@ export function playRun(
   return run;
 }
 
-/** The plan with the node that the edge of its number leads to; where there is no such edge, the plan leads to no node. */
+/** Replaces the index of an edge in the plan by its target. If there is no such edge, the plan leads to no node. */
 function withTarget(plan: Json, workflow: Workflow, nodeId: string): Json {
   if (plan === null || typeof plan !== "object" || Array.isArray(plan)) return plan;
   const { nextNode, next_node: alias, ...rest } = plan;
@@ -505,7 +512,7 @@ function withTarget(plan: Json, workflow: Workflow, nodeId: string): Json {
   return { ...rest, nextNode: workflow.nodes.get(nodeId)!.next[Number(edge)]?.to ?? edge };
 }
 
-/** Settles calls; told once more, whatever counted counts no more. */
+/** Settles calls twice: an end that counted does not count again. */
 function settleCalls(run: TestRun, randomEnds: Extract<Happening, { type: "settle_calls" }>["ends"]): void {
   const { state, workflow } = run;
   const ends = randomEnds.map(({ ordinal, attemptsOff, output, plan, failure, ...place }) => {
@@ -571,14 +578,14 @@ function happen(run: TestRun, happening: Happening): void {
   }
 }
 
-/** An answer that most questions take: a choice, by its place, where there are any. */
+/** An answer that most questions accept: a choice, by its index, if there are any. */
 function goodAnswer(wait: Wait | undefined, choice: number): Json {
   const { choices, answerSchema } = wait === undefined ? {} : shownWait(wait);
   if (choices !== undefined) return choices.at(choice)!;
   return (answerSchema as { type?: string } | undefined)?.type === "number" ? 7 : "yes";
 }
 
-/** The refusals that a run in this state may give. */
+/** The refusals that are possible in this state of a run. */
 function refusalsOf({ state }: TestRun, { type }: Happening): readonly ErrorReason[] {
   switch (type) {
     case "answer":

@@ -83,7 +83,7 @@ export function http1Post(
   method = "POST",
 ): Promise<HttpReply> {
   return new Promise((resolve, reject) => {
-    // The target as it is: paths may be malformed.
+    // The target is sent as it is: paths may be malformed.
     const { hostname, port } = new URL(url);
     const request = httpRequest({ hostname, port, path, method, headers, agent: false }, (response) => {
       const chunks: Buffer[] = [];

@@ -9,7 +9,7 @@ import { sealRecords } from "../../server/src/engine/transition/seal.ts";
 import { runToProto } from "../../server/src/rpc/run-conversion.ts";
 import { stepRecordToProto } from "../../server/src/rpc/step-record-conversion.ts";
 
-/** What ListStepRecords with include_proof lists. */
+/** What ListStepRecords returns with include_proof. */
 export function showLedger(sealed: readonly SealedRecord[]): JsonValue[] {
   return sealed.map((record) => {
     const view = { record: draftFromSealed(record), sealed: record };
@@ -21,7 +21,7 @@ export function sealAndShow(records: readonly AnyRecord[]): JsonValue[] {
   return showLedger(sealRecords(records as readonly StepRecordDraft[], NO_PREVIOUS_HASH).sealed);
 }
 
-/** What GetRun gives. */
+/** What GetRun returns. */
 export function showRun(state: RunState): JsonValue {
   return toJson(RunSchema, runToProto({ state, view: "full" }));
 }

@@ -1,4 +1,4 @@
-/** The proxy breaks connections as it says: what tests conclude from its faults rests on this. */
+/** The proxy breaks connections as it promises: the conclusions of other tests depend on its faults. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { openTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 let server: Server;
 let proxy: TcpProxy;
-/** The server's ends of the connections, in their order. */
+/** The server's ends of the connections, in order. */
 let accepted: Socket[];
 
 beforeEach(async () => {
@@ -27,7 +27,7 @@ afterEach(async () => {
   server.close();
 });
 
-/** A client whose connection has carried a byte there and back. */
+/** A client whose connection has carried a byte in both directions. */
 async function openClient(): Promise<Socket> {
   const socket = connect(Number(new URL(proxy.url).port), "127.0.0.1");
   socket.on("error", () => undefined);
@@ -53,7 +53,7 @@ async function closed(socket: Socket): Promise<string | undefined> {
   return code;
 }
 
-test("carries bytes, also more than fit, and the end of a side", async () => {
+test("carries bytes, even more than fit into its buffers, and the end of a side", async () => {
   const client = await openClient();
   const bytes = Buffer.alloc(8 * 1024 * 1024, "x");
   let received = 0;
@@ -65,7 +65,7 @@ test("carries bytes, also more than fit, and the end of a side", async () => {
   expect(received).toBe(bytes.length);
 });
 
-test("a reset is one on both sides; the other connections go on", async () => {
+test("a reset reaches both sides; the other connections go on", async () => {
   const client = await openClient();
   const other = await openClient();
   const [connection] = proxy.connections;
@@ -86,7 +86,7 @@ test("a cut is an orderly end on both sides", async () => {
   expect(await codes).toEqual([undefined, undefined]);
 });
 
-test("what a black hole takes in one direction never comes; the other direction goes on", async () => {
+test("bytes lost in one direction never arrive; the other direction goes on", async () => {
   const client = await openClient();
   const [connection] = proxy.connections;
   connection!.blackHole("up");
@@ -97,14 +97,14 @@ test("what a black hole takes in one direction never comes; the other direction 
   expect(String((await news)[0])).toBe("news");
   connection!.delay(0);
   client.write("lost as well");
-  // Through another connection, so that it would have come by now.
+  // Through another connection, so that the lost bytes would have arrived by now.
   const other = await openClient();
   expect(accepted[0]!.bytesRead).toBe("hello".length);
   other.destroy();
   client.destroy();
 });
 
-test("neither side of a black hole is told that the other has gone", async () => {
+test("neither side of a black hole learns that the other has closed", async () => {
   const client = await openClient();
   const [connection] = proxy.connections;
   connection!.blackHole();
@@ -116,7 +116,7 @@ test("neither side of a black hole is told that the other has gone", async () =>
   other.destroy();
 });
 
-test("what is delayed comes later, in its order, and before the end", async () => {
+test("delayed bytes arrive later, in order, and before the end", async () => {
   const client = await openClient();
   const [connection] = proxy.connections;
   connection!.delay(60);
@@ -129,11 +129,11 @@ test("what is delayed comes later, in its order, and before the end", async () =
   });
   await once(client, "end");
   expect(answer).toBe("first second");
-  // Held on both ways; timers may be a millisecond early.
+  // Delayed in both directions; timers may be a millisecond early.
   expect(performance.now() - sentAt).toBeGreaterThanOrEqual(2 * 59);
 });
 
-test("refuses new connections, and takes them again at the same port", async () => {
+test("refuses new connections, and accepts them again at the same port", async () => {
   const before = await openClient();
   proxy.refuse();
   const refused = connect(Number(new URL(proxy.url).port), "127.0.0.1");
@@ -145,7 +145,7 @@ test("refuses new connections, and takes them again at the same port", async () 
   after.destroy();
 });
 
-test("a target that is away resets whoever comes", async () => {
+test("connections are reset if the target is away", async () => {
   server.close();
   const client = connect(Number(new URL(proxy.url).port), "127.0.0.1");
   expect(await closed(client)).toBe("ECONNRESET");

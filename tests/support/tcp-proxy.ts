@@ -1,9 +1,10 @@
 /**
- * A network that tests can break: a real TCP proxy whose connections go silent, come late, are reset or cut, one by one or all.
+ * A network that tests can break: a real TCP proxy whose connections can go silent, be delayed, be reset or be cut, one
+ * by one or all at once.
  *
- * A connection here is two sockets, one to the client and one to the server; `up` is what the client sends. A black hole takes
- * bytes and tells nobody, also not that a side has closed: as a dead link does. What it took is lost, so the connection never
- * works again; its two sides find out by themselves, or by `reset` and `cut`.
+ * A connection consists of two sockets, one to the client and one to the server; `up` is what the client sends. A black
+ * hole accepts bytes and reports nothing, not even that a side has closed, like a dead link. The accepted bytes are
+ * lost, so the connection never works again: its two sides find out by themselves, or by `reset` and `cut`.
  */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
@@ -11,13 +12,16 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 export type Direction = "up" | "down";
 
 export type ProxiedConnection = {
-  /** Loses everything in one direction, or in both, from now on. */
+  /** From now on loses everything, in one direction or in both. */
   blackHole(direction?: Direction): void;
-  /** Holds what comes from now on for so long, in both directions; 0 ends that, and what is held still comes in its order. */
+  /**
+   * From now on delays all bytes by this many milliseconds, in both directions. 0 ends the delay; delayed bytes still
+   * arrive in order.
+   */
   delay(delayMs: number): void;
-  /** RST to both sides. */
+  /** Sends RST to both sides. */
   reset(): void;
-  /** An orderly end, FIN, to both sides; what is held is lost. */
+  /** Ends both sides in an orderly way, with FIN; delayed bytes are lost. */
   cut(): void;
   /** Whether both directions still carry bytes. */
   readonly isWhole: boolean;
@@ -26,11 +30,11 @@ export type ProxiedConnection = {
 export type TcpProxy = {
   /** The target's URL through the proxy. */
   readonly url: string;
-  /** Those that are open on either side, the oldest first. */
+  /** The connections that are open on either side, the oldest first. */
   readonly connections: readonly ProxiedConnection[];
-  /** Takes no new connections, as if nothing listened. The open ones go on. */
+  /** Accepts no new connections, as if nothing listened. Open ones go on. */
   refuse(): void;
-  /** Takes connections again, at the same port. */
+  /** Accepts connections again, at the same port. */
   accept(): Promise<void>;
   /** Cuts all connections, and refuses new ones. */
   cut(): void;
@@ -40,7 +44,7 @@ export type TcpProxy = {
 /** One direction of a connection: bytes on their way from one socket to the other. */
 type Flow = { blackHole(): void; delay(delayMs: number): void };
 
-/** @param target a URL with host and port, of whatever protocol; what listens there may come later */
+/** @param target a URL with host and port, of any protocol; the target may start to listen later */
 export async function openTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port: targetPort } = new URL(target);
   const connections = new Set<ProxiedConnection>();
@@ -69,7 +73,7 @@ export async function openTcpProxy(target: string): Promise<TcpProxy> {
       for (const connection of connections) connection.cut();
     },
     async close() {
-      // Emitted with each `close` once no connection is left.
+      // Emitted with each `close` after which no connection is left.
       const closed = once(server, "close");
       proxy.refuse();
       for (const connection of connections) connection.reset();
@@ -81,7 +85,7 @@ export async function openTcpProxy(target: string): Promise<TcpProxy> {
 
 function urlAt(target: string, port: number): string {
   const url = Object.assign(new URL(target), { hostname: "127.0.0.1", port: String(port) });
-  // As addresses of servers are written: without a slash where there was none.
+  // Addresses of servers are written without a slash at the end, if they had none.
   return target.endsWith("/") || url.pathname !== "/" ? url.href : url.href.slice(0, -1);
 }
 
@@ -115,9 +119,9 @@ function joinSockets(client: Socket, server: Socket, onGone: () => void): Proxie
   };
 }
 
-/** Carries bytes, the end and the breaking of `from` to `to`. */
+/** Carries bytes, the end and errors of `from` to `to`. */
 function joinFlow(from: Socket, to: Socket): Flow {
-  /** Held: what is to be done, and when on the clock of `performance`. */
+  /** What is held, and when to do it, on the clock of `performance`. */
   const held: { dueAt: number; act: () => void }[] = [];
   let delayMs = 0;
   let isLost = false;
@@ -129,7 +133,7 @@ function joinFlow(from: Socket, to: Socket): Flow {
       act();
       return;
     }
-    // Never before what came earlier.
+    // Never before earlier bytes.
     held.push({ dueAt: Math.max(performance.now() + delayMs, held.at(-1)?.dueAt ?? 0), act });
     timer ??= setTimeout(release, delayMs);
   }
@@ -157,7 +161,7 @@ function joinFlow(from: Socket, to: Socket): Flow {
       isLost = true;
       clearTimeout(timer);
       held.length = 0;
-      // What comes is taken, so that the sender's own buffers say nothing either.
+      // Bytes are still accepted, so that the sender's buffers do not fill up and show the fault.
       from.resume();
     },
     delay(value) {

@@ -14,11 +14,11 @@ export type TestWorker = {
   readonly sessionId: string;
   readonly connection: WorkerConnection;
   readonly frames: readonly ServerFrame[];
-  /** What ended the stream; absent while it lasts. */
+  /** What ended the stream; missing while it is open. */
   readonly ending: { error?: Error } | undefined;
-  /** The next job that was offered and that no call of this has given yet. */
+  /** Returns the next offered job that it has not returned yet. */
   nextJob(): Promise<OfferedJob>;
-  /** Resolves with the first frame of the kind that matches, from the first one on. */
+  /** Resolves with the first frame that matches, counted from the first frame of the stream. */
   frame<T extends ServerFrame["type"]>(
     type: T,
     matches?: (frame: Extract<ServerFrame, { type: T }>) => boolean,
@@ -27,10 +27,10 @@ export type TestWorker = {
   readonly waiting: number;
   credit(jobs: number): void;
   accept(...jobs: OfferedJob[]): void;
-  /** Sends a result, and gives its acknowledgement. */
+  /** Sends a result, and returns its acknowledgement. */
   complete(job: OfferedJob, output: Json): Promise<JobResultAck>;
   fail(job: OfferedJob, code: string, options?: { nonRetryable?: boolean }): Promise<JobResultAck>;
-  /** Ends the stream without a word. */
+  /** Ends the stream without a frame. */
   cut(): void;
 };
 
@@ -75,7 +75,7 @@ export async function connectTestWorker(
     },
   };
   const connection = await server.engine.connectWorker(caller, hello, link);
-  // As a stream that was ended is then closed.
+  // The connection is then closed, as after any end of a stream.
   onEnd = () => connection.close();
   if (ending !== undefined) onEnd();
 
@@ -90,7 +90,7 @@ export async function connectTestWorker(
         };
         wakers.add(waker);
       });
-      await within(next, `worker ${hello.workerSessionId} was not told: ${what}`);
+      await within(next, `worker ${hello.workerSessionId} did not get: ${what}`);
     }
   }
 

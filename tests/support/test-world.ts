@@ -1,6 +1,6 @@
 /**
- * Runs in memory, for tests of core: the events, the clock and the ledger that the engine and the store would keep.
- * Every transition is checked as it is made: its state is the fold of the records, and the invariants of run.ts hold.
+ * Runs in memory, for tests of core, with the events, the clock and the ledger that the engine and the store would
+ * keep. Every transition is checked: its state is the fold of the records, and the invariants of run.ts hold.
  */
 import assert from "node:assert/strict";
 import { apply } from "../../server/src/core/fold/fold.ts";
@@ -31,12 +31,12 @@ import { compileWorkflow } from "../../server/src/core/compile/workflow.ts";
 import type { NodeDefinition, WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Workflow } from "../../server/src/core/graph/graph.ts";
 
-/** When tests begin. */
+/** The time at which tests begin. */
 export const START_TIME = parseInstant("2026-03-01T09:00:00Z");
 
 const ABOUT_THE_RUN: ReadonlySet<Command["type"]> = new Set(["open_wait", "close_wait", "notice", "consume_event"]);
 
-/** Transitions of one `settle`: more means that a graph turns in circles. */
+/** The most transitions of one `settle`: with more, the run can never end. */
 const TRANSITIONS_MAX = 10_000;
 
 type WithoutNow<S> = S extends { now: Instant } ? Omit<S, "now"> : never;
@@ -45,7 +45,7 @@ export type TestWorld = {
   now: Instant;
   /** Lets time pass. */
   pass(ms: number): void;
-  /** Puts an event into its channel; a second one with the same id is the first. */
+  /** Puts an event into its channel; an event with an id that is there already is a duplicate. */
   emit(event: Partial<EventDraft> & Pick<EventDraft, "name">): ChannelEvent;
   lookUp(query: EventQuery): EventLookup;
   lastNumber(channel: Channel): number;
@@ -85,7 +85,7 @@ export function createTestWorld(): TestWorld {
   return world;
 }
 
-/** How an attempt of a call ends; without more, the attempt under way of the effect's first call. */
+/** How an attempt of a call ends. By default it is the current attempt of the effect's first call. */
 export type TestEnd = { output: Json } | { failure: Extract<CallEnd["outcome"], { failure: unknown }>["failure"] };
 export type TestCallEnd = TestEnd & { ordinal?: number } & Partial<Omit<CallEnd, "outcome">>;
 
@@ -94,15 +94,17 @@ export type TestRun = {
   readonly world: TestWorld;
   readonly state: RunState;
   readonly records: readonly AnyRecord[];
-  /** What is to be done outside of the run. What is said of its waits, and to watchers, is in `allCommands`. */
+  /** What must be done outside of the run. Commands about its waits, and for watchers, are only in `allCommands`. */
   readonly commands: readonly Command[];
   readonly allCommands: readonly Command[];
-  /** Makes one transition; what it emits lies in the world's channels afterwards.
-   *  @returns the records of this transition */
+  /**
+   * Makes one transition; the events that it emits are in the world's channels afterwards.
+   * @returns the records of this transition
+   */
   perform(stimulus: WithoutNow<Stimulus>): readonly AnyRecord[];
   /** Advances while the run is active. */
   settle(): RunState;
-  /** Settles calls of the effect that the run is at, all in one decision, and goes on. */
+  /** Settles calls of the run's current effect in one decision, and goes on. */
   settleCalls(...ends: TestCallEnd[]): RunState;
   /** Answers the open wait and goes on. */
   answer(payload: Json): RunState;
@@ -113,13 +115,13 @@ export type TestRun = {
 export type TestStart = {
   world?: TestWorld;
   vars?: JsonObject;
-  /** Runs the handlers that decisions ask for. Absent: nobody does, so that each becomes a job. */
+  /** Runs the handlers that decisions request. If it is missing, each handler becomes a job. */
   handler?: (request: HandlerRequest) => HandlerOutcome;
-  /** Sees each decision, that of the start included, before the next one is made. */
+  /** Sees each decision, including the start's, before the next one is made. */
   onDecision?: (stimulus: "start" | Stimulus["type"], decision: Decision) => void;
 } & Partial<Omit<StartStimulus, "type" | "now" | "vars">>;
 
-/** A run that has been started, and nothing more. */
+/** A run that has been started but not advanced. */
 export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRun {
   const { world = createTestWorld(), vars = {}, onDecision, ...more } = start;
   const { handler = () => ({ type: "unserved" as const }), ...rest } = more;
@@ -187,7 +189,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
     },
     settle() {
       for (let transitions = 0; isActive(state); transitions++) {
-        assert(transitions < TRANSITIONS_MAX, "the run turns in circles");
+        assert(transitions < TRANSITIONS_MAX, "the run can never end");
         const isOver = state.deadlineTime !== undefined && state.deadlineTime <= world.now;
         run.perform({ type: isOver ? "wake" : "advance" });
       }
@@ -209,7 +211,7 @@ export function createTestRun(workflow: Workflow, start: TestStart = {}): TestRu
   return run;
 }
 
-/** The end as it comes from a worker. */
+/** The end as a worker sends it. */
 export function callEnd(state: RunState, { ordinal = 0, ...end }: TestCallEnd): CallEnd {
   const call = callsOf(state)[ordinal];
   const { output, failure, ...rest } = { output: null, failure: undefined, ...end };
@@ -274,7 +276,7 @@ function assertTransition(before: RunState, decision: Decision, world: TestWorld
   assert(!isAboutCalls || isSettled || isRetriedAtOnce, "what is recorded of a call reaches its job");
 }
 
-/** Everything that was in flight and is not any more, or is now, is said by a command. */
+/** Everything that was in flight and no longer is, or is now, is named by a command. */
 function assertFollowed(before: RunState, { run: after, records, commands }: Decision): void {
   const opened = openWaitOf(after)?.wait_id;
   const closed = openWaitOf(before)?.wait_id;
@@ -301,7 +303,7 @@ function assertFollowed(before: RunState, { run: after, records, commands }: Dec
     left.length > 0,
     "calls that are given up are cancelled, no others",
   );
-  // Several letters may pause a run, unpause it and cancel it: after a cancel no job is left that could be held.
+  // Several letters may pause, unpause and cancel a run: after a cancel no job is left that could be held.
   const cancelled = records.findIndex(({ kind }) => kind === "run.cancel_requested" || kind === "run.cancelled");
   const untilCancelled = cancelled === -1 ? records : records.slice(0, cancelled);
   const pauses = untilCancelled.filter(({ kind }) => kind === "run.paused" || kind === "run.unpaused");
@@ -332,7 +334,7 @@ function assertSettlements(before: RunState, after: RunState, settlements: reado
   }
 }
 
-/** The invariants of run.ts, and promise 9: the state is the fold of the ledger. Gives the fold. */
+/** Checks the invariants of run.ts and promise 9: the state is the fold of the ledger. Returns the fold. */
 function assertState(state: RunState, before: RunState | undefined, records: readonly StepRecordDraft[]): RunState {
   assert.equal(openWaitOf(state) !== undefined, state.status === "waiting", "a wait exactly while waiting");
   assert(callsOf(state).length === 0 || state.status === "running", "calls only while running");
@@ -344,7 +346,7 @@ function assertState(state: RunState, before: RunState | undefined, records: rea
   assert(!(hasEnded(state) && state.paused), "a run that has ended is not paused");
   assert(!state.cancelling || !hasEnded(state) || state.status === "cancelled", "what ends a cancelled run ends it so");
   assert(state.output === undefined || state.status === "completed", "an output only of a completed run");
-  // As the records would be read from the store: from their text.
+  // From their text, as the records would be read from the store.
   const read = JSON.parse(JSON.stringify(records)) as StepRecordDraft[];
   const folded = read.reduce<RunState | undefined>((run, record) => apply(run, record), before);
   assert.equal(

@@ -20,7 +20,7 @@ type Example = { stepRecords: { hash: string; proof: { headerJson: string } }[] 
 const [ledger, run] = blocks("json").map((text) => JSON.parse(text) as unknown) as [Example, unknown];
 
 describe("the worked example of docs/ledger-format.md", () => {
-  test("verifies, and folds to the run that stands below it", () => {
+  test("verifies, and folds to the run below it", () => {
     expect(verifyLedger(ledger.stepRecords, run)).toMatchObject({
       ok: true,
       problems: [],
@@ -33,7 +33,7 @@ describe("the worked example of docs/ledger-format.md", () => {
     expect(blocks("text")).toContain(ledger.stepRecords[0]!.proof.headerJson);
   });
 
-  test("computes what it says it computes", () => {
+  test("computes what it claims to compute", () => {
     const commands = blocks("sh").map((block) =>
       /^printf '(.*)' (?:"\$header" )?\| sha256sum\n# ([0-9a-f]{64})$/.exec(block)!,
     );
@@ -49,7 +49,7 @@ describe("the worked example of docs/ledger-format.md", () => {
   });
 });
 
-test("the document's example of a derived key is that of its digest", () => {
+test("the document's example of a derived key follows from its digest", () => {
   const [, preimage, key] = /SHA-256\sof\s`([^`]+)`,\sand\sthe\skey\s`([a-z2-7]{52})`/.exec(document)!;
   const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
   let rest = BigInt(`0x${createHash("sha256").update(preimage!).digest("hex")}`) << 4n;

@@ -12,7 +12,7 @@ import { verifyLedger } from "./verify-ledger.ts";
 type Proof = { headerJson: string; bodyJson: string; given?: string; salts: Record<string, string> };
 type Shown = { seq: number; hash: string; kind: string; runId: string; proof: Proof } & Record<string, unknown>;
 
-/** A run of seven records, two of them with something given. */
+/** A run of seven records, two of which have given values. */
 function sampleRun(runId = "run-1"): TestRun {
   const run = runOf(
     {
@@ -49,27 +49,27 @@ function digestOf(salt: string, text: string): string {
     .digest("hex");
 }
 
-/** Gives a record another header, hashed as it must be. */
+/** Replaces a record's header, and its hash accordingly. */
 function reheader(record: Shown, change: (header: Record<string, unknown>) => Record<string, unknown>): void {
   record.proof.headerJson = JSON.stringify(change(JSON.parse(record.proof.headerJson) as Record<string, unknown>));
   record.hash = hashOf(record.proof.headerJson);
 }
 
-/** Gives a record another body, with its digest, in a header that is hashed as it must be. */
+/** Replaces a record's body, with its digest and the header's hash accordingly. */
 function rebody(record: Shown, change: (body: Record<string, unknown>) => Record<string, unknown>): void {
   record.proof.bodyJson = JSON.stringify(change(JSON.parse(record.proof.bodyJson) as Record<string, unknown>));
   const body = digestOf(record.proof.salts["body"]!, record.proof.bodyJson);
   reheader(record, (header) => ({ ...header, parts: { ...(header["parts"] as object), body } }));
 }
 
-/** Links everything after `from` anew: what only whoever holds the database can do. */
+/** Links all records after `from` again, which only the database's owner can do. */
 function relink(records: Shown[], from: number): void {
   for (let i = from; i < records.length; i++) {
     reheader(records[i]!, (header) => ({ ...header, prev: i === 0 ? "0".repeat(64) : records[i - 1]!.hash }));
   }
 }
 
-/** The value as its JSON text has it: without prototypes and what is undefined. */
+/** The value as its JSON text has it: without prototypes and undefined members. */
 function plain(value: unknown): object {
   return JSON.parse(JSON.stringify(value ?? {})) as object;
 }
@@ -362,7 +362,7 @@ const attacks: Attack[] = [
   ["every record is dropped", () => [], /^there are no records/],
 ];
 
-/** A run of two parallel calls, each a record of its own: 3 is a retry of the second, 4 and 5 are their ends. */
+/** A run of two parallel calls, each with its own records: 3 is a retry of the second, 4 and 5 are their ends. */
 function callingRun(): TestRun {
   const run = runOf({ it: { toolCalls: { calls: [{ name: "a" }, { name: "b" }] } } });
   run.settleCalls({ ordinal: 1, failure: { code: "AWAY", message: "no answer" } });
@@ -371,13 +371,13 @@ function callingRun(): TestRun {
   return run;
 }
 
-/** Changes what a record about a call says, in its header where that shows. */
+/** Changes what a record about a call says, also in its header if it is shown there. */
 function changeHeader(record: Shown, name: string, shown: string, value: unknown): void {
   reheader(record, (header) => ({ ...header, [name]: value }));
   record[shown] = value;
 }
 
-/** Gives the index of the first record whose link is to be mended. */
+/** Returns the index of the first record whose link must be repaired. */
 type CallAttack = [name: string, attack: (records: Shown[]) => number, problem: RegExp];
 
 const callAttacks: CallAttack[] = [
@@ -457,7 +457,7 @@ describe("attacks", () => {
     expect(verifyLedger(records).ok).toBe(true);
   });
 
-  test("a ledger that lost its end is told from the run's state only", () => {
+  test("a ledger that lost its end is recognised only by the run's state", () => {
     const run = sampleRun();
     const cut = show(run).slice(0, 5);
     expect(verifyLedger(cut).ok).toBe(true);
@@ -466,7 +466,7 @@ describe("attacks", () => {
     ]);
   });
 
-  test("a ledger that was rebuilt as a whole is told only by whoever kept an earlier hash", () => {
+  test("a ledger that was rebuilt as a whole is recognised only by an earlier hash", () => {
     const run = sampleRun();
     const records = show(run);
     const kept = records.at(-1)!.hash;
@@ -505,7 +505,7 @@ describe("what later releases and erasure leave behind", () => {
     expect(verifyLedger(records, showRun(run.state))).toMatchObject({ ok: true, stateChecked: true });
   });
 
-  test("an unknown operation passes, but the state behind it is not known", () => {
+  test("an unknown operation passes, but the state after it is not known", () => {
     const run = sampleRun();
     const records = show(run);
     rebody(records[1]!, (body) => ({ ...body, patch: [{ op: "rename", path: "/amount", to: "/sum" }] }));
@@ -515,7 +515,7 @@ describe("what later releases and erasure leave behind", () => {
     expect(verification.notes).toEqual(['record 2: the operation "rename" is not known']);
   });
 
-  test("an unknown source passes, but the state behind it is not known", () => {
+  test("an unknown source passes, but the state after it is not known", () => {
     const run = sampleRun();
     const records = show(run);
     rebody(records[1]!, (body) => ({ ...body, patch: [{ op: "set", path: "/amount", of: "dreams" }] }));
@@ -542,7 +542,7 @@ describe("what later releases and erasure leave behind", () => {
     expect(verification.notes).toEqual([`record 8: the kind "${kind}" is not known`]);
   });
 
-  test("an unknown kind passes, but the state behind it is not known", () => {
+  test("an unknown kind passes, but the state after it is not known", () => {
     const run = sampleRun();
     const records = show(run);
     reheader(records[4]!, (header) => ({ ...header, kind: "run.dreamed" }));
@@ -554,7 +554,7 @@ describe("what later releases and erasure leave behind", () => {
   });
 });
 
-// The fold of the verifier is written from the document; core's is what the server runs. They agree on everything.
+// The verifier's fold is written from the document; core's is what the server runs. They must agree on everything.
 test("promise 9: random ledgers verify, and fold to core's states", () => {
   let compared = 0;
   fc.assert(

@@ -1,7 +1,7 @@
 /**
- * Verifies a run's ledger from nothing but what `LedgerService.ListStepRecords` with `include_proof` gives, and folds it
- * to the run's state. Written from docs/ledger-format.md; shares no code with the server, so that an error in one shows
- * as a difference to the other.
+ * Verifies a run's ledger from nothing but the reply of `LedgerService.ListStepRecords` with `include_proof`, and folds
+ * it to the run's state. It is written from docs/ledger-format.md and shares no code with the server, so that an error
+ * in one shows as a difference from the other.
  *
  *   node tests/verifier/verify-ledger.ts --server http://127.0.0.1:7400 RUN_ID
  */
@@ -15,24 +15,24 @@ type Shown = Record<string, unknown>;
 export type Verification = {
   /** No problem was found. */
   ok: boolean;
-  /** How many records were looked at. */
+  /** The number of records checked. */
   records: number;
   problems: string[];
-  /** What is allowed but limits what can be said: erased parts, kinds of later releases. */
+  /** What is allowed but limits the result: erased parts, kinds of later releases. */
   notes: string[];
   /** Whether the ledger could be folded and, if a run was given, was compared with it. */
   stateChecked: boolean;
-  /** Hash of the last record: with it, an earlier copy of the ledger can be told from a rewritten one. */
+  /** The hash of the last record: with it, a rewritten ledger can later be recognised. */
   headHash?: string;
-  /** What the ledger folds to, where it could be folded to its end. */
+  /** What the ledger folds to; missing if it could not be folded to its end. */
   state?: FoldedState;
 };
 
 /**
- * Verifies `stepRecords`, all of a run's from the first one on.
- * @param stepRecords the list of the same name in the JSON of ListStepRecords, all pages joined
- * @param run the run's JSON as GetRun gives it, in the full view, not read after the records: without it nobody can tell
- * that records at the end are missing
+ * Verifies `stepRecords`, which must be all records of a run from the first one on.
+ * @param stepRecords the list of that name in the JSON of ListStepRecords, all pages joined
+ * @param run the run's JSON from GetRun in the full view, read no later than the records; without it, missing records
+ * at the end cannot be detected
  */
 export function verifyLedger(stepRecords: unknown, run?: unknown): Verification {
   const problems: string[] = [];
@@ -90,7 +90,7 @@ export function verifyLedger(stepRecords: unknown, run?: unknown): Verification 
   };
 }
 
-// ── The chain ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The chain ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Header = { [key: string]: Json };
 type Chain = {
@@ -122,7 +122,7 @@ const KINDS = new Set([
   "call.retrying",
 ]);
 
-/** What the record shows beside its proof, and the header's key for it. */
+/** What the record shows besides its proof, and the header's key for it. */
 const SHOWN: readonly [shown: string, key: string, absent: Json][] = [
   ["runId", "run_id", ""],
   ["seq", "seq", 0],
@@ -214,8 +214,8 @@ function checkParts(proof: ShownProof, header: Header, report: Report): Parts {
 }
 
 /**
- * Ids that anybody can compute again: an effect's key and a wait's id come from where they stand. What is about a call has
- * the key of the call.
+ * Checks ids that can be computed from the ledger: an effect's key and a wait's id are derived from where they are.
+ * Records about a call have the call's key.
  * @param inFlight the calls of the state before the record
  */
 function checkIds(header: Header, body: JsonObject, inFlight: readonly JsonObject[], report: Report): void {
@@ -246,7 +246,7 @@ function checkIds(header: Header, body: JsonObject, inFlight: readonly JsonObjec
   }
 }
 
-// ── The fold ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The fold ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type FoldedState = {
   status: string;
@@ -341,7 +341,7 @@ function apply(
   return state;
 }
 
-/** A call after a record about it: it has come back, or waits for its next attempt. */
+/** A call after a record about it: it has a result, or waits for its next attempt. */
 function callAfter(call: JsonObject, header: Header, body: JsonObject, given: Json | undefined): JsonObject {
   const { retry_time: _retryTime, ...rest } = call;
   const { kind } = header;
@@ -358,7 +358,7 @@ function callAfter(call: JsonObject, header: Header, body: JsonObject, given: Js
   }
 }
 
-/** What the calls of an effect gave, in their order: the source `calls` of patches. */
+/** The results of an effect's calls, in order: the source `calls` of patches. */
 function callResults(calls: readonly JsonObject[]): Json {
   return calls.map((call) => {
     const outcome = call["outcome"] as JsonObject | undefined;
@@ -374,14 +374,14 @@ function callResults(calls: readonly JsonObject[]): Json {
 }
 
 type Operation = { op: string; path: string; value?: Json; values?: Json[]; of?: keyof Sources; at?: string };
-/** An operation, or a source, of a later release: what it does is not known, but that is no fault of the ledger. */
+/** An operation or a source of a later release: its effect is not known, but the ledger is not at fault. */
 class UnknownOperation extends Error {}
 
-/** What operations with `of` take from. */
+/** What operations with `of` copy from. */
 type Sources = { given?: Json | undefined; result?: Json | undefined; calls?: Json | undefined };
 const SOURCES = new Set(["given", "result", "calls"]);
 
-/** A copy of `root` with the operations done to it, one after the other. */
+/** A copy of `root` after the operations, one after the other. */
 function patched(root: Json, operations: readonly Operation[] | undefined, sources: Sources): Json {
   let document = structuredClone(root);
   for (const operation of operations ?? []) {
@@ -425,7 +425,7 @@ function patched(root: Json, operations: readonly Operation[] | undefined, sourc
   return document;
 }
 
-/** The object or list that holds what the steps lead to; missing objects on the way are made if asked for. */
+/** The object or list that contains what the steps lead to. Missing objects on the way are created on request. */
 function parentOf(document: Json, steps: readonly string[], make: boolean): Json[] | JsonObject | undefined {
   let parent = document;
   for (const step of steps) {
@@ -468,9 +468,9 @@ function pointerSteps(pointer: string): string[] {
   return steps.map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
-// ── The run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The run ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** How the fold differs from the run that GetRun showed. */
+/** How the fold differs from the run that GetRun returned. */
 function differences(state: FoldedState, run: Shown): string[] {
   const { start } = state;
   const usage = run["usage"] as Shown | undefined;
@@ -513,13 +513,13 @@ function sorted(value: unknown): string {
   return JSON.stringify(value, sort) ?? "absent";
 }
 
-/** A protobuf Timestamp's JSON, which leaves out zeros at the end, with its six digits. */
+/** A protobuf Timestamp's JSON, which omits zeros at the end, with all six digits. */
 function micros(time: unknown): string | undefined {
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/.exec(String(time));
   return match === null ? undefined : `${match[1]}.${(match[2] ?? "").padEnd(6, "0").slice(0, 6)}Z`;
 }
 
-// ── Bytes and texts ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Bytes and texts ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Json = null | boolean | number | string | Json[] | JsonObject;
 type JsonObject = { [key: string]: Json };
@@ -559,7 +559,7 @@ function text(value: unknown): string {
   return JSON.stringify(value) ?? "absent";
 }
 
-/** Reads JSON text; a name that appears twice is refused, because readers differ in which of the two they take. */
+/** Reads JSON text. A name that occurs twice is refused, because readers differ in which of the two they use. */
 function parseJson(source: string): Json {
   const value = JSON.parse(source) as Json;
   let at = 0;
@@ -572,7 +572,7 @@ function parseJson(source: string): Json {
     at += 1;
     return JSON.parse(source.slice(from, at)) as string;
   };
-  // JSON.parse has taken the text, so only its shape is left to walk.
+  // JSON.parse has accepted the text, so only its structure is left to check.
   const walk = (): void => {
     skip();
     if (source[at] === '"') string();
@@ -601,9 +601,9 @@ function parseJson(source: string): Json {
   return value;
 }
 
-// ── The script ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The script ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Reads a run and its ledger over the Connect protocol. The run first: what happens meanwhile is in the ledger then. */
+/** Reads a run and its ledger by the Connect protocol. The run is read first: later changes are then in the ledger. */
 async function fetchLedger(server: string, runId: string): Promise<{ stepRecords: unknown[]; run: unknown }> {
   const call = async (method: string, request: object): Promise<Shown> => {
     const response = await fetch(`${server.replace(/\/$/, "")}/abstractruntime.v1.${method}`, {

@@ -1,6 +1,6 @@
 /**
- * Why a run stands where it stands, in each situation in which somebody asks: what ExplainRun says would move it next
- * does move it.
+ * Why a run is where it is, in each situation in which somebody asks: what ExplainRun names as the next move does move
+ * the run.
  */
 import { describe, expect, test } from "vitest";
 import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
@@ -42,7 +42,7 @@ function explain(server: TestServer, caller: Caller, { state: { runId } }: RunVi
   return server.engine.explainRun(caller, runId);
 }
 
-/** What is said of each open job: its name, state and why it has no result. */
+/** What is said of each open job: its name, its state and why it has no result. */
 function jobsIn({ openJobs }: RunExplanation): [name: string, state: string, why: string][] {
   return openJobs.map(({ name, state, reason }) => [name, state, reason.kind]);
 }
@@ -57,7 +57,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     handlerParkMs: 5,
   });
 
-  test("nobody, if there is no such run, or it is another tenant's", async () => {
+  test("nothing, if there is no such run, or it is another tenant's", async () => {
     const { a } = servers;
     const run = await startRun(a, freshCaller(), askingGraph());
     const { runId } = run.state;
@@ -101,7 +101,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     expect(openJobs).toEqual([]);
   });
 
-  test("an event; how far the run looked", async () => {
+  test("an event; which events the run has seen", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     await a.engine.emitEvent(caller, emitRequest("before"));
@@ -112,7 +112,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
       message: "Somebody emits event order.paid or order.x* with key 7 to global.",
     });
     expect(first.channel).toEqual({ scope: "global", scopeId: "", lastNumber: 1, lookedNumber: 1, startNumber: 1 });
-    // The note of who was woken is held: the server that emitted may be gone by now, as far as others know.
+    // The note of who was woken is held: as far as others know, the server that emitted may be gone.
     const note = a.hold("events.markWoken", "before");
     await a.engine.emitEvent(caller, emitRequest("order.paid", { key: "8" }));
     const { next, channel } = await explain(b, caller, run);
@@ -265,7 +265,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     const run = await startRun(a, caller, askingGraph());
     const { tenantId } = caller;
     const { runId } = run.state;
-    // As a server leaves it that dies before it acts on it; sweeps, which would find it, stay away here.
+    // Like mail of a server that dies before it acts on it. Sweeps, which would find it, are off here.
     const serverId = `postman-${runId}`;
     const [lane] = await b.store.lanes.open({ serverId, process: "test", lanes: 1 });
     const delivery = { type: "mail", tenantId, runId, mail: { kind: "pause", body: {} } } as const;
@@ -284,7 +284,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     expect(await explain(a, caller, run)).toMatchObject({ mail: { total: 0 }, next: { kind: "unpause" } });
   });
 
-  test("the worker that has its handler, as the server says whose worker it is", async () => {
+  test("the worker that has its handler, according to that worker's server", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = graph({ think: { handler: {}, next: [{ to: "done" }] }, done });
@@ -308,7 +308,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
 });
 
 describe.each(STORE_KINDS)("a run that a server computes on, on %s", (kind) => {
-  test("is said to be that server's, then to be claimed, and its row to be behind", async () => {
+  test("is shown as that server's, then as claimable, and its row as behind", async () => {
     const database = await openSharedDatabase(kind);
     const a = await startTestServer(database);
     const b = await startTestServer(database);
@@ -331,7 +331,7 @@ describe.each(STORE_KINDS)("a run that a server computes on, on %s", (kind) => {
       paused: false,
     };
     await a.engine.startRun(caller, request);
-    // Nothing of the run moves while its commit is held, so that both servers tell of the same moment.
+    // Nothing of the run moves while its commit is held, so both servers describe the same moment.
     await commits.reached;
     const own = await a.engine.explainRun(caller, runId);
     expect(own.owner).toMatchObject({ lease: "own" });
@@ -344,7 +344,7 @@ describe.each(STORE_KINDS)("a run that a server computes on, on %s", (kind) => {
     expect(elsewhere.next.message).toContain(`Server ${own.owner!.serverId} computes on it now`);
     expect(elsewhere.rowRecordsBehind).toBe(own.rowRecordsBehind);
 
-    // Asked by a server that has just come, before any other looks around.
+    // Asked of a server that has just started, before another one takes the run over.
     const claims = [a, b].map((server) => server.hold("runs.claim", "before"));
     await endLeases(b);
     const orphaned = await b.engine.explainRun(caller, runId);

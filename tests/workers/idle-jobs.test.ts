@@ -1,4 +1,4 @@
-/** Jobs that could be worked on are: sweeps, which would find them late, stay away here. */
+/** Jobs are given to a worker as soon as one has room. Sweeps, which would find them late, are off here. */
 import { describe, expect, test } from "vitest";
 import type { WorkflowDefinition } from "../../server/src/core/graph/definition.ts";
 import { graph } from "../guarantees/graphs.ts";
@@ -23,7 +23,7 @@ function handling(): [WorkflowDefinition, WorkflowDefinition] {
   return [first, { ...first, defaultVars: { n: 2 } }];
 }
 
-describe.each(STORE_KINDS)("jobs that a worker has time for on %s", (kind) => {
+describe.each(STORE_KINDS)("jobs for which a worker has room, on %s", (kind) => {
   const servers = useTwoServers(kind, { acceptMs: 5_000, pingMs: 20_000, silenceMs: 60_000, handlerParkMs: 30 });
 
   test.each(["a", "b"] as const)("those of a run that is unpaused at a, with the worker at %s", async (at) => {
@@ -33,7 +33,7 @@ describe.each(STORE_KINDS)("jobs that a worker has time for on %s", (kind) => {
     await a.engine.pauseRun(caller, { runId });
     const worker = await connectTestWorker(servers[at], caller, { toolNames: ["t", "other"] });
     worker.credit(10);
-    // Made after the claim that finds nothing: when its job comes, that claim is over.
+    // Made after the claim that finds nothing: that claim is over when the job comes.
     await startRun(servers[at], caller, graph({ other: { toolCalls: { calls: [{ name: "other" }] } } }));
     await worker.nextJob();
     await a.engine.unpauseRun(caller, { runId });
@@ -44,7 +44,7 @@ describe.each(STORE_KINDS)("jobs that a worker has time for on %s", (kind) => {
     worker.cut();
   });
 
-  test("those of a tool whose bound was reached, without another grant of credit", async () => {
+  test("those of a tool that had reached its limit, without another grant of credit", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const worker = await connectTestWorker(a, caller, { tools: [toolOf("t", { concurrency: 2 })] });
@@ -66,7 +66,7 @@ describe.each(STORE_KINDS)("jobs that a worker has time for on %s", (kind) => {
     worker.credit(1_000);
     const definition = calling(1);
     await a.engine.registerWorkflow(caller, definition);
-    // More news than one notice between servers holds.
+    // More news than fits into one notice between servers.
     const requests = Array.from({ length: 400 }, () => startRequest(definition.workflowId));
     await Promise.all(requests.map((request) => a.engine.startRun(caller, request)));
     for (let jobs = 0; jobs < requests.length; jobs++) worker.accept(await worker.nextJob());
@@ -81,7 +81,7 @@ describe.each(STORE_KINDS)("jobs that a worker has time for on %s", (kind) => {
     const { workflowId } = first;
     for (const definition of [first, second]) await a.engine.registerWorkflow(caller, definition);
     const one = await connectTestWorker(a, caller, { workflows: [{ workflowId, versions: [1] }] });
-    // More than one claim asks for: it has time all along.
+    // More than one claim asks for; the worker has room all the time.
     one.credit(1_000);
     const two = await connectTestWorker(b, caller, { workflows: [{ workflowId, versions: [2] }] });
     two.credit(10);
@@ -93,13 +93,13 @@ describe.each(STORE_KINDS)("jobs that a worker has time for on %s", (kind) => {
     for (const worker of [one, two]) worker.cut();
   });
 
-  test("those of a version that only a worker serves which gets time later", async () => {
+  test("those of a version whose only worker gets room later", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const [first, second] = handling();
     const { workflowId } = first;
     for (const definition of [first, second]) await a.engine.registerWorkflow(caller, definition);
-    // Started where nobody serves it, so that it is a job at once.
+    // Started at a server whose workers do not serve it, so that it becomes a job at once.
     const { runId } = (await b.engine.startRun(caller, startRequest(workflowId, { version: 2 }))).state;
     const one = await connectTestWorker(a, caller, { workflows: [{ workflowId, versions: [1] }] });
     const two = await connectTestWorker(a, caller, { workflows: [{ workflowId, versions: [2] }] });
@@ -139,7 +139,7 @@ describe.each(STORE_KINDS)("heartbeats on %s", (kind) => {
     const { sessionId: workerSessionId } = worker;
     const moved = await connectTestWorker(b, caller, { workerSessionId, toolNames: ["t"], heldTokens: [job.token] });
     const beating = setInterval(() => moved.connection.receive({ type: "heartbeat", tokens: [job.token] }), 20);
-    // Beside it, a job whose worker is silent: when that has failed, the time is over for both.
+    // Beside it is a job whose worker is silent: when that has failed, the time is over for both.
     const silent = await connectTestWorker(a, caller, { toolNames: ["clock"] });
     silent.credit(1);
     const clock = graph({ clock: { toolCalls: { calls: [{ name: "clock" }] }, policy } });
@@ -184,7 +184,7 @@ describe.each(STORE_KINDS)("a result on its way on %s", (kind) => {
 describe.each(STORE_KINDS)("credit on %s", (kind) => {
   const servers = useTwoServers(kind, { acceptMs: 5_000, pingMs: 20_000, silenceMs: 60_000 });
 
-  test("what an earlier connection granted is not given back to the next", async () => {
+  test("credit of an earlier connection is not returned to the next one", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const claim = a.hold("jobs.claim", "before");
@@ -201,7 +201,7 @@ describe.each(STORE_KINDS)("credit on %s", (kind) => {
     await startRun(a, caller, calling(8));
     const first = await again.nextJob();
     again.accept(first);
-    // When it has been acknowledged, everything that credit was there for has been offered.
+    // When it has been acknowledged, everything for which there was credit has been offered.
     await again.complete(first, null);
     expect(again.waiting).toBe(0);
     again.cut();

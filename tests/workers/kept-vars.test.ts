@@ -1,4 +1,4 @@
-/** Large members of vars that workers keep: what their offers say, and what a new connection begins with. */
+/** Large members of vars that workers keep: what offers say about them, and what a new connection starts with. */
 import { describe, expect, test } from "vitest";
 import type { Json, JsonObject } from "../../server/src/core/json/json.ts";
 import type { OfferedJob } from "../../server/src/engine/api.ts";
@@ -39,7 +39,7 @@ describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
     keptVarsBytes,
   });
 
-  /** Takes the next job and has its run come again, with a change to vars. */
+  /** Takes the next job, and makes its run come back with a change to vars. */
   async function think(worker: TestWorker, patch: Json[] = [], nextNode = "think"): Promise<OfferedJob> {
     const job = await worker.nextJob();
     worker.accept(job);
@@ -47,7 +47,7 @@ describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
     return job;
   }
 
-  test("are sent once, and anew when they change", async () => {
+  test("are sent once, and again when they change", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const definition = looping();
@@ -115,7 +115,7 @@ describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
     worker.cut();
   });
 
-  test("go where there is no room for all of them", async () => {
+  test("are dropped if there is no room for all of them", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const definition = looping();
@@ -151,7 +151,7 @@ describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
       worker.credit(1);
       const job = await worker.nextJob();
       expect(job.largeVars).toEqual([large("documents", 1, DOCUMENTS)]);
-      // Whoever comes next says that it has nothing of it.
+      // The next connection says that its worker has kept nothing.
       worker.cut();
     }
   });
@@ -167,7 +167,7 @@ describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
     lost.accept(await lost.nextJob());
     const first = await connectTestWorker(a, caller, facts);
     first.credit(1);
-    // The handler of the worker that is lost becomes a job, leased to the one that has credit.
+    // The handler of the lost worker becomes a job, which is leased to the session that has credit.
     const commit = a.hold("batches.commit", "before", movesRun(runId));
     lost.cut();
     await commit.reached;
@@ -194,7 +194,7 @@ describe.each(STORE_KINDS)("large members of vars on %s", (kind) => {
       },
       { commitEveryStep: true },
     );
-    // Where the run is not computed: its handlers come as jobs, with vars that are read from the database.
+    // At a server that does not compute the run: its handlers come as jobs, with vars read from the database.
     const worker = await connectTestWorker(b, caller, serves(definition));
     worker.credit(100);
     const { state } = await startRun(a, caller, definition, { vars: { documents: DOCUMENTS, notes: NOTES } });

@@ -1,4 +1,7 @@
-/** Runs whose jobs and handlers are here are known here: what comes of them is settled without reading the run again. */
+/**
+ * Runs whose jobs and handlers are at this server are known here: their outcomes are settled without reading the run
+ * again.
+ */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { NodeDefinition } from "../../server/src/core/graph/definition.ts";
 import type { Store } from "../../server/src/store/contract/store.ts";
@@ -48,10 +51,10 @@ test("results of jobs", async () => {
   const jobs = [await worker.nextJob(), await worker.nextJob()];
   worker.accept(...jobs);
   reads = 0;
-  // The second finds the run as the first has left it, though no other job of the run is here any more.
+  // The second result finds the run as the first one left it, although no other job of the run is here any more.
   for (const job of jobs) {
     expect(await worker.complete(job, 1)).toMatchObject({ status: "accepted" });
-    // What settled it is over, and has no interest in the run any more.
+    // The settlement is over, and has no interest in the run any more.
     await turn();
   }
   expect(reads).toBe(0);

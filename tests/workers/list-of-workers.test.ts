@@ -1,4 +1,4 @@
-/** The list of workers says who is there, in whatever order the statements about a worker come through. */
+/** The list of workers shows which are connected, in whatever order the statements about a worker are committed. */
 import { describe, expect, test } from "vitest";
 import { useTwoServers } from "../guarantees/servers.ts";
 import { freshCaller, STORE_KINDS, turn } from "../support/engine.ts";

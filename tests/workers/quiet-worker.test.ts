@@ -1,4 +1,7 @@
-/** A worker that lets an offer lapse may be frozen, or behind a dead network: it gets no more jobs until it is heard of. */
+/**
+ * A worker that lets an offer lapse may be frozen or behind a dead network: it gets no more jobs until it sends
+ * something.
+ */
 import { describe, expect, test } from "vitest";
 import { graph } from "../guarantees/graphs.ts";
 import { useTwoServers } from "../guarantees/servers.ts";
@@ -19,7 +22,7 @@ function calling(calls: number) {
 describe.each(STORE_KINDS)("a quiet worker on %s", (kind) => {
   const servers = useTwoServers(kind, { acceptMs: 200, pingMs: 20_000, silenceMs: 60_000 });
 
-  test("what it did not accept goes to others, and so does all that follows until it is heard of", async () => {
+  test("jobs that it did not accept go to others, and so do all later ones until it sends something", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const quiet = await connectTestWorker(a, caller, { toolNames: ["t"] });

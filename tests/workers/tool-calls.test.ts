@@ -32,7 +32,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     pingMs: 500,
   });
 
-  test("calls run side by side, and their results stand in the order of the calls", async () => {
+  test("calls run in parallel, and their results are in the order of the calls", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const worker = await connectTestWorker(a, caller, { toolNames: ["one", "two"] });
@@ -59,7 +59,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     worker.cut();
   });
 
-  test("a job that was made before any worker was there is offered to the first that comes, at any server", async () => {
+  test("a job that is older than every worker is offered to the first one that connects, at any server", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const run = await startRun(a, caller, calling(["late"]));
@@ -75,7 +75,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     worker.cut();
   });
 
-  test("every queue of a worker that comes is looked at, however many it serves", async () => {
+  test("jobs are found in every queue that a new worker serves, however many there are", async () => {
     const { a } = servers;
     const caller = freshCaller();
     const toolNames = Array.from({ length: 40 }, (_, index) => `tool-${index}`);
@@ -125,7 +125,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     worker.cut();
   });
 
-  test("a worker that goes away without a word loses its jobs to another", async () => {
+  test("a worker that goes away without a goodbye loses its jobs to another", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const first = await connectTestWorker(a, caller, { toolNames: ["t"] });
@@ -151,7 +151,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     for (const worker of [late, second]) worker.cut();
   });
 
-  test("a worker that comes back in time, even to another server, keeps its jobs", async () => {
+  test("a worker that reconnects in time, even to another server, keeps its jobs", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const worker = await connectTestWorker(a, caller, { toolNames: ["t"] });
@@ -171,7 +171,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     back.cut();
   });
 
-  test("a result counts though its server has not heard that another one changed the run", async () => {
+  test("a result counts although its server has not heard that another one changed the run", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const first = await connectTestWorker(a, caller, { toolNames: ["t"] });
@@ -188,7 +188,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     );
     const one = await first.nextJob();
     first.accept(one);
-    // Whoever brings it, the token authorises it; what b has to say of it does not come.
+    // The token authorises the result, whichever worker sends it. News from b does not arrive.
     const silence = b.hold("notices.send", "before");
     const bringer = await connectTestWorker(b, caller, {});
     expect(await bringer.complete(one, 1)).toMatchObject({ status: "accepted" });
@@ -217,7 +217,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     worker.cut();
   });
 
-  test("a cancel that nobody told of is found by the sweep", async () => {
+  test("a cancel whose notice was lost is found by the sweep", async () => {
     const { database, a } = servers;
     const other = await startTestServer(database, { renewMs: 50, strayMs: 100 });
     const caller = freshCaller();
@@ -235,7 +235,7 @@ describe.each(STORE_KINDS)("tool calls on %s", (kind) => {
     await other.stop();
   });
 
-  test("two servers: the jobs of both are served by a worker that is connected to one", async () => {
+  test("two servers: a worker that is connected to one serves the jobs of both", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const worker = await connectTestWorker(a, caller, { toolNames: ["t"] });
@@ -285,7 +285,7 @@ describe.each(STORE_KINDS)("handlers on %s", (kind) => {
     worker.cut();
   });
 
-  test("a handler that nobody here serves is run by a worker of another server", async () => {
+  test("a handler that no worker here serves is run by a worker of another server", async () => {
     const { a, b } = servers;
     const caller = freshCaller();
     const definition = handled();
@@ -323,7 +323,7 @@ describe.each(STORE_KINDS)("handlers on %s", (kind) => {
     second.credit(1);
     const job = await second.nextJob();
     second.accept(job);
-    // It comes too late, but the handler behind it is asked for before that is known.
+    // It comes too late, but the next handler is requested before that is known.
     expect(await second.complete(lost, "late")).toMatchObject({ status: "refused", reason: "JOB_LEASE_LOST" });
     expect(await second.complete(job, "in time")).toMatchObject({ status: "accepted" });
     for (;;) {

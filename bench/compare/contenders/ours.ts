@@ -23,7 +23,7 @@ export async function measureOurs(
   });
 }
 
-/** The load generator is told that runs completed, not with what. */
+/** The load generator learns that runs completed, but not their results. */
 async function assertResults(url: string): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => {} });
   try {
@@ -32,7 +32,7 @@ async function assertResults(url: string): Promise<void> {
       from runs r
       left join run_parts p on p.tenant_id = r.tenant_id and p.run_id = r.run_id and p.part = 'output'
       where (p.value::jsonb ->> 'count')::int is distinct from ${COUNT_AT_END}`;
-    if (row.wrong > 0) throw new Error(`${row.wrong} runs gave something else than ${COUNT_AT_END}`);
+    if (row.wrong > 0) throw new Error(`${row.wrong} runs returned something other than ${COUNT_AT_END}`);
   } finally {
     await sql.end();
   }

@@ -4,13 +4,13 @@ import type { World } from "../../world.ts";
 import { measureLoad, type Measured } from "../measurement.ts";
 import { startRestateServer } from "../restate-server.ts";
 
-/** What its load generator takes. */
+/** The argument of its load generator. */
 export type RestateLoadArgument = { url: string; runs: number };
 
-/** Postgres has nothing to do with it; it is idle meanwhile. */
+/** Restate does not use Postgres, which is idle meanwhile. */
 const DATABASE = "postgres";
 
-/** What fails is taken down with the world. */
+/** If it fails, the world stops its processes. */
 export async function measureRestate(world: World, name: string, runs: number): Promise<Measured> {
   const server = await startRestateServer(world, `${name}-server`);
   const worker = await startProgram(world, {

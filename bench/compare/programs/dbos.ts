@@ -1,4 +1,5 @@
-/** DBOS is a library: the program that starts runs also works on them, and is told of an end without asking the database. */
+/** DBOS is a library: the program that starts runs also executes them, and learns of an end without asking the
+ *  database. */
 import { DBOS } from "@dbos-inc/dbos-sdk";
 import { answerRequests, programArgument } from "../../programs/program.ts";
 import { closedLoop } from "../closed-loop.ts";

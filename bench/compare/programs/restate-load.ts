@@ -1,4 +1,4 @@
-/** Runs at Restate by its own client: one request for a run, over connections that are kept, answered with the run's result. */
+/** Restate runs through its own client: one request per run, answered with its result, over kept-alive connections. */
 import { connect } from "@restatedev/restate-sdk-clients";
 import { answerRequests, programArgument } from "../../programs/program.ts";
 import { closedLoop } from "../closed-loop.ts";

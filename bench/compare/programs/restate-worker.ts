@@ -1,4 +1,4 @@
-/** The worker of Restate: its SDK's HTTP/2 endpoint, over which the server streams both ways. */
+/** Restate's worker: the HTTP/2 endpoint of its SDK, over which the server streams both ways. */
 import * as restate from "@restatedev/restate-sdk";
 import { answerRequests } from "../../programs/program.ts";
 import { step, STEPS_PER_RUN } from "../ten-steps.ts";
@@ -21,7 +21,7 @@ export type TenSteps = typeof tenSteps;
 const port = await restate.serve({
   services: [tenSteps],
   port: 0,
-  // By default it writes lines for each invocation.
+  // By default it logs each invocation.
   logger: ({ level }, ...message) => {
     if (["warn", "error"].includes(level)) console.error(...message);
   },

@@ -205,7 +205,7 @@ func (x *AskUser) GetDefaultAnswer() *structpb.Value {
 
 // Waits for a time.
 //
-// The result is `{ "due_time": "…", "fire_time": "…" }`. If the time has already passed, the run does not wait.
+// The result is `{ "due_time": "…", "fire_time": "…" }`. If the time has already passed, the wait ends at once.
 type WaitUntil struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When to continue.

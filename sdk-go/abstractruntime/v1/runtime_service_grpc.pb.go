@@ -113,8 +113,8 @@ type RuntimeServiceClient interface {
 	//
 	// Retry: safe.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
-	// Explains why a run stands where it stands, and what would move it next: its owner, mail, timers, events and jobs. For
-	// people who look after runs; it reads more than GetRun, and locks nothing. Any server explains any run.
+	// Explains why a run does not move, and what would move it next: its owner, mail, timers, events and jobs. For people
+	// who operate runs: it reads more than GetRun, and locks nothing. Any server explains any run.
 	//
 	// Refusals: RUN_UNKNOWN (NOT_FOUND).
 	//
@@ -538,8 +538,8 @@ type RuntimeServiceServer interface {
 	//
 	// Retry: safe.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
-	// Explains why a run stands where it stands, and what would move it next: its owner, mail, timers, events and jobs. For
-	// people who look after runs; it reads more than GetRun, and locks nothing. Any server explains any run.
+	// Explains why a run does not move, and what would move it next: its owner, mail, timers, events and jobs. For people
+	// who operate runs: it reads more than GetRun, and locks nothing. Any server explains any run.
 	//
 	// Refusals: RUN_UNKNOWN (NOT_FOUND).
 	//

@@ -1,4 +1,4 @@
-/** One step of an active run: execute the node that it stands at. */
+/** One step of an active run: execute its current node. */
 import assert from "node:assert/strict";
 import { endRun, failStep, orFail } from "./complete-step.ts";
 import type { Decision, HandlerNeeded, LookUpNeeded } from "./decision.ts";

@@ -5,7 +5,7 @@ import type { ClosedBy, Command, Decision, NoticeKind } from "./decision.ts";
 import type { Instant } from "./duration.ts";
 import { apply } from "./fold/fold.ts";
 import type { Json } from "./json/json.ts";
-import { largeMembersOf } from "./json/large-members.ts";
+import { keepLargeMembers } from "./json/large-members.ts";
 import type { RecordBodies, RecordKind, StepRecordDraft } from "./records.ts";
 import { callsOf, openWaitOf, type RunState } from "./run.ts";
 import type { Wait } from "./wait.ts";
@@ -39,7 +39,7 @@ export class DecisionBuilder {
     return this.run.seq + 1;
   }
 
-  /** Adds a record. The order of records relative to commands does not matter. */
+  /** Adds a record. What `openWait`, `closeWait`, `giveUp` and `notice` say about it is said before it is added. */
   record<K extends RecordKind>(kind: K, body: RecordBodies[K], facts: RecordFacts = {}): void {
     const draft = {
       tenant_id: this.run.tenantId,
@@ -59,8 +59,7 @@ export class DecisionBuilder {
     this.run = apply(before, draft, facts.given?.value);
     this.records.push(draft);
     this.#assertFollowed(before);
-    // Both vars are available here, so that what is cached about unchanged large texts carries over.
-    if (this.run.vars !== before.vars) largeMembersOf(this.run.vars, before.vars);
+    keepLargeMembers(this.run.vars, before.vars);
   }
 
   /** Adds the commands for a wait that the next record opens. */

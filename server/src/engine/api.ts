@@ -11,7 +11,7 @@ import type { StepRecordDraft } from "../core/records.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { Limits } from "../core/graph/limits.ts";
 import type { WorkflowDefinition } from "../core/graph/definition.ts";
-import type { NoticeKind } from "../store/contract/feed.ts";
+import type { NoticeKind } from "../core/decision.ts";
 import type { RunFilter, RunOrder } from "../store/contract/runs.ts";
 import type { JobStanding, RunStanding } from "../store/contract/standings.ts";
 import type { WaitFilter } from "../store/contract/waits.ts";

@@ -1,4 +1,4 @@
-/** What every batch keeps to, whatever store takes it. A batch that does not is a bug of whoever made it. */
+/** What every store requires of a batch. A batch that violates it is a bug of the caller. */
 import assert from "node:assert/strict";
 import { type Batch, GROUP_TRANSITIONS_MAX } from "./contract/batch.ts";
 

@@ -1,16 +1,16 @@
 /**
- * What is in flight, as a run's row has it. A settlement rewrites the row, so the row holds only which calls have settled: what a
- * settlement writes must not grow with the calls that settled before it.
+ * What is in flight, as a run's row has it. A settlement rewrites the row, so the row says only which calls have
+ * settled: what a settlement writes must not grow with the number of calls that settled before it.
  *
- * - An outcome is a part of its own, written once. An output is in its record already: the part says which one that is.
- * - The calls themselves are a part, written once, and so are their further attempts. A few calls stay in the row: that costs
- *   less than parts that are written and dropped again.
+ * - An outcome is a part of its own, written once. An output is already in its record; the part says in which record.
+ * - The calls themselves are a part, written once; so is each further attempt. A few calls stay in the row, which costs
+ *   less than parts that are written and soon dropped.
  */
 import { type Call, type CallOutcome, isOpen } from "../core/call.ts";
 import { callsOf, type InFlight, type RunState } from "../core/run.ts";
 import type { PartChanges, StoredParts } from "./part.ts";
 
-/** Calls that stay in the row. Tools are mostly called one at a time. */
+/** The most calls that stay in the row. Tools are mostly called one at a time. */
 const CALLS_INLINE_MAX = 4;
 
 type CallsInFlight = Extract<InFlight, { at: "calls" }>;
@@ -20,13 +20,13 @@ export type StoredInFlight =
   | (Omit<CallsInFlight, "calls"> & {
       /** Without outcomes; "apart" if they are a part. */
       calls: readonly Call[] | "apart";
-      /** A bit for each call, from the lowest of the first byte on: whether it has settled. Base64. */
+      /** One bit for each call, starting at the lowest bit of the first byte: whether it has settled. Base64. */
       settled: string;
     });
 
 type Attempt = Pick<Call, "attempt" | "retry_time">;
 
-/** What is in flight without what parts of their own hold. */
+/** Returns what is in flight, without what is kept in parts. */
 export function inFlightToRow(inFlight: InFlight): StoredInFlight {
   if (inFlight.at !== "calls") return inFlight;
   const { calls, ...rest } = inFlight;
@@ -34,8 +34,8 @@ export function inFlightToRow(inFlight: InFlight): StoredInFlight {
 }
 
 /**
- * What is in flight, put together again.
- * @param parts without outcomes for a run that is read without payloads: calls that have settled then show null
+ * Rebuilds what is in flight from the row and its parts.
+ * @param parts without outcomes for a run that is read without payloads: the output of settled calls is then null
  */
 export function inFlightFromRow(stored: StoredInFlight, parts: StoredParts): InFlight {
   if (stored.at !== "calls") return stored;
@@ -57,7 +57,7 @@ export function inFlightFromRow(stored: StoredInFlight, parts: StoredParts): InF
   };
 }
 
-/** How parts change with the calls in flight. @param before the state that the row has */
+/** Adds how parts change with the calls in flight. @param before the state that the row has */
 export function addCallChanges(before: Pick<RunState, "inFlight">, after: RunState, changes: PartChanges): void {
   const stored = callsOf(before);
   const calls = callsOf(after);

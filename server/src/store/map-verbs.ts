@@ -1,15 +1,15 @@
 /**
- * The one place through which all verbs of a store pass. An implementation writes a verb as a plain function of what it
- * works on (`Statements`) and binds a noun's functions at once (`bindVerbs`); `mapVerbs` wraps every verb of every
- * noun, so that errors are mapped, and calls reported, without a line for each verb.
+ * The one place that all verbs of a store pass through. An implementation writes a verb as a plain function of its
+ * connections or tables (`Statements`) and binds the functions of a noun together (`bindVerbs`). `mapVerbs` wraps every
+ * verb of every noun, so that errors are mapped and calls are reported without a line for each verb.
  */
 import { DomainError } from "../core/errors.ts";
 import { BatchContendedError, BatchRejectedError, LaneFencedError, StoreUnavailableError } from "./contract/errors.ts";
 import type { Nouns, Verb, VerbCall, Verbs } from "./contract/store.ts";
 
 /**
- * A noun's verbs as functions of what they work on (connections, tables). A verb may return at once what its caller is
- * promised.
+ * The verbs of a noun as functions of `On` (connections or tables). A verb may return its result directly instead of a
+ * promise.
  */
 export type Statements<On, Noun> = {
   readonly [V in keyof Noun]: Noun[V] extends (...args: infer Args) => Promise<infer Result>
@@ -17,7 +17,7 @@ export type Statements<On, Noun> = {
     : never;
 };
 
-/** A noun's verbs as an implementation has them: `mapVerbs` makes promises of what they return at once. */
+/** The bound verbs of a noun. `mapVerbs` turns direct results into promises. */
 type Bound<Noun> = {
   readonly [V in keyof Noun]: Noun[V] extends (...args: infer Args) => Promise<infer Result>
     ? (...args: Args) => Result | Promise<Result>
@@ -27,7 +27,7 @@ export type BoundVerbs = { readonly [N in keyof Nouns]: Bound<Nouns[N]> } & Boun
 
 type AnyVerb = (...args: readonly unknown[]) => unknown;
 
-/** A noun's verbs on `on`. */
+/** Binds the verbs of a noun to `on`. */
 export function bindVerbs<On, Noun extends object>(on: On, statements: Statements<On, Noun>): Bound<Noun> {
   const bound = Object.entries(statements).map(([name, statement]) => [
     name,
@@ -37,8 +37,7 @@ export function bindVerbs<On, Noun extends object>(on: On, statements: Statement
 }
 
 /**
- * Runs one call of a verb: what it returns or throws is what the caller of the verb gets. `perform` may be called more
- * than once.
+ * Runs one call of a verb; the caller of the verb gets what it returns or throws. May call `perform` more than once.
  */
 export type Around = (verb: Verb, perform: () => unknown, args: readonly unknown[]) => unknown;
 
@@ -61,13 +60,13 @@ const NAMES = Object.keys({
 } satisfies Record<keyof Verbs, true>) as readonly (keyof Verbs)[];
 
 /**
- * Wraps verbs: every call goes through `around`. The result has verbs only, whatever else `verbs` has (a store's
- * `close`).
+ * Wraps verbs so that every call goes through `around`. The result has only verbs, without other members of `verbs`
+ * (such as the `close` of a store).
  */
 export function mapVerbs(verbs: BoundVerbs, around: Around): Verbs {
   const map =
     (verb: string, perform: AnyVerb): AnyVerb =>
-    // An async function, so that whatever throws is a rejection.
+    // An async function, so that every error is a rejection.
     async (...args) =>
       await around(verb as Verb, () => perform(...args), args);
   const mapped = NAMES.map((name): [string, unknown] => {
@@ -79,13 +78,10 @@ export function mapVerbs(verbs: BoundVerbs, around: Around): Verbs {
   return Object.fromEntries(mapped) as Verbs;
 }
 
-/**
- * Is told of every call of a verb when the call has ended, before the verb's caller is. It must be quick and never
- * throw.
- */
+/** Called when a verb's call has ended, before its caller gets the result. It must be quick and never throw. */
 export type VerbObserver = (call: VerbCall) => void;
 
-/** Reports every call to `onVerb`, with the time that `around` took. */
+/** Reports every call to `onVerb`, with the time spent in `around`. */
 export function observed(around: Around, onVerb: VerbObserver | undefined): Around {
   if (onVerb === undefined) return around;
   return async (verb, perform, args) => {

@@ -1,23 +1,23 @@
 import type { Json } from "../core/json/json.ts";
 
-/** Which part of a run's state: run-parts.ts says what each is. */
+/** The kinds of parts of a run's state; run-parts.ts explains each. */
 export type RunPart = "vars" | "member" | "calls" | "attempt" | "outcome" | "output";
 
-/** How parts change: first what is dropped, then what is set. */
+/** How parts change: first drops, then sets. */
 export type PartsWrite = {
   /** JSON texts. */
   readonly set: readonly { part: RunPart; name: string; text: string }[];
   readonly drop: readonly { part: RunPart; name: string }[];
-  /** Parts of which every row is dropped. */
+  /** Kinds of which every row is dropped. */
   readonly dropAll: readonly RunPart[];
 };
 
-/** The same while it is being found out. */
+/** The same, while it is being collected. */
 export type PartChanges = {
   set: { part: RunPart; name: string; text: string }[];
   drop: { part: RunPart; name: string }[];
   dropAll: RunPart[];
 };
 
-/** The parts of one run as they are stored: by kind, then by name. */
+/** The stored parts of one run, by kind and then by name. */
 export type StoredParts = ReadonlyMap<RunPart, ReadonlyMap<string, Json>>;

@@ -6,7 +6,7 @@ import { startOf, stepOf, TIME_ZERO } from "./suite/fixtures.ts";
 
 const start = startOf({ tenantId: "tenant", runId: "run-1", vars: { n: 0 } }, { ownerLane: 1 }).after;
 
-/** One more step, `ms` after the start, with a record of about so many characters. */
+/** Makes one more step, `ms` after the start, with a record of about `chars` characters. */
 function step(before: StoredRun, ms: number, chars = 0): StoredRun {
   const body = { status: "completed" as const, patch: [{ op: "set" as const, path: "/n", value: "x".repeat(chars) }] };
   const { after, records } = stepOf(before, "step.completed", body, { time: addMs(TIME_ZERO, ms) });
@@ -15,7 +15,7 @@ function step(before: StoredRun, ms: number, chars = 0): StoredRun {
 }
 
 describe("stayBehind", () => {
-  it("leaves a row behind for 64 steps", () => {
+  it("leaves a row behind for up to 64 steps", () => {
     let run = start;
     for (let count = 0; count < 64; count++) run = step(run, count);
     expect(run.behind).toMatchObject({ seq: 1, vars: { n: 0 }, updateTime: TIME_ZERO });
@@ -24,7 +24,7 @@ describe("stayBehind", () => {
     expect(rowSeqOf(run)).toBe(66);
   });
 
-  it("leaves it behind for less than a second", () => {
+  it("leaves a row behind for less than a second", () => {
     const run = step(start, 999);
     expect(run.behind).toBeDefined();
     expect(step(run, 999).behind?.seq).toBe(1);
@@ -32,7 +32,7 @@ describe("stayBehind", () => {
     expect(step(start, 1_000).behind).toBeUndefined();
   });
 
-  it("leaves it behind for 256 KiB of records", () => {
+  it("leaves a row behind for up to 256 KiB of records", () => {
     const run = step(start, 1, 200 * 1024);
     expect(run.behind?.chars).toBeGreaterThan(200 * 1024);
     expect(step(run, 2, 50 * 1024).behind).toBeDefined();

@@ -1,10 +1,10 @@
 /**
- * Rows of runs that are behind their ledgers. While a run is active only its owner changes it, and a step's record says all that the
- * step has changed; so the row need not be written again with every step: that is half of what a step costs the database. Whoever reads
- * the run folds the records behind the row into it.
+ * Rows of runs that are behind their ledgers. While a run is active only its owner changes it, and a step's record says
+ * everything that the step changed. So the row need not be rewritten with every step, which saves half of what a step
+ * costs the database. Readers of the run fold the records after the row into it.
  *
- * How far a row may be behind is bounded, so that reading a run costs about the same, and lists in the order of their times are right
- * to the second.
+ * How far a row may be behind is bounded, so that every read of a run costs about the same, and lists ordered by time
+ * are accurate to the second.
  */
 import { apply } from "../core/fold/fold.ts";
 import { addMs, type Instant } from "../core/duration.ts";
@@ -17,12 +17,16 @@ const STEPS_MAX = 64;
 const CHARS_MAX = 256 * 1024;
 const AGE_MAX_MS = 1_000;
 
-/** A record that a row does not have. */
+/** A record that is not yet folded into the row. */
 export type MissingRecord = Pick<SealedRecord, "header" | "hash"> & {
   parts: readonly Pick<SealedPart, "name" | "text">[];
 };
 
-/** A run as its ledger says. @param row as its row says, @param missing the records behind that, in their order */
+/**
+ * Returns a run as its ledger says.
+ * @param row the run as its row says
+ * @param missing the records after the row, in order
+ */
 export function foldMissing(row: StoredRun, missing: readonly MissingRecord[]): StoredRun {
   return foldInto(row, missing, draftFromSealed);
 }
@@ -52,7 +56,7 @@ function behindOf({ state }: StoredRun, missing: readonly MissingRecord[]): RowB
   return { seq, vars, updateTime, chars: charsOf(missing) };
 }
 
-/** What the row of a run says if these records are left out of it too; undefined if they must not be. */
+/** Returns the row's values if the row is left behind by these records as well; undefined if it must be written. */
 export function stayBehind(
   before: StoredRun,
   after: { seq: number; updateTime: Instant },
@@ -64,17 +68,17 @@ export function stayBehind(
   return isNear && after.updateTime < addMs(next.updateTime, AGE_MAX_MS) ? next : undefined;
 }
 
-/** The seq that the row of a run has. */
+/** The seq in the row of a run. */
 export function rowSeqOf({ state, behind }: StoredRun): number {
   return behind?.seq ?? state.seq;
 }
 
-/** The update time that the row of a run has, by which lists are in order. */
+/** The update time in the row of a run, by which lists are ordered. */
 export function rowTimeOf({ state, behind }: StoredRun): Instant {
   return behind?.updateTime ?? state.updateTime;
 }
 
-/** The vars that the row of a run has. */
+/** The vars in the row of a run. */
 export function rowVarsOf({ state, behind }: StoredRun): Json {
   return behind === undefined ? state.vars : behind.vars;
 }

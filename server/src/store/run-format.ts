@@ -1,7 +1,7 @@
 /**
- * Which release's rules the rows of a run follow. A server changes no run that is newer than itself, but may show it,
- * or claim it and let it stand still.
+ * The format of a run's rows, which says by which release's rules they are read and written. A server never changes a
+ * run with a newer format. It may show such a run, or claim it and leave it idle.
  */
 
-/** What this release knows and writes. */
+/** The format that this release knows and writes. */
 export const RUN_FORMAT = 1;

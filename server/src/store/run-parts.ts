@@ -1,15 +1,15 @@
 /**
- * Parts of a run's state that may be large: each has a row of its own and is written only when it changes, so that what
- * a step writes does not depend on what it leaves alone.
+ * Parts of a run's state that may be large. Each has a row of its own and is written only when it changes, so that the
+ * size of what a step writes does not depend on what it leaves unchanged.
  *
- * - "vars": vars, with null in place of each member that is apart.
- * - "member": such a member of vars, by its name. core/json/large-members.ts says which those are, by bounds that suit Postgres:
- *   it moves texts of more than about 2 KB out of their row anyway, and takes no longer name as a part of an index's key.
- *   Other bounds there are another format of runs (run-format.ts).
- * - "calls": the calls in flight, written once when they are asked for (in-flight.ts).
- * - "attempt": a further attempt of one of them, by its ordinal.
- * - "outcome": how one of them ended, by its ordinal: the seq of the record that holds the output, or the failure.
- *   Reading a run puts the output in its place.
+ * - "vars": vars, with null in place of each member that is kept apart.
+ * - "member": such a member of vars, by its name. core/json/large-members.ts decides which members are kept apart. Its
+ *   bounds suit Postgres, which moves texts of more than about 2 KB out of their row anyway, and accepts no longer name
+ *   as part of an index key. Different bounds would be a different format of runs (run-format.ts).
+ * - "calls": the calls in flight, written once when the calls are made (in-flight.ts).
+ * - "attempt": a further attempt of a call, by the call's ordinal.
+ * - "outcome": how a call ended, by its ordinal: the failure, or the seq of the record that holds the output. Reading a
+ *   run puts the output in its place.
  * - "output": the run's output.
  */
 import { emptyObject, type Json, type JsonObject } from "../core/json/json.ts";
@@ -20,20 +20,20 @@ import { addCallChanges, inFlightFromRow, inFlightToRow, type StoredInFlight } f
 import type { PartChanges, PartsWrite, RunPart, StoredParts } from "./part.ts";
 import { rowVarsOf } from "./row-behind.ts";
 
-/** A state as a run's row has it: without what is in parts. */
+/** A state as a run's row has it, without what is kept in parts. */
 export type RowState = Omit<RunState, "vars" | "output" | "inFlight"> & { inFlight?: StoredInFlight };
 
-/** What a run that is read without payloads has of its parts, if its row does not say more. */
+/** The parts of a run that is read without payloads, unless its row says otherwise. */
 export const NO_PARTS: StoredParts = new Map();
 
-/** The name of what a run has at most once. */
+/** The name of parts that a run has at most once. */
 const ONLY = "";
 
 const NONE: LargeMembers = new Map();
 
 /**
- * How the parts are written with a run's row; undefined: they stay as they are. @param before undefined: nothing of the
- * run is stored
+ * Returns how the parts are written with a run's row; undefined if they do not change.
+ * @param before undefined if nothing of the run is stored
  */
 export function partsWriteOf(before: StoredRun | undefined, after: RunState): PartsWrite | undefined {
   const changes: PartChanges = { set: [], drop: [], dropAll: [] };
@@ -51,7 +51,7 @@ export function partsWriteOf(before: StoredRun | undefined, after: RunState): Pa
     if (after.output === undefined) drop.push({ part: "output", name: ONLY });
     else set.push({ part: "output", name: ONLY, text: JSON.stringify(after.output) });
   }
-  // A row that is behind its ledger is that of an active run: nothing was in flight.
+  // A row that is behind its ledger belongs to an active run, which had nothing in flight.
   addCallChanges(before === undefined || before.behind !== undefined ? {} : before.state, after, changes);
   return set.length === 0 && drop.length === 0 && changes.dropAll.length === 0 ? undefined : changes;
 }
@@ -59,7 +59,7 @@ export function partsWriteOf(before: StoredRun | undefined, after: RunState): Pa
 function withoutMembers(vars: Json, large: LargeMembers): Json {
   if (large.size === 0) return vars;
   const rest = Object.assign(emptyObject(), vars);
-  // Each stays at its place: the order of members is kept.
+  // Each stays in its place, so the order of members is kept.
   for (const name of large.keys()) rest[name] = null;
   return rest;
 }
@@ -68,7 +68,7 @@ function isSame(stored: LargeMember | undefined, member: LargeMember): boolean {
   return stored !== undefined && stored.value === member.value;
 }
 
-/** @param rows values are not used by anybody else: they become part of the state */
+/** @param rows the values must not be used elsewhere: they become part of the state */
 export function partsByKind(rows: Iterable<readonly [RunPart, string, Json]>): StoredParts {
   const parts = new Map<RunPart, Map<string, Json>>();
   for (const [part, name, value] of rows) {
@@ -79,13 +79,13 @@ export function partsByKind(rows: Iterable<readonly [RunPart, string, Json]>): S
   return parts;
 }
 
-/** A state without what is in parts. */
+/** Returns a state without what is kept in parts. */
 export function stateToRow({ vars: _vars, output: _output, inFlight, ...rest }: RunState): RowState {
   return { ...rest, ...(inFlight === undefined ? {} : { inFlight: inFlightToRow(inFlight) }) };
 }
 
 /**
- * A state, put together of a row and its parts.
+ * Rebuilds a state from a row and its parts.
  * @param parts without "vars" for a run that is read without payloads: its vars are null
  */
 export function stateFromRow({ inFlight, ...rest }: RowState, parts: StoredParts): RunState {
@@ -102,7 +102,7 @@ function varsFromParts(parts: StoredParts): Json {
   const vars = parts.get("vars")?.get(ONLY);
   if (vars === undefined) return null;
   const members = parts.get("member");
-  // Only an object has members that are apart.
+  // Only an object has members that are kept apart.
   if (members !== undefined) for (const [name, value] of members) (vars as JsonObject)[name] = value;
   return vars;
 }

@@ -229,7 +229,7 @@ describe("5. Templates and expressions", () => {
     expect(run.output).toEqual(["${run.run_id} $${", "<${run.run_id} $${>"]);
   });
 
-  test("the text of default_vars is no template", async () => {
+  test("the text of default_vars is not a template", async () => {
     const graph = {
       defaultVars: { text: "${vars.one}" },
       entryNode: "end",

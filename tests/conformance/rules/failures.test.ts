@@ -114,7 +114,7 @@ describe("8. Failure: then", () => {
       status: "RUN_STATUS_COMPLETED",
       output: { error: { code: "EVALUATION_FAILED", node_id: failedNode } },
     });
-    // It stays readable.
+    // It remains readable.
     expect(run.error).toMatchObject({ code: "EVALUATION_FAILED", nodeId: failedNode });
     const failed = (await api.records(run.runId)).find(
       ({ nodeId, kind }) => nodeId === failedNode && kind === "step.failed",
@@ -135,7 +135,7 @@ describe("8. Failure: then", () => {
     expect(run).toMatchObject({ status: "RUN_STATUS_FAILED", error: { nodeId: "rescue" } });
   });
 
-  test("what fails on the way from the workflow's on_error does not come there again", async () => {
+  test("a failure after the workflow's on_error is not handled by it again", async () => {
     const nodes = { node: broken, after, rescue: { assign: {}, next: [{ to: "worse" }] }, worse: { ...broken } };
     const run = await ended(await api.run({ onError: "rescue", entryNode: "node", nodes, limits: { maxSteps: 50 } }));
     expect(run).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code: "EVALUATION_FAILED", nodeId: "worse" } });
@@ -317,7 +317,7 @@ describe("8. pause and tick", () => {
     expect(done).toMatchObject({ status: "RUN_STATUS_COMPLETED" });
   });
 
-  test("pausing what is paused returns it as it is", async () => {
+  test("pausing a paused run returns it as it is", async () => {
     const { runId } = await api.run({ entryNode: "node", nodes: { node: { askUser: { prompt: "?" } } } });
     const paused = await api.call("PauseRun", { runId, reason: "lunch", actorId: "ann" });
     expect(await api.call("PauseRun", { runId })).toEqual(paused);

@@ -41,13 +41,14 @@ describe("9. Versions", () => {
     expect((await register(ending("next", 3))).version).toBe(3);
   });
 
-  test("two that register the same at once get one version", async () => {
+  test("registering the same graph several times at once makes one version", async () => {
     const registered = await Promise.all([1, 2, 3, 4].map(() => register(ending("race", 1))));
     expect(new Set(registered.map(({ version }) => version))).toEqual(new Set([1]));
   });
 
-  test("the digest is SHA-256 of the RFC 8785 form of the proto JSON without starred fields, description and labels", async () => {
-    // Every name below is ASCII and in order, and there are only strings and whole numbers, so JSON.stringify writes the RFC 8785 form.
+  test("the digest is SHA-256 of RFC 8785 proto JSON without starred fields, description and labels", async () => {
+    // Every name below is ASCII and in order, and there are only strings and whole numbers, so JSON.stringify writes
+    // the RFC 8785 form.
     const graph = {
       entryNode: "end",
       limits: { maxSteps: 10 },
@@ -70,12 +71,13 @@ describe("9. Versions", () => {
 
   test("the order of names, and how the JSON is spaced, are not part of the digest", async () => {
     const { digest } = await register(ending("order", { a: 1, b: 2 }));
-    const text = `{ "workflow": { "nodes": { "end": { "complete": { "output": { "b": 2.0, "a": 1e0 } } } }, "entry_node": "end", "workflowId": "order" } }`;
+    const nodes = `{ "end": { "complete": { "output": { "b": 2.0, "a": 1e0 } } } }`;
+    const text = `{ "workflow": { "nodes": ${nodes}, "entry_node": "end", "workflowId": "order" } }`;
     const reply = await api.post("RegisterWorkflow", text);
     expect(JSON.parse(reply.text)).toMatchObject({ workflow: { version: 1, digest } });
   });
 
-  test("StartRun without version starts the current one: the highest, unless SetCurrentVersion said otherwise", async () => {
+  test("StartRun without version starts the current one: the highest, or SetCurrentVersion's choice", async () => {
     for (const output of [1, 2]) await register(ending("current", output));
     expect((await start({ workflowId: "current" })).output).toBe(2);
     expect((await start({ workflowId: "current", version: 1 })).output).toBe(1);
@@ -186,7 +188,7 @@ describe("10. Idempotent start", () => {
     expect((await api.call("GetRun", { runId })).run).toEqual(run);
   });
 
-  test("many of the same at once start one run", async () => {
+  test("many equal starts at once start one run", async () => {
     const workflowId = await api.register(ending("at-once", "${run.run_id}"));
     const runs = await Promise.all(Array.from({ length: 8 }, () => start({ runId: "at-once", workflowId })));
     expect(new Set(runs.map(({ createTime }) => createTime)).size).toBe(1);
@@ -198,7 +200,7 @@ describe("10. Idempotent start", () => {
     expect((await start({ workflowId })).runId).not.toBe((await start({ workflowId })).runId);
   });
 
-  test("a batch: each start succeeds or is refused for itself, in order", async () => {
+  test("a batch: each start succeeds or is refused on its own, in order", async () => {
     const workflowId = await api.register(asking);
     const requests = [
       { runId: "batch-1", workflowId },
@@ -261,7 +263,7 @@ describe("11. Actors are recorded", () => {
     expect((await api.records(runId)).at(-1)).toMatchObject({ kind: "run.completed", actorId: "emitter" });
   });
 
-  test("nobody is named where nobody was", async () => {
+  test("no actor is recorded if none was given", async () => {
     const { runId } = await api.run(ending("nobody-named", 1));
     expect((await api.records(runId)).map(({ actorId }) => actorId)).toEqual([undefined, undefined]);
   });
@@ -283,7 +285,7 @@ describe("the ledger", () => {
     ]);
   });
 
-  test("include_proof gives the bytes behind each hash", async () => {
+  test("include_proof returns the bytes behind each hash", async () => {
     const { runId } = await api.run(ending("proven", 1), { vars: { a: 1 } });
     const plain = await api.call("ListStepRecords", { runId });
     expect(plain.stepRecords?.some(({ proof }) => proof !== undefined)).toBe(false);

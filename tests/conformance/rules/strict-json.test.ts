@@ -241,7 +241,7 @@ describe("2. JSON people see is JSON", () => {
   describe("messages to a peer stay under 3 MiB", () => {
     const BYTES_MAX = 3 * 1024 * 1024;
 
-    /** All entries of a list that is asked for whole, and how many pages it took. */
+    /** Returns all entries of a list that is read completely, and how many pages it took. */
     async function pagesOf(
       method: string,
       field: string,
@@ -294,7 +294,7 @@ describe("2. JSON people see is JSON", () => {
   });
 });
 
-/** An object of so many levels. */
+/** An object with this many levels. */
 function nested(levels: number): string {
   return `{"a":`.repeat(levels) + "1" + "}".repeat(levels);
 }

@@ -14,7 +14,7 @@ const graphOf = (node: JsonObject, more: JsonObject = {}) => ({
 });
 const ask = (question: JsonObject = {}) => graphOf({ askUser: { prompt: "Well?", ...question } });
 
-/** The value that the node's result has in the end. */
+/** The value that the node's result has at the end of the run. */
 function resultOf(run: Run): JsonObject {
   expect(run.status, `the error is ${JSON.stringify(run.error)}`).toBe("RUN_STATUS_COMPLETED");
   return run.vars?.["result"] as JsonObject;
@@ -52,7 +52,7 @@ describe("6. Waiting", () => {
     expect(run.waiting).toBeUndefined();
     const listed = await api.call("ListRuns", { filter: { workflowId: run.workflowId } });
     expect(listed.runs).toMatchObject([{ runId: run.runId, blockedReason: "BLOCKED_REASON_NO_WORKER" }]);
-    // Jobs that workers are to serve are no wait: AwaitRun gives the run as it is when its time is over.
+    // Jobs for workers are not a wait: AwaitRun returns the run as it is after its timeout.
     const awaited = await api.call("AwaitRun", { runId: run.runId, timeout: "0.05s" });
     expect(awaited.run).toEqual(run);
     const last = (await api.records(run.runId)).at(-1)!;
@@ -105,7 +105,7 @@ describe("6. Waiting", () => {
       expect(run.status).toBe("RUN_STATUS_COMPLETED");
     });
 
-    test("at once where the run has ended", async () => {
+    test("at once if the run has ended", async () => {
       const { runId } = await api.run({ entryNode: "end", nodes: { end } });
       expect((await api.call("AwaitRun", { runId, timeout: "300s" })).run.status).toBe("RUN_STATUS_COMPLETED");
     });
@@ -118,7 +118,7 @@ describe("6. Waiting", () => {
       expect((await api.call("AwaitRun", { runId, timeout: "300s" })).run.waiting?.reason).toBe(reason);
     });
 
-    test("at a wait for a time only where that is asked for", async () => {
+    test("at a wait for a time only if that is requested", async () => {
       const { runId } = await api.run(graphOf({ waitUntil: { after: "1h" } }));
       const asked = await api.call("AwaitRun", { runId, reasons: ["WAIT_REASON_UNTIL"], timeout: "300s" });
       expect(asked.run.waiting?.reason).toBe("WAIT_REASON_UNTIL");
@@ -149,7 +149,7 @@ describe("6. Waiting", () => {
     });
   });
 
-  test("wait_until gives when it was due and when it fired", async () => {
+  test("wait_until's result has when it was due and when it fired", async () => {
     const { runId } = await api.run(graphOf({ waitUntil: { after: "20ms" } }));
     const { run } = await api.call("AwaitRun", { runId, timeout: "20s" });
     const { due_time, fire_time } = resultOf(run) as { due_time: string; fire_time: string };
@@ -232,7 +232,7 @@ describe("6. Waiting", () => {
     expect(resultOf(run)).toMatchObject({ payload: { n: 1 }, event_id });
   });
 
-  test("an event with the id of an earlier one in its channel is that one", async () => {
+  test("an event with the id of an earlier one in its channel is a duplicate", async () => {
     const { runId } = await api.run(ask());
     const event = { name: "e", runId, eventId: "once" };
     expect((await api.call("EmitEvent", { ...event, payload: 1 })).eventId).toBe("once");
@@ -265,7 +265,7 @@ describe("7. Answers", () => {
     expect(Date.parse(answer_time as string)).toBe(Date.parse((await api.records(run.runId)).at(-2)!.time));
   });
 
-  test("answered_by is null where nobody is named", async () => {
+  test("answered_by is null if no actor is given", async () => {
     expect(resultOf(await answer({}, { answer: 1 }))["answered_by"]).toBeNull();
   });
 
@@ -377,7 +377,7 @@ describe("7. Answers", () => {
     expect(refusal.reason).toBe("WAIT_ALREADY_ANSWERED");
   });
 
-  test("a wait that its time ended takes no answer", async () => {
+  test("a wait that has timed out accepts no answer", async () => {
     const { runId, waiting } = await api.run(ask({ timeout: "10ms" }));
     await api.call("AwaitRun", { runId, reasons: ["WAIT_REASON_JOB"], timeout: "20s" });
     const refusal = await api.refused("ResumeRun", { runId, waitId: waiting!.waitId, payload: { answer: 1 } });
@@ -395,13 +395,13 @@ describe("7. Answers", () => {
     expect(run.error).toBeUndefined();
   });
 
-  test("an event wait takes what the event would carry", async () => {
+  test("an event wait accepts what the event would carry", async () => {
     const { runId, waiting } = await api.run(graphOf({ waitEvent: { names: ["e"] } }));
     const { run } = await api.call("ResumeRun", { runId, waitId: waiting!.waitId, payload: { a: 1 } });
     expect(resultOf(run)).toMatchObject({ payload: { a: 1 }, timed_out: false });
   });
 
-  test("a wait for a time takes no answer", async () => {
+  test("a wait for a time accepts no answer", async () => {
     const { runId, waiting } = await api.run(graphOf({ waitUntil: { after: "1h" } }));
     const refusal = await api.refused("ResumeRun", { runId, waitId: waiting!.waitId, payload: { answer: 1 } });
     expect(refusal).toMatchObject({ code: "failed_precondition", reason: "WAIT_NOT_ANSWERABLE" });

@@ -1,4 +1,5 @@
-// The SDK as plain JavaScript, on the Nodes that it promises: asks a person, answers, has a tool called, reads the result.
+// The SDK as plain JavaScript, on the versions of Node that it supports: asks a person, answers, calls a tool, reads
+// the result.
 import { askUser, call, Client, complete, tool, toolCalls, Worker, workflow } from "@abstractruntime/sdk";
 import { z } from "zod";
 

@@ -1,4 +1,4 @@
-// Has the tool worker read a file.
+// Makes the tool worker read a file.
 import { Client, complete, toolCalls, workflow } from "@abstractruntime/sdk";
 
 const read = workflow(

@@ -109,7 +109,7 @@ export const AskUserSchema: GenMessage<AskUser> = /*@__PURE__*/
 /**
  * Waits for a time.
  *
- * The result is `{ "due_time": "…", "fire_time": "…" }`. If the time has already passed, the run does not wait.
+ * The result is `{ "due_time": "…", "fire_time": "…" }`. If the time has already passed, the wait ends at once.
  *
  * @generated from message abstractruntime.v1.WaitUntil
  */

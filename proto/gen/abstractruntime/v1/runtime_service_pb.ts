@@ -1656,8 +1656,8 @@ export const RuntimeService: GenService<{
     output: typeof GetRunResponseSchema;
   },
   /**
-   * Explains why a run stands where it stands, and what would move it next: its owner, mail, timers, events and jobs. For
-   * people who look after runs; it reads more than GetRun, and locks nothing. Any server explains any run.
+   * Explains why a run does not move, and what would move it next: its owner, mail, timers, events and jobs. For people
+   * who operate runs: it reads more than GetRun, and locks nothing. Any server explains any run.
    *
    * Refusals: RUN_UNKNOWN (NOT_FOUND).
    *

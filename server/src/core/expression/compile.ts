@@ -21,7 +21,7 @@ import { compileIndex, compileSelect } from "./selection.ts";
 import { timestampFromText } from "./time.ts";
 import { Bytes, TYPE_NAMES, type Value, type ValueMap } from "./values.ts";
 
-/** Longest source of one expression, in UTF-16 units: about as much as people can read. Bounds the work of the parser. */
+/** Longest source of one expression, in UTF-16 units: about as much as people can read. Bounds the parser's work. */
 export const EXPRESSION_CHARS_MAX = 8 * 1024;
 /** Deepest syntax tree, chains of operators included. The compiler and the closures recurse over it. */
 const NESTING_MAX = 250;

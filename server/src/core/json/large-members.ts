@@ -23,7 +23,7 @@ export type LargeMember = {
 
 export type LargeMembers = ReadonlyMap<string, LargeMember>;
 
-/** A member is large from about this many characters: writing a shorter one again takes less time than keeping it apart.
+/** A member is large from about this many characters: writing a shorter one again is faster than keeping it apart.
  *  Stored rows depend on this number, so it must not change. */
 const LARGE_CHARS_MIN = 2_048;
 /** Names are part of an indexed key in the store, whose size is bounded. Members with longer names count as small. */
@@ -53,6 +53,14 @@ export function largeMembersOf(vars: Json, before?: Json): LargeMembers {
   if (members === undefined) return NONE;
   membersByVars.set(vars, members);
   return members;
+}
+
+/**
+ * Lets vars have the cache entries of earlier vars for texts that are equal. Whoever reads `vars` later does not know
+ * the earlier ones.
+ */
+export function keepLargeMembers(vars: Json, before: Json): void {
+  if (vars !== before) largeMembersOf(vars, before);
 }
 
 /** The JSON text of vars; the texts of large members come from the cache. */

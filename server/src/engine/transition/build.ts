@@ -118,6 +118,8 @@ function sectionsOf({ plan, leaseOf }: TransitionFacts): Sections {
         break;
       case "cancel_jobs":
         sections.cancelJobs = true;
+        // What is given up needs no hold. Jobs that are made after it are held only if the run is still paused.
+        delete sections.holdJobs;
         break;
       case "hold_jobs":
         sections.holdJobs = command.held;

@@ -130,8 +130,8 @@ export async function perform(
     await options.onConflict?.();
     // Another server may have acted on the mail: then there is nothing left to do.
     if (consumedMail.length > 0) {
-      const left = await reads.loadMail(key);
-      if (!consumedMail.every((mailId) => left.some((mail) => mail.mailId === mailId))) return { run: before };
+      const remaining = await reads.loadMail(key);
+      if (!consumedMail.every((mailId) => remaining.some((mail) => mail.mailId === mailId))) return { run: before };
     }
   }
   throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} kept changing; nothing was done. Try again.`, {

@@ -49,24 +49,24 @@ export async function decideNow(
   const { handlers } = parts;
   const stimulus = stimulusOf(parts.clock.next(run.updateTime), run);
   if (stimulus === undefined) return undefined;
-  const told: { lookup?: EventLookup; handler?: HandlerOutcome } = {};
+  const inputs: { lookup?: EventLookup; handler?: HandlerOutcome } = {};
   const handled: PendingHandler[] = [];
   // The same run advancing would request the same handler: its outcome is passed in before it is requested again.
   const finished = at.stored && stimulus.type === "advance" ? handlers.finishedHandler(at.stored) : undefined;
   if (finished !== undefined) {
-    told.handler = finished.outcome!;
+    inputs.handler = finished.outcome!;
     handled.push(finished);
   }
   for (let questions = 0; questions < QUESTIONS_MAX; questions++) {
     // At the same time as before, because what was looked up may depend on it.
-    const decision = decide(run, { ...stimulus, ...told }, workflow);
+    const decision = decide(run, { ...stimulus, ...inputs }, workflow);
     if ("lookUp" in decision) {
-      told.lookup = await parts.reads.lookUpEvent(decision.lookUp);
+      inputs.lookup = await parts.reads.lookUpEvent(decision.lookUp);
     } else if ("runHandler" in decision) {
       const handler = handlers.runHandler(decision.runHandler, at.stored);
       await waitFor(handler, at.waitUntilMs);
       if (handler.outcome === undefined) return { awaiting: handler };
-      told.handler = handler.outcome;
+      inputs.handler = handler.outcome;
       handled.push(handler);
     } else {
       return planOf(decision, handled);

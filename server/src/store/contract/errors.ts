@@ -8,7 +8,7 @@ const UNAVAILABLE_RETRY_AFTER_MS = 1_000;
 export class StoreUnavailableError extends DomainError {
   /** @param why for the log; callers are not told how the database is reached */
   constructor(why: string, options: ErrorOptions = {}) {
-    super("DATABASE_UNAVAILABLE", "The database cannot be reached now; ask again.", {
+    super("DATABASE_UNAVAILABLE", "The database cannot be reached now; retry.", {
       retryAfterMs: UNAVAILABLE_RETRY_AFTER_MS,
     });
     this.cause = options.cause ?? new Error(why);

@@ -1,17 +1,7 @@
 /** The feed over all runs: the notices that batches carry, in order per lane. */
+import type { NoticeKind } from "../../core/decision.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { RunKey } from "./runs.ts";
-
-/** A change of a run that watchers of all runs are told about. */
-export type NoticeKind =
-  | "started"
-  | "waiting"
-  | "resumed"
-  | "paused"
-  | "unpaused"
-  | "completed"
-  | "failed"
-  | "cancelled";
 
 export type NoticeDraft = { kind: NoticeKind; seq: number };
 

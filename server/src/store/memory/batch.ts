@@ -1,4 +1,4 @@
-/** Batches: committed by commit.ts, and what became of one whose reply was lost. */
+/** Batches: committed by commit.ts, and resolved here if their reply was lost. */
 import assert from "node:assert/strict";
 import type { BatchStore } from "../contract/batch.ts";
 import type { Statements } from "../map-verbs.ts";

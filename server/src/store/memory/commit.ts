@@ -1,4 +1,4 @@
-/** A batch: everything or nothing of each group, and nothing at all of a batch that is fenced or rejected. */
+/** Commits a batch: each group all or nothing, and nothing at all of a batch that is fenced or rejected. */
 import { assertBatch } from "../assert-batch.ts";
 import type { Batch, ItemOutcome } from "../contract/batch.ts";
 import type { MemoryDatabase } from "./database.ts";

@@ -1,9 +1,9 @@
 /**
  * The tables of an in-memory database, shared by the stores of several servers in one process.
  *
- * Authoritative here is what lies in the maps. Every verb changes them in one go, without awaiting in between, so that a
- * verb is a transaction. JSON is kept as text, as in Postgres: nobody can change a stored value by holding on to it, and what
- * JSON cannot carry is lost here as it is there.
+ * The maps are authoritative. Every verb changes them in one go, without an await in between, so that each verb is a
+ * transaction. JSON is kept as text, as in Postgres: no caller can change a stored value by keeping a reference to it,
+ * and what JSON cannot represent is lost here as it is there.
  */
 import { type Instant, instantFromEpochMicros } from "../../core/duration.ts";
 import type { Channel, ChannelEvent } from "../../core/event.ts";
@@ -20,24 +20,24 @@ import type { WaitClosing } from "../contract/waits.ts";
 import type { StoredWorker } from "../contract/workers.ts";
 import type { RunPart } from "../part.ts";
 
-/** What a test may do to a database. */
+/** The faults that a test may inject into a database. */
 export type MemoryFaults = {
-  /** Nobody reaches the database: every verb throws StoreUnavailableError, notices are lost. */
+  /** The database is unreachable: every verb throws StoreUnavailableError, and notices are lost. */
   away: boolean;
   /**
-   * Awaited before the effect of every verb and again before its reply: decides how the verbs of several servers interleave.
-   * The effect itself is atomic.
+   * Awaited before the effect of every verb and again before its reply. It decides how the verbs of several servers
+   * interleave. The effect itself is atomic.
    */
   turn?: ((verb: string) => void | Promise<void>) | undefined;
-  /** Awaited before a batch is committed; what it throws is the reply, and nothing was committed. */
+  /** Awaited before a batch is committed. If it throws, the error is the reply and nothing is committed. */
   beforeCommit?: ((batch: Batch) => void | Promise<void>) | undefined;
-  /** Awaited after a batch was committed; what it throws is the reply, but the batch is there. */
+  /** Awaited after a batch was committed. If it throws, the error is the reply, but the batch is committed. */
   afterCommit?: ((batch: Batch) => void | Promise<void>) | undefined;
 };
 
 export type RunRow = RunKey &
   Omit<StoredRun, "state"> & {
-    /** For filters; never handed out. `vars` is null and `output` absent. */
+    /** For filters; never returned. `vars` is null and `output` absent. */
     head: RunState;
     stateText: string;
     /** JSON texts, by kind and name. */
@@ -54,15 +54,15 @@ export type JobRow = RunKey &
   Pick<NewJob, "seq" | "nodeId" | "fairnessKey"> & {
     callId: string | undefined;
     payloadText: string;
-    /** Jobs of a queue are given out by turn, then by position. Below 0: it came back to its queue. */
+    /** Jobs of a queue are given out by turn, then by position. Below 0 if the job returned to its queue. */
     turn: number;
     /** Rises from job to job. */
     position: number;
-    /** Its run is paused: it is neither given out nor due. */
+    /** True while its run is paused: the job is neither given out nor due. */
     held: boolean;
-    /** Delayed: when it becomes open. Open: when it has waited too long. */
+    /** Delayed: when it becomes open. Open: when it will have waited too long. */
     dueTime: Instant | undefined;
-    /** While it is leased or running. */
+    /** Present while it is leased or running. */
     lease: { serverId: string; workerSessionId: string; time: Instant } | undefined;
     heartbeatTimeoutMs: number | undefined;
     queueTimeoutMs: number | undefined;
@@ -74,7 +74,7 @@ export type JobRow = RunKey &
   };
 
 export type WaitRow = RunKey & {
-  /** For filters; never handed out. */
+  /** For filters; never returned. */
   head: Wait;
   waitText: string;
   closing?: WaitClosing;
@@ -85,7 +85,7 @@ export type EventRow = Omit<ChannelEvent, "payload"> & { payloadText: string };
 export type ChannelRow = {
   channel: Channel;
   lastNumber: number;
-  /** The listeners of all events up to here have been woken. */
+  /** The listeners of all events up to this number have been woken. */
   wokenNumber: number;
   events: EventRow[];
   eventIds: Set<string>;
@@ -121,24 +121,24 @@ export type MemoryDatabase = {
   readonly faults: MemoryFaults;
   readonly tokenKey: Uint8Array;
   readonly runs: Map<string, RunRow>;
-  /** Keys of runs that were deleted; never used again. */
+  /** Keys of deleted runs; never used again. */
   readonly deletedRuns: Set<string>;
   readonly waits: Map<string, WaitRow>;
-  /** Those of `waits` that are open. */
+  /** The open ones among `waits`. */
   readonly openWaits: Map<string, WaitRow>;
   readonly channels: Map<string, ChannelRow>;
   readonly mail: Map<number, MailRow>;
   readonly servers: Map<string, ServerRow>;
   readonly lanes: Map<number, LaneRow>;
   readonly workflows: Map<string, WorkflowRow>;
-  /** By idempotency key, which is unique in a tenant. */
+  /** By idempotency key, which is unique within a tenant. */
   readonly jobs: Map<string, JobRow>;
   readonly workers: Map<string, StoredWorker>;
   readonly listeners: Set<(payload: string) => void>;
   lastMailId: number;
   lastJobPosition: number;
   lastLaneId: number;
-  /** When the last batch was committed; the next one is later, even where a test's clock stands still. */
+  /** When the last batch was committed. The next one gets a later time, even if a test's clock stands still. */
   lastCommitMicros: number;
 };
 
@@ -147,26 +147,30 @@ export function timeOf(database: MemoryDatabase): Instant {
   return instantFromEpochMicros(database.nowMicros());
 }
 
-/** The time of a commit: later than that of every commit before. */
+/** The time of a commit: later than every commit before it. */
 export function nextCommitTime(database: MemoryDatabase): Instant {
   database.lastCommitMicros = Math.max(database.nowMicros(), database.lastCommitMicros + 1);
   return instantFromEpochMicros(database.lastCommitMicros);
 }
 
-/** Unique per tenant and id, for maps: ids hold no slash. */
+/** A key for maps, unique per tenant and id: ids contain no slash. */
 export function rowKey(tenantId: string, id: string): string {
   return `${tenantId}/${id}`;
 }
 
-/** A state holds a payload and what is around it. */
+/** A state contains a payload and the fields around it. */
 const STORED_BYTES_MAX = 16 * 1024 * 1024;
 const STORED_DEPTH_MAX = 64;
 
-/** Bounds for values that were let in by others: wide, so that what fits in a column is read back. */
+/**
+ * Bounds for values that were validated before they were stored: wide, so that whatever fits in a column can be read.
+ */
 export const STORED_BOUNDS = { bytesMax: STORED_BYTES_MAX, depthMax: STORED_DEPTH_MAX };
 
-/** Reads a value that was stored as text. Its objects have no prototype, like everything that comes from outside.
- *  What it is a value of is known to whoever stored it. */
+/**
+ * Reads a value that was stored as text. Its objects have no prototype, like all values from outside. The caller that
+ * stored it knows its type.
+ */
 export function readStored(text: string): unknown {
   return parseOwnJson(text);
 }

@@ -1,4 +1,4 @@
-/** Channels: numbered events, who listens to them, and how far listeners were woken. */
+/** Channels: numbered events, their listeners, and how far the listeners were woken. */
 import type { RunKey } from "../contract/runs.ts";
 import type { EventWait } from "../../core/wait.ts";
 import {
@@ -32,7 +32,7 @@ function channelRow(database: MemoryDatabase, channel: Channel): ChannelRow {
   return row;
 }
 
-/** Gives the event's number, or undefined where its id is in the channel already. */
+/** Emits an event and returns its number, or undefined if its id is already in the channel. */
 export function emitEvent(database: MemoryDatabase, draft: EventDraft): number | undefined {
   const row = channelRow(database, draft);
   const { eventId, name, key, payload, emitTime, actorId } = draft;

@@ -4,8 +4,8 @@ import type { MemoryDatabase } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
 
 /**
- * A merge that only ever reads the head of each lane: entries of a lane keep their order even where their times disagree, so
- * every beginning of a page is a place from which a reader can go on.
+ * Merges the lanes by reading only the head of each. Entries of a lane keep their order even if their times disagree,
+ * so a reader can continue from the end of any page.
  */
 function readFeed(
   database: MemoryDatabase,

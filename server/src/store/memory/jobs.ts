@@ -1,4 +1,4 @@
-/** Jobs: queues, leases, and what is due. Transitions make, settle and cancel them (commit.ts). */
+/** Jobs: queues, leases, and due jobs. Transitions create, settle and cancel them (commit.ts). */
 import { addMs, type Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
 import type { Transition } from "../contract/batch.ts";
@@ -21,7 +21,7 @@ import { type JobRow, type MemoryDatabase, readStored, rowKey, type RunRow, time
 import type { Statements } from "../map-verbs.ts";
 import { defined } from "../../core/defined.ts";
 
-/** Jobs that come back to their queue come before all others: their turn is that much lower. */
+/** Added to the turn of a job that returns to its queue, so that it comes before all others. */
 const RETURNED_TURN = -1e15;
 
 export function jobsOf(database: MemoryDatabase, { tenantId, runId }: RunKey): JobRow[] {
@@ -74,7 +74,7 @@ export function headOf(row: JobRow): JobHead {
 
 // The order of a queue.
 
-/** Turns of the jobs of a queue that can be given out, without those that came back. */
+/** Turns of the jobs of a queue that can be given out, without jobs that returned. */
 function openTurns(database: MemoryDatabase, queue: JobQueue, fairnessKey?: string): number[] {
   return database.jobs
     .values()
@@ -84,13 +84,13 @@ function openTurns(database: MemoryDatabase, queue: JobQueue, fairnessKey?: stri
     .toArray();
 }
 
-/** The turn that a queue is at: that of its first job. */
+/** The current turn of a queue: the turn of its first job. */
 function queueTurn(database: MemoryDatabase, queue: JobQueue): number | undefined {
   const turns = openTurns(database, queue);
   return turns.length === 0 ? undefined : Math.min(...turns);
 }
 
-/** The turn of a new job: not before the queue's, and after the jobs of its own fairness key. */
+/** The turn of a new job: not before the queue's current turn, and after the jobs with its own fairness key. */
 function newTurn(database: MemoryDatabase, queue: JobQueue, fairnessKey: string): number {
   return Math.max(queueTurn(database, queue) ?? 0, ...openTurns(database, queue, fairnessKey).map((turn) => turn + 1));
 }
@@ -99,7 +99,7 @@ export function compareTurns(a: JobRow, b: JobRow): number {
   return a.turn - b.turn || a.position - b.position;
 }
 
-/** Puts a job that was in its queue before, or that has failed an attempt, at the queue's head. */
+/** Puts a job that was in its queue before, or that failed an attempt, at the head of the queue. */
 function returnToQueue(row: JobRow, now: Instant): void {
   row.state = "open";
   row.lease = undefined;
@@ -107,9 +107,9 @@ function returnToQueue(row: JobRow, now: Instant): void {
   row.dueTime = openUntil(row, now);
 }
 
-// What transitions do.
+// Changes by transitions.
 
-/** Whether every job that a transition settles is there to be settled. */
+/** Whether every job that a transition settles can be settled. */
 export function canSettle(database: MemoryDatabase, { tenantId, runId, settledJobs }: Transition): boolean {
   return settledJobs.every(({ idempotencyKey, leaseNo, onlyOpen }) => {
     const row = findJob(database, { tenantId, idempotencyKey });
@@ -123,8 +123,8 @@ export function cancelJobs(database: MemoryDatabase, key: RunKey): void {
 }
 
 /**
- * Holds back or lets go the jobs of a batch's runs. Computed for the whole batch before any of it is changed: every job
- * sees the queues as they were.
+ * Holds back or lets out the jobs of a batch's runs. Everything is computed before any job changes, so that every job
+ * sees the queues as they were before the batch.
  */
 export function holdJobs(database: MemoryDatabase, transitions: readonly Transition[]): void {
   const now = timeOf(database);
@@ -145,8 +145,8 @@ export function holdJobs(database: MemoryDatabase, transitions: readonly Transit
 }
 
 /**
- * Turns of jobs that were held back. Those of a key keep their distances, but begin at no turn that is over, and come
- * no later than new jobs would.
+ * New turns for jobs that were held back. Jobs with the same key keep their distances, but start no earlier than the
+ * queue's current turn, and come no later than new jobs would.
  */
 function turnsAgain(database: MemoryDatabase, rows: readonly JobRow[]): Map<JobRow, number> {
   const turns = new Map<JobRow, number>();
@@ -159,12 +159,12 @@ function turnsAgain(database: MemoryDatabase, rows: readonly JobRow[]): Map<JobR
   return turns;
 }
 
-/** A queue and a fairness key in it. */
+/** Identifies a queue and a fairness key in it. */
 function fairnessOf({ tenantId, kind, name, fairnessKey }: JobRow): string {
   return JSON.stringify([tenantId, kind, name, fairnessKey]);
 }
 
-/** Until when a job that is open from now on waits for a worker. */
+/** The time until which a job that becomes open now waits for a worker. */
 function openUntil({ queueTimeoutMs }: { queueTimeoutMs?: number | undefined }, now: Instant): Instant | undefined {
   return queueTimeoutMs === undefined ? undefined : addMs(now, queueTimeoutMs);
 }
@@ -186,7 +186,7 @@ function endJob(row: JobRow, state: JobRow["state"]): void {
   row.dueTime = undefined;
 }
 
-/** Makes the jobs of a batch. All turns are taken from the queues as they were before it. */
+/** Creates the jobs of a batch. All turns are computed from the queues as they were before it. */
 export function createJobs(database: MemoryDatabase, transitions: readonly Transition[]): void {
   const now = timeOf(database);
   const rows: JobRow[] = [];
@@ -205,7 +205,7 @@ export function createJobs(database: MemoryDatabase, transitions: readonly Trans
 }
 
 function newRow(database: MemoryDatabase, transition: Transition, job: NewJob, now: Instant): JobRow {
-  const { tenantId, runId, after, holdJobs } = transition;
+  const { tenantId, runId, after } = transition;
   const { kind, name, queueTimeoutMs, dueTime, lease } = job;
   const state = lease !== undefined ? "leased" : dueTime !== undefined ? "delayed" : "open";
   database.lastJobPosition += 1;
@@ -224,7 +224,7 @@ function newRow(database: MemoryDatabase, transition: Transition, job: NewJob, n
     turn: newTurn(database, { tenantId, kind, name }, job.fairnessKey),
     position: database.lastJobPosition,
     state,
-    held: holdJobs ?? after.state.paused,
+    held: after.state.paused,
     dueTime: state === "open" ? openUntil(job, now) : state === "delayed" ? dueTime : undefined,
     leaseNo: lease === undefined ? 0 : 1,
     lease: lease === undefined ? undefined : { ...lease, time: now },
@@ -241,7 +241,7 @@ function newRow(database: MemoryDatabase, transition: Transition, job: NewJob, n
   };
 }
 
-// What servers do.
+// Changes by servers.
 
 function claimJobs(database: MemoryDatabase, serverId: string, requests: readonly JobRequest[]): LeasedJob[] {
   return requests.flatMap((request) => {
@@ -345,7 +345,7 @@ function listOrphanedLeases(database: MemoryDatabase, limit: number): OrphanedLe
   return [...found.values()].slice(0, limit);
 }
 
-/** The earliest due time of a job that is not held back. */
+/** The earliest due time among jobs that are not held back. */
 export function nextJobTime(database: MemoryDatabase): Instant | undefined {
   let earliest: Instant | undefined;
   for (const { dueTime, held } of database.jobs.values()) {

@@ -1,4 +1,4 @@
-/** Leases of servers and their lanes. */
+/** Leases of servers, and their lanes. */
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import type { Lane, LaneState, LaneStore, Surroundings } from "../contract/lanes.ts";
@@ -7,7 +7,10 @@ import { hasOrphanedLeases, nextJobTime } from "./jobs.ts";
 import { hasOrphans, nextWakeTime } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
 
-/** The largest bound that randomInt takes; any number tells a lane from its like before a restored backup. */
+/**
+ * The largest bound that randomInt takes. Any number distinguishes a lane from one with the same id before a backup was
+ * restored.
+ */
 const NONCE_END = 2 ** 48 - 1;
 
 function openServer(
@@ -44,7 +47,7 @@ function renewLease(database: MemoryDatabase, serverId: string): Surroundings {
   };
 }
 
-/** Commits are atomic here, so no batch is ever in flight. */
+/** Ends a server's lease. Commits are atomic here, so no batch is ever in flight. */
 function endServer(database: MemoryDatabase, serverId: string): void {
   const server = database.servers.get(serverId);
   if (server !== undefined) {

@@ -1,4 +1,4 @@
-/** Mail for runs, and what nobody has dealt with. */
+/** Mail for runs, and work that was left undone. */
 import { addMs } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
 import { hasEnded } from "../../core/run.ts";
@@ -22,12 +22,12 @@ export function deliverMail(database: MemoryDatabase, { tenantId, runId, kind, b
 }
 
 function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
-  const wanted = new Set(keys.map(({ tenantId, runId }) => rowKey(tenantId, runId)));
+  const runs = new Set(keys.map(({ tenantId, runId }) => rowKey(tenantId, runId)));
   const taken = new Map<string, { letters: number; bytes: number }>();
-  // Mail ids rise, and the map keeps them so.
+  // Mail ids rise, and the map keeps them in order.
   return [...database.mail.values()].flatMap(({ createTime: _createTime, bodyText, ...mail }) => {
     const key = rowKey(mail.tenantId, mail.runId);
-    if (!wanted.has(key)) return [];
+    if (!runs.has(key)) return [];
     const { letters, bytes } = taken.get(key) ?? { letters: 0, bytes: 0 };
     const now = { letters: letters + 1, bytes: bytes + Buffer.byteLength(bodyText) };
     taken.set(key, now);
@@ -36,7 +36,7 @@ function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
   });
 }
 
-/** Mail to a run that has ended or is not there is no stray: no transition could ever act on it. */
+/** Mail to a run that has ended or does not exist is not a stray: no transition could ever act on it. */
 function findStrays(database: MemoryDatabase, olderThanMs: number, limit: number): Strays {
   const until = addMs(timeOf(database), -olderThanMs);
   const mailed = new Map<string, RunKey>();

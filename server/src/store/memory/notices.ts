@@ -1,4 +1,4 @@
-/** What servers tell each other: at once, but never inside the caller's turn, as from another process. */
+/** Notices between servers: delivered at once, but never within the caller's turn, as if from another process. */
 import assert from "node:assert/strict";
 import type { NoticeStore } from "../contract/notices.ts";
 import type { Statements } from "../map-verbs.ts";
@@ -16,9 +16,9 @@ function notify(database: MemoryDatabase, payload: string): void {
   }
 }
 
-/** Gives the function that ends it. */
+/** Returns the function that stops listening. */
 function listen(database: MemoryDatabase, onPayload: (payload: string) => void): () => void {
-  // A function of its own, so that one callback may listen twice.
+  // A separate function, so that one callback may listen twice.
   const listener = (payload: string): void => onPayload(payload);
   database.listeners.add(listener);
   return () => {
@@ -28,7 +28,7 @@ function listen(database: MemoryDatabase, onPayload: (payload: string) => void):
 
 type Listening = {
   database: MemoryDatabase;
-  /** What ends the listening of one store, to be called when it is closed. */
+  /** The functions that stop the listeners of one store, to be called when it is closed. */
   stops: Set<() => void>;
 };
 

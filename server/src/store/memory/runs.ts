@@ -1,4 +1,4 @@
-/** Runs as they are read, listed, handed out and deleted. */
+/** Reads, lists, hands out and deletes runs. */
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import { addMs, type Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
@@ -39,7 +39,7 @@ function runFromRow(row: RunRow, withPayload: boolean): StoredRun {
   };
 }
 
-/** What a run that is read without payloads has of its parts. */
+/** The parts that a run without payloads has. */
 const HEAD_PARTS: ReadonlySet<RunPart> = new Set(["calls", "attempt"]);
 
 function* partsOf({ parts, records }: RunRow, only?: ReadonlySet<RunPart>): Generator<[RunPart, string, Json]> {
@@ -80,7 +80,7 @@ function listRuns(
   };
 }
 
-/** By time, then by id: code units, as COLLATE "C" orders ids, which are ASCII. */
+/** Compares by time, then by id in code units, as COLLATE "C" does for ids, which are ASCII. */
 export function comparePlaces(a: PageStart, b: PageStart): number {
   if (a.time !== b.time) return a.time < b.time ? -1 : 1;
   if (a.id !== b.id) return a.id < b.id ? -1 : 1;
@@ -104,9 +104,12 @@ function runMatches(run: RunState, filter: RunFilter): boolean {
   );
 }
 
-/** Whether `labels` has every one of those that are asked for. */
-export function hasLabels(labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
-  return Object.entries(wanted).every(([name, value]) => labels[name] === value);
+/** Whether `labels` has every one of the required labels. */
+export function hasLabels(
+  labels: Readonly<Record<string, string>>,
+  required: Readonly<Record<string, string>>,
+): boolean {
+  return Object.entries(required).every(([name, value]) => labels[name] === value);
 }
 
 function deleteRun(database: MemoryDatabase, { tenantId, runId }: RunKey): boolean {

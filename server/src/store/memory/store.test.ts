@@ -8,12 +8,12 @@ import { openWriter, startOf, TIME_ZERO } from "../suite/fixtures.ts";
 import type { MemoryDatabase } from "./database.ts";
 import { createMemoryDatabase, createMemoryStore } from "./store.ts";
 
-/** A database whose clock stands still, the hardest case for comparisons of times. */
+/** A database whose clock stands still, which is the hardest case for comparing times. */
 function stillDatabase(): MemoryDatabase {
   return createMemoryDatabase({ now: () => epochMicrosOf(TIME_ZERO) });
 }
 
-/** Every row of a tenant, as a copy. */
+/** Copies every row of a tenant. */
 function readRows(database: MemoryDatabase, tenantId: string): Record<string, unknown> {
   const ofTenant = <Row extends { tenantId: string }>(rows: Iterable<Row>) =>
     structuredClone([...rows].filter((row) => row.tenantId === tenantId));
@@ -67,7 +67,7 @@ describe("faults of the memory store", () => {
     expect(await other.runs.load([start])).toEqual([undefined]);
   });
 
-  it("has committed when the connection dies after the commit", async () => {
+  it("has committed if the connection dies after the commit", async () => {
     const { database, store, other } = await open();
     const writer = await openWriter(store);
     database.faults.afterCommit = () => {
@@ -78,7 +78,7 @@ describe("faults of the memory store", () => {
     expect(await other.runs.load([start])).toEqual([start.after]);
   });
 
-  it("fences a batch that was held up while its server's lease ended", async () => {
+  it("fences a batch that was delayed while its server's lease ended", async () => {
     const { database, store, other } = await open();
     const writer = await openWriter(store);
     database.faults.beforeCommit = () => other.lanes.end(writer.serverId);
@@ -86,7 +86,7 @@ describe("faults of the memory store", () => {
     expect(await other.runs.load([start])).toEqual([undefined]);
   });
 
-  it("is away for every server, loses notices meanwhile, and comes back with everything", async () => {
+  it("is unavailable to every server, loses notices meanwhile, and returns with everything", async () => {
     const { database, store, other } = await open();
     const writer = await openWriter(store);
     const heard: string[] = [];
@@ -103,26 +103,26 @@ describe("faults of the memory store", () => {
     expect(heard).toEqual(["found"]);
   });
 
-  it("asks for a turn before the effect and before the reply of a verb", async () => {
+  it("awaits a turn before the effect and before the reply of a verb", async () => {
     const { database, store, other } = await open();
     const writer = await openWriter(store);
-    const gates = [1, 2].map(() => ({ asked: Promise.withResolvers<void>(), open: Promise.withResolvers<void>() }));
+    const gates = [1, 2].map(() => ({ reached: Promise.withResolvers<void>(), open: Promise.withResolvers<void>() }));
     const [before, after] = gates;
     const queue = [...gates];
     database.faults.turn = (verb) => {
       if (verb !== "batches.commit") return undefined;
       const gate = queue.shift();
-      gate?.asked.resolve();
+      gate?.reached.resolve();
       return gate?.open.promise;
     };
     let replied = false;
     const committing = writer.commit(start).finally(() => {
       replied = true;
     });
-    await before?.asked.promise;
+    await before?.reached.promise;
     expect(await other.runs.load([start])).toEqual([undefined]);
     before?.open.resolve();
-    await after?.asked.promise;
+    await after?.reached.promise;
     expect(await other.runs.load([start])).toEqual([start.after]);
     expect(replied).toBe(false);
     after?.open.resolve();

@@ -1,8 +1,8 @@
 /**
- * The store's contract in memory, for simulation and tests: several stores (servers) share one database in one process,
- * whose clock and faults a test moves.
+ * The store's contract in memory, for simulation and tests. Several stores (servers) share one database in one process;
+ * a test moves its clock and injects its faults.
  *
- * Nothing survives the process. A server "crashes" when its store is forgotten or closed; what it had committed stays
+ * Nothing survives the process. A server "crashes" when its store is abandoned or closed; what it had committed stays
  * in the database, as in Postgres.
  */
 import { randomBytes } from "node:crypto";
@@ -56,7 +56,7 @@ export function createMemoryDatabase({ now }: { now: () => number }): MemoryData
 
 /**
  * Connects a server to a database. A verb's effect is one synchronous step; its arguments and results are copies.
- * @param options `onVerb` is told of every call of a verb
+ * @param options `onVerb` is called with every call of a verb
  */
 export async function createMemoryStore(
   database: MemoryDatabase,
@@ -68,7 +68,7 @@ export async function createMemoryStore(
 
   function assertReachable(): void {
     if (closed) throw new StoreUnavailableError("the store is closed");
-    if (faults.away) throw new StoreUnavailableError("the database is away");
+    if (faults.away) throw new StoreUnavailableError("the database is unavailable");
   }
 
   const inTurns: Around = async (verb, perform) => {

@@ -30,7 +30,7 @@ function getWait(database: MemoryDatabase, tenantId: string, waitId: string): St
   return row === undefined ? undefined : waitFromRow(database, row);
 }
 
-/** A wait's run is there as long as the wait is. */
+/** The run of a wait exists as long as the wait does. */
 function runOf(database: MemoryDatabase, row: WaitRow): RunRow {
   return database.runs.get(rowKey(row.tenantId, row.runId))!;
 }

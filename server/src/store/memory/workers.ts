@@ -6,7 +6,7 @@ import type { Statements } from "../map-verbs.ts";
 function saveWorker(database: MemoryDatabase, worker: Omit<StoredWorker, "connectTime">): void {
   const key = rowKey(worker.tenantId, worker.workerSessionId);
   const before = database.workers.get(key);
-  // To drain is no new connection.
+  // Draining does not count as a new connection.
   const isSame = worker.draining && before?.serverId === worker.serverId;
   database.workers.set(key, {
     ...structuredClone(worker),

@@ -1,4 +1,4 @@
-/** Batches: committed by commit.ts, and what became of one whose reply was lost. */
+/** Batches: committed by commit.ts, and resolved here if their reply was lost. */
 import type { BatchStore, CommittedBatch } from "../contract/batch.ts";
 import type { Statements } from "../map-verbs.ts";
 import type { Sql } from "./client.ts";
@@ -6,7 +6,7 @@ import { commit } from "./commit.ts";
 import type { CommitFunction } from "./commit-batch.ts";
 import { isLockTimeout } from "./errors.ts";
 
-/** Voids the batch unless it was committed. Waits while the row is locked by the batch itself. */
+/** Voids the batch unless it was committed. Waits while the batch itself has the row locked. */
 async function voidBatch(sql: Sql, laneId: number, batchNo: number): Promise<void> {
   await sql`
     with voided as (
@@ -16,7 +16,7 @@ async function voidBatch(sql: Sql, laneId: number, batchNo: number): Promise<voi
     insert into void_batches (lane_id, batch_no) select lane_id, ${batchNo}::bigint from voided`;
 }
 
-/** Numbers of a lane rise, so a batch that is not above the last one and was not voided was committed. */
+/** Batch numbers of a lane rise, so a number that is at most the last one, and that was not voided, was committed. */
 async function isVoid(sql: Sql, laneId: number, batchNo: number): Promise<boolean> {
   const [row] = await sql<{ is_void: boolean }[]>`
     select exists (select from void_batches where lane_id = ${laneId} and batch_no = ${batchNo})
@@ -24,14 +24,14 @@ async function isVoid(sql: Sql, laneId: number, batchNo: number): Promise<boolea
   return row?.is_void ?? true;
 }
 
-/** Says what became of a batch, once and for all. */
+/** Returns the final outcome of a batch. */
 async function resolveBatch(sql: Sql, laneId: number, batchNo: number): Promise<"committed" | "void"> {
   for (;;) {
     try {
       await voidBatch(sql, laneId, batchNo);
       return (await isVoid(sql, laneId, batchNo)) ? "void" : "committed";
     } catch (error) {
-      // A database may have a lock_timeout of its own; whoever waits for this answer can do nothing without it.
+      // A database may set a lock_timeout of its own, but whoever waits for this answer cannot continue without it.
       if (!isLockTimeout(error)) throw error;
     }
   }
@@ -73,9 +73,9 @@ function runsFromRow({ runs, hashes }: CommittedRow): CommittedBatch["runs"] {
 type BatchConnections = {
   sql: Sql;
   commitFunction: CommitFunction;
-  /** Of their own: commits never wait for reads. */
+  /** Separate connections: commits never wait for reads. */
   commits: Sql;
-  /** Opens a connection for one question. */
+  /** Opens a connection for one query. */
   openFresh: () => Sql;
 };
 
@@ -83,7 +83,7 @@ export const batches: Statements<BatchConnections, BatchStore> = {
   commit: ({ commits, commitFunction }, batch) => commit(commits, batch, commitFunction),
   list: ({ sql }, request) => listBatches(sql, request),
   resolve: async ({ openFresh }, laneId, batchNo) => {
-    // Fresh, because the connections of the pool may be as dead as the one that carried the batch.
+    // A fresh one, because the connections of the pool may be as dead as the one that carried the batch.
     const fresh = openFresh();
     try {
       return await resolveBatch(fresh, laneId, batchNo);

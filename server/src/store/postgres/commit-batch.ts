@@ -1,18 +1,20 @@
 /**
- * The function that commits a batch, put together of its sections: one statement for the client, one transaction, whole
- * or not at all.
+ * The function that commits a batch, composed of its sections: one statement for the client, one transaction, all or
+ * nothing.
  *
- * Why a function and not one statement of CTEs: each statement in it sees what the locks before it have waited for;
- * sections that a batch does not have cost nothing; its plans outlive the statement also where a pooler forbids
- * prepared statements; and the settings below hold for these plans alone. Without them a plan made while a table is
- * small (full scans win) stays in use until the next analyze, a minute into a rush of starts.
+ * Why a function and not one statement of CTEs:
+ * - Each statement in it sees what the locks before it have waited for.
+ * - Sections that a batch does not have cost nothing.
+ * - Its plans are kept even if a pooler forbids prepared statements.
+ * - The settings below apply to these plans alone. Without them a plan made while a table is small (full scans win)
+ *   stays in use until the next analyze, a minute into a rush of starts.
  *
- * The joins to `LATERAL (SELECT ctid … FOR UPDATE)` have one possible plan: the key's index for each row, then the row
- * itself. A plain join would let the planner walk a whole index of a table that was small once.
+ * The joins to `LATERAL (SELECT ctid … FOR UPDATE)` have only one possible plan: for each row, first the key's index
+ * and then the row itself. With a plain join the planner might read a whole index because the table was once small.
  *
- * Lock order: that of the list. The lane and channels are waited for; mail, jobs that are settled and rows of runs
- * never are; jobs that are cancelled or held are, but whoever has them waits for nothing; starts wait for those of the
- * same id. All else belongs to runs whose rows are locked.
+ * Lock order: the order of the list. The commit waits for the lane and channels, and never for mail, jobs that settle
+ * or rows of runs. It waits for jobs that are cancelled or held, but the transactions that have those locked wait for
+ * nothing. A start waits for other starts of the same id. Everything else belongs to runs whose rows are locked.
  */
 import { type DatabaseFunction, nameFunction } from "./functions.ts";
 import { BATCHES } from "./sections/batches.ts";
@@ -61,9 +63,9 @@ export const SECTIONS: readonly Section[] = [
 export type CommitFunction = DatabaseFunction & {
   readonly sections: readonly Section[];
   /**
-   * The statement that calls it with lane, batch number and these parameters, as a template. Parameters are passed by name;
-   * those of rows that a batch does not have are left out, since each costs a cast and a bind. Batches have few different
-   * sets of rows, so the same few statements come again.
+   * Returns the statement that calls the function with lane, batch number and these parameters, as a template.
+   * Parameters are passed by name. Those of rows that a batch does not have are left out, since each costs a cast and a
+   * bind. Batches have few different sets of rows, so the same few statements recur.
    */
   callWith(parameters: readonly string[]): TemplateStringsArray;
 };
@@ -86,14 +88,14 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  -- Groups that are not committed: the number of the item, of the transition that is refused, and why. An item may be
-  -- there several times: the first counts.
+  -- Groups that are not committed: the number of the item, the number of the refused transition, and the cause. An item
+  -- may appear several times; the first counts.
   refused int[] := '{}';
   refused_by int[] := '{}';
   causes text[] := '{}';${textsOf("variables")}
 BEGIN${textsOf("check")}
 
-  -- What is refused is known from here on.${textsOf("write")}
+  -- From here on, all refusals are known.${textsOf("write")}
 
   IF cardinality(refused) > 0 THEN
     RETURN QUERY
@@ -124,7 +126,7 @@ $$;`,
 
 function callOf(name: string, parameters: readonly [string, ParameterType][]): TemplateStringsArray {
   const strings = [`select item, outcome, transition, number from ${name}(p_lane_id => `, "::bigint, p_batch_no => "];
-  // Everything goes as text: postgres.js would encode what it knows to be JSON or an array again.
+  // Every value is sent as text: postgres.js would encode a value that it knows to be JSON or an array once more.
   let cast = "::bigint";
   for (const [parameter, type] of parameters) {
     strings.push(`${cast}, ${parameter} => `);

@@ -1,4 +1,4 @@
-/** A batch as one statement: the call of the function that commit-batch.ts puts together. */
+/** A batch as one statement: the call of the function that commit-batch.ts composes. */
 import type { Batch, ConflictCause, ItemOutcome } from "../contract/batch.ts";
 import { assertBatch } from "../assert-batch.ts";
 import type { Sql } from "./client.ts";
@@ -23,20 +23,20 @@ export async function commit(sql: Sql, batch: Batch, commitFunction = COMMIT_BAT
     const rows = await withTimeout(sql<OutcomeRow[]>(call, laneId, batchNo, ...parameters.values()));
     return outcomesOf(batch, rows);
   } catch (error) {
-    // Whoever has taken its place in the ledger was first. Of several items, the lane finds out which.
+    // The writer that took the place in the ledger came first. With several items, the lane finds out which one it was.
     if (batch.items.length === 1 && isPlaceTaken(error)) return [{ type: "conflict", transition: 0, cause: "record" }];
     throw commitErrorOf(error);
   }
 }
 
-/** The bytes of what a commit of this batch sends: to be measured by tests. */
+/** Returns the size of what a commit of this batch sends, in bytes; for tests. */
 export function parameterBytesOf(batch: Batch): number {
   return parametersOf(batch, COMMIT_BATCH)
     .values()
     .reduce((bytes, parameter) => bytes + Buffer.byteLength(parameter), 0);
 }
 
-/** The parameters of what the batch has, by name, in the order of the sections. */
+/** The parameters that the batch needs, by name, in the order of the sections. */
 function parametersOf(batch: Batch, { sections }: CommitFunction): Map<string, string> {
   const contents = contentsOf(batch);
   const parameters = new Map<string, string>();
@@ -48,7 +48,7 @@ function parametersOf(batch: Batch, { sections }: CommitFunction): Map<string, s
   return parameters;
 }
 
-/** What is not said to be otherwise is committed; a delivered event that got no number was a duplicate. */
+/** Items without a row are committed, except that a delivered event without a number was a duplicate. */
 function outcomesOf(batch: Batch, rows: OutcomeRow[]): ItemOutcome[] {
   const outcomes = batch.items.map<ItemOutcome>((item) =>
     item.type === "delivery" && item.delivery.type === "event" ? { type: "duplicate" } : { type: "committed" },
@@ -57,7 +57,7 @@ function outcomesOf(batch: Batch, rows: OutcomeRow[]): ItemOutcome[] {
     if (outcome === "emitted") {
       if (batch.items[item]?.type === "delivery" && number !== null) outcomes[item] = { type: "committed", number };
     } else if (outcomes[item]?.type === "committed") {
-      // An item may be refused several times: the first says why.
+      // An item may be refused several times: the first refusal is the cause.
       outcomes[item] =
         outcome === "channel_moved"
           ? { type: "channel_moved", transition: transition ?? 0 }

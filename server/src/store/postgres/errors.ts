@@ -1,5 +1,5 @@
 /**
- * What Postgres and the connection say, and what it means here. Every SQLSTATE that is transient is named in this file
+ * What errors of Postgres and of the connection mean here. This file names every SQLSTATE that is transient
  * (https://www.postgresql.org/docs/current/errcodes-appendix.html).
  */
 import {
@@ -14,17 +14,17 @@ import {
 const LANE_ENDED = "AR001";
 const BATCH_DECIDED = "AR002";
 
-/** The transaction was given up in favour of another: nothing of it was committed, and again it may succeed. */
+/** The transaction was aborted in favour of another: nothing of it was committed, and it may succeed if repeated. */
 const CONTENTION = new Set([
   "40001", // serialization_failure
   "40P01", // deadlock_detected
   "55P03", // lock_not_available: lock_timeout
 ]);
 
-/** The connection could not be made, so the statement was never sent. */
+/** The connection could not be opened, so the statement was never sent. */
 const NEVER_SENT = new Set([
   "CONNECT_TIMEOUT",
-  "CONNECTION_ENDED", // the pool was closed before
+  "CONNECTION_ENDED", // the pool was already closed
   "ECONNREFUSED",
   "ENOENT", // no socket file
   "ENOTFOUND",
@@ -37,7 +37,7 @@ const NEVER_SENT = new Set([
   "08004", // sqlserver_rejected_establishment_of_sqlconnection
 ]);
 
-/** The connection went away under the statement: nobody can say what became of it. */
+/** The connection was lost while the statement ran, so its outcome is unknown. */
 const LOST = new Set([
   "CONNECTION_CLOSED",
   "CONNECTION_DESTROYED",
@@ -52,10 +52,10 @@ const LOST = new Set([
   "08003", // connection_does_not_exist
   "08006", // connection_failure
   "08007", // transaction_resolution_unknown
-  "08P01", // protocol_violation: a pooler that lost its server says so
+  "08P01", // protocol_violation: sent by a pooler that lost its server
 ]);
 
-/** Classes that speak of the data in the statement, not of the database. */
+/** Classes of errors in the data of the statement, not in the database. */
 const DATA_CLASSES = new Set([
   "21", // cardinality violation
   "22", // data exception
@@ -64,42 +64,47 @@ const DATA_CLASSES = new Set([
   "54", // program limit exceeded: an index entry that is too long
 ]);
 
-/** How often a statement that lost against others is sent again. Not a commit: its lane knows which part of it may go on. */
+/**
+ * How often a statement that lost against others is repeated. Does not apply to commits: the lane knows which part of
+ * one may be repeated.
+ */
 const CONTENTION_RETRIES_MAX = 3;
 
-/** A statement without a reply for so long is given up: the database hangs, or the way to it is cut. Far above what any
- *  statement of this store takes, far below what TCP takes to notice. */
+/**
+ * A statement without a reply for this long is abandoned: the database hangs, or the network is cut. Far above the time
+ * of any statement of this store, and far below the time that TCP takes to notice.
+ */
 const CALL_TIMEOUT_MS = 15_000;
 
-/** A reply that did not come in time. */
+/** A reply that did not arrive in time. */
 class CallTimeoutError extends Error {}
 
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
-/** Whether the statement lost against others and nothing of it was committed. */
+/** Whether the statement lost against others, so that nothing of it was committed. */
 function isContention(error: unknown): boolean {
   return CONTENTION.has(codeOf(error));
 }
 
-/** Whether a step record is there already in whose place one was to be written. */
+/** Whether a step record already exists at the place of a new one. */
 export function isPlaceTaken(error: unknown): boolean {
   const constraint = (error as { constraint_name?: string } | null)?.constraint_name;
   return codeOf(error) === "23505" && constraint === "step_records_tenant_id_run_id_seq_pk";
 }
 
-/** Whether a lock was not given within lock_timeout. */
+/** Whether a lock was not granted within lock_timeout. */
 export function isLockTimeout(error: unknown): boolean {
   return codeOf(error) === "55P03";
 }
 
-/** Whether a statement may have been committed though it failed. */
+/** Whether a statement may have been committed although it failed. */
 export function isOutcomeUnknown(error: unknown): boolean {
   return error instanceof CallTimeoutError || LOST.has(codeOf(error));
 }
 
-/** Runs `work` again while it loses against others, and gives it up when there is no reply. */
+/** Runs `work`, repeats it while it loses against others, and abandons it if there is no reply. */
 export async function attempt<T>(work: () => Promise<T>): Promise<T> {
   for (let retry = 0; ; retry++) {
     try {
@@ -110,7 +115,7 @@ export async function attempt<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Gives `work` up when there is no reply. */
+/** Abandons `work` if there is no reply. */
 export async function withTimeout<T>(work: Promise<T>): Promise<T> {
   const timeout = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
@@ -123,7 +128,9 @@ export async function withTimeout<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** What a failed statement other than a commit means: what the request was refused for stays, all else is the database's. */
+/**
+ * Maps the error of a statement other than a commit: refusals stay, and everything else is a failure of the database.
+ */
 export function storeErrorOf(error: unknown): Error {
   const code = codeOf(error);
   const isFault =
@@ -132,24 +139,24 @@ export function storeErrorOf(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-/** What a failed `commit_batch` means for its batch. */
+/** Maps the error of a failed `commit_batch` for its batch. */
 export function commitErrorOf(error: unknown): Error {
   const code = codeOf(error);
   const options = { cause: error };
   if (code === LANE_ENDED) return new LaneFencedError("the lane's lease has ended", options);
-  // Whether by this statement or before it: `batches.resolve` knows.
+  // This statement may have used it, or one before it: `batches.resolve` knows.
   if (code === BATCH_DECIDED)
-    return new BatchOutcomeUnknownError("the batch number was used or voided before", options);
+    return new BatchOutcomeUnknownError("the batch number was already used or voided", options);
   if (isOutcomeUnknown(error)) return new BatchOutcomeUnknownError(messageOf(error), options);
   if (isContention(error)) return new BatchContendedError(messageOf(error), options);
   if (DATA_CLASSES.has(code.slice(0, 2))) return new BatchRejectedError(messageOf(error), options);
-  // All else is a refusal to work, not to take this batch: a full disk, a standby, a missing migration. Taken for a refusal
-  // of the batch, it would fail runs that nothing is wrong with.
+  // In all other cases the database cannot work at all: a full disk, a standby, a missing migration. If that were taken
+  // for a refusal of this batch, it would fail runs that have no fault.
   return unavailable(error);
 }
 
 function unavailable(error: unknown): StoreUnavailableError {
-  return new StoreUnavailableError(`the database is not available: ${messageOf(error)}`, { cause: error });
+  return new StoreUnavailableError(`the database is unavailable: ${messageOf(error)}`, { cause: error });
 }
 
 function messageOf(error: unknown): string {

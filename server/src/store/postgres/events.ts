@@ -1,4 +1,4 @@
-/** Channels, their events, and the waits that listen to them. Events are emitted by commit.ts alone. */
+/** Channels, their events, and the waits that listen for them. Only commit.ts emits events. */
 import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import { channelKey, queryMatches } from "../../core/event.ts";
@@ -7,9 +7,15 @@ import type { EventStore, ChannelProgress, Listener } from "../contract/events.t
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
 import type { Statements } from "../map-verbs.ts";
 
-/** How many numbers of a channel one statement reads for one query: a busy channel must not hold a connection for long. */
+/**
+ * How many numbers of a channel one statement reads for one query. A busy channel must not occupy a connection for
+ * long.
+ */
 const LOOK_UP_NUMBERS_MAX = 10_000;
-/** How many events with the right name and key one statement gives; cursors, which only TypeScript reads, may rule them out. */
+/**
+ * How many events with the right name and key one statement returns. Cursors, which only TypeScript evaluates, may rule
+ * them out.
+ */
 const LOOK_UP_EVENTS_MAX = 16;
 
 type EventRow = {
@@ -38,7 +44,9 @@ function eventFromRow(row: EventRow): ChannelEvent {
   };
 }
 
-/** Rows for a set of channels, once each and in lock order, read as `(tenant_id text, scope text, scope_id text)`. */
+/**
+ * The rows for a set of channels, each once and in lock order, read as `(tenant_id text, scope text, scope_id text)`.
+ */
 function channelRows(channels: readonly Channel[]): string {
   const byKey = new Map(channels.map((channel) => [channelKey(channel), channel]));
   const inLockOrder = [...byKey].toSorted(([a], [b]) => (a < b ? -1 : 1));
@@ -49,10 +57,11 @@ function channelRow({ tenantId, scope, scopeId }: Channel) {
   return { tenant_id: tenantId, scope, scope_id: scopeId };
 }
 
-/** The last numbers of the channels that have a row, by `channelKey`. */
+/** Reads the last numbers of the channels that have a row, by `channelKey`. */
 async function readLastNumbers(sql: Sql, channels: readonly Channel[]): Promise<Map<string, number>> {
   const rows = await sql<{ tenant_id: string; scope: Channel["scope"]; scope_id: string; last_number: number }[]>`
-    select c.* from json_to_recordset(${channelRows(channels)}::text::json) as k (tenant_id text, scope text, scope_id text)
+    select c.*
+    from json_to_recordset(${channelRows(channels)}::text::json) as k (tenant_id text, scope text, scope_id text)
     cross join lateral (
       select tenant_id, scope, scope_id, last_number from channels
       where tenant_id = k.tenant_id and scope = k.scope and scope_id = k.scope_id
@@ -66,7 +75,7 @@ async function readLastNumbers(sql: Sql, channels: readonly Channel[]): Promise<
   );
 }
 
-/** Makes rows for channels that have none. */
+/** Creates rows for channels that have none. */
 async function createChannels(sql: Sql, channels: readonly Channel[]): Promise<void> {
   await sql`
     insert into channels (tenant_id, scope, scope_id)
@@ -82,12 +91,12 @@ async function readChannels(sql: Sql, channels: readonly Channel[]): Promise<num
   return channels.map((channel) => numbers.get(channelKey(channel)) ?? 0);
 }
 
-/** A query that has not found its event: what lies up to `after` was read. */
+/** A query that has not found its event yet. Numbers up to `after` have been read. */
 type OpenQuery = { index: number; query: EventQuery; after: number; upTo: number };
 
 export async function lookUpEvents(sql: Sql, queries: readonly EventQuery[]): Promise<EventLookup[]> {
   if (queries.length === 0) return [];
-  // Read before any event: what a channel gets later is beyond `upTo`, and the commit that relies on it is told.
+  // Read before any event. What a channel gets later is above `upTo`, and a commit that relies on `upTo` detects it.
   const numbers = await readOrCreateChannels(
     sql,
     queries.map((query) => query.channel),
@@ -131,7 +140,10 @@ function pageEnd({ after, upTo }: OpenQuery): number {
   return Math.min(after + LOOK_UP_NUMBERS_MAX, upTo);
 }
 
-/** Up to where nothing can match: the start, or where for every name a cursor has passed all of its events. */
+/**
+ * The number up to which nothing can match: the start, or the number at which a cursor for every name has passed all of
+ * its events.
+ */
 function lowerBound(query: EventQuery): number {
   const passed = query.names.map((name) =>
     Math.max(
@@ -144,20 +156,20 @@ function lowerBound(query: EventQuery): number {
   return Math.max(query.startNumber, Math.min(...passed));
 }
 
-/** Whether every name that `inner` matches is matched by `outer`. */
+/** Whether `outer` matches every name that `inner` matches. */
 function patternCovers(outer: string, inner: string): boolean {
   if (!outer.endsWith("*")) return outer === inner;
   const prefix = outer.slice(0, -1);
   return inner.endsWith("*") ? inner.slice(0, -1).startsWith(prefix) : inner.startsWith(prefix);
 }
 
-/** `pattern` is a name, or a prefix that ends in `*`: `nameMatches` in SQL. */
+/** `nameMatches` in SQL: `pattern` is a name, or a prefix that ends in `*`. */
 function nameMatches(sql: Sql, pattern: Fragment, name: Fragment): Fragment {
   return sql`
     case when right(${pattern}, 1) = '*' then starts_with(${name}, left(${pattern}, -1)) else ${name} = ${pattern} end`;
 }
 
-/** Events by number, name and key, in order, for each query. */
+/** Finds events by number, name and key, in order, for each query. */
 async function findCandidates(sql: Sql, open: readonly OpenQuery[]): Promise<(EventRow & { index: number })[]> {
   const rows = open.map((entry) => ({
     index: entry.index,
@@ -183,7 +195,7 @@ async function findCandidates(sql: Sql, open: readonly OpenQuery[]): Promise<(Ev
     order by q.index, found.number`;
 }
 
-/** Events after a number, in order. */
+/** Lists the events after a number, in order. */
 async function listEvents(sql: Sql, channel: Channel, after: number, limit: number): Promise<ChannelEvent[]> {
   const rows = await sql<EventRow[]>`
     select ${eventColumns(sql)} from events e
@@ -193,7 +205,7 @@ async function listEvents(sql: Sql, channel: Channel, after: number, limit: numb
   return rows.map(eventFromRow);
 }
 
-/** Whether there is an event of this id: one probe of the unique index. */
+/** Whether an event has this id: one probe of the unique index. */
 export async function wasEmitted(sql: Sql, channel: Channel, eventId: string): Promise<boolean> {
   const rows = await sql`
     select from events
@@ -204,8 +216,10 @@ export async function wasEmitted(sql: Sql, channel: Channel, eventId: string): P
 
 type ListenerRow = { tenant_id: string; run_id: string; wait_id: string; names: string[]; key: string | null };
 
-/** Open, unpaused event waits that one of the events matches, by wait id. In two parts, waits for any key and waits for one of
- *  the events' keys, so that thousands who wait for other keys are not read. */
+/**
+ * Lists open, unpaused event waits that match one of the events, by wait id. Waits for any key and waits for one of the
+ * events' keys are read separately, so that thousands of waits for other keys are not read.
+ */
 export async function listListeners(
   sql: Sql,
   request: { channel: Channel; events: readonly { name: string; key: string }[]; afterWaitId?: string; limit: number },
@@ -226,7 +240,8 @@ export async function listListeners(
       (
         ${listening} and w.key is null
           and exists (select from events e, unnest(w.names) as n where ${matches})
-        -- The null key is in the order for the planner: without it, it walks all waits of the tenant in the order of their ids.
+        -- The null key is in the order for the planner. Without it the planner walks all waits of the tenant in the
+        -- order of their ids.
         order by w.key, w.wait_id limit ${limit}
       )
       union all
@@ -246,7 +261,7 @@ export async function listListeners(
   }));
 }
 
-/** Moves the marks of channels ahead, never back. */
+/** Moves the marks of channels forward, never back. */
 async function markWoken(sql: Sql, marks: readonly { channel: Channel; number: number }[]): Promise<void> {
   if (marks.length === 0) return;
   const inLockOrder = marks.toSorted((a, b) => (channelKey(a.channel) < channelKey(b.channel) ? -1 : 1));

@@ -1,6 +1,7 @@
 /** The feed over all runs of a tenant. */
 import type { Instant } from "../../core/duration.ts";
-import type { FeedStore, FeedEntry, LanePosition, NoticeKind } from "../contract/feed.ts";
+import type { NoticeKind } from "../../core/decision.ts";
+import type { FeedStore, FeedEntry, LanePosition } from "../contract/feed.ts";
 import { rowsParameter, type Sql } from "./client.ts";
 import type { Statements } from "../map-verbs.ts";
 
@@ -14,7 +15,9 @@ type FeedRow = {
   time: Instant;
 };
 
-/** The next entries of each lane, merged: always the earliest of the lanes' heads, so that no lane's order is broken. */
+/**
+ * Merges the next entries of each lane. Always takes the earliest of the lanes' heads, so each lane keeps its order.
+ */
 async function readFeed(
   sql: Sql,
   tenantId: string,
@@ -46,7 +49,8 @@ async function readLanes(
 ): Promise<FeedRow[]> {
   const places = positions.map(({ laneId, batchNo, ordinal }) => ({ lane_id: laneId, batch_no: batchNo, ordinal }));
   return await sql<FeedRow[]>`
-    select f.* from json_to_recordset(${rowsParameter(places)}::text::json) as p (lane_id bigint, batch_no bigint, ordinal int)
+    select f.*
+    from json_to_recordset(${rowsParameter(places)}::text::json) as p (lane_id bigint, batch_no bigint, ordinal int)
     cross join lateral (
       select lane_id, batch_no, ordinal, run_id, kind, seq, time from feed
       where tenant_id = ${tenantId} and lane_id = p.lane_id and (batch_no, ordinal) > (p.batch_no, p.ordinal)

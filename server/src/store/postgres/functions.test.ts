@@ -1,4 +1,6 @@
-/** Functions in the database: servers of two releases side by side, and what becomes of those that nobody needs. */
+/**
+ * Functions in the database: servers of two releases side by side, and what happens to functions that are not needed.
+ */
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -12,7 +14,7 @@ import { JOB_FUNCTIONS } from "./job-functions.ts";
 import { migrate } from "./migrate.ts";
 import { createPostgresStore } from "./store.ts";
 
-/** The function of another release: it has one section more, with a parameter of its own, and says so in the feed. */
+/** The function of another release. Its extra section, with a parameter of its own, leaves a trace in the settings. */
 const OTHER = commitFunctionOf([
   ...SECTIONS,
   {
@@ -76,11 +78,13 @@ describe("functions in the database", () => {
     const second = await other.put(assignOf(start, "x", 1));
     const third = await writer.put(assignOf(second, "x", 2));
     expect(await other.store.runs.load([third.state])).toEqual([third]);
-    const said = await observer<{ key: string }[]>`select key from settings where value = 'written by another release'`;
-    expect(said).toEqual([{ key: `${other.laneId}/1` }]);
+    const traces = await observer<
+      { key: string }[]
+    >`select key from settings where value = 'written by another release'`;
+    expect(traces).toEqual([{ key: `${other.laneId}/1` }]);
   });
 
-  it("are made again by a start, and no lease is opened without them", async () => {
+  it("are created again by a start, and no lease is opened without them", async () => {
     const store = await openStore(OTHER);
     await expect(openWriter(store)).rejects.toThrow(StoreUnavailableError);
     expect(await observer`select from servers`).toHaveLength(0);
@@ -109,17 +113,17 @@ describe("functions in the database", () => {
     expect(await namesThere()).toEqual(OWN);
   });
 
-  it("are there when a server starts again after a long time", async () => {
+  it("exist when a server starts again after a long time", async () => {
     await observer`update functions set named_at = named_at - interval '400 days'`;
     await migrate(database.url);
     expect(await namesThere()).toEqual(OWN);
     await openWriter(await openStore());
   });
 
-  it("are not dropped between a server's look and its commit", async () => {
+  it("are not dropped between a server's check and its commit", async () => {
     await migrate(database.url, [OTHER]);
     await observer`update functions set named_at = now() - interval '400 days'`;
-    // Somebody migrates: whoever opens a lease waits, and finds what is there then.
+    // During a migration, a server that opens a lease waits, and then sees which functions exist.
     const sql = postgres(database.url, { max: 1 });
     await sql`select pg_advisory_lock(7400001)`;
     const opening = openWriter(await openStore(OTHER)).catch((error: unknown) => error);

@@ -1,30 +1,32 @@
 /**
- * Functions of this program in the database. Each is named by the digest of its own text, so that servers of several
- * releases find theirs side by side, and that a change of one is the diff of its text.
+ * This program's functions in the database. Each is named by the digest of its own text. So servers of several releases
+ * each find their own, and a change of a function is a diff of its text.
  *
  * A server names the functions that it calls in the transaction that opens its lease, under the lock of migrations.
- * `migrate` makes those that are missing, and drops those that no open server names and that none has named for 30
- * days, under the same lock.
+ * Under the same lock, `migrate` creates missing functions and drops those that no open server names and that no server
+ * has named for 30 days.
  */
 import { hash } from "node:crypto";
 import type { AnySql, Sql } from "./client.ts";
 
-/** The lock of everything that changes the database's schema; any number that no one else uses. */
+/**
+ * The lock for everything that changes the database's schema. The number is arbitrary but must not be used elsewhere.
+ */
 export const MIGRATION_LOCK = 7_400_001;
 
-/** Longer than a server of an earlier release may be away before it opens a lease again. */
+/** Longer than a server of an earlier release may be down before it opens a lease again. */
 const UNNAMED_DAYS_MAX = 30;
 
 export type DatabaseFunction = { readonly name: string; readonly text: string };
 
-/** @param definition of a name the statement that makes the function */
+/** @param definition returns the statement that creates the function under a name */
 export function nameFunction(base: string, definition: (name: string) => string): DatabaseFunction {
   const digest = hash("sha256", definition(base)).slice(0, 8);
   const name = `${base}_${digest}`;
   return { name, text: definition(name) };
 }
 
-/** Makes the functions that are not there yet, and notes that all of them are needed. Under `MIGRATION_LOCK`. */
+/** Creates missing functions, and records that all of these are needed. Call under `MIGRATION_LOCK`. */
 export async function createFunctions(sql: Sql, functions: readonly DatabaseFunction[]): Promise<void> {
   for (const { name, text } of functions) {
     await sql.begin(async (transaction) => {
@@ -35,7 +37,7 @@ export async function createFunctions(sql: Sql, functions: readonly DatabaseFunc
   }
 }
 
-/** Drops the functions that nobody has named for long. Under `MIGRATION_LOCK`. @returns their names */
+/** Drops the functions that no server has named for a long time. Call under `MIGRATION_LOCK`. @returns their names */
 export async function dropUnnamedFunctions(sql: Sql): Promise<string[]> {
   await sql`
     update functions f set named_at = greatest(f.named_at, named.until)
@@ -56,7 +58,7 @@ export async function dropUnnamedFunctions(sql: Sql): Promise<string[]> {
   return unnamed.map(({ name }) => name);
 }
 
-/** Which functions are not there, of those that a server is about to name. */
+/** Returns which of the functions that a server is about to name are missing. */
 export async function missingFunctions(sql: AnySql, names: readonly string[]): Promise<string[]> {
   const missing: string[] = [];
   for (const name of names) if (!(await isThere(sql, name))) missing.push(name);

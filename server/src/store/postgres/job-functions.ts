@@ -1,13 +1,13 @@
 /**
- * The functions that claim jobs and change their leases (jobs.ts calls them). Functions for the sake of their settings
- * and plans.
+ * Functions in the database that claim jobs and change their leases; jobs.ts calls them. They are functions so that
+ * they have their own settings and plans.
  */
 import { type DatabaseFunction, nameFunction } from "./functions.ts";
 
 /**
- * Leases open jobs. The queue's index gives them in order; a plan that sorts or reads the whole queue instead would
- * lock as little, but take as long as the queue is. Jobs of runs whose format is newer than `p_format_max` are passed
- * over.
+ * Leases open jobs. The index of the queue returns them in order. A plan that sorts or reads the whole queue instead
+ * would lock just as few jobs, but its time would grow with the queue. Jobs of runs whose format is newer than
+ * `p_format_max` are skipped.
  */
 export const CLAIM_JOBS = nameFunction(
   "claim_jobs",
@@ -52,7 +52,7 @@ BEGIN
     state = 'leased', lease_no = j.lease_no + 1, lease_server = p_server_id,
     worker_session = p.worker_sessions[p.place], lease_time = now(), due_at = NULL
   FROM picked p
-  -- A job that was changed after this statement began, and is open still, is not seen here: it is passed over.
+  -- A job that changed after this statement began, and is still open, is not seen here: it is skipped.
   WHERE j.ctid = p.row_place
   RETURNING p.request, p.place, j, p.workflow_id, p.version, p.session_id;
 END
@@ -60,9 +60,16 @@ $$;`,
 );
 
 /**
- * Changes leases that still hold. 'release': the job comes back to its queue, if p_server_id is null or has it;
- * 'start': it may have begun; 'adopt': p_server_id has it. Outcomes are 'done'; 'gone': the lease does not hold;
- * 'busy': another transaction has the job, ask again; and of releases 'running' and 'exhausted', which change nothing.
+ * Changes leases that still hold.
+ * - 'release' returns the job to its queue. If p_server_id is not null, only that server's leases are released.
+ * - 'start' records that the job may have begun.
+ * - 'adopt' moves the lease to p_server_id.
+ *
+ * The outcomes:
+ * - 'done'
+ * - 'gone': the lease no longer holds.
+ * - 'busy': another transaction has the job locked; try again.
+ * - 'running' and 'exhausted', of releases only: nothing changed.
  */
 export const CHANGE_LEASES = nameFunction(
   "change_leases",
@@ -78,7 +85,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  WITH asked AS MATERIALIZED (
+  WITH leases AS MATERIALIZED (
     SELECT * FROM json_to_recordset(p_leases) AS a (
       place int, tenant_id text, idempotency_key text, lease_no int, is_loss boolean
     )
@@ -93,7 +100,7 @@ BEGIN
         WHEN a.is_loss AND j.losses >= p_losses_max THEN 'exhausted'
         ELSE 'done'
       END AS outcome
-    FROM asked a CROSS JOIN LATERAL (
+    FROM leases a CROSS JOIN LATERAL (
       SELECT j.ctid AS row_place, j.lease_no, j.lease_server, j.state, j.losses FROM jobs j
       WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.idempotency_key
       FOR NO KEY UPDATE SKIP LOCKED
@@ -117,15 +124,17 @@ BEGIN
   )
   SELECT a.place, CASE
       WHEN f.place IS NULL THEN CASE WHEN known.idempotency_key IS NULL THEN 'gone' ELSE 'busy' END
-      -- A job that was changed after this statement began is locked in a version that the updates do not see.
+      -- If the job changed after this statement began, the locked version is one that the updates do not see.
       WHEN f.outcome = 'done' AND changed.place IS NULL THEN 'busy'
       ELSE f.outcome
     END
-  FROM asked a
+  FROM leases a
   LEFT JOIN found f ON f.place = a.place
-  LEFT JOIN (SELECT released.place FROM released UNION ALL SELECT kept.place FROM kept) AS changed ON changed.place = a.place
+  LEFT JOIN (SELECT released.place FROM released UNION ALL SELECT kept.place FROM kept) AS changed
+    ON changed.place = a.place
   LEFT JOIN LATERAL (
-    SELECT j.idempotency_key FROM jobs j WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.idempotency_key LIMIT 1
+    SELECT j.idempotency_key FROM jobs j
+    WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.idempotency_key LIMIT 1
   ) AS known ON f.place IS NULL;
 END
 $$;`,

@@ -1,8 +1,8 @@
 /**
- * Jobs: queues, leases, and what is due. Transitions make, settle and cancel them (commit.ts).
+ * Jobs: queues, leases, and due jobs. Transitions create, settle and cancel them (commit.ts).
  *
- * Nothing here waits for a job that another transaction has in hand while it holds others: no deadlock has a part in this file. Claims
- * and what is due pass over such jobs; the others ask again until they have an answer.
+ * A statement here never waits for a locked job while it has other jobs locked itself, so it cannot be part of a
+ * deadlock. Claims and the search for due jobs skip locked jobs; the other verbs try again until they have an answer.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { parseOwnJson } from "../../core/json/json.ts";
@@ -45,11 +45,12 @@ type HeadRow = {
   delivery: NonNullable<JobHead["delivery"]> | null;
 };
 
-/** What `headFromRow` reads of a job `j`. */
+/** The columns of a job `j` that `headFromRow` reads. */
 function headColumns(sql: Sql): Fragment {
   return sql`
-    j.tenant_id, j.idempotency_key, j.run_id, j.kind, j.name, j.state, j.lease_no, j.worker_session, j.lease_server, j.lease_time,
-    j.losses, j.attempt, j.ordinal, j.settled_lease_no, j.settled_digest, j.timeout_ms, j.heartbeat_timeout_ms, j.delivery`;
+    j.tenant_id, j.idempotency_key, j.run_id, j.kind, j.name, j.state, j.lease_no, j.worker_session, j.lease_server,
+    j.lease_time, j.losses, j.attempt, j.ordinal, j.settled_lease_no, j.settled_digest, j.timeout_ms,
+    j.heartbeat_timeout_ms, j.delivery`;
 }
 
 function headFromRow(row: HeadRow): JobHead {
@@ -90,7 +91,7 @@ type ClaimedRow = HeadRow & {
   session_id: string | null;
 };
 
-/** Leases open jobs in fair order. Where the reply is lost, `jobs.adopt` tells what the sessions have been leased. */
+/** Leases open jobs in fair order. If the reply is lost, `jobs.adopt` finds what the sessions were leased. */
 export async function claimJobs(sql: Sql, serverId: string, requests: readonly JobRequest[]): Promise<LeasedJob[]> {
   const claimed: ClaimedRow[] = [];
   for (const round of roundsOf(requests)) claimed.push(...(await claimRound(sql, serverId, round)));
@@ -99,14 +100,16 @@ export async function claimJobs(sql: Sql, serverId: string, requests: readonly J
 
 type NumberedRequest = { number: number; request: JobRequest };
 
-/** Requests in rounds, so that none has two of one queue: a statement would give them the same job. */
+/**
+ * Splits requests into rounds with at most one request per queue: a statement would lease the same job to two of them.
+ */
 function roundsOf(requests: readonly JobRequest[]): NumberedRequest[][] {
   const rounds: NumberedRequest[][] = [];
-  const asked = new Map<string, number>();
+  const counts = new Map<string, number>();
   for (const [number, request] of requests.entries()) {
     const queue = JSON.stringify([request.tenantId, request.kind, request.name]);
-    const round = asked.get(queue) ?? 0;
-    asked.set(queue, round + 1);
+    const round = counts.get(queue) ?? 0;
+    counts.set(queue, round + 1);
     (rounds[round] ??= []).push({ number, request });
   }
   return rounds;
@@ -122,7 +125,9 @@ async function claimRound(sql: Sql, serverId: string, round: readonly NumberedRe
     worker_sessions: request.workerSessionIds,
   }));
   return await sql<ClaimedRow[]>`
-    select c.request, c.place, ${headColumns(sql)}, j.seq, j.node_id, j.call_id, j.payload, c.workflow_id, c.version, c.session_id
+    select
+      c.request, c.place, ${headColumns(sql)}, j.seq, j.node_id, j.call_id, j.payload, c.workflow_id, c.version,
+      c.session_id
     from ${sql(CLAIM_JOBS.name)}(${serverId}, ${rowsParameter(rows)}::text::json, ${RUN_FORMAT}) as c
     cross join lateral (select (c.job).*) as j`;
 }
@@ -143,9 +148,9 @@ function leasedJobFromRow(row: ClaimedRow): LeasedJob {
 
 // Leases.
 
-/** Jobs in the hands of others are asked for again after so long: what has them takes one statement, or one batch. */
+/** The pause before jobs locked by others are tried again: the other transaction takes one statement, or one batch. */
 const BUSY_PAUSE_MS = 5;
-/** About as long as lock_timeout. */
+/** Together about as long as lock_timeout. */
 const BUSY_ATTEMPTS_MAX = 200;
 
 type LeaseChange = "release" | "start" | "adopt";
@@ -153,8 +158,8 @@ type LeaseOutcome = "done" | "gone" | "running" | "exhausted";
 type LeaseRow = JobLease & { isLoss?: boolean };
 
 /**
- * Changes leases; says for each what came of it, in their order. Jobs in the hands of others are asked for again.
- * @throws StoreUnavailableError: somebody does not let go of one; the others may have been changed
+ * Changes leases, and returns the outcome of each in their order. Tries jobs that others have locked again.
+ * @throws StoreUnavailableError if a job stays locked; the other leases may have changed
  */
 async function changeLeases(
   sql: Sql,
@@ -165,7 +170,7 @@ async function changeLeases(
   const outcomes: LeaseOutcome[] = [];
   let open = leases.map((lease, place) => ({ ...lease, place }));
   for (let attempts = 0; open.length > 0; attempts++) {
-    if (attempts === BUSY_ATTEMPTS_MAX) throw new StoreUnavailableError("a job stays locked");
+    if (attempts === BUSY_ATTEMPTS_MAX) throw new StoreUnavailableError("a job stayed locked by another transaction");
     if (attempts > 0) await pause(BUSY_PAUSE_MS);
     const rows = open.map(({ place, tenantId, idempotencyKey, leaseNo, isLoss }) => ({
       place,
@@ -219,7 +224,7 @@ export async function adoptJobs(
   return heads.filter((head) => head !== undefined).filter((head) => head.workerSessionId === workerSessionId);
 }
 
-/** The leases of a worker session, oldest jobs first. */
+/** Lists the leases of a worker session, oldest jobs first. */
 async function listLeases(
   sql: Sql,
   request: { tenantId: string; workerSessionId: string; fromServerId?: string; limit: number },
@@ -236,7 +241,10 @@ async function listLeases(
   return rows.map((row) => ({ tenantId, idempotencyKey: row.idempotency_key, leaseNo: row.lease_no }));
 }
 
-/** Servers that hold leases. They are few and leases may be many: the index of leases is hopped over, not read. */
+/**
+ * Servers that have leases of jobs. There are few servers and maybe many leases, so this skips from server to server in
+ * the index of leases instead of reading all of it.
+ */
 function leaseHolders(sql: Sql): Fragment {
   return sql`
     with recursive holders (server_id) as (
@@ -248,7 +256,7 @@ function leaseHolders(sql: Sql): Fragment {
     select server_id from holders`;
 }
 
-/** Servers that hold leases of jobs though their own lease has ended. */
+/** Servers that have leases of jobs although their own lease has ended. */
 export function orphanHolders(sql: Sql): Fragment {
   return sql`
     select s.server_id from servers s join (${leaseHolders(sql)}) as h on h.server_id = s.server_id
@@ -273,7 +281,7 @@ export async function listOrphanedLeases(sql: Sql, limit: number): Promise<Orpha
 
 // What is due.
 
-/** A job `j` that is due some time: delayed, or open for a bounded time. As the index of due jobs has it. */
+/** Whether a job `j` will become due: delayed, or open for a bounded time. Matches the index of due jobs. */
 function isDueSometime(sql: Sql): Fragment {
   return sql`j.due_at is not null and not j.held and j.state in ('open', 'delayed')`;
 }
@@ -283,14 +291,14 @@ export function nextDueTime(sql: Sql): Fragment {
   return sql`select j.due_at from jobs j where ${isDueSometime(sql)} order by j.due_at limit 1`;
 }
 
-/** What `left join` gives where there is no job. */
+/** The row that `left join` returns if there is no job. */
 type NoRow = { [Column in keyof HeadRow]: null };
 type DueRow = { next_job_time: Instant | null } & (
   | (HeadRow & { was_delayed: boolean })
   | (NoRow & { was_delayed: null })
 );
 
-/** Opens what was delayed, and moves the due time of what has waited too long ahead. */
+/** Opens delayed jobs whose time has come, and moves ahead the due time of jobs that have waited too long. */
 export async function claimDueJobs(
   sql: Sql,
   limit: number,
@@ -298,7 +306,8 @@ export async function claimDueJobs(
 ): Promise<{ queues: JobQueue[]; expired: JobHead[]; nextJobTime?: Instant }> {
   const rows = await sql<DueRow[]>`
     with due as materialized (
-      select j.ctid as place, j.tenant_id, j.idempotency_key, j.due_at as was_due_at, j.state = 'delayed' as was_delayed from jobs j
+      select j.ctid as place, j.tenant_id, j.idempotency_key, j.due_at as was_due_at, j.state = 'delayed' as was_delayed
+      from jobs j
       where ${isDueSometime(sql)} and j.due_at <= now()
       order by j.due_at limit ${limit} for no key update skip locked
     ), opened as (
@@ -346,10 +355,15 @@ function queueFromRow(row: HeadRow): JobQueue {
 
 export async function loadJobs(sql: Sql, keys: readonly JobKey[]): Promise<(JobHead | undefined)[]> {
   if (keys.length === 0) return [];
-  const wanted = keys.map((key, place) => ({ place, tenant_id: key.tenantId, idempotency_key: key.idempotencyKey }));
+  const numbered = keys.map((key, place) => ({
+    place,
+    tenant_id: key.tenantId,
+    idempotency_key: key.idempotencyKey,
+  }));
   const rows = await sql<(HeadRow & { place: number })[]>`
     select k.place, j.*
-    from json_to_recordset(${rowsParameter(wanted)}::text::json) as k (place int, tenant_id text, idempotency_key text)
+    from json_to_recordset(${rowsParameter(numbered)}::text::json)
+      as k (place int, tenant_id text, idempotency_key text)
     cross join lateral (
       select ${headColumns(sql)} from jobs j
       where j.tenant_id = k.tenant_id and j.idempotency_key = k.idempotency_key

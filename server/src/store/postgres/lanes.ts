@@ -1,4 +1,4 @@
-/** Leases of servers and their lanes. */
+/** Leases of servers, and their lanes. */
 import { randomInt } from "node:crypto";
 import type { Instant } from "../../core/duration.ts";
 import type { Lane, LaneState, LaneStore, ServerLease, Surroundings } from "../contract/lanes.ts";
@@ -9,11 +9,11 @@ import { nextDueTime, orphanHolders } from "./jobs.ts";
 import { orphanedLanes } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
 
-/** Held while lane ids are given out, so that the transaction with the lower ids is visible first. */
+/** Locked while lane ids are given out, so that the transaction with the lower ids becomes visible first. */
 const LANE_IDS_LOCK = 7_400_002;
 const NONCE_MAX = 2 ** 31 - 1;
 
-/** @param functions the names of those that the server calls */
+/** @param functions the names of the functions that the server calls */
 async function openServer(
   sql: Sql,
   functions: readonly string[],
@@ -21,11 +21,12 @@ async function openServer(
 ): Promise<Lane[]> {
   const nonces = Array.from({ length: lanes }, () => ({ nonce: randomInt(NONCE_MAX) }));
   const opened = await sql.begin(async (transaction) => {
-    // Nobody drops a function between the check and the commit that says who needs it.
+    // No server drops a function between this check and the commit that names it.
     await transaction`select pg_advisory_xact_lock_shared(${MIGRATION_LOCK})`;
     const missing = await missingFunctions(transaction, functions);
     if (missing.length > 0) {
-      throw new StoreUnavailableError(`the database has no ${missing.join(", ")}: a start of this program makes it`);
+      const what = missing.join(", ");
+      throw new StoreUnavailableError(`the database has no ${what}; restart this server to create what is missing`);
     }
     await transaction`select pg_advisory_xact_lock(${LANE_IDS_LOCK})`;
     await transaction`
@@ -51,7 +52,7 @@ type SurroundingsRow = {
   next_job_time: Instant | null;
 };
 
-/** Renews the lease and reads what is around: one statement. */
+/** Renews the lease and reads the server's surroundings in one statement. */
 async function renewLease(sql: Sql, serverId: string): Promise<Surroundings> {
   const [row] = await sql<SurroundingsRow[]>`
     with renewed as (
@@ -84,8 +85,8 @@ async function renewLease(sql: Sql, serverId: string): Promise<Surroundings> {
 }
 
 /**
- * Ends a lease, and takes the server's workers off the list. The lanes' rows are locked by the batches in flight, so
- * this waits for them, each at most lock_timeout.
+ * Ends a lease, and removes the server's workers from the list. Batches in flight have the rows of their lanes locked,
+ * so this waits for them, each at most lock_timeout.
  */
 async function endServer(sql: Sql, serverId: string): Promise<void> {
   await sql.begin(async (transaction) => {
@@ -96,7 +97,7 @@ async function endServer(sql: Sql, serverId: string): Promise<void> {
   });
 }
 
-/** Lanes as the feed's cursors see them. */
+/** The lanes, as the cursors of the feed need them. */
 async function listLanes(sql: Sql, aboveLaneId: number): Promise<LaneState[]> {
   const rows = await sql<{ lane_id: number; nonce: number; ended: boolean; last_batch_no: number }[]>`
     select lane_id, nonce, ended_at is not null as ended, last_batch_no
@@ -115,9 +116,9 @@ type LaneConnections = {
   functions: readonly string[];
   sql: Sql;
   transactions: Sql;
-  /** Of its own: to renew the lease never waits for another statement. */
+  /** A connection of its own, so that renewing the lease never waits for another statement. */
   lease: Sql;
-  /** Lanes whose last claim may have been made though its reply was lost. */
+  /** Lanes whose last claim may have been committed although its reply was lost. */
   doubtfulClaims: ReadonlySet<number>;
 };
 

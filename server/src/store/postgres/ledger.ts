@@ -13,7 +13,7 @@ type RecordRow = {
   body_salt: Buffer;
   given: string | null;
   given_salt: Buffer | null;
-  /** Parts that have no column. */
+  /** Parts without a column of their own. */
   others: { name: string; text: string; salt: string }[] | null;
 };
 

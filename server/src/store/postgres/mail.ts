@@ -1,4 +1,4 @@
-/** Mail, and what a crash left undone. */
+/** Mail, and work that a crash left undone. */
 import type { Channel, Scope } from "../../core/event.ts";
 import { parseOwnJson } from "../../core/json/json.ts";
 import { type Mail, MAIL_BYTES_MAX, MAIL_LETTERS_MAX, type MailStore, type Strays } from "../contract/mail.ts";
@@ -34,7 +34,7 @@ async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[]> {
   }));
 }
 
-/** Mail and channels that nobody has dealt with for some time. */
+/** Finds mail and channels that no server has dealt with for some time. */
 async function findStrays(sql: Sql, olderThanMs: number, limit: number): Promise<Strays> {
   const [mailed, channels] = [await findMailed(sql, olderThanMs, limit), await findBehind(sql, olderThanMs, limit)];
   return { mailed, channels };

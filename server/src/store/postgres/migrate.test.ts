@@ -23,7 +23,7 @@ describe("migrate", () => {
     return Object.assign(new URL(inject("postgresAdminUrl")), { pathname: `/${name}` }).href;
   }
 
-  it("makes an empty database ready once, also when servers start at the same time", async () => {
+  it("prepares an empty database once, even if servers start at the same time", async () => {
     const url = await createDatabase();
     await Promise.all([migrate(url), migrate(url), migrate(url)]);
     const sql = postgres(url, { max: 1 });
@@ -38,7 +38,7 @@ describe("migrate", () => {
     expect(new Set(applied.map((row) => row.hash)).size).toBe(applied.length);
   });
 
-  it("refuses a database whose encoding is not UTF8, and leaves it as it is", async () => {
+  it("refuses a database whose encoding is not UTF8, and does not change it", async () => {
     const url = await createDatabase("encoding 'SQL_ASCII' locale 'C' template template0");
     await expect(migrate(url)).rejects.toThrow(UnsuitableDatabaseError);
     await expect(migrate(url)).rejects.toThrow("the database's encoding must be UTF8; it is SQL_ASCII");
@@ -48,7 +48,7 @@ describe("migrate", () => {
     expect(tables).toHaveLength(0);
   });
 
-  it("says that a database is away", async () => {
+  it("reports a database that is unavailable", async () => {
     await expect(migrate("postgres://nobody@127.0.0.1:1/nothing")).rejects.toBeInstanceOf(StoreUnavailableError);
   });
 });

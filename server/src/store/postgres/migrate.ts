@@ -1,4 +1,7 @@
-/** Brings a database to this release's schema: forward only, one server at a time, old servers may go on working. */
+/**
+ * Brings a database to this release's schema. Forward only, one server at a time; servers of older releases may keep
+ * working.
+ */
 import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate as applyMigrations } from "drizzle-orm/postgres-js/migrator";
 import { fileURLToPath } from "node:url";
@@ -11,30 +14,28 @@ import { arrangeStorage } from "./storage.ts";
 
 const MIGRATIONS = fileURLToPath(new URL("../../../migrations", import.meta.url));
 
-/** The oldest Postgres this project promises to run on. */
+/** The oldest Postgres that this project supports. */
 const VERSION_MIN = 150_000;
 
-/**
- * A table lock that is not given at once would make everyone wait for it, so a migration asks briefly and often.
- */
+/** Everyone would wait behind a table lock that is not granted at once, so a migration asks briefly and often. */
 const LOCK_TIMEOUT = "2s";
 const LOCK_ATTEMPTS_MAX = 30;
 
-/** A database that this release does not run on. */
+/** A database that this release cannot run on. */
 export class UnsuitableDatabaseError extends Error {}
 
-/** What this release calls. */
+/** The functions that this release calls. */
 const FUNCTIONS: readonly DatabaseFunction[] = [COMMIT_BATCH, ...JOB_FUNCTIONS];
 
 /**
- * Applies the migrations that the database does not have yet, makes what they cannot (how tables are stored,
- * functions), and drops functions that no server has needed for long. Waits while another server does so.
+ * Applies missing migrations, sets what they cannot (how tables are stored, functions), and drops functions that no
+ * server has needed for a long time. Waits while another server does the same.
  * @param url a direct URL, not one of a pooler in transaction mode
- * @param functions those that the caller needs
- * @throws UnsuitableDatabaseError: Postgres is too old, or its encoding is not UTF8; StoreUnavailableError
+ * @param functions the functions that the caller needs
+ * @throws UnsuitableDatabaseError if Postgres is too old or its encoding is not UTF8; StoreUnavailableError
  */
 export async function migrate(url: string, functions = FUNCTIONS): Promise<void> {
-  // A session lock and a session setting need one connection of their own.
+  // A session lock and a session setting need one dedicated connection.
   const sql = openClient(url, { max: 1 });
   try {
     await assertSuitable(sql);
@@ -56,7 +57,7 @@ export async function migrate(url: string, functions = FUNCTIONS): Promise<void>
   } catch (error) {
     throw storeErrorOf(error);
   } finally {
-    // Ends the session, and its lock with it.
+    // Ends the session, which releases its lock.
     await sql.end({ timeout: 1 });
   }
 }
@@ -72,7 +73,7 @@ async function assertSuitable(sql: Sql): Promise<void> {
   const [row] = await sql<{ version: string; number: string; encoding: string }[]>`
     select current_setting('server_version') as version, current_setting('server_version_num') as number,
       current_setting('server_encoding') as encoding`;
-  if (row === undefined) throw new UnsuitableDatabaseError("the database does not say what it is");
+  if (row === undefined) throw new UnsuitableDatabaseError("the database did not return its version and encoding");
   if (Number(row.number) < VERSION_MIN) {
     throw new UnsuitableDatabaseError(`Postgres 15 or newer is needed; this is ${row.version}`);
   }

@@ -1,20 +1,20 @@
-/** Small messages between the servers of one database, by NOTIFY. May be lost; a poll finds what they told. */
+/** Small messages between the servers of one database, by NOTIFY. They may be lost; a poll finds the same work. */
 import assert from "node:assert/strict";
 import type { NoticeStore } from "../contract/notices.ts";
 import type { Statements } from "../map-verbs.ts";
 import type { Sql } from "./client.ts";
 
-/** One channel for all: who is interested reads the payload. */
+/** One channel for all notices: whoever is interested reads the payload. */
 const NOTIFY_CHANNEL = "abstractruntime";
-/** Postgres takes less than 8,000. */
+/** Postgres accepts less than 8,000 bytes. */
 const PAYLOAD_BYTES_MAX = 7_000;
 
 async function notify(sql: Sql, payload: string): Promise<void> {
-  assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, "a notice is small");
+  assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, `a notice has at most ${PAYLOAD_BYTES_MAX} bytes`);
   await sql`select pg_notify(${NOTIFY_CHANNEL}, ${payload})`;
 }
 
-/** Listens on a connection of its own, which postgres.js opens again whenever it is lost. */
+/** Listens on a separate connection, which postgres.js reopens whenever it is lost. */
 async function listen(sql: Sql, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
   const { unlisten } = await sql.listen(NOTIFY_CHANNEL, onPayload);
   return async () => {
@@ -24,7 +24,7 @@ async function listen(sql: Sql, onPayload: (payload: string) => void): Promise<(
 
 type NoticeConnections = {
   sql: Sql;
-  /** Leads to Postgres itself: a pooler in transaction mode does not carry LISTEN. */
+  /** Points to Postgres itself: a pooler in transaction mode does not carry LISTEN. */
   direct: Sql;
 };
 

@@ -1,4 +1,4 @@
-/** A run as rows and back: which part of its state is a column, which is JSON text beside them. */
+/** Converts runs to rows and back: which part of the state is a column, and which is JSON text beside the columns. */
 import { type Json, parseOwnJson } from "../../core/json/json.ts";
 import { type RunState, type RunStatus, waitReasonOf } from "../../core/run.ts";
 import type { Instant } from "../../core/duration.ts";
@@ -25,7 +25,7 @@ type StateRest = Pick<
   | "error"
 >;
 
-/** Text of what has no column. */
+/** Encodes the part of the state that has no column. */
 export function encodeStateRest(state: RunState): string {
   const rest: StateRest = {
     digest: state.digest,
@@ -43,7 +43,7 @@ export function encodeStateRest(state: RunState): string {
   return JSON.stringify(rest);
 }
 
-/** The columns of a run that every transition changes, without those of JSON text. */
+/** The columns of a run that every transition changes, except JSON text. */
 export function changingColumns({ after, wakeTime }: Transition): object {
   const { state } = after;
   return {
@@ -61,17 +61,17 @@ export function changingColumns({ after, wakeTime }: Transition): object {
   };
 }
 
-/** Bytes as JSON rows carry them to a bytea column. */
+/** Encodes bytes for a bytea column in a JSON row. */
 export function bytesToHex(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")}`;
 }
 
-/** Hex as JSON rows carry it to a bytea column. */
+/** Encodes hex for a bytea column in a JSON row. */
 export function hexToBytea(hex: string): string {
   return `\\x${hex}`;
 }
 
-/** A row of `runs`; the payloads where they were asked for. */
+/** A row of `runs`, with payloads if they were selected. */
 export type RunRow = {
   tenant_id: string;
   run_id: string;
@@ -100,7 +100,7 @@ export type RunRow = {
   missing?: { header: string; hash: string; body: string; given: string | null }[] | null;
 };
 
-/** The records that a row does not have. */
+/** The records that are not yet in a row. */
 export function missingFromRow({ missing }: RunRow): MissingRecord[] {
   return (missing ?? []).map(({ header, hash, body, given }) => ({
     header,

@@ -1,6 +1,6 @@
 /**
- * Runs: reading, listing, deleting, claiming. They are written by commit.ts alone, except owner and wake time of
- * claimed ones.
+ * Reads, lists, deletes and claims runs. Only commit.ts writes them, except for the owner and wake time, which claims
+ * change.
  */
 import type { Instant } from "../../core/duration.ts";
 import type { Page, PageStart } from "../contract/page.ts";
@@ -21,7 +21,7 @@ export function keyFromRow(row: KeyRow): RunKey {
   return { tenantId: row.tenant_id, runId: row.run_id };
 }
 
-/** What `runFromRow` reads, without payloads. */
+/** The columns that `runFromRow` reads, without payloads. */
 function runColumns(sql: Sql): Fragment {
   return sql`
     r.tenant_id, r.run_id, r.workflow_id, r.version, r.status, r.paused, r.node, r.seq, r.head_hash, r.owner_lane,
@@ -29,10 +29,13 @@ function runColumns(sql: Sql): Fragment {
     r.request_digest, r.format, r.state`;
 }
 
-/** The records that a run's row does not have. Read with the row: by another statement it might have moved.
- *  @param given null is enough for a run without payloads */
+/**
+ * The records that are not yet in a run's row. They are read together with the row: between two statements the row
+ * might move.
+ * @param given null is enough for a run without payloads
+ */
 function missingRecords(sql: Sql, given: Fragment): Fragment {
-  // Only rows that have an owner fall behind.
+  // Only the rows of runs with an owner can be behind.
   return sql`
     case when r.owner_lane is not null then (
       select json_agg(
@@ -44,7 +47,7 @@ function missingRecords(sql: Sql, given: Fragment): Fragment {
     ) end as missing`;
 }
 
-/** The parts of a run without what it may be read without: no vars, and no outcomes. */
+/** The parts that a run without payloads needs: no vars, and no outcomes. */
 function headParts(sql: Sql): Fragment {
   return sql`(
     select '[' || string_agg('["' || p.part || '",' || to_json(p.name) || ',' || p.value || ']', ',') || ']'
@@ -54,8 +57,8 @@ function headParts(sql: Sql): Fragment {
 }
 
 /**
- * The parts of a run as one JSON list, put together of JSON texts, so that nobody escapes one in another. Outputs of calls
- * come from their records.
+ * The parts of a run as one JSON list, concatenated from JSON texts so that none of them is escaped within another.
+ * Outputs of calls come from their records.
  */
 function allParts(sql: Sql): Fragment {
   return sql`(
@@ -72,7 +75,7 @@ function allParts(sql: Sql): Fragment {
   )`;
 }
 
-/** What `headFromRow` reads: parts only of runs with many calls in flight, and no outcomes. */
+/** The columns that `headFromRow` reads. Parts only for runs with many calls in flight, and no outcomes. */
 export function headColumns(sql: Sql): Fragment {
   return sql`
     ${runColumns(sql)},
@@ -98,7 +101,7 @@ async function loadRunHeads(sql: Sql, keys: readonly RunKey[]): Promise<(StoredR
   return await loadEach(sql, keys, sql`${headColumns(sql)} from runs r`, headFromRow);
 }
 
-/** @param columnsAndTables what is selected from which tables, runs as `r` among them */
+/** @param columnsAndTables the columns and tables to select from; the runs are `r` */
 async function loadEach(
   sql: Sql,
   keys: readonly RunKey[],
@@ -106,7 +109,8 @@ async function loadEach(
   decode: (row: RunRow) => StoredRun,
 ): Promise<(StoredRun | undefined)[]> {
   if (keys.length === 0) return [];
-  // With its limit each key is looked up by itself: no plan walks the table because it was small once.
+  // The limit makes the planner look up each key by itself. Without it, a plan made for a small table could scan it
+  // all.
   const rows = await sql<RunRow[]>`
     select run.* from json_to_recordset(${keyRows(keys)}::text::json) as k (tenant_id text, run_id text)
     cross join lateral (
@@ -115,7 +119,7 @@ async function loadEach(
       limit 1
     ) as run`;
   const found = new Map(rows.map((row) => [mapKey(keyFromRow(row)), row]));
-  // Decoded for each key, so that a key given twice gives two runs that share nothing.
+  // Decoded once per key, so that a key given twice yields two runs that share no objects.
   return keys.map((key) => {
     const row = found.get(mapKey(key));
     return row === undefined ? undefined : decode(row);
@@ -147,7 +151,7 @@ async function listRuns(
   const items = page.map(headFromRow);
   const last = page.at(-1);
   if (rows.length <= limit || last === undefined) return { items };
-  // The row's own time, by which it is in its place: the run may have gone on since.
+  // The time of the row itself, which orders the list: the run may have moved on since.
   const lastTime = order === "update_time_desc" ? last.update_time : last.create_time;
   return { items, next: { time: lastTime, id: last.run_id } };
 }
@@ -163,10 +167,12 @@ function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[]
   if (filter.actorId !== undefined) conditions.push(sql`and r.actor_id = ${filter.actorId}`);
   if (filter.parentRunId !== undefined) conditions.push(sql`and r.parent_run_id = ${filter.parentRunId}`);
   if (filter.rootRunId !== undefined) {
-    // In two parts, each of which has an index; a root is its own root.
+    // Two conditions, each of which has an index. A root run is its own root.
     const root = filter.rootRunId;
     conditions.push(
-      sql`and r.root_run_id = ${root} and (r.run_id = ${root} or (r.parent_run_id is not null and r.root_run_id = ${root}))`,
+      sql`
+        and r.root_run_id = ${root}
+        and (r.run_id = ${root} or (r.parent_run_id is not null and r.root_run_id = ${root}))`,
     );
   }
   if (filter.paused !== undefined) conditions.push(sql`and r.paused = ${filter.paused}`);
@@ -177,7 +183,7 @@ function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[]
     conditions.push(sql`and r.create_time < ${filter.createTimeBefore}::timestamptz`);
   if (statuses !== undefined && statuses.length > 0) {
     conditions.push(sql`and r.status in (select json_array_elements_text(${JSON.stringify(statuses)}::text::json))`);
-    // Few runs are open, and an index knows them.
+    // Few runs are open, and they have an index of their own.
     if (statuses.every((status) => OPEN_STATUSES.has(status))) conditions.push(sql`and r.end_time is null`);
   }
   if (waitingReasons !== undefined && waitingReasons.length > 0) {
@@ -190,8 +196,8 @@ function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[]
 }
 
 /**
- * Deletes an ended run with everything of its own, its channel among it, and keeps its id from being used again. A run
- * that is being changed is not waited for.
+ * Deletes an ended run with everything that belongs to it, its channel included, and keeps its id from being used
+ * again. Does not wait for a run that another transaction is changing.
  */
 export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
   const rows = await sql`
@@ -218,15 +224,15 @@ export async function deleteRun(sql: Sql, { tenantId, runId }: RunKey): Promise<
   return rows.length > 0;
 }
 
-/** Whether there was a run of this id. */
+/** Returns whether a run with this id was deleted. */
 async function wasDeleted(sql: Sql, { tenantId, runId }: RunKey): Promise<boolean> {
   const rows = await sql`select from deleted_runs where tenant_id = ${tenantId} and run_id = ${runId}`;
   return rows.length > 0;
 }
 
 /**
- * Lanes that own runs and have ended. Owners are few and runs may be many: the index of owners is hopped over, not
- * read.
+ * Lanes that own runs and have ended. There are few owners and maybe many runs, so this skips from owner to owner in
+ * their index instead of reading all of it.
  */
 export function orphanedLanes(sql: Sql): Fragment {
   return sql`
@@ -239,7 +245,7 @@ export function orphanedLanes(sql: Sql): Fragment {
     select l.lane_id from owners o join lanes l on l.lane_id = o.lane_id where l.ended_at is not null`;
 }
 
-/** Makes a lane the owner of orphans. */
+/** Makes a lane the owner of orphaned runs. */
 export async function claimRuns(sql: Sql, laneId: number, limit: number): Promise<RunKey[]> {
   const rows = await sql<KeyRow[]>`
     with orphans as materialized (
@@ -289,7 +295,7 @@ export async function claimDueRuns(
           order by r.wake_at limit 1
         )
       ) as next_wake_time`;
-  if (row === undefined) throw new Error("the claim gave no row");
+  if (row === undefined) throw new Error("the claim of due runs returned no row");
   return {
     now: row.now,
     runs: (row.runs ?? []).map(keyFromRow),

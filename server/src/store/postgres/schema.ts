@@ -1,14 +1,14 @@
 /**
  * The tables, their invariants and indexes. `npm run generate` turns a change here into a migration.
  *
- * Authoritative: `step_records` with `record_parts`, the ledger. `runs` and `run_parts` are a cache of its fold, which
- * may be behind it for active runs (store/row-behind.ts); `waits` is an index of the waits in it. The function of
- * commit-batch.ts alone writes runs, parts, records, waits, events, jobs, mail, feed and batches, except that a claim
- * moves a run's owner or wake time, that leases of jobs begin and end outside of any batch (jobs.ts), and that deleting
- * a run deletes and leaves its id in `deleted_runs`.
+ * The ledger, `step_records` with `record_parts`, is authoritative. `runs` and `run_parts` cache its fold; for active
+ * runs they may be behind it (store/row-behind.ts). `waits` is an index of the waits in the ledger. Only the function
+ * of commit-batch.ts writes runs, parts, records, waits, events, jobs, mail, feed and batches, with three exceptions: a
+ * claim changes a run's owner or wake time, leases of jobs begin and end outside of any batch (jobs.ts), and deleting a
+ * run leaves its id in `deleted_runs`.
  *
- * Ids compare by code unit (COLLATE "C"), payloads are text and never jsonb, so that they come back as they were sent.
- * What `drizzle-kit` cannot say is made by `migrate`: fill factors (storage.ts) and functions (functions.ts).
+ * Ids compare by code unit (COLLATE "C"). Payloads are text and never jsonb, so that they are returned as they were
+ * sent. `migrate` creates what `drizzle-kit` cannot express: fill factors (storage.ts) and functions (functions.ts).
  */
 import { sql } from "drizzle-orm";
 import {
@@ -27,7 +27,7 @@ import {
   uniqueIndex,
 } from "drizzle-orm/pg-core";
 
-/** An id or an id-like word: compared by code unit, whatever the database's locale. */
+/** An id or an id-like word, compared by code unit whatever the database's locale. */
 const id = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 const instant = (name: string) => timestamp(name, { withTimezone: true, mode: "string" });
@@ -39,9 +39,9 @@ export const settings = pgTable("settings", { key: id("key").primaryKey(), value
 /** Leases of servers. Their ends are observed, not timed: see lanes.ts. */
 export const servers = pgTable("servers", {
   serverId: id("server_id").primaryKey(),
-  /** Where it runs, for people. */
+  /** The server's process, for people to read. */
   process: text("process").notNull(),
-  /** The functions that it calls (functions.ts): none of them is dropped while its lease is open. */
+  /** The functions that the server calls (functions.ts). None of them is dropped while its lease is open. */
   functions: text("functions").array().notNull(),
   renewals: count("renewals").notNull().default(0),
   startTime: instant("start_time").notNull().defaultNow(),
@@ -51,21 +51,21 @@ export const servers = pgTable("servers", {
 /** Functions that this program made in the database, each named by the digest of its text. */
 export const functions = pgTable("functions", {
   name: id("name").primaryKey(),
-  /** When it was made, or when a sweep last saw a server that names it. */
+  /** When it was created, or when a sweep last saw a server that names it. */
   namedAt: instant("named_at").notNull().defaultNow(),
 });
 
-/** Ordered streams of commit batches. An ended lane takes no batch any more. */
+/** Ordered streams of commit batches. An ended lane takes no more batches. */
 export const lanes = pgTable(
   "lanes",
   {
-    /** Allocated under an advisory lock, so that ids become visible in their order. */
+    /** Allocated under an advisory lock, so that ids become visible in order. */
     laneId: count("lane_id").primaryKey().generatedByDefaultAsIdentity(),
     serverId: id("server_id").notNull(),
     nonce: integer("nonce").notNull(),
     /**
-     * The last batch that was committed or voided. A batch needs a higher number, so an update of this one column both
-     * fences a batch and tells afterwards whether it was committed.
+     * The last batch that was committed or voided. A batch needs a higher number, so updating this one column both
+     * fences a batch and shows afterwards whether it was committed.
      */
     lastBatchNo: count("last_batch_no").notNull().default(0),
     endedAt: instant("ended_at"),
@@ -77,7 +77,10 @@ export const lanes = pgTable(
   ],
 );
 
-/** Batches that were never committed and never will be. Rare, and kept, so that asking again gives the same answer. */
+/**
+ * Batches that were never committed and never will be. They are rare, and kept so that resolving one again returns the
+ * same outcome.
+ */
 export const voidBatches = pgTable(
   "void_batches",
   { laneId: count("lane_id").notNull(), batchNo: count("batch_no").notNull() },
@@ -103,7 +106,7 @@ export const workflows = pgTable(
   ],
 );
 
-/** What is the same for all versions of a workflow. Its row is the lock under which versions are numbered. */
+/** Facts that all versions of a workflow share. The row is the lock under which versions are numbered. */
 export const workflowHeads = pgTable(
   "workflow_heads",
   {
@@ -138,7 +141,7 @@ export const runs = pgTable(
     seq: count("seq").notNull(),
     headHash: bytea("head_hash").notNull(),
     waitReason: id("wait_reason"),
-    /** The lane whose server computes on the run. */
+    /** The lane whose server runs it. */
     ownerLane: count("owner_lane"),
     wakeAt: instant("wake_at"),
     createTime: instant("create_time").notNull(),
@@ -151,7 +154,7 @@ export const runs = pgTable(
     labels: jsonb("labels").notNull(),
     requestDigest: bytea("request_digest").notNull(),
     format: integer("format").notNull(),
-    /** JSON of the rest of the state: what is in no column and not a payload. */
+    /** JSON of the rest of the state, except payloads. */
     state: text("state").notNull(),
   },
   (table) => [
@@ -186,8 +189,8 @@ export const runs = pgTable(
 );
 
 /**
- * Ids that are never used again: idempotency keys and wait ids are derived from them, so a second run of an id would
- * repeat those of the first.
+ * Ids that are never used again. Idempotency keys and wait ids are derived from the run id, so a second run with the
+ * same id would repeat those of the first.
  */
 export const deletedRuns = pgTable(
   "deleted_runs",
@@ -209,7 +212,10 @@ export const runParts = pgTable(
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
     part: id("part").notNull(),
-    /** A member's name, or the ordinal of a call for its attempt and outcome. "" for what there is once. */
+    /**
+     * The name of a member; or the ordinal of the call, for an attempt or an outcome. "" for parts that a run has only
+     * once.
+     */
     name: id("name").notNull(),
     value: text("value").notNull(),
   },
@@ -228,7 +234,7 @@ export const stepRecords = pgTable(
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
     seq: count("seq").notNull(),
-    /** The exact bytes that are hashed. */
+    /** The exact bytes that were hashed. */
     header: text("header").notNull(),
     hash: bytea("hash").notNull(),
     body: text("body").notNull(),
@@ -252,7 +258,7 @@ export const recordParts = pgTable(
     runId: id("run_id").notNull(),
     seq: count("seq").notNull(),
     name: id("name").notNull(),
-    /** The place among the record's parts, from 0. */
+    /** The position among the record's parts, from 0. */
     ordinal: integer("ordinal").notNull(),
     text: text("text").notNull(),
     salt: bytea("salt").notNull(),
@@ -263,7 +269,7 @@ export const recordParts = pgTable(
   ],
 );
 
-/** Waits, open and closed; closed ones tell a repeated answer what its first reply was. */
+/** Waits, open and closed. A closed one provides the first reply to a repeated answer. */
 export const waits = pgTable(
   "waits",
   {
@@ -279,7 +285,7 @@ export const waits = pgTable(
     scopeId: id("scope_id"),
     key: id("key"),
     assignees: text("assignees").array(),
-    /** The wait as JSON, as it stands in its record. */
+    /** The wait as JSON, as its record has it. */
     body: text("body").notNull(),
     closeTime: instant("close_time"),
     closedBy: id("closed_by"),
@@ -309,8 +315,8 @@ export const waits = pgTable(
 );
 
 /**
- * Numbers the events of one (tenant, scope, scope id). Its row lock is held until the commit, so that numbers are in
- * commit order; they may have gaps.
+ * Numbers the events of one (tenant, scope, scope id). The row stays locked until the commit, so numbers are in commit
+ * order; they may have gaps.
  */
 export const channels = pgTable(
   "channels",
@@ -319,7 +325,7 @@ export const channels = pgTable(
     scope: id("scope").notNull(),
     scopeId: id("scope_id").notNull(),
     lastNumber: count("last_number").notNull().default(0),
-    /** The listeners of all events up to this were woken. */
+    /** The listeners of all events up to this number were woken. */
     wokenNumber: count("woken_number").notNull().default(0),
     /** When an event was last emitted. */
     emitTime: instant("emit_time").notNull().defaultNow(),
@@ -357,10 +363,11 @@ export const events = pgTable(
 /**
  * Remote work.
  *
- * A queue is (tenant, kind, name). Its jobs are given out by turn, then by position. A new job's turn is not before
- * that of the first job in the queue, and after those of its own fairness key: keys are served in turn, and none saves
- * up turns while it has no jobs (start-time fair queueing, https://doi.org/10.1109/90.649569). A job that comes back to
- * the queue gets 10^15 off its turn: it comes first, and counts for no new job's turn.
+ * A queue is (tenant, kind, name). Its jobs are given out by turn, then by position. The turn of a new job is not
+ * before that of the queue's first job, and comes after the jobs with its own fairness key. So keys take turns, and no
+ * key saves up turns while it has no jobs (start-time fair queueing, https://doi.org/10.1109/90.649569). When a job
+ * returns to the queue, 10^15 is subtracted from its turn: it comes first, and does not count when turns of new jobs
+ * are computed.
  */
 export const jobs = pgTable(
   "jobs",
@@ -381,9 +388,9 @@ export const jobs = pgTable(
     turn: count("turn").notNull(),
     /** Rises from job to job. */
     position: count("position").notNull().generatedByDefaultAsIdentity(),
-    /** Its run is paused: it is neither given out nor due. */
+    /** True while its run is paused: the job is neither given out nor due. */
     held: boolean("held").notNull(),
-    /** Delayed: when it becomes open. Open: when it has waited for a worker too long. */
+    /** Delayed: when it becomes open. Open: when it will have waited for a worker too long. */
     dueAt: instant("due_at"),
     /** Rises with every lease. */
     leaseNo: integer("lease_no").notNull(),
@@ -397,17 +404,17 @@ export const jobs = pgTable(
     heartbeatTimeoutMs: count("heartbeat_timeout_ms"),
     queueTimeoutMs: count("queue_timeout_ms"),
     delivery: id("delivery"),
-    /** The lease whose result counted last, and the SHA-256 of that result. */
+    /** The lease whose result was the last to count, and the SHA-256 of that result. */
     settledLeaseNo: integer("settled_lease_no"),
     settledDigest: bytea("settled_digest"),
     refusedResults: integer("refused_results").notNull().default(0),
-    /** JSON of the last one: its reason, and its output, cut. */
+    /** JSON of the last refused result: its reason, and its output, truncated. */
     refusedResult: text("refused_result"),
   },
   (table) => [
     primaryKey({ columns: [table.tenantId, table.idempotencyKey] }),
-    // Without the tenant: while all rows are of one tenant and few, a plan takes any index that begins with it for as
-    // good as the primary key, and keeps it.
+    // Without the tenant. While all rows belong to one tenant and are few, the planner considers any index that begins
+    // with the tenant as good as the primary key, and keeps such a plan.
     index("jobs_by_run").on(table.runId),
     index("jobs_queue")
       .on(table.tenantId, table.kind, table.name, table.turn, table.position)
@@ -440,7 +447,7 @@ export const workers = pgTable(
     serverId: id("server_id").notNull(),
     actorId: id("actor_id"),
     name: text("name").notNull(),
-    /** Names of the tools that it has, to find workers by. */
+    /** Names of its tools, for finding workers by tool. */
     tools: text("tools").array().notNull(),
     /** JSON of tools, workflows and custom types. */
     registration: text("registration").notNull(),
@@ -453,14 +460,14 @@ export const workers = pgTable(
   ],
 );
 
-/** What others leave for a run without touching its row; deleted by the transition that acts on it. */
+/** Messages for a run that do not touch its row. The transition that acts on one deletes it. */
 export const mail = pgTable(
   "mail",
   {
     tenantId: id("tenant_id").notNull(),
     runId: id("run_id").notNull(),
     mailId: count("mail_id").notNull().generatedByDefaultAsIdentity(),
-    /** The set of kinds is open: core knows them. */
+    /** The set of kinds is open; core defines them. */
     kind: id("kind").notNull(),
     /** JSON. */
     body: text("body").notNull(),
@@ -473,7 +480,7 @@ export const mail = pgTable(
   ],
 );
 
-/** Notices over all runs of a tenant, at their place in their lane. */
+/** Notices about all runs of a tenant, by their position in their lane. */
 export const feed = pgTable(
   "feed",
   {
@@ -490,9 +497,9 @@ export const feed = pgTable(
 );
 
 /**
- * What a batch committed of a tenant's ledgers, for the log of record hashes: one row for each batch with records. The
- * record hashes stand in the order of the batch, so that each comes after its `prev`; lanes go on in the order of their
- * batch numbers.
+ * What a batch committed to a tenant's ledgers, for the log of record hashes: one row for each batch with records.
+ * Record hashes are in the order of the batch, so that each comes after its `prev`. The log of a lane continues in the
+ * order of batch numbers.
  */
 export const batches = pgTable(
   "batches",
@@ -501,7 +508,7 @@ export const batches = pgTable(
     laneId: count("lane_id").notNull(),
     batchNo: count("batch_no").notNull(),
     /**
-     * A line for each run: its id, the seq of its first record, and how many there are, with a space between. Ids are
+     * A line for each run: its id, the seq of its first record, and the number of records, separated by spaces. Ids are
      * never erased; the records themselves may be gone when this is read.
      */
     runs: text("runs").notNull(),

@@ -1,4 +1,4 @@
-/** How a run stands: one statement, so that all of it is of one moment. */
+/** How a run stands, read in one statement so that everything is of one moment. */
 import type { Instant } from "../../core/duration.ts";
 import { parseInstant } from "../../core/duration.ts";
 import type { JobState } from "../contract/jobs.ts";
@@ -17,7 +17,7 @@ import type { Fragment, Sql } from "./client.ts";
 import type { RunRow } from "./run-row.ts";
 import { headColumns, headFromRow } from "./runs.ts";
 
-/** A job as JSON of Postgres has it; times are text in ISO style. */
+/** A job as JSON from Postgres; times are text in ISO style. */
 type JobRow = {
   idempotency_key: string;
   kind: JobStanding["kind"];
@@ -47,19 +47,19 @@ type StandingRow = RunRow & {
   channel: { last_number: number; woken_number: number } | null;
 };
 
-/** The job `j` is a job of the run `r`. By the index of runs: see `jobs_by_run`. */
+/** Whether the job `j` belongs to the run `r`. The condition fits the index of runs: see `jobs_by_run`. */
 function isOfRun(sql: Sql): Fragment {
   return sql`j.run_id = r.run_id and j.tenant_id = r.tenant_id`;
 }
 
-/** The order in which jobs are of interest; open ones are in the order of their queues. */
+/** Orders jobs by relevance; open ones are in the order of their queues. */
 function jobOrder(sql: Sql): Fragment {
   return sql`array_position(array['running', 'leased', 'open', 'delayed'], j.state), j.turn, j.position`;
 }
 
 /**
- * How many jobs of its queue come before the job `j`, counted up to a bound. In their order, so that the queue's own
- * index is read from its beginning.
+ * How many jobs of its queue come before the job `j`, counted up to a bound. They are read in order, so that the scan
+ * starts at the beginning of the queue's own index.
  */
 function jobsBefore(sql: Sql): Fragment {
   return sql`(
@@ -72,7 +72,7 @@ function jobsBefore(sql: Sql): Fragment {
   )`;
 }
 
-/** Whether the worker that has the job `j` is on the list of a server whose lease is open. */
+/** Whether the worker that has the job `j` is listed by a server whose lease is open. */
 function isWorkerListed(sql: Sql): Fragment {
   return sql`exists (
     select from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
@@ -106,7 +106,8 @@ async function readStanding(sql: Sql, { tenantId, runId }: RunKey): Promise<RunS
           json_build_object(
             'idempotency_key', j.idempotency_key, 'kind', j.kind, 'name', j.name, 'node_id', j.node_id,
             'state', j.state, 'lease_no', j.lease_no, 'worker_session', j.worker_session,
-            'lease_server', j.lease_server, 'lease_time', j.lease_time, 'losses', j.losses, 'attempt', j.attempt, 'held', j.held, 'due_at', j.due_at,
+            'lease_server', j.lease_server, 'lease_time', j.lease_time, 'losses', j.losses, 'attempt', j.attempt,
+            'held', j.held, 'due_at', j.due_at,
             'queue_place', case when j.state = 'open' and not j.held then 1 + ${jobsBefore(sql)} end,
             'is_worker_listed', case when j.worker_session is not null then ${isWorkerListed(sql)} end
           ) order by ${jobOrder(sql)}

@@ -1,4 +1,4 @@
-/** How tables are stored: what `drizzle-kit` cannot say. */
+/** How tables are stored, as far as `drizzle-kit` cannot express it. */
 import type { Sql } from "./client.ts";
 
 /**
@@ -9,24 +9,24 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   runs: "fillfactor=60",
   run_parts: "fillfactor=60",
   channels: "fillfactor=60",
-  // Every lease and every result is a new version of the row, most of them on the page of the one before.
+  // Every lease and every result writes a new version of the row, usually on the same page as the previous one.
   jobs: "fillfactor=70",
   lanes: "fillfactor=20",
   servers: "fillfactor=20",
-  // Hashes are neither compressed nor moved out of their row while the row fits on a page: both would cost more than
-  // they save.
+  // Hashes are neither compressed nor moved out of their row as long as the row fits on a page: both would cost more
+  // than they save.
   batches: "toast_tuple_target=8160",
 };
 
 /**
- * Tables whose primary key is made last. Of indexes that seem to cost the same, the planner takes the one that was made
- * last; while a table is small, or was when it was analyzed, all of them do, and Postgres 18 skips through the columns
- * before an id in an index that is for lists: half of the database's time in the first minutes of an installation went
- * into the others.
+ * Tables whose primary key is created last. Among indexes that seem to cost the same, the planner takes the one that
+ * was created last, and all of them seem to while a table is small or was small when it was last analyzed. Postgres 18
+ * then skips through the columns before an id in an index that is meant for lists: half of the database's time in the
+ * first minutes of an installation went into such scans.
  */
 const KEYS_LAST = ["runs", "waits"];
 
-/** Brings the tables to how they are to be stored. Changes nothing where they are. */
+/** Sets how the tables are stored. Changes nothing if they are already stored that way. */
 export async function arrangeStorage(sql: Sql): Promise<void> {
   const tables = await sql<{ relname: string; reloptions: string | null }[]>`
     select relname, array_to_string(reloptions, ',') as reloptions from pg_class
@@ -39,7 +39,8 @@ export async function arrangeStorage(sql: Sql): Promise<void> {
 }
 
 /**
- * Makes the primary key of an empty table anew if another index was made after it. A table with rows has statistics.
+ * Recreates the primary key of an empty table if another index was created after it. A table with rows has statistics,
+ * so it does not need this.
  */
 async function makeKeyLast(sql: Sql, table: string): Promise<void> {
   const [key] = await sql<{ conname: string; definition: string }[]>`

@@ -1,4 +1,4 @@
-/** The shared suite on a real Postgres, and what only Postgres can be tested for: locks, lost connections, plans. */
+/** The shared suite on a real Postgres, and tests that need Postgres: locks, lost connections, plans. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -41,13 +41,13 @@ import { adoptJobs, claimDueJobs, claimJobs, listOrphanedLeases, loadJobs, relea
 import { listWaits } from "./waits.ts";
 import { createPostgresStore } from "./store.ts";
 
-/** Every row of a tenant. Channels are left out: their numbers have gaps where events are refused. */
+/** Returns every row of a tenant. Channels are left out: their numbers have gaps after refused events. */
 async function readRows({ url }: TestDatabase, tenantId: string): Promise<Record<string, unknown>> {
   const sql = postgres(url, { max: 1 });
   const tables = await sql<{ name: string }[]>`
     select table_name as name from information_schema.columns
     where table_schema = 'public' and column_name = 'tenant_id' and table_name <> 'channels' order by name`;
-  assert(tables.length > 10, "the tables of tenants are found");
+  assert(tables.length > 10, "the query finds the tables of tenants");
   const rows: Record<string, unknown> = {};
   for (const { name } of tables) {
     const found = await sql<{ row: string }[]>`
@@ -83,7 +83,7 @@ const FUTURE = "2999-01-01T00:00:00.000000Z" as Instant;
 describe("the store on Postgres", () => {
   let database: TestDatabase;
   let store: Store;
-  /** Looks at the database from outside. */
+  /** A connection that observes the database from outside the store. */
   let observer: postgres.Sql;
   let tenants = 0;
   const newTenant = (): string => `tenant-${++tenants}`;
@@ -99,7 +99,7 @@ describe("the store on Postgres", () => {
     await database.drop();
   });
 
-  /** A transaction on a connection of its own that has done `work` and holds its locks until `release`. */
+  /** Opens a transaction on its own connection that does `work` and keeps its locks until `release`. */
   async function hold(work: (sql: postgres.TransactionSql) => Promise<unknown>): Promise<{ release(): Promise<void> }> {
     const sql = postgres(database.url, { max: 1 });
     const held = Promise.withResolvers<void>();
@@ -127,7 +127,7 @@ describe("the store on Postgres", () => {
     return hold((sql) => sql`select from channels where tenant_id = ${channel.tenantId} for no key update`);
   }
 
-  /** Waits until a statement of the store waits for a lock, and gives the process that runs it. */
+  /** Waits until a statement of the store waits for a lock, and returns the id of the process that runs it. */
   async function blockedBackend(statement: string): Promise<number> {
     for (;;) {
       const [backend] = await observer<{ pid: number }[]>`
@@ -137,7 +137,7 @@ describe("the store on Postgres", () => {
     }
   }
 
-  it("keeps no row of a member of vars that is large no more, and none of a deleted run", async () => {
+  it("keeps no row for a member of vars that is no longer large, and none of a deleted run", async () => {
     const tenantId = newTenant();
     const writer = await openWriter(store);
     const LARGE = "x".repeat(3_000);
@@ -151,7 +151,7 @@ describe("the store on Postgres", () => {
       stepOf(before, "step.completed", { status: "completed", patch: [{ op: "set", path: "", value }] });
     let run = await writer.put(startOf({ tenantId, runId: "run-1", vars: { a: LARGE, b: [LARGE], small: 1 } }));
     expect(await names()).toEqual(["a", "b"]);
-    // The only row of its batch: there is no line then, where others would have an empty one.
+    // The only row of its batch. There is no line then, and with other rows there would be an empty one.
     run = await writer.put(assignOf(run, "b", []));
     expect(await names()).toEqual(["a"]);
     run = await writer.put(assignOf(run, "a", ""));
@@ -167,7 +167,7 @@ describe("the store on Postgres", () => {
     expect(await names()).toEqual([]);
   });
 
-  it("writes nothing of members of vars for what is refused", async () => {
+  it("writes nothing of members of vars for refused transitions", async () => {
     const tenantId = newTenant();
     const writer = await openWriter(store);
     const LARGE = "x".repeat(3_000);
@@ -184,34 +184,34 @@ describe("the store on Postgres", () => {
     expect(await rows()).toEqual(before);
   });
 
-  it("sends each text of a step once, and no text that the step has left alone", async () => {
+  it("sends each text of a step once, and no text that the step did not change", async () => {
     const tenantId = newTenant();
     const writer = await openWriter(store);
     const LARGE = '"'.repeat(10_000);
     const bytesOf = (transition: Transition) =>
       parameterBytesOf({ laneId: writer.laneId, batchNo: 1, items: [groupOf(transition)] });
     const start = startOf({ tenantId, runId: "run-1", vars: { large: LARGE } });
-    // Once as what was given, and once as the member of vars; as JSON each takes twice its characters.
+    // Once as what was given, and once as the member of vars; in JSON each takes twice its characters.
     expect(bytesOf(start)).toBeGreaterThan(40_000);
     expect(bytesOf(start)).toBeLessThan(42_000);
     const run = await writer.put(start);
     expect(bytesOf(assignOf(run, "small", 1))).toBeLessThan(2_000);
   });
 
-  it("takes a run that someone else has locked for a conflict at once, and moves its neighbours", async () => {
+  it("treats a run that another transaction has locked as a conflict at once, and moves its neighbours", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const locked = await writer.put(startOf({ tenantId, runId: "locked" }));
     const free = await writer.put(startOf({ tenantId, runId: "free" }));
     const holder = await holdRun("locked");
-    // A wait for the lock would end in an error after a second; the holder lets go only afterwards.
+    // Waiting for the lock would fail after a second, and the holder releases it only afterwards.
     const outcomes = await writer.commit(assignOf(locked, "x", 1), assignOf(free, "x", 1));
     await holder.release();
     expect(outcomes).toEqual([conflictOf("seq"), COMMITTED]);
     expect(await writer.commit(assignOf(locked, "x", 1))).toEqual([COMMITTED]);
   });
 
-  it("neither waits for a locked run when it is deleted, claimed or mailed", async () => {
+  it("does not wait for a locked run to delete, claim or mail it", async () => {
     const writer = await openWriter(store);
     const doomed = await openWriter(store);
     const tenantId = newTenant();
@@ -225,7 +225,7 @@ describe("the store on Postgres", () => {
     expect(await store.runs.claim(writer.laneId, 10)).toEqual([{ tenantId, runId: "owned" }]);
   });
 
-  it("takes mail that someone else has locked for a conflict at once, and moves its neighbours", async () => {
+  it("treats mail that another transaction has locked as a conflict at once, and moves its neighbours", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const mailed = await writer.put(startOf({ tenantId, runId: "mailed" }));
@@ -242,7 +242,7 @@ describe("the store on Postgres", () => {
     expect(await store.mail.list([mailed.state])).toEqual([]);
   });
 
-  it("refuses to start a run again whose deletion it has waited for", async () => {
+  it("refuses to start a run again after waiting for its deletion", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const start = startOf({ tenantId, runId: "run-1" });
@@ -274,7 +274,7 @@ describe("the store on Postgres", () => {
     expect(await store.events.list(channel, 0, 10)).toHaveLength(2);
   });
 
-  it("resolves a batch in flight only when it is decided", async () => {
+  it("resolves a batch in flight only after it is decided", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const channel: Channel = { tenantId, scope: "global", scopeId: "" };
@@ -289,7 +289,7 @@ describe("the store on Postgres", () => {
     expect(await inFlight).toEqual([{ type: "committed", number: 2 }]);
   });
 
-  it("says that the outcome is unknown when the connection dies under a batch, and resolves it", async () => {
+  it("reports an unknown outcome when the connection dies during a batch, and resolves it", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const channel: Channel = { tenantId, scope: "global", scopeId: "" };
@@ -307,7 +307,7 @@ describe("the store on Postgres", () => {
     expect(await writer.commit(next)).toEqual([COMMITTED]);
   });
 
-  it("gives up waiting for a channel after lock_timeout, and nothing is committed", async () => {
+  it("stops waiting for a channel after lock_timeout, and commits nothing", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     const channel: Channel = { tenantId, scope: "global", scopeId: "" };
@@ -317,7 +317,7 @@ describe("the store on Postgres", () => {
     const item = groupOf(start);
     const event = { type: "delivery", delivery: eventDelivery(eventOf(channel, { name: "second" })) } as const;
     await expect(writer.commitItems([item, event])).rejects.toBeInstanceOf(BatchContendedError);
-    // The part that does not need the channel is not held up.
+    // The part that does not need the channel is not delayed.
     const neighbour = startOf({ tenantId, runId: "run-2" });
     expect(await writer.commit(neighbour)).toEqual([COMMITTED]);
     await holder.release();
@@ -329,7 +329,7 @@ describe("the store on Postgres", () => {
     ]);
   });
 
-  it("gives up marking a channel that is locked after lock_timeout", async () => {
+  it("stops waiting to mark a locked channel after lock_timeout", async () => {
     const writer = await openWriter(store);
     const channel: Channel = { tenantId: newTenant(), scope: "global", scopeId: "" };
     await writer.deliver(eventDelivery(eventOf(channel, { name: "first" })));
@@ -394,7 +394,7 @@ describe("the store on Postgres", () => {
     }
   });
 
-  it("refuses what breaks an invariant of the tables", async () => {
+  it("refuses to break an invariant of the tables", async () => {
     const writer = await openWriter(store);
     const tenantId = newTenant();
     // A paused run has no owner.
@@ -405,14 +405,14 @@ describe("the store on Postgres", () => {
     expect(await store.runs.load([broken, neighbour])).toEqual([undefined, undefined]);
   });
 
-  it("hands out the runs of a claim again whose reply was lost", async () => {
+  it("hands out the runs of a claim again if its reply was lost", async () => {
     const doomed = await openWriter(store);
     const heir = await openWriter(store);
     const tenantId = newTenant();
     await doomed.put(startOf({ tenantId, runId: "orphan" }, { ownerLane: doomed.laneId }));
     await store.lanes.end(doomed.serverId);
-    // Held up after the row was claimed, and cut before the reply: the claim itself is undone or done, the store cannot
-    // know.
+    // Delayed after the row was claimed, and cut before the reply: the store cannot know whether the claim was
+    // committed or rolled back.
     const holder = await hold((sql) => sql`lock table runs in share mode`);
     const claim = store.runs.claim(heir.laneId, 10).catch((error: unknown) => error);
     const pid = await blockedBackend("update runs r set owner_lane");
@@ -443,7 +443,7 @@ describe("jobs on Postgres", () => {
     await database.drop();
   });
 
-  /** Starts a run that makes jobs for the tool "pay". */
+  /** Starts a run that creates jobs for the tool "pay". */
   async function startWith(tenantId: string, keys: readonly string[]) {
     const writer = await openWriter(store);
     const jobs = keys.map((key, ordinal) => jobOf(key, { ordinal }));
@@ -460,7 +460,7 @@ describe("jobs on Postgres", () => {
     return (await store.jobs.load([{ tenantId, idempotencyKey }]))[0]?.state;
   }
 
-  /** A transaction that has done `work` and holds its locks until `release`. */
+  /** Opens a transaction that does `work` and keeps its locks until `release`. */
   async function hold(work: (inside: Sql) => Promise<unknown>): Promise<{ release(): Promise<void> }> {
     const client = openClient(database.url, { max: 1 });
     const held = Promise.withResolvers<void>();
@@ -495,7 +495,7 @@ describe("jobs on Postgres", () => {
     }
   }
 
-  it("a claim passes over what another has in hand", async () => {
+  it("a claim skips jobs that another transaction has locked", async () => {
     const tenantId = `tenant-${++tenants}`;
     await startWith(tenantId, ["a1", "a2"]);
     const holder = await holdJob(tenantId, "a1");
@@ -504,7 +504,7 @@ describe("jobs on Postgres", () => {
     expect(await claimKeys(tenantId, 1)).toEqual(["a1"]);
   });
 
-  it("a job that is in other hands is a conflict for whoever settles it, at once, and its neighbours move", async () => {
+  it("a locked job is a conflict at once for the transition that settles it, and its neighbours move", async () => {
     const tenantId = `tenant-${++tenants}`;
     const { writer, run } = await startWith(tenantId, ["a1"]);
     const free = await writer.put(startOf({ tenantId, runId: "free" }));
@@ -533,7 +533,7 @@ describe("jobs on Postgres", () => {
     ]);
   });
 
-  it("holds a job back that was released while the commit waited for it", async () => {
+  it("holds back a job that was released while the commit waited for it", async () => {
     const tenantId = `tenant-${++tenants}`;
     const { writer, run } = await startWith(tenantId, ["a1"]);
     await claimKeys(tenantId, 1);
@@ -549,7 +549,7 @@ describe("jobs on Postgres", () => {
     expect(await stateOf(tenantId, "a1")).toBe("open");
   });
 
-  it("a release, a start and an adoption of jobs in other hands wait for them, without holding others", async () => {
+  it("a release, a start and an adoption wait for locked jobs, without keeping others locked", async () => {
     const tenantId = `tenant-${++tenants}`;
     await startWith(tenantId, ["a1", "a2", "a3"]);
     await claimKeys(tenantId, 3);
@@ -563,7 +563,7 @@ describe("jobs on Postgres", () => {
     );
     const started = store.jobs.start([lease("a3")]);
     const adopted = store.jobs.adopt({ tenantId, workerSessionId: "session-1", serverId: "server-2", limit: 10 });
-    // What is free is done and let go meanwhile.
+    // Jobs that are not locked are changed and unlocked meanwhile.
     await expect.poll(() => stateOf(tenantId, "a2")).toBe("open");
     const free = await sql`
       select idempotency_key from jobs where tenant_id = ${tenantId} for update skip locked`;
@@ -574,7 +574,7 @@ describe("jobs on Postgres", () => {
     expect((await adopted).map((job) => job.idempotencyKey)).toContain("a3");
   });
 
-  it("says that the database is away when nobody lets go of a job", async () => {
+  it("reports the database as unavailable if a job stays locked", async () => {
     const tenantId = `tenant-${++tenants}`;
     await startWith(tenantId, ["a1"]);
     await claimKeys(tenantId, 1);
@@ -595,11 +595,11 @@ describe("jobs on Postgres", () => {
       select refused_results, refused_result from jobs where tenant_id = ${tenantId}`;
     assert(row !== undefined);
     expect(row.refused_results).toBe(2);
-    // 64 KiB less the byte that would be half a character.
+    // 64 KiB minus one byte, which would be half a character.
     expect(JSON.parse(row.refused_result)).toEqual({ reason: "LAST", output: `\0${"ü".repeat(32_767)}` });
   });
 
-  it("refuses a lease that is not whole", async () => {
+  it("refuses an incomplete lease", async () => {
     const tenantId = `tenant-${++tenants}`;
     await startWith(tenantId, ["a1"]);
     const half = sql`update jobs set lease_server = 'server-1' where tenant_id = ${tenantId}`;
@@ -628,7 +628,7 @@ describe("plans on Postgres", () => {
 
   type Reads = { full_scans: number; rows_read: number };
 
-  /** What a statement read of a table: full scans, and rows through indexes. */
+  /** What a statement read from a table: full scans, and rows through indexes. */
   async function readsOf(table: string, work: (inside: Sql) => Promise<unknown>): Promise<Reads> {
     return await sql.begin(async (transaction) => {
       const counters = () =>
@@ -643,7 +643,7 @@ describe("plans on Postgres", () => {
     });
   }
 
-  it("a batch reads only the rows it moves, also with a plan that was made when the table was small", async () => {
+  it("a batch reads only the rows it moves, even with a plan that was made when the table was small", async () => {
     const tenantId = "small";
     const writer = await openWriter(store);
     const first = await writer.put(startOf({ tenantId, runId: "first" }));
@@ -655,7 +655,7 @@ describe("plans on Postgres", () => {
         batchNo: ++batchNo,
         items: [groupOf(assignOf(run, "x", 1))],
       });
-    // Plans are made here, on one row, and kept by this connection.
+    // Plans are made here, on one row, and this connection keeps them.
     await readsOf("runs", (inside) => move(inside, first));
     const others = await openWriter(store);
     const starts = Array.from({ length: MANY }, (_, i) => startOf({ tenantId, runId: `run-${i}` }));
@@ -667,7 +667,7 @@ describe("plans on Postgres", () => {
     expect(reads.rows_read).toBeLessThan(10);
   });
 
-  it("large members of vars are written, read and deleted by an index, also with plans made when there were few", async () => {
+  it("large members of vars are written, read and deleted by an index, even with plans for few rows", async () => {
     const tenantId = "large";
     const writer = await openWriter(store);
     const LARGE = "x".repeat(3_000);
@@ -704,7 +704,7 @@ describe("plans on Postgres", () => {
     }
   });
 
-  it("jobs are made, claimed, changed, settled and found by an index, also with plans made when there was one", async () => {
+  it("jobs are created, claimed, changed, settled and found by an index, even with plans for one row", async () => {
     const tenantId = "working";
     const writer = await openWriter(store);
     const queue = { tenantId, kind: "tool", name: "pay" } as const;
@@ -750,7 +750,7 @@ describe("plans on Postgres", () => {
       ],
       ["due", (inside) => claimDueJobs(inside, 10, 0)],
     ];
-    // Plans are made here, on one job, and kept by this connection.
+    // Plans are made here, on one job, and this connection keeps them.
     for (const [what, step] of work) {
       await step(sql, "first");
       if (what === "made") await sql`analyze`;
@@ -766,7 +766,7 @@ describe("plans on Postgres", () => {
     expect(reads.filter((read) => read.full_scans > 0 || read.rows_read > 50)).toEqual([]);
   });
 
-  it("timers, orphans, listeners, open waits, events and runs are found by an index among many", async () => {
+  it("among many rows, an index finds timers, orphans, listeners, open waits, events and runs", async () => {
     const tenantId = "many";
     const writer = await openWriter(store);
     const channel: Channel = { tenantId, scope: "session", scopeId: "busy" };

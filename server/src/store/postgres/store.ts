@@ -1,9 +1,9 @@
 /**
- * The store on Postgres: the contract over a few pools. Each verb's statement is in the file of its noun; here are
- * connections, and what errors mean.
+ * The store on Postgres: the contract, on a few pools of connections. Each verb's statement is in the file of its noun;
+ * this file has the connections and the meaning of errors.
  *
- * No statement relies on a session, so a pooler in transaction mode may stand between (`prepare: false`), except
- * LISTEN, which uses `directUrl`.
+ * No statement relies on a session, so a pooler in transaction mode may be in between (`prepare: false`). The exception
+ * is LISTEN, which uses `directUrl`.
  */
 import type { Instant } from "../../core/duration.ts";
 import { StoreUnavailableError } from "../contract/errors.ts";
@@ -28,42 +28,42 @@ import { waits } from "./waits.ts";
 import { workers } from "./workers.ts";
 import { workflows } from "./workflows.ts";
 
-/** Connections for all that is neither a commit nor the lease. */
+/** Connections for everything except commits and the lease. */
 const POOL_SIZE_DEFAULT = 8;
 /** A lane has one batch in flight, and a server has few lanes; more batches than this wait in memory. */
 const COMMIT_CONNECTIONS_MAX = 8;
 const TRANSACTIONS_IDLE_S = 30;
 /**
- * What is under way gets this long to finish when the store is closed. Short, because a connection that died with a
- * statement on it and was not needed again never says that it has ended.
+ * How long statements in flight get to finish when the store is closed. Short, because a connection that died under a
+ * statement, and was not needed since, never reports that it has ended.
  */
 const CLOSE_TIMEOUT_S = 1;
 
 export type PostgresStoreOptions = {
-  /** May lead to a pooler in transaction mode. */
+  /** May point to a pooler in transaction mode. */
   url: string;
-  /** Leads to Postgres itself, for LISTEN. Default: `url`. */
+  /** Points to Postgres itself, for LISTEN. Default: `url`. */
   directUrl?: string;
   /** False: no prepared statements. Default true. */
   prepare?: boolean;
   poolSize?: number;
-  /** Is told of every call of a verb. */
+  /** Called with every call of a verb. */
   onVerb?: VerbObserver;
-  /** Commits batches; the database must have it. Default: this release's. */
+  /** The function that commits batches; the database must have it. Default: this release's. */
   commitFunction?: CommitFunction;
 };
 
 /**
  * Opens the store on a migrated database.
- * @throws StoreUnavailableError: the database is away
+ * @throws StoreUnavailableError if the database is unavailable
  */
 export async function createPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const prepare = options.prepare ?? true;
   const sql = openClient(options.url, { max: options.poolSize ?? POOL_SIZE_DEFAULT, prepare });
-  // Connections of their own: neither commits nor the lease ever wait for reads.
+  // Separate connections: neither commits nor the lease ever wait for reads.
   const commits = openClient(options.url, { max: COMMIT_CONNECTIONS_MAX, prepare });
   const lease = openClient(options.url, { max: 1, prepare });
-  // Of the few verbs that need several statements in one transaction.
+  // For the few verbs that need several statements in one transaction.
   const transactions = openClient(options.url, { max: 1, prepare, idleTimeoutS: TRANSACTIONS_IDLE_S });
   const direct = openClient(options.directUrl ?? options.url, { max: 1, prepare });
   const openFresh = (): Sql => openClient(options.url, { max: 1, prepare });
@@ -106,7 +106,8 @@ type Connections = {
 };
 
 /**
- * Runs statements, again if they lost against others; what fails for the database's sake is a `StoreUnavailableError`.
+ * Runs statements, and repeats them if they lost against other transactions. Failures of the database become a
+ * `StoreUnavailableError`.
  */
 async function call<T>(work: () => Promise<T>): Promise<T> {
   try {
@@ -117,8 +118,8 @@ async function call<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Verbs that say by themselves what their errors mean. A commit is not sent again; a claim has several statements, each
- * of which may be the one whose reply was lost.
+ * Verbs that interpret their errors themselves. A commit is not sent again. A claim has several statements, and the
+ * reply of any of them may be lost.
  */
 const OWN_ERRORS: ReadonlySet<Verb> = new Set(["batches.commit", "runs.claim"]);
 
@@ -127,11 +128,12 @@ const withErrors: Around = (verb, perform) => (OWN_ERRORS.has(verb) ? perform() 
 function createVerbs(connections: Connections, onVerb: VerbObserver | undefined): Verbs {
   const { sql, commits, lease, transactions, direct, openFresh, commitFunction } = connections;
   const functions = [commitFunction, ...JOB_FUNCTIONS].map(({ name }) => name);
-  /** Lanes whose last claim may have been made though its reply was lost. */
+  /** Lanes whose last claim may have been committed although its reply was lost. */
   const doubtfulClaims = new Set<number>();
 
   /**
-   * A claim without a reply leaves runs with an owner that does not know of them, so the next claim gives all it owns.
+   * A claim without a reply may leave runs with an owner that does not know of them. So the next claim returns every
+   * run that the lane owns.
    */
   async function claim(laneId: number, limit: number): Promise<RunKey[]> {
     try {
@@ -171,12 +173,12 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
 
 async function readTokenKey(sql: Sql): Promise<Uint8Array> {
   const rows = await sql<{ value: string }[]>`select value from settings where key = 'token_key'`;
-  if (rows[0] === undefined) throw new Error("the database has no token key: it was not migrated by this program");
+  if (rows[0] === undefined) throw new Error("the database has no token key; migrate it before opening the store");
   return new Uint8Array(Buffer.from(rows[0].value, "hex"));
 }
 
 async function readNow(sql: Sql): Promise<Instant> {
   const rows = await sql<{ now: Instant }[]>`select clock_timestamp() as now`;
-  if (rows[0] === undefined) throw new Error("the database did not tell its time");
+  if (rows[0] === undefined) throw new Error("the query for the database time returned no row");
   return rows[0].now;
 }

@@ -1,4 +1,4 @@
-/** Waits: the inbox, and what a wait was closed by. */
+/** Waits: the inbox, and how waits were closed. */
 import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Wait } from "../../core/wait.ts";
@@ -59,7 +59,7 @@ async function getWait(sql: Sql, tenantId: string, waitId: string): Promise<Stor
   return rows[0] === undefined ? undefined : waitFromRow(rows[0]);
 }
 
-/** Open waits, oldest first. */
+/** Lists open waits, oldest first. */
 export async function listWaits(
   sql: Sql,
   request: { tenantId: string; filter: WaitFilter; start?: PageStart; limit: number },
@@ -77,7 +77,7 @@ export async function listWaits(
   return { items, next: { time: last.create_time, id: last.wait_id } };
 }
 
-/** One reason is compared, so that the index gives the order as well. */
+/** A single reason is compared for equality, so that the index also provides the order. */
 function reasonsCondition(sql: Sql, reasons: WaitFilter["reasons"]): Fragment {
   const [first, ...more] = reasons;
   if (first !== undefined && more.length === 0) return sql`w.reason = ${first}`;

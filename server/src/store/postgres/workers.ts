@@ -5,7 +5,7 @@ import type { WorkerStore, StoredWorker, WorkerServices } from "../contract/work
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";
 import type { Statements } from "../map-verbs.ts";
 
-/** What `registration` holds. */
+/** The contents of `registration`. */
 type Registration = Pick<StoredWorker, "tools" | "workflows" | "customTypes">;
 
 type WorkerRow = {
@@ -37,7 +37,9 @@ function workerFromRow(row: WorkerRow): StoredWorker {
   };
 }
 
-/** Registers a worker, in place of an earlier connection of its session. To drain is no new connection. */
+/**
+ * Registers a worker, and replaces an earlier connection of its session. Draining does not count as a new connection.
+ */
 async function saveWorker(sql: Sql, worker: Omit<StoredWorker, "connectTime">): Promise<void> {
   const { tenantId, workerSessionId, serverId, actorId, name, tools, workflows, customTypes, draining } = worker;
   const registration: Registration = { tools, workflows, customTypes };
@@ -46,15 +48,17 @@ async function saveWorker(sql: Sql, worker: Omit<StoredWorker, "connectTime">): 
     insert into workers as w (tenant_id, worker_session_id, server_id, actor_id, name, tools, registration, draining)
     select
       ${tenantId}, ${workerSessionId}, ${serverId}, ${actorId ?? null}::text, ${name},
-      array(select json_array_elements_text(${toolNames}::text::json)), ${JSON.stringify(registration)}, ${draining}::boolean
+      array(select json_array_elements_text(${toolNames}::text::json)), ${JSON.stringify(registration)},
+      ${draining}::boolean
     from ${lockTimeout(sql)}
     on conflict (tenant_id, worker_session_id) do update set
       server_id = excluded.server_id, actor_id = excluded.actor_id, name = excluded.name, tools = excluded.tools,
       registration = excluded.registration, draining = excluded.draining,
-      connect_time = case when excluded.draining and w.server_id = excluded.server_id then w.connect_time else now() end`;
+      connect_time =
+        case when excluded.draining and w.server_id = excluded.server_id then w.connect_time else now() end`;
 }
 
-/** Takes a worker off the list, unless it has connected to another server since. */
+/** Removes a worker from the list, unless it has since connected to another server. */
 async function removeWorker(
   sql: Sql,
   { tenantId, workerSessionId, serverId }: Pick<StoredWorker, "tenantId" | "workerSessionId" | "serverId">,
@@ -64,7 +68,10 @@ async function removeWorker(
     where tenant_id = ${tenantId} and worker_session_id = ${workerSessionId} and server_id = ${serverId}`;
 }
 
-/** Workers of one tenant by session id. A worker may have been saved after its server's lease was ended, so leases are checked. */
+/**
+ * Lists the workers of one tenant by session id. Checks the leases of their servers, because a worker may have been
+ * saved after its server's lease ended.
+ */
 async function listWorkers(
   sql: Sql,
   request: { tenantId: string; tool?: string; start?: string; limit: number },
@@ -87,11 +94,12 @@ type ServicesRow = {
   custom_types: WorkerServices["customTypes"];
 };
 
-/** What the workers of all tenants serve that are connected to other servers. Schemas stay where they are: they may be large. */
+/** What workers of all tenants on other servers serve. Does not read tool schemas, which may be large. */
 async function listWorkersElsewhere(sql: Sql, serverId: string, limit: number): Promise<WorkerServices[]> {
   const rows = await sql<ServicesRow[]>`
     select
-      w.tenant_id, w.worker_session_id, to_json(w.tools) as tool_names, w.registration::json -> 'workflows' as workflows,
+      w.tenant_id, w.worker_session_id, to_json(w.tools) as tool_names,
+      w.registration::json -> 'workflows' as workflows,
       w.registration::json -> 'customTypes' as custom_types
     from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
     where w.server_id <> ${serverId} and not w.draining

@@ -1,4 +1,4 @@
-/** Workflows: immutable versions, and which of them is the current one. */
+/** Workflows: immutable versions, and which of them is current. */
 import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
@@ -42,10 +42,10 @@ function currentVersion(sql: Sql): Fragment {
   return sql`coalesce(h.pinned_version, h.last_version)`;
 }
 
-/** To register takes several statements in one transaction. */
+/** Registering takes several statements in one transaction. */
 type WorkflowConnections = { sql: Sql; transactions: Sql };
 
-/** Registers a definition, or gives the version that has its digest. */
+/** Registers a definition, or returns the version that already has its digest. */
 async function registerWorkflow(
   { sql, transactions }: WorkflowConnections,
   request: { tenantId: string; digest: string; definition: WorkflowDefinition },
@@ -56,7 +56,7 @@ async function registerWorkflow(
   const rows = await sql<WorkflowRow[]>`
     ${selectWorkflows(sql)}
     where w.tenant_id = ${tenantId} and w.workflow_id = ${workflowId} and w.digest = ${digest}`;
-  if (rows[0] === undefined) throw new Error(`workflow ${workflowId} is not there after it was registered`);
+  if (rows[0] === undefined) throw new Error(`workflow ${workflowId} was registered but cannot be found`);
   return workflowFromRow(rows[0]);
 }
 
@@ -69,7 +69,7 @@ async function insertVersion(
 ): Promise<void> {
   await sql.begin(async (transaction) => {
     await transaction`select from ${lockTimeout(sql)}`;
-    // Makes the head or locks it; the statements after it see what others registered before.
+    // Creates the head or locks it. The statements after it see the versions that other servers registered before.
     await transaction`
       insert into workflow_heads (tenant_id, workflow_id, last_version) values (${tenantId}, ${workflowId}, 0)
       on conflict (tenant_id, workflow_id) do update set last_version = workflow_heads.last_version`;
@@ -93,9 +93,10 @@ async function getWorkflow(
   workflowId: string,
   version: number,
 ): Promise<StoredWorkflow | undefined> {
-  const wanted = version === 0 ? currentVersion(sql) : sql`${version}`;
+  const selected = version === 0 ? currentVersion(sql) : sql`${version}`;
   const rows = await sql<WorkflowRow[]>`
-    ${selectWorkflows(sql)} where w.tenant_id = ${tenantId} and w.workflow_id = ${workflowId} and w.version = ${wanted}`;
+    ${selectWorkflows(sql)}
+    where w.tenant_id = ${tenantId} and w.workflow_id = ${workflowId} and w.version = ${selected}`;
   return rows[0] === undefined ? undefined : workflowFromRow(rows[0]);
 }
 
@@ -114,7 +115,8 @@ async function listWorkflows(
   const page =
     workflowId === undefined
       ? sql`
-          and w.version = ${currentVersion(sql)} ${start === undefined ? sql`` : sql`and w.workflow_id > ${String(start)}`}
+          and w.version = ${currentVersion(sql)}
+          ${start === undefined ? sql`` : sql`and w.workflow_id > ${String(start)}`}
           order by w.workflow_id`
       : sql`
           and w.workflow_id = ${workflowId} ${start === undefined ? sql`` : sql`and w.version < ${Number(start)}`}
@@ -124,7 +126,7 @@ async function listWorkflows(
   return rows.map(workflowFromRow);
 }
 
-/** version 0: follow the highest again. */
+/** version 0: follow the highest version again. */
 async function setCurrentVersion(
   sql: Sql,
   tenantId: string,

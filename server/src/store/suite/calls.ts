@@ -1,4 +1,4 @@
-/** Calls in flight: many of them are kept in parts of the run, and reading gives the calls of the fold. */
+/** Calls in flight: if there are many, they are kept in parts of the run. A read returns the calls of the fold. */
 import { describe, expect, it } from "vitest";
 import { type Call, type CallChange, isOpen } from "../../core/call.ts";
 import { idempotencyKey } from "../../core/identifiers.ts";

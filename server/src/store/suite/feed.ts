@@ -1,7 +1,8 @@
 /** The feed over all runs. */
 import { describe, expect, it } from "vitest";
 import type { Transition } from "../contract/batch.ts";
-import type { FeedEntry, LanePosition, NoticeKind } from "../contract/feed.ts";
+import type { NoticeKind } from "../../core/decision.ts";
+import type { FeedEntry, LanePosition } from "../contract/feed.ts";
 import { ALL, COMMITTED, type OpenBench } from "./bench.ts";
 import { conflictOf, endOf, openWriter, startOf, type Writer } from "./fixtures.ts";
 

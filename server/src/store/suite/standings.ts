@@ -206,7 +206,7 @@ export function describeStandings(openBench: OpenBench): void {
       const places = Array.from({ length: STANDING_JOBS_MAX }, (_, n) => n + 1);
       expect(standing.openJobs.map(({ queuePlace }) => queuePlace)).toEqual(places);
       expect(standing.jobCounts).toEqual([{ state: "open", count: STANDING_PLACES_MAX + 5 }]);
-      // Its fairness key is the same as that of the others, so it comes after them.
+      // It has the same fairness key as the others, so it comes after them.
       expect(jobsIn(await read(store, keyOf(last)))).toEqual([["last", "open", STANDING_PLACES_MAX + 1]]);
     });
   });

@@ -1,4 +1,4 @@
-/** What a batch committed of each tenant's ledgers, for the log of record hashes. */
+/** What a batch committed to each tenant's ledgers, for the log of record hashes. */
 import { committedOf, laneOf, type Section } from "./section.ts";
 
 export const BATCHES: Section = {

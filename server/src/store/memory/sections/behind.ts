@@ -1,4 +1,4 @@
-/** Runs whose rows stay behind their ledgers: only records are written, and events. */
+/** Runs whose rows stay behind their ledgers: only records and events are written. */
 import { rowKey } from "../database.ts";
 import { refuseIf, type Section } from "./section.ts";
 

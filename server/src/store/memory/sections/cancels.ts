@@ -1,4 +1,4 @@
-/** Jobs that are not to be done any more: all of a run that are neither settled nor made by this batch. */
+/** Jobs to cancel: all jobs of a run that are neither settled nor created by this batch. */
 import { cancelJobs } from "../jobs.ts";
 import { committedOf, type Section } from "./section.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Channels: groups that count only while a channel stands still. Seen before any event of the batch: it moves no
- * channel under itself.
+ * Channels: groups that commit only if a channel has not moved. Checked before any event of the batch, so that a batch
+ * does not refuse itself.
  */
 import { channelKey } from "../../../core/event.ts";
 import { refuseIf, type Section } from "./section.ts";

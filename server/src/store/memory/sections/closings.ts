@@ -1,4 +1,4 @@
-/** Ends of waits. */
+/** Waits that close. */
 import { closeWait } from "../waits.ts";
 import { committedOf, type Section } from "./section.ts";
 

@@ -1,4 +1,4 @@
-/** Events that are emitted. */
+/** Events to emit. */
 import type { EventDraft } from "../../../core/event.ts";
 import { emitEvent } from "../events.ts";
 import { assertStorable, assertTexts, type BatchInHand, type Section } from "./section.ts";

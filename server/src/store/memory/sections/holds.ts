@@ -1,4 +1,4 @@
-/** Jobs that their queue holds back while their run is paused, and gives out again afterwards. */
+/** Jobs that are held back while their run is paused, and given out again afterwards. */
 import { holdJobs } from "../jobs.ts";
 import { committedOf, type Section } from "./section.ts";
 

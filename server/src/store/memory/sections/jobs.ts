@@ -1,4 +1,4 @@
-/** New jobs, leased already where a worker was found before the commit. */
+/** New jobs, already leased if a worker was found before the commit. */
 import { BatchRejectedError } from "../../contract/errors.ts";
 import { rowKey } from "../database.ts";
 import { createJobs } from "../jobs.ts";

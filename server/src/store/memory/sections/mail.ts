@@ -1,11 +1,11 @@
-/** Mail for other runs: what transitions send, and what comes from outside of any run. */
+/** Mail for other runs: what transitions send, and what comes from outside any run. */
 import type { MailDraft } from "../../contract/mail.ts";
 import type { RunKey } from "../../contract/runs.ts";
 import { BatchRejectedError } from "../../contract/errors.ts";
 import { deliverMail } from "../mail.ts";
 import { assertStorable, assertTexts, type BatchInHand, type Section } from "./section.ts";
 
-/** Of a kind: as a CHECK of the table has it. */
+/** The bound that a CHECK of the table sets on a kind. */
 const KIND_CHARS_MAX = 64;
 
 export const MAIL: Section = {
@@ -13,7 +13,8 @@ export const MAIL: Section = {
   check(hand) {
     for (const { tenantId, runId, kind, body } of lettersOf(hand)) {
       assertTexts([tenantId, runId, kind]);
-      if (kind.length < 1 || kind.length > KIND_CHARS_MAX) throw new BatchRejectedError("a kind of mail is too long");
+      if (kind.length < 1 || kind.length > KIND_CHARS_MAX)
+        throw new BatchRejectedError(`a kind of mail has 1 to ${KIND_CHARS_MAX} characters`);
       assertStorable(body);
     }
   },

@@ -1,4 +1,4 @@
-/** Rows of runs that move: compared and swapped by their seq. */
+/** Rows of existing runs that move: compare and swap by seq. */
 import { rowKey } from "../database.ts";
 import { assertRow, rowAfter } from "../run-row.ts";
 import { committedOf, refuseIf, runOf, type Section } from "./section.ts";

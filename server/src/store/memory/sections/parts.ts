@@ -1,4 +1,4 @@
-/** Parts of runs' states that are kept beside them. */
+/** Parts of runs' states that have rows of their own. */
 import { assertStorable, committedOf, runOf, type Section } from "./section.ts";
 
 export const PARTS: Section = {

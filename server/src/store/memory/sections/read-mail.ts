@@ -1,4 +1,4 @@
-/** Mail that a transition acts on: taken away, once. */
+/** Mail that a transition acts on: deleted, once. */
 import { committedOf, refuseIf, type Section } from "./section.ts";
 
 export const READ_MAIL: Section = {

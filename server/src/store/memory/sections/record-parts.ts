@@ -1,4 +1,4 @@
-/** Parts of step records beside `body` and `given`. */
+/** Parts of step records besides `body` and `given`. */
 import { committedOf, runOf, type Section } from "./section.ts";
 
 export const RECORD_PARTS: Section = {

@@ -10,7 +10,7 @@ export const RECORDS: Section = {
       assert.equal(after.state.seq, expectedSeq + records.length, "a ledger is gapless");
       for (const [i, record] of records.entries()) assert.equal(record.seq, expectedSeq + i + 1, "a ledger is gapless");
       const lastHash = records.at(-1)?.hash;
-      assert(lastHash === undefined || lastHash === after.headHash, "headHash is that of the last record");
+      assert(lastHash === undefined || lastHash === after.headHash, "headHash is the hash of the last record");
     }
   },
   write(hand) {

@@ -1,7 +1,7 @@
 /**
- * A section in memory: the twin of the one under the same file name in store/postgres/sections, which says how the two
- * phases of a commit work. All checks come before the first write, so that what a check throws leaves everything as it
- * was. No write throws.
+ * A section in memory: the counterpart of the file with the same name in store/postgres/sections, which explains the
+ * two phases of a commit. All checks come before the first write, so an error in a check leaves everything unchanged.
+ * No write throws.
  */
 import assert from "node:assert/strict";
 import { assertJson, type Json } from "../../../core/json/json.ts";
@@ -11,24 +11,24 @@ import { type LaneRow, type MemoryDatabase, rowKey, type RunRow, STORED_BOUNDS }
 
 export type Section = {
   readonly name: string;
-  /** What it does in the first phase: may refuse groups. @throws BatchRejectedError, LaneFencedError */
+  /** The first phase: may refuse groups. @throws BatchRejectedError, LaneFencedError */
   readonly check?: (hand: BatchInHand) => void;
-  /** What it does in the second phase, to what `committedOf` says. */
+  /** The second phase, for the transitions that `committedOf` returns. */
   readonly write?: (hand: BatchInHand) => void;
 };
 
-/** A transition at its place in a batch. */
+/** A transition with its position in a batch. */
 export type PlacedTransition = { readonly item: number; readonly place: number; readonly transition: Transition };
 
 /** A batch that is being committed. */
 export type BatchInHand = {
   readonly database: MemoryDatabase;
-  /** Undefined: there is no such lane. */
+  /** Undefined if the lane does not exist. */
   readonly lane: LaneRow | undefined;
   readonly batchNo: number;
   readonly transitions: readonly PlacedTransition[];
   readonly deliveries: readonly { readonly item: number; readonly delivery: Delivery }[];
-  /** By the number of the item. Absent: it is committed. */
+  /** By the number of the item. An item without an outcome is committed. */
   readonly outcomes: Map<number, ItemOutcome>;
 };
 
@@ -45,7 +45,7 @@ export function takeInHand(database: MemoryDatabase, { laneId, batchNo, items }:
   };
 }
 
-/** Refuses every group in which a transition has a cause. Of several, the first counts. */
+/** Refuses every group in which a transition has a cause. If several have one, the first counts. */
 export function refuseIf(
   { transitions, outcomes }: BatchInHand,
   causeOf: (transition: Transition) => ConflictCause | "channel_moved" | undefined,
@@ -60,32 +60,32 @@ export function refuseIf(
   }
 }
 
-/** The transitions of groups that are not refused. In a check: as far as is known. */
+/** Returns the transitions of groups that are not refused; during the checks, not refused so far. */
 export function committedOf({ transitions, outcomes }: BatchInHand): Transition[] {
   return transitions.filter(({ item }) => !outcomes.has(item)).map(({ transition }) => transition);
 }
 
-/** The lane of a batch that the fence let in. */
+/** The lane of a batch that passed the fence. */
 export function laneOf({ lane }: BatchInHand): LaneRow {
   assert(lane !== undefined);
   return lane;
 }
 
-/** The row of a run that was moved or made. */
+/** The row of a run that was moved or created. */
 export function runOf({ database }: BatchInHand, { tenantId, runId }: Transition): RunRow {
   const row = database.runs.get(rowKey(tenantId, runId));
   assert(row !== undefined);
   return row;
 }
 
-/** Postgres has no text with a U+0000 in it. */
+/** Postgres cannot store U+0000 in text. */
 export function assertTexts(columns: Iterable<unknown>): void {
   for (const column of columns) {
-    if (typeof column === "string" && column.includes("\0")) throw new BatchRejectedError("a text holds U+0000");
+    if (typeof column === "string" && column.includes("\0")) throw new BatchRejectedError("a text contains U+0000");
   }
 }
 
-/** Values that JSON text would change (undefined members, class instances) are bugs of whoever commits them. */
+/** Values that JSON text would change (undefined members, class instances) are bugs of the caller that commits them. */
 export function assertStorable(value: Json): void {
   try {
     assertJson(value, STORED_BOUNDS);

@@ -1,4 +1,4 @@
-/** Ends of jobs, and of their attempts. */
+/** Jobs that settle or end an attempt. */
 import { canSettle, settleJob } from "../jobs.ts";
 import { committedOf, refuseIf, type Section } from "./section.ts";
 

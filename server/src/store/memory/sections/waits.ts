@@ -13,7 +13,7 @@ export const WAITS: Section = {
       for (const { wait } of openWaits) {
         const key = rowKey(tenantId, wait.wait_id);
         if (hand.database.waits.has(key) || opened.has(key))
-          throw new BatchRejectedError(`wait ${wait.wait_id} exists`);
+          throw new BatchRejectedError(`wait ${wait.wait_id} already exists`);
         opened.add(key);
       }
     }

@@ -12,7 +12,7 @@ export const FENCE: Section<never> = {
   WHERE lane_id = p_lane_id AND ended_at IS NULL AND last_batch_no < p_batch_no;
   IF NOT FOUND THEN
     IF EXISTS (SELECT FROM lanes WHERE lane_id = p_lane_id AND ended_at IS NULL) THEN
-      RAISE EXCEPTION 'batch % of lane % is decided already', p_batch_no, p_lane_id USING ERRCODE = 'AR002';
+      RAISE EXCEPTION 'batch % of lane % is already decided', p_batch_no, p_lane_id USING ERRCODE = 'AR002';
     END IF;
     RAISE EXCEPTION 'lane % has ended', p_lane_id USING ERRCODE = 'AR001';
   END IF;`,

@@ -7,7 +7,7 @@ export const JOBS: Section<"p_jobs"> = {
   parameters: { p_jobs: "json" },
   encode({ transitions }) {
     const rows = transitions.flatMap((placed) => {
-      const { after, holdJobs, jobs } = placed.transition;
+      const { after, jobs } = placed.transition;
       return jobs.map((job) => ({
         ...keyOf(placed),
         idempotency_key: job.idempotency_key,
@@ -20,7 +20,7 @@ export const JOBS: Section<"p_jobs"> = {
         payload: jsonText(job.payload),
         state: job.lease !== undefined ? "leased" : job.dueTime !== undefined ? "delayed" : "open",
         fairness_key: job.fairnessKey,
-        held: holdJobs ?? after.state.paused,
+        held: after.state.paused,
         due_at: job.dueTime,
         lease_server: job.lease?.serverId,
         worker_session: job.lease?.workerSessionId,
