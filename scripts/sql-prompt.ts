@@ -13,7 +13,7 @@ const CELL_CHARS_MAX = 60;
 const ROWS_MAX = 1_000;
 
 const COMMANDS: Readonly<Record<string, string>> = {
-  "\\d": `select c.relname as table, pg_size_pretty(pg_total_relation_size(c.oid)) as size, c.reltuples::bigint as rows
+  "\\d": `select c.relname as table, pg_size_pretty(pg_total_relation_size(c.oid)) as size, nullif(c.reltuples, -1)::bigint as rows
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind = 'r' and n.nspname = 'public' order by 1`,
 };
@@ -67,15 +67,25 @@ export async function runPrompt(
   };
   ask();
   for await (const line of lines) {
-    if (line.trim() === "\\q") break;
-    statement = `${statement}\n${COMMANDS[line.trim()] ?? line}`.trim();
-    if (statement.endsWith(";") || COMMANDS[line.trim()] !== undefined) {
-      output.write(await answerTo(sql, statement));
-      statement = "";
+    const command = line.trim();
+    if (command === "\\q") break;
+    if (command.startsWith("\\")) {
+      const query = COMMANDS[command];
+      output.write(query === undefined ? unknownCommand(command) : await answerTo(sql, query));
+    } else {
+      statement = `${statement}\n${line}`.trim();
+      if (statement.endsWith(";")) {
+        output.write(await answerTo(sql, statement));
+        statement = "";
+      }
     }
     ask();
   }
   lines.close();
+}
+
+function unknownCommand(command: string): string {
+  return `There is no command ${command} here: \\d lists tables, \\q ends. psql, if it is installed, has more.\n`;
 }
 
 async function answerTo(sql: postgres.Sql, statement: string): Promise<string> {

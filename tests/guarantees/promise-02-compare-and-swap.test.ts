@@ -8,6 +8,7 @@ import {
   answer,
   deliversEvent,
   deliversMail,
+  endLeases,
   emitRequest,
   freshCaller,
   freshId,
@@ -17,6 +18,7 @@ import {
   refusalOf,
   startRequest,
   startRun,
+  startTestServer,
   STORE_KINDS,
   turn,
   untilEnded,
@@ -340,6 +342,22 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     await untilWaiting(a, caller, request.runId!);
     mail.release();
     expect((await cancelled).state.status).toBe("cancelled");
+  });
+
+  test("mail that a killed owner has not read is acted on by the server that takes over, before any step", async () => {
+    const { database, b } = servers;
+    const owner = await startTestServer(database);
+    const caller = freshCaller();
+    const { runId } = (await startRun(owner, caller, countingGraph())).state;
+    const killed = owner.kill();
+    const { state: asked } = await b.engine.cancelRun(caller, { runId });
+    expect(asked.status).toBe("running");
+    await endLeases(b);
+    const { state: ended } = await untilEnded(b, caller, runId);
+    expect(ended.status).toBe("cancelled");
+    // One step may have been on its way when the owner was killed.
+    expect(ended.seq - asked.seq).toBeLessThanOrEqual(2);
+    await killed;
   });
 
   test("a wake-up that queues behind a commit sees what another server has done in the meantime", async () => {

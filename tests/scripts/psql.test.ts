@@ -69,6 +69,12 @@ describe("the prompt", () => {
     expect(await typed("\\q", "select 1 as one;")).toBe("");
   });
 
+  test("says so if it does not know a command, and keeps the statement that is being typed", async () => {
+    expect(await typed("select 1", "\\d runs", "as one;")).toMatch(
+      /^There is no command \\d runs here: .*\none {2}1\n$/s,
+    );
+  });
+
   test("changes nothing, not even with a second statement after the first", async () => {
     const [lanes] = await sql`select count(*)::int as count from settings`;
     expect(lanes).toEqual({ count: 1 });

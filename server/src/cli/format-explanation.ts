@@ -12,7 +12,7 @@ import {
 import { JobKindSchema } from "@abstractruntime/proto/worker_service_pb";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 
-import { hasEnded, present, statusStyle, statusText, timeText, waitSummary } from "./format-run.ts";
+import { failureText, hasEnded, present, statusStyle, statusText, timeText, waitSummary } from "./format-run.ts";
 import { fieldLines, safeLine, tableLines, type Terminal } from "./terminal.ts";
 import { enumShortName } from "./values.ts";
 
@@ -25,6 +25,7 @@ export function explanationLines(terminal: Terminal, explanation: RunExplanation
     ["run", run && `${safeLine(run.runId)} (${safeLine(run.workflowId)} version ${run.version})`],
     ["status", run && terminal.style(statusStyle(run.status), statusText(run))],
     ["node", run && safeLine(run.currentNode)],
+    ["error", run?.error && safeLine(failureText(run.error))],
     ["owner", owner === undefined ? `none: the run ${ended ? "has ended" : "is parked"}` : ownerText(owner)],
     ["records", run && recordsText(run.seq, explanation.rowRecordsBehind)],
     ["mail", mailText(mail, mailTotal)],

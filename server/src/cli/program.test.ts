@@ -431,6 +431,13 @@ describe("run explain", () => {
     );
   });
 
+  it("shows why a run has failed", async () => {
+    const error = { code: "EVALUATION_FAILED", message: "no such key\u001b", nodeId: "ask" };
+    const explanation = explanationWith({ run: { ...RUN, status: "RUN_STATUS_FAILED", error } });
+    const { out } = await cli(["run", "explain", "r1"], { runtime: { explainRun: () => ({ explanation }) } });
+    expect(out).toContain("\nerror    EVALUATION_FAILED: no such key\\u001b (node ask)\n");
+  });
+
   it("shows owner and lease, mail, channel and jobs, without what a terminal obeys", async () => {
     const explanation = explanationWith({
       next: { kind: "NEXT_MOVE_KIND_RESULT", message: "Worker \u001b gives it." },

@@ -51,12 +51,25 @@ function nextStep(now: Instant, run: RunState): Stimulus {
   return { type: isOver ? "wake" : "advance", now };
 }
 
-/** What must be committed before the run goes on: it is visible, or is done, outside of the run. */
-const COMMITTED_FIRST: ReadonlySet<Command["type"]> = new Set(["create_jobs", "emit", "expect_channel"]);
+/**
+ * Whether each command must be committed before the run goes on, because it is visible, or is done, outside of the run.
+ * The end of an effect is committed together with the steps that follow, up to the next effect.
+ */
+const IS_COMMITTED_FIRST = {
+  create_jobs: true,
+  emit: true,
+  expect_channel: true,
+  open_wait: false,
+  close_wait: false,
+  settle_jobs: false,
+  cancel_jobs: false,
+  hold_jobs: false,
+  consume_event: false,
+  notice: false,
+} as const satisfies Record<Command["type"], boolean>;
 
-/** The end of an effect is committed together with the steps that follow, up to the next effect. */
 function endsAnEffect({ type }: Command): boolean {
-  return !COMMITTED_FIRST.has(type);
+  return !IS_COMMITTED_FIRST[type];
 }
 
 function sizeOf(plan: { records: Plan["records"] }): number {

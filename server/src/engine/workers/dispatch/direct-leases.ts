@@ -5,24 +5,13 @@ import type { JobDraft } from "../../../core/job.ts";
 import type { RunState } from "../../../core/run.ts";
 import type { LeasedJob, NewJob } from "../../../store/contract/jobs.ts";
 import type { WorkerLink } from "../../api.ts";
+import type { Reservation } from "../../reactions.ts";
 import { queueText } from "../job-queue.ts";
 import { returnCredit, type Session, takeCredit } from "../session.ts";
 import { noteJobs, pump } from "./backlog.ts";
 import { findSession } from "./eligible-sessions.ts";
 import { offerJob, payloadOf } from "./offers.ts";
 import type { DispatchState } from "./state.ts";
-
-/**
- * The jobs of one transition, leased to workers as far as workers have credit. Exactly one of the two functions is
- * called.
- */
-export type Reservation = {
-  jobs: NewJob[];
-  /** The transition was committed: the leased jobs are offered. */
-  commit(): void;
-  /** The transition was not committed, or perhaps not. */
-  cancel(): void;
-};
 
 export function reserveJobs(state: DispatchState, drafts: readonly JobDraft[], run: RunState): Reservation {
   const leased: { session: Session; link: WorkerLink | undefined; queue: string; job: NewJob }[] = [];

@@ -9,12 +9,13 @@
  */
 import type { JobDraft } from "../../../core/job.ts";
 import type { RunState } from "../../../core/run.ts";
+import type { Reservation } from "../../reactions.ts";
 import type { HandlerRun, HandlerRuns } from "../handler-runs.ts";
 import type { LeaseKeeper } from "../leases/lease-keeper.ts";
 import type { WorkerPool } from "../pool.ts";
 import type { Session } from "../session.ts";
 import { noteJobs, noteSession, pump } from "./backlog.ts";
-import { type Reservation, reserveJobs } from "./direct-leases.ts";
+import { reserveJobs } from "./direct-leases.ts";
 import { dispatchHandler } from "./dispatch-handler.ts";
 import { createDispatchState } from "./state.ts";
 import { forgetHandler } from "./waiting-handlers.ts";
