@@ -120,7 +120,7 @@ describe("a lane", () => {
 
   /** Submits items that arrive together. Returns what their callers got, after everything has come to rest. */
   async function submit(items: readonly BatchItem[]): Promise<(ItemOutcome["type"] | Error)[]> {
-    const told = Promise.all(
+    const outcomes = Promise.all(
       items.map((item) =>
         lane.submit(item, 1).then(
           ({ type }) => type,
@@ -129,7 +129,7 @@ describe("a lane", () => {
       ),
     );
     await vi.advanceTimersByTimeAsync(MINUTE_MS);
-    return await told;
+    return await outcomes;
   }
 
   function contendedBy(guilty: ReadonlySet<string>): FakeDatabase["fault"] {
