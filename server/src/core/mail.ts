@@ -37,10 +37,8 @@ const READERS: {
     run.paused ? unpauseRun(run, { type: "unpause", now, ...askedIn(letter) }) : nothing(run),
 };
 
-/** Whether this release knows this kind of letter. */
-export function isKnownLetter(kind: string): boolean {
-  return Object.hasOwn(READERS, kind);
-}
+/** The kinds of letters that this release knows. */
+export const LETTER_KINDS: readonly string[] = Object.keys(READERS);
 
 /** Acts on letters in order, each on the state after the one before it. A letter that changes nothing is skipped. */
 export function readMail(run: RunState, { now, letters }: MailStimulus, workflow: Workflow): Decision {
@@ -49,7 +47,7 @@ export function readMail(run: RunState, { now, letters }: MailStimulus, workflow
   let state = run;
   for (const letter of letters) {
     if (hasEnded(state)) break;
-    const read = isKnownLetter(letter.kind) ? READERS[letter.kind]! : nothing;
+    const read = Object.hasOwn(READERS, letter.kind) ? READERS[letter.kind]! : nothing;
     const decision = read(state, letter, now, workflow);
     state = decision.run;
     records.push(...decision.records);

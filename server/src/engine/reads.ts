@@ -1,4 +1,5 @@
 /** Single reads of small things; reads at the same time share a batch. */
+import { LETTER_KINDS } from "../core/mail.ts";
 import type { Channel, EventLookup, EventQuery } from "../core/event.ts";
 import type { ChannelProgress } from "../store/contract/events.ts";
 import type { Mail } from "../store/contract/mail.ts";
@@ -15,6 +16,7 @@ export type Reads = {
   readonly loadRun: (key: RunKey) => Promise<StoredRun | undefined>;
   /** The same without vars and output. */
   readonly loadRunHead: (key: RunKey) => Promise<StoredRun | undefined>;
+  /** The mail of the kinds that this release knows. Letters of other kinds stay for a server that knows them. */
   readonly loadMail: (key: RunKey) => Promise<Mail[]>;
   readonly lookUpEvent: (query: EventQuery) => Promise<EventLookup>;
   /** The number of a channel's last event. */
@@ -27,7 +29,7 @@ export function createReads(store: Store): Reads {
     loadRun: createBatcher((keys: readonly RunKey[]) => store.runs.load(keys), RUNS_MAX),
     loadRunHead: createBatcher((keys: readonly RunKey[]) => store.runs.loadHeads(keys), HEADS_MAX),
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
-      const all = await store.mail.list(keys);
+      const all = await store.mail.list(keys, LETTER_KINDS);
       return keys.map((key): Mail[] =>
         all.filter((mail) => mail.tenantId === key.tenantId && mail.runId === key.runId),
       );

@@ -1,3 +1,4 @@
+import { LETTER_KINDS } from "../../core/mail.ts";
 import type { Essentials } from "../essentials.ts";
 import { deliverMail } from "../stimuli/deliver-mail.ts";
 import type { ListenerWaker } from "../stimuli/wake-listeners.ts";
@@ -16,7 +17,7 @@ export function createSweep(
   const { store, settings, transitions, listeners, workers } = parts;
   return {
     async runOnce() {
-      const { mailed, channels } = await store.mail.findStrays(settings.strayMs, STRAYS_MAX);
+      const { mailed, channels } = await store.mail.findStrays(settings.strayMs, STRAYS_MAX, LETTER_KINDS);
       await Promise.all([
         ...mailed.map((key) => deliverMail(transitions, key)),
         ...channels.map((channel) => listeners.wakeListeners(channel)),

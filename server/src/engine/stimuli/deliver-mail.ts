@@ -1,7 +1,6 @@
 /**
  * Mail: what others leave for a run that they may not change themselves. Each letter is read once, in one transition.
  */
-import { isKnownLetter } from "../../core/mail.ts";
 import { DomainError } from "../../core/errors.ts";
 import { isActive } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
@@ -16,8 +15,7 @@ export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<
     await parts.runs.exclusive(key, async () => {
       // Mail is read in parts.
       for (;;) {
-        // Letters of a kind that this release does not know stay for a server that knows it.
-        const letters = (await parts.reads.loadMail(key)).filter(({ kind }) => isKnownLetter(kind));
+        const letters = await parts.reads.loadMail(key);
         if (letters.length === 0) return;
         const consumedMail = letters.map(({ mailId }) => mailId);
         await perform(parts, key, (now) => ({ type: "mail", now, letters }), { consumedMail });

@@ -25,8 +25,9 @@ export type Strays = {
 export interface MailStore {
   /**
    * Returns the first mail of each run, in the order of arrival: at most MAIL_LETTERS_MAX letters and, after the first
-   * one, MAIL_BYTES_MAX bytes of body text.
+   * one, MAIL_BYTES_MAX bytes of body text. If `kinds` are given, letters of other kinds are passed over.
    */
-  list(keys: readonly RunKey[]): Promise<Mail[]>;
-  findStrays(olderThanMs: number, limit: number): Promise<Strays>;
+  list(keys: readonly RunKey[], kinds?: readonly string[]): Promise<Mail[]>;
+  /** @param mailKinds if given, letters of other kinds are passed over */
+  findStrays(olderThanMs: number, limit: number, mailKinds?: readonly string[]): Promise<Strays>;
 }

@@ -20,13 +20,13 @@ export function deliverMail(database: MemoryDatabase, { tenantId, runId, kind, b
   database.mail.set(mailId, { mailId, tenantId, runId, kind, bodyText, createTime: timeOf(database) });
 }
 
-function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
+function listMail(database: MemoryDatabase, keys: readonly RunKey[], kinds?: readonly string[]): Mail[] {
   const runs = new Set(keys.map(({ tenantId, runId }) => rowKey(tenantId, runId)));
   const taken = new Map<string, { letters: number; bytes: number }>();
   // Mail ids rise, and the map keeps them in order.
   return [...database.mail.values()].flatMap(({ createTime: _createTime, bodyText, ...mail }) => {
     const key = rowKey(mail.tenantId, mail.runId);
-    if (!runs.has(key)) return [];
+    if (!runs.has(key) || kinds?.includes(mail.kind) === false) return [];
     const { letters, bytes } = taken.get(key) ?? { letters: 0, bytes: 0 };
     const now = { letters: letters + 1, bytes: bytes + Buffer.byteLength(bodyText) };
     taken.set(key, now);
@@ -36,10 +36,16 @@ function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
 }
 
 /** Mail to a run that does not exist is not a stray: no transition can act on it. An ended run still takes its mail. */
-function findStrays(database: MemoryDatabase, olderThanMs: number, limit: number): Strays {
+function findStrays(
+  database: MemoryDatabase,
+  olderThanMs: number,
+  limit: number,
+  mailKinds?: readonly string[],
+): Strays {
   const until = addMs(timeOf(database), -olderThanMs);
   const mailed = new Map<string, RunKey>();
-  for (const { tenantId, runId, createTime } of database.mail.values()) {
+  for (const { tenantId, runId, kind, createTime } of database.mail.values()) {
+    if (mailKinds?.includes(kind) === false) continue;
     const key = rowKey(tenantId, runId);
     if (createTime <= until && database.runs.has(key)) mailed.set(key, { tenantId, runId });
   }

@@ -3,13 +3,13 @@ import type { Channel, Scope } from "../../core/event.ts";
 import { parseOwnJson } from "../../core/json/json.ts";
 import { type Mail, MAIL_BYTES_MAX, MAIL_LETTERS_MAX, type MailStore, type Strays } from "../contract/mail.ts";
 import type { RunKey } from "../contract/runs.ts";
-import type { Sql } from "./client.ts";
+import type { Fragment, Sql } from "./client.ts";
 import { keyFromRow, keyRows } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
 
 type MailRow = { tenant_id: string; run_id: string; mail_id: number; kind: string; body: string };
 
-async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[]> {
+async function listMail(sql: Sql, keys: readonly RunKey[], kinds?: readonly string[]): Promise<Mail[]> {
   if (keys.length === 0) return [];
   const rows = await sql<MailRow[]>`
     select m.tenant_id, m.run_id, m.mail_id, m.kind, m.body
@@ -18,7 +18,7 @@ async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[]> {
       select f.*, row_number() over by_id as number, sum(octet_length(f.body)) over by_id as bytes
       from (
         select l.tenant_id, l.run_id, l.mail_id, l.kind, l.body from mail l
-        where l.tenant_id = k.tenant_id and l.run_id = k.run_id
+        where l.tenant_id = k.tenant_id and l.run_id = k.run_id ${ofKinds(sql, sql`l.kind`, kinds)}
         order by l.mail_id limit ${MAIL_LETTERS_MAX}
       ) as f
       window by_id as (order by f.mail_id)
@@ -34,16 +34,27 @@ async function listMail(sql: Sql, keys: readonly RunKey[]): Promise<Mail[]> {
   }));
 }
 
-/** Finds mail and channels that no server has dealt with for some time. */
-async function findStrays(sql: Sql, olderThanMs: number, limit: number): Promise<Strays> {
-  const [mailed, channels] = [await findMailed(sql, olderThanMs, limit), await findBehind(sql, olderThanMs, limit)];
-  return { mailed, channels };
+function ofKinds(sql: Sql, column: Fragment, kinds: readonly string[] | undefined): Fragment {
+  return kinds === undefined
+    ? sql``
+    : sql`and ${column} = any (array(select json_array_elements_text(${JSON.stringify(kinds)}::text::json)))`;
 }
 
-async function findMailed(sql: Sql, olderThanMs: number, limit: number): Promise<RunKey[]> {
+/** Finds mail and channels that no server has dealt with for some time. */
+async function findStrays(
+  sql: Sql,
+  olderThanMs: number,
+  limit: number,
+  mailKinds?: readonly string[],
+): Promise<Strays> {
+  const mailed = await findMailed(sql, olderThanMs, limit, mailKinds);
+  return { mailed, channels: await findBehind(sql, olderThanMs, limit) };
+}
+
+async function findMailed(sql: Sql, olderThanMs: number, limit: number, kinds?: readonly string[]): Promise<RunKey[]> {
   const rows = await sql<{ tenant_id: string; run_id: string }[]>`
     select m.tenant_id, m.run_id from mail m join runs r on r.tenant_id = m.tenant_id and r.run_id = m.run_id
-    where m.create_time <= now() - ${olderThanMs} * interval '1 millisecond'
+    where m.create_time <= now() - ${olderThanMs} * interval '1 millisecond' ${ofKinds(sql, sql`m.kind`, kinds)}
     group by m.tenant_id, m.run_id
     order by min(m.mail_id) limit ${limit}`;
   return rows.map(keyFromRow);

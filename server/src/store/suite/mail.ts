@@ -135,6 +135,20 @@ export function describeMail(openBench: OpenBench): void {
       expect(await store.mail.list([many!, huge!])).toHaveLength(MAIL_LETTERS_MAX + 1);
     });
 
+    it("is read of the kinds that a reader knows: letters of other kinds do not stand in their way", async () => {
+      const { store, writer } = bench;
+      const run = await writer.put(startOf({ tenantId: bench.tenant(), runId: "run-1" }));
+      const unknown = Array.from({ length: MAIL_LETTERS_MAX }, () => mailDelivery(keyOf(run), "unknown"));
+      await writer.deliver(...unknown);
+      expect((await store.mail.findStrays(0, 10, ["pause", "cancel"])).mailed).toEqual([]);
+      await writer.deliver(mailDelivery(keyOf(run), "cancel"));
+      const known = await store.mail.list([keyOf(run)], ["pause", "cancel"]);
+      expect(known.map(({ kind }) => kind)).toEqual(["cancel"]);
+      expect(await store.mail.list([keyOf(run)])).toHaveLength(MAIL_LETTERS_MAX);
+      expect((await store.mail.findStrays(0, 10, ["pause", "cancel"])).mailed).toEqual([keyOf(run)]);
+      expect((await store.mail.findStrays(0, 10, [])).mailed).toEqual([]);
+    });
+
     it("is acted on by one of two servers, even if nothing else of the run changes", async () => {
       const { store, other, writer } = bench;
       const otherWriter = await openWriter(other);
