@@ -40,6 +40,6 @@ client.close();
 test("runs without anything of Node", async () => {
   const entry = new URL("client-only.ts", import.meta.url).href;
   const options = ["--conditions=browser", "--input-type=module", "--eval", PROGRAM, "--", server.url, entry];
-  const { stdout } = await promisify(execFile)(process.execPath, options, { timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, options, { timeout: 60_000 });
   expect(JSON.parse(stdout)).toEqual({ output: "yes", refused: "RUN_UNKNOWN" });
 });

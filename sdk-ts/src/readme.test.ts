@@ -21,7 +21,7 @@ test.each([
     const file = path.join(folder, "program.ts");
     await writeFile(file, program);
     const env = { ...process.env, ABSTRACTRUNTIME_URL: server.url };
-    const { stdout } = await promisify(execFile)(process.execPath, [file], { env, timeout: 20_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, [file], { env, timeout: 60_000 });
     expect(stdout).toBe(output);
   } finally {
     await rm(folder, { recursive: true });

@@ -31,7 +31,7 @@ let cluster: Cluster | undefined;
 
 afterEach(async () => {
   expect(await cluster?.destroy()).toEqual([]);
-}, 30_000);
+}, 180_000);
 
 test(
   `${KILLS} kills under load lose nothing and strand nobody (CRASH_SEED=${SEED})`,

@@ -49,7 +49,7 @@ function rowsOf(csv: string): string[] {
 describe("the demo of the expenses", () => {
   test(
     "brings every row to its end exactly once through two kills of server and database",
-    { timeout: 90_000 },
+    { timeout: 300_000 },
     async () => {
       const { file, rows } = writeSample();
       const { stdout, stderr, code } = await runDemo(file, "--yes", "--json", "--seed", "test");

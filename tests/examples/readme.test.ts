@@ -29,7 +29,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test("First run", { timeout: 90_000 }, async () => {
+test("First run", { timeout: 300_000 }, async () => {
   const [start = "", yaml = "", client = ""] = codeOf("First run");
   expect(start).toBe("npm start");
   expect(README).toContain("in `greet.yaml`:");
@@ -64,7 +64,7 @@ test("First run", { timeout: 90_000 }, async () => {
   expect(outputs["ledger list"]).toContain("run.completed");
 });
 
-test("With curl alone", { timeout: 60_000 }, async () => {
+test("With curl alone", { timeout: 300_000 }, async () => {
   server ??= await startByHand("npm start");
   const lines = linesOf(codeOf("With curl alone")[0] ?? "").map((line) =>
     line.replace("127.0.0.1:7400", `127.0.0.1:${port}`),

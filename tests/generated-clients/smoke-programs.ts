@@ -57,7 +57,7 @@ export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): 
       ended,
       terminate: () => child.kill("SIGTERM"),
       /** Waits until it has printed this. */
-      hasPrinted: (expected: string) => vi.waitFor(() => expect(printed).toBe(expected), { timeout: 10_000 }),
+      hasPrinted: (expected: string) => vi.waitFor(() => expect(printed).toBe(expected), { timeout: 60_000 }),
     };
   }
 

@@ -67,8 +67,10 @@ describe("a database that is away", () => {
       () => server.engine.getRun(caller, run.state.runId, "full"),
       () => server.engine.listWaits(caller, { filter: { reasons: [] }, pageSize: 0, pageToken: "" }),
     ];
-    const told = await Promise.all(ask.map((one) => within(refusalOf(one()), "no answer while the database is away")));
-    expect(told).toEqual(ask.map(() => "DATABASE_UNAVAILABLE"));
+    const reasons = await Promise.all(
+      ask.map((one) => within(refusalOf(one()), "no answer while the database is away")),
+    );
+    expect(reasons).toEqual(ask.map(() => "DATABASE_UNAVAILABLE"));
     await until(() => !server.engine.isServing());
     await proxy.accept();
     await until(() => server.engine.isServing());

@@ -433,10 +433,10 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
     const answers = Array.from({ length: 20 }, (_, index) =>
       refusalOf(answer(index % 2 === 0 ? a : b, caller, run, values[index % 4]!)),
     );
-    const told = await Promise.all(answers);
-    expect(told.filter((one) => one === "WAIT_ALREADY_ANSWERED")).toHaveLength(19);
+    const replies = await Promise.all(answers);
+    expect(replies.filter((one) => one === "WAIT_ALREADY_ANSWERED")).toHaveLength(19);
     const { state } = await a.engine.getRun(caller, run.state.runId, "full");
-    expect(told.filter((one) => typeof one === "object")).toMatchObject([
+    expect(replies.filter((one) => typeof one === "object")).toMatchObject([
       { value: { state: { output: state.output } } },
     ]);
     expect(await ledgerProblems(a.store, state)).toEqual([]);

@@ -128,7 +128,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
   test.each([
     ["the same", "same", { status: "duplicate" }],
     ["another", "other", { status: "refused", reason: "JOB_SETTLED" }],
-  ])("%s result at both servers at once", async (_which, output, told) => {
+  ])("%s result at both servers at once", async (_which, output, ack) => {
     const { a, b, caller, worker, run, job } = await begin();
     const late = a.hold("batches.commit", "before", movesRun(run.state.runId));
     const first = worker.complete(job, "same");
@@ -137,7 +137,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     // The one that is committed first counts.
     expect(await twin.complete(job, output)).toMatchObject({ status: "accepted" });
     late.release();
-    expect(await first).toMatchObject(told);
+    expect(await first).toMatchObject(ack);
     expect((await endedOnce(b, caller, run)).output).toBe(output);
     for (const each of [worker, twin]) each.cut();
   });
@@ -190,7 +190,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
     ["another", "done differently", { status: "refused", reason: "JOB_SETTLED" }],
   ])(
     "a server that is killed between commit and acknowledgement: %s result is sent again",
-    async (_which, output, told) => {
+    async (_which, output, ack) => {
       const { b } = servers;
       const caller = freshCaller();
       const doomed = await startTestServer(servers.database, SETTINGS);
@@ -209,7 +209,7 @@ describe.each(STORE_KINDS)("promise 4, never twice, on %s", (kind) => {
       await killed;
       expect(worker.frames.filter(({ type }) => type === "result_ack")).toEqual([]);
       const back = await reconnect(b, caller, worker, job);
-      expect(await back.complete(job, output)).toMatchObject(told);
+      expect(await back.complete(job, output)).toMatchObject(ack);
       expect(back.waiting).toBe(0);
       back.cut();
       // The run goes on at the server that has taken it over.

@@ -129,9 +129,9 @@ describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
       done,
     });
     const run = await startRun(a, caller, definition);
-    const told = await Promise.all(Array.from({ length: 1_500 }, () => refusalOf(answer(a, caller, run, "yes"))));
-    expect(told.filter((one) => typeof one === "object")).toHaveLength(1);
-    expect(told.filter((one) => one === "OVERLOADED").length).toBeGreaterThan(0);
+    const replies = await Promise.all(Array.from({ length: 1_500 }, () => refusalOf(answer(a, caller, run, "yes"))));
+    expect(replies.filter((one) => typeof one === "object")).toHaveLength(1);
+    expect(replies.filter((one) => one === "OVERLOADED").length).toBeGreaterThan(0);
     expect((await untilEnded(a, caller, run.state.runId)).state.status).toBe("completed");
   });
 });

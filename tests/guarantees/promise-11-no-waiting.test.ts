@@ -78,11 +78,11 @@ describe("promise 11, no waiting, on postgres", () => {
     await held.reached;
     const batches: number[] = [];
     a.hold("batches.commit", "before", (batch) => batches.push(batch.items.length) < 0);
-    const told = runs.map((run) => refusalOf(answer(a, caller, run, "yes")));
+    const refusals = runs.map((run) => refusalOf(answer(a, caller, run, "yes")));
     await a.store.now();
     held.release();
     await first;
-    const [ofStuck, ...ofOthers] = await Promise.all(told);
+    const [ofStuck, ...ofOthers] = await Promise.all(refusals);
     expect(ofStuck).toBe("TRANSITION_CONFLICT");
     for (const one of ofOthers) expect(one).toMatchObject({ value: { state: { status: "completed" } } });
     expect(Math.max(...batches)).toBeGreaterThan(others.length / 2);
@@ -177,12 +177,12 @@ describe.each(STORE_KINDS)("promise 11, one bad transition, on %s", (kind) => {
     await held.reached;
     const requests = Array.from({ length: 31 }, () => startRequest(definition.workflowId));
     requests.splice(17, 0, startRequest(definition.workflowId, { runId: "guilty" }));
-    const told = requests.map((request) => refusalOf(server.engine.startRun(caller, request)));
+    const refusals = requests.map((request) => refusalOf(server.engine.startRun(caller, request)));
     // All are decided before the batch in front of them is released.
     for (let round = 0; round < 8; round++) await server.store.now();
     held.release();
     await first;
-    const outcomes = await Promise.all(told);
+    const outcomes = await Promise.all(refusals);
     expect(outcomes[17]).toBe("TRANSITION_REJECTED");
     for (const outcome of outcomes.toSpliced(17, 1))
       expect(outcome).toMatchObject({ value: { state: { status: "waiting" } } });

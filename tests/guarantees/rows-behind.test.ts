@@ -104,8 +104,8 @@ describe.each(STORE_KINDS)("rows behind their ledgers, on %s", (kind) => {
   type TestedRun = Caller & { runId: string; read(): Promise<StoredRun> };
 
   /**
-   * Takes steps until the row is behind. On a slow machine a step may take so long that the row is written. @returns
-   * the steps' keys
+   * Takes steps until the row is behind. On a slow machine a step may take so long that the row is written.
+   * @returns the steps' keys
    */
   async function stepUntilBehind(worker: TestWorker, run: TestedRun): Promise<string[]> {
     const keys: string[] = [];

@@ -121,29 +121,37 @@ describe("commands", () => {
 });
 
 describe("programs", () => {
-  test("the README's way from an empty folder to a workflow and a tool of one's own", { timeout: 90_000 }, async () => {
-    const readme = await fs.readFile(path.join(REPOSITORY, "README.md"), "utf8");
-    const [, section = ""] = /\n## Your own workflow and tools, in TypeScript\n([\s\S]*?)\n## /.exec(readme) ?? [];
-    const [setup = "", start = ""] = codeOf(section, "sh");
-    const [program = ""] = codeOf(section, "ts");
-    const folder = await makeFolder("stranger");
-    folders.push(folder);
-    const lines = setup.trim().split("\n");
-    expect(lines.map((line) => line.split(" ").slice(0, 2).join(" "))).toEqual(["npm init", "npm pkg", "npm install"]);
-    for (const line of lines) {
-      const [command = "", ...words] = line.split(" ");
-      // Until they are on the registry: the packed files, with the contract that both need.
-      const names = words.filter((word) => word.startsWith("@abstractruntime/"));
-      const rest = words.filter((word) => !names.includes(word));
-      await runWell(folder, command, ...rest, ...(names.length > 0 ? tarballFiles : []));
-    }
-    await fs.writeFile(path.join(folder, "trip.ts"), program);
-    const [command = "", ...words] = start.trim().split(" ");
-    const output = await runWell(folder, command, ...words);
-    expect(output).toBe("Which train to Lyon? [ '08:14 to Lyon', '10:02 to Lyon' ]\n{ booked: '10:02 to Lyon' }\n");
-    const options = ["--noEmit", "--strict", "--target", "esnext", "--module", "nodenext", "--skipLibCheck"];
-    expect(await run(folder, "tsc", ...options, "trip.ts")).toEqual({ code: 0, stdout: "", stderr: "" });
-  });
+  test(
+    "the README's way from an empty folder to a workflow and a tool of one's own",
+    { timeout: 300_000 },
+    async () => {
+      const readme = await fs.readFile(path.join(REPOSITORY, "README.md"), "utf8");
+      const [, section = ""] = /\n## Your own workflow and tools, in TypeScript\n([\s\S]*?)\n## /.exec(readme) ?? [];
+      const [setup = "", start = ""] = codeOf(section, "sh");
+      const [program = ""] = codeOf(section, "ts");
+      const folder = await makeFolder("stranger");
+      folders.push(folder);
+      const lines = setup.trim().split("\n");
+      expect(lines.map((line) => line.split(" ").slice(0, 2).join(" "))).toEqual([
+        "npm init",
+        "npm pkg",
+        "npm install",
+      ]);
+      for (const line of lines) {
+        const [command = "", ...words] = line.split(" ");
+        // Until they are on the registry: the packed files, with the contract that both need.
+        const names = words.filter((word) => word.startsWith("@abstractruntime/"));
+        const rest = words.filter((word) => !names.includes(word));
+        await runWell(folder, command, ...rest, ...(names.length > 0 ? tarballFiles : []));
+      }
+      await fs.writeFile(path.join(folder, "trip.ts"), program);
+      const [command = "", ...words] = start.trim().split(" ");
+      const output = await runWell(folder, command, ...words);
+      expect(output).toBe("Which train to Lyon? [ '08:14 to Lyon', '10:02 to Lyon' ]\n{ booked: '10:02 to Lyon' }\n");
+      const options = ["--noEmit", "--strict", "--target", "esnext", "--module", "nodenext", "--skipLibCheck"];
+      expect(await run(folder, "tsc", ...options, "trip.ts")).toEqual({ code: 0, stdout: "", stderr: "" });
+    },
+  );
 
   test("the README's, with createRuntime", async () => {
     const readme = await fs.readFile(path.join(app, "node_modules", "@abstractruntime", "server", "README.md"), "utf8");

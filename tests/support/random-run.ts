@@ -477,9 +477,9 @@ export function playRun(
   // Events from before the start do not reach the run.
   world.emit({ name: "tick" });
   world.emit({ name: "order.paid", scope: "session", scopeId: "session-1", key: "k1" });
-  let asked = 0;
+  let handlersRun = 0;
   const handler = ({ nodeId }: HandlerRequest): HandlerOutcome => {
-    const end = handlers[asked++ % handlers.length]!;
+    const end = handlers[handlersRun++ % handlers.length]!;
     if (typeof end === "string") return { type: end };
     if (end.failure !== undefined) return { type: "failed", failure: end.failure, random: 0.5 };
     return { type: "plan", output: withTarget(end.plan, workflow, nodeId), actorId: "worker-1" };

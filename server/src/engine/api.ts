@@ -60,7 +60,7 @@ export type RunOwner = {
   sinceRenewalMs?: number;
 };
 
-/** Where an event wait stands in its channel. */
+/** The position of an event wait in its channel. */
 export type ChannelView = {
   scope: Scope;
   scopeId: string;

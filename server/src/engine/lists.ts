@@ -60,15 +60,15 @@ export async function readPage<T, S>(request: {
   let { start } = request;
   for (;;) {
     // One more entry than requested shows whether there is a next page.
-    const wanted = Math.min(limit - entries.length + 1, CHUNK);
-    const chunk = await read(start, wanted);
+    const chunkMax = Math.min(limit - entries.length + 1, CHUNK);
+    const chunk = await read(start, chunkMax);
     for (const entry of chunk) {
       bytes += bytesOf(entry);
       const isFull = entries.length === limit || (entries.length > 0 && bytes > PAGE_BYTES_MAX);
       if (isFull) return { entries, next: startOf(entries.at(-1)!) };
       entries.push(entry);
     }
-    if (chunk.length < wanted) return { entries };
+    if (chunk.length < chunkMax) return { entries };
     start = startOf(entries.at(-1)!);
   }
 }

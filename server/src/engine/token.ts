@@ -28,7 +28,7 @@ export function readToken(key: Uint8Array, purpose: string, token: string, reaso
     timingSafeEqual(bytes.subarray(0, MAC_BYTES), mac(key, purpose, text));
   if (!isGenuine) {
     const what = reason === "CURSOR_INVALID" ? "cursor" : "page token";
-    throw new DomainError(reason, `The ${what} belongs to another request or service.`);
+    throw new DomainError(reason, `The ${what} is damaged or belongs to another request; start again without one.`);
   }
   return JSON.parse(text) as Json;
 }

@@ -23,15 +23,15 @@ export type WorkflowCache = {
 
 export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
   const compiled = new Map<string, Workflow>();
-  type Wanted = { tenantId: string; workflowId: string; version: number };
-  const read = createBatcher(async (wanted: readonly Wanted[]) => {
+  type VersionRequest = { tenantId: string; workflowId: string; version: number };
+  const read = createBatcher(async (requests: readonly VersionRequest[]) => {
     // Runs that start together mostly start the same workflow: one read serves them all.
-    const questions = new Map(wanted.map((one) => [keyOf(one.tenantId, one.workflowId, one.version), one]));
-    const asked = [...questions].map(async ([key, { tenantId, workflowId, version }]) => {
+    const questions = new Map(requests.map((one) => [keyOf(one.tenantId, one.workflowId, one.version), one]));
+    const reads = [...questions].map(async ([key, { tenantId, workflowId, version }]) => {
       return [key, await store.workflows.get(tenantId, workflowId, version)] as const;
     });
-    const answers = new Map(await Promise.all(asked));
-    return wanted.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version)));
+    const answers = new Map(await Promise.all(reads));
+    return requests.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version)));
   });
 
   function compile(stored: StoredWorkflow): Workflow {

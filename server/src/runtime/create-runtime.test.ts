@@ -121,7 +121,7 @@ describe("createRuntime", { timeout: TIMEOUT_MS }, () => {
     program.kill("SIGKILL");
     await once(program, "exit");
     // Nobody is left to be told, so this looks.
-    await expect.poll(() => fs.readdir(temporary), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => fs.readdir(temporary), { timeout: 60_000 }).toEqual([]);
     expect(database.isRunning()).toBe(false);
   });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Channel } from "../../core/event.ts";
 import type { SealedRecord } from "../../core/ledger-format.ts";
 import type { Batch, BatchItem, BatchStore, ItemOutcome } from "../../store/contract/batch.ts";
 import {
@@ -12,7 +13,7 @@ import {
 } from "../../store/contract/errors.ts";
 import type { LedgerStore } from "../../store/contract/ledger.ts";
 import type { Store } from "../../store/contract/store.ts";
-import { mailDelivery, startOf } from "../../store/suite/fixtures.ts";
+import { eventDelivery, eventOf, mailDelivery, startOf } from "../../store/suite/fixtures.ts";
 import { createLane, type Lane } from "./lane.ts";
 
 const TENANT = "t";
@@ -38,7 +39,7 @@ type FakeDatabase = {
 
 function nameOf(item: BatchItem): string {
   if (item.type === "group") return item.transitions.map(({ runId }) => runId).join();
-  assert(item.delivery.type === "mail");
+  if (item.delivery.type === "event") return `event ${item.delivery.event.name}`;
   return `mail of ${item.delivery.runId}`;
 }
 
@@ -119,7 +120,7 @@ describe("a lane", () => {
 
   /** Submits items that arrive together. Returns what their callers got, after everything has come to rest. */
   async function submit(items: readonly BatchItem[]): Promise<(ItemOutcome["type"] | Error)[]> {
-    const told = Promise.all(
+    const outcomes = Promise.all(
       items.map((item) =>
         lane.submit(item, 1).then(
           ({ type }) => type,
@@ -128,7 +129,7 @@ describe("a lane", () => {
       ),
     );
     await vi.advanceTimersByTimeAsync(MINUTE_MS);
-    return await told;
+    return await outcomes;
   }
 
   function contendedBy(guilty: ReadonlySet<string>): FakeDatabase["fault"] {
@@ -235,14 +236,17 @@ describe("a lane", () => {
       type: "delivery",
       delivery: mailDelivery({ tenantId: TENANT, runId: "run-0" }, "cancel"),
     };
-    expect(await submit([start("run-0"), lost, mail, start("gone")])).toEqual([
+    const channel: Channel = { tenantId: TENANT, scope: "global", scopeId: "" };
+    const event: BatchItem = { type: "delivery", delivery: eventDelivery(eventOf(channel, { name: "go" })) };
+    expect(await submit([start("run-0"), lost, mail, event, start("gone")])).toEqual([
       "committed",
       "conflict",
+      "committed",
       "committed",
       "conflict",
     ]);
-    // Transitions are not sent again. A delivery is, because repeating it has no further effect.
-    expect(database.sent).toEqual([["run-0", "lost", "mail of run-0", "gone"], ["mail of run-0"]]);
+    // Transitions and mail are not sent again: they would be there twice. An event is; its id is recognised.
+    expect(database.sent).toEqual([["run-0", "lost", "mail of run-0", "event go", "gone"], ["event go"]]);
   });
 
   const groupOf = (...runIds: string[]): BatchItem => ({

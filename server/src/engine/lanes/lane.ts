@@ -169,8 +169,10 @@ export function createLane(options: {
   async function tellCommitted(batch: Waiting[]): Promise<void> {
     for (const waiting of batch) {
       if (waiting.item.type === "delivery") {
-        // Sending it again is safe: an event is recognised by its id, and repeated mail has no further effect.
-        gathered.push(waiting);
+        // The store never refuses mail, so the letter is there, and sent again it would be there twice. An event is
+        // sent again because its number is not known; the store recognises it by its id.
+        if (waiting.item.delivery.type === "mail") waiting.resolve({ type: "committed" });
+        else gathered.push(waiting);
         continue;
       }
       // A group is committed completely or not at all: one record shows which.

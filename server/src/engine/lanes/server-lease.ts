@@ -18,11 +18,13 @@ import { runKeyText } from "../run-table.ts";
 /** This server's lanes, for the parts that commit through them. */
 export type Lanes = {
   /**
-   * The lane that a run belongs to. @throws {DomainError} SHUTTING_DOWN; DATABASE_UNAVAILABLE while there is no lease
+   * The lane that a run belongs to.
+   * @throws {DomainError} SHUTTING_DOWN; DATABASE_UNAVAILABLE while there is no lease
    */
   laneOf(key: RunKey): Lane;
   /**
-   * A lane for work that belongs to no run: the same text has the same lane while the lease lasts. @throws as `laneOf`
+   * A lane for work that belongs to no run: the same text has the same lane while the lease lasts.
+   * @throws as `laneOf`
    */
   laneFor(text: string): Lane;
   /** The next lane in turn. @throws as `laneOf` */

@@ -4,8 +4,8 @@ import { versionUnknown, workflowUnknown } from "../refusals.ts";
 import { workflowView } from "../workflow-view.ts";
 
 /**
- * Returns a version of a workflow; 0 stands for the current one. @throws {DomainError} WORKFLOW_UNKNOWN,
- * VERSION_UNKNOWN
+ * Returns a version of a workflow; 0 stands for the current one.
+ * @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN
  */
 export async function getWorkflow(
   { store }: Pick<Essentials, "store">,

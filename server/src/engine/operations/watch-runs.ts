@@ -42,7 +42,8 @@ type Cursor = {
 };
 
 /**
- * Yields the notices after a cursor, then new ones as they come. @throws {DomainError} CURSOR_INVALID, CURSOR_EXPIRED
+ * Yields the notices after a cursor, then new ones as they come.
+ * @throws {DomainError} CURSOR_INVALID, CURSOR_EXPIRED
  */
 export async function* watchRuns(
   parts: Parts,

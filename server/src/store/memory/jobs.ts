@@ -221,7 +221,8 @@ function newRow(database: MemoryDatabase, transition: Transition, job: NewJob, n
     callId: job.call_id,
     payloadText: JSON.stringify(job.payload),
     fairnessKey: job.fairnessKey,
-    turn: newTurn(database, { tenantId, kind, name }, job.fairnessKey),
+    // A job that a worker has already gets a turn only when it comes back, and is then among the first.
+    turn: state === "leased" ? 0 : newTurn(database, { tenantId, kind, name }, job.fairnessKey),
     position: database.lastJobPosition,
     state,
     held: after.state.paused,

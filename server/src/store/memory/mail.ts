@@ -1,7 +1,6 @@
 /** Mail for runs, and work that was left undone. */
 import { addMs } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
-import { hasEnded } from "../../core/run.ts";
 import {
   type Mail,
   MAIL_BYTES_MAX,
@@ -36,14 +35,13 @@ function listMail(database: MemoryDatabase, keys: readonly RunKey[]): Mail[] {
   });
 }
 
-/** Mail to a run that has ended or does not exist is not a stray: no transition could ever act on it. */
+/** Mail to a run that does not exist is not a stray: no transition can act on it. An ended run still takes its mail. */
 function findStrays(database: MemoryDatabase, olderThanMs: number, limit: number): Strays {
   const until = addMs(timeOf(database), -olderThanMs);
   const mailed = new Map<string, RunKey>();
   for (const { tenantId, runId, createTime } of database.mail.values()) {
     const key = rowKey(tenantId, runId);
-    const run = database.runs.get(key);
-    if (createTime <= until && run !== undefined && !hasEnded(run.head)) mailed.set(key, { tenantId, runId });
+    if (createTime <= until && database.runs.has(key)) mailed.set(key, { tenantId, runId });
   }
   const channels = database.channels.values().filter((row) => row.wokenNumber < row.lastNumber);
   return {

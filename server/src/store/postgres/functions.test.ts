@@ -7,11 +7,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../../tests/support/postgres.ts";
 import { StoreUnavailableError } from "../contract/errors.ts";
 import type { Store } from "../contract/store.ts";
-import { assignOf, openWriter, startOf } from "../suite/fixtures.ts";
+import { assignOf, conflictOf, openWriter, startOf } from "../suite/fixtures.ts";
 import { COMMIT_BATCH, commitFunctionOf, SECTIONS } from "./commit-batch.ts";
 import { nameFunction } from "./functions.ts";
 import { JOB_FUNCTIONS } from "./job-functions.ts";
 import { migrate } from "./migrate.ts";
+import { refuse } from "./sections/section.ts";
 import { createPostgresStore } from "./store.ts";
 
 /** The function of another release. Its extra section, with a parameter of its own, leaves a trace in the settings. */
@@ -82,6 +83,24 @@ describe("functions in the database", () => {
       { key: string }[]
     >`select key from settings where value = 'written by another release'`;
     expect(traces).toEqual([{ key: `${other.laneId}/1` }]);
+  });
+
+  it("keep no row of a group, whichever section refuses it", async () => {
+    const last = commitFunctionOf([
+      ...SECTIONS,
+      {
+        name: "refuses-the-first",
+        parameters: { p_refused_item: "int[]" },
+        encode: () => ({ p_refused_item: "{0}" }),
+        check: refuse(`
+      SELECT i, 0, 'mail' FROM unnest(p_refused_item) AS i`),
+      },
+    ]);
+    await migrate(database.url, [last, ...JOB_FUNCTIONS]);
+    const writer = await openWriter(await openStore(last));
+    const starts = ["refused", "neighbour"].map((runId) => startOf({ tenantId: "t", runId }));
+    expect(await writer.commit(...starts)).toEqual([conflictOf("mail"), { type: "committed" }]);
+    expect(await writer.store.runs.load(starts)).toEqual([undefined, starts[1]!.after]);
   });
 
   it("are created again by a start, and no lease is opened without them", async () => {

@@ -192,7 +192,7 @@ export function describeGroups(openBench: OpenBench): void {
     });
 
     describe.each(REFUSALS)("of which one is refused because $what", ({ outcomeAt, make }) => {
-      it.each([0, 1, 3])("leave no row if transition %i is refused, and their neighbours commit", async (place) => {
+      it.each([0, 1, 2, 3])("leave no row if transition %i is refused, and their neighbours commit", async (place) => {
         const { writer } = bench;
         const tenantId = bench.tenant();
         const members = await makeMembers(bench, tenantId);
@@ -236,6 +236,18 @@ export function describeGroups(openBench: OpenBench): void {
         rest = rest.toSpliced(outcome.transition, 1);
       }
       expect(causes).toEqual(["channel_moved", "mail", "job", "seq", "record", "run_exists", "run_exists"]);
+    });
+
+    it("name a start whose id is taken before one whose id was deleted", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      await writer.put(startOf({ tenantId, runId: "taken" }));
+      const gone = await writer.put(startOf({ tenantId, runId: "gone" }));
+      await writer.put(endOf(gone, null));
+      expect(await store.runs.delete(keyOf(gone))).toBe(true);
+      const starts = ["gone", "free", "taken"].map((runId) => startOf({ tenantId, runId }));
+      expect(await writer.commitItems([groupOf(...starts)])).toEqual([conflictOf("run_exists", 2)]);
+      expect(await store.runs.load(starts.slice(0, 2))).toEqual([undefined, undefined]);
     });
 
     it("of two servers that start the same runs, one commits, and the other leaves nothing", async () => {

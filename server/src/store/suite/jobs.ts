@@ -236,6 +236,20 @@ export function describeJobs(openBench: OpenBench): void {
       expect(await claimKeys(store, writer, tenantId, 10)).toEqual(["a1", "a2", "a3", "b1", "a4", "b2"]);
     });
 
+    it("that were leased from the start come first as well when they return, by their own turns", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      await addJobs(writer, tenantId, ["a1", "a2", "a3"]);
+      expect(await claimKeys(store, writer, tenantId, 2)).toEqual(["a1", "a2"]);
+      const lease = { serverId: writer.serverId, workerSessionId: "session-1" };
+      const jobs = [{ ...jobOf("a4"), fairnessKey: "a", lease }];
+      await writer.put(startOf({ tenantId, runId: "leased" }, { jobs }));
+      const leases = ["a2", "a4"].map((key) => ({ ...leaseIn(tenantId, key, 1), isLoss: false }));
+      expect(await store.jobs.release(leases, 5)).toEqual(["open", "open"]);
+      // a4 never had a place in the queue: it counts as one that came when there was nobody before it.
+      expect(await claimKeys(store, writer, tenantId, 3)).toEqual(["a4", "a2", "a3"]);
+    });
+
     it("of one batch follow each other, even from several runs", async () => {
       const { store, writer } = bench;
       const tenantId = bench.tenant();

@@ -6,7 +6,17 @@ import { BatchRejectedError } from "../contract/errors.ts";
 import { MAIL_BYTES_MAX, MAIL_LETTERS_MAX } from "../contract/mail.ts";
 import type { RunKey, StoredRun } from "../contract/runs.ts";
 import { ALL, COMMITTED, HOUR_MS, type OpenBench, keyOf, load } from "./bench.ts";
-import { assignOf, conflictOf, eventDelivery, eventOf, mailDelivery, openWriter, startOf, stepOf } from "./fixtures.ts";
+import {
+  assignOf,
+  conflictOf,
+  endOf,
+  eventDelivery,
+  eventOf,
+  mailDelivery,
+  openWriter,
+  startOf,
+  stepOf,
+} from "./fixtures.ts";
 
 export function describeMail(openBench: OpenBench): void {
   describe("mail", () => {
@@ -158,6 +168,10 @@ export function describeMail(openBench: OpenBench): void {
       expect((await other.mail.findStrays(HOUR_MS, 10)).mailed).toEqual([]);
       const consumedMail = (await store.mail.list([keyOf(second)])).map((mail) => mail.mailId);
       await writer.put(assignOf(second, "x", 1, { consumedMail }));
+      expect((await store.mail.findStrays(0, 10)).mailed).toEqual([keyOf(first), keyOf(third)]);
+      // Whoever reads the mail of an ended run takes it away; mail to a run that does not exist has no reader.
+      await writer.put(endOf(third, null));
+      await writer.deliver(mailDelivery({ tenantId, runId: "nobody" }, "cancel"));
       expect((await store.mail.findStrays(0, 10)).mailed).toEqual([keyOf(first), keyOf(third)]);
     });
 

@@ -2,8 +2,9 @@
  * Rows of new runs.
  *
  * The insert itself detects that an id is taken, and waits for a transaction that is starting a run with the same id.
- * So the rows are inserted at the end of the first phase, in the order of their keys, and the rows of refused groups
- * are removed again: this transaction inserted them, as their xmin shows. A plain start pays for none of this.
+ * So the rows are inserted at the end of the first phase, in the order of their keys, and the second phase removes the
+ * rows of refused groups again: this transaction inserted them, as their xmin shows. A plain start pays for none of
+ * this.
  */
 import type { Transition } from "../../contract/batch.ts";
 import { changingColumns, encodeStateRest, hexToBytea } from "../run-row.ts";
@@ -41,13 +42,11 @@ export const STARTS: Section<
   variables: `
   -- How many runs to start, and how many were inserted.
   start_count int;
-  started_count int;
-  refused_count int;`,
+  started_count int;`,
   check: `
   IF p_start_items IS NOT NULL THEN
     start_count := cardinality(p_start_items);
-    refused_count := cardinality(refused);
-    IF refused_count > 0 THEN
+    IF cardinality(refused) > 0 THEN
       SELECT count(*) INTO start_count FROM unnest(p_start_items) AS i WHERE i <> ALL (refused);
     END IF;
     INSERT INTO runs (
@@ -103,17 +102,18 @@ export const STARTS: Section<
           SELECT d.run_id FROM deleted_runs d WHERE d.tenant_id = s.tenant_id AND d.run_id = s.run_id LIMIT 1
         ) AS tombstone
       WHERE s.item <> ALL (refused)`)}
-
-    IF cardinality(refused) > refused_count THEN
-      DELETE FROM runs
-      USING ${STARTED_RUNS},
-        LATERAL (
-          SELECT r.ctid AS place FROM runs r
-          WHERE r.tenant_id = s.tenant_id AND r.run_id = s.run_id AND r.xmin = pg_current_xact_id()::xid
-          FOR UPDATE
-        ) AS started
-      WHERE runs.ctid = started.place AND s.item = ANY (refused);
-    END IF;
+  END IF;`,
+  write: `
+  -- Whichever section refused the group, and whether before the insert or after it.
+  IF p_start_items IS NOT NULL AND cardinality(refused) > 0 THEN
+    DELETE FROM runs
+    USING ${STARTED_RUNS},
+      LATERAL (
+        SELECT r.ctid AS place FROM runs r
+        WHERE r.tenant_id = s.tenant_id AND r.run_id = s.run_id AND r.xmin = pg_current_xact_id()::xid
+        FOR UPDATE
+      ) AS started
+    WHERE runs.ctid = started.place AND s.item = ANY (refused);
   END IF;`,
 };
 
