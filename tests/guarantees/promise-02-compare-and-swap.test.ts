@@ -15,6 +15,7 @@ import {
   ledgerProblems,
   closesBy,
   movesRun,
+  openSharedDatabase,
   refusalOf,
   startRequest,
   startRun,
@@ -345,19 +346,22 @@ describe.each(STORE_KINDS)("promise 2, compare-and-swap, on %s", (kind) => {
   });
 
   test("mail that a killed owner has not read is acted on by the server that takes over, before any step", async () => {
-    const { database, b } = servers;
+    // Of its own: every server loses its lease here.
+    const database = await openSharedDatabase(kind);
     const owner = await startTestServer(database);
+    const heir = await startTestServer(database);
     const caller = freshCaller();
     const { runId } = (await startRun(owner, caller, countingGraph())).state;
     const killed = owner.kill();
-    const { state: asked } = await b.engine.cancelRun(caller, { runId });
+    const { state: asked } = await heir.engine.cancelRun(caller, { runId });
     expect(asked.status).toBe("running");
-    await endLeases(b);
-    const { state: ended } = await untilEnded(b, caller, runId);
+    await endLeases(heir);
+    const { state: ended } = await untilEnded(heir, caller, runId);
     expect(ended.status).toBe("cancelled");
     // One step may have been on its way when the owner was killed.
     expect(ended.seq - asked.seq).toBeLessThanOrEqual(2);
-    await killed;
+    await Promise.all([killed, heir.stop()]);
+    await database.close();
   });
 
   test("a wake-up that queues behind a commit sees what another server has done in the meantime", async () => {

@@ -5,6 +5,7 @@ import type { Store } from "../store/contract/store.ts";
 import { createMemoryDatabase, createMemoryStore } from "../store/memory/store.ts";
 import { PERMISSIONS } from "./caller.ts";
 import { createEngine } from "./engine.ts";
+import { createWorkflowCache } from "./workflow-cache.ts";
 
 const caller = { tenantId: "default", may: PERMISSIONS };
 const start = { workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false };
@@ -48,6 +49,22 @@ test("a run whose graph this release does not accept any more is failed visibly 
   const run = await engine.awaitRun(caller, { ...patience, runId: "r", reasons: ["job"] });
   expect(run.state).toMatchObject({ status: "failed", error: { code: "INTERNAL" } });
   await engine.stop();
+});
+
+test("the version that was used least recently is dropped first", async () => {
+  const reads: string[] = [];
+  const workflows = {
+    get: (tenantId: string, workflowId: string, version: number) => {
+      reads.push(workflowId);
+      return Promise.resolve({ tenantId, workflowId, version, definition: asking, digest: "", archived: false });
+    },
+  };
+  const cache = createWorkflowCache({ workflows } as unknown as Store, pino({ level: "silent" }));
+  for (let number = 0; number < 600; number++) {
+    await cache.pinned("default", `w${number}`, 1);
+    await cache.pinned("default", "w0", 1);
+  }
+  expect(reads.filter((workflowId) => workflowId === "w0")).toHaveLength(1);
 });
 
 test("and can be cancelled before", async () => {

@@ -36,7 +36,11 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
 
   function compile(stored: StoredWorkflow): Workflow {
     const key = keyOf(stored.tenantId, stored.workflowId, stored.version);
-    const workflow = compiled.get(key) ?? compileStored(stored, log);
+    return keep(key, compiled.get(key) ?? compileStored(stored, log));
+  }
+
+  /** Keeps it as the one that was used last. */
+  function keep(key: string, workflow: Workflow): Workflow {
     compiled.delete(key);
     compiled.set(key, workflow);
     if (compiled.size > COMPILED_MAX) compiled.delete(compiled.keys().next().value!);
@@ -45,8 +49,9 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
 
   return {
     async pinned(tenantId, workflowId, version) {
-      const known = compiled.get(keyOf(tenantId, workflowId, version));
-      if (known !== undefined) return known;
+      const key = keyOf(tenantId, workflowId, version);
+      const known = compiled.get(key);
+      if (known !== undefined) return keep(key, known);
       const stored = await read({ tenantId, workflowId, version });
       if (stored === undefined) throw workflowUnknown(workflowId);
       return compile(stored);
