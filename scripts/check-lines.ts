@@ -14,12 +14,19 @@ const FILES = ["*.ts", "*.mjs", "*.proto", "*.sql", "*.go", "*.py"];
 const EXCLUDED = /^third_party\/|^server\/migrations\/|^sdk-(go|python)\/abstractruntime\/|\/gen\/|\/golden\/.*\.sql$/;
 
 const COMMENT = /^\s*(\/\/|\/?\*|--|#)/;
-const LONG_IN_COMMENT = /https?:\/\/|`[^`]{60,}`/;
-const LONG_IN_CODE = /["'`]|^\s*(import|export) |\/\^/;
+const IMPORT = /^\s*(import|export) /;
+/** A literal of a line: the formatter does not break it. A template may go on in other lines. */
+const LITERALS = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*(?:`|$)|\/\S{20,}\//g;
+/** A literal that is shorter can go to a line of its own. */
+const LITERAL_CHARS_MIN = 30;
 
 function isTooLong(line: string): boolean {
   if (line.length <= COLUMNS_MAX) return false;
-  return !(COMMENT.test(line) ? LONG_IN_COMMENT : LONG_IN_CODE).test(line);
+  if (COMMENT.test(line)) {
+    const codeSpans = line.split("`").filter((_, index) => index % 2 === 1);
+    return !/https?:\/\//.test(line) && !codeSpans.some((span) => span.length >= 60);
+  }
+  return !IMPORT.test(line) && !line.match(LITERALS)?.some((literal) => literal.length >= LITERAL_CHARS_MIN);
 }
 
 const listed = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard", ...FILES], {
