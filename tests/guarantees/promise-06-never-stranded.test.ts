@@ -29,6 +29,7 @@ import {
   untilEnded,
   untilWaiting,
 } from "../support/engine.ts";
+import { connectTestWorker } from "../support/test-worker.ts";
 import { askingGraph, countingGraph, graph, listeningGraph } from "./graphs.ts";
 import { useTwoServers } from "./servers.ts";
 
@@ -53,6 +54,49 @@ function rejecting(matches: (batch: Batch) => boolean): (store: Store) => Store 
 describe.each(STORE_KINDS)("promise 6, never stranded, on %s", (kind) => {
   const servers = useTwoServers(kind);
   const done: NodeDefinition = { complete: {} };
+
+  test("on_cancel of a run that was paused and cancelled together gets its job to a worker", async () => {
+    const { a, b } = servers;
+    const caller = freshCaller();
+    const calls = (name: string): NodeDefinition => ({ toolCalls: { calls: [{ name }] }, next: [{ to: "done" }] });
+    // An event is committed before the next step: the run is then active at its server.
+    const say: NodeDefinition = { emitEvent: { name: "said" }, next: [{ to: "work" }] };
+    const definition = graph({ say, work: calls("work"), undo: calls("undo"), done }, { onCancel: "undo" });
+    await a.engine.registerWorkflow(caller, definition);
+    const request = startRequest(definition.workflowId);
+    const runId = request.runId!;
+    // The calls are in flight when the two letters are read, which happens in one transition.
+    const parking = a.hold(
+      "batches.commit",
+      "before",
+      movesRun(runId, ({ jobs }) => jobs.length > 0),
+    );
+    await a.engine.startRun(caller, request);
+    await parking.reached;
+    await b.engine.pauseRun(caller, { runId });
+    await b.engine.cancelRun(caller, { runId });
+    const undoing = b.hold(
+      "batches.commit",
+      "after",
+      movesRun(runId, ({ after }) => after.state.node === "undo"),
+    );
+    const undoingAtOwner = a.hold(
+      "batches.commit",
+      "after",
+      movesRun(runId, ({ after }) => after.state.node === "undo"),
+    );
+    parking.release();
+    await Promise.race([undoing.reached, undoingAtOwner.reached]);
+    undoing.release();
+    undoingAtOwner.release();
+    const worker = await connectTestWorker(b, caller, { toolNames: ["undo"] });
+    worker.credit(1);
+    const job = await worker.nextJob();
+    worker.accept(job);
+    await worker.complete(job, null);
+    expect((await untilEnded(b, caller, runId)).state).toMatchObject({ status: "cancelled", paused: false });
+    worker.cut();
+  });
 
   test.each<[string, string, NodeDefinition]>([
     [
