@@ -44,6 +44,7 @@ export async function startServer(config: Config, log: Logger, signal: AbortSign
       url: database.url,
       directUrl: database.directUrl,
       prepare: config.preparedStatements,
+      ...(log.isLevelEnabled("trace") ? { onVerb: (call) => log.trace(call, "store verb") } : {}),
     });
     undo.push(() => store.close());
     const engine = createEngine({ store, log, settings: { lanes: config.lanes, ...config.workerTiming } });

@@ -24,7 +24,7 @@ import { STARTS } from "./sections/starts.ts";
 import { WAITS } from "./sections/waits.ts";
 
 /** In the order of store/postgres/commit-batch.ts. */
-const SECTIONS: readonly Section[] = [
+export const SECTIONS: readonly Section[] = [
   FENCE,
   CHANNELS,
   READ_MAIL,

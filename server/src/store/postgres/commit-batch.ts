@@ -13,8 +13,10 @@
  * and then the row itself. With a plain join the planner might read a whole index because the table was once small.
  *
  * Lock order: the order of the list. The commit waits for the lane and channels, and never for mail, jobs that settle
- * or rows of runs. It waits for jobs that are cancelled or held, but the transactions that have those locked wait for
- * nothing. A start waits for other starts of the same id. Everything else belongs to runs whose rows are locked.
+ * or rows of runs. It waits for jobs that are cancelled or held. Verbs that have those locked wait for nothing. A
+ * commit of the other server may have settled them in a group that it then refused, and may wait itself: Postgres ends
+ * one of the two, and its batch is committed again. A start waits for other starts of the same id. Everything else
+ * belongs to runs whose rows are locked.
  */
 import { type DatabaseFunction, nameFunction } from "./functions.ts";
 import { BATCHES } from "./sections/batches.ts";

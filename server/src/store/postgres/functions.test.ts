@@ -9,6 +9,7 @@ import { StoreUnavailableError } from "../contract/errors.ts";
 import type { Store } from "../contract/store.ts";
 import { assignOf, conflictOf, openWriter, startOf } from "../suite/fixtures.ts";
 import { COMMIT_BATCH, commitFunctionOf, SECTIONS } from "./commit-batch.ts";
+import { SECTIONS as MEMORY_SECTIONS } from "../memory/commit.ts";
 import { nameFunction } from "./functions.ts";
 import { JOB_FUNCTIONS } from "./job-functions.ts";
 import { migrate } from "./migrate.ts";
@@ -58,6 +59,10 @@ describe("functions in the database", () => {
 
   const OWN = [COMMIT_BATCH, ...JOB_FUNCTIONS].map(({ name }) => name).toSorted();
   const BOTH = [...OWN, OTHER.name].toSorted();
+
+  it("commit in sections that are those of the memory store, in the same order", () => {
+    expect(SECTIONS.map(({ name }) => name)).toEqual(MEMORY_SECTIONS.map(({ name }) => name));
+  });
 
   it("are named by their text", () => {
     expect(OTHER.name).toMatch(/^commit_batch_[0-9a-f]{8}$/);
