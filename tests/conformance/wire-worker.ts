@@ -14,7 +14,7 @@ import { envelope } from "./connect-stream.ts";
 
 const HEAD_BYTES = 5;
 /** How long a test waits for what must happen; reached only if it fails. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 type Frame = NonNullable<MessageInitShape<typeof WorkRequestSchema>["frame"]>;
 /** Fields as a plain object, so that a test can set some and change others. */

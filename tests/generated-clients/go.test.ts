@@ -9,7 +9,7 @@ import { REPOSITORY } from "../conformance/server.ts";
 import { testSmokePrograms } from "./smoke-programs.ts";
 
 /** gRPC and Protobuf are compiled too if Go's cache is empty: half a minute on two free cores. */
-const BUILD_TIMEOUT_MS = 180_000;
+const BUILD_TIMEOUT_MS = 600_000;
 
 const go = await prepareToolchain.go();
 const missing = "missing" in go ? go.missing : undefined;

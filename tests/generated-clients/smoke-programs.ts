@@ -27,7 +27,7 @@ const TWO_ACCEPTED = "RESULT_STATUS_ACCEPTED\nRESULT_STATUS_ACCEPTED\n";
  * Longer than the 30 s for which the client awaits a run, so that a call without a worker is reported by the client
  * itself.
  */
-const WORKER_TEST_TIMEOUT_MS = 60_000;
+const WORKER_TEST_TIMEOUT_MS = 300_000;
 
 /** Defines the tests of one language's programs, which share a server. */
 export function testSmokePrograms({ client, worker, cwd, env }: SmokePrograms): void {

@@ -17,7 +17,7 @@ const OLD_NODE = `${binaryPackage(`${process.platform}-${process.arch}`)}@22.23.
 const OLD_MAJOR = 22;
 
 /** Packing and installing take 20 s, with a cold cache a minute. */
-const INSTALL_TIMEOUT_MS = 110_000;
+const INSTALL_TIMEOUT_MS = 600_000;
 const PROGRAMS = path.join(import.meta.dirname, "programs");
 
 const folders: string[] = [];

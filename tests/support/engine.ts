@@ -33,7 +33,7 @@ export const STORE_KINDS = ["memory", "postgres"] as const;
 export type StoreKind = (typeof STORE_KINDS)[number];
 
 /** How long a test waits for what must happen; reached only if it fails. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 60_000;
 
 /** Sweeps repair what a lost notice breaks. Here they are off, so that what is lost stays lost and the test sees it. */
 const NEVER_MS = 2 ** 30;
