@@ -89,7 +89,7 @@ describe("a letter whose body is not an object asks without an actor and a reaso
       type: "mail",
       letters: ["pause", "unpause", "cancel"].map((kind) => ({ kind, body })),
     });
-    expect(records.map(({ kind, actor_id: actorId, body: { reason } = {} }) => [kind, actorId, reason])).toEqual([
+    expect(records.map(({ kind, actor_id: actorId, body: { reason } }) => [kind, actorId, reason])).toEqual([
       ["run.paused", undefined, undefined],
       ["run.unpaused", undefined, undefined],
       ["run.cancelled", undefined, undefined],

@@ -18,7 +18,7 @@ const CLAIM_CHARS_MAX = 8 * 1024 * 1024;
 type Links = ReadonlyMap<Session, WorkerLink | undefined>;
 
 /** What a claim left behind: perhaps more jobs, an empty backlog, or everything because the database refused it. */
-export type ClaimOutcome = "more" | "empty" | "failed";
+type ClaimOutcome = "more" | "empty" | "failed";
 
 /** Claims jobs and offers them. */
 export async function claimJobs(state: DispatchState, demands: readonly Demand[]): Promise<ClaimOutcome> {
