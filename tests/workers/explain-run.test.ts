@@ -198,6 +198,25 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     expect(away.next.kind).toBe("worker_return");
   });
 
+  test("a worker that connects, or else the job's queue timeout", async () => {
+    const { a } = servers;
+    const caller = freshCaller();
+    const run = await startRun(a, caller, calling(["pay"], { queueTimeout: "1h" }));
+    const { next, wakeTime, openJobs } = await explain(a, caller, run);
+    const { dueTime } = openJobs[0]!;
+    expect(next).toMatchObject({
+      kind: "worker",
+      message:
+        "A worker that serves tool `pay` connects. " +
+        `If no worker takes the job, it fails by itself at ${dueTime!.slice(0, 19)}Z.`,
+      metadata: { job_name: "pay", due_time: dueTime },
+    });
+    expect(wakeTime).toBe(dueTime);
+    // A job that is held does not time out.
+    await a.engine.pauseRun(caller, { runId: run.state.runId });
+    expect((await explain(a, caller, run)).wakeTime).toBeUndefined();
+  });
+
   test("the next attempt", async () => {
     const { a } = servers;
     const caller = freshCaller();
@@ -215,6 +234,7 @@ describe.each(STORE_KINDS)("what would move a run next, on %s", (kind) => {
     const [delayed] = explained.openJobs;
     expect(delayed).toMatchObject({ state: "delayed", attempt: 2, reason: { kind: "retry_at" } });
     expect(explained.run.blockedReason).toBe("retry_at");
+    expect(explained.wakeTime).toBe(delayed!.dueTime);
     expect(explained.next).toMatchObject({
       kind: "retry",
       message: `Attempt 2 of tool \`pay\` begins at ${delayed!.dueTime!.slice(0, 19)}Z.`,

@@ -199,7 +199,8 @@ const (
 	JobReasonKind_JOB_REASON_KIND_NO_WORKER JobReasonKind = 1
 	// It is the first in its queue, and the workers that serve it have as many jobs as they take.
 	JobReasonKind_JOB_REASON_KIND_NO_CREDIT JobReasonKind = 2
-	// Other jobs are before it in its queue, or it is about to be given to a worker.
+	// Other jobs are before it in its queue, or it is about to be given to a worker, or only workers of other servers may
+	// have room for it.
 	JobReasonKind_JOB_REASON_KIND_QUEUE JobReasonKind = 3
 	// An attempt failed, and the next one may not begin yet.
 	JobReasonKind_JOB_REASON_KIND_RETRY_AT JobReasonKind = 4
@@ -335,8 +336,8 @@ type RunExplanation struct {
 	//
 	// 0: the row says what the ledger says.
 	RowRecordsBehind int32 `protobuf:"varint,4,opt,name=row_records_behind,json=rowRecordsBehind,proto3" json:"row_records_behind,omitempty"`
-	// When a server next looks at the run by itself: its wait or its run_timeout is due, or a server that was to look may
-	// have failed.
+	// When a server next looks at the run by itself: its wait or its run_timeout is due, the next attempt of a job may
+	// begin, a job reaches its queue_timeout, or a server that was to look may have failed.
 	//
 	// Absent if never: nothing of it is timed, it is paused or it has ended.
 	WakeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=wake_time,json=wakeTime,proto3" json:"wake_time,omitempty"`

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { createTestRun, runOf, type TestRun, workflowOf } from "../../../tests/support/test-world.ts";
 import type { NodeDefinition } from "./graph/definition.ts";
+import type { Json } from "./json/json.ts";
 import { controlLetter, type Letter } from "./mail.ts";
 import { openWaitOf } from "./run.ts";
 
@@ -78,6 +79,21 @@ describe("a letter that has nothing to change is passed over", () => {
   test("and those after it are read", () => {
     const run = runOf({ ask: question, end });
     expect(read(run, unpause!, { kind: "hug", body: null }, pause!)).toEqual(["run.paused"]);
+  });
+});
+
+describe("a letter whose body is not an object asks without an actor and a reason", () => {
+  test.each<Json>([null, "lunch", 7, true, ["lunch"]])("%j", (body) => {
+    const run = runOf({ ask: question, end });
+    const records = run.perform({
+      type: "mail",
+      letters: ["pause", "unpause", "cancel"].map((kind) => ({ kind, body })),
+    });
+    expect(records.map(({ kind, actor_id: actorId, body: { reason } }) => [kind, actorId, reason])).toEqual([
+      ["run.paused", undefined, undefined],
+      ["run.unpaused", undefined, undefined],
+      ["run.cancelled", undefined, undefined],
+    ]);
   });
 });
 

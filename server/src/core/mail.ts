@@ -60,7 +60,9 @@ function nothing(run: RunState): Decision {
   return { run, records: [], commands: [] };
 }
 
+/** Who asks, and why. A body that is not an object says neither. */
 function askedIn({ body }: Letter): { actorId?: string; reason?: string } {
-  const { actor_id: actorId, reason } = body as { actor_id?: string; reason?: string };
+  const isObject = typeof body === "object" && body !== null && !Array.isArray(body);
+  const { actor_id: actorId, reason } = (isObject ? body : {}) as { actor_id?: string; reason?: string };
   return { ...(actorId === undefined ? {} : { actorId }), ...(reason === undefined ? {} : { reason }) };
 }

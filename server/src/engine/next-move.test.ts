@@ -101,6 +101,27 @@ test.each<[string, Partial<RunState>, Partial<Facts>, string, string]>([
     "worker_room",
     "A worker that serves custom effect `mail` has room for its job.",
   ],
+  [
+    "a job with a queue timeout that has no worker",
+    CALLING,
+    { openJobs: [job("no_worker", { state: "open", dueTime: LATER })] },
+    "worker",
+    "connects. If no worker takes the job, it fails by itself at 2026-01-02T04:00:00Z.",
+  ],
+  [
+    "a job with a queue timeout whose workers have no room",
+    CALLING,
+    { openJobs: [job("no_credit", { state: "open", dueTime: LATER })] },
+    "worker_room",
+    "it fails by itself at 2026-01-02T04:00:00Z.",
+  ],
+  [
+    "a job whose queue timeout is over",
+    CALLING,
+    { openJobs: [job("no_worker", { state: "open", dueTime: PAST })] },
+    "worker",
+    "No worker took the job by 2026-01-02T03:00:00Z: a server fails it now.",
+  ],
 ])("%s", (_what, state, facts, kind, message) => {
   const move = moveOf(state, facts);
   expect(move.kind).toBe(kind);

@@ -113,14 +113,16 @@ const MOVES = {
 
 const NEAREST_FIRST = Object.keys(MOVES) as JobReason["kind"][];
 
-function ofJobs({ openJobs }: Facts): NextMove | undefined {
+function ofJobs({ openJobs, now }: Facts): NextMove | undefined {
   const nearest = openJobs.toSorted(
     (a, b) => NEAREST_FIRST.indexOf(a.reason.kind) - NEAREST_FIRST.indexOf(b.reason.kind),
   )[0];
   if (nearest === undefined) return undefined;
   const { reason, kind, name } = nearest;
-  const metadata = { ...reason.metadata, job_kind: kind, job_name: name };
-  return { kind: MOVES[reason.kind], message: jobMessage(nearest), metadata };
+  const until = queueTimeoutOf(nearest);
+  const dueTime = until === undefined ? {} : { due_time: until };
+  const metadata = { ...reason.metadata, job_kind: kind, job_name: name, ...dueTime };
+  return { kind: MOVES[reason.kind], message: `${jobMessage(nearest)}${untilTimeout(until, now)}`, metadata };
 }
 
 function jobMessage(job: Facts["openJobs"][number]): string {
@@ -141,6 +143,18 @@ function jobMessage(job: Facts["openJobs"][number]): string {
     case "held":
       return "Somebody unpauses the run with UnpauseRun.";
   }
+}
+
+/** When the job fails by itself because no worker has taken it: only a job that waits in its queue does. */
+function queueTimeoutOf({ state, held, dueTime }: Facts["openJobs"][number]): Instant | undefined {
+  return state === "open" && !held ? dueTime : undefined;
+}
+
+function untilTimeout(until: Instant | undefined, now: Instant): string {
+  if (until === undefined) return "";
+  return until <= now
+    ? ` No worker took the job by ${secondsText(until)}: a server fails it now.`
+    : ` If no worker takes the job, it fails by itself at ${secondsText(until)}.`;
 }
 
 function unknown({ node }: RunState): NextMove {

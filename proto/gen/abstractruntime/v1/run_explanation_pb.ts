@@ -61,8 +61,8 @@ export type RunExplanation = Message<"abstractruntime.v1.RunExplanation"> & {
   rowRecordsBehind: number;
 
   /**
-   * When a server next looks at the run by itself: its wait or its run_timeout is due, or a server that was to look may
-   * have failed.
+   * When a server next looks at the run by itself: its wait or its run_timeout is due, the next attempt of a job may
+   * begin, a job reaches its queue_timeout, or a server that was to look may have failed.
    *
    * Absent if never: nothing of it is timed, it is paused or it has ended.
    *
@@ -732,7 +732,8 @@ export const JobReasonKind = {
   NO_CREDIT: 2,
 
   /**
-   * Other jobs are before it in its queue, or it is about to be given to a worker.
+   * Other jobs are before it in its queue, or it is about to be given to a worker, or only workers of other servers may
+   * have room for it.
    *
    * @generated from enum value: JOB_REASON_KIND_QUEUE = 3;
    */

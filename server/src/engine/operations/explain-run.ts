@@ -1,3 +1,4 @@
+import type { Instant } from "../../core/duration.ts";
 import { openWaitOf } from "../../core/run.ts";
 import type { OwnerStanding, RunStanding } from "../../store/contract/standings.ts";
 import { rowSeqOf } from "../../store/row-behind.ts";
@@ -24,7 +25,8 @@ export async function explainRun(parts: Parts, { tenantId }: Caller, runId: stri
   const { store, settings, lanes, workers, viewOf } = parts;
   const standing = await store.standings.read({ tenantId, runId });
   if (standing === undefined) throw runUnknown(runId);
-  const { now, run, wakeTime, mail, jobCounts } = standing;
+  const { now, run, mail, jobCounts } = standing;
+  const wakeTime = wakeTimeOf(standing);
   const { state } = run;
   const handlerWorker = workers.handlerWorker({ tenantId, runId });
   const explained = {
@@ -42,6 +44,16 @@ export async function explainRun(parts: Parts, { tenantId }: Caller, runId: stri
     rowRecordsBehind: state.seq - rowSeqOf(run),
     jobCounts,
   };
+}
+
+/**
+ * When the run, or a job of it that waits, next moves by itself. The row of a run does not have the times of its jobs.
+ */
+function wakeTimeOf({ wakeTime, openJobs }: RunStanding): Instant | undefined {
+  const jobTimes = openJobs.map(({ state, held, dueTime }) =>
+    !held && (state === "open" || state === "delayed") ? dueTime : undefined,
+  );
+  return [wakeTime, ...jobTimes].filter((time) => time !== undefined).toSorted()[0];
 }
 
 function ownerOf({ laneId, ended, server }: OwnerStanding, lanes: Parts["lanes"]): RunOwner {

@@ -65,13 +65,22 @@ function openReason(
   const queue = queueText({ tenantId, kind, name });
   const ofVersion = kind === "handler" ? `, version ${version}` : "";
   const words = `${queueWords(job)}${ofVersion}`;
-  if (!isServedHere(pool, queue, version) && !elsewhere.serve(queue, version)) {
+  const isHere = isServedHere(pool, queue, version);
+  const isElsewhere = elsewhere.serve(queue, version);
+  if (!isHere && !isElsewhere) {
     return { kind: "no_worker", message: `No worker that serves ${words} is connected.`, metadata: {} };
   }
   const metadata = { queue_place: String(queuePlace) };
   const hasRoom = pool.sessions
     .values()
     .some((session) => session.tenantId === tenantId && mayTake(session, queue, version));
+  if (queuePlace === 1 && !hasRoom && isElsewhere) {
+    // Only the server of a worker knows how many jobs the worker still takes.
+    const here = isHere ? `No worker of this server that serves ${words} has room for more jobs.` : "";
+    const there = `Workers of other servers serve ${words}; this server does not know whether they have room.`;
+    const message = ["It is the first in its queue.", here, there].filter((part) => part !== "").join(" ");
+    return { kind: "queue", message, metadata };
+  }
   if (queuePlace === 1 && !hasRoom) {
     const message = `It is the first in its queue. No worker that serves ${words} has room for more jobs.`;
     return { kind: "no_credit", message, metadata };

@@ -1,4 +1,5 @@
 /** The queues in which jobs may be waiting, and the loop that claims from them while workers have credit. */
+import { retryUntilDone } from "../../retry.ts";
 import { isServedHere } from "../pool.ts";
 import type { Session } from "../session.ts";
 import { claimJobs } from "./claim-jobs.ts";
@@ -43,12 +44,18 @@ export function pump(state: DispatchState): void {
 }
 
 async function claimWhileDue(state: DispatchState): Promise<void> {
+  const { isStopping } = state.pool.context;
   try {
-    while (state.isClaimDue && !state.pool.context.isStopping()) {
-      state.isClaimDue = false;
-      const demands = takeDemands(state);
-      if (demands.length > 0 && (await claimJobs(state, demands))) state.isClaimDue = true;
-      serveWaitingHandlers(state);
+    while (state.isClaimDue && !isStopping()) {
+      await retryUntilDone(isStopping, async () => {
+        state.isClaimDue = false;
+        // Each attempt counts anew who has credit: workers come and go during a pause.
+        const demands = takeDemands(state);
+        const outcome = demands.length > 0 ? await claimJobs(state, demands) : "empty";
+        if (outcome === "more") state.isClaimDue = true;
+        serveWaitingHandlers(state);
+        return outcome !== "failed";
+      });
     }
   } finally {
     state.isClaiming = false;

@@ -3,7 +3,6 @@ import { callsOf } from "../../../core/run.ts";
 import { type Call, isOpen } from "../../../core/call.ts";
 import type { JobRequest, LeasedJob } from "../../../store/contract/jobs.ts";
 import type { WorkerLink } from "../../api.ts";
-import { pause } from "../../pause.ts";
 import { reportFailure } from "../../report-failure.ts";
 import { queueFromText, queueText } from "../job-queue.ts";
 import { returnCredit, type Session } from "../session.ts";
@@ -14,14 +13,15 @@ import { CLAIM_MAX, type DispatchState } from "./state.ts";
 
 /** The characters of payloads that a claim should bring. A payload may have a million; then fewer jobs are claimed. */
 const CLAIM_CHARS_MAX = 8 * 1024 * 1024;
-/** The pause after a claim that the database refused. */
-const CLAIM_RETRY_MS = 500;
 
 /** The link of each session when its credit was taken: credit ends with the connection that granted it. */
 type Links = ReadonlyMap<Session, WorkerLink | undefined>;
 
-/** Claims jobs and offers them. Returns whether there may be more. */
-export async function claimJobs(state: DispatchState, demands: readonly Demand[]): Promise<boolean> {
+/** What a claim left behind: perhaps more jobs, an empty backlog, or everything because the database refused it. */
+type ClaimOutcome = "more" | "empty" | "failed";
+
+/** Claims jobs and offers them. */
+export async function claimJobs(state: DispatchState, demands: readonly Demand[]): Promise<ClaimOutcome> {
   const requests = demands.map(requestOf);
   for (const { queue } of demands) state.notedSinceClaim.delete(queue);
   const links: Links = new Map(
@@ -35,8 +35,7 @@ export async function claimJobs(state: DispatchState, demands: readonly Demand[]
     // The claim may have been committed although its reply is missing.
     state.pool.isDoubtful = true;
     reportFailure(state.pool.context.log, "claiming jobs failed")(error);
-    await pause(CLAIM_RETRY_MS);
-    return true;
+    return "failed";
   }
   let chars = 0;
   for (const job of jobs) {
@@ -45,7 +44,7 @@ export async function claimJobs(state: DispatchState, demands: readonly Demand[]
     if (session !== undefined) chars += await offerClaimedJob(state, session, queue, job, links.get(session));
   }
   state.claimMax = nextClaimMax(state.claimMax, jobs.length, chars);
-  return endClaim(state, demands, links);
+  return endClaim(state, demands, links) ? "more" : "empty";
 }
 
 function requestOf({ queue, versions, sessions }: Demand): JobRequest {

@@ -1,13 +1,11 @@
 /** Ends leases without a result: their jobs go back to their queues, or fail if they have lost too many workers. */
 import type { CallFailure } from "../../../core/call-failure.ts";
 import type { JobHead } from "../../../store/contract/jobs.ts";
-import { pause } from "../../pause.ts";
 import { reportFailure } from "../../report-failure.ts";
+import { retryUntilDone } from "../../retry.ts";
 import type { AssignedJob } from "../assigned-job.ts";
 import { queueText } from "../job-queue.ts";
 import type { LeaseState } from "./state.ts";
-
-const RETRY_PAUSE_MS = 500;
 
 /** A lease that is to end without a result. */
 export type LeaseToEnd = Pick<JobHead, "tenantId" | "runId" | "idempotencyKey" | "leaseNo" | "attempt"> & {
@@ -35,7 +33,7 @@ export function releaseLeases(state: LeaseState, leases: readonly LeaseToEnd[]):
 
 async function releaseUntilDone(state: LeaseState, leases: readonly LeaseToEnd[]): Promise<void> {
   const { store, settings, log, isStopping } = state.pool.context;
-  while (!isStopping()) {
+  await retryUntilDone(isStopping, async () => {
     try {
       const outcomes = await store.jobs.release(leases, settings.leaseLossesMax, state.serverId());
       const openQueues = new Set<string>();
@@ -45,12 +43,12 @@ async function releaseUntilDone(state: LeaseState, leases: readonly LeaseToEnd[]
         else if (outcomes[index] === "running") settleRunning(state, lease);
       }
       for (const queue of openQueues) state.onOpen(queue);
-      return;
+      return true;
     } catch (error) {
       reportFailure(log, "ending leases failed")(error);
+      return false;
     }
-    await pause(RETRY_PAUSE_MS);
-  }
+  });
 }
 
 function settleExhausted(state: LeaseState, lease: LeaseToEnd): void {

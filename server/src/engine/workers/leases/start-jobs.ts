@@ -1,12 +1,10 @@
 /** Jobs that are delivered at most once begin only after the database has noted it. */
-import { pause } from "../../pause.ts";
 import { reportFailure } from "../../report-failure.ts";
+import { retryUntilDone } from "../../retry.ts";
 import type { AssignedJob } from "../assigned-job.ts";
 import { sendTokens, type Session } from "../session.ts";
 import { removeJob } from "./remove-job.ts";
 import type { LeaseState } from "./state.ts";
-
-const RETRY_PAUSE_MS = 500;
 
 /** Starts accepted jobs in the background, and tells their worker which it may begin. */
 export function startJobs(state: LeaseState, session: Session, jobs: readonly AssignedJob[]): void {
@@ -17,16 +15,16 @@ export function startJobs(state: LeaseState, session: Session, jobs: readonly As
 async function startUntilDone(state: LeaseState, session: Session, jobs: readonly AssignedJob[]): Promise<void> {
   const { context, jobs: assigned } = state.pool;
   const leases = jobs.map(({ lease }) => lease!);
-  for (;;) {
+  const isOver = () => context.isStopping() || !jobs.some(({ token }) => assigned.has(token));
+  await retryUntilDone(isOver, async () => {
     try {
       noteStarts(state, session, jobs, await context.store.jobs.start(leases));
-      return;
+      return true;
     } catch (error) {
       reportFailure(context.log, "starting jobs failed")(error);
+      return false;
     }
-    await pause(RETRY_PAUSE_MS);
-    if (context.isStopping() || !jobs.some(({ token }) => assigned.has(token))) return;
-  }
+  });
 }
 
 /** @param isStarted by job: whether its lease held and it has started */
