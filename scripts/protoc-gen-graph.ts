@@ -353,6 +353,14 @@ function reachable(roots: readonly DescMessage[]): DescMessage[] {
   return [...found];
 }
 
+/** Refuses a name, such as "PatchOp.op", that is no field of `messages`: after a rename its rule would be lost. */
+function checkNames(names: readonly string[], messages: readonly DescMessage[]): void {
+  const known = new Set(messages.flatMap((message) => message.fields.map((field) => `${message.name}.${field.name}`)));
+  for (const name of names) {
+    if (!known.has(name)) throw new Error(`protoc-gen-graph has a rule for ${name}, but step plans have no such field`);
+  }
+}
+
 function generate(): { name: string; content: string }[] {
   const files = createFileRegistry(create(FileDescriptorSetSchema, { file: request.protoFile }));
   const roots = ROOTS.flatMap((name) => files.getMessage(`${PACKAGE}.${name}`) ?? []);
@@ -360,6 +368,7 @@ function generate(): { name: string; content: string }[] {
   if (roots.length < ROOTS.length) return [];
   const messages = reachable(roots);
   const plan = roots.at(-1)!;
+  checkNames([...ABSENT_FROM_PLANS, ...RENAMED_IN_PLANS], reachable([plan]));
   const header = "// Written by `npm run generate` from the contract in proto/; do not edit.\n\n";
   return [
     { name: "types.ts", content: header + printTypes(messages, reachable([plan])) },

@@ -8,15 +8,17 @@
  */
 import { spawnSync } from "node:child_process";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { DatabaseUnusableError, type DatabaseAddress, findDatabase } from "./embedded-database.ts";
+import { readOptions } from "./read-options.ts";
 import { formatTable, runPrompt, runStatement } from "./sql-prompt.ts";
 
 const DATA_DIRS_DEFAULT = [".abstractruntime", ".abstractruntime/dev"];
 const READ_ONLY = "-c default_transaction_read_only=on";
 
-const { values } = parseArgs({
+const USAGE = 'npm run psql [-- --data-dir folder] [--command "select …"] [--prompt]';
+
+const { values } = readOptions(USAGE, {
   options: { "data-dir": { type: "string" }, command: { type: "string", short: "c" }, prompt: { type: "boolean" } },
 });
 

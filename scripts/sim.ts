@@ -6,12 +6,16 @@
  */
 import { spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { parseArgs } from "node:util";
+import { readOptions } from "./read-options.ts";
 
 /** Seeds are read well, and typed again, up to here. */
 const SEED_MAX = 1_000_000;
 
-const { values } = parseArgs({ options: { seed: { type: "string" }, runs: { type: "string", default: "1" } } });
+const USAGE = "npm run sim [-- --seed 7] [--runs 100]";
+
+const { values } = readOptions(USAGE, {
+  options: { seed: { type: "string" }, runs: { type: "string", default: "1" } },
+});
 const seed = values.seed ?? String(randomInt(SEED_MAX));
 for (const [option, value] of Object.entries({ seed, runs: values.runs })) {
   if (/^[0-9]{1,9}$/.test(value) && (option === "seed" || Number(value) > 0)) continue;

@@ -5,7 +5,7 @@
  * of the suite: `npm run test:store -- postgres -t mail`.
  */
 import { spawnSync } from "node:child_process";
-import { parseArgs } from "node:util";
+import { readOptions } from "./read-options.ts";
 
 const STORES = {
   memory: ["--project", "memory", "server/src/store/memory/store.test.ts"],
@@ -13,7 +13,7 @@ const STORES = {
 };
 type StoreName = keyof typeof STORES;
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = readOptions("npm run test:store [-- memory|postgres] [-t name]", {
   options: { testNamePattern: { type: "string", short: "t", default: "" } },
   allowPositionals: true,
 });

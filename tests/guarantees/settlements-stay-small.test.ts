@@ -1,6 +1,6 @@
 /**
  * Costs do not grow with the square of the calls: what one settlement writes does not depend on how many calls settled
- * before it (DESIGN.md, section 4). The tests count the bytes that each commit sends to Postgres.
+ * before it. The tests count the bytes that each commit sends to Postgres.
  */
 import { expect, test } from "vitest";
 import type { Decision } from "../../server/src/core/decision.ts";

@@ -45,7 +45,7 @@ const (
 	NextMoveKind_NEXT_MOVE_KIND_EVENT NextMoveKind = 7
 	// A time comes.
 	NextMoveKind_NEXT_MOVE_KIND_TIME NextMoveKind = 8
-	// A worker gives the result of a job.
+	// A worker returns the result of a job.
 	NextMoveKind_NEXT_MOVE_KIND_RESULT NextMoveKind = 9
 	// A worker that serves a job has room for it.
 	NextMoveKind_NEXT_MOVE_KIND_WORKER_ROOM NextMoveKind = 10
@@ -197,7 +197,7 @@ const (
 	JobReasonKind_JOB_REASON_KIND_UNSPECIFIED JobReasonKind = 0
 	// No worker that serves it is connected.
 	JobReasonKind_JOB_REASON_KIND_NO_WORKER JobReasonKind = 1
-	// It is the first in its queue, and the workers that serve it have as many jobs as they take.
+	// It is the first in its queue, and no worker that serves it has room for more jobs.
 	JobReasonKind_JOB_REASON_KIND_NO_CREDIT JobReasonKind = 2
 	// Other jobs are before it in its queue, or it is about to be given to a worker, or only workers of other servers may
 	// have room for it.

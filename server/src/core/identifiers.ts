@@ -43,7 +43,7 @@ function digestParts(parts: readonly (string | number)[]): Buffer {
   return hash("sha256", text, "buffer");
 }
 
-/** The parts of an idempotency key; see promise 4 in DESIGN.md. */
+/** The parts of an idempotency key. Together they name one call of a run, so that every attempt has the same key. */
 export type IdempotencyKeyParts = {
   tenantId: string;
   runId: string;

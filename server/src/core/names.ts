@@ -1,4 +1,4 @@
-/** The names that expressions of the graph see (CONTRACT.md, rule 5). */
+/** The names that expressions of the graph see. */
 import type { Instant } from "./duration.ts";
 import type { Json } from "./json/json.ts";
 import type { RunState } from "./run.ts";

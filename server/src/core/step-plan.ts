@@ -155,7 +155,7 @@ function normalized(value: Json, schema: Json | undefined): Json {
   if (typeof value === "string" && Array.isArray(schema.enum)) return fullName(value, schema.enum);
   if (Array.isArray(value) && schema.items !== undefined) return value.map((item) => normalized(item, schema.items));
   if (!isJsonObject(value) || !isJsonObject(schema.properties)) return value;
-  const result = renamed(value);
+  const result = renamed(value, schema.properties);
   for (const name of Object.keys(result)) result[name] = normalized(result[name]!, schema.properties[name]);
   return result;
 }
@@ -166,7 +166,8 @@ function fullName(word: string, values: readonly Json[]): Json {
   return values.find((value) => typeof value === "string" && value.endsWith(`_${word.toUpperCase()}`)) ?? word;
 }
 
-function renamed(object: JsonObject): JsonObject {
+/** An unknown member keeps the name that it was sent with, so that its problem names it. */
+function renamed(object: JsonObject, fields: JsonObject): JsonObject {
   const result = emptyObject();
   for (const [key, value] of Object.entries(object)) {
     // Most names have no underscore, and a replacement that replaces nothing costs more than the rest.
@@ -177,7 +178,7 @@ function renamed(object: JsonObject): JsonObject {
     const name = jsonName !== key && Object.hasOwn(object, jsonName) ? key : jsonName;
     // Empty text is proto3's default: the field counts as absent.
     if (!STEP_PLAN_VALUES.has(name) && (value === null || value === "")) continue;
-    result[name] = value;
+    result[Object.hasOwn(fields, name) ? name : key] = value;
   }
   return result;
 }

@@ -1,4 +1,4 @@
-// Strings of a registered graph with `${ expression }` inside (CONTRACT.md, rule 5).
+// Strings of a registered graph with `${ expression }` inside. Text from elsewhere (vars, results) is never a template.
 import { DomainError } from "./errors.ts";
 import { compileExpression } from "./expression/compile.ts";
 import { evaluate, type Expression } from "./expression/evaluate.ts";

@@ -458,7 +458,9 @@ async function kept(url: string): Promise<number[]> {
 async function settings(url: string, names: string[]): Promise<string[]> {
   const sql = postgres(url, { max: 1 });
   const rows = await sql<{ value: string }[]>`
-    select current_setting(name) as value from unnest(${names}::text[]) with ordinality as t(name, place) order by place`;
+    select current_setting(name) as value
+    from unnest(${names}::text[]) with ordinality as t(name, place)
+    order by place`;
   await sql.end();
   return rows.map((row) => row.value);
 }

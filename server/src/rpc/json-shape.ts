@@ -1,6 +1,6 @@
 /** Checks JSON against a message's fields and finds every problem with its path. The decoder stops at the first
  *  problem and reports no path. The check is stricter than proto JSON in one respect: an enum must be its full name,
- *  never a number (CONTRACT.md, rule 1). */
+ *  never a number. */
 import { type DescEnum, type DescField, type DescMessage, fromJson, ScalarType } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { FieldProblem } from "../core/errors.ts";

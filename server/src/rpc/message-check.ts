@@ -1,5 +1,5 @@
 /** Checks a decoded request, whatever its encoding, for unknown fields, payloads that are not I-JSON or are too
- *  large, text that Postgres cannot store, and times that do not exist (CONTRACT.md, rules 1 and 2). */
+ *  large, text that Postgres cannot store, and times that do not exist. */
 import type { DescField, DescMessage, DescOneof, Message } from "@bufbuild/protobuf";
 import { ScalarType } from "@bufbuild/protobuf";
 import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";

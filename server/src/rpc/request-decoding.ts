@@ -1,5 +1,5 @@
 /**
- * Strict decoding (CONTRACT.md, rules 1 and 2) of single-message requests.
+ * Strict decoding of single-message requests: unknown fields are refused (docs/adr/0013-strict-decoding.md).
  *
  * connect decodes before its interceptors run, ignores unknown fields and fails without details. So the gateway decodes
  * here and passes connect an empty message in place of the body. An interceptor then inserts the decoded message or

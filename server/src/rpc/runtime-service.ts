@@ -34,7 +34,7 @@ import { msFromDuration } from "./time-conversion.ts";
 import { waitFilterFromProto, waitToProto } from "./wait-conversion.ts";
 import { definitionFromProto, matchesWorkflowFilter, workflowToProto } from "./workflow-conversion.ts";
 
-/** CONTRACT.md, rule 13. */
+/** The default that `AwaitRunRequest.timeout` promises. */
 const AWAIT_TIMEOUT_MS_DEFAULT = 30_000;
 /** The meaning of 0 in TickRun. */
 const TICK_STEPS_DEFAULT = 1;

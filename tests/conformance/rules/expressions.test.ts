@@ -1,4 +1,4 @@
-/** CONTRACT.md, rules 3 (one number type), 4 (writes replace) and 5 (templates and expressions), as runs show them. */
+/** Templates and expressions with their one number type, and writes, which replace: as runs show them. */
 import { describe, expect, test } from "vitest";
 import { createApi, type Json, type JsonObject, type Run } from "../api.ts";
 import { useServer } from "../server.ts";
@@ -36,7 +36,7 @@ async function checkFailure(expression: string, code: string): Promise<void> {
   expect(run, `of ${expression}`).toMatchObject({ status: "RUN_STATUS_FAILED", error: { code, nodeId: "end" } });
 }
 
-describe("3. One number type", () => {
+describe("One number type", () => {
   test.each<[sentence: string, expression: string, value: Json]>([
     ["every JSON number is a double", "type(vars.one) == type(vars.half)", true],
     ["every JSON number is a double", "vars.one == 1.0", true],
@@ -71,7 +71,7 @@ describe("3. One number type", () => {
   });
 });
 
-describe("4. Writes replace", () => {
+describe("Writes replace", () => {
   const assign = (...nodes: object[]) => ({
     entryNode: "n0",
     nodes: {
@@ -182,7 +182,7 @@ describe("4. Writes replace", () => {
   });
 });
 
-describe("5. Templates and expressions", () => {
+describe("Templates and expressions", () => {
   test.each<[sentence: string, template: Json, value: Json]>([
     ["alone keeps the type: number", "${vars.seven}", 7],
     ["alone keeps the type: list", "${vars.list}", [3, 1, 2]],

@@ -1,4 +1,4 @@
-/** CONTRACT.md, rule 8: how nodes and runs fail, and what on_cancel does. */
+/** How nodes and runs fail, and what on_cancel does. */
 import { describe, expect, test } from "vitest";
 import { createApi, type Json, type JsonObject, type Run } from "../api.ts";
 import { useServer } from "../server.ts";
@@ -14,7 +14,7 @@ async function ended(run: Run): Promise<Run> {
   return (await api.call("AwaitRun", { runId: run.runId, reasons: ["WAIT_REASON_JOB"], timeout: "20s" })).run;
 }
 
-describe("8. Failure: a node fails by", () => {
+describe("Failure: a node fails by", () => {
   test.each<[cause: string, graph: object, error: object]>([
     [
       "an evaluation error",
@@ -91,7 +91,7 @@ describe("8. Failure: a node fails by", () => {
   });
 });
 
-describe("8. Failure: then", () => {
+describe("Failure: then", () => {
   test.each<[sentence: string, graph: object, output: Json]>([
     ["its on_error", { entryNode: "node", nodes: { node: { ...broken, onError: "shown" }, after, shown } }, "node"],
     ["else the workflow's", { onError: "shown", entryNode: "node", nodes: { node: broken, after, shown } }, "node"],
@@ -217,7 +217,7 @@ describe("8. Failure: then", () => {
   });
 });
 
-describe("8. on_cancel", () => {
+describe("on_cancel", () => {
   const asking = { askUser: { prompt: "?" }, next: [{ to: "after" }] };
 
   test("without it a cancel ends the run at once, its wait with it", async () => {
@@ -288,7 +288,7 @@ describe("8. on_cancel", () => {
   });
 });
 
-describe("8. pause and tick", () => {
+describe("pause and tick", () => {
   test("a paused run takes no step, keeps its events, and its timers stand still", async () => {
     const nodes = { node: { waitUntil: { after: "20ms" }, next: [{ to: "after" }] }, after };
     const workflowId = await api.register({ entryNode: "node", nodes });

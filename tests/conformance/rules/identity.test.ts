@@ -1,4 +1,4 @@
-/** CONTRACT.md, rules 9 (versions), 10 (idempotent start) and 11 (actors). */
+/** Versions of workflows, starts that are idempotent by their run_id, and actors. */
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { createApi, type Json, type Run, type Workflow } from "../api.ts";
@@ -23,7 +23,7 @@ async function start(request: object): Promise<Run> {
   return (await api.call("StartRun", request)).run;
 }
 
-describe("9. Versions", () => {
+describe("Versions", () => {
   test("RegisterWorkflow is idempotent by digest: a known digest returns its version and changes nothing", async () => {
     const first = await register(ending("same", 1, { description: "first", labels: { team: "a" } }));
     expect(first).toMatchObject({ version: 1, current: true, description: "first", labels: { team: "a" } });
@@ -149,7 +149,7 @@ describe("9. Versions", () => {
   });
 });
 
-describe("10. Idempotent start", () => {
+describe("Idempotent start", () => {
   test("same run_id and same request returns the run, as it is now", async () => {
     const workflowId = await api.register(asking);
     const request = { runId: "twice", workflowId, vars: { a: 1, b: [2] }, labels: { x: "y" } };
@@ -228,7 +228,7 @@ describe("10. Idempotent start", () => {
   });
 });
 
-describe("11. Actors are recorded", () => {
+describe("Actors are recorded", () => {
   test("on starts, answers, pauses and cancels", async () => {
     const workflowId = await api.register({
       entryNode: "a",

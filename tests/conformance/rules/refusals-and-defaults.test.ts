@@ -1,6 +1,4 @@
-/**
- * CONTRACT.md, rules 12 (the form of refusals) and 13 (defaults). The cases of each reason are in ../refusals.test.ts.
- */
+/** The form of refusals, and defaults. The cases of each reason are in ../refusals.test.ts. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { createApi } from "../api.ts";
@@ -12,7 +10,7 @@ const api = createApi(server);
 const ask = { entryNode: "ask", nodes: { ask: { askUser: { prompt: "?" } } } };
 const end = { entryNode: "end", nodes: { end: { complete: {} } } };
 
-describe("12. Refusals", () => {
+describe("Refusals", () => {
   test("the message names the first three problems, BadRequest all of them", async () => {
     const nodes = Object.fromEntries(["a", "b", "c", "d", "e"].map((id) => [id, { complete: { output: "${" } }]));
     const refusal = await api.refused("RegisterWorkflow", { workflow: { workflowId: "w", entryNode: "a", nodes } });
@@ -100,7 +98,7 @@ describe("12. Refusals", () => {
   });
 });
 
-describe("13. Defaults", () => {
+describe("Defaults", () => {
   test("page_size 50, of at most 1,000", async () => {
     const workflowId = await api.register(ask);
     const requests = Array.from({ length: 60 }, (_, index) => ({

@@ -1,4 +1,4 @@
-/** CONTRACT.md, rules 1 (strict) and 2 (the JSON people see is JSON): a row for each of their sentences. */
+/** Requests are decoded strictly, and the JSON that people see is JSON. */
 import { describe, expect, test } from "vitest";
 import { createApi, type Json, type JsonObject, parseRefusal } from "../api.ts";
 import { useServer } from "../server.ts";
@@ -10,7 +10,7 @@ const echo = { entryNode: "end", nodes: { end: { complete: { output: "${vars}" }
 const ask = { entryNode: "ask", nodes: { ask: { askUser: { prompt: "?" } } } };
 const oneNode = (node: object) => ({ entryNode: "node", nodes: { node, end: { complete: {} } } });
 
-describe("1. Strict", () => {
+describe("Strict", () => {
   const refused: [sentence: string, method: string, request: object, reason: string, field: string][] = [
     ["unknown fields are refused in JSON", "GetRun", { runId: "r", colour: "red" }, "REQUEST_INVALID", "colour"],
     [
@@ -157,7 +157,7 @@ describe("1. Strict", () => {
   });
 });
 
-describe("2. JSON people see is JSON", () => {
+describe("JSON people see is JSON", () => {
   const document: Json = {
     text: "Grüße, 世界 🌍",
     "": "the empty name",

@@ -1,4 +1,4 @@
-/** CONTRACT.md, rules 6 (waiting) and 7 (answers). */
+/** How runs wait, and how their waits are answered. */
 import { describe, expect, test } from "vitest";
 import { createApi, type Json, type JsonObject, type Run } from "../api.ts";
 import { useServer } from "../server.ts";
@@ -20,7 +20,7 @@ function resultOf(run: Run): JsonObject {
   return run.vars?.["result"] as JsonObject;
 }
 
-describe("6. Waiting", () => {
+describe("Waiting", () => {
   test.each<[what: string, node: JsonObject, reason: string]>([
     ["user", { askUser: { prompt: "?" } }, "WAIT_REASON_USER"],
     ["event", { waitEvent: { names: ["e"] } }, "WAIT_REASON_EVENT"],
@@ -240,7 +240,7 @@ describe("6. Waiting", () => {
   });
 });
 
-describe("7. Answers", () => {
+describe("Answers", () => {
   async function answer(question: JsonObject, payload: Json, more: JsonObject = {}): Promise<Run> {
     const { runId, waiting } = await api.run(ask(question));
     const { run } = await api.call("ResumeRun", { runId, waitId: waiting!.waitId, payload, ...more });

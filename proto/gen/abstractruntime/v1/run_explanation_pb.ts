@@ -587,7 +587,7 @@ export const NextMoveKind = {
   TIME: 8,
 
   /**
-   * A worker gives the result of a job.
+   * A worker returns the result of a job.
    *
    * @generated from enum value: NEXT_MOVE_KIND_RESULT = 9;
    */
@@ -725,7 +725,7 @@ export const JobReasonKind = {
   NO_WORKER: 1,
 
   /**
-   * It is the first in its queue, and the workers that serve it have as many jobs as they take.
+   * It is the first in its queue, and no worker that serves it has room for more jobs.
    *
    * @generated from enum value: JOB_REASON_KIND_NO_CREDIT = 2;
    */

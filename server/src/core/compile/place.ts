@@ -10,7 +10,7 @@ import { SchemaError } from "../json/json-schema.ts";
 import { parsePointer } from "../json/pointer.ts";
 import { compileTemplateValue, type TemplateValue } from "../template.ts";
 
-/** Names that the graph's expressions may use (CONTRACT.md, rule 5). */
+/** Names that the graph's expressions may use. */
 const VARIABLES = ["vars", "run", "result", "error", "now"] as const;
 
 /** Runs `work`; an error that it throws becomes a problem at `path`. */

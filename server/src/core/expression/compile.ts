@@ -1,4 +1,4 @@
-// CEL with the number rule and the functions of CONTRACT.md, rules 3 and 5.
+// CEL with one number type (numbers.ts) and a few functions of our own (functions.ts).
 //
 // The library parses. This folder evaluates, because overloads cannot replace the library's numbers, regular
 // expressions, maps and clock arithmetic (docs/adr/0001-cel-library.md). An expression is compiled once into closures,

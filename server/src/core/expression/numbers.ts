@@ -1,4 +1,4 @@
-// The one number type (CONTRACT.md, rule 3): doubles, with results within ±(2^53-1).
+// The one number type of expressions: doubles, with results within ±(2^53-1).
 import { epochMicrosOf } from "../duration.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { failed, shown } from "./expression-error.ts";

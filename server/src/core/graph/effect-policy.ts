@@ -1,4 +1,4 @@
-/** How the jobs of a node are run: time limits, attempts, and the backoff between them (CONTRACT.md, rule 13). */
+/** How the jobs of a node are run: time limits, attempts, and the backoff between them. */
 import type { Delivery } from "../call.ts";
 import { DURATION_MS_MAX, parseDurationMs } from "../duration.ts";
 import { orEvaluationFailure } from "../failure.ts";

@@ -6,7 +6,7 @@ import type { LimitsJson } from "./gen/types.ts";
 /** As the graph has them: durations are text. */
 export type Limits = LimitsJson;
 
-/** Steps a run may take if no limit says otherwise (CONTRACT.md, rule 13). */
+/** Steps a run may take if no limit says otherwise. */
 export const MAX_STEPS_DEFAULT = 100_000;
 
 /** Limits that nothing enforces yet. They are refused, because a user who sets one would rely on it. */

@@ -7,7 +7,7 @@ import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
 import type { RunViewer } from "../run-view.ts";
 
-/** Waits at which a client has something to do (CONTRACT.md, rule 6). */
+/** Waits at which a client has something to do; `AwaitRunRequest.reasons` promises them. */
 const REASONS_DEFAULT: readonly WaitReason[] = ["user", "event", "job"];
 
 type Parts = {
