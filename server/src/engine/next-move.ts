@@ -31,7 +31,7 @@ function ofOwner(run: RunState, owner: RunOwner, { handlerWorker, settings }: Fa
   if (lease === "ended") {
     const every = secondsOf(settings.renewMs);
     const was = `Server ${serverId || "(unknown)"} computed on it, and its lease has ended.`;
-    return { kind: "claim", message: `${was} Another server claims the run; each looks every ${every}.`, metadata };
+    return { kind: "claim", message: `${was} Another server claims the run; each checks every ${every}.`, metadata };
   }
   if (lease === "other") {
     const after = secondsOf(settings.leaseMs);

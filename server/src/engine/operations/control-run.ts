@@ -19,10 +19,10 @@ import { performExclusive, type TransitionParts } from "../transition/perform.ts
 /** How long a reply waits until the run's owner, on another server, has acted on mail. */
 const MAIL_WAIT_MS = 1_000;
 /**
- * The pause before a second look at the run. It doubles with each look, because a busy run has news all the time: a
- * reply looks at most 9 times.
+ * The pause before a second check of the run. It doubles with each check, because a busy run has news all the time: a
+ * reply checks at most 9 times.
  */
-const LOOK_PAUSE_MS = 5;
+const CHECK_PAUSE_MS = 5;
 
 type Parts = {
   transitions: TransitionParts;
@@ -97,11 +97,11 @@ export async function awaitControl(
   const unwatch = hub.watchRun(key, changed.raise);
   try {
     // Most news of a run is of its own steps, which say nothing about the request.
-    for (let lookPauseMs = LOOK_PAUSE_MS; leftMs() > 0; lookPauseMs *= 2) {
+    for (let checkPauseMs = CHECK_PAUSE_MS; leftMs() > 0; checkPauseMs *= 2) {
       const run = await reads.loadRunHead(key);
       if (run === undefined || IS_DONE[kind](run.state)) return;
       if (!(await changed.wait(Math.max(leftMs(), 0), never))) return;
-      await pause(Math.max(Math.min(lookPauseMs, leftMs()), 0));
+      await pause(Math.max(Math.min(checkPauseMs, leftMs()), 0));
     }
   } finally {
     unwatch();
