@@ -4,6 +4,7 @@ import { compileExpression } from "./expression/compile.ts";
 import { evaluate, type Expression } from "./expression/evaluate.ts";
 import { type Budget, createBudget, type ExpressionNames } from "./expression/evaluation.ts";
 import { ExpressionError } from "./expression/expression-error.ts";
+import { findClosingBrace } from "./expression/tokens.ts";
 import { assertJson, emptyObject, JSON_BYTES_MAX, type Json, type JsonObject, plainText } from "./json/json.ts";
 import { pointerText } from "./json/pointer-text.ts";
 
@@ -48,7 +49,10 @@ export function compileTemplate(text: string, options: TemplateOptions): Templat
     literal += text.slice(from, at);
     if (literal !== "") parts.push(literal);
     literal = "";
-    const end = endOfExpression(text, at + 2);
+    const end = findClosingBrace(text, at + 2);
+    if (end === undefined) {
+      throw new ExpressionError("EXPRESSION_INVALID", "the expression is not closed with }", at);
+    }
     parts.push(compileAt(text.slice(at + 2, end), at + 2, options));
     from = end + 1;
   }
@@ -203,36 +207,4 @@ function compileAt(source: string, offset: number, options: TemplateOptions): Ex
     if (!(error instanceof ExpressionError)) throw error;
     throw new ExpressionError(error.code, error.message, (error.position ?? 0) + offset);
   }
-}
-
-/** The index of the brace that closes the expression that begins at `from`. Braces in string literals and comments do
- *  not count, and the braces of map literals come in pairs. */
-function endOfExpression(text: string, from: number): number {
-  let open = 0;
-  for (let at = from; at < text.length; at++) {
-    const character = text[at]!;
-    if (character === "{") open += 1;
-    else if (character === "}") {
-      if (open === 0) return at;
-      open -= 1;
-    } else if (character === '"' || character === "'") {
-      at = endOfString(text, at);
-    } else if (character === "/" && text[at + 1] === "/") {
-      const newline = text.indexOf("\n", at);
-      at = newline === -1 ? text.length : newline;
-    }
-  }
-  throw new ExpressionError("EXPRESSION_INVALID", "the expression is not closed with }", from - 2);
-}
-
-/** The index of the last quote of the string literal whose first quote is at `start`. */
-function endOfString(text: string, start: number): number {
-  const quote = text[start]!;
-  const delimiter = text.startsWith(quote.repeat(3), start) ? quote.repeat(3) : quote;
-  for (let at = start + delimiter.length; at < text.length; at++) {
-    // In r"..." too: there the parser keeps both characters, but the quote still does not end the string.
-    if (text[at] === "\\") at += 1;
-    else if (text.startsWith(delimiter, at)) return at + delimiter.length - 1;
-  }
-  throw new ExpressionError("EXPRESSION_INVALID", "a string inside the expression is not closed", start);
 }

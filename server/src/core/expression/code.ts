@@ -1,7 +1,6 @@
 // What compiling a node returns, and what the files that compile one kind of node share.
-import type { ASTNode } from "@marcbachmann/cel-js";
-
 import type { Run } from "./evaluation.ts";
+import type { Node } from "./syntax.ts";
 import { kindOf, type Type, type Value } from "./values.ts";
 
 /** A compiled node. */
@@ -25,7 +24,7 @@ export type Compiler = {
   /** Depth of the node that is being compiled. */
   depth: number;
   /** Compiles a node inside another. It is passed along because importing it would be a circular import. */
-  readonly compileNode: (node: ASTNode, scope: Scope | undefined) => Code;
+  readonly compileNode: (node: Node, scope: Scope | undefined) => Code;
 };
 
 /** The variable of a macro, and the scope around it. */

@@ -1,52 +1,33 @@
 // CEL with one number type (numbers.ts) and a few functions of our own (functions.ts).
 //
-// The library parses. This folder evaluates, because overloads cannot replace the library's numbers, regular
-// expressions, maps and clock arithmetic (docs/adr/0001-cel-library.md). An expression is compiled once into closures,
-// one per node of the syntax tree. Each closure counts its steps on the `Evaluation` it receives.
-// This file decides what a node means; functions.ts has the table of operators and functions.
-import { type ASTNode, Environment, ParseError } from "@marcbachmann/cel-js";
-
+// parser.ts reads the source. This file decides what a node of the syntax tree means and compiles it once into closures,
+// one per node (docs/adr/0001-cel-library.md). Each closure counts its steps on the `Evaluation` it receives.
+// functions.ts has the table of operators and functions.
 import type { Json } from "../json/json.ts";
 import { type Code, type Compiler, literalCode, type Scope } from "./code.ts";
 import type { Expression } from "./evaluate.ts";
-import type { Evaluation } from "./evaluation.ts";
+import type { Evaluation, Run } from "./evaluation.ts";
 import { failed, invalid, shown } from "./expression-error.ts";
 import { compileBinary, compileOverloads } from "./functions.ts";
 import { compileConditional, compileLogical } from "./logic.ts";
 import { compileBind, compileHas, MACROS } from "./macros.ts";
 import { wholeZero } from "./numbers.ts";
 import { overloadFailure } from "./overloads.ts";
+import { NESTING_MAX, parseExpression } from "./parser.ts";
 import { compileMatches } from "./regex.ts";
 import { compileIndex, compileSelect } from "./selection.ts";
+import type { ListItem, MapEntry, Node } from "./syntax.ts";
 import { timestampFromText } from "./time.ts";
-import { Bytes, TYPE_NAMES, type Value, type ValueMap } from "./values.ts";
+import { kindOf, Optional, TYPE_NAMES, type TypeName, type Value, type ValueMap } from "./values.ts";
 
 /** Longest source of one expression, in UTF-16 units: about as much as people can read. Bounds the parser's work. */
 export const EXPRESSION_CHARS_MAX = 8 * 1024;
-/** Deepest syntax tree, chains of operators included. The compiler and the closures recurse over it. */
-const NESTING_MAX = 250;
-
-const PARSER = new Environment({
-  unlistedVariablesAreDyn: true,
-  homogeneousAggregateLiterals: false,
-  enableOptionalTypes: true,
-  // Bounds the recursion of the parser; NESTING_MAX bounds the tree it returns.
-  limits: { maxDepth: 100, maxAstNodes: 4096 },
-});
 
 /** Parses and checks an expression: syntax, names, functions, and kinds that are known before it runs.
  *  @throws {ExpressionError} EXPRESSION_INVALID */
 export function compileExpression(source: string, options: { variables: readonly string[] }): Expression {
   if (source.length > EXPRESSION_CHARS_MAX) {
     throw invalid(`the expression is longer than ${EXPRESSION_CHARS_MAX} characters`, 0);
-  }
-  let root: ASTNode;
-  try {
-    root = PARSER.parse(source).ast;
-  } catch (error) {
-    if (error instanceof ParseError) throw invalid(error.summary, error.range?.start);
-    if (error instanceof RangeError) throw invalid("the expression is nested too deeply", 0);
-    throw error;
   }
   const compiler: Compiler = {
     variables: new Set(options.variables),
@@ -55,84 +36,67 @@ export function compileExpression(source: string, options: { variables: readonly
     depth: 0,
     compileNode: (node, scope) => compileNode(node, compiler, scope),
   };
-  const code = compileNode(root, compiler, undefined);
+  const code = compileNode(parseExpression(source), compiler, undefined);
   return { source, isPath: code.isPath === true, run: code.run, slots: compiler.slots };
 }
 
-function compileNode(node: ASTNode, compiler: Compiler, scope: Scope | undefined): Code {
+function compileNode(node: Node, compiler: Compiler, scope: Scope | undefined): Code {
+  // Chains of operators are deep too, though the parser does not recurse over them.
   if (++compiler.depth > NESTING_MAX) throw invalid("the expression is nested too deeply", node.start);
   const code = compileInner(node, compiler, scope);
   compiler.depth -= 1;
   return code;
 }
 
-function compileInner(node: ASTNode, compiler: Compiler, scope: Scope | undefined): Code {
+function compileInner(node: Node, compiler: Compiler, scope: Scope | undefined): Code {
   const position = node.start;
   switch (node.op) {
-    case "value":
-      if (node.args instanceof Uint8Array && /[^ -~]/.test(node.input.slice(node.start, node.end))) {
-        // The library truncates code points to bytes; CEL encodes them as UTF-8.
-        throw invalid("a bytes literal must be ASCII: use bytes('...') instead", position);
-      }
-      return compileLiteral(node.args, position);
-    case "id":
-      return compileName(node.args, position, compiler, scope);
-    case ".":
-    case ".?": {
-      const operand = compileNode(node.args[0], compiler, scope);
-      return compileSelect(operand, node.args[1], node.op === ".?", node.pos);
+    case "literal":
+      return literalCode(node.value);
+    case "name":
+      return compileName(node.name, position, compiler, node.isAbsolute ? undefined : scope);
+    case "select": {
+      const type = typeNamed(node, compiler, scope);
+      if (type !== undefined) return literalCode(type);
+      const operand = compileNode(node.operand, compiler, scope);
+      return compileSelect(operand, node.field, node.isOptional, node.fieldStart);
     }
-    case "[]":
-    case "[?]": {
-      const operand = compileNode(node.args[0], compiler, scope);
-      const index = compileNode(node.args[1], compiler, scope);
-      return compileIndex(operand, index, node.op === "[?]", position);
+    case "index": {
+      const operand = compileNode(node.operand, compiler, scope);
+      const index = compileNode(node.index, compiler, scope);
+      return compileIndex(operand, index, node.isOptional, position);
     }
     case "list":
-      return compileList(node.args.map((item) => compileNode(item, compiler, scope)));
+      return compileList(node.items, compiler, scope);
     case "map":
-      return compileMap(node.args, compiler, scope);
-    case "?:": {
-      const [condition, yes, no] = node.args.map((part) => compileNode(part, compiler, scope)) as [Code, Code, Code];
+      return compileMap(node.entries, compiler, scope);
+    case "conditional": {
+      const condition = compileNode(node.condition, compiler, scope);
+      const yes = compileNode(node.yes, compiler, scope);
+      const no = compileNode(node.no, compiler, scope);
       return compileConditional(condition, yes, no, position);
     }
-    case "&&":
-    case "||": {
-      const left = compileNode(node.args[0], compiler, scope);
-      const right = compileNode(node.args[1], compiler, scope);
-      return compileLogical(left, right, node.op === "||", position);
+    case "logical": {
+      const left = compileNode(node.left, compiler, scope);
+      const right = compileNode(node.right, compiler, scope);
+      return compileLogical(left, right, node.operator === "||", position);
     }
-    case "!_": {
-      const operand = compileNode(node.args, compiler, scope);
-      return compileOverloads("!_", [operand], undefined, position);
-    }
-    case "-_": {
-      const operand = compileNode(node.args, compiler, scope);
+    case "unary": {
+      const operand = compileNode(node.operand, compiler, scope);
+      if (node.operator === "!") return compileOverloads("!_", [operand], undefined, position);
       if (typeof operand.literal === "number") return literalCode(wholeZero(-operand.literal));
       return compileOverloads("-_", [operand], undefined, position);
     }
-    case "call":
-      return compileCall(node.args[0], node.args[1], position, compiler, scope);
-    case "rcall":
-      return compileMethod(node.args[0], node.args[1], node.args[2], position, compiler, scope);
-    default: {
-      const left = compileNode(node.args[0], compiler, scope);
-      const right = compileNode(node.args[1], compiler, scope);
-      return compileBinary(node.op, left, right, position);
+    case "binary": {
+      const left = compileNode(node.left, compiler, scope);
+      const right = compileNode(node.right, compiler, scope);
+      return compileBinary(node.operator, left, right, position);
     }
+    case "call":
+      return compileCall(node.name, node.args, position, compiler, scope);
+    case "method":
+      return compileMethod(node.name, node.target, node.args, position, compiler, scope);
   }
-}
-
-function compileLiteral(value: unknown, position: number): Code {
-  if (typeof value === "string" && value.includes("\0")) throw invalid("U+0000 is not allowed", position);
-  if (value === null || typeof value === "boolean" || typeof value === "string") return literalCode(value);
-  if (value instanceof Uint8Array) return literalCode(new Bytes(Buffer.from(value)));
-  if (typeof value === "number") return literalCode(value);
-  // The remaining literals are integers: a bigint for 1, a class of the library for 1u.
-  const whole = BigInt(value as bigint | string);
-  const number = Number(whole);
-  if (!Number.isSafeInteger(number)) throw invalid(`${whole} is outside ±(2^53-1): write it as a string`, position);
-  return literalCode(number);
 }
 
 function compileName(name: string, position: number, compiler: Compiler, scope: Scope | undefined): Code {
@@ -169,36 +133,83 @@ function compileName(name: string, position: number, compiler: Compiler, scope: 
   };
 }
 
-function compileList(items: readonly Code[]): Code {
+/** The type that a name with dots, such as `google.protobuf.Timestamp`, names; undefined if it names a field. */
+function typeNamed(node: Node, compiler: Compiler, scope: Scope | undefined): TypeName | undefined {
+  let name = "";
+  let at = node;
+  for (; at.op === "select" && !at.isOptional; at = at.operand) name = `.${at.field}${name}`;
+  if (at.op !== "name" || compiler.variables.has(at.name) || (!at.isAbsolute && inScope(at.name, scope)))
+    return undefined;
+  return TYPE_NAMES.get(at.name + name);
+}
+
+function compileList(items: readonly ListItem[], compiler: Compiler, scope: Scope | undefined): Code {
+  const runs = items.map(({ value, isOptional }) => {
+    const code = compileNode(value, compiler, scope);
+    return isOptional ? optionalElement(code, value.start) : code.run;
+  });
+  if (items.some((item) => item.isOptional)) {
+    return {
+      type: "list",
+      run: (evaluation) => {
+        evaluation.step();
+        const list: Value[] = [];
+        for (const [i, run] of runs.entries()) {
+          const value = run(evaluation);
+          if (!items[i]!.isOptional) list.push(value);
+          else if ((value as Optional).value !== undefined) list.push((value as Optional).value!);
+        }
+        return list;
+      },
+    };
+  }
   return {
     type: "list",
     run: (evaluation) => {
       evaluation.step();
-      const list = new Array<Value>(items.length);
-      for (let i = 0; i < items.length; i++) list[i] = items[i]!.run(evaluation);
+      const list = new Array<Value>(runs.length);
+      for (let i = 0; i < runs.length; i++) list[i] = runs[i]!(evaluation);
       return list;
     },
   };
 }
 
-function compileMap(entries: readonly [ASTNode, ASTNode][], compiler: Compiler, scope: Scope | undefined): Code {
-  const codes = entries.map(([keyNode, valueNode]) => {
-    const key = compileNode(keyNode, compiler, scope);
-    if (key.type !== "string" && key.type !== "dyn") throw invalid("the keys of a map must be strings", keyNode.start);
-    if (key.literal === "__proto__") throw invalid("the name __proto__ is not allowed", keyNode.start);
-    return { key: key.run, value: compileNode(valueNode, compiler, scope).run, position: keyNode.start };
+/** The code after a `?` in a literal, whose value is an optional. */
+function optionalElement(code: Code, position: number): (evaluation: Evaluation) => Optional {
+  if (code.type !== "optional" && code.type !== "dyn") {
+    throw invalid(`? takes an optional, not a ${code.type}: leave it out, or write .?x or [?x]`, position);
+  }
+  return (evaluation) => {
+    const value = code.run(evaluation);
+    if (value instanceof Optional) return value;
+    throw failed(`? takes an optional, not a ${kindOf(value)}`, position);
+  };
+}
+
+function compileMap(entries: readonly MapEntry[], compiler: Compiler, scope: Scope | undefined): Code {
+  const codes = entries.map((entry) => {
+    const position = entry.key.start;
+    const key = compileNode(entry.key, compiler, scope);
+    if (key.type !== "string" && key.type !== "dyn") throw invalid("the keys of a map must be strings", position);
+    if (key.literal === "__proto__") throw invalid("the name __proto__ is not allowed", position);
+    const code = compileNode(entry.value, compiler, scope);
+    const { isOptional } = entry;
+    const value: Run = isOptional ? optionalElement(code, entry.value.start) : code.run;
+    return { key: key.run, value, isOptional, position };
   });
   return {
     type: "map",
     run: (evaluation) => {
       evaluation.step();
       const map = Object.create(null) as ValueMap;
-      for (const { key, value, position } of codes) {
+      for (const { key, value, isOptional, position } of codes) {
         const name = key(evaluation);
         if (typeof name !== "string") throw failed("the keys of a map must be strings", position);
         if (name === "__proto__") throw failed("the name __proto__ is not allowed", position);
         if (name in map) throw failed(`the key ${shown(name)} appears twice`, position);
-        map[name] = value(evaluation);
+        const found = value(evaluation);
+        if (!isOptional) map[name] = found;
+        else if ((found as Optional).value !== undefined) map[name] = (found as Optional).value!;
       }
       return map;
     },
@@ -208,7 +219,7 @@ function compileMap(entries: readonly [ASTNode, ASTNode][], compiler: Compiler, 
 /** A call without a receiver: a function, or a macro that looks like one. */
 function compileCall(
   name: string,
-  args: readonly ASTNode[],
+  args: readonly Node[],
   position: number,
   compiler: Compiler,
   scope: Scope | undefined,
@@ -226,19 +237,19 @@ const NAMESPACES = new Set(["cel", "optional", "strings"]);
 /** A call with a receiver: a function of a namespace, a macro, or a method. */
 function compileMethod(
   name: string,
-  target: ASTNode,
-  args: readonly ASTNode[],
+  target: Node,
+  args: readonly Node[],
   position: number,
   compiler: Compiler,
   scope: Scope | undefined,
 ): Code {
   if (
-    target.op === "id" &&
-    NAMESPACES.has(target.args) &&
-    !compiler.variables.has(target.args) &&
-    !inScope(target.args, scope)
+    target.op === "name" &&
+    NAMESPACES.has(target.name) &&
+    !compiler.variables.has(target.name) &&
+    (target.isAbsolute || !inScope(target.name, scope))
   ) {
-    const qualified = `${target.args}.${name}`;
+    const qualified = `${target.name}.${name}`;
     if (qualified === "cel.bind") return compileBind(args, position, compiler, scope);
     return compileOverloads(
       qualified,

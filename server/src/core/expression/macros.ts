@@ -1,53 +1,53 @@
 // Macros: calls that decide themselves when their arguments run: once per element, on demand, or not at all.
-import type { ASTNode } from "@marcbachmann/cel-js";
-
 import type { Code, Compiler, Scope } from "./code.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { type ExpressionError, failed, invalid } from "./expression-error.ts";
 import { boolOrError, requireBool } from "./logic.ts";
 import { memberOf, selectOptional } from "./selection.ts";
+import type { Node } from "./syntax.ts";
 import { isMap, kindOf, NONE, Optional, type Value } from "./values.ts";
 
 type Macro = (
-  target: ASTNode,
-  args: readonly ASTNode[],
+  target: Node,
+  args: readonly Node[],
   position: number,
   compiler: Compiler,
   scope: Scope | undefined,
 ) => Code;
 
 export function compileHas(
-  args: readonly ASTNode[],
+  args: readonly Node[],
   position: number,
   compiler: Compiler,
   scope: Scope | undefined,
 ): Code {
   const selection = args[0];
-  if (args.length !== 1 || selection === undefined || (selection.op !== "." && selection.op !== ".?")) {
+  if (args.length !== 1 || selection?.op !== "select") {
     throw invalid("has() takes a field selection such as vars.x", position);
   }
-  const [operandNode, field] = selection.args;
-  const operand = compiler.compileNode(operandNode, scope).run;
+  const { field, isOptional } = selection;
+  const operand = compiler.compileNode(selection.operand, scope).run;
   return {
     type: "bool",
     run: (evaluation) => {
       evaluation.step();
       const value = operand(evaluation);
-      if (value instanceof Optional || selection.op === ".?")
-        return selectOptional(value, field, position).value !== undefined;
+      if (value instanceof Optional || isOptional) return selectOptional(value, field, position).value !== undefined;
       return memberOf(value, field, position) !== undefined;
     },
   };
 }
 
 /** Declares the variable of a macro: a scope for its body. */
-function declare(node: ASTNode | undefined, compiler: Compiler, scope: Scope | undefined): Scope {
-  if (node?.op !== "id") throw invalid("the first argument must be the name of a variable", node?.start);
-  return { name: node.args, slot: compiler.slots++, outer: scope };
+function declare(node: Node | undefined, compiler: Compiler, scope: Scope | undefined): Scope {
+  if (node?.op !== "name" || node.isAbsolute) {
+    throw invalid("the first argument must be the name of a variable", node?.start);
+  }
+  return { name: node.name, slot: compiler.slots++, outer: scope };
 }
 
 export function compileBind(
-  args: readonly ASTNode[],
+  args: readonly Node[],
   position: number,
   compiler: Compiler,
   scope: Scope | undefined,
@@ -68,7 +68,7 @@ export function compileBind(
 
 /** Compiles the range of a macro. `each` sets the variable to each element of a list, or each key of a map in order,
  *  and calls `visit` until that returns false. */
-function compileLoop(target: ASTNode, variable: ASTNode | undefined, compiler: Compiler, scope: Scope | undefined) {
+function compileLoop(target: Node, variable: Node | undefined, compiler: Compiler, scope: Scope | undefined) {
   const range = compiler.compileNode(target, scope);
   if (range.type !== "list" && range.type !== "map" && range.type !== "dyn") {
     throw invalid(`a ${range.type} cannot be iterated`, target.start);
@@ -136,7 +136,7 @@ const existsOne: Macro = (target, args, position, compiler, scope) => {
 };
 
 function compilePredicate(
-  node: ASTNode,
+  node: Node,
   name: string,
   position: number,
   compiler: Compiler,

@@ -112,6 +112,9 @@ export const TYPE_NAMES: ReadonlyMap<string, TypeName> = new Map(
     ["map", "map"],
     ["null_type", "null_type"],
     ["type", "type"],
+    ["optional_type", "optional_type"],
+    ["google.protobuf.Timestamp", "google.protobuf.Timestamp"],
+    ["google.protobuf.Duration", "google.protobuf.Duration"],
   ].map(([written, name]) => [written!, new TypeName(name!)]),
 );
 
@@ -123,11 +126,11 @@ export function typeOf(value: Value): TypeName {
     case "null":
       return TYPE_NAMES.get("null_type")!;
     case "timestamp":
-      return new TypeName("google.protobuf.Timestamp");
+      return TYPE_NAMES.get("google.protobuf.Timestamp")!;
     case "duration":
-      return new TypeName("google.protobuf.Duration");
+      return TYPE_NAMES.get("google.protobuf.Duration")!;
     case "optional":
-      return new TypeName("optional_type");
+      return TYPE_NAMES.get("optional_type")!;
     default:
       return TYPE_NAMES.get(kind)!;
   }
