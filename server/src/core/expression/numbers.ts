@@ -1,5 +1,5 @@
 // The one number type of expressions: doubles, with results within ±(2^53-1).
-import { epochMicrosOf } from "../duration.ts";
+import { instantToDate } from "../duration.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { failed, shown } from "./expression-error.ts";
 import type { Overloads } from "./overloads.ts";
@@ -62,7 +62,7 @@ export const NUMBERS: Overloads = {
   "-_(number): number": (_, a: number) => wholeZero(-a),
   "int(number): number": (_, a: number) => exact(Math.trunc(a)),
   "int(string): number": (_, a: string) => wholeFromText(a),
-  "int(timestamp): number": (_, a: Timestamp) => Math.floor(epochMicrosOf(a.instant) / 1_000_000),
+  "int(timestamp): number": (_, a: Timestamp) => Math.floor(instantToDate(a.instant).getTime() / 1000),
   "uint(number): number": (_, a: number) => notNegative(exact(Math.trunc(a))),
   "uint(string): number": (_, a: string) => notNegative(wholeFromText(a)),
   "double(number): number": (_, a: number) => a,

@@ -1,8 +1,8 @@
 // Strings and bytes. Positions count code points, as CEL has it.
 import type { Evaluation } from "./evaluation.ts";
-import { failed, shown } from "./expression-error.ts";
+import { failed } from "./expression-error.ts";
+import { format } from "./format.ts";
 import type { Overloads } from "./overloads.ts";
-import { textOf } from "./result.ts";
 import { durationText, timestampText } from "./time.ts";
 import { Bytes, type Duration, kindOf, type Timestamp, type Value } from "./values.ts";
 
@@ -154,7 +154,7 @@ export const STRINGS: Overloads = {
   },
   "(string).trim(): string": (evaluation, a: string) => {
     evaluation.text(a.length);
-    return a.trim();
+    return trim(a);
   },
   "(string).reverse(): string": (evaluation, a: string) => {
     evaluation.newText(a.length);
@@ -172,51 +172,34 @@ export const STRINGS: Overloads = {
     replace(evaluation, a, from, to, most),
   "strings.quote(string): string": (evaluation, a: string) => {
     evaluation.newText(a.length * 2);
-    return JSON.stringify(a);
+    return `"${a.toWellFormed().replace(/["\\\u0007\b\f\n\r\t\v]/g, (character) => QUOTED.get(character)!)}"`;
   },
   "(string).format(list): string": (evaluation, pattern: string, values: Value[]) =>
     format(evaluation, pattern, values),
 };
 
-/** `format` of the CEL strings extension: `%s %d %f %.2f %e %x %X %o %b %%`. */
-function format(evaluation: Evaluation, pattern: string, values: readonly Value[]): string {
-  evaluation.text(pattern.length);
-  let used = 0;
-  let result = "";
-  let from = 0;
-  for (let at = pattern.indexOf("%"); at !== -1; at = pattern.indexOf("%", from)) {
-    result += pattern.slice(from, at);
-    const clause = /^%(?:\.([0-9]{1,2}))?([sdfexXob%])/.exec(pattern.slice(at, at + 5));
-    if (clause === null) throw failed(`format() does not support ${shown(pattern.slice(at, at + 4))}`);
-    from = at + clause[0].length;
-    if (clause[2] === "%") {
-      result += "%";
-      continue;
-    }
-    if (used >= values.length) throw failed("format() has fewer values than placeholders");
-    const text = formatOne(clause[2]!, clause[1], values[used++]!);
-    evaluation.json(text.length);
-    evaluation.newText(result.length + text.length);
-    result += text;
-  }
-  result += pattern.slice(from);
-  evaluation.newText(result.length);
-  return result;
-}
+/** Escape sequences of `strings.quote`. Other characters stand for themselves, control characters too. */
+const QUOTED: ReadonlyMap<string, string> = new Map([
+  ["\u0007", "\\a"],
+  ["\b", "\\b"],
+  ["\f", "\\f"],
+  ["\n", "\\n"],
+  ["\r", "\\r"],
+  ["\t", "\\t"],
+  ["\v", "\\v"],
+  ["\\", "\\\\"],
+  ['"', '\\"'],
+]);
 
-function formatOne(verb: string, precision: string | undefined, value: Value): string {
-  if (verb === "s") return textOf(value);
-  if (typeof value !== "number") throw failed(`format() %${verb} takes a number, not ${kindOf(value)}`);
-  switch (verb) {
-    case "f":
-      return value.toFixed(Number(precision ?? 6));
-    case "e":
-      return value.toExponential(Number(precision ?? 6)).replace(/e([+-])([0-9])$/, "e$10$2");
-    default: {
-      if (!Number.isInteger(value)) throw failed(`format() %${verb} takes a whole number only`);
-      const radix = { d: 10, x: 16, X: 16, o: 8, b: 2 }[verb]!;
-      const digits = value.toString(radix);
-      return verb === "X" ? digits.toUpperCase() : digits;
-    }
-  }
+/** White space of Unicode, which `trim` cuts off. JavaScript's trim has U+FEFF in it and U+0085 not. */
+const WHITE_SPACE = new Set(
+  "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000",
+);
+
+function trim(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && WHITE_SPACE.has(text[from]!)) from++;
+  while (to > from && WHITE_SPACE.has(text[to - 1]!)) to--;
+  return text.slice(from, to);
 }

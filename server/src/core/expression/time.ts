@@ -1,8 +1,8 @@
 // Timestamps and durations, to the microsecond.
-import { addMicros, type Instant, instantFromEpochMicros, microsBetween, parseInstant } from "../duration.ts";
+import { addMicros, addMs, type Instant, instantFromEpochMicros, microsBetween, parseInstant } from "../duration.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { failed, shown } from "./expression-error.ts";
-import { exact, wholeZero } from "./numbers.ts";
+import { wholeZero } from "./numbers.ts";
 import type { Overloads } from "./overloads.ts";
 import { Duration, Timestamp } from "./values.ts";
 
@@ -34,18 +34,29 @@ const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
   ["s", 1_000_000],
   ["ms", 1_000],
   ["us", 1],
-  ["µs", 1],
+  // Two characters look like this: U+00B5 and U+03BC.
+  ["\u00b5s", 1],
+  ["\u03bcs", 1],
   ["ns", 0.001],
 ]);
 
+/** The longest text worth parsing as a duration, in UTF-16 units. */
+const DURATION_CHARS_MAX = 128;
+/** As Go has it, a number may begin or end with its point, and zero needs no unit. */
+const DURATION = /^([+-]?)(0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ms|[u\u00b5\u03bcn]s|[wdhms]))+)$/;
+const DURATION_PART = /([0-9]*)(\.?[0-9]*)([a-z\u00b5\u03bc]+)/g;
+
 function durationFromText(text: string): Duration {
-  const match = /^([+-]?)((?:[0-9]+(?:\.[0-9]*)?(?:ms|us|µs|ns|[wdhms]))+)$/.exec(text.slice(0, 128));
-  if (match === null || text.length > 128) throw failed(`${shown(text)} is not a duration`);
+  const match = text.length > DURATION_CHARS_MAX ? null : DURATION.exec(text);
+  if (match === null) throw failed(`${shown(text)} is not a duration such as 90s, 1h30m or -1.5s`);
   let micros = 0;
-  for (const [, number, unit] of match[2]!.matchAll(/([0-9]+(?:\.[0-9]*)?)([a-zµ]+)/g)) {
-    micros += Number(number) * DURATION_UNITS.get(unit!)!;
+  for (const [, whole, fraction, unit] of match[2]!.matchAll(DURATION_PART)) {
+    const unitMicros = DURATION_UNITS.get(unit!)!;
+    // Apart, because their product would be rounded as one number.
+    micros += Number(whole) * unitMicros + Number(`0${fraction}`) * unitMicros;
   }
-  return new Duration(Math.round(match[1] === "-" ? wholeZero(-micros) : micros));
+  const rounded = Math.round(micros);
+  return new Duration(match[1] === "-" ? wholeZero(-rounded) : rounded);
 }
 
 /** A method that returns a part of a date, in UTC or in a time zone. */
@@ -53,7 +64,7 @@ function overloadsOfDatePart(method: string, part: (date: Date) => number): Over
   return {
     [`(timestamp).${method}(): number`]: (_: Evaluation, a: Timestamp) => part(new Date(a.instant)),
     [`(timestamp).${method}(string): number`]: (evaluation: Evaluation, a: Timestamp, zone: string) => {
-      // Creating a formatter for a zone takes tens of microseconds.
+      // Creating a formatter for a zone takes about 100 µs, and the same expression must cost the same each time.
       evaluation.spend(100);
       return part(dateInZone(a.instant, zone));
     },
@@ -64,8 +75,7 @@ function overloadsOfDatePart(method: string, part: (date: Date) => number): Over
 export const TIME: Overloads = {
   "timestamp(timestamp): timestamp": (_, a: Timestamp) => a,
   "timestamp(string): timestamp": (_, a: string) => timestampFromText(a),
-  "timestamp(number): timestamp": (_, seconds: number) =>
-    new Timestamp(instantFromEpochMicros(exact(seconds * 1_000_000))),
+  "timestamp(number): timestamp": (_, seconds: number) => timestampFromSeconds(seconds),
   "duration(duration): duration": (_, a: Duration) => a,
   "duration(string): duration": (_, a: string) => durationFromText(a),
   "+(timestamp, duration): timestamp": (_, a: Timestamp, b: Duration) => new Timestamp(addMicros(a.instant, b.micros)),
@@ -97,22 +107,50 @@ export const TIME: Overloads = {
   ...overloadsOfDatePart("getMilliseconds", (date) => date.getUTCMilliseconds()),
 };
 
-/** A Date whose UTC fields are the local time in `zone`: an IANA name, or an offset such as `+02:00`. */
+/** A Date whose UTC fields are the local time in `zone`: an IANA name, or an offset such as `+02:00`. In a zone, the
+ *  first and the last hours of the years 0001 to 9999 may be in year 0 and in year 10000. */
 function dateInZone(instant: Instant, zone: string): Date {
-  const offset = /^([+-]?)([0-9]{2}):([0-9]{2})$/.exec(zone);
   const date = new Date(instant);
-  if (offset !== null) {
-    const minutes = Number(offset[2]) * 60 + Number(offset[3]);
-    return new Date(date.getTime() + (offset[1] === "-" ? -minutes : minutes) * 60_000);
-  }
-  let shownDate: string;
+  return new Date(date.getTime() + offsetSeconds(date, zone) * 1000);
+}
+
+const ZONE_OFFSET = /^([+-]?)([01][0-9]|2[0-3]):([0-5][0-9])$/;
+/** How Intl writes an offset; there are seconds in the local times that cities had before there were zones. */
+const SHOWN_OFFSET = /GMT([+-])([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?$/;
+
+function offsetSeconds(date: Date, zone: string): number {
+  const match = ZONE_OFFSET.exec(zone) ?? SHOWN_OFFSET.exec(zoneFormat(zone).format(date));
+  // Intl writes GMT alone for an offset of zero in some locales.
+  if (match === null) return 0;
+  const [, sign, hours, minutes, seconds = "0"] = match;
+  const total = Number(hours) * 3_600 + Number(minutes) * 60 + Number(seconds);
+  return sign === "-" ? -total : total;
+}
+
+/** Formatters by zone: using one takes 1 µs, and creating it a hundred times as long. */
+const ZONE_FORMATS = new Map<string, Intl.DateTimeFormat>();
+/** How many are kept; few programs use more zones at a time. */
+const ZONE_FORMATS_MAX = 32;
+
+function zoneFormat(zone: string): Intl.DateTimeFormat {
+  let format = ZONE_FORMATS.get(zone);
+  if (format !== undefined) return format;
+  // Intl takes further forms of offsets, such as +0200, which CEL does not have.
+  if (!/^[a-zA-Z]/.test(zone)) throw failed(`${shown(zone)} is not a time zone`);
   try {
-    // Swedish dates are written as in ISO 8601.
-    shownDate = date.toLocaleString("sv-SE", { timeZone: zone });
+    format = new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "longOffset" });
   } catch {
     throw failed(`${shown(zone)} is not a time zone`);
   }
-  const local = new Date(shownDate.replace(" ", "T") + "Z");
-  local.setUTCMilliseconds(date.getUTCMilliseconds());
-  return local;
+  if (ZONE_FORMATS.size >= ZONE_FORMATS_MAX) ZONE_FORMATS.clear();
+  ZONE_FORMATS.set(zone, format);
+  return format;
+}
+
+const EPOCH = instantFromEpochMicros(0);
+
+/** Seconds since 1970 as a timestamp, exact in every year. */
+function timestampFromSeconds(seconds: number): Timestamp {
+  const whole = Math.floor(seconds);
+  return new Timestamp(addMicros(addMs(EPOCH, whole * 1000), Math.round((seconds - whole) * 1_000_000)));
 }
