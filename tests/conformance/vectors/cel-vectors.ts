@@ -1,6 +1,6 @@
 // Runs one vector of the official suite of CEL (npm @bufbuild/cel-spec) against our expressions.
 import type { Value as CelValue } from "@bufbuild/cel-spec/cel/expr/value_pb.js";
-import { getConformanceSuite, type IncrementalTestSuite } from "@bufbuild/cel-spec/testdata/tests.js";
+import { getConformanceSuite, getParsingSuite, type IncrementalTestSuite } from "@bufbuild/cel-spec/testdata/tests.js";
 import { isMessage } from "@bufbuild/protobuf";
 import { AnySchema, anyUnpack, DurationSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
 
@@ -35,6 +35,12 @@ export function readVectors(): ReadonlyMap<string, Vector> {
   };
   add(getConformanceSuite(), "");
   return vectors;
+}
+
+/** Sources with the syntax tree or the error of cel-go. */
+export function readParsings(): Vector[] {
+  const collect = (suite: IncrementalTestSuite): Vector[] => [...suite.tests, ...suite.suites.flatMap(collect)];
+  return collect(getParsingSuite());
 }
 
 /** What a vector shows.

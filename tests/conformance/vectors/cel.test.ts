@@ -1,8 +1,9 @@
 // The official vectors of CEL. Each passes, or stands in cel-listed.json under the reason why it does not.
 import { describe, expect, test } from "vitest";
 
+import { parseExpression } from "../../../server/src/core/expression/parser.ts";
 import listed from "./cel-listed.json" with { type: "json" };
-import { type Outcome, readVectors, runVector } from "./cel-vectors.ts";
+import { type Outcome, readParsings, readVectors, runVector } from "./cel-vectors.ts";
 
 const REASONS = [
   "out of scope: messages, wrappers and enums of protobuf",
@@ -93,5 +94,31 @@ describe("the official vectors of CEL", () => {
         "passed: an error is wanted, and the compiler refuses it": 67,
       }
     `);
+  });
+});
+
+describe("the official examples of parsing", () => {
+  /** The message of the parser's error; empty if it reads the source. */
+  const errorOf = (source: string): string => {
+    try {
+      parseExpression(source);
+      return "";
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+
+  test("what has a syntax tree is read, except messages", () => {
+    const readable = readParsings().filter((example) => example.ast !== undefined);
+    const refused = readable.filter(({ original }) => errorOf(original.expr) !== "");
+    expect(readable.length).toBeGreaterThan(120);
+    expect(refused.filter(({ original }) => !/[A-Za-z] ?\{/.test(original.expr))).toEqual([]);
+    expect(refused).toHaveLength(5);
+  });
+
+  test("what has a syntax error is refused", () => {
+    const wrong = readParsings().filter((example) => example.error?.includes("Syntax error") === true);
+    expect(wrong.length).toBeGreaterThan(30);
+    expect(wrong.filter(({ original }) => errorOf(original.expr) === "")).toEqual([]);
   });
 });

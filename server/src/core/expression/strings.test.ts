@@ -7,6 +7,8 @@ import type { Json } from "../json/json.ts";
 import { compileExpression } from "./compile.ts";
 import { evaluate } from "./evaluate.ts";
 
+const TRIM = compileExpression("vars.trim()", { variables: ["vars"] });
+
 describe("strings", () => {
   test.each<[string, Json]>([
     ["size('😀é')", 2],
@@ -64,7 +66,42 @@ describe("strings", () => {
     "string(vars.list)",
   ])("%s fails", (source) => expect(codeOf(source)).toBe("EVALUATION_FAILED"));
 
-  test("agrees with the library that parses, where that follows the standard", () => {
+  test("trim() cuts the white space of Unicode, and nothing else", () => {
+    const cut: number[] = [];
+    for (let code = 1; code <= 0xffff; code++) {
+      if (code >= 0xd800 && code <= 0xdfff) continue;
+      const character = String.fromCharCode(code);
+      const trimmed = evaluate(TRIM, { vars: `${character}a${character}` });
+      if (trimmed === "a") cut.push(code);
+      else if (trimmed !== `${character}a${character}`) throw new Error(`U+${code.toString(16)} is cut on one side`);
+    }
+    // The characters with the property White_Space: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt
+    const spaces = [0x20, 0x85, 0xa0, 0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000];
+    for (let code = 0x09; code <= 0x0d; code++) spaces.push(code);
+    for (let code = 0x2000; code <= 0x200a; code++) spaces.push(code);
+    expect(cut).toEqual(spaces.toSorted((a, b) => a - b));
+  });
+
+  test.each<[string, string]>([
+    ["\u0085 a\ufeff", "a\ufeff"],
+    [" \t\n", ""],
+    ["", ""],
+    ["a \u3000b", "a \u3000b"],
+  ])("trim() of %j is %j", (text, trimmed) => expect(evaluate(TRIM, { vars: text })).toBe(trimmed));
+
+  test("strings.quote() escapes what CEL escapes, and its text reads back", () => {
+    const quote = compileExpression("strings.quote(vars)", { variables: ["vars"] });
+    const quoted: string[] = [];
+    for (let code = 1; code < 0x3000; code++) {
+      const character = String.fromCharCode(code);
+      const text = evaluate(quote, { vars: character }) as string;
+      if (text !== `"${character}"`) quoted.push(text);
+      expect(evaluateSource(text)).toBe(character);
+    }
+    expect(quoted).toEqual(['"\\a"', '"\\b"', '"\\t"', '"\\n"', '"\\v"', '"\\f"', '"\\r"', '"\\""', '"\\\\"']);
+  });
+
+  test("agrees with the library @marcbachmann/cel-js, where that follows the standard", () => {
     const text = fc.string({ unit: fc.constantFrom("a", "b", " ", "c"), maxLength: 6 });
     const sources = [
       "x + y",
