@@ -82,7 +82,7 @@ type AskUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The question.
 	//
-	// 1 byte to 16 KiB; may be a template.
+	// 1 byte to 16 KiB; may be a template that evaluates to at most 64 KiB.
 	Prompt string `protobuf:"bytes,1,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// What to show the person with the question, any JSON; strings in it may be templates.
 	//
@@ -90,7 +90,7 @@ type AskUser struct {
 	Details *structpb.Value `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
 	// The answers to choose from: a list of JSON values, or a template that evaluates to such a list.
 	//
-	// If absent, any answer that answer_schema allows is accepted. 1 to 1,000 values, at most 1 MiB.
+	// If absent, any answer that answer_schema allows is accepted. 1 to 1,000 values, within the 256 KiB of the question.
 	Choices *structpb.Value `protobuf:"bytes,3,opt,name=choices,proto3" json:"choices,omitempty"`
 	// Whether a string that is not one of the choices is accepted.
 	//
@@ -485,7 +485,7 @@ type AnswerUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The message.
 	//
-	// 1 byte to 64 KiB; may be a template.
+	// 1 byte to 64 KiB; may be a template that evaluates to at most 64 KiB.
 	Message       string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -539,7 +539,7 @@ type ToolCalls struct {
 	Calls []*ToolCall `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
 	// A CEL expression, without `${ }`, that evaluates to the list of calls. Each call is an object like ToolCall.
 	//
-	// At most 64 KiB; it may evaluate to 0 to 1,000 calls. Exactly one of calls and calls_from must be given.
+	// At most 8,192 characters; it may evaluate to 0 to 1,000 calls. Exactly one of calls and calls_from must be given.
 	CallsFrom string `protobuf:"bytes,2,opt,name=calls_from,json=callsFrom,proto3" json:"calls_from,omitempty"`
 	// Whether a person must approve the calls before they are made.
 	//

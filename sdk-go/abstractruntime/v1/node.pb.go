@@ -25,7 +25,14 @@ const (
 // A vertex of a workflow: one effect, one pure transformation, one handler, or an end.
 //
 // Strings of effects, assign, complete and fail may be templates: `"${ expr }"` alone keeps the type of the value,
-// `${ expr }` inside text is interpolated, and `$${` writes a literal `${`. A template is at most 64 KiB.
+// `${ expr }` inside text is interpolated, and `$${` writes a literal `${`. A template has at most 64 expressions, and
+// is at most 64 KiB where it is the whole of a field; a value with templates in it has at most 1,000 expressions and 32
+// levels.
+//
+// An expression is CEL. It is at most 8,192 characters and nested at most 250 levels deep, and is refused at
+// registration beyond that. One evaluation takes at most 100,000 steps, for all the expressions of a value together,
+// and builds no list of more than 100,000 elements and no string of more than 1,048,576 characters; the node fails
+// beyond that. docs/expressions.md has the language and all bounds.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the node is for.
@@ -330,7 +337,7 @@ type Edge struct {
 	To string `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
 	// A CEL expression, without `${ }`, that says whether the edge holds.
 	//
-	// If empty, the edge always holds. At most 64 KiB. A value other than a bool fails the node.
+	// If empty, the edge always holds. At most 8,192 characters. A value other than a bool fails the node.
 	When          string `protobuf:"bytes,2,opt,name=when,proto3" json:"when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -115,15 +115,15 @@ type Wait struct {
 	Reason WaitReason `protobuf:"varint,7,opt,name=reason,proto3,enum=abstractruntime.v1.WaitReason" json:"reason,omitempty"`
 	// The question.
 	//
-	// Empty unless the reason is WAIT_REASON_USER. At most 1 MiB.
+	// Empty unless the reason is WAIT_REASON_USER. At most 64 KiB.
 	Prompt string `protobuf:"bytes,8,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// What to show the person with the question, any JSON.
 	//
-	// If absent, nothing. At most 1 MiB.
+	// If absent, nothing. The whole question is at most 256 KiB.
 	Details *structpb.Value `protobuf:"bytes,9,opt,name=details,proto3" json:"details,omitempty"`
 	// The answers to choose from, always a list.
 	//
-	// Absent if there are no choices. At most 1 MiB.
+	// Absent if there are no choices. At most 1,000.
 	Choices *structpb.Value `protobuf:"bytes,10,opt,name=choices,proto3" json:"choices,omitempty"`
 	// Whether a string that is not one of the choices is accepted.
 	AllowFreeText bool `protobuf:"varint,11,opt,name=allow_free_text,json=allowFreeText,proto3" json:"allow_free_text,omitempty"`

@@ -75,6 +75,17 @@ describe("compileTemplate", () => {
     expect(errorOf(() => compileTemplate(text, options))).toMatchObject({ code: "EXPRESSION_INVALID", position });
   });
 
+  test.each<[string, Json]>([
+    ["${ r'\\' }", "\\"],
+    ["a ${ r'\\' } b ${ '}' }", "a \\ b }"],
+    ["${ r\"}\" + '''}'}''' }", "}}'}"],
+    ["${ {'a': \"}\"}.`a` }", "}"],
+    ["${ 1 // } '\n }", 1],
+    ["${ string(b'}\\x7d') }", "}}"],
+    ["${ [?vars.?nope, ?vars.?n] }", [2]],
+    ["${ '\\'}' }", "'}"],
+  ])("%j ends where its expression does, and is %j", (text, value) => expect(run(text)).toEqual(value));
+
   test("refuses a text with too many expressions", () => {
     expect(errorOf(() => compileTemplate("${1}".repeat(65), options)).code).toBe("EXPRESSION_INVALID");
     expect(compileTemplate("${1}".repeat(64), options).parts).toHaveLength(64);
@@ -123,6 +134,12 @@ describe("compileTemplateValue", () => {
     const constant: Json = { x: [1] };
     const result = compile({ constant, n: "${vars.n}" }).evaluate(names) as { constant: Json };
     expect(result.constant).toBe(constant);
+  });
+
+  test("counts the expressions of a value, and not the texts between them", () => {
+    const list = (expressions: number): Json => Array.from({ length: expressions }, () => "a ${vars.n} b");
+    expect(compile(list(1_000)).evaluate(names)).toHaveLength(1_000);
+    expect(errorOf(() => compile(list(1_001))).message).toContain("more than 1000 expressions in one value");
   });
 
   test("does not change the graph", () => {

@@ -164,7 +164,7 @@ function compileString(text: string, place: Place): Compiled {
   try {
     const template = compileTemplate(text, place.options);
     if (template.isConstant) return { constant: template.parts[0] as string };
-    place.counter.expressions += template.parts.length;
+    place.counter.expressions += template.parts.filter((part) => typeof part !== "string").length;
     if (place.counter.expressions > VALUE_EXPRESSIONS_MAX) {
       throw new ExpressionError("EXPRESSION_INVALID", `more than ${VALUE_EXPRESSIONS_MAX} expressions in one value`);
     }

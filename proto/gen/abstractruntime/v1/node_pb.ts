@@ -17,13 +17,20 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file abstractruntime/v1/node.proto.
  */
 export const file_abstractruntime_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("Ch1hYnN0cmFjdHJ1bnRpbWUvdjEvbm9kZS5wcm90bxISYWJzdHJhY3RydW50aW1lLnYxIsMGCgROb2RlEh0KC2Rlc2NyaXB0aW9uGAEgASgJQgi6SAVyAxiACBIvCghhc2tfdXNlchgCIAEoCzIbLmFic3RyYWN0cnVudGltZS52MS5Bc2tVc2VySAASMwoKd2FpdF91bnRpbBgDIAEoCzIdLmFic3RyYWN0cnVudGltZS52MS5XYWl0VW50aWxIABIzCgp3YWl0X2V2ZW50GAQgASgLMh0uYWJzdHJhY3RydW50aW1lLnYxLldhaXRFdmVudEgAEjMKCmVtaXRfZXZlbnQYBSABKAsyHS5hYnN0cmFjdHJ1bnRpbWUudjEuRW1pdEV2ZW50SAASNQoLYW5zd2VyX3VzZXIYBiABKAsyHi5hYnN0cmFjdHJ1bnRpbWUudjEuQW5zd2VyVXNlckgAEjMKCnRvb2xfY2FsbHMYByABKAsyHS5hYnN0cmFjdHJ1bnRpbWUudjEuVG9vbENhbGxzSAASLAoGY3VzdG9tGAggASgLMhouYWJzdHJhY3RydW50aW1lLnYxLkN1c3RvbUgAEiwKBmFzc2lnbhgJIAEoCzIaLmFic3RyYWN0cnVudGltZS52MS5Bc3NpZ25IABIuCgdoYW5kbGVyGAogASgLMhsuYWJzdHJhY3RydW50aW1lLnYxLkhhbmRsZXJIABIwCghjb21wbGV0ZRgLIAEoCzIcLmFic3RyYWN0cnVudGltZS52MS5Db21wbGV0ZUgAEigKBGZhaWwYDCABKAsyGC5hYnN0cmFjdHJ1bnRpbWUudjEuRmFpbEgAEkUKCnJlc3VsdF9rZXkYFCABKAlCMbpILtgBAXIpGIACMiReW0EtWmEtejAtOV8tXSsoWy5dW0EtWmEtejAtOV8tXSspKiQSMAoEbmV4dBgVIAMoCzIYLmFic3RyYWN0cnVudGltZS52MS5FZGdlQgi6SAWSAQIQQBI+Cghvbl9lcnJvchgWIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSMAoGcG9saWN5GBcgASgLMiAuYWJzdHJhY3RydW50aW1lLnYxLkVmZmVjdFBvbGljeUINCgRraW5kEgW6SAIIASJWCgRFZGdlEjUKAnRvGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBIXCgR3aGVuGAIgASgJQgm6SAZyBCiAgAQiowEKBkFzc2lnbhInCgZ2YWx1ZXMYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKBmFwcGVuZBgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSRwoFdW5zZXQYAyADKAlCOLpINZIBMhCAAhgBIityKRiAAjIkXltBLVphLXowLTlfLV0rKFsuXVtBLVphLXowLTlfLV0rKSokIgkKB0hhbmRsZXIiMgoIQ29tcGxldGUSJgoGb3V0cHV0GAEgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlIqIBCgRGYWlsEn4KBGNvZGUYASABKAlCcLpIbboBYgoJZmFpbC5jb2RlEiptdXN0IGJlIDEgdG8gMTI4IGNoYXJhY3RlcnMsIG9yIGEgdGVtcGxhdGUaKXRoaXMuY29udGFpbnMoJyR7JykgfHwgdGhpcy5zaXplKCkgPD0gMTI4cgYQASiAgAQSGgoHbWVzc2FnZRgCIAEoCUIJukgGcgQogIAEYgZwcm90bzM", [file_abstractruntime_v1_effect_policy, file_abstractruntime_v1_effects, file_buf_validate_validate, file_google_protobuf_struct]);
+  fileDesc("Ch1hYnN0cmFjdHJ1bnRpbWUvdjEvbm9kZS5wcm90bxISYWJzdHJhY3RydW50aW1lLnYxIsMGCgROb2RlEh0KC2Rlc2NyaXB0aW9uGAEgASgJQgi6SAVyAxiACBIvCghhc2tfdXNlchgCIAEoCzIbLmFic3RyYWN0cnVudGltZS52MS5Bc2tVc2VySAASMwoKd2FpdF91bnRpbBgDIAEoCzIdLmFic3RyYWN0cnVudGltZS52MS5XYWl0VW50aWxIABIzCgp3YWl0X2V2ZW50GAQgASgLMh0uYWJzdHJhY3RydW50aW1lLnYxLldhaXRFdmVudEgAEjMKCmVtaXRfZXZlbnQYBSABKAsyHS5hYnN0cmFjdHJ1bnRpbWUudjEuRW1pdEV2ZW50SAASNQoLYW5zd2VyX3VzZXIYBiABKAsyHi5hYnN0cmFjdHJ1bnRpbWUudjEuQW5zd2VyVXNlckgAEjMKCnRvb2xfY2FsbHMYByABKAsyHS5hYnN0cmFjdHJ1bnRpbWUudjEuVG9vbENhbGxzSAASLAoGY3VzdG9tGAggASgLMhouYWJzdHJhY3RydW50aW1lLnYxLkN1c3RvbUgAEiwKBmFzc2lnbhgJIAEoCzIaLmFic3RyYWN0cnVudGltZS52MS5Bc3NpZ25IABIuCgdoYW5kbGVyGAogASgLMhsuYWJzdHJhY3RydW50aW1lLnYxLkhhbmRsZXJIABIwCghjb21wbGV0ZRgLIAEoCzIcLmFic3RyYWN0cnVudGltZS52MS5Db21wbGV0ZUgAEigKBGZhaWwYDCABKAsyGC5hYnN0cmFjdHJ1bnRpbWUudjEuRmFpbEgAEkUKCnJlc3VsdF9rZXkYFCABKAlCMbpILtgBAXIpGIACMiReW0EtWmEtejAtOV8tXSsoWy5dW0EtWmEtejAtOV8tXSspKiQSMAoEbmV4dBgVIAMoCzIYLmFic3RyYWN0cnVudGltZS52MS5FZGdlQgi6SAWSAQIQQBI+Cghvbl9lcnJvchgWIAEoCUIsukgp2AEBciQyIl5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsMTI3fSQSMAoGcG9saWN5GBcgASgLMiAuYWJzdHJhY3RydW50aW1lLnYxLkVmZmVjdFBvbGljeUINCgRraW5kEgW6SAIIASJVCgRFZGdlEjUKAnRvGAEgASgJQim6SCZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCwxMjd9JBIWCgR3aGVuGAIgASgJQgi6SAVyAxiAQCKjAQoGQXNzaWduEicKBnZhbHVlcxgBIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSJwoGYXBwZW5kGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJHCgV1bnNldBgDIAMoCUI4ukg1kgEyEIACGAEiK3IpGIACMiReW0EtWmEtejAtOV8tXSsoWy5dW0EtWmEtejAtOV8tXSspKiQiCQoHSGFuZGxlciIyCghDb21wbGV0ZRImCgZvdXRwdXQYASABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUiogEKBEZhaWwSfgoEY29kZRgBIAEoCUJwukhtugFiCglmYWlsLmNvZGUSKm11c3QgYmUgMSB0byAxMjggY2hhcmFjdGVycywgb3IgYSB0ZW1wbGF0ZRopdGhpcy5jb250YWlucygnJHsnKSB8fCB0aGlzLnNpemUoKSA8PSAxMjhyBhABKICABBIaCgdtZXNzYWdlGAIgASgJQgm6SAZyBCiAgARiBnByb3RvMw", [file_abstractruntime_v1_effect_policy, file_abstractruntime_v1_effects, file_buf_validate_validate, file_google_protobuf_struct]);
 
 /**
  * A vertex of a workflow: one effect, one pure transformation, one handler, or an end.
  *
  * Strings of effects, assign, complete and fail may be templates: `"${ expr }"` alone keeps the type of the value,
- * `${ expr }` inside text is interpolated, and `$${` writes a literal `${`. A template is at most 64 KiB.
+ * `${ expr }` inside text is interpolated, and `$${` writes a literal `${`. A template has at most 64 expressions, and
+ * is at most 64 KiB where it is the whole of a field; a value with templates in it has at most 1,000 expressions and 32
+ * levels.
+ *
+ * An expression is CEL. It is at most 8,192 characters and nested at most 250 levels deep, and is refused at
+ * registration beyond that. One evaluation takes at most 100,000 steps, for all the expressions of a value together,
+ * and builds no list of more than 100,000 elements and no string of more than 1,048,576 characters; the node fails
+ * beyond that. docs/expressions.md has the language and all bounds.
  *
  * @generated from message abstractruntime.v1.Node
  */
@@ -195,7 +202,7 @@ export type Edge = Message<"abstractruntime.v1.Edge"> & {
   /**
    * A CEL expression, without `${ }`, that says whether the edge holds.
    *
-   * If empty, the edge always holds. At most 64 KiB. A value other than a bool fails the node.
+   * If empty, the edge always holds. At most 8,192 characters. A value other than a bool fails the node.
    *
    * @generated from field: string when = 2;
    */

@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { VARIABLES, errorOf, evaluateSource } from "../../../../tests/support/evaluate-source.ts";
+import { BOUNDS } from "../graph/gen/bounds.ts";
 import type { Json } from "../json/json.ts";
 import { compileExpression, EXPRESSION_CHARS_MAX } from "./compile.ts";
 import { evaluate } from "./evaluate.ts";
@@ -80,6 +81,16 @@ describe("compileExpression refuses", () => {
     ["many regular expressions", "[" + Array.from({ length: 200 }, () => "'a'.matches('a{900}')").join(",") + "]"],
   ])("%s", (_, source) =>
     expect(errorOf(() => compileExpression(source, { variables: VARIABLES })).code).toBe("EXPRESSION_INVALID"),
+  );
+});
+
+test("the bound of an expression is the contract's, in characters and not in UTF-16 units", () => {
+  expect(BOUNDS.edge.when).toEqual({ maxLength: EXPRESSION_CHARS_MAX });
+  expect(BOUNDS.toolCalls.callsFrom).toEqual({ maxLength: EXPRESSION_CHARS_MAX });
+  const quoted = (characters: number): string => `'${"😀".repeat(characters - 2)}'`;
+  expect(evaluate(compileExpression(quoted(EXPRESSION_CHARS_MAX), { variables: [] }), {})).toHaveLength(16_380);
+  expect(errorOf(() => compileExpression(quoted(EXPRESSION_CHARS_MAX + 1), { variables: [] })).message).toContain(
+    "longer than 8192 characters",
   );
 });
 

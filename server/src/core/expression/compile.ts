@@ -1,7 +1,7 @@
 // CEL with one number type (numbers.ts) and a few functions of our own (functions.ts).
 //
-// parser.ts reads the source. This file decides what a node of the syntax tree means and compiles it once into closures,
-// one per node (docs/adr/0001-cel-library.md). Each closure counts its steps on the `Evaluation` it receives.
+// parser.ts reads the source. This file decides what a node of the syntax tree means, and compiles it once into
+// closures, one per node (docs/adr/0001-cel-library.md). Each closure counts its steps on the `Evaluation` it receives.
 // functions.ts has the table of operators and functions.
 import type { Json } from "../json/json.ts";
 import { type Code, type Compiler, literalCode, type Scope } from "./code.ts";
@@ -20,13 +20,14 @@ import type { ListItem, MapEntry, Node } from "./syntax.ts";
 import { timestampFromText } from "./time.ts";
 import { kindOf, Optional, TYPE_NAMES, type TypeName, type Value, type ValueMap } from "./values.ts";
 
-/** Longest source of one expression, in UTF-16 units: about as much as people can read. Bounds the parser's work. */
-export const EXPRESSION_CHARS_MAX = 8 * 1024;
+/** Longest source of one expression, in code points: about as much as people can read. Bounds the parser's work. The
+ *  contract says the same of the fields that are one expression. */
+export const EXPRESSION_CHARS_MAX = 8_192;
 
 /** Parses and checks an expression: syntax, names, functions, and kinds that are known before it runs.
  *  @throws {ExpressionError} EXPRESSION_INVALID */
 export function compileExpression(source: string, options: { variables: readonly string[] }): Expression {
-  if (source.length > EXPRESSION_CHARS_MAX) {
+  if (isLongerThan(source, EXPRESSION_CHARS_MAX)) {
     throw invalid(`the expression is longer than ${EXPRESSION_CHARS_MAX} characters`, 0);
   }
   const compiler: Compiler = {
@@ -38,6 +39,12 @@ export function compileExpression(source: string, options: { variables: readonly
   };
   const code = compileNode(parseExpression(source), compiler, undefined);
   return { source, isPath: code.isPath === true, run: code.run, slots: compiler.slots };
+}
+
+/** Whether a text has more than `max` code points. Most texts are decided without counting. */
+function isLongerThan(text: string, max: number): boolean {
+  if (text.length <= max) return false;
+  return text.length > 2 * max || Array.from(text).length > max;
 }
 
 function compileNode(node: Node, compiler: Compiler, scope: Scope | undefined): Code {

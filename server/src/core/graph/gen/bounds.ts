@@ -74,7 +74,7 @@ export const BOUNDS = {
   },
   toolCalls: {
     calls: { maxItems: 1000 },
-    callsFrom: { maxBytes: 65536 },
+    callsFrom: { maxLength: 8192 },
     onFailure: { enum: ["TOOL_FAILURE_UNSPECIFIED", "TOOL_FAILURE_AS_DATA", "TOOL_FAILURE_AS_ERROR"] },
   },
   custom: {
@@ -98,7 +98,7 @@ export const BOUNDS = {
   },
   edge: {
     to: { pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" },
-    when: { maxBytes: 65536 },
+    when: { maxLength: 8192 },
   },
   effectPolicy: {
     maxAttempts: { minimum: 0, maximum: 1000 },
