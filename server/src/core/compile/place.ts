@@ -6,7 +6,7 @@ import type { FieldProblem } from "../errors.ts";
 import { parseDurationMs } from "../duration.ts";
 import { type TextBounds, textProblem } from "../graph/text-bounds.ts";
 import type { Json, JsonObject } from "../json/json.ts";
-import { SchemaError } from "../json/json-schema.ts";
+import { SchemaError } from "../json/schema-check.ts";
 import { parsePointer } from "../json/pointer.ts";
 import { compileTemplateValue, type TemplateValue } from "../template.ts";
 
