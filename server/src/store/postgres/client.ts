@@ -1,9 +1,10 @@
 /** Connections: postgres.js with the bounds and the types that this store relies on. */
 import postgres from "postgres";
 import { type Instant, parseInstant } from "../../core/duration.ts";
+import { parseAddress } from "./address.ts";
 
 /** Microsecond instants and safe integers, instead of Date (milliseconds) and text. */
-type Types = { bigint: number; instant: Instant };
+type Types = { bigint: number; instant: Instant; bytea: Buffer };
 export type Sql = postgres.Sql<Types>;
 /** A pool, or a transaction on one of its connections. */
 export type AnySql = postgres.ISql<Types>;
@@ -28,14 +29,16 @@ export type ClientOptions = {
   idleTimeoutS?: number;
 };
 
-/** Opens a pool. It connects with the first statement. */
+type Settings = postgres.Options<{
+  bigint: postgres.PostgresType<number>;
+  instant: postgres.PostgresType<Instant>;
+  bytea: postgres.PostgresType<Buffer>;
+}>;
+
+/** Opens a pool. It connects with the first statement. @throws DatabaseUrlError */
 export function openClient(url: string, options: ClientOptions): Sql {
-  const settings: postgres.Options<{
-    bigint: postgres.PostgresType<number>;
-    instant: postgres.PostgresType<Instant>;
-  }> & {
-    max_pipeline?: number;
-  } = {
+  const address = parseAddress(url);
+  const settings: Omit<Settings, "host" | "port"> & { max_pipeline?: number; host: string[]; port: number[] } = {
     max: options.max,
     prepare: options.prepare ?? true,
     connect_timeout: CONNECT_TIMEOUT_S,
@@ -49,14 +52,26 @@ export function openClient(url: string, options: ClientOptions): Sql {
     fetch_types: false,
     onnotice: () => {},
     ...(options.idleTimeoutS === undefined ? {} : { idle_timeout: options.idleTimeoutS }),
-    // Startup parameters that poolers let through.
-    connection: { application_name: "abstractruntime", TimeZone: "UTC", DateStyle: "ISO" },
+    ...address.options,
+    // Besides the URL's own, only startup parameters that poolers let through.
+    connection: { ...address.options.connection, TimeZone: "UTC", DateStyle: "ISO" },
     types: {
       bigint: { to: 20, from: [20], serialize: String, parse: Number },
       instant: { to: 1184, from: [1184], serialize: String, parse: instantFromTimestamptz },
+      bytea: { to: 17, from: [17], serialize: (bytes: Buffer) => `\\x${bytes.toString("hex")}`, parse: parseBytea },
     },
   };
-  return postgres(url, settings);
+  // Its types lack the lists of hosts.
+  return postgres(settings as unknown as Settings);
+}
+
+/** Parses bytes as Postgres writes them: as `\\x…`, or escaped if a role or database sets `bytea_output` so. */
+function parseBytea(text: string): Buffer {
+  if (text.startsWith("\\x")) return Buffer.from(text.slice(2), "hex");
+  const unescaped = text.replaceAll(/\\(\\|[0-7]{3})/g, (_, escaped: string) =>
+    escaped === "\\" ? escaped : String.fromCharCode(Number.parseInt(escaped, 8)),
+  );
+  return Buffer.from(unescaped, "latin1");
 }
 
 /** Parses a timestamptz as Postgres writes it in ISO style: `2026-01-02 03:04:05.678+00`. */

@@ -84,7 +84,7 @@ function codeOf(error: unknown): string {
 }
 
 /** Whether the statement lost against others, so that nothing of it was committed. */
-function isContention(error: unknown): boolean {
+export function isContention(error: unknown): boolean {
   return CONTENTION.has(codeOf(error));
 }
 

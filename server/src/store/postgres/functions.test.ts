@@ -149,7 +149,7 @@ describe("functions in the database", () => {
     await observer`update functions set named_at = now() - interval '400 days'`;
     // During a migration, a server that opens a lease waits, and then sees which functions exist.
     const sql = postgres(database.url, { max: 1 });
-    await sql`select pg_advisory_lock(7400001)`;
+    await sql`select pg_advisory_lock(7400001, 'public'::regnamespace::oid::int)`;
     const opening = openWriter(await openStore(OTHER)).catch((error: unknown) => error);
     const isWaiting = async (): Promise<boolean> => {
       const waiting = await observer`

@@ -7,12 +7,18 @@
  * has named for 30 days.
  */
 import { hash } from "node:crypto";
-import type { AnySql, Sql } from "./client.ts";
+import type { AnySql, Fragment } from "./client.ts";
 
 /**
- * The lock for everything that changes the database's schema. The number is arbitrary but must not be used elsewhere.
+ * The lock for everything that changes the schema: the first key of an advisory lock; `schemaKey` is the
+ * second, since a database may have several installations. The number is arbitrary but must not be used elsewhere.
  */
 export const MIGRATION_LOCK = 7_400_001;
+
+/** The schema of this installation, as a number: the second key of its advisory locks. */
+export function schemaKey(sql: AnySql): Fragment {
+  return sql`(select oid::int4 from pg_namespace where nspname = current_schema())`;
+}
 
 /** Longer than a server of an earlier release may be down before it opens a lease again. */
 const UNNAMED_DAYS_MAX = 30;
@@ -26,19 +32,21 @@ export function nameFunction(base: string, definition: (name: string) => string)
   return { name, text: definition(name) };
 }
 
-/** Creates missing functions, and records that all of these are needed. Call under `MIGRATION_LOCK`. */
-export async function createFunctions(sql: Sql, functions: readonly DatabaseFunction[]): Promise<void> {
+/**
+ * Creates missing functions, and records that all of these are needed. Call in a transaction that has `MIGRATION_LOCK`.
+ */
+export async function createFunctions(sql: AnySql, functions: readonly DatabaseFunction[]): Promise<void> {
   for (const { name, text } of functions) {
-    await sql.begin(async (transaction) => {
-      if (!(await isThere(transaction, name))) await transaction.unsafe(text);
-      await transaction`
-        insert into functions (name) values (${name}) on conflict (name) do update set named_at = now()`;
-    });
+    if (!(await isThere(sql, name))) await sql.unsafe(text);
+    await sql`insert into functions (name) values (${name}) on conflict (name) do update set named_at = now()`;
   }
 }
 
-/** Drops the functions that no server has named for a long time. Call under `MIGRATION_LOCK`. @returns their names */
-export async function dropUnnamedFunctions(sql: Sql): Promise<string[]> {
+/**
+ * Drops the functions that no server has named for a long time, if they belong to this role. Call in a transaction that
+ * has `MIGRATION_LOCK`.
+ */
+export async function dropUnnamedFunctions(sql: AnySql): Promise<void> {
   await sql`
     update functions f set named_at = greatest(f.named_at, named.until)
     from (
@@ -48,14 +56,14 @@ export async function dropUnnamedFunctions(sql: Sql): Promise<string[]> {
     ) as named
     where named.name = f.name`;
   const unnamed = await sql<{ name: string }[]>`
-    select name from functions where named_at < now() - ${UNNAMED_DAYS_MAX} * interval '1 day' order by name`;
+    select f.name from functions f left join pg_proc p on p.proname = f.name and p.pronamespace = ${schemaKey(sql)}
+    where f.named_at < now() - ${UNNAMED_DAYS_MAX} * interval '1 day'
+      and (p.oid is null or pg_has_role(p.proowner, 'usage'))
+    order by f.name`;
   for (const { name } of unnamed) {
-    await sql.begin(async (transaction) => {
-      await transaction`drop function if exists ${transaction(name)}`;
-      await transaction`delete from functions where name = ${name}`;
-    });
+    await sql`drop function if exists ${sql(name)}`;
+    await sql`delete from functions where name = ${name}`;
   }
-  return unnamed.map(({ name }) => name);
 }
 
 /** Returns which of the functions that a server is about to name are missing. */
@@ -66,6 +74,7 @@ export async function missingFunctions(sql: AnySql, names: readonly string[]): P
 }
 
 async function isThere(sql: AnySql, name: string): Promise<boolean> {
-  const rows = await sql`select where to_regproc(${name}) is not null`;
+  // In this schema: another installation in the search_path may have the same function.
+  const rows = await sql`select from pg_proc where proname = ${name} and pronamespace = ${schemaKey(sql)}`;
   return rows.length > 0;
 }

@@ -4,7 +4,7 @@ import type { Instant } from "../../core/duration.ts";
 import type { Lane, LaneState, LaneStore, ServerLease, Surroundings } from "../contract/lanes.ts";
 import { StoreUnavailableError } from "../contract/errors.ts";
 import { lockTimeout, type Sql } from "./client.ts";
-import { MIGRATION_LOCK, missingFunctions } from "./functions.ts";
+import { MIGRATION_LOCK, missingFunctions, schemaKey } from "./functions.ts";
 import { nextDueTime, orphanHolders } from "./jobs.ts";
 import { orphanedLanes } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
@@ -22,13 +22,13 @@ async function openServer(
   const nonces = Array.from({ length: lanes }, () => ({ nonce: randomInt(NONCE_MAX) }));
   const opened = await sql.begin(async (transaction) => {
     // No server drops a function between this check and the commit that names it.
-    await transaction`select pg_advisory_xact_lock_shared(${MIGRATION_LOCK})`;
+    await transaction`select pg_advisory_xact_lock_shared(${MIGRATION_LOCK}, ${schemaKey(transaction)})`;
     const missing = await missingFunctions(transaction, functions);
     if (missing.length > 0) {
       const what = missing.join(", ");
       throw new StoreUnavailableError(`the database has no ${what}; restart this server to create what is missing`);
     }
-    await transaction`select pg_advisory_xact_lock(${LANE_IDS_LOCK})`;
+    await transaction`select pg_advisory_xact_lock(${LANE_IDS_LOCK}, ${schemaKey(transaction)})`;
     await transaction`
       insert into servers (server_id, process, functions)
       values (

@@ -28,14 +28,14 @@ describe("migrate", () => {
     await Promise.all([migrate(url), migrate(url), migrate(url)]);
     const sql = postgres(url, { max: 1 });
     const keys = await sql<{ value: string }[]>`select value from settings where key = 'token_key'`;
-    const applied = await sql<{ hash: string }[]>`select hash from drizzle.__drizzle_migrations`;
+    const applied = await sql<{ digest: string }[]>`select digest from abstractruntime_migrations`;
     await migrate(url);
     expect(await sql`select value from settings where key = 'token_key'`).toEqual(keys);
-    expect(await sql`select hash from drizzle.__drizzle_migrations`).toEqual(applied);
+    expect(await sql`select digest from abstractruntime_migrations`).toEqual(applied);
     await sql.end();
     expect(keys).toHaveLength(1);
     expect(keys[0]?.value).toMatch(/^[0-9a-f]{64}$/);
-    expect(new Set(applied.map((row) => row.hash)).size).toBe(applied.length);
+    expect(new Set(applied.map((row) => row.digest)).size).toBe(applied.length);
   });
 
   it("refuses a database whose encoding is not UTF8, and does not change it", async () => {

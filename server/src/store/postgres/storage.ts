@@ -1,5 +1,6 @@
 /** How tables are stored, as far as `drizzle-kit` cannot express it. */
-import type { Sql } from "./client.ts";
+import type { AnySql } from "./client.ts";
+import { schemaKey } from "./functions.ts";
 
 /**
  * Storage parameters by table. Fill factors leave room for the next versions of a row on its own page (heap-only
@@ -26,23 +27,28 @@ const PARAMETERS: Readonly<Record<string, string>> = {
  */
 const KEYS_LAST = ["runs", "waits"];
 
-/** Sets how the tables are stored. Changes nothing if they are already stored that way. */
-export async function arrangeStorage(sql: Sql): Promise<void> {
+/**
+ * Sets how the tables are stored. Changes nothing if they are already stored that way, or belong to another role: their
+ * owner does it.
+ */
+export async function arrangeStorage(sql: AnySql): Promise<void> {
   const tables = await sql<{ relname: string; reloptions: string | null }[]>`
     select relname, array_to_string(reloptions, ',') as reloptions from pg_class
-    where relkind = 'r' and relnamespace = current_schema()::regnamespace`;
+    where relkind = 'r' and relnamespace = ${schemaKey(sql)} and pg_has_role(relowner, 'usage')`;
   const stored = new Map(tables.map(({ relname, reloptions }) => [relname, reloptions]));
   for (const [table, parameter] of Object.entries(PARAMETERS)) {
-    if (stored.get(table) !== parameter) await sql.unsafe(`alter table ${table} set (${parameter})`);
+    if (stored.has(table) && stored.get(table) !== parameter) {
+      await sql.unsafe(`alter table ${table} set (${parameter})`);
+    }
   }
-  for (const table of KEYS_LAST) await makeKeyLast(sql, table);
+  for (const table of KEYS_LAST) if (stored.has(table)) await makeKeyLast(sql, table);
 }
 
 /**
  * Recreates the primary key of an empty table if another index was created after it. A table with rows has statistics,
  * so it does not need this.
  */
-async function makeKeyLast(sql: Sql, table: string): Promise<void> {
+async function makeKeyLast(sql: AnySql, table: string): Promise<void> {
   const [key] = await sql<{ conname: string; definition: string }[]>`
     select conname, pg_get_constraintdef(oid) as definition from pg_constraint
     where conrelid = ${table}::regclass and contype = 'p'
