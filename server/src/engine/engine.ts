@@ -22,6 +22,7 @@ import type { Store } from "../store/contract/store.ts";
 import { createAdmission } from "./admission.ts";
 import type { Engine } from "./api.ts";
 import { createClock } from "./clock.ts";
+import { createHealth } from "./health.ts";
 import { createServerLease } from "./lanes/server-lease.ts";
 import { createMaintenance } from "./maintenance/maintenance.ts";
 import { createNeighbours } from "./neighbours.ts";
@@ -65,7 +66,8 @@ export function createEngine(options: {
   const { store, log } = options;
   const settings = { ...SETTINGS_DEFAULT, ...options.settings };
   const clock = createClock(options.wallMicros);
-  const essentials = { store, clock, log, settings };
+  const health = createHealth(log);
+  const essentials = { store, clock, log, settings, health };
   let isStopped = false;
   const isStopping = () => isStopped;
   let isAlone = true;
