@@ -10,14 +10,20 @@ import type { Logger } from "pino";
 /** Every kind of problem: whether the server can serve meanwhile, and the line in the log when it has ended. */
 const PROBLEMS = {
   database_unreachable: { canServe: false, ended: "the database can be reached again" },
+  /** The lease or commits get no answer in time. */
   database_silent: { canServe: false, ended: "the database answers in time again" },
+  /** Something else does not. */
+  database_slow: { canServe: true, ended: "the database answers everything in time again" },
   database_refuses_writes: { canServe: false, ended: "the database accepts writes again" },
   database_full: { canServe: false, ended: "the database has room again" },
   database_refuses_connections: { canServe: false, ended: "the database accepts connections again" },
   database_refuses_login: { canServe: false, ended: "the database accepts the login again" },
   database_denies_permission: { canServe: false, ended: "the database's role has its permissions again" },
   database_lacks_schema: { canServe: false, ended: "the database has its tables and functions again" },
+  /** Anything else that keeps the lease or commits from working, such as errors of the disk. */
   database_fails: { canServe: false, ended: "the database works again" },
+  /** The same for something else, such as damaged data. */
+  database_fails_partly: { canServe: true, ended: "what failed in the database works again" },
   /** Fewer connections than configured: slower, nothing else. */
   database_connections_short: { canServe: true, ended: "the database gives this server all its connections again" },
   /** Notices from other servers do not arrive; polls find the same news later. */
