@@ -24,6 +24,7 @@ const DEFAULTS: Config = {
   attached: false,
   logLevel: "info",
   lanes: 2,
+  databaseConnections: 12,
   preparedStatements: true,
   workerTiming: { pingMs: 10_000, silenceMs: 30_000, acceptMs: 5_000, reconnectMs: 5_000, orphanMs: 35_000 },
 };
@@ -55,6 +56,7 @@ describe("accepted", () => {
     [{ ABSTRACTRUNTIME_ATTACHED: "on" }, { attached: true }],
     [{ ABSTRACTRUNTIME_LOG_LEVEL: "warn" }, { logLevel: "warn" }],
     [{ ABSTRACTRUNTIME_LANES: "64" }, { lanes: 64 }],
+    [{ ABSTRACTRUNTIME_DATABASE_CONNECTIONS: "4" }, { databaseConnections: 4 }],
     [{ ABSTRACTRUNTIME_PREPARED_STATEMENTS: "OFF" }, { preparedStatements: false }],
     [
       {
@@ -109,6 +111,9 @@ describe("refused, naming the variable", () => {
     ["ABSTRACTRUNTIME_LANES", "0"],
     ["ABSTRACTRUNTIME_LANES", "65"],
     ["ABSTRACTRUNTIME_LANES", "4.5"],
+    ["ABSTRACTRUNTIME_DATABASE_CONNECTIONS", "3"],
+    ["ABSTRACTRUNTIME_DATABASE_CONNECTIONS", "1001"],
+    ["ABSTRACTRUNTIME_DATABASE_CONNECTIONS", "many"],
     ["ABSTRACTRUNTIME_PREPARED_STATEMENTS", "perhaps"],
     ["ABSTRACTRUNTIME_WORKER_PING_MS", "99"],
     ["ABSTRACTRUNTIME_WORKER_SILENCE_MS", "10000", "ABSTRACTRUNTIME_WORKER_PING_MS"],

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { type EngineSettings, SETTINGS_DEFAULT } from "./engine/settings.ts";
 import { hostOf, isLoopbackHost } from "./rpc/access.ts";
 import type { RpcConfig } from "./rpc/server.ts";
+import { CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_MIN } from "./store/postgres/connections.ts";
 import { defined } from "./core/defined.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
@@ -22,6 +23,8 @@ export type Config = RpcConfig & {
   logLevel: LogLevel;
   /** The number of lanes, which are ordered streams of commit batches. */
   lanes: number;
+  /** The most connections to the database. */
+  databaseConnections: number;
   /** False for poolers that do not keep prepared statements. */
   preparedStatements: boolean;
   workerTiming: WorkerTiming;
@@ -73,6 +76,7 @@ export function loadConfig(environment: Environment): Config {
     attached: parseSwitch("ABSTRACTRUNTIME_ATTACHED", read("ABSTRACTRUNTIME_ATTACHED"), false),
     logLevel: parseLogLevel(read("ABSTRACTRUNTIME_LOG_LEVEL") ?? "info"),
     lanes: parseLanes(read("ABSTRACTRUNTIME_LANES")),
+    databaseConnections: parseConnections(read("ABSTRACTRUNTIME_DATABASE_CONNECTIONS")),
     preparedStatements: parseSwitch(preparedVariable, read(preparedVariable), true),
     workerTiming: readWorkerTiming(read),
   };
@@ -152,6 +156,20 @@ function parseLanes(text: string | undefined): number {
     throw new ConfigError("ABSTRACTRUNTIME_LANES", `${quoted(text)} must be a number from 1 to ${LANES_MAX}`);
   }
   return lanes;
+}
+
+function parseConnections(text: string | undefined): number {
+  if (text === undefined) return CONNECTIONS_DEFAULT;
+  const connections = /^[0-9]{1,4}$/.test(text) ? Number(text) : 0;
+  if (connections < CONNECTIONS_MIN || connections > CONNECTIONS_MAX) {
+    const bounds = `from ${CONNECTIONS_MIN} to ${CONNECTIONS_MAX}`;
+    const why = "one each for the lease, for notices, for commits and for everything else";
+    throw new ConfigError(
+      "ABSTRACTRUNTIME_DATABASE_CONNECTIONS",
+      `${quoted(text)} must be a number ${bounds} (at least ${why})`,
+    );
+  }
+  return connections;
 }
 
 function readWorkerTiming(read: (variable: string) => string | undefined): WorkerTiming {

@@ -44,6 +44,8 @@ export async function startServer(config: Config, log: Logger, signal: AbortSign
       url: database.url,
       directUrl: database.directUrl,
       prepare: config.preparedStatements,
+      connections: config.databaseConnections,
+      lanes: config.lanes,
       ...(log.isLevelEnabled("trace") ? { onVerb: (call) => log.trace(call, "store verb") } : {}),
     });
     undo.push(() => store.close());

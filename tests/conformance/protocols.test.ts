@@ -263,5 +263,5 @@ test("an ordinary gRPC client, with its limit of 4 MiB, receives the largest rec
 test("/healthz answers anyone who asks by GET", async () => {
   const response = await fetch(`${server.url}/healthz`);
   expect(response.status).toBe(200);
-  expect(await response.json()).toEqual({ status: "SERVING" });
+  expect(await response.json()).toEqual({ status: "SERVING", problems: [] });
 });

@@ -30,7 +30,7 @@ describe("a database that is away", () => {
   beforeAll(async () => {
     database = await openSharedDatabase("postgres");
     proxy = await openTcpProxy(database.url);
-    const throughProxy = { ...database, openStore: () => createPostgresStore({ url: proxy.url, poolSize: 4 }) };
+    const throughProxy = { ...database, openStore: () => createPostgresStore({ url: proxy.url, connections: 8 }) };
     server = await startTestServer(throughProxy, { renewMs: 100, strayMs: 200 });
   });
   afterAll(async () => {

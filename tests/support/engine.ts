@@ -58,7 +58,7 @@ export async function openSharedDatabase(kind: StoreKind): Promise<SharedDatabas
   return {
     kind,
     url: database.url,
-    openStore: () => createPostgresStore({ url: database.url, poolSize: 4 }),
+    openStore: () => createPostgresStore({ url: database.url, connections: 8 }),
     close: () => database.drop(),
   };
 }

@@ -167,6 +167,7 @@ export function createFakeEngine(replaced: Partial<Engine> = {}): FakeEngine {
     connectWorker: async () => ({ receive: () => undefined, close: () => undefined }),
     listWorkers: async () => ({ workers: [], nextPageToken: "" }),
     isServing: () => serving,
+    problems: () => [],
     onServingChange(callback) {
       listeners.add(callback);
       return () => listeners.delete(callback);
@@ -177,7 +178,7 @@ export function createFakeEngine(replaced: Partial<Engine> = {}): FakeEngine {
   const noted = new Proxy(answers, {
     get(target, method: keyof Engine) {
       const answer = target[method] as (...args: unknown[]) => unknown;
-      if (method === "isServing" || method === "onServingChange") return answer;
+      if (["isServing", "problems", "onServingChange"].includes(method)) return answer;
       return (caller: Caller, ...args: unknown[]) => {
         calls.push({ method, caller, args });
         return answer(caller, ...args);

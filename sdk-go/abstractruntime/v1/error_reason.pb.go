@@ -222,11 +222,22 @@ const (
 	// Example: `{"reason": "OVERLOADED", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 28
 	// The database is unavailable. If the connection was lost during the commit, the request may have taken effect.
+	// `kind` says what kind of trouble it has: `unreachable`, `timed_out`, `refuses_writes`, `disk_full`,
+	// `no_connections`, `busy`, `contended`, `no_lease`, `failing`; the set grows. `code` is the SQLSTATE or the code of
+	// the network error, if there is one.
 	//
 	// UNAVAILABLE. Retry: yes, if the RPC says so.
 	//
-	// Example: `{"reason": "DATABASE_UNAVAILABLE", "domain": "abstractruntime"}`
+	// Example: `{"reason": "DATABASE_UNAVAILABLE", "domain": "abstractruntime", "metadata": {"kind": "disk_full", "code": "53100"}}`
 	ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE ErrorReason = 29
+	// The database cannot do what the server needs until an operator has mended it: it refuses the server's login, denies
+	// it a permission, or has no tables for it. The request changed nothing. `kind` says which: `login_refused`,
+	// `permission_denied`, `schema_missing`.
+	//
+	// FAILED_PRECONDITION. Retry: no, only after an operator has acted, or at a server with another database role.
+	//
+	// Example: `{"reason": "DATABASE_MISCONFIGURED", "domain": "abstractruntime", "metadata": {"kind": "permission_denied", "code": "42501"}}`
+	ErrorReason_ERROR_REASON_DATABASE_MISCONFIGURED ErrorReason = 41
 	// The server is stopping. Send the request to another server.
 	//
 	// UNAVAILABLE. Retry: yes.
@@ -333,6 +344,7 @@ var (
 		27: "ERROR_REASON_TRANSITION_CONFLICT",
 		28: "ERROR_REASON_OVERLOADED",
 		29: "ERROR_REASON_DATABASE_UNAVAILABLE",
+		41: "ERROR_REASON_DATABASE_MISCONFIGURED",
 		30: "ERROR_REASON_SHUTTING_DOWN",
 		31: "ERROR_REASON_ORIGIN_REFUSED",
 		32: "ERROR_REASON_HOST_REFUSED",
@@ -375,6 +387,7 @@ var (
 		"ERROR_REASON_TRANSITION_CONFLICT":     27,
 		"ERROR_REASON_OVERLOADED":              28,
 		"ERROR_REASON_DATABASE_UNAVAILABLE":    29,
+		"ERROR_REASON_DATABASE_MISCONFIGURED":  41,
 		"ERROR_REASON_SHUTTING_DOWN":           30,
 		"ERROR_REASON_ORIGIN_REFUSED":          31,
 		"ERROR_REASON_HOST_REFUSED":            32,
@@ -501,7 +514,7 @@ const file_abstractruntime_v1_error_reason_proto_rawDesc = "" +
 	"\bmetadata\x18\x04 \x03(\v2).abstractruntime.v1.Refusal.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xd0\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xf9\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
@@ -534,7 +547,8 @@ const file_abstractruntime_v1_error_reason_proto_rawDesc = "" +
 	" ERROR_REASON_TRANSITION_REJECTED\x10\x1a\x12$\n" +
 	" ERROR_REASON_TRANSITION_CONFLICT\x10\x1b\x12\x1b\n" +
 	"\x17ERROR_REASON_OVERLOADED\x10\x1c\x12%\n" +
-	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x1d\x12\x1e\n" +
+	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x1d\x12'\n" +
+	"#ERROR_REASON_DATABASE_MISCONFIGURED\x10)\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\x1e\x12\x1f\n" +
 	"\x1bERROR_REASON_ORIGIN_REFUSED\x10\x1f\x12\x1d\n" +
 	"\x19ERROR_REASON_HOST_REFUSED\x10 \x12\x1c\n" +

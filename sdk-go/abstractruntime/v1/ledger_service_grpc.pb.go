@@ -30,8 +30,8 @@ const (
 // Reads the ledgers of runs.
 //
 // Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
-// is always safe.
+// and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+// (PERMISSION_DENIED). All RPCs only read, so a retry is always safe.
 type LedgerServiceClient interface {
 	// Lists the records of a run in ascending order, and may wait for new ones.
 	//
@@ -82,8 +82,8 @@ func (c *ledgerServiceClient) GetStepRecord(ctx context.Context, in *GetStepReco
 // Reads the ledgers of runs.
 //
 // Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
-// is always safe.
+// and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+// (PERMISSION_DENIED). All RPCs only read, so a retry is always safe.
 type LedgerServiceServer interface {
 	// Lists the records of a run in ascending order, and may wait for new ones.
 	//

@@ -31,7 +31,8 @@ const (
 // stream frame by frame, for authors of workers in other languages.
 //
 // Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+// and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+// (PERMISSION_DENIED).
 type WorkerServiceClient interface {
 	// One worker's stream. The server judges whether the worker is alive by this stream alone. Requires HTTP/2.
 	//
@@ -93,7 +94,8 @@ func (c *workerServiceClient) ListWorkers(ctx context.Context, in *ListWorkersRe
 // stream frame by frame, for authors of workers in other languages.
 //
 // Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-// and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+// and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+// (PERMISSION_DENIED).
 type WorkerServiceServer interface {
 	// One worker's stream. The server judges whether the worker is alive by this stream alone. Requires HTTP/2.
 	//

@@ -29,8 +29,8 @@ class LedgerServiceStub:
     """Reads the ledgers of runs.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
-    is always safe.
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED). All RPCs only read, so a retry is always safe.
     """
 
     def __init__(self, channel):
@@ -55,8 +55,8 @@ class LedgerServiceServicer:
     """Reads the ledgers of runs.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
-    is always safe.
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED). All RPCs only read, so a retry is always safe.
     """
 
     def ListStepRecords(self, request, context):
@@ -106,8 +106,8 @@ class LedgerService:
     """Reads the ledgers of runs.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
-    is always safe.
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED). All RPCs only read, so a retry is always safe.
     """
 
     @staticmethod

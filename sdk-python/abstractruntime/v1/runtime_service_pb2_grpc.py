@@ -29,10 +29,10 @@ class RuntimeServiceStub:
     """Registers workflows. Starts, watches, answers and controls their runs.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). An RPC that takes a payload may
-    also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An
-    RPC that changes a run may also be refused with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
-    (INVALID_ARGUMENT). A refused request changes nothing.
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED). An RPC that takes a payload may also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
+    PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An RPC that changes a run may also be refused with
+    TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED (INVALID_ARGUMENT). A refused request changes nothing.
 
     A reply is sent only after what it reports is committed.
     """
@@ -159,10 +159,10 @@ class RuntimeServiceServicer:
     """Registers workflows. Starts, watches, answers and controls their runs.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). An RPC that takes a payload may
-    also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An
-    RPC that changes a run may also be refused with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
-    (INVALID_ARGUMENT). A refused request changes nothing.
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED). An RPC that takes a payload may also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
+    PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An RPC that changes a run may also be refused with
+    TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED (INVALID_ARGUMENT). A refused request changes nothing.
 
     A reply is sent only after what it reports is committed.
     """
@@ -565,10 +565,10 @@ class RuntimeService:
     """Registers workflows. Starts, watches, answers and controls their runs.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). An RPC that takes a payload may
-    also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An
-    RPC that changes a run may also be refused with TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED
-    (INVALID_ARGUMENT). A refused request changes nothing.
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED). An RPC that takes a payload may also be refused with PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
+    PAYLOAD_TOO_DEEP and NUMBER_NOT_EXACT (INVALID_ARGUMENT). An RPC that changes a run may also be refused with
+    TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED (INVALID_ARGUMENT). A refused request changes nothing.
 
     A reply is sent only after what it reports is committed.
     """

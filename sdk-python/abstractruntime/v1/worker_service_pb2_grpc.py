@@ -30,7 +30,8 @@ class WorkerServiceStub:
     stream frame by frame, for authors of workers in other languages.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED).
     """
 
     def __init__(self, channel):
@@ -56,7 +57,8 @@ class WorkerServiceServicer:
     stream frame by frame, for authors of workers in other languages.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED).
     """
 
     def Work(self, request_iterator, context):
@@ -114,7 +116,8 @@ class WorkerService:
     stream frame by frame, for authors of workers in other languages.
 
     Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
-    and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+    and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+    (PERMISSION_DENIED).
     """
 
     @staticmethod

@@ -17,8 +17,9 @@ import type { JobStanding, RunStanding } from "../store/contract/standings.ts";
 import type { WaitFilter } from "../store/contract/waits.ts";
 import type { StoredTool, StoredWorker } from "../store/contract/workers.ts";
 import type { Actor, Caller } from "./caller.ts";
+import type { Problem } from "./health.ts";
 
-export type { Actor, Caller, NoticeKind, RunFilter, RunOrder, StoredTool, WaitFilter };
+export type { Actor, Caller, Problem, NoticeKind, RunFilter, RunOrder, StoredTool, WaitFilter };
 
 export type BlockedReason = "no_worker" | "retry_at" | "rate_limit";
 
@@ -323,8 +324,10 @@ export interface Engine {
     request: PageRequest & { tool?: string },
   ): Promise<{ workers: WorkerView[]; nextPageToken: string }>;
 
-  /** Whether the server can work now: the database answers and the lease is open. */
+  /** Whether the server can work now: its lease is open, a write went through lately, and no problem is in the way. */
   isServing(): boolean;
+  /** What is wrong now, the oldest problem first. Some problems do not keep the server from its work. */
+  problems(): Problem[];
   /** Calls back whenever `isServing` changes. Returns a function that stops the calls. */
   onServingChange(callback: (serving: boolean) => void): () => void;
 }

@@ -22,11 +22,13 @@ import type { Store } from "../store/contract/store.ts";
 import { createAdmission } from "./admission.ts";
 import type { Engine } from "./api.ts";
 import { createClock } from "./clock.ts";
+import { createHealth } from "./health.ts";
 import { createServerLease } from "./lanes/server-lease.ts";
 import { createMaintenance } from "./maintenance/maintenance.ts";
 import { createNeighbours } from "./neighbours.ts";
 import { createNoticeHub } from "./notice-hub.ts";
 import { createOperations } from "./operations.ts";
+import { createServing } from "./serving.ts";
 import { publishNews } from "./publish-news.ts";
 import type { Reaction } from "./reactions.ts";
 import { createReads } from "./reads.ts";
@@ -41,8 +43,12 @@ import { createListenerWaker } from "./stimuli/wake-listeners.ts";
 import type { TransitionParts } from "./transition/perform.ts";
 import { createHandlerRuns } from "./workers/handler-runs.ts";
 import { createWorkers } from "./workers/workers.ts";
+import { watchStore } from "./watch-store.ts";
 import { createWorkflowCache } from "./workflow-cache.ts";
 
+/** How long a write, such as a renewal of the lease, proves that the server can write; in time and in renewals. */
+const WRITTEN_MS = 10_000;
+const WRITTEN_RENEWALS = 3;
 /** How long a stopping server waits for the work that it has begun. */
 const STOP_MS = 5_000;
 
@@ -62,10 +68,13 @@ export function createEngine(options: {
   /** Epoch microseconds; tests replace it. */
   wallMicros?: () => number;
 }): RunningEngine {
-  const { store, log } = options;
+  const { log } = options;
   const settings = { ...SETTINGS_DEFAULT, ...options.settings };
+  const health = createHealth(log);
+  const watched = watchStore(options.store, health, Math.max(WRITTEN_MS, WRITTEN_RENEWALS * settings.renewMs));
+  const { store } = watched;
   const clock = createClock(options.wallMicros);
-  const essentials = { store, clock, log, settings };
+  const essentials = { store, clock, log, settings, health };
   let isStopped = false;
   const isStopping = () => isStopped;
   let isAlone = true;
@@ -80,6 +89,7 @@ export function createEngine(options: {
     store,
     log,
     settings,
+    health,
     isStopping,
     onSurroundings,
     onNewLease: () => workers.onNewLease(),
@@ -87,6 +97,7 @@ export function createEngine(options: {
   const neighbours = createNeighbours({
     store,
     log,
+    health,
     name: randomUUID(),
     hasOthers: lanes.hasOthers,
     onRun(key) {
@@ -166,6 +177,7 @@ export function createEngine(options: {
 
   function onSurroundings(surroundings: Surroundings): void {
     clock.observe(surroundings.now);
+    watched.recheck();
     if (surroundings.nextWakeTime !== undefined) timers.arm(surroundings.nextWakeTime);
     workers.onSurroundings(surroundings);
     // While this server was alone it announced nothing, so the others may have missed news.
@@ -187,6 +199,7 @@ export function createEngine(options: {
       isStopping,
       admission: createAdmission(lanes.pending, settings.pendingMax),
       viewOf: createRunViewer(workers.blockedReason),
+      serving: createServing({ lanes, health, hasWritten: watched.hasWritten }),
     }),
     async start() {
       clock.observe(await store.now());

@@ -7,6 +7,7 @@ import type { Logger } from "pino";
 import type { RunKey } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 import { pause } from "./pause.ts";
+import type { Health } from "./health.ts";
 import type { Reaction } from "./reactions.ts";
 import { isUnavailable } from "./retry.ts";
 import { runKeyText } from "./run-table.ts";
@@ -41,6 +42,7 @@ type Payload = {
 export function createNeighbours(options: {
   store: Store;
   log: Logger;
+  health: Health;
   /** Names this process: its own notices come back and are ignored. */
   name: string;
   hasOthers: () => boolean;
@@ -52,7 +54,7 @@ export function createNeighbours(options: {
   /** Listening has (again) begun: what others announced before was missed. */
   onListening: () => void;
 }): Neighbours {
-  const { store, log, name, hasOthers, onRun, onMail, onJobs, onMore, onListening } = options;
+  const { store, log, health, name, hasOthers, onRun, onMail, onJobs, onMore, onListening } = options;
   let runs = new Set<string>();
   let mail = new Set<string>();
   let jobs = new Set<string>();
@@ -94,15 +96,28 @@ export function createNeighbours(options: {
   }
 
   async function listen(): Promise<void> {
-    while (!isStopped && unlisten === undefined) {
+    while (!isStopped) {
       try {
-        unlisten = await store.notices.listen(hear);
+        const lost = Promise.withResolvers<void>();
+        unlisten = await store.notices.listen(hear, lost.resolve);
+        health.clear("notices_lost");
+        if (isStopped) return await unlisten();
         onListening();
+        await lost.promise;
+        unlisten = undefined;
       } catch (error) {
         if (!isUnavailable(error)) log.warn({ err: error }, "listening to notices of other servers failed");
+        // If more is wrong than that, it is reported already.
+        else if (health.canServe()) reportLost(error);
         await pause(RELISTEN_MS);
       }
     }
+  }
+
+  function reportLost(error: unknown): void {
+    const { code, cause } = error as { code?: string; cause?: unknown };
+    const message = "notices of other servers do not arrive; this server polls for their news";
+    health.report("notices_lost", message, { code, ...(cause instanceof Error ? { cause: cause.message } : {}) });
   }
 
   const tell: Neighbours["tell"] = ({ run, mail: mailed, jobs: queue }) => {

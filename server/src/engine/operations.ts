@@ -30,6 +30,7 @@ import { watchRun } from "./operations/watch-run.ts";
 import { watchRuns } from "./operations/watch-runs.ts";
 import type { Reads } from "./reads.ts";
 import type { RunViewer } from "./run-view.ts";
+import type { Serving } from "./serving.ts";
 import type { ListenerWaker } from "./stimuli/wake-listeners.ts";
 import type { TransitionParts } from "./transition/perform.ts";
 import type { Workers } from "./workers/workers.ts";
@@ -46,9 +47,10 @@ export function createOperations(
     admission: Admission;
     viewOf: RunViewer;
     isStopping: () => boolean;
+    serving: Serving;
   },
 ): Engine {
-  const { lanes, workers } = parts;
+  const { workers } = parts;
   return {
     registerWorkflow: (caller, definition) => registerWorkflow(parts, caller, definition),
     getWorkflow: (caller, workflowId, version) => getWorkflow(parts, caller, workflowId, version),
@@ -82,7 +84,6 @@ export function createOperations(
     connectWorker: workers.connect,
     listWorkers: (caller, request) => listWorkers(parts, caller, request),
 
-    isServing: lanes.isServing,
-    onServingChange: lanes.onServingChange,
+    ...parts.serving,
   };
 }

@@ -8,7 +8,12 @@ import { pause } from "./pause.ts";
 /** Pauses between attempts while the database is unavailable or others keep changing the run; the last one repeats. */
 const RETRY_PAUSES_MS = [50, 200, 500, 1_000, 2_000];
 
-const UNAVAILABLE: ReadonlySet<ErrorReason> = new Set(["DATABASE_UNAVAILABLE", "SHUTTING_DOWN"]);
+const UNAVAILABLE: ReadonlySet<ErrorReason> = new Set([
+  "DATABASE_UNAVAILABLE",
+  // Says nothing about a run either: it goes on when an operator has mended the database.
+  "DATABASE_MISCONFIGURED",
+  "SHUTTING_DOWN",
+]);
 const TRANSIENT: ReadonlySet<ErrorReason> = new Set([...UNAVAILABLE, "TRANSITION_CONFLICT", "OVERLOADED"]);
 
 /** Thrown if another server owns the run: only the owner may compute it. */

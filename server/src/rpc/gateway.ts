@@ -31,7 +31,11 @@ import {
   requestForm,
 } from "./request-decoding.ts";
 import { isNativeGrpc } from "./error-mapping.ts";
+import type { Serving } from "./health.ts";
 import { type NodeResponse, writeResponse } from "./response-writing.ts";
+
+/** For orchestrators, load balancers and people; no protocol, no credentials. */
+const HEALTH_PATHS: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/livez"]);
 
 type NodeRequest = IncomingMessage | Http2ServerRequest;
 
@@ -42,7 +46,7 @@ export type GatewayOptions = {
   handlers: readonly UniversalHandler[];
   access: AccessRules;
   log: Logger;
-  isServing: () => boolean;
+  serving: Pick<Serving, "isServing" | "problems">;
   requestTimeoutMs: number;
   streamStallMs: number;
 };
@@ -80,7 +84,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     for (const [name, value] of Object.entries(origin === undefined ? {} : corsHeaders(origin))) {
       call.response.setHeader(name, value);
     }
-    if (path === "/healthz") return await reply(call, healthResponse(request.method, options.isServing()));
+    if (HEALTH_PATHS.has(path)) return await reply(call, healthResponse(request.method, path, options.serving));
     const handler = handlers.get(path);
     if (handler === undefined) return await refuse(call, rpcUnknown(path), form === undefined ? { status: 404 } : {});
     if (request.method !== "POST") {
@@ -215,11 +219,18 @@ function preflightResponse(origin: string | undefined): UniversalServerResponse 
   return { status: 204, header: new Headers(origin === undefined ? { allow: "POST" } : preflightHeaders(origin)) };
 }
 
-function healthResponse(method: string | undefined, isServing: boolean): UniversalServerResponse {
+/** Says what is wrong, on each of the paths. Only `/livez` says it with 200: a restart would mend none of it. */
+function healthResponse(
+  method: string | undefined,
+  path: string,
+  serving: GatewayOptions["serving"],
+): UniversalServerResponse {
   if (method !== "GET" && method !== "HEAD") return { status: 405, header: new Headers({ allow: "GET" }) };
-  const body = Buffer.from(JSON.stringify({ status: isServing ? "SERVING" : "NOT_SERVING" }));
+  const isServing = serving.isServing();
+  const status = isServing ? "SERVING" : "NOT_SERVING";
+  const body = Buffer.from(JSON.stringify({ status, problems: serving.problems() }));
   return {
-    status: isServing ? 200 : 503,
+    status: isServing || path === "/livez" ? 200 : 503,
     header: new Headers({ "content-type": "application/json", "cache-control": "no-store" }),
     body: createAsyncIterable(method === "HEAD" ? [] : [body]),
   };

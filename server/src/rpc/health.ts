@@ -10,9 +10,10 @@ import { WorkerService } from "@abstractruntime/proto/worker_service_pb";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { untilAborted } from "./streams.ts";
 
-/** Whether the server can do its work, with a callback for every change. */
+/** Whether the server can do its work, with a callback for every change, and what is wrong. */
 export type Serving = {
   isServing: () => boolean;
+  problems: () => { kind: string; message: string; since?: string }[];
   onServingChange: (callback: (serving: boolean) => void) => () => void;
 };
 

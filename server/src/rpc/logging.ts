@@ -42,17 +42,25 @@ export function loggingInterceptor(log: Logger): Interceptor {
   };
 }
 
+/** Locks of others are no trouble of the database, and a run of a newer release is none either. */
+function isToldAlready({ reason, metadata: { kind } }: DomainError): boolean {
+  const isOfDatabase = reason === "DATABASE_UNAVAILABLE" || reason === "DATABASE_MISCONFIGURED";
+  return isOfDatabase && kind !== undefined && kind !== "contended";
+}
+
 function logFailure(log: Logger, fields: { rpc: string; ms: number }, thrown: unknown): void {
   const error = ConnectError.from(thrown);
-  const level = LEVEL_BY_CODE[error.code] ?? "info";
+  const usualLevel = LEVEL_BY_CODE[error.code] ?? "info";
   const { cause } = error;
   if (cause instanceof DomainError) {
     const { reason, metadata, problems } = cause;
+    // What is wrong with the database is logged where it is noticed, once, not for each request that meets it.
+    const level = isToldAlready(cause) ? "debug" : usualLevel;
     const paths = problems.length === 0 ? {} : { problems: problems.slice(0, 3).map(({ path }) => path) };
     log[level]({ ...fields, code: Code[error.code], reason, ...metadata, ...paths }, "rpc refused");
-  } else if (level === "error") {
+  } else if (usualLevel === "error") {
     log.error({ ...fields, code: Code[error.code], err: cause ?? error }, "rpc failed");
   } else {
-    log[level]({ ...fields, code: Code[error.code] }, "rpc failed");
+    log[usualLevel]({ ...fields, code: Code[error.code] }, "rpc failed");
   }
 }

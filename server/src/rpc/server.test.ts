@@ -160,12 +160,24 @@ describe("one port", () => {
 });
 
 describe("plain requests", () => {
-  test("/healthz follows the engine", async () => {
+  test("/healthz and /readyz follow the engine and say what is wrong; /livez only says it", async () => {
     const { url, engine } = await start();
-    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    const ask = async (path: string) => {
+      const reply = await fetch(`${url}${path}`);
+      return [reply.status, await reply.json()];
+    };
+    for (const path of ["/healthz", "/readyz", "/livez"]) {
+      expect(await ask(path)).toEqual([200, { status: "SERVING", problems: [] }]);
+    }
     engine.setServing(false);
-    const reply = await fetch(`${url}/healthz`);
-    expect([reply.status, await reply.json()]).toEqual([503, { status: "NOT_SERVING" }]);
+    const unknown = { kind: "not_ready", message: expect.stringContaining("no lease") as string };
+    expect(await ask("/healthz")).toEqual([503, { status: "NOT_SERVING", problems: [unknown] }]);
+    const problem = { kind: "database_full", message: "no room", since: "2026-01-01T00:00:00.000Z" } as const;
+    engine.problems = () => [problem];
+    for (const path of ["/healthz", "/readyz"]) {
+      expect(await ask(path)).toEqual([503, { status: "NOT_SERVING", problems: [problem] }]);
+    }
+    expect(await ask("/livez")).toEqual([200, { status: "NOT_SERVING", problems: [problem] }]);
     expect((await fetch(`${url}/healthz`, { method: "POST" })).status).toBe(405);
   });
 

@@ -1,6 +1,6 @@
 /**
- * The server's one port: gRPC, gRPC-Web, Connect, health, reflection and /healthz, over HTTP/2 and HTTP/1.1, in clear
- * text or TLS.
+ * The server's one port: gRPC, gRPC-Web, Connect, health, reflection, /healthz, /readyz and /livez, over HTTP/2 and
+ * HTTP/1.1, in clear text or TLS.
  *
  * In clear text, a connection that begins with HTTP/2's preface is HTTP/2, and any other is HTTP/1.1. Under TLS, the
  * client chooses.
@@ -94,13 +94,21 @@ export function createRpcServer({ engine, config, log, timing = {} }: RpcServerO
   const calls = new Set<Promise<void>>();
   const serving: Serving = {
     isServing: () => !isStopping && engine.isServing(),
+    problems() {
+      const problems = engine.problems();
+      if (isStopping) return [...problems, { kind: "stopping", message: "the server is stopping" }];
+      if (problems.length > 0 || engine.isServing()) return problems;
+      return [
+        { kind: "not_ready", message: "the server has no lease, or no write to the database went through lately" },
+      ];
+    },
     onServingChange: (callback) => engine.onServingChange(callback),
   };
   const gateway = createGateway({
     handlers: createHandlers(engine, serving, log),
     access: { hosts: config.hosts, origins: config.origins },
     log,
-    isServing: serving.isServing,
+    serving,
     requestTimeoutMs,
     streamStallMs: timing.streamStallMs ?? STREAM_STALL_MS,
   });

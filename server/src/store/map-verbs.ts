@@ -18,12 +18,12 @@ export type Statements<On, Noun> = {
 };
 
 /** The bound verbs of a noun. `mapVerbs` turns direct results into promises. */
-type Bound<Noun> = {
+export type Bound<Noun> = {
   readonly [V in keyof Noun]: Noun[V] extends (...args: infer Args) => Promise<infer Result>
     ? (...args: Args) => Result | Promise<Result>
     : never;
 };
-export type BoundVerbs = { readonly [N in keyof Nouns]: Bound<Nouns[N]> } & Bound<Pick<Verbs, "now" | "ping">>;
+export type BoundVerbs = { readonly [N in keyof Nouns]: Bound<Nouns[N]> } & Bound<Pick<Verbs, "now" | "probe">>;
 
 type AnyVerb = (...args: readonly unknown[]) => unknown;
 
@@ -43,7 +43,7 @@ export type Around = (verb: Verb, perform: () => unknown, args: readonly unknown
 
 const NAMES = Object.keys({
   now: true,
-  ping: true,
+  probe: true,
   lanes: true,
   batches: true,
   runs: true,

@@ -176,8 +176,8 @@ export const GetStepRecordResponseSchema: GenMessage<GetStepRecordResponse> = /*
  * Reads the ledgers of runs.
  *
  * Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
- * and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED). All RPCs only read, so a retry
- * is always safe.
+ * and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+ * (PERMISSION_DENIED). All RPCs only read, so a retry is always safe.
  *
  * @generated from service abstractruntime.v1.LedgerService
  */

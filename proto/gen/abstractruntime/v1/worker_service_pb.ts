@@ -1114,7 +1114,8 @@ export const ResultStatusSchema: GenEnum<ResultStatus> = /*@__PURE__*/
  * stream frame by frame, for authors of workers in other languages.
  *
  * Any RPC may be refused with REQUEST_INVALID (INVALID_ARGUMENT), OVERLOADED (RESOURCE_EXHAUSTED), DATABASE_UNAVAILABLE
- * and SHUTTING_DOWN (UNAVAILABLE), ORIGIN_REFUSED and HOST_REFUSED (PERMISSION_DENIED).
+ * and SHUTTING_DOWN (UNAVAILABLE), DATABASE_MISCONFIGURED (FAILED_PRECONDITION), ORIGIN_REFUSED and HOST_REFUSED
+ * (PERMISSION_DENIED).
  *
  * @generated from service abstractruntime.v1.WorkerService
  */

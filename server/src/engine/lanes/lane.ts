@@ -136,6 +136,7 @@ export function createLane(options: {
             continue;
           }
           const refusal = new StoreUnavailableError("another transaction holds a lock that the commit needs", {
+            kind: "contended",
             cause: error,
           });
           for (const waiting of batch) waiting.reject(refusal);
@@ -155,7 +156,9 @@ export function createLane(options: {
   async function resolveBatch(unknownBatchNo: number): Promise<"committed" | "void"> {
     // Items collected since then were never sent, so their callers get an error now, whatever became of the batch.
     const impatience = setInterval(() => {
-      const error = new StoreUnavailableError("it is not known yet whether the previous batch was committed");
+      const error = new StoreUnavailableError("it is not known yet whether the previous batch was committed", {
+        kind: "timed_out",
+      });
       for (const waiting of gathered.splice(0)) waiting.reject(error);
     }, UNAVAILABLE_RETRY_MS);
     try {

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { DomainError } from "../../core/errors.ts";
 import { StoreUnavailableError } from "../../store/contract/errors.ts";
+import type { Health } from "../health.ts";
 import type { Surroundings } from "../../store/contract/lanes.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Store } from "../../store/contract/store.ts";
@@ -57,13 +58,14 @@ export function createServerLease(options: {
   store: Store;
   log: Logger;
   settings: EngineSettings;
+  health: Health;
   isStopping: () => boolean;
   /** Called after each successful renewal. */
   onSurroundings: (surroundings: Surroundings) => void;
   /** Called after a lease was opened to replace one that others had ended. */
   onNewLease: () => void;
 }): ServerLease {
-  const { store, log, settings, isStopping, onSurroundings, onNewLease } = options;
+  const { store, log, settings, health, isStopping, onSurroundings, onNewLease } = options;
   const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.renewMs * 3 });
   const callbacks = new Set<(serving: boolean) => void>();
   let serverId = "";
@@ -90,13 +92,14 @@ export function createServerLease(options: {
     renewedAt = performance.now();
     lanes = leases.map((lease) => createLane({ store, lease, log, onFenced: renewSoon }));
     log.info({ serverId, lanes: leases.map(({ laneId }) => laneId) }, "lease opened");
+    health.clear("lease_lost");
     if (!isFirst) onNewLease();
   }
 
   /** Stops using lanes that others have ended; callers get the error that nothing was done. */
   function lose(): void {
     if (lanes.length === 0) return;
-    log.warn({ serverId }, "another server has ended this server's lease; opening a new one");
+    health.report("lease_lost", "another server has ended this server's lease; opening a new one", { serverId });
     lanes = [];
     setServing(false);
   }
@@ -141,9 +144,7 @@ export function createServerLease(options: {
       throw new DomainError("SHUTTING_DOWN", "The server is stopping; ask again.", { retryAfterMs: 500 });
     }
     if (lanes.length === 0) {
-      throw new DomainError("DATABASE_UNAVAILABLE", "The server has no lease on the database now; ask again.", {
-        retryAfterMs: 1_000,
-      });
+      throw new StoreUnavailableError("the server has no lease", { kind: "no_lease" });
     }
     return lanes[number % lanes.length]!;
   }

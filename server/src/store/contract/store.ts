@@ -52,18 +52,25 @@ export type Nouns = {
 export type Verbs = Nouns & {
   /** Returns the database time. */
   now(): Promise<Instant>;
-  /** Resolves if the database answers. */
-  ping(): Promise<void>;
+  /**
+   * Resolves if a commit can go through: what it needs is there, the server may use it, and a row can be written.
+   * Leaves nothing behind.
+   */
+  probe(): Promise<void>;
 };
 
 export type Store = Verbs & {
   /** A random value of 32 bytes that all servers on this database share; signs cursors and page tokens. */
   readonly tokenKey: Uint8Array;
+  /** Where the database is, for the log: host, port and database, without user and password. */
+  readonly place: string;
+  /** How many connections the database grants and how many were configured, while it grants fewer. */
+  shortage(): { granted: number; wanted: number } | undefined;
   close(): Promise<void>;
 };
 
 /** A verb's name, prefixed by its noun: "runs.load". */
-export type Verb = "now" | "ping" | { [N in keyof Nouns]: `${N}.${keyof Nouns[N] & string}` }[keyof Nouns];
+export type Verb = "now" | "probe" | { [N in keyof Nouns]: `${N}.${keyof Nouns[N] & string}` }[keyof Nouns];
 
 /**
  * One call of a verb and its outcome. "ok": the verb returned; a conflict of a batch item is part of what it returned.

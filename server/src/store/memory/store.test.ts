@@ -93,7 +93,7 @@ describe("faults of the memory store", () => {
     await store.notices.listen((payload) => heard.push(payload));
     await writer.put(start);
     database.faults.away = true;
-    for (const attempt of [store.ping(), other.runs.load([start]), writer.commit(start), other.notices.send("lost")]) {
+    for (const attempt of [store.probe(), other.runs.load([start]), writer.commit(start), other.notices.send("lost")]) {
       await expect(attempt).rejects.toBeInstanceOf(StoreUnavailableError);
     }
     database.faults.away = false;
@@ -143,9 +143,9 @@ describe("faults of the memory store", () => {
     const heard: string[] = [];
     await store.notices.listen((payload) => heard.push(payload));
     await store.close();
-    await expect(store.ping()).rejects.toBeInstanceOf(StoreUnavailableError);
+    await expect(store.probe()).rejects.toBeInstanceOf(StoreUnavailableError);
     await other.notices.send("unheard");
-    await other.ping();
+    await other.probe();
     expect(heard).toEqual([]);
   });
 });

@@ -94,10 +94,12 @@ export async function createMemoryStore(
     feed: bindVerbs(database, feed),
     notices: bindVerbs({ database, stops }, notices),
     now: () => timeOf(database),
-    ping: () => undefined,
+    probe: () => undefined,
   };
   return {
     tokenKey: Uint8Array.from(database.tokenKey),
+    place: "memory",
+    shortage: () => undefined,
     ...mapVerbs(verbs, observed(inTurns, options.onVerb)),
     async close() {
       closed = true;

@@ -2,8 +2,6 @@
 import type { BatchStore, CommittedBatch } from "../contract/batch.ts";
 import type { Statements } from "../map-verbs.ts";
 import type { Sql } from "./client.ts";
-import { commit } from "./commit.ts";
-import type { CommitFunction } from "./commit-batch.ts";
 import { isLockTimeout } from "./errors.ts";
 
 /** Voids the batch unless it was committed. Waits while the batch itself has the row locked. */
@@ -70,25 +68,5 @@ function runsFromRow({ runs, hashes }: CommittedRow): CommittedBatch["runs"] {
   });
 }
 
-type BatchConnections = {
-  sql: Sql;
-  commitFunction: CommitFunction;
-  /** Separate connections: commits never wait for reads. */
-  commits: Sql;
-  /** Opens a connection for one query. */
-  openFresh: () => Sql;
-};
-
-export const batches: Statements<BatchConnections, BatchStore> = {
-  commit: ({ commits, commitFunction }, batch) => commit(commits, batch, commitFunction),
-  list: ({ sql }, request) => listBatches(sql, request),
-  resolve: async ({ openFresh }, laneId, batchNo) => {
-    // A fresh one, because the connections of the pool may be as dead as the one that carried the batch.
-    const fresh = openFresh();
-    try {
-      return await resolveBatch(fresh, laneId, batchNo);
-    } finally {
-      await fresh.end({ timeout: 0 });
-    }
-  },
-};
+/** `commit` is in commit.ts. */
+export const batches: Statements<Sql, Omit<BatchStore, "commit">> = { list: listBatches, resolve: resolveBatch };

@@ -1,7 +1,8 @@
 /** Connections: postgres.js with the bounds and the types that this store relies on. */
+import { createConnection, type Socket } from "node:net";
 import postgres from "postgres";
 import { type Instant, parseInstant } from "../../core/duration.ts";
-import { parseAddress } from "./address.ts";
+import { type Address, parseAddress } from "./address.ts";
 
 /** Microsecond instants and safe integers, instead of Date (milliseconds) and text. */
 type Types = { bigint: number; instant: Instant; bytea: Buffer };
@@ -10,8 +11,10 @@ export type Sql = postgres.Sql<Types>;
 export type AnySql = postgres.ISql<Types>;
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
-/** A database that does not answer within this time is unavailable; calls then fail instead of hanging. */
+/** How long a connection may take to open, where no pool watches it. */
 const CONNECT_TIMEOUT_S = 3;
+/** How long one of several hosts may take to accept a connection before the next one is tried. */
+const HOST_TIMEOUT_MS = 1_500;
 /**
  * The pause before a lost connection is opened again. Constant, because a refused connection costs nothing, and each
  * call waits for it.
@@ -19,15 +22,8 @@ const CONNECT_TIMEOUT_S = 3;
 const RECONNECT_PAUSE_S = 0.1;
 /** Detects a peer that vanished silently (a pulled cable) while a connection is idle. */
 const KEEP_ALIVE_S = 10;
-
-export type ClientOptions = {
-  /** The most connections; they are opened when needed. */
-  max: number;
-  /** False if a pooler in transaction mode cannot keep prepared statements. Default true. */
-  prepare?: boolean;
-  /** Closes a connection that was idle for this long. Default: never. */
-  idleTimeoutS?: number;
-};
+/** How long a closing connection may take to end in an orderly way. */
+const END_TIMEOUT_S = 1;
 
 type Settings = postgres.Options<{
   bigint: postgres.PostgresType<number>;
@@ -35,34 +31,188 @@ type Settings = postgres.Options<{
   bytea: postgres.PostgresType<Buffer>;
 }>;
 
-/** Opens a pool. It connects with the first statement. @throws DatabaseUrlError */
-export function openClient(url: string, options: ClientOptions): Sql {
-  const address = parseAddress(url);
-  const settings: Omit<Settings, "host" | "port"> & { max_pipeline?: number; host: string[]; port: number[] } = {
-    max: options.max,
-    prepare: options.prepare ?? true,
-    connect_timeout: CONNECT_TIMEOUT_S,
+function settingsOf({ options }: Address, prepare: boolean) {
+  return {
+    prepare,
     backoff: () => RECONNECT_PAUSE_S,
     keep_alive: KEEP_ALIVE_S,
-    // Without pipelining. A statement sent after a slow one on the same connection would wait for it, and if the
-    // connection died, its outcome would be unknown as well. (`begin` of postgres.js needs pipelining, so transactions
-    // use a client with one connection, where this makes no difference.)
-    ...(options.max > 1 ? { max_pipeline: 0 } : {}),
     // Sets travel as JSON text, so no array types are needed.
     fetch_types: false,
     onnotice: () => {},
-    ...(options.idleTimeoutS === undefined ? {} : { idle_timeout: options.idleTimeoutS }),
-    ...address.options,
+    ...options,
     // Besides the URL's own, only startup parameters that poolers let through.
-    connection: { ...address.options.connection, TimeZone: "UTC", DateStyle: "ISO" },
+    connection: { ...options.connection, TimeZone: "UTC", DateStyle: "ISO" },
     types: {
       bigint: { to: 20, from: [20], serialize: String, parse: Number },
       instant: { to: 1184, from: [1184], serialize: String, parse: instantFromTimestamptz },
       bytea: { to: 17, from: [17], serialize: (bytes: Buffer) => `\\x${bytes.toString("hex")}`, parse: parseBytea },
     },
   };
-  // Its types lack the lists of hosts.
-  return postgres(settings as unknown as Settings);
+}
+
+export type ClientOptions = {
+  /** The most connections; they are opened when needed. */
+  max: number;
+  /** False if a pooler in transaction mode cannot keep prepared statements. Default true. */
+  prepare?: boolean;
+};
+
+/**
+ * Opens a client without a watch over its connections, for work before the store is open. It connects when used.
+ * @throws DatabaseUrlError
+ */
+export function openClient(url: string, { max, prepare = true }: ClientOptions): Sql {
+  const address = parseAddress(url);
+  return connectTo({
+    connect_timeout: CONNECT_TIMEOUT_S,
+    ...settingsOf(address, prepare),
+    max,
+    // Without pipelining. A statement sent after a slow one on the same connection would wait for it, and if the
+    // connection died, its outcome would be unknown as well. (`begin` of postgres.js needs pipelining, so transactions
+    // use a client with one connection, where this makes no difference.)
+    ...(max > 1 ? { max_pipeline: 0 } : {}),
+  });
+}
+
+/** The types of postgres.js lack some of its options. */
+function connectTo(settings: object): Sql {
+  return postgres(settings as Settings);
+}
+
+/** One connection: it is used until it closes, and never opened again. */
+export type Connection = {
+  readonly sql: Sql;
+  readonly isClosed: boolean;
+  /** Ends it in an orderly way: a statement under way may finish within a second. */
+  end(): Promise<void>;
+  /** Closes its socket at once; statements under way fail. For a connection that may be dead. */
+  destroy(): void;
+};
+
+/** Where a database is, and how to open connections to it. */
+export type Place = {
+  /** Host, port and database, without user and password, for the log. */
+  readonly name: string;
+  /** How long a connection may take to open, if the URL says so. */
+  readonly connectTimeoutS: number | undefined;
+  /**
+   * Opens a connection with the first statement, which must be limited in time by the caller.
+   * @param onClose called when it is closed by whatever side
+   * @param onNotice called with each notification that it receives
+   */
+  open(onClose: () => void, onNotice?: (channel: string, payload: string) => void): Connection;
+};
+
+/**
+ * @param options.prepare false if a pooler in transaction mode cannot keep prepared statements
+ * @throws DatabaseUrlError
+ */
+export function createPlace(url: string, { prepare = true }: { prepare?: boolean } = {}): Place {
+  const address = parseAddress(url);
+  const settings = settingsOf(address, prepare);
+  const { host: hosts, port: ports, path } = address.options;
+  /** The host that accepted the last connection is asked first. */
+  let preferred = 0;
+
+  async function dial(sockets: Socket[], dials: number): Promise<Socket> {
+    // postgres.js asks again if a host closed the connection before it was ready: each host gets one chance.
+    if (dials > hosts.length) throw closedEarly();
+    if (path !== undefined) return await connect(sockets, createConnection({ path }));
+    const limitMs = hosts.length > 1 ? HOST_TIMEOUT_MS : undefined;
+    const first = dials === 1 ? preferred : preferred + 1;
+    for (let tries = 1; ; tries++) {
+      const index = (first + tries - 1) % hosts.length;
+      const [host, port] = [hosts[index]!, ports[index]!];
+      try {
+        // TLS reads the host from the socket, to check the name in the certificate.
+        const socket = await connect(sockets, Object.assign(createConnection({ host, port }), { host, port }), limitMs);
+        preferred = index;
+        return socket;
+      } catch (error) {
+        if (tries >= hosts.length) throw error;
+      }
+    }
+  }
+
+  return {
+    name: address.name,
+    connectTimeoutS: address.options.connect_timeout,
+    open(onClose, onNotice) {
+      const sockets: Socket[] = [];
+      let isClosed = false;
+      let dials = 0;
+      const close = (): void => {
+        if (isClosed) return;
+        isClosed = true;
+        onClose();
+      };
+      const sql = connectTo({
+        ...settings,
+        max: 1,
+        // Each connection serves one call at a time, so nothing waits behind it.
+        connect_timeout: null,
+        idle_timeout: null,
+        max_lifetime: null,
+        onclose: close,
+        // One: the choice among several is made above.
+        host: hosts.slice(0, 1),
+        port: ports.slice(0, 1),
+        ...(onNotice === undefined ? {} : { onnotify: onNotice }),
+        async socket() {
+          if (isClosed) throw closedEarly();
+          dials += 1;
+          return await dial(sockets, dials);
+        },
+      });
+      return {
+        sql,
+        get isClosed() {
+          return isClosed;
+        },
+        async end() {
+          await sql.end({ timeout: END_TIMEOUT_S }).catch(() => undefined);
+          destroy();
+        },
+        destroy,
+      };
+
+      function destroy(): void {
+        close();
+        for (const socket of sockets) socket.destroy();
+        sql.end({ timeout: 0 }).catch(() => undefined);
+      }
+    },
+  };
+}
+
+/** Resolves when the socket is connected. */
+function connect<S extends Socket>(sockets: Socket[], socket: S, limitMs?: number): Promise<S> {
+  sockets.push(socket);
+  return new Promise((resolve, reject) => {
+    const timer = limitMs === undefined ? undefined : setTimeout(() => socket.destroy(), limitMs);
+    const settle = (): void => {
+      clearTimeout(timer);
+      socket.off("connect", onConnect).off("error", onError).off("close", onClose);
+    };
+    const onConnect = (): void => {
+      settle();
+      resolve(socket);
+    };
+    const onError = (error: Error): void => {
+      settle();
+      socket.on("error", () => undefined);
+      reject(error);
+    };
+    const onClose = (): void => {
+      settle();
+      reject(closedEarly());
+    };
+    socket.once("connect", onConnect).once("error", onError).once("close", onClose);
+  });
+}
+
+function closedEarly(): Error {
+  return Object.assign(new Error("the connection was closed before it was ready"), { code: "CONNECTION_CLOSED" });
 }
 
 /** Parses bytes as Postgres writes them: as `\\x…`, or escaped if a role or database sets `bytea_output` so. */

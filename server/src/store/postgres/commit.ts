@@ -1,9 +1,9 @@
 /** A batch as one statement: the call of the function that commit-batch.ts composes. */
 import type { Batch, ConflictCause, ItemOutcome } from "../contract/batch.ts";
 import { assertBatch } from "../assert-batch.ts";
-import type { Sql } from "./client.ts";
 import { COMMIT_BATCH, type CommitFunction } from "./commit-batch.ts";
-import { commitErrorOf, isPlaceTaken, withTimeout } from "./errors.ts";
+import { commitErrorOf, isPlaceTaken } from "./errors.ts";
+import type { Pool } from "./pools.ts";
 import { contentsOf } from "./sections/section.ts";
 
 type OutcomeRow = {
@@ -14,13 +14,17 @@ type OutcomeRow = {
 };
 
 /** Commits a batch. @throws as `batches.commit` of the contract */
-export async function commit(sql: Sql, batch: Batch, commitFunction = COMMIT_BATCH): Promise<ItemOutcome[]> {
+export async function commit(
+  commits: Pick<Pool, "use">,
+  batch: Batch,
+  commitFunction = COMMIT_BATCH,
+): Promise<ItemOutcome[]> {
   assertBatch(batch);
   const { laneId, batchNo } = batch;
   try {
     const parameters = parametersOf(batch, commitFunction);
     const call = commitFunction.callWith([...parameters.keys()]);
-    const rows = await withTimeout(sql<OutcomeRow[]>(call, laneId, batchNo, ...parameters.values()));
+    const rows = await commits.use((sql) => sql<OutcomeRow[]>(call, laneId, batchNo, ...parameters.values()));
     return outcomesOf(batch, rows);
   } catch (error) {
     // The writer that took the place in the ledger came first. With several items, the lane finds out which one it was.

@@ -170,7 +170,9 @@ async function changeLeases(
   const outcomes: LeaseOutcome[] = [];
   let open = leases.map((lease, place) => ({ ...lease, place }));
   for (let attempts = 0; open.length > 0; attempts++) {
-    if (attempts === BUSY_ATTEMPTS_MAX) throw new StoreUnavailableError("a job stayed locked by another transaction");
+    if (attempts === BUSY_ATTEMPTS_MAX) {
+      throw new StoreUnavailableError("a job stayed locked by another transaction", { kind: "contended" });
+    }
     if (attempts > 0) await pause(BUSY_PAUSE_MS);
     const rows = open.map(({ place, tenantId, idempotencyKey, leaseNo, isLoss }) => ({
       place,

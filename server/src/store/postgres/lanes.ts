@@ -26,7 +26,9 @@ async function openServer(
     const missing = await missingFunctions(transaction, functions);
     if (missing.length > 0) {
       const what = missing.join(", ");
-      throw new StoreUnavailableError(`the database has no ${what}; restart this server to create what is missing`);
+      throw new StoreUnavailableError(`the database has no ${what}; restart this server to create what is missing`, {
+        kind: "schema_missing",
+      });
     }
     await transaction`select pg_advisory_xact_lock(${LANE_IDS_LOCK}, ${schemaKey(transaction)})`;
     await transaction`
@@ -111,23 +113,20 @@ async function listLanes(sql: Sql, aboveLaneId: number): Promise<LaneState[]> {
   }));
 }
 
-type LaneConnections = {
+export type LaneConnections = {
+  sql: Sql;
   /** The names of the functions that the server calls. */
   functions: readonly string[];
-  sql: Sql;
-  transactions: Sql;
-  /** A connection of its own, so that renewing the lease never waits for another statement. */
-  lease: Sql;
   /** Lanes whose last claim may have been committed although its reply was lost. */
   doubtfulClaims: ReadonlySet<number>;
 };
 
 export const lanes: Statements<LaneConnections, LaneStore> = {
-  open: ({ transactions, functions }, request) => openServer(transactions, functions, request),
-  renew: async ({ lease, doubtfulClaims }, serverId) => {
-    const seen = await renewLease(lease, serverId);
+  open: ({ sql, functions }, request) => openServer(sql, functions, request),
+  renew: async ({ sql, doubtfulClaims }, serverId) => {
+    const seen = await renewLease(sql, serverId);
     return { ...seen, hasOrphans: seen.hasOrphans || doubtfulClaims.size > 0 };
   },
-  end: ({ transactions }, serverId) => endServer(transactions, serverId),
+  end: ({ sql }, serverId) => endServer(sql, serverId),
   list: ({ sql }, aboveLaneId) => listLanes(sql, aboveLaneId),
 };

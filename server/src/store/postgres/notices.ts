@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import type { NoticeStore } from "../contract/notices.ts";
 import type { Statements } from "../map-verbs.ts";
-import type { Sql } from "./client.ts";
+import type { Place, Sql } from "./client.ts";
+import { NotConnectedError } from "./errors.ts";
+import type { Pools } from "./pools.ts";
 
 /** One channel for all notices: whoever is interested reads the payload. */
 const NOTIFY_CHANNEL = "abstractruntime";
@@ -14,21 +16,73 @@ async function notify(sql: Sql, payload: string): Promise<void> {
   await sql`select pg_notify(${NOTIFY_CHANNEL}, ${payload})`;
 }
 
-/** Listens on a separate connection, which postgres.js reopens whenever it is lost. */
-async function listen(sql: Sql, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
-  const { unlisten } = await sql.listen(NOTIFY_CHANNEL, onPayload);
-  return async () => {
-    await unlisten();
+/** How often the connection is tested, and how long the test may take. */
+const TEST_TICKS = 10;
+const TEST_TICKS_MAX = 5;
+
+/**
+ * Listens on a connection of its own. Nobody would notice that it went silent, since silence is its usual state: so it
+ * is tested by a statement.
+ */
+export async function listen(
+  { direct, pools, listeners }: NoticeConnections,
+  onPayload: (payload: string) => void,
+  onLost: () => void = () => {},
+): Promise<() => Promise<void>> {
+  let ticks = 0;
+  let isTesting = true;
+  let isListening = false;
+  const connection = direct.open(lose, (channel, payload) => {
+    if (channel === NOTIFY_CHANNEL) onPayload(payload);
+  });
+  const stopTicks = pools.onTick(() => {
+    ticks += 1;
+    if (isTesting && ticks > TEST_TICKS_MAX) connection.destroy();
+    if (!isTesting && ticks >= TEST_TICKS) void test(() => connection.sql`select 1`).catch(() => connection.destroy());
+  });
+  const stop = async (): Promise<void> => {
+    isListening = false;
+    forget();
+    await connection.end();
   };
+  listeners.add(stop);
+  try {
+    await test(() => connection.sql`listen ${connection.sql(NOTIFY_CHANNEL)}`);
+  } catch (error) {
+    forget();
+    connection.destroy();
+    throw new NotConnectedError(error);
+  }
+  isListening = true;
+  return stop;
+
+  async function test(ask: () => Promise<unknown>): Promise<void> {
+    ticks = 0;
+    isTesting = true;
+    await ask();
+    ticks = 0;
+    isTesting = false;
+  }
+
+  function forget(): void {
+    stopTicks();
+    listeners.delete(stop);
+  }
+
+  function lose(): void {
+    if (!isListening) return;
+    isListening = false;
+    forget();
+    onLost();
+  }
 }
 
 type NoticeConnections = {
-  sql: Sql;
   /** Points to Postgres itself: a pooler in transaction mode does not carry LISTEN. */
-  direct: Sql;
+  direct: Place;
+  pools: Pick<Pools, "onTick">;
+  /** The functions that stop what listens now, for when the store is closed. */
+  listeners: Set<() => Promise<void>>;
 };
 
-export const notices: Statements<NoticeConnections, NoticeStore> = {
-  send: ({ sql }, payload) => notify(sql, payload),
-  listen: ({ direct }, onPayload) => listen(direct, onPayload),
-};
+export const sendNotice: Statements<Sql, Pick<NoticeStore, "send">> = { send: notify };

@@ -38,6 +38,7 @@ import { commit, parameterBytesOf } from "./commit.ts";
 import { listListeners, lookUpEvents, wasEmitted } from "./events.ts";
 import { loadRuns, claimDueRuns, claimRuns, deleteRun } from "./runs.ts";
 import { adoptJobs, claimDueJobs, claimJobs, listOrphanedLeases, loadJobs, releaseJobs, startJobs } from "./jobs.ts";
+import type { Pool } from "./pools.ts";
 import { listWaits } from "./waits.ts";
 import { createPostgresStore } from "./store.ts";
 
@@ -609,6 +610,9 @@ describe("jobs on Postgres", () => {
   });
 });
 
+/** Commits with a connection of the test. */
+const on = (sql: Sql): Pick<Pool, "use"> => ({ use: async (work) => await work(sql) });
+
 describe("plans on Postgres", () => {
   const MANY = 1_000;
   let database: TestDatabase;
@@ -650,7 +654,7 @@ describe("plans on Postgres", () => {
     await sql`analyze`;
     let batchNo = writer.batchNo();
     const move = (inside: Sql, run: typeof first) =>
-      commit(inside, {
+      commit(on(inside), {
         laneId: writer.laneId,
         batchNo: ++batchNo,
         items: [groupOf(assignOf(run, "x", 1))],
@@ -674,7 +678,7 @@ describe("plans on Postgres", () => {
     let batchNo = 0;
     const commitOne = async (inside: Sql, transition: Transition): Promise<StoredRun> => {
       batchNo += 1;
-      await commit(inside, { laneId: writer.laneId, batchNo, items: [groupOf(transition)] });
+      await commit(on(inside), { laneId: writer.laneId, batchNo, items: [groupOf(transition)] });
       return transition.after;
     };
     const work = async (runId: string): Promise<Reads[]> => {
@@ -714,7 +718,7 @@ describe("plans on Postgres", () => {
     let batchNo = 0;
     const commitOne = (inside: Sql, transition: Transition) => {
       const batch = { laneId: writer.laneId, batchNo: ++batchNo, items: [groupOf(transition)] } as const;
-      return commit(inside, batch);
+      return commit(on(inside), batch);
     };
     const runs = new Map<string, StoredRun>();
     const work: [string, (inside: Sql, round: string) => Promise<unknown>][] = [

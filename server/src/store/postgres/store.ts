@@ -1,43 +1,47 @@
 /**
- * The store on Postgres: the contract, on a few pools of connections. Each verb's statement is in the file of its noun;
- * this file has the connections and the meaning of errors.
+ * The store on Postgres: the contract, on a few pools of connections (pools.ts). Each verb's statement is in the file
+ * of its noun; this file says which connections it uses.
  *
  * No statement relies on a session, so a pooler in transaction mode may be in between (`prepare: false`). The exception
  * is LISTEN, which uses `directUrl`.
  */
 import type { Instant } from "../../core/duration.ts";
 import { StoreUnavailableError } from "../contract/errors.ts";
+import type { Batch } from "../contract/batch.ts";
 import type { RunKey } from "../contract/runs.ts";
-import type { Store, Verb, Verbs } from "../contract/store.ts";
-import { type Around, bindVerbs, mapVerbs, observed, type VerbObserver } from "../map-verbs.ts";
+import type { Store, Verbs } from "../contract/store.ts";
+import { type Around, type Bound, mapVerbs, observed, type Statements, type VerbObserver } from "../map-verbs.ts";
 import { batches } from "./batch.ts";
-import { openClient, type Sql } from "./client.ts";
+import { createPlace, type Place, type Sql } from "./client.ts";
+import { commit } from "./commit.ts";
 import { COMMIT_BATCH, type CommitFunction } from "./commit-batch.ts";
+import { CONNECTIONS_DEFAULT, divideConnections } from "./connections.ts";
 import { attempt, isOutcomeUnknown, storeErrorOf } from "./errors.ts";
 import { events } from "./events.ts";
 import { feed } from "./feed.ts";
 import { JOB_FUNCTIONS } from "./job-functions.ts";
 import { jobs } from "./jobs.ts";
-import { lanes } from "./lanes.ts";
+import { type LaneConnections, lanes } from "./lanes.ts";
 import { ledger } from "./ledger.ts";
 import { mail } from "./mail.ts";
-import { notices } from "./notices.ts";
+import { listen, sendNotice } from "./notices.ts";
+import { createPools, type Pool, type Pools } from "./pools.ts";
+import { probe } from "./probe.ts";
 import { claimRuns, listOwnedRuns, runs } from "./runs.ts";
 import { standings } from "./standings.ts";
 import { waits } from "./waits.ts";
 import { workers } from "./workers.ts";
 import { workflows } from "./workflows.ts";
 
-/** Connections for everything except commits and the lease. */
-const POOL_SIZE_DEFAULT = 8;
-/** A lane has one batch in flight, and a server has few lanes; more batches than this wait in memory. */
-const COMMIT_CONNECTIONS_MAX = 8;
-const TRANSACTIONS_IDLE_S = 30;
+const LANES_DEFAULT = 2;
 /**
- * How long statements in flight get to finish when the store is closed. Short, because a connection that died under a
- * statement, and was not needed since, never reports that it has ended.
+ * How long a call may take, in ticks of a second, the wait for a connection included. Far above the time of any
+ * statement of this store, and far below the time that TCP takes to notice that a peer is gone.
  */
-const CLOSE_TIMEOUT_S = 1;
+const CALL_TICKS_MAX = 15;
+const COMMIT_TICKS_MAX = 10;
+/** Two attempts fit into the time after which other servers end this one's lease. */
+const LEASE_TICKS_MAX = 4;
 
 export type PostgresStoreOptions = {
   /** May point to a pooler in transaction mode. */
@@ -46,87 +50,104 @@ export type PostgresStoreOptions = {
   directUrl?: string;
   /** False: no prepared statements. Default true. */
   prepare?: boolean;
-  poolSize?: number;
+  /** The most connections that the store opens, at least `CONNECTIONS_MIN`. Default: `CONNECTIONS_DEFAULT`. */
+  connections?: number;
+  /** How many batches are committed at the same time. Default 2. */
+  lanes?: number;
   /** Called with every call of a verb. */
   onVerb?: VerbObserver;
   /** The function that commits batches; the database must have it. Default: this release's. */
   commitFunction?: CommitFunction;
+  /** For tests: how long a tick is. */
+  tickMs?: number;
 };
 
 /**
- * Opens the store on a migrated database.
- * @throws StoreUnavailableError if the database is unavailable
+ * Opens the store on a migrated database. Opens the connections first without which it cannot work.
+ * @throws StoreUnavailableError if the database is unavailable, or grants fewer connections than that
  */
 export async function createPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  const prepare = options.prepare ?? true;
-  const sql = openClient(options.url, { max: options.poolSize ?? POOL_SIZE_DEFAULT, prepare });
-  // Separate connections: neither commits nor the lease ever wait for reads.
-  const commits = openClient(options.url, { max: COMMIT_CONNECTIONS_MAX, prepare });
-  const lease = openClient(options.url, { max: 1, prepare });
-  // For the few verbs that need several statements in one transaction.
-  const transactions = openClient(options.url, { max: 1, prepare, idleTimeoutS: TRANSACTIONS_IDLE_S });
-  const direct = openClient(options.directUrl ?? options.url, { max: 1, prepare });
-  const openFresh = (): Sql => openClient(options.url, { max: 1, prepare });
-  const clients = [sql, commits, lease, transactions, direct];
+  const { connections = CONNECTIONS_DEFAULT, lanes: lanesMax = LANES_DEFAULT } = options;
+  const { prepare = true, tickMs } = options;
+  const place = createPlace(options.url, { prepare });
+  const direct = createPlace(options.directUrl ?? options.url, { prepare });
+  const pools = createPools(tickMs === undefined ? {} : { tickMs });
+  const sizes = divideConnections(connections, lanesMax);
+  const used = {
+    lease: pools.add({ name: "the lease", place, size: 1, ticksMax: LEASE_TICKS_MAX }),
+    commits: pools.add({ name: "commits", place, size: sizes.commits, ticksMax: COMMIT_TICKS_MAX }),
+    reads: pools.add({ name: "everything else", place, size: sizes.reads, ticksMax: CALL_TICKS_MAX, yields: true }),
+  };
+  const listeners = new Set<() => Promise<void>>();
   const close = async (): Promise<void> => {
-    await Promise.all(clients.map((client) => client.end({ timeout: CLOSE_TIMEOUT_S })));
+    await Promise.all([...listeners].map((stop) => stop()));
+    await pools.close();
   };
   try {
-    const tokenKey = await call(() => readTokenKey(sql));
+    // In the order of their claims, for a database that grants only some of them.
+    await call(used.lease, () => undefined);
+    for (const pool of [used.commits, used.reads]) await call(pool, () => undefined);
+    const tokenKey = await call(used.reads, readTokenKey);
+    await used.commits.open(sizes.commits);
     return {
       tokenKey,
+      place: place.name,
+      shortage() {
+        const missing = used.commits.size + used.reads.size - used.commits.granted - used.reads.granted;
+        return missing === 0 ? undefined : { granted: connections - missing, wanted: connections };
+      },
       close,
       ...createVerbs(
-        {
-          sql,
-          commits,
-          lease,
-          transactions,
-          direct,
-          openFresh,
-          commitFunction: options.commitFunction ?? COMMIT_BATCH,
-        },
+        { ...used, pools, direct, listeners, commitFunction: options.commitFunction ?? COMMIT_BATCH },
         options.onVerb,
       ),
     };
   } catch (error) {
     await close();
-    throw error;
+    throw storeErrorOf(error);
   }
 }
 
 type Connections = {
-  sql: Sql;
-  commits: Sql;
-  lease: Sql;
-  transactions: Sql;
-  direct: Sql;
-  openFresh: () => Sql;
+  lease: Pool;
+  commits: Pool;
+  reads: Pool;
+  pools: Pools;
+  direct: Place;
+  listeners: Set<() => Promise<void>>;
   commitFunction: CommitFunction;
 };
 
 /**
- * Runs statements, and repeats them if they lost against other transactions. Failures of the database become a
- * `StoreUnavailableError`.
+ * Runs statements on a connection of the pool, and repeats them if they lost against others. Failures of the database
+ * become a `StoreUnavailableError`.
  */
-async function call<T>(work: () => Promise<T>): Promise<T> {
+async function call<T>(pool: Pick<Pool, "use">, work: (sql: Sql) => Promise<T> | T): Promise<T> {
   try {
-    return await attempt(work);
+    return await pool.use((sql) => attempt(() => work(sql)));
   } catch (error) {
     throw storeErrorOf(error);
   }
 }
 
-/**
- * Verbs that interpret their errors themselves. A commit is not sent again. A claim has several statements, and the
- * reply of any of them may be lost.
- */
-const OWN_ERRORS: ReadonlySet<Verb> = new Set(["batches.commit", "runs.claim"]);
+/** Binds the verbs of a noun to a pool: each call has a connection to itself. */
+function bindPool<Noun extends object, On = Sql>(
+  pool: Pick<Pool, "use">,
+  statements: Statements<On, Noun>,
+  onOf: (sql: Sql) => On = (sql) => sql as On,
+): Bound<Noun> {
+  type Statement = (on: On, ...args: readonly unknown[]) => unknown;
+  const bound = Object.entries(statements).map(([name, statement]) => [
+    name,
+    (...args: readonly unknown[]) => call(pool, (sql) => (statement as Statement)(onOf(sql), ...args)),
+  ]);
+  return Object.fromEntries(bound) as Bound<Noun>;
+}
 
-const withErrors: Around = (verb, perform) => (OWN_ERRORS.has(verb) ? perform() : call(async () => await perform()));
+const asItIs: Around = (_verb, perform) => perform();
 
 function createVerbs(connections: Connections, onVerb: VerbObserver | undefined): Verbs {
-  const { sql, commits, lease, transactions, direct, openFresh, commitFunction } = connections;
+  const { lease, commits, reads, pools, direct, listeners, commitFunction } = connections;
   const functions = [commitFunction, ...JOB_FUNCTIONS].map(({ name }) => name);
   /** Lanes whose last claim may have been committed although its reply was lost. */
   const doubtfulClaims = new Set<number>();
@@ -138,37 +159,50 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
   async function claim(laneId: number, limit: number): Promise<RunKey[]> {
     try {
       if (doubtfulClaims.has(laneId)) {
-        const owned = await call(() => listOwnedRuns(sql, laneId));
+        const owned = await call(reads, (sql) => listOwnedRuns(sql, laneId));
         doubtfulClaims.delete(laneId);
         if (owned.length > 0) return owned;
       }
-      return await call(() => claimRuns(sql, laneId, limit));
+      return await call(reads, (sql) => claimRuns(sql, laneId, limit));
     } catch (error) {
       if (error instanceof StoreUnavailableError && isOutcomeUnknown(error.cause)) doubtfulClaims.add(laneId);
       throw error;
     }
   }
 
+  const onLanes = (sql: Sql): LaneConnections => ({ sql, functions, doubtfulClaims });
   const verbs = {
-    lanes: bindVerbs({ sql, transactions, lease, doubtfulClaims, functions }, lanes),
-    batches: bindVerbs({ sql, commits, openFresh, commitFunction }, batches),
-    runs: { ...bindVerbs(sql, runs), claim },
-    standings: bindVerbs(sql, standings),
-    ledger: bindVerbs(sql, ledger),
-    waits: bindVerbs(sql, waits),
-    events: bindVerbs(sql, events),
-    jobs: bindVerbs(sql, jobs),
-    workers: bindVerbs(sql, workers),
-    mail: bindVerbs(sql, mail),
-    workflows: bindVerbs({ sql, transactions }, workflows),
-    feed: bindVerbs(sql, feed),
-    notices: bindVerbs({ sql, direct }, notices),
-    now: () => readNow(sql),
-    ping: async () => {
-      await sql`select 1`;
+    lanes: { ...bindPool(reads, lanes, onLanes), renew: bindPool(lease, lanes, onLanes).renew },
+    batches: {
+      ...bindPool(reads, batches),
+      commit: (batch: Batch) => commit(commits, batch, commitFunction),
+      // A fresh connection, because the others may be as dead as the one that carried the batch.
+      resolve: bindPool({ use: commits.useFresh }, batches).resolve,
     },
+    runs: { ...bindPool(reads, runs), claim },
+    standings: bindPool(reads, standings),
+    ledger: bindPool(reads, ledger),
+    waits: bindPool(reads, waits),
+    events: bindPool(reads, events),
+    jobs: bindPool(reads, jobs),
+    workers: bindPool(reads, workers),
+    mail: bindPool(reads, mail),
+    workflows: bindPool(reads, workflows),
+    feed: bindPool(reads, feed),
+    notices: {
+      ...bindPool(reads, sendNotice),
+      listen: async (onPayload: (payload: string) => void, onLost?: () => void) => {
+        try {
+          return await listen({ direct, pools, listeners }, onPayload, onLost);
+        } catch (error) {
+          throw storeErrorOf(error);
+        }
+      },
+    },
+    now: () => call(reads, readNow),
+    probe: () => call(commits, (sql) => probe(sql, functions)),
   };
-  return mapVerbs(verbs, observed(withErrors, onVerb));
+  return mapVerbs(verbs, observed(asItIs, onVerb));
 }
 
 async function readTokenKey(sql: Sql): Promise<Uint8Array> {

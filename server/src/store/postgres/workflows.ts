@@ -42,17 +42,14 @@ function currentVersion(sql: Sql): Fragment {
   return sql`coalesce(h.pinned_version, h.last_version)`;
 }
 
-/** Registering takes several statements in one transaction. */
-type WorkflowConnections = { sql: Sql; transactions: Sql };
-
 /** Registers a definition, or returns the version that already has its digest. */
 async function registerWorkflow(
-  { sql, transactions }: WorkflowConnections,
+  sql: Sql,
   request: { tenantId: string; digest: string; definition: WorkflowDefinition },
 ): Promise<StoredWorkflow> {
   const { tenantId, digest, definition } = request;
   const { workflowId } = definition;
-  await insertVersion(transactions, tenantId, workflowId, digest, JSON.stringify(definition));
+  await insertVersion(sql, tenantId, workflowId, digest, JSON.stringify(definition));
   const rows = await sql<WorkflowRow[]>`
     ${selectWorkflows(sql)}
     where w.tenant_id = ${tenantId} and w.workflow_id = ${workflowId} and w.digest = ${digest}`;
@@ -151,10 +148,10 @@ async function setArchived(
   return await getWorkflow(sql, tenantId, workflowId, 0);
 }
 
-export const workflows: Statements<WorkflowConnections, WorkflowStore> = {
+export const workflows: Statements<Sql, WorkflowStore> = {
   register: registerWorkflow,
-  get: ({ sql }, ...args) => getWorkflow(sql, ...args),
-  list: ({ sql }, request) => listWorkflows(sql, request),
-  setCurrentVersion: ({ sql }, ...args) => setCurrentVersion(sql, ...args),
-  setArchived: ({ sql }, ...args) => setArchived(sql, ...args),
+  get: getWorkflow,
+  list: listWorkflows,
+  setCurrentVersion,
+  setArchived,
 };
