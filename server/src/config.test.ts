@@ -24,7 +24,6 @@ const DEFAULTS: Config = {
   attached: false,
   logLevel: "info",
   lanes: 2,
-  preparedStatements: true,
   workerTiming: { pingMs: 10_000, silenceMs: 30_000, acceptMs: 5_000, reconnectMs: 5_000, orphanMs: 35_000 },
 };
 

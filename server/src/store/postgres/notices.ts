@@ -4,19 +4,17 @@ import type { NoticeStore } from "../contract/notices.ts";
 import type { Statements } from "../map-verbs.ts";
 import type { Sql } from "./client.ts";
 
-/** One channel for all notices: whoever is interested reads the payload. */
-const NOTIFY_CHANNEL = "abstractruntime";
 /** Postgres accepts less than 8,000 bytes. */
 const PAYLOAD_BYTES_MAX = 7_000;
 
-async function notify(sql: Sql, payload: string): Promise<void> {
+async function notify(sql: Sql, channel: string, payload: string): Promise<void> {
   assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, `a notice has at most ${PAYLOAD_BYTES_MAX} bytes`);
-  await sql`select pg_notify(${NOTIFY_CHANNEL}, ${payload})`;
+  await sql`select pg_notify(${channel}, ${payload})`;
 }
 
 /** Listens on a separate connection, which postgres.js reopens whenever it is lost. */
-async function listen(sql: Sql, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
-  const { unlisten } = await sql.listen(NOTIFY_CHANNEL, onPayload);
+async function listen(sql: Sql, channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
+  const { unlisten } = await sql.listen(channel, onPayload);
   return async () => {
     await unlisten();
   };
@@ -26,9 +24,11 @@ type NoticeConnections = {
   sql: Sql;
   /** Points to Postgres itself: a pooler in transaction mode does not carry LISTEN. */
   direct: Sql;
+  /** One for all notices of this installation: whoever is interested reads the payload. */
+  channel: string;
 };
 
 export const notices: Statements<NoticeConnections, NoticeStore> = {
-  send: ({ sql }, payload) => notify(sql, payload),
-  listen: ({ direct }, onPayload) => listen(direct, onPayload),
+  send: ({ sql, channel }, payload) => notify(sql, channel, payload),
+  listen: ({ direct, channel }, onPayload) => listen(direct, channel, onPayload),
 };

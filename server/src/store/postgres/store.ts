@@ -16,6 +16,7 @@ import { COMMIT_BATCH, type CommitFunction } from "./commit-batch.ts";
 import { attempt, isOutcomeUnknown, storeErrorOf } from "./errors.ts";
 import { events } from "./events.ts";
 import { feed } from "./feed.ts";
+import { readInstallation } from "./installation.ts";
 import { JOB_FUNCTIONS } from "./job-functions.ts";
 import { jobs } from "./jobs.ts";
 import { lanes } from "./lanes.ts";
@@ -72,7 +73,7 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
     await Promise.all(clients.map((client) => client.end({ timeout: CLOSE_TIMEOUT_S })));
   };
   try {
-    const tokenKey = await call(() => readTokenKey(sql));
+    const { tokenKey, channel } = await call(() => readInstallation(sql));
     return {
       tokenKey,
       close,
@@ -84,6 +85,7 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
           transactions,
           direct,
           openFresh,
+          channel,
           commitFunction: options.commitFunction ?? COMMIT_BATCH,
         },
         options.onVerb,
@@ -102,6 +104,8 @@ type Connections = {
   transactions: Sql;
   direct: Sql;
   openFresh: () => Sql;
+  /** The channel of notices. */
+  channel: string;
   commitFunction: CommitFunction;
 };
 
@@ -126,7 +130,7 @@ const OWN_ERRORS: ReadonlySet<Verb> = new Set(["batches.commit", "runs.claim"]);
 const withErrors: Around = (verb, perform) => (OWN_ERRORS.has(verb) ? perform() : call(async () => await perform()));
 
 function createVerbs(connections: Connections, onVerb: VerbObserver | undefined): Verbs {
-  const { sql, commits, lease, transactions, direct, openFresh, commitFunction } = connections;
+  const { sql, commits, lease, transactions, direct, openFresh, channel, commitFunction } = connections;
   const functions = [commitFunction, ...JOB_FUNCTIONS].map(({ name }) => name);
   /** Lanes whose last claim may have been committed although its reply was lost. */
   const doubtfulClaims = new Set<number>();
@@ -162,19 +166,13 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
     mail: bindVerbs(sql, mail),
     workflows: bindVerbs({ sql, transactions }, workflows),
     feed: bindVerbs(sql, feed),
-    notices: bindVerbs({ sql, direct }, notices),
+    notices: bindVerbs({ sql, direct, channel }, notices),
     now: () => readNow(sql),
     ping: async () => {
       await sql`select 1`;
     },
   };
   return mapVerbs(verbs, observed(withErrors, onVerb));
-}
-
-async function readTokenKey(sql: Sql): Promise<Uint8Array> {
-  const rows = await sql<{ value: string }[]>`select value from settings where key = 'token_key'`;
-  if (rows[0] === undefined) throw new Error("the database has no token key; migrate it before opening the store");
-  return new Uint8Array(Buffer.from(rows[0].value, "hex"));
 }
 
 async function readNow(sql: Sql): Promise<Instant> {
