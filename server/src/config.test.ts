@@ -25,7 +25,6 @@ const DEFAULTS: Config = {
   logLevel: "info",
   lanes: 2,
   databaseConnections: 12,
-  preparedStatements: true,
   workerTiming: { pingMs: 10_000, silenceMs: 30_000, acceptMs: 5_000, reconnectMs: 5_000, orphanMs: 35_000 },
 };
 

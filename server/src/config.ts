@@ -5,6 +5,7 @@ import { hostOf, isLoopbackHost } from "./rpc/access.ts";
 import type { RpcConfig } from "./rpc/server.ts";
 import { CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_MIN } from "./store/postgres/connections.ts";
 import { defined } from "./core/defined.ts";
+import { completeUrl, DatabaseUrlError, parseAddress } from "./store/postgres/address.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -25,8 +26,8 @@ export type Config = RpcConfig & {
   lanes: number;
   /** The most connections to the database. */
   databaseConnections: number;
-  /** False for poolers that do not keep prepared statements. */
-  preparedStatements: boolean;
+  /** Whether statements are prepared once and kept. Default: not through a pooler in transaction mode. */
+  preparedStatements?: boolean;
   workerTiming: WorkerTiming;
 };
 
@@ -61,23 +62,20 @@ export function loadConfig(environment: Environment): Config {
   const listen = parseListen(read("ABSTRACTRUNTIME_LISTEN") ?? LISTEN_DEFAULT);
   const insecure = parseSwitch("ABSTRACTRUNTIME_INSECURE", read("ABSTRACTRUNTIME_INSECURE"), false);
   assertExposure(listen.host, insecure);
-  const databaseUrl = parseDatabaseUrl("DATABASE_URL", read("DATABASE_URL"));
-  const directVariable = "ABSTRACTRUNTIME_DATABASE_DIRECT_URL";
-  const databaseDirectUrl = parseDatabaseUrl(directVariable, read(directVariable));
+  const databaseUrl = readDatabaseUrl("DATABASE_URL", environment);
+  const databaseDirectUrl = readDatabaseUrl("ABSTRACTRUNTIME_DATABASE_DIRECT_URL", environment);
   const tls = readTls(read("ABSTRACTRUNTIME_TLS_CERT"), read("ABSTRACTRUNTIME_TLS_KEY"));
   const dataDir = readDataDir(read);
-  const preparedVariable = "ABSTRACTRUNTIME_PREPARED_STATEMENTS";
   return {
     listen,
     hosts: parseList(read("ABSTRACTRUNTIME_HOSTS")).map(parseHost),
     origins: parseList(read("ABSTRACTRUNTIME_ORIGINS")).map(parseOrigin),
-    ...defined({ tls, dataDir, databaseUrl, databaseDirectUrl }),
+    ...defined({ tls, dataDir, databaseUrl, databaseDirectUrl, preparedStatements: readPrepared(read) }),
     insecure,
     attached: parseSwitch("ABSTRACTRUNTIME_ATTACHED", read("ABSTRACTRUNTIME_ATTACHED"), false),
     logLevel: parseLogLevel(read("ABSTRACTRUNTIME_LOG_LEVEL") ?? "info"),
     lanes: parseLanes(read("ABSTRACTRUNTIME_LANES")),
     databaseConnections: parseConnections(read("ABSTRACTRUNTIME_DATABASE_CONNECTIONS")),
-    preparedStatements: parseSwitch(preparedVariable, read(preparedVariable), true),
     workerTiming: readWorkerTiming(read),
   };
 }
@@ -115,13 +113,24 @@ function assertExposure(host: string, insecure: boolean): void {
   throw new ConfigError("ABSTRACTRUNTIME_LISTEN", message);
 }
 
-function parseDatabaseUrl(variable: string, text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  // The message never includes the text, which contains a password.
-  if (!/^postgres(?:ql)?:\/\/./.test(text) || !URL.canParse(text)) {
-    throw new ConfigError(variable, "must be a URL such as postgres://user:password@host:5432/database");
+function readDatabaseUrl(variable: string, environment: Environment): string | undefined {
+  const text = environment[variable]?.trim();
+  if (text === undefined || text === "") return undefined;
+  try {
+    const url = completeUrl(text, environment);
+    parseAddress(url);
+    return url;
+  } catch (error) {
+    // The message never includes the text, which contains a password.
+    if (error instanceof DatabaseUrlError) throw new ConfigError(variable, error.message);
+    throw error;
   }
-  return text;
+}
+
+function readPrepared(read: (variable: string) => string | undefined): boolean | undefined {
+  const variable = "ABSTRACTRUNTIME_PREPARED_STATEMENTS";
+  const text = read(variable);
+  return text === undefined ? undefined : parseSwitch(variable, text, true);
 }
 
 function parseSwitch(variable: string, text: string | undefined, fallback: boolean): boolean {

@@ -8,6 +8,8 @@ import { DatabaseSetupError } from "./embedded-postgres/database-error.ts";
 
 /** Well below the 30 s that orchestrators usually allow, and longer than stopping takes while the database answers. */
 const STOP_MS_MAX = 15_000;
+/** How long a start that was stopped may take to close what it has opened. */
+const ABORTED_START_MS = 200;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 process.exitCode = await runCli(process.argv.slice(2), {
@@ -54,7 +56,11 @@ async function runServer(settings: Readonly<Record<string, string>>): Promise<vo
     if (failure !== undefined) throw failure;
     log.info("stopped");
   } catch (error) {
-    if (stopping.signal.aborted) return;
+    if (stopping.signal.aborted) {
+      // What the start was waiting for may keep the process alive, such as a connection under way.
+      setTimeout(() => process.exit(), ABORTED_START_MS).unref();
+      return;
+    }
     if (error instanceof DatabaseSetupError) throw new CliError(error.message);
     if (isListenFailure(error)) throw new CliError(listenProblem(error));
     log.fatal({ err: error }, "the server failed");

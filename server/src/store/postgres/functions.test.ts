@@ -77,7 +77,7 @@ describe("functions in the database", () => {
   });
 
   it("let servers of two releases commit to the same runs side by side", async () => {
-    await migrate(database.url, [OTHER, ...JOB_FUNCTIONS]);
+    await migrate(database.url, { functions: [OTHER, ...JOB_FUNCTIONS] });
     expect(await namesThere()).toEqual(BOTH);
     const [writer, other] = [await openWriter(await openStore()), await openWriter(await openStore(OTHER))];
     const start = await writer.put(startOf({ tenantId: "t", runId: "run-1" }));
@@ -101,7 +101,7 @@ describe("functions in the database", () => {
       SELECT i, 0, 'mail' FROM unnest(p_refused_item) AS i`),
       },
     ]);
-    await migrate(database.url, [last, ...JOB_FUNCTIONS]);
+    await migrate(database.url, { functions: [last, ...JOB_FUNCTIONS] });
     const writer = await openWriter(await openStore(last));
     const starts = ["refused", "neighbour"].map((runId) => startOf({ tenantId: "t", runId }));
     expect(await writer.commit(...starts)).toEqual([conflictOf("mail"), { type: "committed" }]);
@@ -112,13 +112,13 @@ describe("functions in the database", () => {
     const store = await openStore(OTHER);
     await expect(openWriter(store)).rejects.toThrow(StoreUnavailableError);
     expect(await observer`select from servers`).toHaveLength(0);
-    await migrate(database.url, [OTHER]);
+    await migrate(database.url, { functions: [OTHER] });
     const writer = await openWriter(store);
     await writer.put(startOf({ tenantId: "t", runId: "run-1" }));
   });
 
   it("are kept while an open server names them, and for 30 days after the last one", async () => {
-    await migrate(database.url, [OTHER]);
+    await migrate(database.url, { functions: [OTHER] });
     const writer = await openWriter(await openStore(OTHER));
     const age = async (days: number) => {
       await observer`update functions set named_at = named_at - ${days}::int * interval '1 day'`;
@@ -145,7 +145,7 @@ describe("functions in the database", () => {
   });
 
   it("are not dropped between a server's check and its commit", async () => {
-    await migrate(database.url, [OTHER]);
+    await migrate(database.url, { functions: [OTHER] });
     await observer`update functions set named_at = now() - interval '400 days'`;
     // During a migration, a server that opens a lease waits, and then sees which functions exist.
     const sql = postgres(database.url, { max: 1 });

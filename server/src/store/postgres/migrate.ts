@@ -48,6 +48,8 @@ export class UnsuitableDatabaseError extends Error {}
 const FUNCTIONS: readonly DatabaseFunction[] = [COMMIT_BATCH, ...JOB_FUNCTIONS];
 
 export type MigrateOptions = {
+  /** The functions that the caller needs. Default: those of this release. */
+  functions?: readonly DatabaseFunction[];
   /** Called at every poll with what is waited for. */
   onWait?: (what: string) => void;
   /** Ends the migration at once; its reason is thrown. */
@@ -58,15 +60,11 @@ export type MigrateOptions = {
  * Creates the schema if the URL names a missing one, applies missing migrations, sets what they cannot (how tables are
  * stored, functions), and drops functions that no server has needed for a long time. Waits while another server does
  * the same.
- * @param functions the functions that the caller needs
  * @throws UnsuitableDatabaseError if Postgres is too old, its encoding is not UTF8, a grant is missing, or a name is
  *   taken by tables of others; StoreUnavailableError; DatabaseUrlError
  */
-export async function migrate(
-  url: string,
-  functions = FUNCTIONS,
-  { onWait, signal }: MigrateOptions = {},
-): Promise<void> {
+export async function migrate(url: string, options: MigrateOptions = {}): Promise<void> {
+  const { functions = FUNCTIONS, onWait, signal } = options;
   const address = parseAddress(url);
   const sql = openClient(url, { max: 1, prepare: false });
   // Ends the statement that is under way, if any, from this side.

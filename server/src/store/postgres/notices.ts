@@ -6,14 +6,12 @@ import type { Place, Sql } from "./client.ts";
 import { NotConnectedError } from "./errors.ts";
 import type { Pools } from "./pools.ts";
 
-/** One channel for all notices: whoever is interested reads the payload. */
-const NOTIFY_CHANNEL = "abstractruntime";
 /** Postgres accepts less than 8,000 bytes. */
 const PAYLOAD_BYTES_MAX = 7_000;
 
-async function notify(sql: Sql, payload: string): Promise<void> {
+async function notify(sql: Sql, channel: string, payload: string): Promise<void> {
   assert(Buffer.byteLength(payload) <= PAYLOAD_BYTES_MAX, `a notice has at most ${PAYLOAD_BYTES_MAX} bytes`);
-  await sql`select pg_notify(${NOTIFY_CHANNEL}, ${payload})`;
+  await sql`select pg_notify(${channel}, ${payload})`;
 }
 
 /** How often the connection is tested, and how long the test may take. */
@@ -25,15 +23,15 @@ const TEST_TICKS_MAX = 5;
  * is tested by a statement.
  */
 export async function listen(
-  { direct, pools, listeners }: NoticeConnections,
+  { direct, channel, pools, listeners }: NoticeConnections,
   onPayload: (payload: string) => void,
   onLost: () => void = () => {},
 ): Promise<() => Promise<void>> {
   let ticks = 0;
   let isTesting = true;
   let isListening = false;
-  const connection = direct.open(lose, (channel, payload) => {
-    if (channel === NOTIFY_CHANNEL) onPayload(payload);
+  const connection = direct.open(lose, (from, payload) => {
+    if (from === channel) onPayload(payload);
   });
   const stopTicks = pools.onTick(() => {
     ticks += 1;
@@ -47,7 +45,7 @@ export async function listen(
   };
   listeners.add(stop);
   try {
-    await test(() => connection.sql`listen ${connection.sql(NOTIFY_CHANNEL)}`);
+    await test(() => connection.sql`listen ${connection.sql(channel)}`);
   } catch (error) {
     forget();
     connection.destroy();
@@ -80,9 +78,15 @@ export async function listen(
 type NoticeConnections = {
   /** Points to Postgres itself: a pooler in transaction mode does not carry LISTEN. */
   direct: Place;
+  /** One for all notices of this installation: whoever is interested reads the payload. */
+  channel: string;
   pools: Pick<Pools, "onTick">;
   /** The functions that stop what listens now, for when the store is closed. */
   listeners: Set<() => Promise<void>>;
 };
 
-export const sendNotice: Statements<Sql, Pick<NoticeStore, "send">> = { send: notify };
+type Sender = { sql: Sql; channel: string };
+
+export const sendNotice: Statements<Sender, Pick<NoticeStore, "send">> = {
+  send: ({ sql, channel }, payload) => notify(sql, channel, payload),
+};

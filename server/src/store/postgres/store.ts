@@ -19,6 +19,7 @@ import { CONNECTIONS_DEFAULT, divideConnections } from "./connections.ts";
 import { attempt, isOutcomeUnknown, storeErrorOf } from "./errors.ts";
 import { events } from "./events.ts";
 import { feed } from "./feed.ts";
+import { readInstallation } from "./installation.ts";
 import { JOB_FUNCTIONS } from "./job-functions.ts";
 import { jobs } from "./jobs.ts";
 import { type LaneConnections, lanes } from "./lanes.ts";
@@ -87,7 +88,7 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
     // In the order of their claims, for a database that grants only some of them.
     await call(used.lease, () => undefined);
     for (const pool of [used.commits, used.reads]) await call(pool, () => undefined);
-    const tokenKey = await call(used.reads, readTokenKey);
+    const { tokenKey, channel } = await call(used.reads, readInstallation);
     await used.commits.open(sizes.commits);
     return {
       tokenKey,
@@ -98,7 +99,7 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
       },
       close,
       ...createVerbs(
-        { ...used, pools, direct, listeners, commitFunction: options.commitFunction ?? COMMIT_BATCH },
+        { ...used, pools, direct, listeners, channel, commitFunction: options.commitFunction ?? COMMIT_BATCH },
         options.onVerb,
       ),
     };
@@ -115,6 +116,8 @@ type Connections = {
   pools: Pools;
   direct: Place;
   listeners: Set<() => Promise<void>>;
+  /** The channel of notices. */
+  channel: string;
   commitFunction: CommitFunction;
 };
 
@@ -147,7 +150,7 @@ function bindPool<Noun extends object, On = Sql>(
 const asItIs: Around = (_verb, perform) => perform();
 
 function createVerbs(connections: Connections, onVerb: VerbObserver | undefined): Verbs {
-  const { lease, commits, reads, pools, direct, listeners, commitFunction } = connections;
+  const { lease, commits, reads, pools, direct, listeners, channel, commitFunction } = connections;
   const functions = [commitFunction, ...JOB_FUNCTIONS].map(({ name }) => name);
   /** Lanes whose last claim may have been committed although its reply was lost. */
   const doubtfulClaims = new Set<number>();
@@ -190,10 +193,10 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
     workflows: bindPool(reads, workflows),
     feed: bindPool(reads, feed),
     notices: {
-      ...bindPool(reads, sendNotice),
+      ...bindPool(reads, sendNotice, (sql) => ({ sql, channel })),
       listen: async (onPayload: (payload: string) => void, onLost?: () => void) => {
         try {
-          return await listen({ direct, pools, listeners }, onPayload, onLost);
+          return await listen({ direct, channel, pools, listeners }, onPayload, onLost);
         } catch (error) {
           throw storeErrorOf(error);
         }
@@ -203,12 +206,6 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
     probe: () => call(commits, (sql) => probe(sql, functions)),
   };
   return mapVerbs(verbs, observed(asItIs, onVerb));
-}
-
-async function readTokenKey(sql: Sql): Promise<Uint8Array> {
-  const rows = await sql<{ value: string }[]>`select value from settings where key = 'token_key'`;
-  if (rows[0] === undefined) throw new Error("the database has no token key; migrate it before opening the store");
-  return new Uint8Array(Buffer.from(rows[0].value, "hex"));
 }
 
 async function readNow(sql: Sql): Promise<Instant> {
