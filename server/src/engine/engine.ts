@@ -21,7 +21,8 @@ import type { Surroundings } from "../store/contract/lanes.ts";
 import type { Store } from "../store/contract/store.ts";
 import { createAdmission } from "./admission.ts";
 import type { Engine } from "./api.ts";
-import { createClock } from "./clock.ts";
+import { type ClockSources, createClock } from "./clock.ts";
+import { createHealth } from "./health.ts";
 import { createServerLease } from "./lanes/server-lease.ts";
 import { createMaintenance } from "./maintenance/maintenance.ts";
 import { createNeighbours } from "./neighbours.ts";
@@ -29,6 +30,7 @@ import { createNoticeHub } from "./notice-hub.ts";
 import { createOperations } from "./operations.ts";
 import { publishNews } from "./publish-news.ts";
 import type { Reaction } from "./reactions.ts";
+import { createClockStepReporter } from "./report-clock-steps.ts";
 import { createReads } from "./reads.ts";
 import { createRunCache, retainWatched } from "./run-cache.ts";
 import { createRunTable, runKeyText } from "./run-table.ts";
@@ -59,13 +61,15 @@ export function createEngine(options: {
   store: Store;
   log: Logger;
   settings?: Partial<EngineSettings>;
-  /** Epoch microseconds; tests replace it. */
-  wallMicros?: () => number;
+  /** The clocks of this machine; tests replace them. */
+  clocks?: ClockSources;
 }): RunningEngine {
   const { store, log } = options;
   const settings = { ...SETTINGS_DEFAULT, ...options.settings };
-  const clock = createClock(options.wallMicros);
-  const essentials = { store, clock, log, settings };
+  const health = createHealth(log);
+  const clockSteps = createClockStepReporter(health, log);
+  const clock = createClock(options.clocks, clockSteps.report);
+  const essentials = { store, clock, log, settings, health };
   let isStopped = false;
   const isStopping = () => isStopped;
   let isAlone = true;
@@ -81,6 +85,7 @@ export function createEngine(options: {
     log,
     settings,
     isStopping,
+    clock,
     onSurroundings,
     onNewLease: () => workers.onNewLease(),
   });
@@ -165,8 +170,7 @@ export function createEngine(options: {
   });
 
   function onSurroundings(surroundings: Surroundings): void {
-    clock.observe(surroundings.now);
-    if (surroundings.nextWakeTime !== undefined) timers.arm(surroundings.nextWakeTime);
+    timers.adjust(surroundings.nextWakeTime);
     workers.onSurroundings(surroundings);
     // While this server was alone it announced nothing, so the others may have missed news.
     if (isAlone && lanes.hasOthers()) neighbours.tellToLook();
@@ -189,7 +193,7 @@ export function createEngine(options: {
       viewOf: createRunViewer(workers.blockedReason),
     }),
     async start() {
-      clock.observe(await store.now());
+      await clock.reading(async () => ({ now: await store.now() }));
       await lanes.start();
       neighbours.start();
       workers.start();
@@ -197,6 +201,7 @@ export function createEngine(options: {
     },
     async stop() {
       isStopped = true;
+      clockSteps.stop();
       maintenance.stop();
       hub.publishToAll();
       await timers.stop();
