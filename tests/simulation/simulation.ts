@@ -140,7 +140,7 @@ async function live(random: Random): Promise<Outcome> {
       store,
       log: log as unknown as Parameters<typeof createEngine>[0]["log"],
       settings: { lanes: 2, renewMs: 200, leaseMs: 1_000, strayMs: 1_000, pollMs: 500, heartbeatMs: 2_000 },
-      wallMicros: () => nowMicros() + skew,
+      clocks: { steadyMicros: () => nowMicros() + skew, dayMicros: nowMicros },
     });
     try {
       await engine.start();

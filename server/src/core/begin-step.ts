@@ -42,7 +42,7 @@ export function openWait(
   const wait: Wait = {
     wait_id: waitIdOf(tenantId, runId, epoch, draft.nextSeq),
     node_id: node.nodeId,
-    create_time: draft.now,
+    create_time: draft.time,
     ...waitDraft,
   };
   if (Buffer.byteLength(jsonText(wait)) > WAIT_BYTES_MAX) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { isOpen } from "./call.ts";
 import type { ClosedBy, Command, Decision, NoticeKind } from "./decision.ts";
-import type { Instant } from "./duration.ts";
+import { type Instant, maxInstant } from "./duration.ts";
 import { apply } from "./fold/fold.ts";
 import type { Json } from "./json/json.ts";
 import { keepLargeMembers } from "./json/large-members.ts";
@@ -22,16 +22,20 @@ export type RecordFacts = {
 /** Collects the records and commands of one decision. `run` is always the fold so far. */
 export class DecisionBuilder {
   run: RunState;
+  /** The database's time: what is due is compared with it, and due times count from it. */
   readonly now: Instant;
+  /** The time of the records: `now`, or the time of the previous record if the clock has gone back since. */
+  readonly time: Instant;
   readonly records: StepRecordDraft[] = [];
   readonly commands: Command[] = [];
   /** Whether `closeWait` has been called for the open wait. */
   #isWaitClosed = false;
 
-  /** @param now the time of the decision; the time of the previous record if that is later */
+  /** @param now the database's time; it may be before the run's last record, because clocks are set back */
   constructor(run: RunState, now: Instant) {
     this.run = run;
-    this.now = now < run.updateTime ? run.updateTime : now;
+    this.now = now;
+    this.time = maxInstant(run.updateTime, now);
   }
 
   /** The seq that the next record gets. */
@@ -46,7 +50,7 @@ export class DecisionBuilder {
       run_id: this.run.runId,
       kind,
       seq: this.nextSeq,
-      time: this.now,
+      time: this.time,
       epoch: this.run.epoch,
       ...(facts.nodeId === undefined ? {} : { node_id: facts.nodeId }),
       ...(facts.attempt === undefined ? {} : { attempt: facts.attempt }),
@@ -78,7 +82,7 @@ export class DecisionBuilder {
       type: "close_wait",
       waitId: wait.wait_id,
       by,
-      closeTime: this.now,
+      closeTime: this.time,
       ...(requestId === undefined ? {} : { requestId }),
       ...(actorId === undefined ? {} : { actorId }),
     });

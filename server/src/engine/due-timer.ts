@@ -13,6 +13,11 @@ const UNAVAILABLE_PAUSE_MS = 500;
 export type DueTimer = {
   /** Notes that something is due at this time. */
   arm(dueTime: Instant): void;
+  /**
+   * Sleeps as long as the clock says now, which may have been set since the timer began to sleep. Called with what is
+   * due next, if anything, each time that the database's clock was read.
+   */
+  adjust(nextTime: Instant | undefined): void;
   stop(): Promise<void>;
 };
 
@@ -64,6 +69,10 @@ export function createDueTimer(
       const micros = epochMicrosOf(dueTime);
       if (micros >= dueMicros) return;
       dueMicros = micros;
+      schedule();
+    },
+    adjust(nextTime) {
+      if (nextTime !== undefined) dueMicros = Math.min(dueMicros, epochMicrosOf(nextTime));
       schedule();
     },
     async stop() {

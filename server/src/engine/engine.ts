@@ -21,7 +21,7 @@ import type { Surroundings } from "../store/contract/lanes.ts";
 import type { Store } from "../store/contract/store.ts";
 import { createAdmission } from "./admission.ts";
 import type { Engine } from "./api.ts";
-import { createClock } from "./clock.ts";
+import { type ClockSources, createClock } from "./clock.ts";
 import { createHealth } from "./health.ts";
 import { createServerLease } from "./lanes/server-lease.ts";
 import { createMaintenance } from "./maintenance/maintenance.ts";
@@ -31,6 +31,7 @@ import { createOperations } from "./operations.ts";
 import { createServing } from "./serving.ts";
 import { publishNews } from "./publish-news.ts";
 import type { Reaction } from "./reactions.ts";
+import { createClockStepReporter } from "./report-clock-steps.ts";
 import { createReads } from "./reads.ts";
 import { createRunCache, retainWatched } from "./run-cache.ts";
 import { createRunTable, runKeyText } from "./run-table.ts";
@@ -65,15 +66,16 @@ export function createEngine(options: {
   store: Store;
   log: Logger;
   settings?: Partial<EngineSettings>;
-  /** Epoch microseconds; tests replace it. */
-  wallMicros?: () => number;
+  /** The clocks of this machine; tests replace them. */
+  clocks?: ClockSources;
 }): RunningEngine {
   const { log } = options;
   const settings = { ...SETTINGS_DEFAULT, ...options.settings };
   const health = createHealth(log);
   const watched = watchStore(options.store, health, Math.max(WRITTEN_MS, WRITTEN_RENEWALS * settings.renewMs));
   const { store } = watched;
-  const clock = createClock(options.wallMicros);
+  const clockSteps = createClockStepReporter(health, log);
+  const clock = createClock(options.clocks, clockSteps.report);
   const essentials = { store, clock, log, settings, health };
   let isStopped = false;
   const isStopping = () => isStopped;
@@ -91,6 +93,7 @@ export function createEngine(options: {
     settings,
     health,
     isStopping,
+    clock,
     onSurroundings,
     onNewLease: () => workers.onNewLease(),
   });
@@ -176,9 +179,8 @@ export function createEngine(options: {
   });
 
   function onSurroundings(surroundings: Surroundings): void {
-    clock.observe(surroundings.now);
     watched.recheck();
-    if (surroundings.nextWakeTime !== undefined) timers.arm(surroundings.nextWakeTime);
+    timers.adjust(surroundings.nextWakeTime);
     workers.onSurroundings(surroundings);
     // While this server was alone it announced nothing, so the others may have missed news.
     if (isAlone && lanes.hasOthers()) neighbours.tellToLook();
@@ -202,7 +204,7 @@ export function createEngine(options: {
       serving: createServing({ lanes, health, hasWritten: watched.hasWritten }),
     }),
     async start() {
-      clock.observe(await store.now());
+      await clock.reading(async () => ({ now: await store.now() }));
       await lanes.start();
       neighbours.start();
       workers.start();
@@ -210,6 +212,7 @@ export function createEngine(options: {
     },
     async stop() {
       isStopped = true;
+      clockSteps.stop();
       maintenance.stop();
       hub.publishToAll();
       await timers.stop();

@@ -33,7 +33,7 @@ type Definition = NonNullable<NodeDefinition["askUser"]>;
 const question: WaitHandling<QuestionWait> = {
   answer(wait, { draft, workflow, node }, answer) {
     assertAnswers(wait, answer.given.value, validatorOf(wait, node));
-    const rest: JsonObject = { timed_out: false, answered_by: answer.actorId ?? null, answer_time: draft.now };
+    const rest: JsonObject = { timed_out: false, answered_by: answer.actorId ?? null, answer_time: draft.time };
     completeStep(draft, workflow, node, {
       ...answer,
       result: [

@@ -29,7 +29,7 @@ const event: WaitHandling<EventWait> = {
   /** The answer is the payload of an event. */
   answer(wait, { draft, workflow, node }, answer) {
     const name = wait.names.find((one) => !one.endsWith("*")) ?? null;
-    const rest = { name, event_id: null, emit_time: draft.now, timed_out: false };
+    const rest = { name, event_id: null, emit_time: draft.time, timed_out: false };
     completeStep(draft, workflow, node, {
       ...answer,
       result: [
@@ -44,7 +44,8 @@ const event: WaitHandling<EventWait> = {
     const channel = channelOf(draft.run, wait.scope);
     if (lookup === undefined) return eventQuery(draft.run, wait);
     const { event: found, upTo } = lookup;
-    if (found !== undefined && (wait.due_time === undefined || found.emitTime <= wait.due_time)) {
+    // Before the due time every event counts, also one whose emit time is of a clock that was set back since.
+    if (found !== undefined && (!isDue || wait.due_time === undefined || found.emitTime <= wait.due_time)) {
       draft.closeWait("event");
       consumeEvent(step, channel, wait, found);
       return undefined;

@@ -17,7 +17,7 @@ const time: WaitHandling<TimeWait> = {
     if (isDue) {
       draft.closeWait("time");
       completeStep(draft, workflow, node, {
-        result: valueResult({ due_time: wait.due_time, fire_time: draft.now }),
+        result: valueResult({ due_time: wait.due_time, fire_time: draft.time }),
       });
     }
     return undefined;

@@ -10,6 +10,7 @@ import type { Health } from "../health.ts";
 import type { Surroundings } from "../../store/contract/lanes.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Store } from "../../store/contract/store.ts";
+import type { Clock } from "../clock.ts";
 import type { EngineSettings } from "../settings.ts";
 import { createLane, type Lane } from "./lane.ts";
 import { createLeaseObserver } from "./lease-observer.ts";
@@ -60,12 +61,14 @@ export function createServerLease(options: {
   settings: EngineSettings;
   health: Health;
   isStopping: () => boolean;
+  /** Each renewal tells it the database's time. */
+  clock: Clock;
   /** Called after each successful renewal. */
   onSurroundings: (surroundings: Surroundings) => void;
   /** Called after a lease was opened to replace one that others had ended. */
   onNewLease: () => void;
 }): ServerLease {
-  const { store, log, settings, health, isStopping, onSurroundings, onNewLease } = options;
+  const { store, log, settings, health, isStopping, clock, onSurroundings, onNewLease } = options;
   const observer = createLeaseObserver({ store, log, leaseMs: settings.leaseMs, gapMs: settings.renewMs * 3 });
   const callbacks = new Set<(serving: boolean) => void>();
   let serverId = "";
@@ -107,11 +110,11 @@ export function createServerLease(options: {
   async function renew(): Promise<void> {
     try {
       if (lanes.length === 0) await open();
-      let surroundings = await store.lanes.renew(serverId);
+      let surroundings = await clock.reading(() => store.lanes.renew(serverId));
       if (!surroundings.leaseOpen) {
         lose();
         await open();
-        surroundings = await store.lanes.renew(serverId);
+        surroundings = await clock.reading(() => store.lanes.renew(serverId));
       }
       renewedAt = performance.now();
       others = surroundings.others.length > 0;

@@ -59,7 +59,7 @@ export async function emitEvent(
     name: request.name,
     key: request.key,
     payload: request.payload,
-    emitTime: clock.next(),
+    emitTime: clock.now(),
     ...actorOf(caller),
   };
   const lane = lanes.laneFor(channelKey(channel));

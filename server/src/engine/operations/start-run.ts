@@ -83,7 +83,7 @@ async function begin(
   { workflow, channels, digest }: StartNeeds & { digest: string },
 ): Promise<StoredRun | undefined> {
   const { workflowId: _workflowId, version: _version, runId: _runId, ...rest } = request;
-  const now = transitions.clock.next();
+  const now = transitions.clock.now();
   const decision = decideStart({ ...rest, type: "start", now, tenantId, runId, channels }, workflow);
   return await performStart(transitions, { tenantId, runId }, { decision, workflow, requestDigest: digest });
 }

@@ -15,10 +15,8 @@ const CLAIM_RETRY_MS = 10_000;
 /** Armed with the times at which runs wake. */
 export function createTimers({ store, clock, log }: Essentials, transitions: TransitionParts): DueTimer {
   return createDueTimer({ clock, log }, "due runs", async () => {
-    const { now, runs, nextWakeTime } = await store.runs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS);
-    // From now on this server's clock is not behind the one by which the runs were due.
-    clock.observe(now);
-    await Promise.all(runs.map((key) => wake(transitions, key)));
+    const { now, runs, nextWakeTime } = await clock.reading(() => store.runs.claimDue(CLAIM_MAX, CLAIM_RETRY_MS));
+    await Promise.all(runs.map((key) => wake(transitions, key, now)));
     return { nextTime: nextWakeTime, isMore: runs.length === CLAIM_MAX };
   });
 }

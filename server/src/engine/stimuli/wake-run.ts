@@ -1,4 +1,5 @@
 import { DomainError } from "../../core/errors.ts";
+import { type Instant, maxInstant } from "../../core/duration.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import { isGone, isTransient } from "../retry.ts";
 import { type Performed, performExclusive, type TransitionParts } from "../transition/perform.ts";
@@ -7,10 +8,18 @@ import { failRun } from "./fail-run.ts";
 /**
  * Makes a run check what may be due for it: its deadline, its wait, an event. Returns what was done, or undefined if
  * there was nothing to do. "missed": it could not check now, and must be woken again.
+ * @param claimedAt when the database called the run due: it stays due, although this server's clock may differ
  */
-export async function wake(parts: TransitionParts, key: RunKey): Promise<Performed | "missed" | undefined> {
+export async function wake(
+  parts: TransitionParts,
+  key: RunKey,
+  claimedAt?: Instant,
+): Promise<Performed | "missed" | undefined> {
   try {
-    return await performExclusive(parts, key, (now) => ({ type: "wake", now }));
+    return await performExclusive(parts, key, (now) => ({
+      type: "wake",
+      now: claimedAt === undefined ? now : maxInstant(now, claimedAt),
+    }));
   } catch (error) {
     // A run that another server computes checks by itself when it reaches a wait; a deleted run never will.
     if (isGone(error)) return undefined;

@@ -47,7 +47,7 @@ export async function decideNow(
   at: { stored?: StoredRun; waitUntilMs?: number } = {},
 ): Promise<Plan | Awaiting | undefined> {
   const { handlers } = parts;
-  const stimulus = stimulusOf(parts.clock.next(run.updateTime), run);
+  const stimulus = stimulusOf(parts.clock.now(), run);
   if (stimulus === undefined) return undefined;
   const inputs: { lookup?: EventLookup; handler?: HandlerOutcome } = {};
   const handled: PendingHandler[] = [];

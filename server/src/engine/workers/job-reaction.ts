@@ -1,8 +1,9 @@
 /** What a change of a run means for the worker side: its jobs and its handlers. */
 import { isOpen } from "../../core/call.ts";
 import type { JobDraft } from "../../core/job.ts";
-import { addMs, type Instant } from "../../core/duration.ts";
+import { addMs } from "../../core/duration.ts";
 import { type RunState, callsOf } from "../../core/run.ts";
+import type { Clock } from "../clock.ts";
 import type { DueTimer } from "../due-timer.ts";
 import type { Reaction } from "../reactions.ts";
 import type { Dispatcher } from "./dispatch/dispatcher.ts";
@@ -14,8 +15,9 @@ export function createJobReaction(parts: {
   handlerRuns: HandlerRuns;
   /** Armed with the times at which jobs are due. */
   timers: DueTimer;
+  clock: Clock;
 }): Reaction {
-  const { dispatcher, handlerRuns, timers } = parts;
+  const { dispatcher, handlerRuns, timers, clock } = parts;
 
   /** The jobs of a run that was paused are in their queues again. */
   function noteCalls(run: RunState): void {
@@ -28,9 +30,9 @@ export function createJobReaction(parts: {
     for (const queue of queues) dispatcher.noteJobs(queue);
   }
 
-  function armJobTimer({ dueTime, queueTimeoutMs }: JobDraft, createTime: Instant): void {
+  function armJobTimer({ dueTime, queueTimeoutMs }: JobDraft): void {
     if (dueTime !== undefined) timers.arm(dueTime);
-    else if (queueTimeoutMs !== undefined) timers.arm(addMs(createTime, queueTimeoutMs));
+    else if (queueTimeoutMs !== undefined) timers.arm(addMs(clock.now(), queueTimeoutMs));
   }
 
   return {
@@ -45,7 +47,7 @@ export function createJobReaction(parts: {
         if (command.type === "settle_jobs") {
           for (const { retry } of command.settlements) if (retry !== undefined) timers.arm(retry.dueTime);
         } else if (command.type === "create_jobs") {
-          for (const job of command.jobs) armJobTimer(job, run.state.updateTime);
+          for (const job of command.jobs) armJobTimer(job);
         } else if (command.type === "hold_jobs" && !command.held) {
           noteCalls(run.state);
         }

@@ -40,8 +40,9 @@ export function createOrphanKeeper(parts: WorkerParts): OrphanKeeper {
     const quietMs = (known?.quietMs ?? 0) + elapsedMs;
     orphans.set(text, { quietMs, seenAt: nowMs });
     // Measured since the lease ended, and only while this server could be connected to. Servers that come and go add
-    // up.
-    if (orphan.goneMs < settings.orphanMs || quietMs < settings.orphanMs / OBSERVED_SHARE) return;
+    // up. If the database's clock was set back since, only what this server has seen counts.
+    const isGone = orphan.goneMs >= settings.orphanMs && quietMs >= settings.orphanMs / OBSERVED_SHARE;
+    if (!isGone && quietMs < settings.orphanMs) return;
     const request = { tenantId, workerSessionId, serverId: serverId(), fromServerId: orphan.serverId };
     const heads = await store.jobs.adopt({ ...request, limit: CREDIT_MAX });
     leases.release(heads.map((head) => leaseToEnd(head, true)));

@@ -132,13 +132,13 @@ export function createWorkers(options: {
       dispatcher.forgetHandler(handlerRun);
       if (handlerRun.token !== undefined) leases.cancelHandler(handlerRun.token);
     },
-    reaction: createJobReaction({ dispatcher, handlerRuns, timers }),
+    reaction: createJobReaction({ dispatcher, handlerRuns, timers, clock: context.clock }),
     hearJobs: (queue) => dispatcher.noteJobs(queue, true),
     blockedReason: (run) => blockedReasonOf(pool, elsewhere, run),
     jobReason: (run, job) => jobReasonOf({ pool, elsewhere, serverId: serverId() }, run, job),
     handlerWorker: (run) => findHandlerWorker(pool, run),
     onSurroundings(surroundings) {
-      if (surroundings.nextJobTime !== undefined) timers.arm(surroundings.nextJobTime);
+      timers.adjust(surroundings.nextJobTime);
       const what = "reading leases and workers of other servers failed";
       if (surroundings.hasOrphanedLeases) orphans.check().catch(reportFailure(context.log, what));
       else orphans.clear();

@@ -42,12 +42,13 @@ function findStrays(
   limit: number,
   mailKinds?: readonly string[],
 ): Strays {
-  const until = addMs(timeOf(database), -olderThanMs);
+  const now = timeOf(database);
+  const [from, until] = [addMs(now, -olderThanMs), addMs(now, olderThanMs)];
   const mailed = new Map<string, RunKey>();
   for (const { tenantId, runId, kind, createTime } of database.mail.values()) {
     if (mailKinds?.includes(kind) === false) continue;
     const key = rowKey(tenantId, runId);
-    if (createTime <= until && database.runs.has(key)) mailed.set(key, { tenantId, runId });
+    if ((createTime <= from || createTime > until) && database.runs.has(key)) mailed.set(key, { tenantId, runId });
   }
   const channels = database.channels.values().filter((row) => row.wokenNumber < row.lastNumber);
   return {

@@ -28,7 +28,7 @@ const TOKEN_KEY_BYTES = 32;
 
 /**
  * An empty database. `faults` may be changed at any time.
- * @param now the database's clock, microseconds since 1970 UTC; must never go back
+ * @param now the database's clock, microseconds since 1970 UTC; may step, as clocks do
  */
 export function createMemoryDatabase({ now }: { now: () => number }): MemoryDatabase {
   return {

@@ -51,10 +51,16 @@ async function findStrays(
   return { mailed, channels: await findBehind(sql, olderThanMs, limit) };
 }
 
+/** Whether a time is long past. One in the future is of a clock that was set back since, so its age is not known. */
+function isOlder(sql: Sql, time: Fragment, olderThanMs: number): Fragment {
+  const age = sql`${olderThanMs} * interval '1 millisecond'`;
+  return sql`${time} <= now() - ${age} or ${time} > now() + ${age}`;
+}
+
 async function findMailed(sql: Sql, olderThanMs: number, limit: number, kinds?: readonly string[]): Promise<RunKey[]> {
   const rows = await sql<{ tenant_id: string; run_id: string }[]>`
     select m.tenant_id, m.run_id from mail m join runs r on r.tenant_id = m.tenant_id and r.run_id = m.run_id
-    where m.create_time <= now() - ${olderThanMs} * interval '1 millisecond' ${ofKinds(sql, sql`m.kind`, kinds)}
+    where (${isOlder(sql, sql`m.create_time`, olderThanMs)}) ${ofKinds(sql, sql`m.kind`, kinds)}
     group by m.tenant_id, m.run_id
     order by min(m.mail_id) limit ${limit}`;
   return rows.map(keyFromRow);
@@ -63,7 +69,7 @@ async function findMailed(sql: Sql, olderThanMs: number, limit: number, kinds?: 
 async function findBehind(sql: Sql, olderThanMs: number, limit: number): Promise<Channel[]> {
   const rows = await sql<{ tenant_id: string; scope: Scope; scope_id: string }[]>`
     select tenant_id, scope, scope_id from channels
-    where woken_number < last_number and emit_time <= now() - ${olderThanMs} * interval '1 millisecond'
+    where woken_number < last_number and (${isOlder(sql, sql`emit_time`, olderThanMs)})
     order by emit_time limit ${limit}`;
   return rows.map((row) => ({ tenantId: row.tenant_id, scope: row.scope, scopeId: row.scope_id }));
 }

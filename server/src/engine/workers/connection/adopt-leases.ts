@@ -63,7 +63,9 @@ function adopt(parts: WorkerParts, session: Session, adoption: Adoption): boolea
 
 function isOlderThanGrace({ context }: WorkerPool, { leaseTime }: JobHead): boolean {
   const graceMicros = UNKNOWN_LEASE_GRACE_MS * 1_000;
-  return leaseTime !== undefined && epochMicrosOf(leaseTime) < context.clock.nowMicros() - graceMicros;
+  if (leaseTime === undefined) return false;
+  // A lease from the future was made before the database's clock was set back.
+  return Math.abs(context.clock.nowMicros() - epochMicrosOf(leaseTime)) > graceMicros;
 }
 
 /** Handlers without a job row have no lease in the database. */
@@ -89,7 +91,10 @@ function assignAdopted({ pool, leases }: WorkerParts, session: Session, { head, 
     timeoutMs,
     ...(heartbeatTimeoutMs === undefined ? {} : { heartbeatTimeoutMs }),
     state: state === "running" ? "running" : "accepted",
-    ...(leaseTime === undefined ? {} : { elapsedMs: (clock.nowMicros() - epochMicrosOf(leaseTime)) / 1_000 }),
+    // Never negative: an attempt that began before the database's clock was set back gets its whole time again.
+    ...(leaseTime === undefined
+      ? {}
+      : { elapsedMs: Math.max(0, (clock.nowMicros() - epochMicrosOf(leaseTime)) / 1_000) }),
   });
 }
 

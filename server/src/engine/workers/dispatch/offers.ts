@@ -22,7 +22,7 @@ type Payload = string | HandlerPayload;
 /** The payload of a leased job. A handler's is the names that it sees at this moment: it is never stored. */
 export function payloadOf(state: DispatchState, { kind, payload }: JobDraft | LeasedJob, run: RunState): Payload {
   if (kind !== "handler") return jsonText(payload);
-  return handlerPayload(namesOf(run, state.pool.context.clock.next(run.updateTime)));
+  return handlerPayload(namesOf(run, state.pool.context.clock.now()));
 }
 
 /** Offers a job that is leased to the session. Returns the number of characters sent. */
