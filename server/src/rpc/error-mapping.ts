@@ -40,6 +40,7 @@ export const CODE_BY_REASON = {
   TRANSITION_CONFLICT: Code.Aborted,
   OVERLOADED: Code.ResourceExhausted,
   DATABASE_UNAVAILABLE: Code.Unavailable,
+  DATA_DAMAGED: Code.DataLoss,
   SHUTTING_DOWN: Code.Unavailable,
   ORIGIN_REFUSED: Code.PermissionDenied,
   HOST_REFUSED: Code.PermissionDenied,
