@@ -138,6 +138,7 @@ describe("a damaged run", () => {
     ["no JSON", "state = 'x'"],
     ["an empty state", "state = '{}'"],
     ["a state of another form", "state = '{\"digest\":1}'"],
+    ["labels of another form", "labels = '[1]'"],
     ["no wait", "state = replace(state, '\"wait\"', '\"tiaw\"')"],
     ["a wait of another form", "state = replace(state, '\"prompt\"', '\"tpmorp\"')"],
   ])("%s is refused for itself and harms no other", async (_, change) => {

@@ -536,8 +536,8 @@ export const ErrorReason = {
   WORKER_SILENT: 39,
 
   /**
-   * What is stored cannot be read, or does not have the digest that was recorded for it. It was changed or damaged in the
-   * database.
+   * What is stored cannot be read, or does not have the digest that was recorded for it. It was changed or damaged in
+   * the database.
    *
    * Every RPC that reads the piece may be refused with this; others are not concerned. `piece` says what is damaged:
    * `run`, `record`, `wait`, `event`, `workflow`. Beside it stand its ids, such as `run_id` and `seq`. The server logs

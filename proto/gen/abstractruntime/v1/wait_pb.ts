@@ -196,8 +196,8 @@ export type Wait = Message<"abstractruntime.v1.Wait"> & {
   /**
    * Why the rest of the wait is left out: what is stored of it is damaged.
    *
-   * Only ListWaits shows a damaged wait; GetWait is refused with DATA_DAMAGED. Empty if the wait is whole. At most 1,024
-   * characters.
+   * Only ListWaits shows a damaged wait; GetWait is refused with DATA_DAMAGED. Empty if the wait is whole. At most
+   * 1,024 characters.
    *
    * @generated from field: string damage = 21;
    */

@@ -174,8 +174,8 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
    * Why the graph is left out: what is stored cannot be read, or does not have the version's digest.
    *
    * Only ListWorkflows shows a damaged version. GetWorkflow and starts are refused with DATA_DAMAGED, and its runs take
-   * no step. Registering the graph again repairs it. Empty if the version is whole. At most 1,024 characters. Set by the
-   * server; ignored in requests.
+   * no step. Registering the graph again repairs it. Empty if the version is whole. At most 1,024 characters. Set by
+   * the server; ignored in requests.
    *
    * @generated from field: string damage = 17;
    */

@@ -48,7 +48,10 @@ export function createAdvancer(
     });
   }
 
-  /** Returns whether nothing is left to do: the step was taken, or belongs to another server, or the run was failed or is damaged. */
+  /**
+   * Returns whether nothing is left to do now: the step was taken, or belongs to another server, or the run was failed
+   * or is damaged.
+   */
   async function advanceOnce(key: RunKey, runText: string): Promise<boolean> {
     try {
       await perform(parts, key, advancing);

@@ -93,7 +93,7 @@ export type RunRow = {
   actor_id: string | null;
   parent_run_id: string | null;
   root_run_id: string;
-  labels: Record<string, string>;
+  labels: unknown;
   request_digest: Buffer;
   format: number;
   state: string;
@@ -157,9 +157,10 @@ const UNREADABLE_REST: StateRest = {
 };
 
 /** Parses the part of the state that has no column, and checks that it has what every state has. */
-function readRest({ state, status }: RunRow): StateRest {
+function readRest({ state, status, labels }: RunRow): StateRest {
   const rest = parseOwnJson(state);
   assert(isJsonObject(rest), "a state is an object");
+  assert(readLabels(labels) !== undefined, "labels are texts");
   const { digest, limits, channels, cancelling, steps, epoch, cursors, inFlight = {}, error = {} } = rest;
   assert(typeof digest === "string" && typeof cancelling === "boolean", "a state has a digest");
   assert(Number.isInteger(steps) && Number.isInteger(epoch) && Array.isArray(cursors), "a state has its counts");
@@ -168,6 +169,14 @@ function readRest({ state, status }: RunRow): StateRest {
   assert(isJsonObject(inFlight), "what is in flight is an object");
   if (status === "waiting" || inFlight["wait"] !== undefined) readWait(inFlight["wait"]);
   return rest as unknown as StateRest;
+}
+
+/** Returns the labels of a row of `runs`; undefined if they are damaged. */
+export function readLabels(labels: unknown): Record<string, string> | undefined {
+  const isObject = typeof labels === "object" && labels !== null && !Array.isArray(labels);
+  return isObject && Object.values(labels).every((label) => typeof label === "string")
+    ? (labels as Record<string, string>)
+    : undefined;
 }
 
 function isText(value: Json): boolean {
@@ -184,7 +193,7 @@ function storedRun(row: RunRow, rest: StateRest, parts: StoredParts): StoredRun 
     ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
     ...(row.parent_run_id === null ? {} : { parentRunId: row.parent_run_id }),
     rootRunId: row.root_run_id,
-    labels: row.labels,
+    labels: readLabels(row.labels) ?? {},
     createTime: row.create_time,
     status: row.status,
     paused: row.paused,

@@ -7,6 +7,7 @@ import { readWait, reasonOf, type Wait, type WaitReason } from "../../core/wait.
 import type { Page, PageStart } from "../contract/page.ts";
 import type { WaitStore, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
 import type { Fragment, Sql } from "./client.ts";
+import { readLabels } from "./run-row.ts";
 import type { Statements } from "../map-verbs.ts";
 
 type WaitRow = {
@@ -23,13 +24,13 @@ type WaitRow = {
   answered_by: string | null;
   workflow_id: string;
   session_id: string | null;
-  labels: Record<string, string>;
+  labels: unknown;
 };
 
 function waitColumns(sql: Sql): Fragment {
   return sql`
-    w.tenant_id, w.wait_id, w.run_id, w.reason, w.body, w.create_time, w.close_time, w.closed_by, w.closed_run_seq, w.request_id,
-    w.answered_by, r.workflow_id, r.session_id, r.labels`;
+    w.tenant_id, w.wait_id, w.run_id, w.reason, w.body, w.create_time, w.close_time, w.closed_by, w.closed_run_seq,
+    w.request_id, w.answered_by, r.workflow_id, r.session_id, r.labels`;
 }
 
 function waitFromRow(row: WaitRow): StoredWait {
@@ -54,7 +55,7 @@ function waitFromRow(row: WaitRow): StoredWait {
     ),
     workflowId: row.workflow_id,
     ...(row.session_id === null ? {} : { sessionId: row.session_id }),
-    labels: row.labels,
+    labels: readLabels(row.labels) ?? {},
     ...(closing === undefined ? {} : { closing }),
   };
 }
