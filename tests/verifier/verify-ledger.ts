@@ -117,6 +117,9 @@ export function verifyLedger(stepRecords: unknown, run?: unknown, known: Known =
     problems.push(`the run has ${seq} records, ${stepRecords.length} are here: the end of the ledger is missing`);
   }
   if (runSeq === undefined) stateChecked = canFold;
+  if (canFold && state!.calls.length > 0 && state!.calls.every((call) => call["outcome"] !== undefined)) {
+    problems.push("the last call has settled, and the record that ends its step is missing");
+  }
   const endChecked = checked.endChecked || runSeq !== undefined || chain.ended;
   if (!endChecked) notes.push("the run has not ended, and nothing tells how many records it has");
   if (known.workflow !== undefined) {
