@@ -22,6 +22,7 @@ import { askingGraph } from "./graphs.ts";
 function watchingParts(server: TestServer) {
   const hub = createNoticeHub();
   const reads = {
+    loadListedRun: async (key: { tenantId: string; runId: string }) => (await server.store.runs.loadHeads([key]))[0],
     loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.runs.load([key]))[0],
     loadRunHead: async (key: { tenantId: string; runId: string }) => (await server.store.runs.loadHeads([key]))[0],
   };

@@ -1,5 +1,5 @@
 /** A made-up engine for the tests of rpc: every call is noted, and every answer can be replaced. */
-import type { AnyRecord, RecordBody, StepRecordDraft } from "../../server/src/core/records.ts";
+import type { AnyRecord, RecordBody } from "../../server/src/core/records.ts";
 import type { Instant } from "../../server/src/core/duration.ts";
 import type { JsonObject } from "../../server/src/core/json/json.ts";
 import type { RunState } from "../../server/src/core/run.ts";
@@ -105,8 +105,10 @@ export function fakeRecord(seq = 1, body?: RecordBody): StepRecordView {
     },
     given: '{"answer":"yes"}',
   };
+  const { body: opened, given, ...header } = record;
   return {
-    record: record as StepRecordDraft,
+    runId: header.run_id,
+    opened: { header, body: opened, damaged: [], ...(given === undefined ? {} : { given }) },
     sealed: {
       seq,
       header: '{"v":1}',

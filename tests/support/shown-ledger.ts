@@ -2,7 +2,7 @@
 import { RunSchema } from "@abstractruntime/proto/run_pb";
 import { StepRecordSchema } from "@abstractruntime/proto/step_record_pb";
 import { type JsonValue, toJson } from "@bufbuild/protobuf";
-import { draftFromSealed, NO_PREVIOUS_HASH, type SealedRecord } from "../../server/src/core/ledger-format.ts";
+import { openRecord, NO_PREVIOUS_HASH, type SealedRecord } from "../../server/src/core/ledger-format.ts";
 import type { RunState } from "../../server/src/core/run.ts";
 import type { AnyRecord, StepRecordDraft } from "../../server/src/core/records.ts";
 import { sealRecords } from "../../server/src/engine/transition/seal.ts";
@@ -12,7 +12,8 @@ import { stepRecordToProto } from "../../server/src/rpc/step-record-conversion.t
 /** What ListStepRecords returns with include_proof. */
 export function showLedger(sealed: readonly SealedRecord[]): JsonValue[] {
   return sealed.map((record) => {
-    const view = { record: draftFromSealed(record), sealed: record };
+    const opened = openRecord(record);
+    const view = { runId: opened.header?.run_id ?? "", opened, sealed: record };
     return toJson(StepRecordSchema, stepRecordToProto(view, { withProof: true }));
   });
 }

@@ -1,6 +1,12 @@
 import { callsOf, openWaitOf, sequelOf } from "../../server/src/core/run.ts";
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 
 import { compileWorkflow } from "../../server/src/core/compile/workflow.ts";
@@ -87,7 +93,11 @@ describe("an untouched ledger", () => {
     const run = sampleRun();
     const shown = show(run);
     for (let length = 1; length < shown.length; length++) {
-      expect(verifyLedger(shown.slice(0, length))).toMatchObject({ ok: true, stateChecked: true });
+      const head = { seq: length, hash: shown[length - 1]!.hash };
+      const part = shown.slice(0, length);
+      expect(verifyLedger(part, undefined, { head })).toMatchObject({ ok: true, stateChecked: true, endChecked: true });
+      // Whether records are missing at its end, nobody can tell.
+      expect(verifyLedger(part)).toMatchObject({ verdict: "unfinished", problems: [], stateChecked: true });
     }
     const earlier = runOf({ ask: { askUser: { prompt: "?" } } }, { runId: "run-1" });
     const state = showRun(earlier.state);
@@ -360,6 +370,82 @@ const attacks: Attack[] = [
     /^record 7: its format is version 2/,
   ],
   ["every record is dropped", () => [], /^there are no records/],
+  [
+    "prev is missing",
+    (records) => reheader(records[6]!, ({ prev: _prev, ...header }) => header),
+    /^record 7: its prev is not the hash/,
+  ],
+  [
+    "a header is written in another form",
+    (records) => {
+      const record = records[6]!;
+      record.proof.headerJson = record.proof.headerJson.replace('"v":1,', '"v": 1,');
+      record.hash = hashOf(record.proof.headerJson);
+    },
+    /^record 7: its header is not in the form/,
+  ],
+  [
+    "a header has its keys in another order",
+    (records) => reheader(records[6]!, ({ v, ...header }) => ({ ...header, v })),
+    /^record 7: its header is not in the form/,
+  ],
+  [
+    "a kind is no text",
+    (records) => {
+      reheader(records[6]!, (header) => ({ ...header, kind: null }));
+      delete (records[6] as Partial<Shown>).kind;
+    },
+    /^record 7: its header's kind is null/,
+  ],
+  [
+    "a time is none of the calendar",
+    (records) => {
+      reheader(records[6]!, (header) => ({ ...header, time: "2026-13-01T00:00:00.000000Z" }));
+      delete records[6]!["time"];
+    },
+    /^record 7: its time .* is not UTC/,
+  ],
+  [
+    "a body lacks what its kind must have, properly linked",
+    (records) => {
+      rebody(records[2]!, ({ wait: _wait, ...body }) => body);
+      relink(records, 3);
+    },
+    /^record 3: its body has no wait/,
+  ],
+  [
+    "a body is no object, properly linked",
+    (records) => {
+      rebody(records[2]!, () => [] as never);
+      relink(records, 3);
+    },
+    /^record 3: its body is not an object/,
+  ],
+  [
+    "an effect has no key, properly linked",
+    (records) => {
+      reheader(records[2]!, ({ idempotency_key: _key, ...header }) => header);
+      delete records[2]!["idempotencyKey"];
+      relink(records, 3);
+    },
+    /^record 3: its idempotency_key is not that of its place/,
+  ],
+  [
+    "a set of nothing, properly linked",
+    (records) => {
+      rebody(records[1]!, (body) => ({ ...body, patch: [{ op: "set", path: "/amount" }] }));
+      relink(records, 2);
+    },
+    /^record 2: a set of nothing/,
+  ],
+  [
+    "an append of what is no list, properly linked",
+    (records) => {
+      rebody(records[1]!, (body) => ({ ...body, patch: [{ op: "append", path: "/list", of: "given" }] }));
+      relink(records, 2);
+    },
+    /^record 2: nothing at the root of what was given/,
+  ],
 ];
 
 /** A run of two parallel calls, each with its own records: 3 is a retry of the second, 4 and 5 are their ends. */
@@ -425,6 +511,82 @@ const callAttacks: CallAttack[] = [
   ],
 ];
 
+describe("a check that ends early is not content", () => {
+  /** An unknown kind in the place of the answer, in a chain that was built anew. */
+  function hidingAnswer(): { run: TestRun; records: Shown[] } {
+    const run = sampleRun();
+    const records = show(run);
+    reheader(records[3]!, (header) => ({ ...header, kind: "step.dreamed" }));
+    records[3]!.kind = "step.dreamed";
+    relink(records, 4);
+    return { run, records };
+  }
+
+  test("an unknown kind that hides an answer", () => {
+    const { run, records } = hidingAnswer();
+    const verification = verifyLedger(records, showRun(run.state));
+    expect(verification).toMatchObject({ verdict: "unfinished", ok: false, stateChecked: false, problems: [] });
+    expect(verification.notes).toEqual(['record 4: the kind "step.dreamed" is not known']);
+  });
+
+  test.each([
+    ["no seq", { seq: undefined }],
+    ["a seq that is none", { seq: "many" }],
+    ["the id of another run", { runId: "run-9" }],
+  ])("a run to compare with that has %s", (_, facts) => {
+    const run = sampleRun();
+    const verification = verifyLedger(show(run), { ...(showRun(run.state) as object), ...facts });
+    expect(verification.verdict).toBe("broken");
+  });
+
+  test("a ledger of another tenant than the one that was asked for", () => {
+    const records = show(sampleRun());
+    expect(verifyLedger(records, undefined, { tenantId: "other" }).problems[0]).toMatch(/belongs to the tenant/);
+  });
+
+  test("a graph that is not the one that the first record names", () => {
+    const run = runOf({ ask: { askUser: { prompt: "ü?" } } });
+    const { definition } = run.workflow;
+    const records = show(run);
+    const shownRun = showRun(run.state);
+    const workflow = { ...definition, version: 1, digest: "0", labels: { a: "b" }, createTime: "x", current: true };
+    expect(verifyLedger(records, shownRun, { workflow })).toMatchObject({ ok: true, workflowChecked: true });
+    const changed = { ...workflow, nodes: { ask: { askUser: { prompt: "u?" } } } };
+    expect(verifyLedger(records, shownRun, { workflow: changed }).problems).toEqual([
+      expect.stringMatching(/^the graph's digest is [0-9a-f]{64}, not "[0-9a-f]{64}"$/),
+    ]);
+    expect(verifyLedger(records, shownRun)).toMatchObject({ ok: true, workflowChecked: false });
+  });
+
+  test.each([
+    ["whole", 0],
+    ["broken", 1],
+    ["unfinished", 3],
+  ])("the script tells by its exit code that a ledger is %s", async (verdict, code) => {
+    const { run, records } =
+      verdict === "unfinished" ? hidingAnswer() : { run: sampleRun(), records: show(sampleRun()) };
+    if (verdict === "broken") records.pop();
+    const { definition } = run.workflow;
+    const replies: Record<string, unknown> = {
+      GetRun: { run: showRun(run.state) },
+      ListStepRecords: { stepRecords: verdict === "whole" ? show(run) : records },
+      GetWorkflow: { workflow: definition },
+    };
+    const server = createServer((request, response) => {
+      response.end(JSON.stringify(replies[request.url!.split("/").at(-1)!]));
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const script = join(import.meta.dirname, "verify-ledger.ts");
+    const child = spawn(process.execPath, [script, "--server", url, "run-1"], { stdio: ["ignore", "pipe", "inherit"] });
+    const printed = await text(child.stdout);
+    const [exitCode] = (await once(child, "close")) as [number];
+    server.close();
+    expect(JSON.parse(printed)).toMatchObject({ verdict, ok: code === 0 });
+    expect(exitCode).toBe(code);
+  });
+});
+
 describe("attacks", () => {
   test.each(attacks)("%s", (_name, attack, problem) => {
     const records = show(sampleRun());
@@ -436,7 +598,7 @@ describe("attacks", () => {
 
   test.each(callAttacks)("%s, properly linked", (_name, attack, problem) => {
     const records = show(callingRun());
-    expect(verifyLedger(records)).toMatchObject({ ok: true, stateChecked: true });
+    expect(verifyLedger(records)).toMatchObject({ problems: [], stateChecked: true });
     relink(records, attack(records));
     const verification = verifyLedger(records);
     expect(verification.ok).toBe(false);
@@ -460,10 +622,10 @@ describe("attacks", () => {
   test("a ledger that lost its end is recognised only by the run's state", () => {
     const run = sampleRun();
     const cut = show(run).slice(0, 5);
-    expect(verifyLedger(cut).ok).toBe(true);
-    expect(verifyLedger(cut, showRun(run.state)).problems).toEqual([
-      "the run has 7 records, 5 are here: the end of the ledger is missing",
-    ]);
+    expect(verifyLedger(cut)).toMatchObject({ verdict: "unfinished", problems: [], endChecked: false });
+    const missing = ["the run has 7 records, 5 are here: the end of the ledger is missing"];
+    expect(verifyLedger(cut, showRun(run.state)).problems).toEqual(missing);
+    expect(verifyLedger(cut, undefined, { head: { seq: 7, hash: show(run).at(-1)!.hash } }).problems).toEqual(missing);
   });
 
   test("a ledger that was rebuilt as a whole is recognised only by an earlier hash", () => {
@@ -474,6 +636,9 @@ describe("attacks", () => {
     const verification = verifyLedger(records);
     expect(verification.ok).toBe(true);
     expect(verification.headHash).not.toBe(kept);
+    expect(verifyLedger(records, undefined, { head: { seq: 7, hash: kept } }).problems).toEqual([
+      "record 7: its hash is not the one that was kept",
+    ]);
     expect(verifyLedger(records, showRun(run.state)).problems[0]).toMatch(/^the run's output is/);
   });
 });
@@ -485,14 +650,11 @@ describe("what later releases and erasure leave behind", () => {
     records[1]!.proof.bodyJson = "";
     delete records[3]!.proof.given;
     const verification = verifyLedger(records, showRun(run.state));
-    expect(verification).toMatchObject({ ok: true, stateChecked: false });
-    expect(verification.notes).toEqual([
-      "record 2: its body was erased or cannot be read",
-      "record 4: what was given was erased",
-    ]);
+    expect(verification).toMatchObject({ verdict: "unfinished", problems: [], stateChecked: false, erased: 2 });
+    expect(verification.notes).toEqual(["record 2: its body was erased", "record 4: what was given was erased"]);
   });
 
-  test("unknown keys and parts pass, in the header and in the body", () => {
+  test("unknown keys pass, in the header and in the body; unknown parts are not checked", () => {
     const run = sampleRun();
     const records = show(run);
     rebody(records[1]!, (body) => ({ ...body, later: { a: [1] } }));
@@ -502,7 +664,9 @@ describe("what later releases and erasure leave behind", () => {
       parts: { ...(header["parts"] as object), statement: "f".repeat(64) },
     }));
     relink(records, 2);
-    expect(verifyLedger(records, showRun(run.state))).toMatchObject({ ok: true, stateChecked: true });
+    const verification = verifyLedger(records, showRun(run.state));
+    expect(verification).toMatchObject({ verdict: "unfinished", problems: [], stateChecked: true });
+    expect(verification.notes).toEqual(['record 2: the part "statement" is not known']);
   });
 
   test("an unknown operation passes, but the state after it is not known", () => {
@@ -511,7 +675,7 @@ describe("what later releases and erasure leave behind", () => {
     rebody(records[1]!, (body) => ({ ...body, patch: [{ op: "rename", path: "/amount", to: "/sum" }] }));
     relink(records, 2);
     const verification = verifyLedger(records, showRun(run.state));
-    expect(verification).toMatchObject({ ok: true, stateChecked: false });
+    expect(verification).toMatchObject({ verdict: "unfinished", problems: [], stateChecked: false });
     expect(verification.notes).toEqual(['record 2: the operation "rename" is not known']);
   });
 
@@ -521,7 +685,7 @@ describe("what later releases and erasure leave behind", () => {
     rebody(records[1]!, (body) => ({ ...body, patch: [{ op: "set", path: "/amount", of: "dreams" }] }));
     relink(records, 2);
     const verification = verifyLedger(records, showRun(run.state));
-    expect(verification).toMatchObject({ ok: true, stateChecked: false });
+    expect(verification).toMatchObject({ verdict: "unfinished", problems: [], stateChecked: false });
     expect(verification.notes).toEqual(['record 2: the source "dreams" is not known']);
   });
 
@@ -538,7 +702,7 @@ describe("what later releases and erasure leave behind", () => {
       records.push(Object.assign(more, { ...after, seq }));
     }
     const verification = verifyLedger(records);
-    expect(verification).toMatchObject({ ok: true, stateChecked: false });
+    expect(verification).toMatchObject({ verdict: "unfinished", problems: [], stateChecked: false });
     expect(verification.notes).toEqual([`record 8: the kind "${kind}" is not known`]);
   });
 
@@ -549,7 +713,7 @@ describe("what later releases and erasure leave behind", () => {
     records[4]!.kind = "run.dreamed";
     relink(records, 5);
     const verification = verifyLedger(records, showRun(run.state));
-    expect(verification).toMatchObject({ ok: true, stateChecked: false });
+    expect(verification).toMatchObject({ verdict: "unfinished", problems: [], stateChecked: false });
     expect(verification.notes).toEqual(['record 5: the kind "run.dreamed" is not known']);
   });
 });

@@ -3,9 +3,13 @@
  * it to the run's state. It is written from docs/ledger-format.md and shares no code with the server, so that an error
  * in one shows as a difference from the other.
  *
- *   node tests/verifier/verify-ledger.ts --server http://127.0.0.1:7400 RUN_ID
+ *   node tests/verifier/verify-ledger.ts --server http://127.0.0.1:7400 RUN_ID [--tenant ID] [--head SEQ:HASH]
+ *
+ * Exit codes: 0 "whole", 1 "broken", 3 "unfinished" (docs/ledger-format.md says what each means), 2 if the ledger could
+ * not be read or the arguments are wrong.
  */
 import { createHash } from "node:crypto";
+import { parseArgs } from "node:util";
 
 /** A record as the Connect protocol's JSON shows it. */
 type ShownRecord = Record<string, unknown> & { proof?: ShownProof };
@@ -13,36 +17,62 @@ type ShownProof = { headerJson?: string; bodyJson?: string; given?: string; salt
 type Shown = Record<string, unknown>;
 
 export type Verification = {
-  /** No problem was found. */
+  /**
+   * "whole": everything was checked, to an end that is known, and nothing is wrong. "broken": something is wrong.
+   * "unfinished": nothing wrong was found, but something could not be checked; `notes` says what.
+   */
+  verdict: "whole" | "broken" | "unfinished";
+  /** The verdict is "whole". */
   ok: boolean;
   /** The number of records checked. */
   records: number;
   problems: string[];
-  /** What is allowed but limits the result: erased parts, kinds of later releases. */
+  /** What is allowed but could not be checked: erased parts, kinds of later releases, an end that is not known. */
   notes: string[];
+  /** Parts whose payload was erased. */
+  erased: number;
   /** Whether the ledger could be folded and, if a run was given, was compared with it. */
   stateChecked: boolean;
+  /** Whether it is known that no record is missing at the end. */
+  endChecked: boolean;
+  /** Whether the graph was given that the first record names. */
+  workflowChecked: boolean;
   /** The hash of the last record: with it, a rewritten ledger can later be recognised. */
   headHash?: string;
   /** What the ledger folds to; missing if it could not be folded to its end. */
   state?: FoldedState;
 };
 
+/** What the caller knows besides the ledger. */
+export type Known = {
+  tenantId?: string;
+  runId?: string;
+  /** A hash that was kept: the ledger must still have it there. */
+  head?: { seq: number; hash: string };
+  /** The JSON of GetWorkflow's workflow: the graph whose digest the first record names. */
+  workflow?: unknown;
+};
+
 /**
  * Verifies `stepRecords`, which must be all records of a run from the first one on.
  * @param stepRecords the list of that name in the JSON of ListStepRecords, all pages joined
  * @param run the run's JSON from GetRun in the full view, read no later than the records; without it, missing records
- * at the end cannot be detected
+ * at the end of a run that has not ended cannot be detected
  */
-export function verifyLedger(stepRecords: unknown, run?: unknown): Verification {
+export function verifyLedger(stepRecords: unknown, run?: unknown, known: Known = {}): Verification {
   const problems: string[] = [];
   const notes: string[] = [];
+  const checked = { erased: 0, stateChecked: false, endChecked: false, workflowChecked: false };
   if (!Array.isArray(stepRecords) || stepRecords.length === 0) {
-    return { ok: false, records: 0, problems: ["there are no records"], notes, stateChecked: false };
+    return { verdict: "broken", ok: false, records: 0, problems: ["there are no records"], notes, ...checked };
   }
   const shownRun = run as Shown | undefined;
   const runSeq = shownRun === undefined ? undefined : Number(shownRun["seq"] ?? 0);
+  if (runSeq !== undefined && !(Number.isInteger(runSeq) && runSeq >= 1)) problems.push("the run has no seq");
   const chain: Chain = { seq: 0, previousHash: "0".repeat(64), time: "", ended: false };
+  if (known.tenantId !== undefined) chain.tenantId = known.tenantId;
+  const runId = known.runId ?? (shownRun?.["runId"] as Json | undefined);
+  if (runId !== undefined) chain.runId = runId;
   let state: FoldedState | undefined;
   let canFold = true;
   let stateChecked = false;
@@ -56,13 +86,16 @@ export function verifyLedger(stepRecords: unknown, run?: unknown): Verification 
         continue;
       }
       const parts = checkParts(record.proof!, header, report);
-      if (parts.body === undefined) notes.push(`${at}: its body was erased or cannot be read`);
+      if (parts.bodyErased) notes.push(`${at}: its body was erased`);
       if (parts.givenErased) notes.push(`${at}: what was given was erased`);
+      checked.erased += Number(parts.bodyErased) + Number(parts.givenErased);
+      for (const name of parts.unknown) notes.push(`${at}: the part ${text(name)} is not known`);
       const isKnown = KINDS.has(header["kind"] as string);
       if (!isKnown) notes.push(`${at}: the kind ${text(header["kind"])} is not known`);
       checkOrder(header, chain, report);
       if (!isKnown || parts.body === undefined || parts.givenErased) canFold = false;
       if (!canFold) continue;
+      checkKeys(header, parts, report);
       checkIds(header, parts.body!, state?.calls ?? [], report);
       state = apply(state, header, parts.body!, parts.given);
     } catch (error) {
@@ -70,21 +103,40 @@ export function verifyLedger(stepRecords: unknown, run?: unknown): Verification 
       else report(error instanceof Error ? error.message : String(error));
       canFold = false;
     }
+    if (known.head?.seq === index + 1) {
+      checked.endChecked = index + 1 === stepRecords.length;
+      if (chain.previousHash !== known.head.hash) problems.push(`${at}: its hash is not the one that was kept`);
+    }
     if (canFold && index + 1 === runSeq) {
       stateChecked = true;
       for (const difference of differences(state!, shownRun!)) problems.push(`the run's ${difference}`);
     }
   }
-  if (runSeq !== undefined && stepRecords.length < runSeq) {
-    problems.push(`the run has ${runSeq} records, ${stepRecords.length} are here: the end of the ledger is missing`);
+  for (const seq of [runSeq, known.head?.seq]) {
+    if (seq === undefined || stepRecords.length >= seq) continue;
+    problems.push(`the run has ${seq} records, ${stepRecords.length} are here: the end of the ledger is missing`);
   }
   if (runSeq === undefined) stateChecked = canFold;
+  if (canFold && state!.calls.length > 0 && state!.calls.every((call) => call["outcome"] !== undefined)) {
+    problems.push("the last call has settled, and the record that ends its step is missing");
+  }
+  const endChecked = checked.endChecked || runSeq !== undefined || chain.ended;
+  if (!endChecked) notes.push("the run has not ended, and nothing tells how many records it has");
+  if (known.workflow !== undefined) {
+    const digest = workflowDigest(known.workflow as Json);
+    if (digest !== chain.workflow) problems.push(`the graph's digest is ${digest}, not ${text(chain.workflow)}`);
+  }
+  const verdict = problems.length > 0 ? "broken" : notes.length > 0 || !stateChecked ? "unfinished" : "whole";
   return {
-    ok: problems.length === 0,
+    verdict,
+    ok: verdict === "whole",
     records: stepRecords.length,
     problems,
     notes,
+    ...checked,
+    endChecked,
     stateChecked,
+    workflowChecked: known.workflow !== undefined,
     headHash: chain.previousHash,
     ...(canFold && state !== undefined ? { state } : {}),
   };
@@ -100,6 +152,8 @@ type Chain = {
   ended: boolean;
   tenantId?: Json | undefined;
   runId?: Json | undefined;
+  /** The digest of the graph, from the first record. */
+  workflow?: Json | undefined;
 };
 type Report = (problem: string) => unknown;
 
@@ -149,6 +203,8 @@ function checkHeader(record: ShownRecord, chain: Chain, report: Report): Header 
   const header = parseJson(headerText);
   if (!isObject(header)) throw new Error("its header is not an object");
   if (header["v"] !== 1) report(`its format is version ${text(header["v"])}, not 1`);
+  checkForm(header, headerText, report);
+  if (chain.seq === 1) chain.workflow = header["workflow"];
   if (header["prev"] !== previousHash) report("its prev is not the hash of the record before it");
   if (header["seq"] !== chain.seq) report(`its seq is ${text(header["seq"])}: the ledger has a gap, or was reordered`);
   chain.tenantId ??= header["tenant_id"];
@@ -156,7 +212,7 @@ function checkHeader(record: ShownRecord, chain: Chain, report: Report): Header 
   if (header["tenant_id"] !== chain.tenantId) report(`it belongs to the tenant ${text(header["tenant_id"])}`);
   if (header["run_id"] !== chain.runId) report(`it belongs to the run ${text(header["run_id"])}`);
   const time = header["time"];
-  if (typeof time !== "string" || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(time)) {
+  if (typeof time !== "string" || !isTime(time)) {
     report(`its time ${text(time)} is not UTC with microseconds`);
   } else {
     if (time < chain.time) report("its time is before that of the record before it");
@@ -171,6 +227,81 @@ function checkHeader(record: ShownRecord, chain: Chain, report: Report): Header 
   return header;
 }
 
+/** The keys of a header, in their order, and what a value of each is. */
+const HEADER_KEYS: readonly [key: string, isValid: (value: Json) => boolean, isRequired?: true][] = [
+  ["v", isCount, true],
+  ["tenant_id", isId, true],
+  ["run_id", isId, true],
+  ["seq", isCount, true],
+  ["time", isId, true],
+  ["kind", isId, true],
+  ["node_id", isId],
+  ["attempt", isCount],
+  ["epoch", isCount],
+  ["actor_id", isId],
+  ["idempotency_key", (value) => typeof value === "string" && /^[a-z2-7]{52}$/.test(value)],
+  ["workflow", isDigest],
+  ["parts", (value) => isObject(value) && Object.values(value).every(isDigest), true],
+  ["prev", isDigest, true],
+];
+
+/** A header has one form. Another one with the same meaning would be another record with another hash. */
+function checkForm(header: Header, headerText: string, report: Report): void {
+  for (const [key, isValid, isRequired] of HEADER_KEYS) {
+    const value = header[key];
+    if (value === undefined ? isRequired === true : !isValid(value)) report(`its header's ${key} is ${text(value)}`);
+  }
+  const known = Object.keys(header).filter((key) => HEADER_KEYS.some(([name]) => name === key));
+  const inOrder = HEADER_KEYS.map(([name]) => name).filter((name) => known.includes(name));
+  const isOneForm = JSON.stringify(header) === headerText && known.join() === inOrder.join();
+  if (!isOneForm) report("its header is not in the form that the format gives it");
+}
+
+function isCount(value: Json): boolean {
+  return Number.isInteger(value) && (value as number) >= 1;
+}
+
+function isId(value: Json): boolean {
+  return typeof value === "string" && value !== "";
+}
+
+function isDigest(value: Json): boolean {
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+}
+
+/** Whether it is a time of the calendar in the one form that the format has. */
+function isTime(time: string): boolean {
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(time)) return false;
+  const millis = `${time.slice(0, 23)}Z`;
+  const at = new Date(millis);
+  return !Number.isNaN(at.getTime()) && at.toISOString() === millis;
+}
+
+/** The digest of a graph: over everything that affects how its runs behave. */
+function workflowDigest(workflow: Json): string {
+  if (!isObject(workflow)) throw new Error("the graph is not an object");
+  const notDigested = new Set([
+    "version",
+    "digest",
+    "description",
+    "labels",
+    "current",
+    "archived",
+    "createTime",
+    "damage",
+  ]);
+  const digested = Object.entries(workflow).filter(([name]) => !notDigested.has(name));
+  return sha256(canonical(Object.fromEntries(digested)));
+}
+
+/** RFC 8785. JSON.stringify writes numbers and strings in its form already, and sorts by UTF-16 units as it does. */
+function canonical(value: Json): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value);
+  const members = Object.keys(value).toSorted((a, b) => (a < b ? -1 : 1));
+  return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(value[name]!)}`).join(",")}}`;
+}
+
 function checkOrder(header: Header, chain: Chain, report: Report): void {
   const isStart = header["kind"] === "run.started";
   const isFirst = chain.seq === 1;
@@ -182,7 +313,7 @@ function checkOrder(header: Header, chain: Chain, report: Report): void {
   else if (AFTER_END.has(kind)) chain.ended = false;
 }
 
-type Parts = { body?: JsonObject; given?: Json; givenErased: boolean };
+type Parts = { body?: JsonObject; given?: Json; bodyErased: boolean; givenErased: boolean; unknown: string[] };
 
 function checkParts(proof: ShownProof, header: Header, report: Report): Parts {
   const digests = header["parts"];
@@ -191,7 +322,11 @@ function checkParts(proof: ShownProof, header: Header, report: Report): Parts {
     body: proof.bodyJson ? Buffer.from(proof.bodyJson) : undefined,
     given: proof.given === undefined ? undefined : base64(proof.given),
   };
-  const parts: Parts = { givenErased: digests["given"] !== undefined && bytesByPart["given"] === undefined };
+  const parts: Parts = {
+    bodyErased: bytesByPart["body"] === undefined,
+    givenErased: digests["given"] !== undefined && bytesByPart["given"] === undefined,
+    unknown: Object.keys(digests).filter((name) => !Object.hasOwn(bytesByPart, name)),
+  };
   for (const [name, bytes] of Object.entries(bytesByPart)) {
     if (bytes === undefined) continue;
     if (digests[name] === undefined) {
@@ -211,6 +346,35 @@ function checkParts(proof: ShownProof, header: Header, report: Report): Parts {
     else report("its body is not an object");
   }
   return parts;
+}
+
+/** Whether a record states one effect, whose key its header has. Tool calls have keys of their own. */
+function isOneEffect(header: Header, body: JsonObject): boolean {
+  const effect = body["effect"] as JsonObject | undefined;
+  if (effect === undefined || body["calls"] !== undefined) return false;
+  // Without a call there is no key; the question whether to make calls has one.
+  return effect["type"] !== "tool_calls" || header["kind"] === "step.waiting";
+}
+
+/** The keys that the body of each kind must have. */
+const REQUIRED_KEYS: Readonly<Record<string, readonly string[]>> = {
+  "run.started": ["start", "patch"],
+  "run.cancel_requested": ["to", "deadline_time"],
+  "step.started": ["status", "effect", "calls"],
+  "step.waiting": ["status", "effect", "wait"],
+  "step.completed": ["status"],
+  "step.failed": ["status", "error", "to"],
+  "call.completed": ["status", "call"],
+  "call.failed": ["status", "call", "error"],
+  "call.retrying": ["status", "call", "error"],
+  "run.completed": ["status", "output"],
+  "run.failed": ["error"],
+};
+
+function checkKeys(header: Header, { body, given }: Parts, report: Report): void {
+  const kind = header["kind"] as string;
+  for (const key of REQUIRED_KEYS[kind] ?? []) if (body![key] === undefined) report(`its body has no ${key}`);
+  if (kind === "call.completed" && given === undefined) report("it has no output");
 }
 
 /**
@@ -233,8 +397,16 @@ function checkIds(header: Header, body: JsonObject, inFlight: readonly JsonObjec
       if (key !== call["idempotency_key"]) report("its idempotency_key is not that of its call");
       if (header["attempt"] !== (call["attempt"] ?? 1)) report("its attempt is not the one that was under way");
     }
-  } else if (key !== undefined && key !== keyOf(0) && !inFlight.some((call) => call["idempotency_key"] === key)) {
-    report("its idempotency_key is not that of its place");
+  } else if (isOneEffect(header, body)) {
+    if (key !== keyOf(0)) report("its idempotency_key is not that of its place");
+  } else if (key !== undefined) {
+    // The end of a custom effect, and of a handler that failed, is the end of its one call.
+    const [call] = inFlight;
+    if (call === undefined || call["kind"] === "tool" || key !== call["idempotency_key"]) {
+      report("its idempotency_key is not that of its place");
+    } else if (header["attempt"] !== (call["attempt"] ?? 1)) {
+      report("its attempt is not the one that was under way");
+    }
   }
   for (const [ordinal, call] of ((body["calls"] ?? []) as JsonObject[]).entries()) {
     if (call["ordinal"] !== ordinal) report(`its call ${ordinal} has the ordinal ${text(call["ordinal"])}`);
@@ -390,6 +562,7 @@ function patched(root: Json, operations: readonly Operation[] | undefined, sourc
     const taken = () => (operation.of === undefined ? undefined : structuredClone(partOf(sources, operation)));
     switch (operation.op) {
       case "set": {
+        if ((operation.of === undefined) === (operation.value === undefined)) throw new Error("a set of nothing");
         const value = operation.of === undefined ? structuredClone(operation.value!) : taken()!;
         if (last === undefined) document = value;
         else {
@@ -400,8 +573,13 @@ function patched(root: Json, operations: readonly Operation[] | undefined, sourc
         break;
       }
       case "append": {
-        const values = operation.of === undefined ? structuredClone(operation.values!) : (taken() as Json[]);
-        if (last === undefined) throw new Error("an append to the whole document");
+        const values = operation.of === undefined ? structuredClone(operation.values) : taken();
+        if (!Array.isArray(values)) throw new Error("an append of what is no list");
+        if (last === undefined) {
+          if (!Array.isArray(document)) throw new Error("an append to a document that is no list");
+          document.push(...values);
+          break;
+        }
         const parent = parentOf(document, steps, true)!;
         const key = Array.isArray(parent) ? existing(parent, last) : last;
         const list = Reflect.get(parent, key) as Json | undefined;
@@ -414,6 +592,7 @@ function patched(root: Json, operations: readonly Operation[] | undefined, sourc
         if (last === undefined) throw new Error("an unset of the whole document");
         const parent = parentOf(document, steps, false);
         if (Array.isArray(parent)) {
+          if (!INDEX.test(last)) throw new Error(`${text(last)} is no index of a list`);
           if (Number(last) < parent.length) parent.splice(Number(last), 1);
         } else if (parent !== undefined) Reflect.deleteProperty(parent, last);
         break;
@@ -446,8 +625,10 @@ function parentOf(document: Json, steps: readonly string[], make: boolean): Json
   return undefined;
 }
 
+const INDEX = /^(0|[1-9]\d*)$/;
+
 function existing(list: readonly Json[], step: string): number {
-  const index = /^(0|[1-9]\d*)$/.test(step) ? Number(step) : Infinity;
+  const index = INDEX.test(step) ? Number(step) : Infinity;
   if (index >= list.length) throw new Error(`no element ${step} in a list of ${list.length}`);
   return index;
 }
@@ -465,6 +646,7 @@ function partOf(sources: Sources, { of, at }: Operation): Json {
 function pointerSteps(pointer: string): string[] {
   const [root, ...steps] = pointer.split("/");
   if (root !== "") throw new Error(`a path ${pointer} that is no JSON Pointer`);
+  if (/~(?![01])/.test(pointer)) throw new Error(`a path ${pointer} that is no JSON Pointer`);
   return steps.map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
@@ -603,8 +785,11 @@ function parseJson(source: string): Json {
 
 // ── The script ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Reads a run and its ledger by the Connect protocol. The run is read first: later changes are then in the ledger. */
-async function fetchLedger(server: string, runId: string): Promise<{ stepRecords: unknown[]; run: unknown }> {
+/** Reads a run, its ledger and its graph by the Connect protocol, the run first: later changes are in the ledger. */
+async function fetchLedger(
+  server: string,
+  runId: string,
+): Promise<{ stepRecords: unknown[]; run: Shown; workflow: unknown }> {
   const call = async (method: string, request: object): Promise<Shown> => {
     const response = await fetch(`${server.replace(/\/$/, "")}/abstractruntime.v1.${method}`, {
       method: "POST",
@@ -614,7 +799,7 @@ async function fetchLedger(server: string, runId: string): Promise<{ stepRecords
     if (!response.ok) throw new Error(`${method}: ${response.status} ${await response.text()}`);
     return (await response.json()) as Shown;
   };
-  const { run } = await call("RuntimeService/GetRun", { runId });
+  const run = (await call("RuntimeService/GetRun", { runId }))["run"] as Shown;
   const stepRecords: unknown[] = [];
   let pageToken = "";
   do {
@@ -623,20 +808,39 @@ async function fetchLedger(server: string, runId: string): Promise<{ stepRecords
     stepRecords.push(...((reply["stepRecords"] ?? []) as unknown[]));
     pageToken = (reply["nextPageToken"] ?? "") as string;
   } while (pageToken !== "");
-  return { stepRecords, run };
+  const version = { workflowId: run["workflowId"], version: run["version"] };
+  const { workflow } = await call("RuntimeService/GetWorkflow", version);
+  return { stepRecords, run, workflow };
 }
 
+const EXIT_CODES = { whole: 0, broken: 1, unfinished: 3 } as const satisfies Record<Verification["verdict"], number>;
+/** Nothing is known of the ledger. */
+const EXIT_UNREAD = 2;
+
 async function main(args: readonly string[]): Promise<number> {
-  const [flag, server, runId] = args;
-  if (flag !== "--server" || server === undefined || runId === undefined || args.length > 3) {
-    console.error("usage: node tests/verifier/verify-ledger.ts --server URL RUN_ID");
-    return 2;
+  const options = { server: { type: "string" }, tenant: { type: "string" }, head: { type: "string" } } as const;
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
+    const [runId, ...more] = positionals;
+    const [seq, hash] = (values.head ?? "").split(":");
+    if (values.server === undefined || runId === undefined || more.length > 0 || (seq !== "" && hash === undefined)) {
+      throw new Error(
+        "usage: node tests/verifier/verify-ledger.ts --server URL RUN_ID [--tenant ID] [--head SEQ:HASH]",
+      );
+    }
+    const { stepRecords, run, workflow } = await fetchLedger(values.server, runId);
+    const { state: _state, ...shown } = verifyLedger(stepRecords, run, {
+      runId,
+      workflow,
+      ...(values.tenant === undefined ? {} : { tenantId: values.tenant }),
+      ...(hash === undefined ? {} : { head: { seq: Number(seq), hash } }),
+    });
+    console.log(JSON.stringify(shown, null, 2));
+    return EXIT_CODES[shown.verdict];
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    return EXIT_UNREAD;
   }
-  const { stepRecords, run } = await fetchLedger(server, runId);
-  const verification = verifyLedger(stepRecords, run);
-  const { state: _state, ...shown } = verification;
-  console.log(JSON.stringify(shown, null, 2));
-  return verification.ok ? 0 : 1;
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

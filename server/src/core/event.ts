@@ -1,3 +1,4 @@
+import type { DamageError } from "./damage.ts";
 import type { Json } from "./json/json.ts";
 import type { Instant } from "./duration.ts";
 
@@ -23,10 +24,12 @@ export type ChannelEvent = {
   payload: Json;
   emitTime: Instant;
   actorId?: string;
+  /** The payload cannot be read, and is null. */
+  damage?: DamageError;
 };
 
 /** An event to emit; the store assigns the number. */
-export type EventDraft = Channel & Omit<ChannelEvent, "number">;
+export type EventDraft = Channel & Omit<ChannelEvent, "number" | "damage">;
 
 /** Every event up to `number` that matches (name, key) was consumed by the run or preceded it. */
 export type EventCursor = {

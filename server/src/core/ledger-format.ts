@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 // One-shot hashing: with an object for each hash it takes more than twice as long.
 import { hash } from "node:crypto";
-import { parseOwnJson } from "./json/json.ts";
-import type { Instant } from "./duration.ts";
+import { DamageError } from "./damage.ts";
+import { isJsonObject, parseOwnJson } from "./json/json.ts";
+import { type Instant, parseInstant } from "./duration.ts";
 import type { AnyRecord, RecordBody, RecordKind, StepRecordDraft } from "./records.ts";
 
 const RECORD_DOMAIN = "abstractruntime/step-record/v1\0";
@@ -76,19 +77,81 @@ type Header = {
   actor_id?: string;
   idempotency_key?: string;
   workflow?: string;
+  parts: Record<string, string>;
 };
 
-/** Reads a stored record back as the draft it was sealed from. Trusts the record: the verifier checks it. */
-export function draftFromSealed(record: {
+/** A stored record. A part without its salt is not checked. */
+export type StoredRecord = {
+  seq?: number;
   header: string;
-  parts: readonly Pick<SealedPart, "name" | "text">[];
-}): StepRecordDraft {
-  const { tenant_id, run_id, seq, time, kind, epoch, ...rest } = JSON.parse(record.header) as Header;
-  const { node_id, attempt, actor_id, idempotency_key, workflow } = rest;
-  const body = partOf(record, "body");
-  const given = partOf(record, "given");
-  assert(body !== undefined, "a record has a body");
-  const draft: AnyRecord = {
+  hash?: string;
+  parts: readonly (Pick<SealedPart, "name" | "text"> & { salt?: Uint8Array })[];
+};
+
+/** What can be read of a stored record, and why the rest cannot. */
+export type OpenedRecord = {
+  header?: Omit<AnyRecord, "body" | "given">;
+  body?: RecordBody;
+  /** The part `given`, as text whose digest was checked. */
+  given?: string;
+  /** What cannot be read or does not have its digest: `header`, or the names of parts. */
+  damaged: string[];
+};
+
+/** Reads a stored record, as far as it has the hash and the digests that were recorded for it. */
+export function openRecord(record: StoredRecord): OpenedRecord {
+  const opened: OpenedRecord = { damaged: [] };
+  const digests = openHeader(record, opened);
+  for (const part of record.parts) {
+    // Without the digests of the header, nothing can be said of a part.
+    if (digests === undefined || !hasDigest(part, digests[part.name])) opened.damaged.push(part.name);
+    else if (part.name === "given") opened.given = part.text;
+    else if (part.name === "body") openBody(part.text, opened);
+  }
+  if (partOf(record, "body") === undefined) opened.damaged.push("body");
+  return opened;
+}
+
+/** Returns the digests of the header, which is read into `opened`; undefined if it is damaged. */
+function openHeader(record: StoredRecord, opened: OpenedRecord): Record<string, string> | undefined {
+  try {
+    assert(record.hash === undefined || recordHash(record.header) === record.hash, "the header has its hash");
+    const { header, parts } = readHeader(record.header);
+    assert(record.seq === undefined || record.seq === header.seq, "the record is in its place");
+    opened.header = header;
+    return parts;
+  } catch {
+    opened.damaged.push("header");
+    return undefined;
+  }
+}
+
+function hasDigest({ text, salt }: StoredRecord["parts"][number], digest: string | undefined): boolean {
+  if (salt === undefined) return digest !== undefined;
+  return salt.length === SALT_BYTES && partDigest(salt, text) === digest;
+}
+
+function openBody(text: string, opened: OpenedRecord): void {
+  try {
+    const body = parseOwnJson(text);
+    assert(isJsonObject(body), "a body is an object");
+    opened.body = body;
+  } catch {
+    opened.damaged.push("body");
+  }
+}
+
+function readHeader(text: string): { header: Omit<AnyRecord, "body" | "given">; parts: Record<string, string> } {
+  const { tenant_id, run_id, seq, time, kind, epoch, parts, ...rest } = JSON.parse(text) as Header;
+  const { node_id, attempt = 1, actor_id, idempotency_key, workflow } = rest;
+  const texts = [tenant_id, run_id, time, kind, node_id ?? "", actor_id ?? "", idempotency_key ?? "", workflow ?? ""];
+  assert(
+    texts.every((text) => typeof text === "string"),
+    "names and ids are texts",
+  );
+  assert([seq, attempt, epoch ?? 0].every(Number.isInteger) && isJsonObject(parts), "counts are whole");
+  parseInstant(time);
+  const header = {
     tenant_id,
     run_id,
     kind,
@@ -96,12 +159,22 @@ export function draftFromSealed(record: {
     time,
     epoch: epoch ?? 0,
     ...(node_id === undefined ? {} : { node_id }),
-    ...(attempt === undefined ? {} : { attempt }),
+    ...(rest.attempt === undefined ? {} : { attempt }),
     ...(actor_id === undefined ? {} : { actor_id }),
     ...(idempotency_key === undefined ? {} : { idempotency_key }),
     ...(workflow === undefined ? {} : { workflow }),
-    body: parseOwnJson(body.text) as unknown as RecordBody,
-    ...(given === undefined ? {} : { given: given.text }),
   };
+  return { header, parts };
+}
+
+/** Reads a stored record back as the draft it was sealed from. @throws {DomainError} DATA_DAMAGED */
+export function draftFromSealed(record: StoredRecord): StepRecordDraft {
+  const { header, body, given, damaged } = openRecord(record);
+  if (header === undefined || body === undefined || damaged.length > 0) {
+    // What a damaged header says of its place is not trusted.
+    const ids = { ...(header === undefined ? {} : { run_id: header.run_id }), seq: header?.seq ?? record.seq ?? 0 };
+    throw new DamageError("record", ids, `its ${damaged.join(" and ")} cannot be read, or is not what was recorded`);
+  }
+  const draft: AnyRecord = { ...header, body, ...(given === undefined ? {} : { given }) };
   return draft as StepRecordDraft;
 }

@@ -1,7 +1,8 @@
 /** Waits: a union by what the wait asks. Decisions use these types, never the form that a person is shown. */
+import assert from "node:assert/strict";
 import type { Scope } from "./event.ts";
 import type { Instant } from "./duration.ts";
-import type { Json, JsonObject } from "./json/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "./json/json.ts";
 import { defined } from "./defined.ts";
 
 /** What a wait is for, as clients filter by it. */
@@ -63,6 +64,28 @@ export type WaitDraft = Wait extends infer W
     ? Omit<W, "wait_id" | "node_id" | "create_time">
     : never
   : never;
+
+/** Reads a stored wait. @throws if it has not the form of one */
+export function readWait(stored: Json | undefined): Wait {
+  assert(isJsonObject(stored), "a wait is an object");
+  const { asks, wait_id, node_id = "", create_time, due_time = "", assignees = [] } = stored;
+  assert([wait_id, node_id, create_time, due_time].every(isText), "a wait has its id and its times");
+  assert(isTexts(assignees), "assignees are names");
+  const { prompt, answer_schema, choices = [], calls, names, scope, scope_id, key = "" } = stored;
+  if (asks === "question") assert(isText(prompt) && answer_schema !== undefined && Array.isArray(choices));
+  else if (asks === "approval") assert(isText(prompt) && Array.isArray(calls) && calls.every(isJsonObject));
+  else if (asks === "time") assert(due_time !== "");
+  else assert(asks === "event" && isTexts(names) && [scope, scope_id, key].every(isText));
+  return stored as unknown as Wait;
+}
+
+function isText(value: Json | undefined): boolean {
+  return typeof value === "string";
+}
+
+function isTexts(value: Json | undefined): boolean {
+  return Array.isArray(value) && value.every(isText);
+}
 
 /** The answers to "may these calls be made?". */
 export const APPROVAL_CHOICES = ["approve", "deny"] as const;

@@ -5,9 +5,8 @@ import type { Instant } from "../core/duration.ts";
 import type { DomainError, ErrorReason } from "../core/errors.ts";
 import type { Scope } from "../core/event.ts";
 import type { Json, JsonObject } from "../core/json/json.ts";
-import type { SealedRecord } from "../core/ledger-format.ts";
+import type { OpenedRecord, SealedRecord } from "../core/ledger-format.ts";
 import type { RunState } from "../core/run.ts";
-import type { StepRecordDraft } from "../core/records.ts";
 import type { Wait, WaitReason } from "../core/wait.ts";
 import type { Limits } from "../core/graph/limits.ts";
 import type { WorkflowDefinition } from "../core/graph/definition.ts";
@@ -24,7 +23,13 @@ export type { Actor, Caller, Problem, NoticeKind, RunFilter, RunOrder, StoredToo
 export type BlockedReason = "no_worker" | "retry_at" | "rate_limit";
 
 /** A run as callers see it. In the basic view `state.vars` is null and `state.output` is missing. */
-export type RunView = { state: RunState; view: "basic" | "full"; blockedReason?: BlockedReason };
+export type RunView = {
+  state: RunState;
+  view: "basic" | "full";
+  blockedReason?: BlockedReason;
+  /** Why the rest of the run cannot be read. */
+  damage?: string;
+};
 
 /** A kind for programs and a sentence for people; `metadata` has the values that the sentence mentions. */
 type Said<Kind extends string> = { kind: Kind; message: string; metadata: Readonly<Record<string, string>> };
@@ -93,6 +98,8 @@ export type WaitView = {
   /** When the wait was answered or ended in another way; missing while it is open. */
   closeTime?: Instant;
   answeredBy?: string;
+  /** Why the rest of the wait cannot be read. */
+  damage?: string;
 };
 
 export type WorkflowView = {
@@ -102,9 +109,12 @@ export type WorkflowView = {
   createTime: Instant;
   current: boolean;
   archived: boolean;
+  /** Why the graph cannot be read. */
+  damage?: string;
 };
 
-export type StepRecordView = { record: StepRecordDraft; sealed: SealedRecord };
+/** A record of a run, as far as it can be read. */
+export type StepRecordView = { runId: string; opened: OpenedRecord; sealed: SealedRecord };
 
 export type StartRequest = {
   /** If it is missing, the server generates one (UUIDv7). */

@@ -82,7 +82,7 @@ export function createEngine(options: {
   let isAlone = true;
 
   const hub = createNoticeHub();
-  const reads = createReads(store);
+  const reads = createReads(store, log);
   const cache = createRunCache();
   const runs = createRunTable(cache);
 

@@ -10,7 +10,8 @@ const KEY = { tenantId: "t", runId: "r" };
 
 function ledgerOf(count: number, noteChars: number): SealedRecord[] {
   const drafts = Array.from({ length: count }, (_, index) => ({
-    ...KEY,
+    tenant_id: KEY.tenantId,
+    run_id: KEY.runId,
     seq: index + 1,
     kind: "run.paused",
     time: "2026-01-02T03:04:05.678901Z" as Instant,

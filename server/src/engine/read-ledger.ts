@@ -1,3 +1,4 @@
+import { DamageError } from "../core/damage.ts";
 import { draftFromSealed } from "../core/ledger-format.ts";
 import type { StepRecordDraft } from "../core/records.ts";
 import type { RunKey } from "../store/contract/runs.ts";
@@ -10,7 +11,8 @@ const PAGE_MAX = 100;
 /** The characters that a page should have: most records are small, and larger pages save round trips. */
 const PAGE_CHARS = 4 * 1024 * 1024;
 
-/** Yields the records of a run up to `untilSeq`, in order, a page at a time. Ends early if the ledger does. */
+/** Yields the records of a run up to `untilSeq`, in order, a page at a time. Ends early if the ledger does.
+ *  @throws {DomainError} DATA_DAMAGED */
 export async function* readLedger(store: Store, key: RunKey, untilSeq: number): AsyncGenerator<StepRecordDraft> {
   let page = PAGE_MIN;
   for (let seq = 0; seq < untilSeq;) {
@@ -19,9 +21,16 @@ export async function* readLedger(store: Store, key: RunKey, untilSeq: number): 
     let chars = 0;
     for (const record of records) {
       chars += record.parts.reduce((sum, { text }) => sum + text.length, record.header.length);
-      yield draftFromSealed(record);
+      const draft = draftFromSealed(record);
+      // Another run's record, in the place of this one's.
+      if (draft.run_id !== key.runId || draft.tenant_id !== key.tenantId) throw misplaced(key, record.seq);
+      yield draft;
     }
     seq = records.at(-1)!.seq;
     page = Math.min(Math.max(Math.floor((records.length * PAGE_CHARS) / chars), PAGE_MIN), PAGE_MAX);
   }
+}
+
+function misplaced({ runId }: RunKey, seq: number): DamageError {
+  return new DamageError("record", { run_id: runId, seq }, "it belongs to another run");
 }

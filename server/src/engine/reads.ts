@@ -1,4 +1,6 @@
 /** Single reads of small things; reads at the same time share a batch. */
+import type { Logger } from "pino";
+import { type Damageable, whole } from "../core/damage.ts";
 import { LETTER_KINDS } from "../core/mail.ts";
 import type { Channel, EventLookup, EventQuery } from "../core/event.ts";
 import type { ChannelProgress } from "../store/contract/events.ts";
@@ -6,6 +8,7 @@ import type { Mail } from "../store/contract/mail.ts";
 import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 import { createBatcher } from "./batcher.ts";
+import { reportDamage } from "./report-damage.ts";
 
 /** Runs read at once; each may have 2 MiB. */
 const RUNS_MAX = 50;
@@ -13,9 +16,12 @@ const RUNS_MAX = 50;
 const HEADS_MAX = 100;
 
 export type Reads = {
+  /** Refuses a damaged run, and so does `loadRunHead`; `lookUpEvent` refuses a damaged event. */
   readonly loadRun: (key: RunKey) => Promise<StoredRun | undefined>;
   /** The same without vars and output. */
   readonly loadRunHead: (key: RunKey) => Promise<StoredRun | undefined>;
+  /** As `loadRunHead`, also for a damaged run: with what can be read of it. */
+  readonly loadListedRun: (key: RunKey) => Promise<StoredRun | undefined>;
   /** The mail of the kinds that this release knows. Letters of other kinds stay for a server that knows them. */
   readonly loadMail: (key: RunKey) => Promise<Mail[]>;
   readonly lookUpEvent: (query: EventQuery) => Promise<EventLookup>;
@@ -24,17 +30,35 @@ export type Reads = {
   readonly readWoken: (channel: Channel) => Promise<ChannelProgress>;
 };
 
-export function createReads(store: Store): Reads {
+export function createReads(store: Store, log: Logger): Reads {
+  /** Returns what is whole; whoever asked first is not the only one who learns of damage. */
+  const checked = <T extends Damageable | undefined>(stored: T): T => {
+    reportDamage(log, stored?.damage);
+    return whole(stored);
+  };
+  const loadRun = createBatcher((keys: readonly RunKey[]) => store.runs.load(keys), RUNS_MAX);
+  const loadRunHead = createBatcher((keys: readonly RunKey[]) => store.runs.loadHeads(keys), HEADS_MAX);
+  const lookUpEvent = createBatcher((queries: readonly EventQuery[]) => store.events.lookUp(queries));
   return {
-    loadRun: createBatcher((keys: readonly RunKey[]) => store.runs.load(keys), RUNS_MAX),
-    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.runs.loadHeads(keys), HEADS_MAX),
+    // Each caller is refused for its own run only, although runs are read together.
+    loadRun: async (key) => checked(await loadRun(key)),
+    loadRunHead: async (key) => checked(await loadRunHead(key)),
+    async loadListedRun(key) {
+      const run = await loadRunHead(key);
+      reportDamage(log, run?.damage);
+      return run;
+    },
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
       const all = await store.mail.list(keys, LETTER_KINDS);
       return keys.map((key): Mail[] =>
         all.filter((mail) => mail.tenantId === key.tenantId && mail.runId === key.runId),
       );
     }),
-    lookUpEvent: createBatcher((queries: readonly EventQuery[]) => store.events.lookUp(queries)),
+    lookUpEvent: async (query) => {
+      const lookup = await lookUpEvent(query);
+      checked(lookup.event);
+      return lookup;
+    },
     readChannel: createBatcher((channels: readonly Channel[]) => store.events.readChannels(channels)),
     readWoken: createBatcher((channels: readonly Channel[]) => store.events.readWoken(channels)),
   };

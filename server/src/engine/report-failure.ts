@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { reportDamage } from "./report-damage.ts";
 import { isUnavailable } from "./retry.ts";
 
 /**
@@ -6,6 +7,6 @@ import { isUnavailable } from "./retry.ts";
  */
 export function reportFailure(log: Logger, what: string): (error: unknown) => void {
   return (error) => {
-    if (!isUnavailable(error)) log.error({ err: error }, what);
+    if (!isUnavailable(error) && !reportDamage(log, error)) log.error({ err: error }, what);
   };
 }

@@ -8,11 +8,13 @@ export type RunViewer = (run: StoredRun, view?: RunView["view"]) => RunView;
 /** @param blockedReasonOf why a run does not go on, as far as this server knows */
 export function createRunViewer(blockedReasonOf: (run: RunState) => BlockedReason | undefined): RunViewer {
   return (run, view = "full") => {
-    const blockedReason = blockedReasonOf(run.state);
+    const { damage } = run;
+    const blockedReason = damage === undefined ? blockedReasonOf(run.state) : undefined;
     const { output: _output, ...rest } = run.state;
     return {
-      state: view === "full" ? run.state : { ...rest, vars: null },
-      view,
+      state: view === "full" && damage === undefined ? run.state : { ...rest, vars: null },
+      view: damage === undefined ? view : "basic",
+      ...(damage === undefined ? {} : { damage: damage.message }),
       ...(blockedReason === undefined ? {} : { blockedReason }),
     };
   };

@@ -1,5 +1,6 @@
 import { pino } from "pino";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
+import { workflowDigest } from "../core/compile/workflow.ts";
 import type { WorkflowDefinition } from "../core/graph/definition.ts";
 import type { Store } from "../store/contract/store.ts";
 import { createMemoryDatabase, createMemoryStore } from "../store/memory/store.ts";
@@ -11,8 +12,24 @@ const caller = { tenantId: "default", may: PERMISSIONS };
 const start = { workflowId: "w", version: 0, vars: {}, labels: {}, limits: {}, paused: false };
 const patience = { reasons: [], timeoutMs: 5_000, signal: new AbortController().signal };
 
-/** An engine whose store returns a graph that no release would accept. */
-async function openBroken(graph: WorkflowDefinition, broken: WorkflowDefinition) {
+const release = vi.hoisted(() => ({ refuses: false }));
+vi.mock(import("../core/compile/workflow.ts"), async (importOriginal) => {
+  const original = await importOriginal();
+  return {
+    ...original,
+    compileWorkflow(...args: Parameters<typeof original.compileWorkflow>) {
+      if (release.refuses) throw new Error("this release does not accept the graph");
+      return original.compileWorkflow(...args);
+    },
+  };
+});
+
+afterEach(() => {
+  release.refuses = false;
+});
+
+/** An engine of a release that does not accept the graph that an earlier one has registered. */
+async function openLater(graph: WorkflowDefinition) {
   const database = createMemoryDatabase({ now: () => Date.now() * 1000 });
   const log = pino({ level: "silent" });
   const first = createEngine({ store: await createMemoryStore(database), log });
@@ -20,19 +37,8 @@ async function openBroken(graph: WorkflowDefinition, broken: WorkflowDefinition)
   await first.registerWorkflow(caller, graph);
   const run = await first.startRun(caller, { ...start, runId: "r" });
   await first.stop();
-  const store = await createMemoryStore(database);
-  const { workflows } = store;
-  const altered: Store = {
-    ...store,
-    workflows: {
-      ...workflows,
-      get: async (...args) => {
-        const stored = await workflows.get(...args);
-        return stored && { ...stored, definition: broken };
-      },
-    },
-  };
-  const engine = createEngine({ store: altered, log });
+  release.refuses = true;
+  const engine = createEngine({ store: await createMemoryStore(database), log });
   await engine.start();
   return { engine, run };
 }
@@ -42,10 +48,9 @@ const asking: WorkflowDefinition = {
   entryNode: "ask",
   nodes: { ask: { askUser: { prompt: "?", timeout: "50ms" } } },
 };
-const unusable: WorkflowDefinition = { ...asking, nodes: { ask: { askUser: { prompt: "${", timeout: "50ms" } } } };
 
 test("a run whose graph this release does not accept any more is failed visibly when it must take a step", async () => {
-  const { engine } = await openBroken(asking, unusable);
+  const { engine } = await openLater(asking);
   const run = await engine.awaitRun(caller, { ...patience, runId: "r", reasons: ["job"] });
   expect(run.state).toMatchObject({ status: "failed", error: { code: "INTERNAL" } });
   await engine.stop();
@@ -56,7 +61,8 @@ test("the version that was used least recently is dropped first", async () => {
   const workflows = {
     get: (tenantId: string, workflowId: string, version: number) => {
       reads.push(workflowId);
-      return Promise.resolve({ tenantId, workflowId, version, definition: asking, digest: "", archived: false });
+      const digest = workflowDigest(asking);
+      return Promise.resolve({ tenantId, workflowId, version, definition: asking, digest, archived: false });
     },
   };
   const cache = createWorkflowCache({ workflows } as unknown as Store, pino({ level: "silent" }));
@@ -69,7 +75,7 @@ test("the version that was used least recently is dropped first", async () => {
 
 test("and can be cancelled before", async () => {
   const long = { ...asking, nodes: { ask: { askUser: { prompt: "?" } } } };
-  const { engine } = await openBroken(long, { ...long, nodes: { ask: { askUser: { prompt: "${" } } } });
+  const { engine } = await openLater(long);
   const run = await engine.cancelRun(caller, { runId: "r" });
   expect(run.state.status).toBe("cancelled");
   await engine.stop();

@@ -5,18 +5,19 @@ import type { Workflow } from "../core/graph/graph.ts";
 import type { Store } from "../store/contract/store.ts";
 import type { StoredWorkflow } from "../store/contract/workflows.ts";
 import { createBatcher } from "./batcher.ts";
+import { assertWholeGraph } from "./whole-graph.ts";
 import { versionUnknown, workflowUnknown } from "./refusals.ts";
 
 /** The compiled versions kept; a graph takes about 100 KiB. The least recently used one is dropped first. */
 const COMPILED_MAX = 500;
 
 export type WorkflowCache = {
-  /** Returns the version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN */
+  /** Returns the version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN, DATA_DAMAGED */
   pinned(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
   /**
    * Returns the version to start: `version`, or the current one if it is 0. Reads the store, because another server may
    * have registered a version.
-   * @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED
+   * @throws {DomainError} WORKFLOW_UNKNOWN, VERSION_UNKNOWN, WORKFLOW_ARCHIVED, DATA_DAMAGED
    */
   toStart(tenantId: string, workflowId: string, version: number): Promise<Workflow>;
 };
@@ -36,7 +37,7 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
 
   function compile(stored: StoredWorkflow): Workflow {
     const key = keyOf(stored.tenantId, stored.workflowId, stored.version);
-    return keep(key, compiled.get(key) ?? compileStored(stored, log));
+    return keep(key, compiled.get(key) ?? compileStored(assertWholeGraph(stored, log), log));
   }
 
   /** Keeps it as the one that was used last. */

@@ -174,7 +174,7 @@ describe("step records", () => {
 
   test("without a result have none", () => {
     const view = fakeRecord();
-    view.record.body = { status: "started" };
+    view.opened.body = { status: "started" };
     const record = stepRecordToProto(view, { withProof: false });
     expect([record.result, record.output]).toEqual([undefined, undefined]);
   });

@@ -41,6 +41,7 @@ export const CODE_BY_REASON = {
   OVERLOADED: Code.ResourceExhausted,
   DATABASE_UNAVAILABLE: Code.Unavailable,
   DATABASE_MISCONFIGURED: Code.FailedPrecondition,
+  DATA_DAMAGED: Code.DataLoss,
   SHUTTING_DOWN: Code.Unavailable,
   ORIGIN_REFUSED: Code.PermissionDenied,
   HOST_REFUSED: Code.PermissionDenied,

@@ -3,12 +3,13 @@ import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
 import { mapErrors } from "./streams.ts";
 
-/** The log level of a failure: `error` for the server's own faults, `warn` for what an operator may want to see,
+/** Damaged data (DATA_LOSS) is logged as an error where it is found, once a minute; each refusal is a line at info.
+ *
+ *  The log level of a failure: `error` for the server's own faults, `warn` for what an operator may want to see,
  *  `debug` for what is not a failure. Callers' mistakes are logged at `info`. */
 const LEVEL_BY_CODE: Partial<Record<Code, "error" | "warn" | "debug">> = {
   [Code.Internal]: "error",
   [Code.Unknown]: "error",
-  [Code.DataLoss]: "error",
   [Code.Unavailable]: "warn",
   [Code.ResourceExhausted]: "warn",
   [Code.PermissionDenied]: "warn",

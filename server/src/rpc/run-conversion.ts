@@ -14,7 +14,7 @@ import { instantFromTimestamp, optionalTimestamp, timestampFromInstant } from ".
 import { waitToProto } from "./wait-conversion.ts";
 
 /** Converts a run, in the view in which it was read. */
-export function runToProto({ state, view, blockedReason }: RunView): Run {
+export function runToProto({ state, view, blockedReason, damage }: RunView): Run {
   const isFull = view === "full";
   const wait = openWaitOf(state);
   return create(RunSchema, {
@@ -39,6 +39,7 @@ export function runToProto({ state, view, blockedReason }: RunView): Run {
     createTime: timestampFromInstant(state.createTime),
     updateTime: timestampFromInstant(state.updateTime),
     endTime: optionalTimestamp(state.endTime),
+    damage: damage ?? "",
   });
 }
 

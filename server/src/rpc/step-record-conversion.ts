@@ -7,10 +7,11 @@ import {
   StepRecordSchema,
   StepStatus,
 } from "@abstractruntime/proto/step_record_pb";
-import { create } from "@bufbuild/protobuf";
+import assert from "node:assert/strict";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { resultOf } from "../core/fold/step-end.ts";
 import { type Json, parseOwnJson } from "../core/json/json.ts";
-import { partOf, type SealedRecord } from "../core/ledger-format.ts";
+import { type OpenedRecord, partOf, type SealedRecord } from "../core/ledger-format.ts";
 import type { PatchOp as CorePatchOp } from "../core/json/pointer.ts";
 import type { RecordBody } from "../core/records.ts";
 import type { StepRecordView } from "../engine/api.ts";
@@ -18,39 +19,92 @@ import { PATCH_OP_KIND, PATCH_SOURCE, STEP_STATUS } from "./enum-conversion.ts";
 import { optionalValue, valueFromJson } from "./json-conversion.ts";
 import { failureToProto } from "./run-conversion.ts";
 import { timestampFromInstant } from "./time-conversion.ts";
+import { readWait } from "../core/wait.ts";
 import { waitToProto } from "./wait-conversion.ts";
 
-export function stepRecordToProto({ record, sealed }: StepRecordView, options: { withProof: boolean }): StepRecord {
-  const body: RecordBody = record.body;
-  const given = record.given === undefined ? undefined : parseOwnJson(record.given);
-  // A call's output is the result of its own record. No record repeats the results of all calls together.
-  const result = record.kind === "call.completed" ? given : resultOf(body, given);
+/** The names of parts that a release after this one may store are not bounded here. */
+const DAMAGE_CHARS_MAX = 1_024;
+
+/**
+ * Converts a record as far as it can be read. What cannot be read is left out and named in `damage`: one damaged record
+ * must hide neither its own proof nor the records beside it.
+ */
+export function stepRecordToProto(view: StepRecordView, options: { withProof: boolean }): StepRecord {
+  const { runId, opened, sealed } = view;
+  const damaged = new Set(opened.damaged);
+  const partial: MessageInitShape<typeof StepRecordSchema> = {};
+  const read = (part: string, fields: () => MessageInitShape<typeof StepRecordSchema>): void => {
+    try {
+      Object.assign(partial, fields());
+    } catch {
+      damaged.add(part);
+    }
+  };
+  if (opened.header !== undefined) read("header", () => headerFields(opened.header!));
+  if (opened.body !== undefined) read("body", () => bodyFields(runId, opened.body!));
+  // The body takes from what was given: without it, nothing is known of the result.
+  if (damaged.size === 0) read("given", () => resultFields(opened));
   return create(StepRecordSchema, {
-    runId: record.run_id,
-    seq: record.seq,
-    time: timestampFromInstant(record.time),
-    kind: record.kind,
-    status: body.status === undefined ? StepStatus.UNSPECIFIED : STEP_STATUS[body.status],
-    nodeId: record.node_id ?? "",
-    attempt: record.attempt ?? 0,
-    epoch: record.epoch,
-    actorId: record.actor_id ?? "",
-    idempotencyKey: record.idempotency_key ?? "",
-    effect: body.effect && { type: body.effect.type, payload: valueFromJson(body.effect.payload) },
-    result: optionalValue(result),
-    error: body.error && failureToProto(body.error),
-    patch: (body.patch ?? []).map(patchOpToProto),
-    wait: body.wait && waitToProto({ runId: record.run_id, wait: body.wait }),
-    nextNode: body.to ?? "",
-    output: optionalValue(outputOf(body, result)),
-    reason: body.reason ?? "",
-    requestId: body.request_id ?? "",
-    callId: body.call?.call_id ?? "",
-    retryTime: body.call?.retry_time && timestampFromInstant(body.call.retry_time),
-    workflowDigest: record.workflow ?? "",
+    ...partial,
+    runId,
+    seq: sealed.seq,
     hash: sealed.hash,
+    damage: damaged.size === 0 ? "" : damageText([...damaged]),
     proof: options.withProof ? proofToProto(sealed) : undefined,
   });
+}
+
+function damageText(damaged: readonly string[]): string {
+  return `The record's ${damaged.join(" and ")} cannot be read, or is not what was recorded.`.slice(
+    0,
+    DAMAGE_CHARS_MAX,
+  );
+}
+
+function headerFields(header: NonNullable<OpenedRecord["header"]>): MessageInitShape<typeof StepRecordSchema> {
+  return {
+    time: timestampFromInstant(header.time),
+    kind: header.kind,
+    nodeId: header.node_id ?? "",
+    attempt: header.attempt ?? 0,
+    epoch: header.epoch,
+    actorId: header.actor_id ?? "",
+    idempotencyKey: header.idempotency_key ?? "",
+    workflowDigest: header.workflow ?? "",
+  };
+}
+
+function bodyFields(runId: string, body: RecordBody): MessageInitShape<typeof StepRecordSchema> {
+  const { effect, error, wait, call } = body;
+  const texts = [body.to, body.reason, body.request_id, call?.call_id, effect?.type, error?.code, error?.message];
+  assert(
+    texts.every((text) => text === undefined || typeof text === "string"),
+    "names and messages are texts",
+  );
+  return {
+    status: body.status === undefined ? StepStatus.UNSPECIFIED : known(STEP_STATUS[body.status]),
+    effect: effect && { type: effect.type, payload: valueFromJson(effect.payload) },
+    error: error && failureToProto(error),
+    patch: (body.patch ?? []).map(patchOpToProto),
+    wait: wait && waitToProto({ runId, wait: readWait(wait) }),
+    nextNode: body.to ?? "",
+    reason: body.reason ?? "",
+    requestId: body.request_id ?? "",
+    callId: call?.call_id ?? "",
+    retryTime: call?.retry_time && timestampFromInstant(call.retry_time),
+  };
+}
+
+function resultFields({ header, body = {}, given: text }: OpenedRecord): MessageInitShape<typeof StepRecordSchema> {
+  const given = text === undefined ? undefined : parseOwnJson(text);
+  // A call's output is the result of its own record. No record repeats the results of all calls together.
+  const result = header?.kind === "call.completed" ? given : resultOf(body, given);
+  return { result: optionalValue(result), output: optionalValue(outputOf(body, result)) };
+}
+
+function known<T>(value: T | undefined): T {
+  assert(value !== undefined, "a value of this release");
+  return value;
 }
 
 function outputOf(body: RecordBody, result: Json | undefined): Json | undefined {
@@ -59,9 +113,9 @@ function outputOf(body: RecordBody, result: Json | undefined): Json | undefined 
 }
 
 function patchOpToProto(op: CorePatchOp): PatchOp {
-  const message = create(PatchOpSchema, { op: PATCH_OP_KIND[op.op], path: op.path });
+  const message = create(PatchOpSchema, { op: known(PATCH_OP_KIND[op.op]), path: op.path });
   if ("of" in op) {
-    message.of = PATCH_SOURCE[op.of];
+    message.of = known(PATCH_SOURCE[op.of]);
     message.at = op.at ?? "";
   } else if (op.op === "set") {
     message.value = valueFromJson(op.value);

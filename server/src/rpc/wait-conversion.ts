@@ -11,7 +11,16 @@ import { optionalTimestamp, timestampFromInstant } from "./time-conversion.ts";
 /** What a wait shows of its run. A record of the ledger has only the run's id. */
 type WaitOfRun = Pick<WaitView, "runId" | "wait"> & Partial<WaitView>;
 
-export function waitToProto({ runId, wait, workflowId, sessionId, labels, closeTime, answeredBy }: WaitOfRun): Wait {
+export function waitToProto({
+  runId,
+  wait,
+  workflowId,
+  sessionId,
+  labels,
+  closeTime,
+  answeredBy,
+  damage,
+}: WaitOfRun): Wait {
   const { prompt, details, choices, allowFreeText, answerSchema, assignees } = shownWait(wait);
   const event = wait.asks === "event" ? wait : undefined;
   return create(WaitSchema, {
@@ -35,6 +44,7 @@ export function waitToProto({ runId, wait, workflowId, sessionId, labels, closeT
     createTime: timestampFromInstant(wait.create_time),
     closeTime: optionalTimestamp(closeTime),
     answeredBy: answeredBy ?? "",
+    damage: damage ?? "",
   });
 }
 

@@ -224,7 +224,7 @@ function largeVarToProto({ name, id, text }: engine.OfferedVar): LargeVar {
 }
 
 export function workerToProto(worker: engine.WorkerView): Worker {
-  const { workerSessionId, actorId, name, serverId, connectTime, draining } = worker;
+  const { workerSessionId, actorId, name, serverId, connectTime, draining, damage } = worker;
   return create(WorkerSchema, {
     workerSessionId,
     actorId: actorId ?? "",
@@ -232,6 +232,7 @@ export function workerToProto(worker: engine.WorkerView): Worker {
     serverId,
     connectTime: timestampFromInstant(connectTime),
     draining,
+    damage: damage?.message ?? "",
     tools: worker.tools.map((tool) =>
       create(ToolSchema, {
         name: tool.name,

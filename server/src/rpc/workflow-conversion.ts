@@ -9,7 +9,7 @@ import { jsonObjectFromStruct } from "./json-conversion.ts";
 import { timestampFromInstant } from "./time-conversion.ts";
 
 /** Fields that the server sets: ignored in requests, and not part of a definition. */
-const SERVER_FIELDS = ["version", "digest", "current", "archived", "createTime"] as const;
+const SERVER_FIELDS = ["version", "digest", "current", "archived", "createTime", "damage"] as const;
 
 /** Returns the definition: the proto JSON without default values and without the fields that the server sets. */
 export function definitionFromProto(workflow: Workflow): WorkflowDefinition {
@@ -24,6 +24,7 @@ export function workflowToProto(view: WorkflowView): Workflow {
   workflow.digest = view.digest;
   workflow.current = view.current;
   workflow.archived = view.archived;
+  workflow.damage = view.damage ?? "";
   workflow.createTime = timestampFromInstant(view.createTime);
   return workflow;
 }

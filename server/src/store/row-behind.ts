@@ -9,7 +9,7 @@
 import { apply } from "../core/fold/fold.ts";
 import { addMs, type Instant } from "../core/duration.ts";
 import type { Json } from "../core/json/json.ts";
-import { draftFromSealed, type SealedPart, type SealedRecord } from "../core/ledger-format.ts";
+import { draftFromSealed, type SealedRecord, type StoredRecord } from "../core/ledger-format.ts";
 import type { AnyRecord, StepRecordDraft } from "../core/records.ts";
 import type { RowBehind, StoredRun } from "./contract/runs.ts";
 
@@ -19,7 +19,7 @@ const AGE_MAX_MS = 1_000;
 
 /** A record that is not yet folded into the row. */
 export type MissingRecord = Pick<SealedRecord, "header" | "hash"> & {
-  parts: readonly Pick<SealedPart, "name" | "text">[];
+  parts: StoredRecord["parts"];
 };
 
 /**

@@ -5,4 +5,7 @@ export type NodeDefinition = NodeJson;
 export type PolicyDefinition = EffectPolicyJson;
 export type ToolCallDefinition = ToolCallJson;
 /** Without the fields that the server sets. */
-export type WorkflowDefinition = Omit<WorkflowJson, "version" | "digest" | "current" | "archived" | "createTime">;
+export type WorkflowDefinition = Omit<
+  WorkflowJson,
+  "version" | "digest" | "current" | "archived" | "createTime" | "damage"
+>;

@@ -1,16 +1,21 @@
 import type { Instant } from "../../core/duration.ts";
-import { openWaitOf } from "../../core/run.ts";
+import { DamageError } from "../../core/damage.ts";
+import { hasEnded, openWaitOf } from "../../core/run.ts";
+import type { StoredRun } from "../../store/contract/runs.ts";
 import type { OwnerStanding, RunStanding } from "../../store/contract/standings.ts";
 import { rowSeqOf } from "../../store/row-behind.ts";
-import type { Caller, ChannelView, RunExplanation, RunOwner } from "../api.ts";
+import type { Caller, ChannelView, NextMove, RunExplanation, RunOwner } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
 import type { ServerLease } from "../lanes/server-lease.ts";
 import { nextMoveOf } from "../next-move.ts";
 import { runUnknown } from "../refusals.ts";
+import { reportDamage } from "../report-damage.ts";
 import type { RunViewer } from "../run-view.ts";
+import type { WorkflowCache } from "../workflow-cache.ts";
 import type { Workers } from "../workers/workers.ts";
 
-type Parts = Pick<Essentials, "store" | "settings"> & {
+type Parts = Pick<Essentials, "store" | "settings" | "log"> & {
+  transitions: { workflows: Pick<WorkflowCache, "pinned"> };
   lanes: Pick<ServerLease, "serverId" | "sinceRenewalMs">;
   workers: Pick<Workers, "jobReason" | "handlerWorker">;
   viewOf: RunViewer;
@@ -22,7 +27,7 @@ type Parts = Pick<Essentials, "store" | "settings"> & {
  * @throws {DomainError} RUN_UNKNOWN
  */
 export async function explainRun(parts: Parts, { tenantId }: Caller, runId: string): Promise<RunExplanation> {
-  const { store, settings, lanes, workers, viewOf } = parts;
+  const { store, settings, log, lanes, workers, viewOf } = parts;
   const standing = await store.standings.read({ tenantId, runId });
   if (standing === undefined) throw runUnknown(runId);
   const { now, run, mail, jobCounts } = standing;
@@ -36,14 +41,32 @@ export async function explainRun(parts: Parts, { tenantId }: Caller, runId: stri
     ...(standing.owner === undefined ? {} : { owner: ownerOf(standing.owner, lanes) }),
     ...channelOf(standing),
   };
+  const facts = { ...explained, settings, ...(handlerWorker === undefined ? {} : { handlerWorker }) };
+  const damage = await damageOf(parts, run);
+  reportDamage(log, damage);
   return {
     ...explained,
     run: viewOf(run, "basic"),
-    next: nextMoveOf(state, { ...explained, settings, ...(handlerWorker === undefined ? {} : { handlerWorker }) }),
+    next: damage === undefined ? nextMoveOf(state, facts) : ofDamage(damage),
     ...(wakeTime === undefined ? {} : { wakeTime }),
     rowRecordsBehind: state.seq - rowSeqOf(run),
     jobCounts,
   };
+}
+
+/** What is damaged of the run or its graph, so that no server can take it further. */
+async function damageOf({ transitions }: Parts, { state, damage }: StoredRun): Promise<DamageError | undefined> {
+  if (damage !== undefined || hasEnded(state)) return damage;
+  try {
+    await transitions.workflows.pinned(state.tenantId, state.workflowId, state.version);
+    return undefined;
+  } catch (error) {
+    return error instanceof DamageError ? error : undefined;
+  }
+}
+
+function ofDamage({ message, metadata }: DamageError): NextMove {
+  return { kind: "unknown", message: `Nothing, until somebody repairs its data. ${message}`, metadata };
 }
 
 /**

@@ -2,11 +2,12 @@ import { rowTimeOf } from "../../store/row-behind.ts";
 import type { Caller, PageRequest, RunFilter, RunOrder, RunView } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
+import { reportDamage } from "../report-damage.ts";
 import type { RunViewer } from "../run-view.ts";
 
 /** Lists the runs that match a filter. @throws {DomainError} PAGE_TOKEN_INVALID */
 export async function listRuns(
-  { store, viewOf }: Pick<Essentials, "store"> & { viewOf: RunViewer },
+  { store, log, viewOf }: Pick<Essentials, "store" | "log"> & { viewOf: RunViewer },
   { tenantId }: Caller,
   request: PageRequest & { filter: RunFilter; order: RunOrder; view: RunView["view"] },
 ): Promise<{ runs: RunView[]; nextPageToken: string }> {
@@ -25,7 +26,10 @@ export async function listRuns(
       });
       // A run that is deleted between the two reads is listed in its basic form.
       const full = view === "basic" ? [] : await store.runs.load(page.items.map(({ state }) => state));
-      return page.items.map((listed, index) => ({ listed, run: full[index] ?? listed }));
+      return page.items.map((listed, index) => ({
+        listed,
+        run: listed.damage === undefined ? (full[index] ?? listed) : listed,
+      }));
     },
     // The position at which it was listed: the run may have changed since.
     startOf: ({ listed }) => ({
@@ -34,6 +38,7 @@ export async function listRuns(
     }),
     bytesOf: ({ run }) => JSON.stringify(run.state).length,
   });
+  for (const { run } of entries) reportDamage(log, run.damage);
   return {
     runs: entries.map(({ run }) => viewOf(run, view)),
     nextPageToken: writePageStart(store, purpose, next),

@@ -1,4 +1,3 @@
-import { draftFromSealed } from "../../core/ledger-format.ts";
 import { hasEnded } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Caller, PageRequest, StepRecordView } from "../api.ts";
@@ -7,6 +6,7 @@ import { pageLimit, pagePurpose, readPage, readPageToken, writePageToken } from 
 import { createSignal, type NoticeHub } from "../notice-hub.ts";
 import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
+import { stepRecordView } from "../step-record-view.ts";
 
 type Parts = Pick<Essentials, "store"> & {
   reads: Pick<Reads, "loadRunHead">;
@@ -52,7 +52,7 @@ async function readRecords(
         bytesOf: ({ header, parts }) => parts.reduce((bytes, { text }) => bytes + text.length, header.length),
       });
       if (entries.length > 0) {
-        const records = entries.map((sealed) => ({ record: draftFromSealed(sealed), sealed }));
+        const records = entries.map((sealed) => stepRecordView(key, sealed));
         return { records, ...(next === undefined ? {} : { next }) };
       }
       const run = await reads.loadRunHead(key);

@@ -1,6 +1,7 @@
 import type { Caller, PageRequest, WaitFilter, WaitView } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
+import { reportDamage } from "../report-damage.ts";
 import { waitView } from "../wait-view.ts";
 
 /**
@@ -8,7 +9,7 @@ import { waitView } from "../wait-view.ts";
  * @throws {DomainError} PAGE_TOKEN_INVALID
  */
 export async function listWaits(
-  { store }: Pick<Essentials, "store">,
+  { store, log }: Pick<Essentials, "store" | "log">,
   { tenantId }: Caller,
   request: PageRequest & { filter: WaitFilter },
 ): Promise<{ waits: WaitView[]; nextPageToken: string }> {
@@ -22,5 +23,6 @@ export async function listWaits(
     startOf: ({ wait }) => ({ time: wait.create_time, id: wait.wait_id }),
     bytesOf: ({ wait }) => JSON.stringify(wait).length,
   });
+  for (const { damage } of entries) reportDamage(log, damage);
   return { waits: entries.map(waitView), nextPageToken: writePageStart(store, purpose, next) };
 }

@@ -2,11 +2,12 @@ import { compileWorkflow, workflowDigest } from "../../core/compile/workflow.ts"
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import type { Caller, WorkflowView } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
+import { graphDamage } from "../whole-graph.ts";
 import { workflowView } from "../workflow-view.ts";
 
 /**
  * Registers a graph as its workflow's next version, which becomes the current one. If the graph is registered already,
- * returns its version.
+ * returns its version, and repairs it if it is damaged.
  * @throws {DomainError} WORKFLOW_INVALID
  */
 export async function registerWorkflow(
@@ -16,5 +17,9 @@ export async function registerWorkflow(
 ): Promise<WorkflowView> {
   compileWorkflow(definition);
   const digest = workflowDigest(definition);
-  return workflowView(await store.workflows.register({ tenantId: caller.tenantId, digest, definition }));
+  const version = { tenantId: caller.tenantId, digest, definition };
+  const stored = await store.workflows.register(version);
+  // Both graphs have been registered under this digest. The one of the request has it.
+  const isDamaged = graphDamage(stored) !== undefined;
+  return workflowView(isDamaged ? await store.workflows.register({ ...version, isRepair: true }) : stored);
 }

@@ -1,4 +1,3 @@
-import { draftFromSealed } from "../../core/ledger-format.ts";
 import { hasEnded } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Caller, RunMessage } from "../api.ts";
@@ -6,6 +5,7 @@ import type { Essentials } from "../essentials.ts";
 import { createSignal, type NoticeHub } from "../notice-hub.ts";
 import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
+import { stepRecordView } from "../step-record-view.ts";
 
 /** Records read at once; each may have payloads of 1 MiB. */
 const RECORDS_PAGE = 25;
@@ -38,7 +38,7 @@ export async function* watchRun(
         const sealed = await store.ledger.list(key, seq, RECORDS_PAGE);
         for (const record of sealed) {
           seq = record.seq;
-          yield { cursor: String(seq), stepRecord: { record: draftFromSealed(record), sealed: record } };
+          yield { cursor: String(seq), stepRecord: stepRecordView(key, record) };
         }
         if (sealed.length < RECORDS_PAGE) break;
       }

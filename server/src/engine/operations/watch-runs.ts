@@ -28,7 +28,7 @@ const ORDINAL_MAX = 2 ** 31 - 1;
 const FROM_BEGINNING = "beginning";
 
 type Parts = Pick<Essentials, "store" | "settings"> & {
-  reads: Pick<Reads, "loadRunHead">;
+  reads: Pick<Reads, "loadListedRun">;
   hub: Pick<NoticeHub, "watchFeed">;
   viewOf: RunViewer;
   isStopping: () => boolean;
@@ -143,7 +143,7 @@ async function wantedRun(
   request: { filter: RunFilter; kinds: readonly NoticeKind[] },
 ) {
   if (request.kinds.length > 0 && !request.kinds.includes(entry.kind)) return undefined;
-  const run = await reads.loadRunHead(entry);
+  const run = await reads.loadListedRun(entry);
   // A run that has been deleted since has no news.
   return run === undefined || !matchesFilter(run.state, request.filter) ? undefined : viewOf(run, "basic");
 }

@@ -2,11 +2,15 @@
 import { isActive } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Reaction } from "../reactions.ts";
+import { reportDamage } from "../report-damage.ts";
 import { isGone, isTransient, retryUntilDone } from "../retry.ts";
 import { runKeyText } from "../run-table.ts";
 import { perform, type TransitionParts } from "../transition/perform.ts";
 import { advancing } from "../transition/run-ahead.ts";
 import { failRun } from "./fail-run.ts";
+
+/** How often a run whose data is damaged is looked at again: each time it is read, for as long as it is damaged. */
+const DAMAGED_PAUSE_MS = 30_000;
 
 export type Advancer = {
   /**
@@ -44,7 +48,10 @@ export function createAdvancer(
     });
   }
 
-  /** Returns whether nothing is left to do: the step was taken, or belongs to another server, or the run was failed. */
+  /**
+   * Returns whether nothing is left to do now: the step was taken, or belongs to another server, or the run was failed
+   * or is damaged.
+   */
   async function advanceOnce(key: RunKey, runText: string): Promise<boolean> {
     try {
       await perform(parts, key, advancing);
@@ -53,6 +60,11 @@ export function createAdvancer(
       cache.forget(runText);
       if (isGone(error)) {
         onGone(key);
+        return true;
+      }
+      if (reportDamage(log, error)) {
+        // The data may be repaired. Failing the run could not be undone, and needs data that cannot be read.
+        setTimeout(() => advance(key), DAMAGED_PAUSE_MS).unref();
         return true;
       }
       return isTransient(error) ? false : await failRun(parts, key, error);

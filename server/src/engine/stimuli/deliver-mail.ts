@@ -5,6 +5,7 @@ import { DomainError } from "../../core/errors.ts";
 import { isActive } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Reaction } from "../reactions.ts";
+import { reportDamage } from "../report-damage.ts";
 import { reportFailure } from "../report-failure.ts";
 import { OwnedElsewhereError } from "../retry.ts";
 import { perform, type TransitionParts } from "../transition/perform.ts";
@@ -15,13 +16,16 @@ export async function deliverMail(parts: TransitionParts, key: RunKey): Promise<
     await parts.runs.exclusive(key, async () => {
       // Mail is read in parts.
       for (;;) {
-        const letters = await parts.reads.loadMail(key);
+        const all = await parts.reads.loadMail(key);
+        // A damaged letter stays where it is, and the others are acted on.
+        const letters = all.filter(({ damage }) => !reportDamage(parts.log, damage));
         if (letters.length === 0) return;
         const consumedMail = letters.map(({ mailId }) => mailId);
         await perform(parts, key, (now) => ({ type: "mail", now, letters }), { consumedMail });
       }
     });
   } catch (error) {
+    if (reportDamage(parts.log, error)) return;
     // The owner reads its own mail; an unavailable database comes back; the mail of a deleted run is deleted with it.
     if (error instanceof OwnedElsewhereError || error instanceof DomainError) return;
     parts.log.error({ err: error, runId: key.runId }, "acting on mail failed");

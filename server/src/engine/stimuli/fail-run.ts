@@ -1,6 +1,7 @@
 import { DomainError } from "../../core/errors.ts";
 import type { Failure } from "../../core/failure.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
+import { reportDamage } from "../report-damage.ts";
 import { perform, type TransitionParts } from "../transition/perform.ts";
 
 /** Fails a run that cannot go on, so that it does not stop unnoticed. Returns whether the failure was committed. */
@@ -16,7 +17,8 @@ export async function failRun(parts: TransitionParts, key: RunKey, cause: unknow
     await perform(parts, key, (now) => ({ type: "fail", now, failure }), { runAhead: false });
     return true;
   } catch (error) {
-    log.error({ err: error, runId }, "storing the failure of a run failed; trying again");
+    if (!reportDamage(log, error))
+      log.error({ err: error, runId }, "storing the failure of a run failed; trying again");
     return false;
   }
 }

@@ -1,6 +1,7 @@
 import { DomainError } from "../../core/errors.ts";
 import { type Instant, maxInstant } from "../../core/duration.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
+import { reportDamage } from "../report-damage.ts";
 import { isGone, isTransient } from "../retry.ts";
 import { type Performed, performExclusive, type TransitionParts } from "../transition/perform.ts";
 import { failRun } from "./fail-run.ts";
@@ -23,6 +24,8 @@ export async function wake(
   } catch (error) {
     // A run that another server computes checks by itself when it reaches a wait; a deleted run never will.
     if (isGone(error)) return undefined;
+    // Only repaired data can change that. The run is woken again, which costs one read.
+    if (reportDamage(parts.log, error)) return "missed";
     const isRefusal = error instanceof DomainError && error.reason !== "TRANSITION_REJECTED";
     if (!isRefusal) return await failWoken(parts, key, error);
     // It is logged if others kept changing the run, and so is a refusal, which no wake should get.

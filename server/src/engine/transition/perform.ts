@@ -4,6 +4,7 @@
  */
 import type { Logger } from "pino";
 import type { Decision } from "../../core/decision.ts";
+import { DamageError } from "../../core/damage.ts";
 import { DomainError } from "../../core/errors.ts";
 import { NO_PREVIOUS_HASH } from "../../core/ledger-format.ts";
 import type { Workflow } from "../../core/graph/graph.ts";
@@ -107,6 +108,8 @@ export async function perform(
       continue;
     }
     const workflow = await parts.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
+    // The ledger's first record names the digest. Another graph under the same version would betray it.
+    if (workflow.digest !== before.state.digest) throw otherGraph(workflow);
     const plan = await makePlan(parts, before, workflow, stimulusOf, options.runAhead ?? true);
     if (plan !== undefined && "awaiting" in plan) {
       // The run stays as it is until the handler returns, which makes the run go on.
@@ -252,6 +255,11 @@ function logTransition(
   if (!log.isLevelEnabled("debug")) return;
   const kinds = plan.records.map(({ kind }) => kind);
   log.debug({ ...key, fromSeq, toSeq: run.state.seq, kinds, laneId }, "transition committed");
+}
+
+function otherGraph({ workflowId, version }: Workflow): DamageError {
+  const ids = { workflow_id: workflowId, version };
+  return new DamageError("workflow", ids, "its graph has another digest than the run was started with");
 }
 
 /** The error for a run that a newer release has written: this release would lose what it does not know. */

@@ -3,10 +3,12 @@
  * by the next one. If the database is unavailable they wait; if it rejects them the run fails, so that it is not
  * stranded.
  */
+import { DamageError } from "../../core/damage.ts";
 import type { CallEnd } from "../../core/settle-calls.ts";
 import type { ErrorReason } from "../../core/errors.ts";
 import type { JobHead, JobKey, JobStore } from "../../store/contract/jobs.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
+import { reportDamage } from "../report-damage.ts";
 import { isGone, isTransient, retryUntilDone } from "../retry.ts";
 import { runKeyText } from "../run-table.ts";
 import { failRun } from "../stimuli/fail-run.ts";
@@ -70,7 +72,7 @@ async function settleUntilDone(parts: Parts, run: RunKey, ends: readonly JobEnd[
       await settleEnds(parts, run, ends);
       return true;
     } catch (error) {
-      if (!isTransient(error)) {
+      if (!isTransient(error) && !reportDamage(parts.transitions.log, error)) {
         parts.transitions.log.error({ err: error, runId: run.runId }, "settling the jobs of a run failed");
       }
       return false;
@@ -105,7 +107,7 @@ async function settleEnds(parts: Parts, run: RunKey, ends: readonly JobEnd[]): P
       for (const { idempotencyKey } of command.settlements) counted.add(live.get(idempotencyKey)!);
     }
   } catch (error) {
-    if (isTransient(error)) throw error;
+    if (isTransient(error) || error instanceof DamageError) throw error;
     if (!isGone(error) && !(await transitions.runs.exclusiveAlways(run, () => failRun(transitions, run, error)))) {
       throw error;
     }

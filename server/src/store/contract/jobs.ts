@@ -9,6 +9,7 @@
  * A running job is a leased one that is delivered at most once and may have begun. Transitions create, settle and
  * cancel jobs; the verbs decide who may do the work. No verb touches a run.
  */
+import type { DamageError } from "../../core/damage.ts";
 import type { Delivery as JobDelivery } from "../../core/call.ts";
 import type { JobDraft } from "../../core/job.ts";
 import type { Instant } from "../../core/duration.ts";
@@ -91,10 +92,13 @@ export type LeasedJob = JobHead & {
   seq: number;
   nodeId: string;
   callId?: string;
+  /** Null if it cannot be read. */
   payload: Json;
   workflowId: string;
   version: number;
   sessionId?: string;
+  /** The payload cannot be read. */
+  damage?: DamageError;
 };
 
 /** How many jobs of a queue to lease, and to which worker sessions. */

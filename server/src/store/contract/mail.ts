@@ -1,4 +1,5 @@
 /** Mail for runs, and work that was left undone. */
+import type { Damageable } from "../../core/damage.ts";
 import type { Channel } from "../../core/event.ts";
 import type { Json } from "../../core/json/json.ts";
 import type { RunKey } from "./runs.ts";
@@ -6,7 +7,8 @@ import type { RunKey } from "./runs.ts";
 /** A letter. The set of kinds is open (1 to 64 characters); the reader knows what a kind's body is. */
 export type MailDraft = { kind: string; body: Json };
 
-export type Mail = RunKey & MailDraft & { mailId: number };
+/** With `damage`, the body cannot be read and is null. */
+export type Mail = RunKey & MailDraft & Damageable & { mailId: number };
 
 /**
  * The most letters read of one run's mail at a time: as much as one transition acts on. A larger letter comes alone.

@@ -1,4 +1,5 @@
 /** Runs. A row caches the fold of the run's ledger; only a batch changes it. */
+import type { DamageError } from "../../core/damage.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Json } from "../../core/json/json.ts";
 import type { RunState, RunStatus } from "../../core/run.ts";
@@ -20,6 +21,8 @@ export type StoredRun = {
   format: number;
   /** Absent: the row matches `state`. */
   behind?: RowBehind;
+  /** Part of the run cannot be read: `state` has what the row's columns say, and nothing else that is true. */
+  damage?: DamageError;
 };
 
 /** The values in a row that is behind. */

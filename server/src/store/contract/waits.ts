@@ -1,4 +1,5 @@
 /** Waits: transitions open and close them; they are listed while open, and kept together with how they ended. */
+import type { DamageError } from "../../core/damage.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { Wait, WaitReason } from "../../core/wait.ts";
 import type { Page, PageStart } from "./page.ts";
@@ -34,6 +35,8 @@ export type StoredWait = RunKey & {
   sessionId?: string;
   labels: Readonly<Record<string, string>>;
   closing?: WaitClosing;
+  /** The wait cannot be read: `wait` has its id and its reason. */
+  damage?: DamageError;
 };
 
 export interface WaitStore {

@@ -1,5 +1,6 @@
 /** Workers that are connected to servers. */
 import type { Delivery as JobDelivery } from "../../core/call.ts";
+import type { DamageError } from "../../core/damage.ts";
 import type { Instant } from "../../core/duration.ts";
 
 /** A worker that is connected to a server. */
@@ -14,6 +15,8 @@ export type StoredWorker = {
   customTypes: readonly { type: string; delivery?: JobDelivery; concurrency: number }[];
   connectTime: Instant;
   draining: boolean;
+  /** What the worker serves cannot be read: the lists are empty. */
+  damage?: DamageError;
 };
 
 /** What a worker serves, without the schemas of its tools. */

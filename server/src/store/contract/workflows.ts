@@ -1,4 +1,5 @@
 /** Workflows and their versions. */
+import type { DamageError } from "../../core/damage.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 
@@ -12,11 +13,21 @@ export type StoredWorkflow = {
   /** Whether a start without a version uses this one. */
   current: boolean;
   archived: boolean;
+  /** The graph cannot be read: `definition` has only the workflow's id. */
+  damage?: DamageError;
 };
 
 export interface WorkflowStore {
-  /** Registers a definition under its digest. A known digest changes nothing and returns the existing version. */
-  register(request: { tenantId: string; digest: string; definition: WorkflowDefinition }): Promise<StoredWorkflow>;
+  /**
+   * Registers a definition under its digest. A known digest returns the existing version, and changes nothing unless
+   * `isRepair`: then the definition takes the place of a damaged one.
+   */
+  register(request: {
+    tenantId: string;
+    digest: string;
+    definition: WorkflowDefinition;
+    isRepair?: boolean;
+  }): Promise<StoredWorkflow>;
   /** version 0: the current one. */
   get(tenantId: string, workflowId: string, version: number): Promise<StoredWorkflow | undefined>;
   /** Returns the current version of each workflow, by id; or, with `workflowId`, all its versions, newest first. */

@@ -6,14 +6,18 @@ import type { Statements } from "../map-verbs.ts";
 
 function registerWorkflow(
   database: MemoryDatabase,
-  { tenantId, digest, definition }: { tenantId: string; digest: string; definition: WorkflowDefinition },
+  request: { tenantId: string; digest: string; definition: WorkflowDefinition; isRepair?: boolean },
 ): StoredWorkflow {
+  const { tenantId, digest, definition, isRepair = false } = request;
   const { workflowId } = definition;
   const key = rowKey(tenantId, workflowId);
   const row: WorkflowRow = database.workflows.get(key) ?? { tenantId, workflowId, archived: false, versions: [] };
   database.workflows.set(key, row);
   const known = row.versions.findIndex((version) => version.digest === digest);
-  if (known !== -1) return versionFromRow(row, known + 1)!;
+  if (known !== -1) {
+    if (isRepair) row.versions[known]!.definitionText = JSON.stringify(definition);
+    return versionFromRow(row, known + 1)!;
+  }
   row.versions.push({ digest, definitionText: JSON.stringify(definition), createTime: timeOf(database) });
   return versionFromRow(row, row.versions.length)!;
 }

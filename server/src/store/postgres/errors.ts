@@ -140,6 +140,11 @@ export function isContention(error: unknown): boolean {
   return CONTENTION.has(codeOf(error));
 }
 
+/** Whether a statement failed because of what is in its data, such as text that is no JSON. */
+export function isDataError(error: unknown): boolean {
+  return codeOf(error).startsWith("22");
+}
+
 /** Whether a step record already exists at the place of a new one. */
 export function isPlaceTaken(error: unknown): boolean {
   const constraint = (error as { constraint_name?: string } | null)?.constraint_name;

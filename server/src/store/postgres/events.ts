@@ -1,4 +1,5 @@
 /** Channels, their events, and the waits that listen for them. Only commit.ts emits events. */
+import { DamageError, decodeStored } from "../../core/damage.ts";
 import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import { channelKey, queryMatches } from "../../core/event.ts";
@@ -38,7 +39,11 @@ function eventFromRow(row: EventRow): ChannelEvent {
     eventId: row.event_id,
     name: row.name,
     key: row.key,
-    payload: parseOwnJson(row.payload),
+    ...decodeStored<Pick<ChannelEvent, "payload" | "damage">>(
+      () => ({ payload: parseOwnJson(row.payload) }),
+      (what, cause) => new DamageError("event", { event_id: row.event_id, number: row.number }, what, cause),
+      (damage) => ({ payload: null, damage }),
+    ),
     emitTime: row.emit_time,
     ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
   };

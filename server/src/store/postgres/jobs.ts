@@ -5,6 +5,7 @@
  * deadlock. Claims and the search for due jobs skip locked jobs; the other verbs try again until they have an answer.
  */
 import { setTimeout as pause } from "node:timers/promises";
+import { DamageError, decodeStored } from "../../core/damage.ts";
 import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import { StoreUnavailableError } from "../contract/errors.ts";
@@ -139,7 +140,11 @@ function leasedJobFromRow(row: ClaimedRow): LeasedJob {
     seq: row.seq,
     nodeId: row.node_id,
     ...(row.call_id === null ? {} : { callId: row.call_id }),
-    payload: parseOwnJson(row.payload),
+    ...decodeStored<Pick<LeasedJob, "payload" | "damage">>(
+      () => ({ payload: parseOwnJson(row.payload) }),
+      (what, cause) => new DamageError("job", { run_id: row.run_id, job_name: row.name }, what, cause),
+      (damage) => ({ payload: null, damage }),
+    ),
     workflowId: row.workflow_id,
     version: row.version,
     ...(row.session_id === null ? {} : { sessionId: row.session_id }),

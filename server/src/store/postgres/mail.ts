@@ -1,5 +1,6 @@
 /** Mail, and work that a crash left undone. */
 import type { Channel, Scope } from "../../core/event.ts";
+import { DamageError, decodeStored } from "../../core/damage.ts";
 import { parseOwnJson } from "../../core/json/json.ts";
 import { type Mail, MAIL_BYTES_MAX, MAIL_LETTERS_MAX, type MailStore, type Strays } from "../contract/mail.ts";
 import type { RunKey } from "../contract/runs.ts";
@@ -30,7 +31,11 @@ async function listMail(sql: Sql, keys: readonly RunKey[], kinds?: readonly stri
     runId: row.run_id,
     mailId: row.mail_id,
     kind: row.kind,
-    body: parseOwnJson(row.body),
+    ...decodeStored<Pick<Mail, "body" | "damage">>(
+      () => ({ body: parseOwnJson(row.body) }),
+      (what, cause) => new DamageError("mail", { run_id: row.run_id, mail_id: row.mail_id }, what, cause),
+      (damage) => ({ body: null, damage }),
+    ),
   }));
 }
 

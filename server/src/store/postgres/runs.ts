@@ -6,8 +6,7 @@ import type { Instant } from "../../core/duration.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { RunFilter, RunKey, RunOrder, StoredRun, RunStore } from "../contract/runs.ts";
 import { type Fragment, lockTimeout, rowsParameter, type Sql } from "./client.ts";
-import { foldMissing, foldMissingHeads } from "../row-behind.ts";
-import { missingFromRow, runFromRow, type RunRow } from "./run-row.ts";
+import { headFromRow, runFromRow, type RunRow } from "./run-row.ts";
 import type { Statements } from "../map-verbs.ts";
 
 type KeyRow = { tenant_id: string; run_id: string };
@@ -40,7 +39,8 @@ function missingRecords(sql: Sql, given: Fragment): Fragment {
     case when r.owner_lane is not null then (
       select json_agg(
         json_build_object(
-          'header', s.header, 'hash', encode(s.hash, 'hex'), 'body', s.body, 'given', ${given}
+          'header', s.header, 'hash', encode(s.hash, 'hex'), 'body', s.body,
+          'body_salt', encode(s.body_salt, 'hex'), 'given', ${given}, 'given_salt', encode(s.given_salt, 'hex')
         ) order by s.seq
       )
       from step_records s where s.tenant_id = r.tenant_id and s.run_id = r.run_id and s.seq > r.seq
@@ -70,7 +70,7 @@ function allParts(sql: Sql): Fragment {
     from run_parts p
     left join step_records s
       on s.tenant_id = p.tenant_id and s.run_id = p.run_id
-      and s.seq = case when p.part = 'outcome' and p.value ~ '^[0-9]+$' then p.value::bigint end
+      and s.seq = case when p.part = 'outcome' and p.value ~ '^[0-9]{1,15}$' then p.value::bigint end
     where p.tenant_id = r.tenant_id and p.run_id = r.run_id
   )`;
 }
@@ -83,16 +83,12 @@ export function headColumns(sql: Sql): Fragment {
     ${missingRecords(sql, sql`null`)}`;
 }
 
-export function headFromRow(row: RunRow): StoredRun {
-  return foldMissingHeads(runFromRow(row), missingFromRow(row));
-}
-
 export async function loadRuns(sql: Sql, keys: readonly RunKey[]): Promise<(StoredRun | undefined)[]> {
   return await loadEach(
     sql,
     keys,
     sql`${runColumns(sql)}, ${allParts(sql)} as parts, ${missingRecords(sql, sql`s.given`)} from runs r`,
-    (row) => foldMissing(runFromRow(row), missingFromRow(row)),
+    runFromRow,
   );
 }
 

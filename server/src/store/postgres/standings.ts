@@ -14,8 +14,9 @@ import {
 } from "../contract/standings.ts";
 import type { Statements } from "../map-verbs.ts";
 import type { Fragment, Sql } from "./client.ts";
-import type { RunRow } from "./run-row.ts";
-import { headColumns, headFromRow } from "./runs.ts";
+import { isDataError } from "./errors.ts";
+import { headFromRow, type RunRow } from "./run-row.ts";
+import { headColumns } from "./runs.ts";
 
 /** A job as JSON from Postgres; times are text in ISO style. */
 type JobRow = {
@@ -80,7 +81,21 @@ function isWorkerListed(sql: Sql): Fragment {
   )`;
 }
 
-async function readStanding(sql: Sql, { tenantId, runId }: RunKey): Promise<RunStanding | undefined> {
+async function readStanding(sql: Sql, key: RunKey): Promise<RunStanding | undefined> {
+  try {
+    return await readWith(sql, key, { isWhole: true });
+  } catch (error) {
+    if (!isDataError(error)) throw error;
+    // The channel is the only thing that the statement takes from JSON text, which is damaged.
+    return await readWith(sql, key, { isWhole: false });
+  }
+}
+
+async function readWith(
+  sql: Sql,
+  { tenantId, runId }: RunKey,
+  { isWhole }: { isWhole: boolean },
+): Promise<RunStanding | undefined> {
   const [row] = await sql<StandingRow[]>`
     select
       ${headColumns(sql)}, clock_timestamp() as now, r.wake_at,
@@ -121,7 +136,7 @@ async function readStanding(sql: Sql, { tenantId, runId }: RunKey): Promise<RunS
         select json_build_object(
           'last_number', coalesce(c.last_number, 0), 'woken_number', coalesce(c.woken_number, 0)
         )
-        from (select r.state::json #> '{inFlight,wait}' as body where r.wait_reason = 'event') as w
+        from (select r.state::json #> '{inFlight,wait}' as body where r.wait_reason = 'event' and ${isWhole}) as w
         left join channels c
           on c.tenant_id = r.tenant_id and c.scope = w.body ->> 'scope' and c.scope_id = w.body ->> 'scope_id'
       ) as channel

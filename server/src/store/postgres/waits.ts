@@ -1,16 +1,20 @@
 /** Waits: the inbox, and how waits were closed. */
+import assert from "node:assert/strict";
+import { DamageError, decodeStored } from "../../core/damage.ts";
 import { parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
-import type { Wait } from "../../core/wait.ts";
+import { readWait, reasonOf, type Wait, type WaitReason } from "../../core/wait.ts";
 import type { Page, PageStart } from "../contract/page.ts";
 import type { WaitStore, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
 import type { Fragment, Sql } from "./client.ts";
+import { readLabels } from "./run-row.ts";
 import type { Statements } from "../map-verbs.ts";
 
 type WaitRow = {
   tenant_id: string;
   wait_id: string;
   run_id: string;
+  reason: WaitReason;
   body: string;
   create_time: Instant;
   close_time: Instant | null;
@@ -20,13 +24,13 @@ type WaitRow = {
   answered_by: string | null;
   workflow_id: string;
   session_id: string | null;
-  labels: Record<string, string>;
+  labels: unknown;
 };
 
 function waitColumns(sql: Sql): Fragment {
   return sql`
-    w.tenant_id, w.wait_id, w.run_id, w.body, w.create_time, w.close_time, w.closed_by, w.closed_run_seq, w.request_id,
-    w.answered_by, r.workflow_id, r.session_id, r.labels`;
+    w.tenant_id, w.wait_id, w.run_id, w.reason, w.body, w.create_time, w.close_time, w.closed_by, w.closed_run_seq,
+    w.request_id, w.answered_by, r.workflow_id, r.session_id, r.labels`;
 }
 
 function waitFromRow(row: WaitRow): StoredWait {
@@ -44,12 +48,36 @@ function waitFromRow(row: WaitRow): StoredWait {
   return {
     tenantId: row.tenant_id,
     runId: row.run_id,
-    wait: parseOwnJson(row.body) as unknown as Wait,
+    ...decodeStored(
+      () => ({ wait: waitOfRow(row) }),
+      (what, cause) => new DamageError("wait", { run_id: row.run_id, wait_id: row.wait_id }, what, cause),
+      (damage) => ({ wait: unreadableWait(row), damage }),
+    ),
     workflowId: row.workflow_id,
     ...(row.session_id === null ? {} : { sessionId: row.session_id }),
-    labels: row.labels,
+    labels: readLabels(row.labels) ?? {},
     ...(closing === undefined ? {} : { closing }),
   };
+}
+
+function waitOfRow(row: WaitRow): Wait {
+  const wait = readWait(parseOwnJson(row.body));
+  const isOfRow = wait.wait_id === row.wait_id && wait.create_time === row.create_time;
+  assert(isOfRow && reasonOf(wait) === row.reason, "a wait is the one of its row");
+  return wait;
+}
+
+/** Stands for a wait that cannot be read. */
+function unreadableWait({ wait_id, create_time, reason }: WaitRow): Wait {
+  const known = { wait_id, node_id: "", create_time };
+  switch (reason) {
+    case "event":
+      return { ...known, asks: "event", names: [], scope: "run", scope_id: "" };
+    case "until":
+      return { ...known, asks: "time", due_time: create_time };
+    default:
+      return { ...known, asks: "question", prompt: "", answer_schema: {} };
+  }
 }
 
 async function getWait(sql: Sql, tenantId: string, waitId: string): Promise<StoredWait | undefined> {

@@ -1,8 +1,11 @@
 /** Workers that are connected to servers. */
-import { parseOwnJson } from "../../core/json/json.ts";
+import assert from "node:assert/strict";
+import { DamageError, decodeStored } from "../../core/damage.ts";
+import { isJsonObject, parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkerStore, StoredWorker, WorkerServices } from "../contract/workers.ts";
 import { type Fragment, lockTimeout, type Sql } from "./client.ts";
+import { isDataError } from "./errors.ts";
 import type { Statements } from "../map-verbs.ts";
 
 /** The contents of `registration`. */
@@ -31,10 +34,22 @@ function workerFromRow(row: WorkerRow): StoredWorker {
     serverId: row.server_id,
     ...(row.actor_id === null ? {} : { actorId: row.actor_id }),
     name: row.name,
-    ...(parseOwnJson(row.registration) as unknown as Registration),
+    ...decodeStored<Registration & Pick<StoredWorker, "damage">>(
+      () => readRegistration(row.registration),
+      (what, cause) => new DamageError("worker", { worker_session_id: row.worker_session_id }, what, cause),
+      (damage) => ({ tools: [], workflows: [], customTypes: [], damage }),
+    ),
     connectTime: row.connect_time,
     draining: row.draining,
   };
+}
+
+function readRegistration(text: string): Registration {
+  const registration = parseOwnJson(text);
+  assert(isJsonObject(registration), "a registration is an object");
+  const { tools, workflows, customTypes } = registration;
+  assert([tools, workflows, customTypes].every(Array.isArray), "a registration has lists");
+  return { tools, workflows, customTypes } as unknown as Registration;
 }
 
 /**
@@ -90,26 +105,35 @@ type ServicesRow = {
   tenant_id: string;
   worker_session_id: string;
   tool_names: string[];
-  workflows: WorkerServices["workflows"];
-  custom_types: WorkerServices["customTypes"];
+  workflows: WorkerServices["workflows"] | null;
+  custom_types: WorkerServices["customTypes"] | null;
 };
 
 /** What workers of all tenants on other servers serve. Does not read tool schemas, which may be large. */
 async function listWorkersElsewhere(sql: Sql, serverId: string, limit: number): Promise<WorkerServices[]> {
-  const rows = await sql<ServicesRow[]>`
-    select
-      w.tenant_id, w.worker_session_id, to_json(w.tools) as tool_names,
-      w.registration::json -> 'workflows' as workflows,
-      w.registration::json -> 'customTypes' as custom_types
+  const select = async (services: Fragment): Promise<ServicesRow[]> =>
+    await sql<ServicesRow[]>`
+    select w.tenant_id, w.worker_session_id, to_json(w.tools) as tool_names, ${services}
     from workers w join servers s on s.server_id = w.server_id and s.ended_at is null
     where w.server_id <> ${serverId} and not w.draining
     order by w.tenant_id, w.worker_session_id limit ${limit}`;
+  let rows: ServicesRow[];
+  try {
+    const registration = sql`w.registration::json`;
+    rows = await select(
+      sql`${registration} -> 'workflows' as workflows, ${registration} -> 'customTypes' as custom_types`,
+    );
+  } catch (error) {
+    if (!isDataError(error)) throw error;
+    // One of them is damaged. That must not hide the tools of all.
+    rows = await select(sql`'[]'::json as workflows, '[]'::json as custom_types`);
+  }
   return rows.map((row) => ({
     tenantId: row.tenant_id,
     workerSessionId: row.worker_session_id,
     toolNames: row.tool_names,
-    workflows: row.workflows,
-    customTypes: row.custom_types,
+    workflows: row.workflows ?? [],
+    customTypes: row.custom_types ?? [],
   }));
 }
 

@@ -1,5 +1,7 @@
 /** Workflows: immutable versions, and which of them is current. */
-import { parseOwnJson } from "../../core/json/json.ts";
+import assert from "node:assert/strict";
+import { DamageError, decodeStored } from "../../core/damage.ts";
+import { isJsonObject, parseOwnJson } from "../../core/json/json.ts";
 import type { Instant } from "../../core/duration.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import type { StoredWorkflow, WorkflowStore } from "../contract/workflows.ts";
@@ -23,11 +25,25 @@ function workflowFromRow(row: WorkflowRow): StoredWorkflow {
     workflowId: row.workflow_id,
     version: row.version,
     digest: row.digest,
-    definition: parseOwnJson(row.definition) as WorkflowDefinition,
+    ...decodeStored<Pick<StoredWorkflow, "definition" | "damage">>(
+      () => ({ definition: readDefinition(row) }),
+      (what, cause) => new DamageError("workflow", idsOf(row), what, cause),
+      (damage) => ({ definition: { workflowId: row.workflow_id, entryNode: "", nodes: {} }, damage }),
+    ),
     createTime: row.create_time,
     current: row.current,
     archived: row.archived,
   };
+}
+
+function readDefinition(row: WorkflowRow): WorkflowDefinition {
+  const definition = parseOwnJson(row.definition);
+  assert(isJsonObject(definition) && isJsonObject(definition["nodes"] ?? {}), "a graph is an object with nodes");
+  return definition as unknown as WorkflowDefinition;
+}
+
+function idsOf({ workflow_id, version }: WorkflowRow): { workflow_id: string; version: number } {
+  return { workflow_id, version };
 }
 
 /** `select … from workflows w join workflow_heads h`, without conditions. */
@@ -45,11 +61,16 @@ function currentVersion(sql: Sql): Fragment {
 /** Registers a definition, or returns the version that already has its digest. */
 async function registerWorkflow(
   sql: Sql,
-  request: { tenantId: string; digest: string; definition: WorkflowDefinition },
+  request: { tenantId: string; digest: string; definition: WorkflowDefinition; isRepair?: boolean },
 ): Promise<StoredWorkflow> {
-  const { tenantId, digest, definition } = request;
+  const { tenantId, digest, definition, isRepair = false } = request;
   const { workflowId } = definition;
   await insertVersion(sql, tenantId, workflowId, digest, JSON.stringify(definition));
+  if (isRepair) {
+    await sql`
+      update workflows set definition = ${JSON.stringify(definition)} from ${lockTimeout(sql)}
+      where tenant_id = ${tenantId} and workflow_id = ${workflowId} and digest = ${digest}`;
+  }
   const rows = await sql<WorkflowRow[]>`
     ${selectWorkflows(sql)}
     where w.tenant_id = ${tenantId} and w.workflow_id = ${workflowId} and w.digest = ${digest}`;

@@ -19,6 +19,12 @@ export function describeWorkflows(openBench: OpenBench): void {
       const changed = { ...definition, description: "a description does not change the digest" };
       expect(await other.workflows.register({ tenantId, digest: digestOf("1"), definition: changed })).toEqual(first);
       expect(await other.workflows.get(tenantId, "expense", 1)).toEqual(first);
+      const repair = { tenantId, digest: digestOf("1"), isRepair: true };
+      expect(await other.workflows.register({ ...repair, definition: changed })).toEqual({
+        ...first,
+        definition: changed,
+      });
+      expect(await other.workflows.register({ ...repair, definition })).toEqual(first);
       const second = await other.workflows.register({ tenantId, digest: digestOf("2"), definition: changed });
       expect(second).toMatchObject({ version: 2, current: true, definition: changed });
       const again = await store.workflows.register({ tenantId, digest: digestOf("1"), definition });

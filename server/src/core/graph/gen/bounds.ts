@@ -20,6 +20,7 @@ export const BOUNDS = {
       keys: { pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" },
       values: { maxLength: 256 },
     },
+    damage: { maxLength: 1024 },
   },
   stepPlan: {
     resultKey: { maxLength: 256, pattern: "^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$" },

@@ -54,6 +54,8 @@ export type WorkflowJson = {
   archived?: boolean;
   /** When this version was registered. */
   createTime?: string;
+  /** Why the graph is left out: what is stored cannot be read, or does not have the version's digest. */
+  damage?: string;
 };
 
 /** What a handler returns: what the run does next. */

@@ -3,6 +3,7 @@ import { callsOf } from "../../../core/run.ts";
 import { type Call, isOpen } from "../../../core/call.ts";
 import type { JobRequest, LeasedJob } from "../../../store/contract/jobs.ts";
 import type { WorkerLink } from "../../api.ts";
+import { reportDamage } from "../../report-damage.ts";
 import { reportFailure } from "../../report-failure.ts";
 import { queueFromText, queueText } from "../job-queue.ts";
 import { returnCredit, type Session } from "../session.ts";
@@ -73,6 +74,13 @@ async function offerClaimedJob(
   job: LeasedJob,
   link: WorkerLink | undefined,
 ): Promise<number> {
+  if (reportDamage(state.pool.context.log, job.damage)) {
+    returnCredit(session, queue, link);
+    // Given back, it would be claimed again at once, and for ever.
+    const message = "What is stored of the job is damaged, so no worker was asked.";
+    state.leases.fail({ ...job, queue, isLoss: false }, { code: "JOB_DAMAGED", message, nonRetryable: true });
+    return 0;
+  }
   if (job.kind !== "handler") return offerJob(state, session, queue, job, JSON.stringify(job.payload));
   const run = await state.pool.context.loadRun(job).catch(() => undefined);
   const isOpenCall = (call: Call): boolean => call.idempotency_key === job.idempotencyKey && isOpen(call);

@@ -12,6 +12,7 @@
  * The database says who has a lease. A crash loses what is here (deadlines, and which jobs were accepted); the leases
  * then end like those of any server that is gone.
  */
+import type { CallFailure } from "../../../core/call-failure.ts";
 import type { AssignedJob } from "../assigned-job.ts";
 import type { WorkerPool } from "../pool.ts";
 import type { Session } from "../session.ts";
@@ -19,7 +20,7 @@ import { sweepDeadlines } from "./deadlines.ts";
 import { giveBackJob, loseJobsOf } from "./end-jobs.ts";
 import { acceptJobs, assignJob, type NewAssignedJob, noteHeartbeats, takeJob } from "./jobs.ts";
 import { reconcileLeases } from "./reconcile.ts";
-import { type LeaseToEnd, releaseLeases } from "./release.ts";
+import { type LeaseToEnd, releaseLeases, settleWithFailure } from "./release.ts";
 import { cancelJob } from "./remove-job.ts";
 import { readRunsOf } from "./run-news.ts";
 import { createLeaseState, type LeaseParts } from "./state.ts";
@@ -39,6 +40,8 @@ export type LeaseKeeper = {
   take(token: string): AssignedJob | undefined;
   /** Ends leases in the background, for as long as it takes. */
   release(leases: readonly LeaseToEnd[]): void;
+  /** Fails the job of a lease in its worker's place: it was never offered. */
+  fail(lease: LeaseToEnd, failure: CallFailure): void;
   /** Ends all leases of a session whose worker is gone. */
   loseAll(session: Session): void;
   /** Stops a handler whose run has moved on. */
@@ -61,6 +64,7 @@ export function createLeaseKeeper(pool: WorkerPool, parts: LeaseParts): LeaseKee
     readRunsOf: (session) => readRunsOf(state, session),
     take: (token) => takeJob(state, token),
     release: (leases) => releaseLeases(state, leases),
+    fail: (lease, failure) => settleWithFailure(state, lease, failure, false),
     loseAll: (session) => loseJobsOf(state, session),
     cancelHandler(token) {
       const entry = pool.jobs.get(token);
