@@ -1,4 +1,5 @@
 /** Single reads of small things; reads at the same time share a batch. */
+import type { SealedRecord } from "../core/ledger-format.ts";
 import { LETTER_KINDS } from "../core/mail.ts";
 import type { Channel, EventLookup, EventQuery } from "../core/event.ts";
 import type { ChannelProgress } from "../store/contract/events.ts";
@@ -6,14 +7,26 @@ import type { Mail } from "../store/contract/mail.ts";
 import type { RunKey, StoredRun } from "../store/contract/runs.ts";
 import type { Store } from "../store/contract/store.ts";
 import { createBatcher } from "./batcher.ts";
+import { runKeyText } from "./run-table.ts";
 
 /** Runs read at once; each may have 2 MiB. */
 const RUNS_MAX = 50;
+/** Runs read at once for clients. Each may have 2 MiB, whose decoding takes many milliseconds in which nothing else
+ *  happens. */
+const VIEWED_RUNS_MAX = 8;
+/** Pages of records read at once for clients. */
+const RECORD_PAGES_MAX = 8;
 /** Runs without payloads, but with the records that their rows do not include yet: up to 256 KiB each. */
 const HEADS_MAX = 100;
 
+export type RecordPage = { key: RunKey; afterSeq: number; limit: number };
+
 export type Reads = {
   readonly loadRun: (key: RunKey) => Promise<StoredRun | undefined>;
+  /** The same for a reader that never changes it: those who ask at the same time share one object. */
+  readonly viewRun: (key: RunKey) => Promise<StoredRun | undefined>;
+  /** A page of a run's records. Those who ask for the same page at the same time share it. */
+  readonly listRecords: (page: RecordPage) => Promise<readonly SealedRecord[]>;
   /** The same without vars and output. */
   readonly loadRunHead: (key: RunKey) => Promise<StoredRun | undefined>;
   /** The mail of the kinds that this release knows. Letters of other kinds stay for a server that knows them. */
@@ -26,8 +39,20 @@ export type Reads = {
 
 export function createReads(store: Store): Reads {
   return {
-    loadRun: createBatcher((keys: readonly RunKey[]) => store.runs.load(keys), RUNS_MAX),
-    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.runs.loadHeads(keys), HEADS_MAX),
+    loadRun: createBatcher((keys: readonly RunKey[]) => store.runs.load(keys), { batchMax: RUNS_MAX }),
+    viewRun: createBatcher((keys: readonly RunKey[]) => store.runs.load(keys), {
+      batchMax: VIEWED_RUNS_MAX,
+      nameOf: runKeyText,
+    }),
+    listRecords: createBatcher(
+      (pages: readonly RecordPage[]) =>
+        Promise.all(pages.map(({ key, afterSeq, limit }) => store.ledger.list(key, afterSeq, limit))),
+      {
+        batchMax: RECORD_PAGES_MAX,
+        nameOf: ({ key, afterSeq, limit }) => `${afterSeq}/${limit}/${runKeyText(key)}`,
+      },
+    ),
+    loadRunHead: createBatcher((keys: readonly RunKey[]) => store.runs.loadHeads(keys), { batchMax: HEADS_MAX }),
     loadMail: createBatcher(async (keys: readonly RunKey[]) => {
       const all = await store.mail.list(keys, LETTER_KINDS);
       return keys.map((key): Mail[] =>

@@ -31,7 +31,9 @@ import {
   requestForm,
 } from "./request-decoding.ts";
 import { isNativeGrpc } from "./error-mapping.ts";
+import { type Outbox, outboxKey, type ReplyEncoder, withEncoded } from "./reply-encoding.ts";
 import { type NodeResponse, writeResponse } from "./response-writing.ts";
+import type { Turns } from "./turns.ts";
 
 type NodeRequest = IncomingMessage | Http2ServerRequest;
 
@@ -42,6 +44,8 @@ export type GatewayOptions = {
   handlers: readonly UniversalHandler[];
   access: AccessRules;
   log: Logger;
+  turns: Turns;
+  replies: Pick<ReplyEncoder, "createOutbox">;
   isServing: () => boolean;
   requestTimeoutMs: number;
   streamStallMs: number;
@@ -93,7 +97,14 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (stopReason !== undefined) return await refuse(call, stopReason);
     if (isStreamOfRequests(handler)) return await reply(call, await handler(universalRequest(call, request)));
     const decoded = await decode(call, handler, form);
-    return await reply(call, await handler(decodedRequest(call, form, decoded)));
+    const universal = decodedRequest(call, form, decoded);
+    const outbox = options.replies.createOutbox();
+    universal.contextValues?.set(outboxKey, outbox);
+    try {
+      await reply(call, encodedResponse(await handler(universal), outbox, form));
+    } finally {
+      outbox.close();
+    }
   };
 
   const decode = async (call: Call, handler: UniversalHandler, form: RequestForm): Promise<DecodedRequest> => {
@@ -102,7 +113,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       const bytesMax = REQUEST_BYTES_MAX + (form.isEnveloped ? ENVELOPE_BYTES : 0);
       const bounds = { bytesMax, timeoutMs: options.requestTimeoutMs, room };
       const body = await readBody(call.request, bounds);
-      return { message: await decodeRequest(handler.method.input, form, call.header, body) };
+      return { message: await decodeRequest(handler.method.input, form, call.header, body, options.turns) };
     } catch (refusal) {
       return { refusal };
     }
@@ -178,6 +189,18 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
 
   return { handle, stop };
+}
+
+/** The response with its encoded messages in place of the empty ones that connect wrote. */
+function encodedResponse(
+  response: UniversalServerResponse,
+  outbox: Outbox,
+  { isEnveloped }: RequestForm,
+): UniversalServerResponse {
+  if (response.body === undefined) return response;
+  // The length of the only message, unless it is an error.
+  if (!isEnveloped && outbox.bytes > 0) response.header?.set("content-length", String(outbox.bytes));
+  return { ...response, body: withEncoded(response.body, outbox, isEnveloped) };
 }
 
 /** The RPCs through which refusals are written, whatever the request was for: only their protocols are used. */

@@ -16,9 +16,12 @@ import { type Json, parseJson } from "../core/json/json.ts";
 import { refusalToConnectError } from "./error-mapping.ts";
 import { jsonProblems } from "./json-shape.ts";
 import { messageProblems } from "./message-check.ts";
+import type { Turns } from "./turns.ts";
 
 /** Standard gRPC clients accept at most 4 MiB; three payloads of 1 MiB fit. */
 export const REQUEST_BYTES_MAX = 3 * 1024 * 1024;
+/** A request up to this size is decoded at once. */
+export const SMALL_REQUEST_BYTES_MAX = 16 * 1024;
 /** A payload of 32 levels inside the deepest request, a workflow, with room to spare. */
 const JSON_DEPTH_MAX = 48;
 /** The envelope of gRPC, gRPC-Web and Connect streams: one byte of flags, then the length in four bytes. */
@@ -144,20 +147,24 @@ export function readBody(
   });
 }
 
-/** Decodes the one message of a body.
+/** Decodes the one message of a body; a large one in its turn.
  *  @throws {DomainError} REQUEST_INVALID with every problem and its path, PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
- *  PAYLOAD_TOO_DEEP, NUMBER_NOT_EXACT
+ *  PAYLOAD_TOO_DEEP, NUMBER_NOT_EXACT; OVERLOADED if its turn does not come
  *  @throws {ConnectError} UNIMPLEMENTED for an unknown compression, as the protocols demand */
 export async function decodeRequest(
   desc: DescMessage,
   form: RequestForm,
   header: Headers,
   body: Uint8Array,
+  turns: Turns,
 ): Promise<Message> {
   const bytes = await messageBytes(form, header.get(form.encodingHeader) ?? "identity", body);
-  const message = form.isJson ? decodeJson(desc, bytes) : decodeBinary(desc, bytes);
-  refuseProblems(messageProblems(desc, message));
-  return message;
+  const decode = (): Message => {
+    const message = form.isJson ? decodeJson(desc, bytes) : decodeBinary(desc, bytes);
+    refuseProblems(messageProblems(desc, message));
+    return message;
+  };
+  return bytes.length <= SMALL_REQUEST_BYTES_MAX ? decode() : await turns.run(decode, { isSheddable: true });
 }
 
 /** @throws {DomainError} REQUEST_INVALID if there is a problem */

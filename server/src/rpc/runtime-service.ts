@@ -2,7 +2,9 @@
 import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  AwaitRunResponseSchema,
   type EmitEventRequest,
+  GetRunResponseSchema,
   type RuntimeService,
   type StartRunsResult,
   StartRunsResultSchema,
@@ -26,9 +28,10 @@ import {
 import { refusalToProto } from "./error-mapping.ts";
 import { jsonFromValue } from "./json-conversion.ts";
 import { optionalFields } from "./optional-fields.ts";
+import type { ReplyEncoder } from "./reply-encoding.ts";
 import { explanationToProto } from "./run-explanation-conversion.ts";
 import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";
-import { stepRecordToProto } from "./step-record-conversion.ts";
+import { recordText, stepRecordToProto } from "./step-record-conversion.ts";
 import { untilAborted } from "./streams.ts";
 import { msFromDuration } from "./time-conversion.ts";
 import { waitFilterFromProto, waitToProto } from "./wait-conversion.ts";
@@ -39,7 +42,10 @@ const AWAIT_TIMEOUT_MS_DEFAULT = 30_000;
 /** The meaning of 0 in TickRun. */
 const TICK_STEPS_DEFAULT = 1;
 
-export function createRuntimeService(engine: Engine): ServiceImpl<typeof RuntimeService> {
+export function createRuntimeService(
+  engine: Engine,
+  replies: Pick<ReplyEncoder, "share">,
+): ServiceImpl<typeof RuntimeService> {
   return {
     async registerWorkflow({ workflow }, context) {
       if (workflow === undefined) throw new DomainError("REQUEST_INVALID", "workflow is required");
@@ -86,7 +92,9 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
 
     async getRun({ runId, view }, context) {
       const run = await engine.getRun(callerOf(context), runId, runViewFromProto(view));
-      return { run: runToProto(run) };
+      return await replies.share(`GetRun/${runText(run)}`, () =>
+        create(GetRunResponseSchema, { run: runToProto(run) }),
+      );
     },
 
     async explainRun({ runId }, context) {
@@ -112,7 +120,9 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
         timeoutMs: timeout === undefined ? AWAIT_TIMEOUT_MS_DEFAULT : msFromDuration(timeout),
         signal: context.signal,
       });
-      return { run: runToProto(run) };
+      return await replies.share(`AwaitRun/${runText(run)}`, () =>
+        create(AwaitRunResponseSchema, { run: runToProto(run) }),
+      );
     },
 
     async deleteRun({ runId }, context) {
@@ -167,7 +177,11 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
 
     async *watchRun({ runId, afterSeq }, context) {
       const messages = engine.watchRun(callerOf(context), { runId, afterSeq, signal: context.signal });
-      for await (const message of untilAborted(messages, context.signal)) yield runMessageToProto(message);
+      for await (const message of untilAborted(messages, context.signal)) {
+        const { stepRecord } = message;
+        if (stepRecord === undefined) yield runMessageToProto(message);
+        else yield await replies.share(`WatchRun/${recordText(stepRecord)}`, () => runMessageToProto(message));
+      }
     },
 
     async *watchRuns({ filter, kinds, cursor }, context: HandlerContext) {
@@ -176,6 +190,12 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
       for await (const message of untilAborted(messages, context.signal)) yield runsMessageToProto(message);
     },
   };
+}
+
+/** Names what a reply says of a run: a run at one seq is always the same. */
+function runText({ state, view, blockedReason }: RunView): string {
+  const { tenantId, runId, seq, updateTime, status, paused } = state;
+  return [tenantId, runId, seq, updateTime, status, paused, view, blockedReason].join("/");
 }
 
 function startResultToProto(result: RunView | DomainError): StartRunsResult {

@@ -32,8 +32,10 @@ import { createHealth, type Serving } from "./health.ts";
 import { createLedgerService } from "./ledger-service.ts";
 import { loggingInterceptor } from "./logging.ts";
 import { createReflectionIndex, reflect } from "./reflection.ts";
+import { createReplyEncoder, type ReplyEncoder } from "./reply-encoding.ts";
 import { decodedRequestInterceptor, REQUEST_BYTES_MAX } from "./request-decoding.ts";
 import { createRuntimeService } from "./runtime-service.ts";
+import { createTurns } from "./turns.ts";
 import { validationInterceptor } from "./validation.ts";
 import { createWorkerService } from "./worker-service.ts";
 
@@ -96,8 +98,12 @@ export function createRpcServer({ engine, config, log, timing = {} }: RpcServerO
     isServing: () => !isStopping && engine.isServing(),
     onServingChange: (callback) => engine.onServingChange(callback),
   };
+  const turns = createTurns();
+  const replies = createReplyEncoder(turns);
   const gateway = createGateway({
-    handlers: createHandlers(engine, serving, log),
+    handlers: createHandlers(engine, serving, replies, log),
+    turns,
+    replies,
     access: { hosts: config.hosts, origins: config.origins },
     log,
     isServing: serving.isServing,
@@ -150,7 +156,12 @@ function elapsed(ms: number): Promise<void> {
 }
 
 /** Every RPC that the server offers, in every protocol. */
-function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly UniversalHandler[] {
+function createHandlers(
+  engine: Engine,
+  serving: Serving,
+  replies: ReplyEncoder,
+  log: Logger,
+): readonly UniversalHandler[] {
   const router = createConnectRouter({
     // Requests are already decompressed. Replies are not compressed: most peers are near, and gRPC clients offer gzip
     // by default, which costs several times as much as the call.
@@ -160,6 +171,7 @@ function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly
     interceptors: [
       loggingInterceptor(log),
       mapErrorsInterceptor(),
+      replies.interceptor(),
       decodedRequestInterceptor(),
       authInterceptor(),
       validationInterceptor(),
@@ -167,8 +179,8 @@ function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly
   });
   const services = [RuntimeService, LedgerService, WorkerService, Health, ReflectionV1, ReflectionV1Alpha];
   const index = createReflectionIndex(services);
-  router.service(RuntimeService, createRuntimeService(engine));
-  router.service(LedgerService, createLedgerService(engine));
+  router.service(RuntimeService, createRuntimeService(engine, replies));
+  router.service(LedgerService, createLedgerService(engine, replies));
   router.service(WorkerService, createWorkerService(engine));
   router.service(Health, createHealth(serving));
   router.service(ReflectionV1, { serverReflectionInfo: (requests) => reflect(index, requests) });

@@ -20,6 +20,11 @@ import { failureToProto } from "./run-conversion.ts";
 import { timestampFromInstant } from "./time-conversion.ts";
 import { waitToProto } from "./wait-conversion.ts";
 
+/** Names a record: its hash covers its content. */
+export function recordText({ record, sealed }: StepRecordView): string {
+  return [record.tenant_id, record.run_id, record.seq, sealed.hash].join("/");
+}
+
 export function stepRecordToProto({ record, sealed }: StepRecordView, options: { withProof: boolean }): StepRecord {
   const body: RecordBody = record.body;
   const given = record.given === undefined ? undefined : parseOwnJson(record.given);

@@ -11,7 +11,7 @@ import type { RunViewer } from "../run-view.ts";
 const REASONS_DEFAULT: readonly WaitReason[] = ["user", "event", "job"];
 
 type Parts = {
-  reads: Pick<Reads, "loadRun">;
+  reads: Pick<Reads, "viewRun" | "loadRunHead">;
   hub: Pick<NoticeHub, "watchRun">;
   viewOf: RunViewer;
   isStopping: () => boolean;
@@ -39,16 +39,27 @@ export async function awaitRun(
     changed.raise();
   });
   try {
-    let run = await reads.loadRun(key);
+    // A run with its vars may be megabytes, so it is read last and never held while waiting.
     for (;;) {
-      if (run === undefined) throw runUnknown(request.runId);
-      const leftMs = endAt - performance.now();
-      if (isReached(run) || leftMs <= 0 || request.signal.aborted || isStopping()) return viewOf(run);
-      await changed.wait(leftMs, request.signal);
-      run = news ?? (await reads.loadRun(key));
+      const known = news;
       news = undefined;
+      const leftMs = endAt - performance.now();
+      const isOver = leftMs <= 0 || request.signal.aborted || isStopping();
+      if (isReached(known ?? (await loadExisting(reads.loadRunHead, key))) || isOver) {
+        const run = known ?? (await loadExisting(reads.viewRun, key));
+        // It may have moved between the two reads.
+        if (isReached(run) || isOver) return viewOf(run);
+      }
+      await changed.wait(leftMs, request.signal);
     }
   } finally {
     unwatch();
   }
+}
+
+/** @throws {DomainError} RUN_UNKNOWN */
+async function loadExisting(load: Reads["viewRun"], key: RunKey): Promise<StoredRun> {
+  const run = await load(key);
+  if (run === undefined) throw runUnknown(key.runId);
+  return run;
 }
