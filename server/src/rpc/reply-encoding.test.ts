@@ -99,3 +99,21 @@ test("what is remembered of replies is bounded in bytes", async () => {
   await binary.getRun({ runId: "first" });
   expect(counts.reads).toBe(readsForOne);
 });
+
+test("many clients that read large runs are served a number at a time", async () => {
+  let reading = 0;
+  let readingMost = 0;
+  const { binary } = await start({
+    async getRun(_caller, runId) {
+      reading += 1;
+      readingMost = Math.max(readingMost, reading);
+      await new Promise((resolve) => setImmediate(resolve));
+      reading -= 1;
+      return fakeRun({ runId, vars: { text: "x".repeat(20_000) } });
+    },
+  });
+  const replies = await Promise.all(Array.from({ length: 200 }, (_, run) => binary.getRun({ runId: `run-${run}` })));
+  expect(replies.map(({ run }) => run?.runId)).toEqual(Array.from({ length: 200 }, (_, run) => `run-${run}`));
+  expect(readingMost).toBeGreaterThan(1);
+  expect(readingMost).toBeLessThanOrEqual(64);
+});

@@ -15,6 +15,8 @@ import type { Turns } from "./turns.ts";
 const ROOM_BYTES_MAX = 256 * 1024 * 1024;
 /** How long a reply may wait for room before its call is refused. */
 const ROOM_WAIT_MS_MAX = 10_000;
+/** Calls that hold the content of a reply, read but not encoded: a run with its vars may take many megabytes. */
+const CONTENTS_MAX = 64;
 /** The memory for messages and bytes of replies that may be asked for again. */
 const SHARED_BYTES_MAX = 64 * 1024 * 1024;
 /** A message in memory compared with its bytes. */
@@ -33,6 +35,12 @@ type Encoded = Uint8Array;
 
 /** The encoded messages of one call that wait to be written. */
 export type Outbox = {
+  /**
+   * Waits until the call may read what its reply will contain. The place is given back when the reply is encoded, the
+   * call is over, or the returned function is called.
+   * @throws {DomainError} OVERLOADED if it takes too long
+   */
+  roomForContent(): Promise<() => void>;
   /** The bytes that wait. */
   readonly bytes: number;
   push(encoded: Encoded): void;
@@ -58,6 +66,7 @@ export type ReplyEncoder = {
 
 export function createReplyEncoder(turns: Turns): ReplyEncoder {
   const room = createRoom();
+  const places = createPlaces(CONTENTS_MAX);
   const shared = createSharedReplies();
 
   const encode = async (desc: DescMessage, message: Message, codec: Codec, isSheddable: boolean): Promise<Encoded> => {
@@ -96,6 +105,11 @@ export function createReplyEncoder(turns: Turns): ReplyEncoder {
       const waiting: Encoded[] = [];
       let writing: Encoded | undefined;
       let isClosed = false;
+      let hasPlace = false;
+      const leavePlace = (): void => {
+        if (hasPlace) places.leave();
+        hasPlace = false;
+      };
       const written = (): void => {
         if (writing !== undefined) room.leave(writing);
         writing = undefined;
@@ -104,7 +118,14 @@ export function createReplyEncoder(turns: Turns): ReplyEncoder {
         get bytes() {
           return waiting.reduce((sum, encoded) => sum + encoded.length, 0);
         },
+        async roomForContent() {
+          if (!hasPlace) await places.enter();
+          hasPlace = true;
+          if (isClosed) leavePlace();
+          return leavePlace;
+        },
         push(encoded) {
+          leavePlace();
           if (isClosed) return;
           room.enter(encoded);
           waiting.push(encoded);
@@ -116,6 +137,7 @@ export function createReplyEncoder(turns: Turns): ReplyEncoder {
         },
         close() {
           isClosed = true;
+          leavePlace();
           written();
           for (const encoded of waiting.splice(0)) room.leave(encoded);
         },
@@ -209,6 +231,39 @@ function* enveloped(message: Encoded): Generator<Uint8Array> {
     yield head;
     yield message;
   }
+}
+
+/** A number of places, given in the order of asking. */
+function createPlaces(placesMax: number) {
+  let taken = 0;
+  const waiting = new Set<() => void>();
+  return {
+    /** @throws {DomainError} OVERLOADED */
+    async enter(): Promise<void> {
+      if (taken < placesMax) {
+        taken += 1;
+        return;
+      }
+      await new Promise<void>((resolve, reject) => {
+        const take = () => {
+          clearTimeout(timer);
+          waiting.delete(take);
+          resolve();
+        };
+        const timer = setTimeout(() => {
+          waiting.delete(take);
+          reject(new DomainError("OVERLOADED", "too many large replies are being read"));
+        }, ROOM_WAIT_MS_MAX);
+        waiting.add(take);
+      });
+    },
+    /** Passes the place to the next one. */
+    leave(): void {
+      const [next] = waiting;
+      if (next === undefined) taken -= 1;
+      else next();
+    },
+  };
 }
 
 /** The bytes that wait to be sent. Bytes that several calls share count once. */

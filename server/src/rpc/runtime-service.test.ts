@@ -85,7 +85,15 @@ test.each([
   [
     "awaitRun",
     () => runtime.awaitRun({ runId: "r" }),
-    [{ runId: "r", reasons: [], timeoutMs: 30_000, signal: expect.any(AbortSignal) as unknown }],
+    [
+      {
+        runId: "r",
+        reasons: [],
+        timeoutMs: 30_000,
+        roomForRun: expect.any(Function) as unknown,
+        signal: expect.any(AbortSignal) as unknown,
+      },
+    ],
   ],
   [
     "awaitRun",
@@ -154,6 +162,7 @@ test.each([
         waitMs: 2_000,
         pageSize: 0,
         pageToken: "",
+        roomForRun: expect.any(Function) as unknown,
         signal: expect.any(AbortSignal) as unknown,
       },
     ],

@@ -28,7 +28,7 @@ import {
 import { refusalToProto } from "./error-mapping.ts";
 import { jsonFromValue } from "./json-conversion.ts";
 import { optionalFields } from "./optional-fields.ts";
-import type { ReplyEncoder } from "./reply-encoding.ts";
+import { outboxKey, type ReplyEncoder } from "./reply-encoding.ts";
 import { explanationToProto } from "./run-explanation-conversion.ts";
 import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";
 import { recordText, stepRecordToProto } from "./step-record-conversion.ts";
@@ -91,6 +91,7 @@ export function createRuntimeService(
     },
 
     async getRun({ runId, view }, context) {
+      if (runViewFromProto(view) === "full") await roomForContent(context);
       const run = await engine.getRun(callerOf(context), runId, runViewFromProto(view));
       return await replies.share(`GetRun/${runText(run)}`, () =>
         create(GetRunResponseSchema, { run: runToProto(run) }),
@@ -119,6 +120,7 @@ export function createRuntimeService(
         reasons: waitReasonsFromProto(reasons),
         timeoutMs: timeout === undefined ? AWAIT_TIMEOUT_MS_DEFAULT : msFromDuration(timeout),
         signal: context.signal,
+        roomForRun: () => roomForContent(context),
       });
       return await replies.share(`AwaitRun/${runText(run)}`, () =>
         create(AwaitRunResponseSchema, { run: runToProto(run) }),
@@ -190,6 +192,11 @@ export function createRuntimeService(
       for await (const message of untilAborted(messages, context.signal)) yield runsMessageToProto(message);
     },
   };
+}
+
+/** Waits until a run with its vars may be read. A call inside the process has no outbox, and waits for nothing. */
+async function roomForContent(context: HandlerContext): Promise<(() => void) | undefined> {
+  return await context.values.get(outboxKey)?.roomForContent();
 }
 
 /** Names what a reply says of a run: a run at one seq is always the same. */

@@ -1,7 +1,7 @@
 import { hasEnded, openWaitOf, waitReasonOf } from "../../core/run.ts";
 import type { WaitReason } from "../../core/wait.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
-import type { Caller, RunView } from "../api.ts";
+import type { AwaitRequest, Caller, RunView } from "../api.ts";
 import { createSignal, type NoticeHub, type RunNews } from "../notice-hub.ts";
 import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
@@ -25,7 +25,7 @@ type Parts = {
 export async function awaitRun(
   { reads, hub, viewOf, isStopping }: Parts,
   caller: Caller,
-  request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
+  request: AwaitRequest,
 ): Promise<RunView> {
   const key: RunKey = { tenantId: caller.tenantId, runId: request.runId };
   const reasons = request.reasons.length > 0 ? request.reasons : REASONS_DEFAULT;
@@ -46,9 +46,11 @@ export async function awaitRun(
       const leftMs = endAt - performance.now();
       const isOver = leftMs <= 0 || request.signal.aborted || isStopping();
       if (isReached(known ?? (await loadExisting(reads.loadRunHead, key))) || isOver) {
+        const leaveRoom = known === undefined ? await request.roomForRun?.() : undefined;
         const run = known ?? (await loadExisting(reads.viewRun, key));
-        // It may have moved between the two reads.
         if (isReached(run) || isOver) return viewOf(run);
+        // It has moved between the two reads.
+        leaveRoom?.();
       }
       await changed.wait(leftMs, request.signal);
     }
