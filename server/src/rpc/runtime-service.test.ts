@@ -162,7 +162,6 @@ test.each([
         waitMs: 2_000,
         pageSize: 0,
         pageToken: "",
-        roomForRun: expect.any(Function) as unknown,
         signal: expect.any(AbortSignal) as unknown,
       },
     ],
