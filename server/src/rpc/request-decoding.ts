@@ -110,8 +110,13 @@ function noRoom(): DomainError {
   return new DomainError("OVERLOADED", "too many requests are arriving at once");
 }
 
+/** A body that arrives more slowly than this on average, after a sixth of its time limit, is refused. */
+const BODY_BYTES_PER_SECOND_MIN = 1_024;
+const RATE_CHECKS = 6;
+
 /** Reads a whole body.
- *  @throws {DomainError} PAYLOAD_TOO_LARGE; REQUEST_INVALID if it takes longer than `timeoutMs` or breaks off */
+ *  @throws {DomainError} PAYLOAD_TOO_LARGE; REQUEST_INVALID if it takes longer than `timeoutMs`, arrives far too slowly,
+ *  or breaks off */
 export function readBody(
   request: IncomingMessage | Http2ServerRequest,
   bounds: { bytesMax: number; timeoutMs: number; room: BodyRoom },
@@ -120,7 +125,7 @@ export function readBody(
     const chunks: Buffer[] = [];
     let bytes = 0;
     const stop = (): void => {
-      clearTimeout(timer);
+      clearInterval(timer);
       bounds.room.bytes -= bytes;
       request.off("data", onData).off("end", onEnd).off("close", onClose);
     };
@@ -140,7 +145,13 @@ export function readBody(
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
     };
     const onClose = (): void => refuse(invalid("the request ended early"));
-    const timer = setTimeout(() => refuse(invalid("the request took too long to arrive")), bounds.timeoutMs);
+    let checks = 0;
+    const checkMs = bounds.timeoutMs / RATE_CHECKS;
+    const timer = setInterval(() => {
+      checks += 1;
+      const bytesDue = (checks * checkMs * BODY_BYTES_PER_SECOND_MIN) / 1_000;
+      if (checks === RATE_CHECKS || bytes < bytesDue) refuse(invalid("the request took too long to arrive"));
+    }, checkMs);
     if (Number(request.headers["content-length"] ?? 0) > bounds.bytesMax)
       return refuse(requestTooLarge(bounds.bytesMax));
     request.on("data", onData).on("end", onEnd).on("close", onClose);
