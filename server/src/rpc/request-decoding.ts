@@ -115,8 +115,8 @@ const BODY_BYTES_PER_SECOND_MIN = 1_024;
 const RATE_CHECKS = 6;
 
 /** Reads a whole body.
- *  @throws {DomainError} PAYLOAD_TOO_LARGE; REQUEST_INVALID if it takes longer than `timeoutMs`, arrives far too slowly,
- *  or breaks off */
+ *  @throws {DomainError} PAYLOAD_TOO_LARGE; REQUEST_INVALID if it takes longer than `timeoutMs`, arrives far too
+ *  slowly, or breaks off */
 export function readBody(
   request: IncomingMessage | Http2ServerRequest,
   bounds: { bytesMax: number; timeoutMs: number; room: BodyRoom },

@@ -47,8 +47,8 @@ const CONNECTIONS_MAX = 10_000;
 const STREAMS_PER_CONNECTION_MAX = 256;
 /** If more than this waits to be sent on a connection, node:http2 refuses new streams on it. */
 const SESSION_MEMORY_MB_MAX = 64;
-/** Streams that a client may reset at once, and per second afterwards, before its connection is ended. Twice as many as it
- *  may have open, because a client whose deadlines expire together resets all of them. */
+/** Streams that a client may reset at once, and per second afterwards, before its connection is ended. Twice as many as
+ *  it may have open, because a client whose deadlines expire together resets all of them. */
 const RESETS_MAX = 2 * STREAMS_PER_CONNECTION_MAX;
 const RESETS_PER_SECOND = 50;
 /** Flow-control window of a stream: a payload fits without waiting for the server to ask for more. */
