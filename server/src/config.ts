@@ -1,11 +1,11 @@
 /** The server's configuration: environment variables, and command line options that override them. */
-import { readFileSync } from "node:fs";
 import { type EngineSettings, SETTINGS_DEFAULT } from "./engine/settings.ts";
 import { hostOf, isLoopbackHost } from "./rpc/access.ts";
 import type { RpcConfig } from "./rpc/server.ts";
 import { CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_MIN } from "./store/postgres/connections.ts";
 import { defined } from "./core/defined.ts";
 import { completeUrl, DatabaseUrlError, parseAddress } from "./store/postgres/address.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -238,11 +238,14 @@ function readTls(certFile: string | undefined, keyFile: string | undefined): { c
   return { cert, key };
 }
 
+/** A chain of certificates has some kilobytes. */
+const PEM_BYTES_MAX = 1024 * 1024;
+
 function readPem(variable: string, file: string | undefined, label: string): string {
   if (file === undefined) throw new ConfigError(variable, "is missing: TLS needs both a certificate and its key");
   let pem: string;
   try {
-    pem = readFileSync(file, "utf8");
+    pem = readRegularFile(file, PEM_BYTES_MAX).toString();
   } catch (error) {
     throw new ConfigError(variable, `cannot be read: ${(error as Error).message}`);
   }

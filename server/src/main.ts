@@ -1,5 +1,6 @@
 /** The entry point: runs the command line and sets the exit code. `abstractruntime server` runs until it is stopped. */
 import { destination, pino } from "pino";
+import { boundedLogHooks } from "./bounded-log.ts";
 import { CliError, UsageError } from "./cli/failure.ts";
 import { runCli } from "./cli/program.ts";
 import { type Config, ConfigError, loadConfig } from "./config.ts";
@@ -27,7 +28,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
  */
 async function runServer(settings: Readonly<Record<string, string>>): Promise<void> {
   const config = readConfig(settings);
-  const log = pino({ level: config.logLevel, base: null }, destination({ dest: 2, sync: true }));
+  const options = { level: config.logLevel, base: null, hooks: boundedLogHooks() };
+  const log = pino(options, destination({ dest: 2, sync: true }));
   const stopping = new AbortController();
   const stopRequested = new Promise<void>((resolve) => {
     const stop = (by: string) => {

@@ -91,10 +91,6 @@ describe("frames that break the protocol end the stream", () => {
       },
     ],
     [
-      "a token with U+0000",
-      (worker: WireWorker) => worker.send({ case: "result", value: { results: [{ token: "a\0b" }] } }),
-    ],
-    [
       "more than 3 MiB",
       (worker: WireWorker) => {
         const output = Buffer.alloc(3.5 * 1024 * 1024, "1");
@@ -186,17 +182,23 @@ describe("a hello that is wrong is refused with the path of what is wrong", () =
 });
 
 describe("results that do not count", () => {
-  test("of jobs that it does not hold: unknown, forged, truncated", async () => {
+  test("of jobs that it does not hold: unknown, forged, truncated, of text that no token has", async () => {
     const worker = await connectWorker();
     const runId = await start();
     const { token } = await worker.job();
     const forged = `${token.slice(0, 5)}${token[5] === "A" ? "B" : "A"}${token.slice(6)}`;
     const foreign = Buffer.from(token, "base64url");
     foreign[foreign.length - 1]! ^= 1;
-    for (const bad of ["nonsense", forged, token.slice(0, -4), `${token}AAAA`, foreign.toString("base64url")]) {
+    const cut = [token.slice(0, -4), `${token}AAAA`];
+    const texts = ["\0", "a\0b", `${token}\0`, "\ufffd", "\u{1f600}", "x".repeat(1_024)];
+    for (const bad of ["nonsense", forged, ...cut, foreign.toString("base64url"), ...texts]) {
       const ack = await worker.result(bad, { output: "1" });
       expect(ack).toMatchObject({ status: 3, reason: "JOB_UNKNOWN" });
     }
+    // Frames that only name jobs are not answered, and do not end the stream either.
+    worker.send({ case: "accept", value: { tokens: ["a\0b", "h.\0"] } });
+    worker.send({ case: "heartbeat", value: { tokens: ["a\0b", "h.\0"] } });
+    expect(await worker.result("h.\0", { output: "1" })).toMatchObject({ status: 3, reason: "JOB_LEASE_LOST" });
     expect(await worker.result(token, { output: '"right"' })).toMatchObject({ status: 1, reason: "" });
     expect((await ended(runId)).output).toMatchObject({ output: "right" });
   });

@@ -1,8 +1,10 @@
 /** Clients that stop reading, or ask for too much, do not cost a server anything for long. */
+import { pino } from "pino";
 import { describe, expect, test } from "vitest";
 import { awaitRun } from "../../server/src/engine/operations/await-run.ts";
 import { createNoticeHub } from "../../server/src/engine/notice-hub.ts";
 import { createRunViewer } from "../../server/src/engine/run-view.ts";
+import { createReads } from "../../server/src/engine/reads.ts";
 import { SETTINGS_DEFAULT } from "../../server/src/engine/settings.ts";
 import { watchRun } from "../../server/src/engine/operations/watch-run.ts";
 import { watchRuns } from "../../server/src/engine/operations/watch-runs.ts";
@@ -15,17 +17,15 @@ import {
   startRun,
   startTestServer,
   type TestServer,
+  untilEnded,
+  untilWaiting,
 } from "../support/engine.ts";
 import { askingGraph } from "./graphs.ts";
 
 /** What watching uses of a server, with a hub whose watchers can be counted. */
 function watchingParts(server: TestServer) {
   const hub = createNoticeHub();
-  const reads = {
-    loadListedRun: async (key: { tenantId: string; runId: string }) => (await server.store.runs.loadHeads([key]))[0],
-    loadRun: async (key: { tenantId: string; runId: string }) => (await server.store.runs.load([key]))[0],
-    loadRunHead: async (key: { tenantId: string; runId: string }) => (await server.store.runs.loadHeads([key]))[0],
-  };
+  const reads = createReads(server.store, pino({ level: "silent" }));
   return {
     hub,
     parts: {
@@ -68,6 +68,58 @@ describe("slow and bad clients", () => {
       "RUN_UNKNOWN",
     );
     expect(hub.watchers).toBe(0);
+    await server.stop();
+    await database.close();
+  });
+
+  test("long work on the main thread: many clients of one run read it once, and none holds it while it waits", async () => {
+    const database = await openSharedDatabase("memory");
+    const server = await startTestServer(database);
+    const caller = freshCaller();
+    const { runId } = (await startRun(server, caller, askingGraph())).state;
+    const asked = await untilWaiting(server, caller, runId);
+    const { parts } = watchingParts(server);
+    const loads: number[] = [];
+    const pages: number[] = [];
+    const { runs, ledger } = server.store;
+    const store = {
+      ...server.store,
+      runs: {
+        ...runs,
+        load: (keys: Parameters<typeof runs.load>[0]) => {
+          loads.push(keys.length);
+          return runs.load(keys);
+        },
+      },
+      ledger: {
+        ...ledger,
+        list: (...request: Parameters<typeof ledger.list>) => {
+          pages.push(request[2]);
+          return ledger.list(...request);
+        },
+      },
+    };
+    const reads = createReads(store, pino({ level: "silent" }));
+    const { signal } = new AbortController();
+    const request = { runId, reasons: ["until"] as const, timeoutMs: 60_000, signal };
+    const waits = Array.from({ length: 50 }, () => awaitRun({ ...parts, reads }, caller, request));
+    for (let round = 0; round < 10; round++) await store.now();
+    expect(loads).toEqual([]);
+    await answer(server, caller, asked, "yes");
+    const key = { tenantId: caller.tenantId, runId };
+    await untilEnded(server, caller, runId);
+    // As a notice of another server has it: everybody reads.
+    parts.hub.publish(key, undefined);
+    const ended = await Promise.all(waits);
+    for (const { state } of ended) expect(state).toBe(ended[0]!.state);
+    expect(loads).toEqual([1]);
+    const watches = Array.from({ length: 20 }, () =>
+      drain(watchRun({ ...parts, reads }, caller, { runId, afterSeq: 0, signal })),
+    );
+    await Promise.all(watches);
+    // The first page is one record, because it may be large.
+    expect(pages[0]).toBe(1);
+    expect(pages.length).toBeLessThan(5);
     await server.stop();
     await database.close();
   });

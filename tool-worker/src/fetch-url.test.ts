@@ -227,6 +227,22 @@ describe("fetch_url", () => {
   });
 });
 
+describe("addresses of clouds that look public", () => {
+  const guarded: FetchUrlOptions = {
+    isAllowed: (address) => address === "127.0.0.2" || isPublicAddress(address),
+    resolve: async (hostname) => (hostname === "wire.test" ? ["8.8.8.8", "168.63.129.16"] : ["127.0.0.2"]),
+  };
+
+  it.each(["http://168.63.129.16/", "http://[::ffff:168.63.129.16]/", "http://2822734096/", "http://wire.test/"])(
+    "are refused, however they are reached: %s",
+    async (url) => {
+      await expect(fetchUrl(url, guarded)).rejects.toMatchObject({ code: "URL_REFUSED" });
+      const redirecting = await serve((_request, response) => response.writeHead(302, { location: url }).end());
+      await expect(fetchUrl(redirecting.url, guarded)).rejects.toMatchObject({ code: "URL_REFUSED" });
+    },
+  );
+});
+
 describe("isPublicAddress", () => {
   it.each(["8.8.8.8", "1.1.1.1", "172.15.0.1", "172.32.0.1", "2606:4700::1111", "2a00:1450::1"])(
     "takes %s",
@@ -240,6 +256,9 @@ describe("isPublicAddress", () => {
     192.0.2.1 192.168.1.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 240.0.0.1 255.255.255.255 :: ::1
     ::127.0.0.1 ::ffff:10.0.0.1 ::ffff:127.0.0.1 ::ffff:0:127.0.0.1 64:ff9b::7f00:1 64:ff9b:1::1 100::1 2001::1
     2001:db8::1 2001:2::1 2002:7f00:1:: fc00::1 fd00:ec2::254
+    168.63.129.16 ::ffff:168.63.129.16 ::ffff:a83f:8110 64:ff9b::a83f:8110 2002:a83f:8110::1
+    2001:470::5efe:a83f:8110 2001:470::200:5efe:169.254.169.254 192.80.8.124 161.26.0.10 166.9.1.1
+    fd20:ce::254 fd00:42::42 169.254.170.2 169.254.42.42 fe80::a9fe:a9fe
     fe80::1 fe80::1%eth0 fec0::1 ff02::1 5f00::1 4000::1 nonsense`.split(/\s+/),
   )("refuses %s", (address) => {
     expect(isPublicAddress(address)).toBe(false);

@@ -61,6 +61,12 @@ describe("loadTools", () => {
     expect((error as Error).message.startsWith(path)).toBe(true);
   });
 
+  it("takes a regular file only", async () => {
+    for (const path of ["/dev/zero", "/"]) {
+      await expect(loadTools([path], [])).rejects.toThrow(`${path}: the module is not a regular file`);
+    }
+  });
+
   it("says so if there is no module, or two have one name", async () => {
     await expect(loadTools(["./none.ts"], [])).rejects.toThrow(/^\.\/none\.ts: the module cannot be loaded/);
     const [first, second] = [0, 1].map(() => moduleOf(`${SDK}export default [tool({ name: "a" }, () => 1)];`));

@@ -1,4 +1,5 @@
 /** Loads modules with the user's own tools. */
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -41,6 +42,9 @@ async function loadModule(path: string, loadMsMax: number): Promise<Tool[]> {
   );
   let module: { default?: unknown };
   try {
+    // Node would wait for a FIFO without end, and read a device without end.
+    const stats = await stat(path);
+    if (!stats.isFile()) throw new UsageError(`${path}: the module is not a regular file`);
     const loading = import(pathToFileURL(resolve(path)).href) as Promise<{ default?: unknown }>;
     module = await Promise.race([loading, late.promise]);
   } catch (error) {

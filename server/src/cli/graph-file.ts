@@ -1,6 +1,4 @@
 /** Loads a graph from a YAML or JSON file and checks its shape against the contract before it is sent. */
-import { readFile } from "node:fs/promises";
-
 import { WorkflowSchema, type Workflow } from "@abstractruntime/proto/workflow_pb";
 import {
   type DescEnum,
@@ -14,6 +12,7 @@ import type { Path } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
 
 import type { FieldProblem } from "../core/errors.ts";
+import { readRegularFile } from "../regular-file.ts";
 import type { Json, JsonObject } from "../core/json/json.ts";
 import { CliError } from "./failure.ts";
 import {
@@ -24,6 +23,7 @@ import {
   type SourceNode,
   type SourceProblem,
 } from "./graph-source.ts";
+import { INPUT_BYTES_MAX } from "./line-reader.ts";
 import { enumNumber, enumShortNames, type ReadInput, systemMessage } from "./values.ts";
 
 export type GraphFile = {
@@ -40,7 +40,7 @@ export async function loadGraph(path: string, readInput: ReadInput): Promise<Gra
   if (path === "-") return parseGraph("<stdin>", await readInput());
   let bytes: Buffer;
   try {
-    bytes = await readFile(path);
+    bytes = readRegularFile(path, INPUT_BYTES_MAX);
   } catch (error) {
     throw new CliError(`${path}: cannot be read: ${systemMessage(error)}`);
   }

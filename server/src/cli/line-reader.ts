@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 export type InputStream = Readable & { isTTY?: boolean | undefined };
 
 /** Longest input that is read whole, to bound memory: an answer or a graph is far smaller. */
-const INPUT_BYTES_MAX = 16 * 1024 * 1024;
+export const INPUT_BYTES_MAX = 16 * 1024 * 1024;
 
 export type LineReader = {
   /** The next line, or undefined at the end of the input. */

@@ -1,11 +1,11 @@
 /** Parses the values of options: JSON, `name=value`, durations, instants, and the short names of enums. */
-import { readFile } from "node:fs/promises";
-
 import type { DescEnum } from "@bufbuild/protobuf";
 
 import { DomainError } from "../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../core/json/json.ts";
+import { readRegularFile } from "../regular-file.ts";
 import { UsageError } from "./failure.ts";
+import { INPUT_BYTES_MAX } from "./line-reader.ts";
 
 /** Reads standard input to its end. */
 export type ReadInput = () => Promise<string>;
@@ -30,7 +30,7 @@ async function readText(option: string, text: string, readInput: ReadInput): Pro
   if (text === "-") return readInput();
   if (!text.startsWith("@")) return text;
   try {
-    return await readFile(text.slice(1), "utf8");
+    return readRegularFile(text.slice(1), INPUT_BYTES_MAX).toString();
   } catch (error) {
     throw new UsageError(`${option}: cannot read ${text.slice(1)}: ${systemMessage(error)}`);
   }

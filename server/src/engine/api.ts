@@ -138,6 +138,15 @@ export type PageRequest = { pageSize: number; pageToken: string };
  */
 export type RunsMessage = { cursor: string; notice?: { noticeId: string; kind: NoticeKind; run: RunView } };
 /** A message of WatchRun; without a record it is a heartbeat. */
+export type AwaitRequest = {
+  runId: string;
+  reasons: readonly WaitReason[];
+  timeoutMs: number;
+  signal: AbortSignal;
+  /** Resolves when the caller may have a run with its vars in memory; the result gives the room back unused. */
+  roomForRun?: () => Promise<(() => void) | undefined>;
+};
+
 export type RunMessage = { cursor: string; stepRecord?: StepRecordView };
 
 export type EmitRequest = {
@@ -280,10 +289,7 @@ export interface Engine {
    * Returns when the run ends, or when it waits for one of the given reasons (by default user, event and job). After
    * `timeoutMs` it returns the run as it is.
    */
-  awaitRun(
-    caller: Caller,
-    request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
-  ): Promise<RunView>;
+  awaitRun(caller: Caller, request: AwaitRequest): Promise<RunView>;
   deleteRun(caller: Caller, runId: string): Promise<void>;
 
   listWaits(

@@ -1,3 +1,11 @@
+/** How a batcher reads besides its function. */
+type BatcherOptions<K> = {
+  /** The most keys of one batch. */
+  batchMax?: number;
+  /** Names a key: requests with equal names in one batch are read once, and get the same value. */
+  nameOf?: (key: K) => string;
+};
+
 /** The most requests in one batched read of small rows; the rest wait for the next batch. */
 const BATCH_MAX = 500;
 
@@ -8,21 +16,27 @@ const BATCH_MAX = 500;
  */
 export function createBatcher<K, V>(
   readMany: (keys: readonly K[]) => Promise<readonly V[]>,
-  batchMax = BATCH_MAX,
+  { batchMax = BATCH_MAX, nameOf }: BatcherOptions<K> = {},
 ): (key: K) => Promise<V> {
-  type Waiting = { key: K; resolve: (value: V) => void; reject: (error: unknown) => void };
+  type Request = { resolve: (value: V) => void; reject: (error: unknown) => void };
+  type Waiting = { key: K; requests: Request[] };
   const gathered: Waiting[] = [];
+  /** What is gathered, by name. */
+  const named = new Map<string, Waiting>();
   let reading = false;
 
   async function readGathered(): Promise<void> {
     reading = true;
     while (gathered.length > 0) {
       const batch = gathered.splice(0, batchMax);
+      if (nameOf !== undefined) for (const { key } of batch) named.delete(nameOf(key));
       try {
         const values = await readMany(batch.map((waiting) => waiting.key));
-        for (const [index, waiting] of batch.entries()) waiting.resolve(values[index]!);
+        for (const [index, { requests }] of batch.entries()) {
+          for (const { resolve } of requests) resolve(values[index]!);
+        }
       } catch (error) {
-        for (const waiting of batch) waiting.reject(error);
+        for (const { requests } of batch) for (const { reject } of requests) reject(error);
       }
     }
     reading = false;
@@ -30,7 +44,13 @@ export function createBatcher<K, V>(
 
   return (key) =>
     new Promise<V>((resolve, reject) => {
-      gathered.push({ key, resolve, reject });
+      const request = { resolve, reject };
+      const name = nameOf?.(key);
+      const same = name === undefined ? undefined : named.get(name);
+      if (same !== undefined) return void same.requests.push(request);
+      const waiting = { key, requests: [request] };
+      gathered.push(waiting);
+      if (name !== undefined) named.set(name, waiting);
       if (!reading) {
         reading = true;
         queueMicrotask(() => void readGathered());

@@ -44,7 +44,8 @@ const PAGE_BYTES_MAX = 512 * 1024;
 const CHUNK = 25;
 
 /**
- * Reads a page in chunks, until it has `limit` entries or about 512 KiB, and at least one entry.
+ * Reads a page in chunks, until it has `limit` entries or about 512 KiB, and at least one entry. After large entries, a
+ * chunk has fewer.
  * @param startOf returns the position after an entry
  */
 export async function readPage<T, S>(request: {
@@ -53,14 +54,16 @@ export async function readPage<T, S>(request: {
   read: (start: S | undefined, limit: number) => Promise<readonly T[]>;
   startOf: (entry: T) => S;
   bytesOf: (entry: T) => number;
+  /** Entries of the first chunk, if fewer than usual. */
+  chunk?: number;
 }): Promise<{ entries: T[]; next?: S }> {
   const { limit, read, startOf, bytesOf } = request;
   const entries: T[] = [];
   let bytes = 0;
-  let { start } = request;
+  let { start, chunk: chunkWanted = CHUNK } = request;
   for (;;) {
     // One more entry than requested shows whether there is a next page.
-    const chunkMax = Math.min(limit - entries.length + 1, CHUNK);
+    const chunkMax = Math.min(limit - entries.length + 1, chunkWanted);
     const chunk = await read(start, chunkMax);
     for (const entry of chunk) {
       bytes += bytesOf(entry);
@@ -70,5 +73,7 @@ export async function readPage<T, S>(request: {
     }
     if (chunk.length < chunkMax) return { entries };
     start = startOf(entries.at(-1)!);
+    const entriesLeft = Math.ceil((PAGE_BYTES_MAX - bytes) / (bytes / entries.length));
+    chunkWanted = Math.max(1, Math.min(CHUNK, entriesLeft));
   }
 }

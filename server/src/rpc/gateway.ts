@@ -4,7 +4,7 @@
  *
  * A refusal at any step is also handed to connect, which writes it in the client's protocol.
  */
-import type { IncomingMessage } from "node:http";
+import { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import { Health } from "@abstractruntime/proto/grpc/health/v1/health_pb";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
@@ -32,12 +32,17 @@ import {
 } from "./request-decoding.ts";
 import { isNativeGrpc } from "./error-mapping.ts";
 import type { Serving } from "./health.ts";
+import { type Outbox, outboxKey, type ReplyEncoder, withEncoded } from "./reply-encoding.ts";
 import { type NodeResponse, writeResponse } from "./response-writing.ts";
+import type { Turns } from "./turns.ts";
 
 /** For orchestrators, load balancers and people; no protocol, no credentials. */
 const HEALTH_PATHS: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/livez"]);
 
 type NodeRequest = IncomingMessage | Http2ServerRequest;
+
+/** How long a client may go on sending a request after its reply. */
+const LATE_BODY_MS = 2_000;
 
 /** Requests outside every RPC protocol receive refusals as Connect errors, which are JSON. */
 const PLAIN_FORM = requestFormOf("application/json");
@@ -46,6 +51,9 @@ export type GatewayOptions = {
   handlers: readonly UniversalHandler[];
   access: AccessRules;
   log: Logger;
+  /** `intake` is for what every request costs, `large` for large messages: small requests do not wait for those. */
+  turns: { intake: Turns; large: Turns };
+  replies: Pick<ReplyEncoder, "createOutbox">;
   serving: Pick<Serving, "isServing" | "problems">;
   requestTimeoutMs: number;
   streamStallMs: number;
@@ -63,7 +71,7 @@ export type Gateway = {
 type Call = { request: NodeRequest; response: NodeResponse; path: string; header: Headers; abort: AbortController };
 
 export function createGateway(options: GatewayOptions): Gateway {
-  const { access, log, streamStallMs } = options;
+  const { access, log, streamStallMs, turns } = options;
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
   const refusers = refusersOf(handlers);
   const atWork = new Set<AbortController>();
@@ -97,7 +105,14 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (stopReason !== undefined) return await refuse(call, stopReason);
     if (isStreamOfRequests(handler)) return await reply(call, await handler(universalRequest(call, request)));
     const decoded = await decode(call, handler, form);
-    return await reply(call, await handler(decodedRequest(call, form, decoded)));
+    const universal = decodedRequest(call, form, decoded);
+    const outbox = options.replies.createOutbox();
+    universal.contextValues?.set(outboxKey, outbox);
+    try {
+      await reply(call, encodedResponse(await handler(universal), outbox, form));
+    } finally {
+      outbox.close();
+    }
   };
 
   const decode = async (call: Call, handler: UniversalHandler, form: RequestForm): Promise<DecodedRequest> => {
@@ -106,7 +121,8 @@ export function createGateway(options: GatewayOptions): Gateway {
       const bytesMax = REQUEST_BYTES_MAX + (form.isEnveloped ? ENVELOPE_BYTES : 0);
       const bounds = { bytesMax, timeoutMs: options.requestTimeoutMs, room };
       const body = await readBody(call.request, bounds);
-      return { message: await decodeRequest(handler.method.input, form, call.header, body) };
+      await turnOf(turns.intake);
+      return { message: await decodeRequest(handler.method.input, form, call.header, body, turns.large) };
     } catch (refusal) {
       return { refusal };
     }
@@ -165,6 +181,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     // An error also emits `close`; without a listener it would end the process.
     request.on("error", () => undefined);
     try {
+      await turnOf(turns.intake);
+      // A flood of requests that are reset at once costs little: most are gone before their turn comes.
+      if (abort.signal.aborted) return;
       const path = request.url?.split("?", 1)[0] ?? "";
       await serve({ request, response, path, header: headerOf(request), abort });
     } catch (error) {
@@ -173,6 +192,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       response.end();
     } finally {
       atWork.delete(abort);
+      if (request instanceof IncomingMessage && !request.complete) endAfter(request, LATE_BODY_MS);
     }
   };
 
@@ -182,6 +202,31 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
 
   return { handle, stop };
+}
+
+/** Ends an HTTP/1.1 connection whose client still sends a request that has been answered. Not at once: a client that
+ *  cannot write any more might not read the reply. HTTP/2 resets the stream (response-writing.ts). */
+function endAfter(request: IncomingMessage, ms: number): void {
+  const timer = setTimeout(() => request.socket.destroy(), ms).unref();
+  request.once("end", () => clearTimeout(timer)).once("close", () => clearTimeout(timer));
+  request.resume();
+}
+
+/** Resolves in a turn of the event loop that has time for a request. */
+async function turnOf(turns: Turns): Promise<void> {
+  await turns.run(() => undefined, { isSheddable: false });
+}
+
+/** The response with its encoded messages in place of the empty ones that connect wrote. */
+function encodedResponse(
+  response: UniversalServerResponse,
+  outbox: Outbox,
+  { isEnveloped }: RequestForm,
+): UniversalServerResponse {
+  if (response.body === undefined) return response;
+  // The length of the only message, unless it is an error.
+  if (!isEnveloped && outbox.bytes > 0) response.header?.set("content-length", String(outbox.bytes));
+  return { ...response, body: withEncoded(response.body, outbox, isEnveloped) };
 }
 
 /** The RPCs through which refusals are written, whatever the request was for: only their protocols are used. */

@@ -17,12 +17,15 @@ const LEVEL_BY_CODE: Partial<Record<Code, "error" | "warn" | "debug">> = {
   [Code.DeadlineExceeded]: "debug",
 };
 
+/** Characters of a value in a line. */
+const VALUE_CHARS_MAX = 256;
+
 /** Logs one line per RPC, at debug if it succeeded. Never logs a payload: refusals have only paths and bounds in
  *  their messages, and ids in their metadata. */
 export function loggingInterceptor(log: Logger): Interceptor {
   return (next) => async (request) => {
     const startedAt = performance.now();
-    const rpc = new URL(request.url).pathname;
+    const rpc = shortened(new URL(request.url).pathname);
     const finished = (error?: unknown): void => {
       const ms = Math.round(performance.now() - startedAt);
       if (error === undefined) log.debug({ rpc, ms }, "rpc");
@@ -54,14 +57,20 @@ function logFailure(log: Logger, fields: { rpc: string; ms: number }, thrown: un
   const usualLevel = LEVEL_BY_CODE[error.code] ?? "info";
   const { cause } = error;
   if (cause instanceof DomainError) {
-    const { reason, metadata, problems } = cause;
+    const { reason, problems } = cause;
     // What is wrong with the database is logged where it is noticed, once, not for each request that meets it.
     const level = isToldAlready(cause) ? "debug" : usualLevel;
-    const paths = problems.length === 0 ? {} : { problems: problems.slice(0, 3).map(({ path }) => path) };
-    log[level]({ ...fields, code: Code[error.code], reason, ...metadata, ...paths }, "rpc refused");
+    const paths = problems.length === 0 ? {} : { problems: problems.slice(0, 3).map(({ path }) => shortened(path)) };
+    const metadata = Object.entries(cause.metadata).map(([name, value]) => [name, shortened(value)] as const);
+    log[level]({ ...fields, code: Code[error.code], reason, ...Object.fromEntries(metadata), ...paths }, "rpc refused");
   } else if (usualLevel === "error") {
     log.error({ ...fields, code: Code[error.code], err: cause ?? error }, "rpc failed");
   } else {
     log[usualLevel]({ ...fields, code: Code[error.code] }, "rpc failed");
   }
+}
+
+/** The caller chooses what refusals name, and how long it is. */
+function shortened(text: string): string {
+  return text.length > VALUE_CHARS_MAX ? `${text.slice(0, VALUE_CHARS_MAX)}…` : text;
 }

@@ -79,7 +79,7 @@ function oneofStep(oneof: DescOneof): Check {
 function fieldCheck(field: DescField): Check | undefined {
   switch (field.fieldKind) {
     case "scalar":
-      return field.scalar === ScalarType.STRING && !isCleaned(field) ? checkText : undefined;
+      return field.scalar === ScalarType.STRING && !isTakenAsItIs(field) ? checkText : undefined;
     case "enum":
       return undefined;
     case "message":
@@ -91,14 +91,17 @@ function fieldCheck(field: DescField): Check | undefined {
   }
 }
 
-/** A tool's failure is cleaned, not refused: a refusal would end the worker's stream, and then its next one. */
-function isCleaned(field: DescField): boolean {
-  return field.parent.typeName === "abstractruntime.v1.JobFailure";
+/** A tool's failure is cleaned, and a job's token that this installation did not make is refused by itself: refusing
+ *  the frame would end the worker's stream, and then its next one. */
+function isTakenAsItIs(field: DescField): boolean {
+  return field.parent.typeName === "abstractruntime.v1.JobFailure" || TOKEN_FIELDS.has(field.name);
 }
+
+const TOKEN_FIELDS: ReadonlySet<string> = new Set(["token", "tokens", "held_tokens"]);
 
 function elementCheck(field: DescField & { fieldKind: "list" | "map" }): Check | undefined {
   if (field.message !== undefined) return valueCheck(field.message);
-  return field.scalar === ScalarType.STRING ? checkText : undefined;
+  return field.scalar === ScalarType.STRING && !isTakenAsItIs(field) ? checkText : undefined;
 }
 
 function listCheck(check: Check | undefined): Check | undefined {

@@ -16,9 +16,12 @@ import { type Json, parseJson } from "../core/json/json.ts";
 import { refusalToConnectError } from "./error-mapping.ts";
 import { jsonProblems } from "./json-shape.ts";
 import { messageProblems } from "./message-check.ts";
+import type { Turns } from "./turns.ts";
 
 /** Standard gRPC clients accept at most 4 MiB; three payloads of 1 MiB fit. */
 export const REQUEST_BYTES_MAX = 3 * 1024 * 1024;
+/** A request up to this size is decoded at once. */
+export const SMALL_REQUEST_BYTES_MAX = 16 * 1024;
 /** A payload of 32 levels inside the deepest request, a workflow, with room to spare. */
 const JSON_DEPTH_MAX = 48;
 /** The envelope of gRPC, gRPC-Web and Connect streams: one byte of flags, then the length in four bytes. */
@@ -107,8 +110,13 @@ function noRoom(): DomainError {
   return new DomainError("OVERLOADED", "too many requests are arriving at once");
 }
 
+/** A body that arrives more slowly than this on average, after a sixth of its time limit, is refused. */
+const BODY_BYTES_PER_SECOND_MIN = 1_024;
+const RATE_CHECKS = 6;
+
 /** Reads a whole body.
- *  @throws {DomainError} PAYLOAD_TOO_LARGE; REQUEST_INVALID if it takes longer than `timeoutMs` or breaks off */
+ *  @throws {DomainError} PAYLOAD_TOO_LARGE; REQUEST_INVALID if it takes longer than `timeoutMs`, arrives far too
+ *  slowly, or breaks off */
 export function readBody(
   request: IncomingMessage | Http2ServerRequest,
   bounds: { bytesMax: number; timeoutMs: number; room: BodyRoom },
@@ -117,7 +125,7 @@ export function readBody(
     const chunks: Buffer[] = [];
     let bytes = 0;
     const stop = (): void => {
-      clearTimeout(timer);
+      clearInterval(timer);
       bounds.room.bytes -= bytes;
       request.off("data", onData).off("end", onEnd).off("close", onClose);
     };
@@ -137,27 +145,37 @@ export function readBody(
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
     };
     const onClose = (): void => refuse(invalid("the request ended early"));
-    const timer = setTimeout(() => refuse(invalid("the request took too long to arrive")), bounds.timeoutMs);
+    let checks = 0;
+    const checkMs = bounds.timeoutMs / RATE_CHECKS;
+    const timer = setInterval(() => {
+      checks += 1;
+      const bytesDue = (checks * checkMs * BODY_BYTES_PER_SECOND_MIN) / 1_000;
+      if (checks === RATE_CHECKS || bytes < bytesDue) refuse(invalid("the request took too long to arrive"));
+    }, checkMs);
     if (Number(request.headers["content-length"] ?? 0) > bounds.bytesMax)
       return refuse(requestTooLarge(bounds.bytesMax));
     request.on("data", onData).on("end", onEnd).on("close", onClose);
   });
 }
 
-/** Decodes the one message of a body.
+/** Decodes the one message of a body; a large one in its turn.
  *  @throws {DomainError} REQUEST_INVALID with every problem and its path, PAYLOAD_INVALID, PAYLOAD_TOO_LARGE,
- *  PAYLOAD_TOO_DEEP, NUMBER_NOT_EXACT
+ *  PAYLOAD_TOO_DEEP, NUMBER_NOT_EXACT; OVERLOADED if its turn does not come
  *  @throws {ConnectError} UNIMPLEMENTED for an unknown compression, as the protocols demand */
 export async function decodeRequest(
   desc: DescMessage,
   form: RequestForm,
   header: Headers,
   body: Uint8Array,
+  turns: Turns,
 ): Promise<Message> {
   const bytes = await messageBytes(form, header.get(form.encodingHeader) ?? "identity", body);
-  const message = form.isJson ? decodeJson(desc, bytes) : decodeBinary(desc, bytes);
-  refuseProblems(messageProblems(desc, message));
-  return message;
+  const decode = (): Message => {
+    const message = form.isJson ? decodeJson(desc, bytes) : decodeBinary(desc, bytes);
+    refuseProblems(messageProblems(desc, message));
+    return message;
+  };
+  return bytes.length <= SMALL_REQUEST_BYTES_MAX ? decode() : await turns.run(decode, { isSheddable: true });
 }
 
 /** @throws {DomainError} REQUEST_INVALID if there is a problem */

@@ -13,13 +13,16 @@ import { authInterceptor } from "./auth.ts";
 import { createFakeEngine } from "../../../tests/support/fake-engine.ts";
 import { valueFromJson } from "./json-conversion.ts";
 import { createLedgerService } from "./ledger-service.ts";
+import { createReplyEncoder } from "./reply-encoding.ts";
 import { createRuntimeService } from "./runtime-service.ts";
+import { createTurns } from "./turns.ts";
 
 const engine = createFakeEngine();
 const transport = createRouterTransport(
   (router) => {
-    router.service(RuntimeService, createRuntimeService(engine));
-    router.service(LedgerService, createLedgerService(engine));
+    const replies = createReplyEncoder(createTurns());
+    router.service(RuntimeService, createRuntimeService(engine, replies));
+    router.service(LedgerService, createLedgerService(engine, replies));
   },
   { router: { interceptors: [authInterceptor()] } },
 );
@@ -82,7 +85,15 @@ test.each([
   [
     "awaitRun",
     () => runtime.awaitRun({ runId: "r" }),
-    [{ runId: "r", reasons: [], timeoutMs: 30_000, signal: expect.any(AbortSignal) as unknown }],
+    [
+      {
+        runId: "r",
+        reasons: [],
+        timeoutMs: 30_000,
+        roomForRun: expect.any(Function) as unknown,
+        signal: expect.any(AbortSignal) as unknown,
+      },
+    ],
   ],
   [
     "awaitRun",

@@ -2,7 +2,9 @@
 import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  AwaitRunResponseSchema,
   type EmitEventRequest,
+  GetRunResponseSchema,
   type RuntimeService,
   type StartRunsResult,
   StartRunsResultSchema,
@@ -26,9 +28,10 @@ import {
 import { refusalToProto } from "./error-mapping.ts";
 import { jsonFromValue } from "./json-conversion.ts";
 import { optionalFields } from "./optional-fields.ts";
+import { outboxKey, type ReplyEncoder } from "./reply-encoding.ts";
 import { explanationToProto } from "./run-explanation-conversion.ts";
 import { runFilterFromProto, runToProto, runToProtoBasic, startRequestFromProto } from "./run-conversion.ts";
-import { stepRecordToProto } from "./step-record-conversion.ts";
+import { recordsText, stepRecordToProto } from "./step-record-conversion.ts";
 import { untilAborted } from "./streams.ts";
 import { msFromDuration } from "./time-conversion.ts";
 import { waitFilterFromProto, waitToProto } from "./wait-conversion.ts";
@@ -39,7 +42,10 @@ const AWAIT_TIMEOUT_MS_DEFAULT = 30_000;
 /** The meaning of 0 in TickRun. */
 const TICK_STEPS_DEFAULT = 1;
 
-export function createRuntimeService(engine: Engine): ServiceImpl<typeof RuntimeService> {
+export function createRuntimeService(
+  engine: Engine,
+  replies: Pick<ReplyEncoder, "share">,
+): ServiceImpl<typeof RuntimeService> {
   return {
     async registerWorkflow({ workflow }, context) {
       if (workflow === undefined) throw new DomainError("REQUEST_INVALID", "workflow is required");
@@ -85,8 +91,11 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
     },
 
     async getRun({ runId, view }, context) {
+      if (runViewFromProto(view) === "full") await roomForContent(context);
       const run = await engine.getRun(callerOf(context), runId, runViewFromProto(view));
-      return { run: runToProto(run) };
+      return await replies.share(`GetRun/${runText(run)}`, () =>
+        create(GetRunResponseSchema, { run: runToProto(run) }),
+      );
     },
 
     async explainRun({ runId }, context) {
@@ -111,8 +120,11 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
         reasons: waitReasonsFromProto(reasons),
         timeoutMs: timeout === undefined ? AWAIT_TIMEOUT_MS_DEFAULT : msFromDuration(timeout),
         signal: context.signal,
+        roomForRun: () => roomForContent(context),
       });
-      return { run: runToProto(run) };
+      return await replies.share(`AwaitRun/${runText(run)}`, () =>
+        create(AwaitRunResponseSchema, { run: runToProto(run) }),
+      );
     },
 
     async deleteRun({ runId }, context) {
@@ -167,7 +179,12 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
 
     async *watchRun({ runId, afterSeq }, context) {
       const messages = engine.watchRun(callerOf(context), { runId, afterSeq, signal: context.signal });
-      for await (const message of untilAborted(messages, context.signal)) yield runMessageToProto(message);
+      for await (const message of untilAborted(messages, context.signal)) {
+        const { stepRecord } = message;
+        const text = stepRecord && recordsText([stepRecord]);
+        if (text === undefined) yield runMessageToProto(message);
+        else yield await replies.share(`WatchRun/${text}`, () => runMessageToProto(message));
+      }
     },
 
     async *watchRuns({ filter, kinds, cursor }, context: HandlerContext) {
@@ -176,6 +193,17 @@ export function createRuntimeService(engine: Engine): ServiceImpl<typeof Runtime
       for await (const message of untilAborted(messages, context.signal)) yield runsMessageToProto(message);
     },
   };
+}
+
+/** Waits until a run with its vars may be read. A call inside the process has no outbox, and waits for nothing. */
+async function roomForContent(context: HandlerContext): Promise<(() => void) | undefined> {
+  return await context.values.get(outboxKey)?.roomForContent();
+}
+
+/** Names what a reply says of a run: a run at one seq is always the same. */
+function runText({ state, view, blockedReason }: RunView): string {
+  const { tenantId, runId, seq, updateTime, status, paused } = state;
+  return [tenantId, runId, seq, updateTime, status, paused, view, blockedReason].join("/");
 }
 
 function startResultToProto(result: RunView | DomainError): StartRunsResult {

@@ -32,8 +32,10 @@ import { createHealth, type Serving } from "./health.ts";
 import { createLedgerService } from "./ledger-service.ts";
 import { loggingInterceptor } from "./logging.ts";
 import { createReflectionIndex, reflect } from "./reflection.ts";
+import { createReplyEncoder, type ReplyEncoder } from "./reply-encoding.ts";
 import { decodedRequestInterceptor, REQUEST_BYTES_MAX } from "./request-decoding.ts";
 import { createRuntimeService } from "./runtime-service.ts";
+import { createTurns } from "./turns.ts";
 import { validationInterceptor } from "./validation.ts";
 import { createWorkerService } from "./worker-service.ts";
 
@@ -45,6 +47,10 @@ const CONNECTIONS_MAX = 10_000;
 const STREAMS_PER_CONNECTION_MAX = 256;
 /** If more than this waits to be sent on a connection, node:http2 refuses new streams on it. */
 const SESSION_MEMORY_MB_MAX = 64;
+/** Streams that a client may reset at once, and per second afterwards, before its connection is ended. Twice as many as
+ *  it may have open, because a client whose deadlines expire together resets all of them. */
+const RESETS_MAX = 2 * STREAMS_PER_CONNECTION_MAX;
+const RESETS_PER_SECOND = 50;
 /** Flow-control window of a stream: a payload fits without waiting for the server to ask for more. */
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES = 4 * STREAM_WINDOW_BYTES;
@@ -55,8 +61,10 @@ const PREFACE_TIMEOUT_MS = 10_000;
 /** How often an HTTP/2 connection is pinged, and how long its answer may take. */
 const PING_INTERVAL_MS = 30_000;
 const PING_TIMEOUT_MS = 20_000;
-/** How long a request's headers and body may take to arrive. */
+/** How long a request's headers, and its body, may take to arrive. */
+const HEADERS_TIMEOUT_MS = 20_000;
 const REQUEST_TIMEOUT_MS = 60_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** How long the client of a stream may read nothing. */
 const STREAM_STALL_MS = 30_000;
 
@@ -84,11 +92,18 @@ export type RpcServerOptions = {
   engine: Engine;
   config: RpcConfig;
   log: Logger;
-  /** For tests: time limits that would make them wait. */
+  /** For tests: time limits that would make them wait, and more connections than they could open. */
   timing?: { requestTimeoutMs?: number; streamStallMs?: number };
+  connectionsMax?: number;
 };
 
-export function createRpcServer({ engine, config, log, timing = {} }: RpcServerOptions): RpcServer {
+export function createRpcServer({
+  engine,
+  config,
+  log,
+  timing = {},
+  connectionsMax = CONNECTIONS_MAX,
+}: RpcServerOptions): RpcServer {
   const requestTimeoutMs = timing.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   let isStopping = false;
   const calls = new Set<Promise<void>>();
@@ -104,15 +119,19 @@ export function createRpcServer({ engine, config, log, timing = {} }: RpcServerO
     },
     onServingChange: (callback) => engine.onServingChange(callback),
   };
+  const large = createTurns();
+  const replies = createReplyEncoder(large);
   const gateway = createGateway({
-    handlers: createHandlers(engine, serving, log),
+    handlers: createHandlers(engine, serving, replies, log),
+    turns: { intake: createTurns(), large },
+    replies,
     access: { hosts: config.hosts, origins: config.origins },
     log,
     serving,
     requestTimeoutMs,
     streamStallMs: timing.streamStallMs ?? STREAM_STALL_MS,
   });
-  const listener = createListener({ config, requestTimeoutMs }, (request, response) => {
+  const listener = createListener({ config, requestTimeoutMs, connectionsMax, log }, (request, response) => {
     const call = gateway.handle(request, response).finally(() => calls.delete(call));
     calls.add(call);
   });
@@ -158,7 +177,12 @@ function elapsed(ms: number): Promise<void> {
 }
 
 /** Every RPC that the server offers, in every protocol. */
-function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly UniversalHandler[] {
+function createHandlers(
+  engine: Engine,
+  serving: Serving,
+  replies: ReplyEncoder,
+  log: Logger,
+): readonly UniversalHandler[] {
   const router = createConnectRouter({
     // Requests are already decompressed. Replies are not compressed: most peers are near, and gRPC clients offer gzip
     // by default, which costs several times as much as the call.
@@ -168,6 +192,7 @@ function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly
     interceptors: [
       loggingInterceptor(log),
       mapErrorsInterceptor(),
+      replies.interceptor(),
       decodedRequestInterceptor(),
       authInterceptor(),
       validationInterceptor(),
@@ -175,8 +200,8 @@ function createHandlers(engine: Engine, serving: Serving, log: Logger): readonly
   });
   const services = [RuntimeService, LedgerService, WorkerService, Health, ReflectionV1, ReflectionV1Alpha];
   const index = createReflectionIndex(services);
-  router.service(RuntimeService, createRuntimeService(engine));
-  router.service(LedgerService, createLedgerService(engine));
+  router.service(RuntimeService, createRuntimeService(engine, replies));
+  router.service(LedgerService, createLedgerService(engine, replies));
   router.service(WorkerService, createWorkerService(engine));
   router.service(Health, createHealth(serving));
   router.service(ReflectionV1, { serverReflectionInfo: (requests) => reflect(index, requests) });
@@ -194,11 +219,14 @@ type Listener = {
   destroyAll(): void;
 };
 
-type ListenerOptions = { config: RpcConfig; requestTimeoutMs: number };
+type ListenerOptions = { config: RpcConfig; requestTimeoutMs: number; connectionsMax: number; log: Logger };
 
-function createListener({ config, requestTimeoutMs }: ListenerOptions, onRequest: OnRequest): Listener {
+function createListener(options: ListenerOptions, onRequest: OnRequest): Listener {
+  const { config, requestTimeoutMs } = options;
   const http2Options = {
     maxSessionMemory: SESSION_MEMORY_MB_MAX,
+    streamResetBurst: RESETS_MAX,
+    streamResetRate: RESETS_PER_SECOND,
     settings: {
       maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX,
       maxHeaderListSize: HEADER_BYTES_MAX,
@@ -208,16 +236,17 @@ function createListener({ config, requestTimeoutMs }: ListenerOptions, onRequest
   const http1Options = {
     maxHeaderSize: HEADER_BYTES_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    headersTimeout: requestTimeoutMs,
+    headersTimeout: Math.min(requestTimeoutMs, HEADERS_TIMEOUT_MS),
     // request-decoding.ts limits the time of a body, with a refusal that says so. This is for requests that never get
     // there.
     requestTimeout: requestTimeoutMs * 10,
-    connectionsCheckingInterval: Math.ceil(requestTimeoutMs / 2),
+    connectionsCheckingInterval: Math.ceil(Math.min(requestTimeoutMs, HEADERS_TIMEOUT_MS) / 4),
   };
   if (config.tls !== undefined) {
     const { cert, key } = config.tls;
-    const secure = createSecureServer({ ...http2Options, ...http1Options, allowHTTP1: true, cert, key }, onRequest);
-    return trackConnections(secure, secure);
+    const tlsOptions = { allowHTTP1: true, cert, key, handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+    const secure = createSecureServer({ ...http2Options, ...http1Options, ...tlsOptions }, onRequest);
+    return trackConnections(options, secure, secure);
   }
   const http1 = createHttp1Server(http1Options, onRequest);
   const http2 = createHttp2Server(http2Options, onRequest);
@@ -227,7 +256,7 @@ function createListener({ config, requestTimeoutMs }: ListenerOptions, onRequest
   // node:http enforces its timeouts only while it listens itself.
   tcp.once("listening", () => http1.emit("listening"));
   tcp.once("close", () => http1.close(() => undefined));
-  return trackConnections(tcp, http2, http1);
+  return trackConnections(options, tcp, http2, http1);
 }
 
 /** Detects the protocol of a connection from its first bytes, and puts them back. */
@@ -252,10 +281,16 @@ function sniffPreface(socket: Socket, onKnown: (isHttp2: boolean) => void): void
   socket.on("error", onError).on("data", onData);
 }
 
-function trackConnections(server: TcpServer, http2: Http2Server | Http2SecureServer, http1?: Http1Server): Listener {
+function trackConnections(
+  { connectionsMax, log }: Pick<ListenerOptions, "connectionsMax" | "log">,
+  server: TcpServer,
+  http2: Http2Server | Http2SecureServer,
+  http1?: Http1Server,
+): Listener {
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  server.maxConnections = CONNECTIONS_MAX;
+  server.maxConnections = connectionsMax;
+  server.on("drop", () => log.warn({ connectionsMax }, "a connection was refused: there are too many"));
   let isStopping = false;
   server.on("connection", (socket) => {
     sockets.add(socket);

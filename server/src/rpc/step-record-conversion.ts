@@ -1,3 +1,5 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import {
   type PatchOp,
   PatchOpSchema,
@@ -7,7 +9,6 @@ import {
   StepRecordSchema,
   StepStatus,
 } from "@abstractruntime/proto/step_record_pb";
-import assert from "node:assert/strict";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { resultOf } from "../core/fold/step-end.ts";
 import { type Json, parseOwnJson } from "../core/json/json.ts";
@@ -21,6 +22,21 @@ import { failureToProto } from "./run-conversion.ts";
 import { timestampFromInstant } from "./time-conversion.ts";
 import { readWait } from "../core/wait.ts";
 import { waitToProto } from "./wait-conversion.ts";
+
+/**
+ * Names the content of records: the hash of a record covers it. Damaged records have no name, since their content is
+ * not what their hash covers.
+ */
+export function recordsText(records: readonly StepRecordView[]): string | undefined {
+  if (records.some(({ opened }) => opened.damaged.length > 0)) return undefined;
+  const hash = createHash("sha256");
+  for (const { sealed } of records) {
+    hash.update(sealed.hash);
+    // Erased parts are not covered by what is left of them.
+    for (const { name, salt } of sealed.parts) hash.update(`${name}/${salt === undefined ? "erased" : "kept"}/`);
+  }
+  return hash.digest("hex");
+}
 
 /** The names of parts that a release after this one may store are not bounded here. */
 const DAMAGE_CHARS_MAX = 1_024;

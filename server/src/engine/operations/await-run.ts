@@ -1,7 +1,7 @@
 import { hasEnded, openWaitOf, waitReasonOf } from "../../core/run.ts";
 import type { WaitReason } from "../../core/wait.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
-import type { Caller, RunView } from "../api.ts";
+import type { AwaitRequest, Caller, RunView } from "../api.ts";
 import { createSignal, type NoticeHub, type RunNews } from "../notice-hub.ts";
 import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
@@ -11,7 +11,7 @@ import type { RunViewer } from "../run-view.ts";
 const REASONS_DEFAULT: readonly WaitReason[] = ["user", "event", "job"];
 
 type Parts = {
-  reads: Pick<Reads, "loadRun">;
+  reads: Pick<Reads, "viewRun" | "loadRunHead">;
   hub: Pick<NoticeHub, "watchRun">;
   viewOf: RunViewer;
   isStopping: () => boolean;
@@ -25,7 +25,7 @@ type Parts = {
 export async function awaitRun(
   { reads, hub, viewOf, isStopping }: Parts,
   caller: Caller,
-  request: { runId: string; reasons: readonly WaitReason[]; timeoutMs: number; signal: AbortSignal },
+  request: AwaitRequest,
 ): Promise<RunView> {
   const key: RunKey = { tenantId: caller.tenantId, runId: request.runId };
   const reasons = request.reasons.length > 0 ? request.reasons : REASONS_DEFAULT;
@@ -39,16 +39,29 @@ export async function awaitRun(
     changed.raise();
   });
   try {
-    let run = await reads.loadRun(key);
+    // A run with its vars may be megabytes, so it is read last and never held while waiting.
     for (;;) {
-      if (run === undefined) throw runUnknown(request.runId);
-      const leftMs = endAt - performance.now();
-      if (isReached(run) || leftMs <= 0 || request.signal.aborted || isStopping()) return viewOf(run);
-      await changed.wait(leftMs, request.signal);
-      run = news ?? (await reads.loadRun(key));
+      const known = news;
       news = undefined;
+      const leftMs = endAt - performance.now();
+      const isOver = leftMs <= 0 || request.signal.aborted || isStopping();
+      if (isReached(known ?? (await loadExisting(reads.loadRunHead, key))) || isOver) {
+        const leaveRoom = known === undefined ? await request.roomForRun?.() : undefined;
+        const run = known ?? (await loadExisting(reads.viewRun, key));
+        if (isReached(run) || isOver) return viewOf(run);
+        // It has moved between the two reads.
+        leaveRoom?.();
+      }
+      await changed.wait(leftMs, request.signal);
     }
   } finally {
     unwatch();
   }
+}
+
+/** @throws {DomainError} RUN_UNKNOWN */
+async function loadExisting(load: Reads["viewRun"], key: RunKey): Promise<StoredRun> {
+  const run = await load(key);
+  if (run === undefined) throw runUnknown(key.runId);
+  return run;
 }

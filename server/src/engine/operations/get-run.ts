@@ -5,13 +5,13 @@ import type { RunViewer } from "../run-view.ts";
 
 /** @throws {DomainError} RUN_UNKNOWN */
 export async function getRun(
-  { reads, viewOf }: { reads: Pick<Reads, "loadRun" | "loadRunHead">; viewOf: RunViewer },
+  { reads, viewOf }: { reads: Pick<Reads, "viewRun" | "loadRunHead">; viewOf: RunViewer },
   { tenantId }: Caller,
   runId: string,
   view: RunView["view"],
 ): Promise<RunView> {
   const key = { tenantId, runId };
-  const run = await (view === "basic" ? reads.loadRunHead(key) : reads.loadRun(key));
+  const run = await (view === "basic" ? reads.loadRunHead(key) : reads.viewRun(key));
   if (run === undefined) throw runUnknown(runId);
   return viewOf(run, view);
 }

@@ -8,8 +8,11 @@ import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
 import { stepRecordView } from "../step-record-view.ts";
 
+/** Records of the first read of a page; each may have payloads of 1 MiB. */
+const RECORDS_CHUNK = 2;
+
 type Parts = Pick<Essentials, "store"> & {
-  reads: Pick<Reads, "loadRunHead">;
+  reads: Pick<Reads, "loadRunHead" | "listRecords">;
   hub: Pick<NoticeHub, "watchRun">;
   isStopping: () => boolean;
 };
@@ -35,7 +38,7 @@ export async function listStepRecords(
 
 /** Reads records after `afterSeq`; waits for up to `waitMs` if there are none yet. */
 async function readRecords(
-  { store, reads, hub, isStopping }: Parts,
+  { reads, hub, isStopping }: Parts,
   key: RunKey,
   request: { afterSeq: number; limit: number; waitMs: number; signal: AbortSignal },
 ): Promise<{ records: StepRecordView[]; next?: number }> {
@@ -47,7 +50,8 @@ async function readRecords(
       const { entries, next } = await readPage({
         start: request.afterSeq,
         limit: request.limit,
-        read: (start, limit) => store.ledger.list(key, start ?? 0, limit),
+        read: (start, limit) => reads.listRecords({ key, afterSeq: start ?? 0, limit }),
+        chunk: RECORDS_CHUNK,
         startOf: ({ seq }) => seq,
         bytesOf: ({ header, parts }) => parts.reduce((bytes, { text }) => bytes + text.length, header.length),
       });

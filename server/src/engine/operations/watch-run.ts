@@ -1,3 +1,4 @@
+import type { SealedRecord } from "../../core/ledger-format.ts";
 import { hasEnded } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Caller, RunMessage } from "../api.ts";
@@ -7,11 +8,13 @@ import type { Reads } from "../reads.ts";
 import { runUnknown } from "../refusals.ts";
 import { stepRecordView } from "../step-record-view.ts";
 
-/** Records read at once; each may have payloads of 1 MiB. */
+/** Records read at once. */
 const RECORDS_PAGE = 25;
+/** Characters read at once. A record may have payloads of 1 MiB, so the next page is judged by the last one. */
+const PAGE_CHARS = 256 * 1024;
 
-type Parts = Pick<Essentials, "store" | "settings"> & {
-  reads: Pick<Reads, "loadRunHead">;
+type Parts = Pick<Essentials, "settings"> & {
+  reads: Pick<Reads, "loadRunHead" | "listRecords">;
   hub: Pick<NoticeHub, "watchRun">;
   isStopping: () => boolean;
 };
@@ -22,7 +25,7 @@ type Parts = Pick<Essentials, "store" | "settings"> & {
  * @throws {DomainError} RUN_UNKNOWN
  */
 export async function* watchRun(
-  { store, settings, reads, hub, isStopping }: Parts,
+  { settings, reads, hub, isStopping }: Parts,
   caller: Caller,
   request: { runId: string; afterSeq: number; signal: AbortSignal },
 ): AsyncGenerator<RunMessage> {
@@ -30,17 +33,20 @@ export async function* watchRun(
   const changed = createSignal();
   const unwatch = hub.watchRun(key, changed.raise);
   let seq = request.afterSeq;
+  let limit = 1;
   try {
     while (!request.signal.aborted && !isStopping()) {
       const run = await reads.loadRunHead(key);
       if (run === undefined) throw runUnknown(request.runId);
       for (;;) {
-        const sealed = await store.ledger.list(key, seq, RECORDS_PAGE);
+        const sealed = await reads.listRecords({ key, afterSeq: seq, limit });
+        const isLast = sealed.length < limit;
+        limit = nextLimit(sealed, limit);
         for (const record of sealed) {
           seq = record.seq;
           yield { cursor: String(seq), stepRecord: stepRecordView(key, record) };
         }
-        if (sealed.length < RECORDS_PAGE) break;
+        if (isLast) break;
       }
       if (hasEnded(run.state) && seq >= run.state.seq) return;
       const isNews = await changed.wait(settings.heartbeatMs, request.signal);
@@ -49,4 +55,15 @@ export async function* watchRun(
   } finally {
     unwatch();
   }
+}
+
+/** The records of the next page, if they are as large as these. */
+function nextLimit(records: readonly SealedRecord[], limit: number): number {
+  if (records.length === 0) return limit;
+  const chars = records.reduce((sum, { header, parts }) => sum + charsOf(parts) + header.length, 0);
+  return Math.max(1, Math.min(RECORDS_PAGE, Math.floor((PAGE_CHARS * records.length) / chars)));
+}
+
+function charsOf(parts: SealedRecord["parts"]): number {
+  return parts.reduce((sum, { text }) => sum + text.length, 0);
 }
