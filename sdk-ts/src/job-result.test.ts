@@ -23,8 +23,7 @@ describe("resultOfOutput", () => {
     ["nothing", undefined, "null"],
     ["null", null, "null"],
     ["what its toJSON says", { at: new Date(0) }, '{"at":"1970-01-01T00:00:00.000Z"}'],
-    ["members without a value", { a: undefined, b: [undefined] }, '{"b":[null]}'],
-    ["a toJSON of nothing", { toJSON: () => undefined }, "null"],
+    ["members without a value", { a: undefined, b: { toJSON: () => undefined }, [Symbol("c")]: 1 }, "{}"],
     ["text of any length below the bound", "é".repeat(500_000), `"${"é".repeat(500_000)}"`],
   ])("takes %s", (_what, value, text) => {
     expect(textOf(resultOfOutput("t", value))).toBe(text);
@@ -32,16 +31,9 @@ describe("resultOfOutput", () => {
 
   it.each<[string, unknown, string, RegExp]>([
     ["a bigint", { a: 1n }, "RESULT_INVALID", /bigint/],
-    ["a function", [() => 1], "RESULT_INVALID", /function/],
-    ["NaN", { a: Number.NaN }, "RESULT_INVALID", /NaN/],
-    ["an infinite number", -Infinity, "RESULT_INVALID", /-Infinity/],
-    ["a cycle", cycle, "RESULT_INVALID", /circular/],
-    ["a Map", new Map([[1, 2]]), "RESULT_INVALID", /a Map/],
-    ["bytes", { data: new Uint8Array(3) }, "RESULT_INVALID", /Uint8Array/],
-    ["a forgotten promise", [Promise.resolve(1)], "RESULT_INVALID", /await/],
-    ["half a character", { a: "\uD800" }, "RESULT_INVALID", /well-formed/],
-    ["a name with U+0000", { "a\0": 1 }, "RESULT_INVALID", /U\+0000/],
-    ["a depth without end", deep, "RESULT_INVALID", /call stack/],
+    ["a cycle", cycle, "RESULT_INVALID", /does it contain itself/],
+    ["a depth without end", deep, "RESULT_INVALID", /64 levels/],
+    ["a place in it", { orders: [{ "a/b": new Map() }] }, "RESULT_INVALID", /a Map is not JSON: \/orders\/0\/a~1b;/],
     [
       "a toJSON that fails",
       {
@@ -60,6 +52,15 @@ describe("resultOfOutput", () => {
     const failure = failureOf(resultOfOutput("t", value));
     expect(failure).toMatchObject({ code, nonRetryable: true });
     expect(failure.message).toMatch(message);
+  });
+
+  it("takes an error that is returned as thrown", () => {
+    expect(failureOf(resultOfOutput("t", new Error("it broke")))).toMatchObject({
+      code: "TOOL_FAILED",
+      message: "it broke",
+    });
+    const own = new ToolError("NO_MONEY", "none left", { nonRetryable: true });
+    expect(failureOf(resultOfOutput("t", own))).toMatchObject({ code: "NO_MONEY", nonRetryable: true });
   });
 
   it("takes exactly 1 MiB", () => {
@@ -89,7 +90,11 @@ describe("resultOfError", () => {
       unshowable,
       { code: "TOOL_FAILED", message: "the code threw a value that cannot be shown" },
     ],
-    ["an object without prototype", Object.create(null), { message: "the code threw a value that cannot be shown" }],
+    ["an object without prototype", Object.create(null), { message: "{}" }],
+    ["an object", { why: "no money" }, { code: "TOOL_FAILED", message: '{"why":"no money"}' }],
+    ["an object with a message", { message: "no money" }, { message: "no money" }],
+    ["a symbol", Symbol("why"), { message: "Symbol(why)" }],
+    ["an error without a message", new RangeError(), { message: "RangeError" }],
     ["characters that cannot be stored", new Error("a\0\uD800"), { message: "a\uFFFD\uFFFD" }],
     [
       "a ToolError",
@@ -102,6 +107,48 @@ describe("resultOfError", () => {
       { code: "OTHER", nonRetryable: true },
     ],
   ])("tells %s", (_what, error, expected) => {
+    const { code, message, nonRetryable, details } = failureOf(resultOfError("t", error));
+    expect({ code, message, nonRetryable, details: Buffer.from(details) }).toMatchObject(expected);
+  });
+
+  class MoneyError extends ToolError {
+    override readonly name = "MoneyError";
+  }
+  const withoutMessage = Object.defineProperty(new ToolError("MINE", "x"), "message", {
+    get: () => {
+      throw new Error("no");
+    },
+  });
+  const selfCaused = new ToolError("MINE", "x");
+  selfCaused.cause = selfCaused;
+
+  it.each<[string, unknown, Partial<JobFailure>]>([
+    [
+      "a message of 70 KB",
+      new ToolError("MINE", "m".repeat(70_000)),
+      { code: "MINE", message: `${"m".repeat(65_533)}…` },
+    ],
+    [
+      "characters that cannot be stored",
+      new ToolError("MINE\0", "a\0\uD800"),
+      { code: "MINE\uFFFD", message: "a\uFFFD\uFFFD" },
+    ],
+    ["a message that throws", withoutMessage, { code: "MINE" }],
+    ["a cause that is itself", selfCaused, { code: "MINE", message: "x" }],
+    ["a code of 129 characters", new ToolError("😀".repeat(129), "x"), { code: "😀".repeat(128), message: "x" }],
+    ["odd characters in its code", new ToolError("not found!", "x"), { code: "not found!" }],
+    ["a code that is a number", new ToolError(404 as never, "x"), { code: "404" }],
+    [
+      "a class and a name of its own",
+      new MoneyError("MINE", "x", { nonRetryable: true }),
+      { code: "MINE", nonRetryable: true },
+    ],
+    [
+      "details that throw",
+      new ToolError("MINE", "x", { details: cycle as never }),
+      { code: "MINE", details: Buffer.alloc(0) },
+    ],
+  ])("keeps the code of a ToolError with %s", (_what, error, expected) => {
     const { code, message, nonRetryable, details } = failureOf(resultOfError("t", error));
     expect({ code, message, nonRetryable, details: Buffer.from(details) }).toMatchObject(expected);
   });

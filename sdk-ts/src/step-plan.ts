@@ -151,7 +151,7 @@ function setJson(path: string, value: unknown): PatchOpJson {
 }
 
 function appendJson(path: string, values: readonly unknown[]): PatchOpJson {
-  return { op: "PATCH_OP_KIND_APPEND", path, values: values.map(jsonOf) };
+  return { op: "PATCH_OP_KIND_APPEND", path, values: values.map((value) => jsonOf(value)) };
 }
 
 function unsetJson(path: string): PatchOpJson {

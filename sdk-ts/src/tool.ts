@@ -88,10 +88,14 @@ export type Tool<Input = unknown, Output = unknown> = {
   readonly types?: { readonly input: Input; readonly output: Output };
 };
 
+/** Marks every ToolError, also that of another copy of this package, and of a class that extends it. */
+export const TOOL_ERROR = Symbol.for("abstractruntime.ToolError");
+
 /** A failure of a tool or handler that the workflow sees as data. Any other thrown value fails with TOOL_FAILED. */
 export class ToolError extends Error {
-  override readonly name = "ToolError";
-  /** For programs, at most 128 characters. */
+  override readonly name: string = "ToolError";
+  readonly [TOOL_ERROR] = true;
+  /** For programs: any text. Cut to 128 characters; U+0000 and lone surrogates become U+FFFD. If empty, TOOL_FAILED. */
   readonly code: string;
   /** Whether another attempt cannot help. If false, the node's policy decides. */
   readonly nonRetryable: boolean;
@@ -117,7 +121,9 @@ const DESCRIPTION_BYTES_MAX = 16 * 1024;
 const CONCURRENCY_MAX = 10_000;
 
 /** Defines a tool. The function receives arguments that fit the schema, parsed by it, and returns any JSON; `undefined`
- *  counts as null. If it throws, the call fails; the node's policy decides whether there is another attempt.
+ *  counts as null. What JSON.stringify would write as something else (a Map, bytes, NaN, a hole in a list) fails the
+ *  call with RESULT_INVALID. If it throws, or returns an error, the call fails; the node's policy decides whether there
+ *  is another attempt.
  *
  *  @throws {TypeError} if the definition is outside the contract's bounds, or the schema cannot be used */
 export function tool<S extends StandardSchema, Output>(

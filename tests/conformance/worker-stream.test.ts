@@ -289,11 +289,14 @@ describe("invalid results fail the call, and the stream goes on", () => {
       return error;
     };
     expect(await failed({})).toMatchObject({ code: "TOOL_FAILED", message: "" });
-    expect(await failed({ code: "A\0B", message: "a\0b" })).toMatchObject({ code: "AB", message: "ab" });
+    expect(await failed({ code: "A\0B", message: "a\0b" })).toMatchObject({
+      code: "A\uFFFDB",
+      message: "a\uFFFDb",
+    });
     // Characters of two code units each; none of them is cut in half.
-    const long = await failed({ code: `x${"😀".repeat(100)}`, message: `x${"😀".repeat(20_000)}` });
-    expect(long.code).toBe(`x${"😀".repeat(63)}`);
-    expect(long.message).toBe(`x${"😀".repeat(8_191)}`);
+    const long = await failed({ code: `x${"😀".repeat(200)}`, message: `x${"😀".repeat(20_000)}` });
+    expect(long.code).toBe(`x${"😀".repeat(127)}`);
+    expect(long.message).toBe(`x${"😀".repeat(4_095)}…`);
     expect(await failed({ details: Buffer.from('{"why":1}') })).toMatchObject({ details: { why: 1 } });
     for (const details of ["{", '"\\u0000"', `"${"x".repeat(65_536)}"`]) {
       expect(await failed({ details: Buffer.from(details) })).not.toHaveProperty("details");
@@ -428,6 +431,31 @@ describe("the end of a worker", () => {
       if (each !== worker) expect(await each.ended).toMatchObject({ reason: "WORKER_SESSION_REPLACED" });
     }
   });
+});
+
+test.each<[string, string, { code: string; message: string }]>([
+  ["U+0000", '{"code":"MINE","message":"a\\u0000b"}', { code: "MINE", message: "a\uFFFDb" }],
+  ["half a character", '{"code":"MINE","message":"\\ud800"}', { code: "MINE", message: "\uFFFD" }],
+  [
+    "70 KB",
+    JSON.stringify({ code: "MINE", message: "m".repeat(70_000) }),
+    { code: "MINE", message: `${"m".repeat(65_533)}…` },
+  ],
+  [
+    "1.5 MB",
+    JSON.stringify({ code: "MINE", message: "m".repeat(1_500_000) }),
+    { code: "MINE", message: `${"m".repeat(65_533)}…` },
+  ],
+])("a step plan that fails the run with a text of %s keeps its code", async (_what, fail, failure) => {
+  const workflowId = await api.register({
+    entryNode: "think",
+    nodes: { think: { handler: {}, next: [{ to: "think" }] } },
+  });
+  const { run } = await api.call("StartRun", { workflowId });
+  const worker = await connectWorker({ workflows: [{ workflowId }] });
+  const job = await worker.job();
+  expect(await worker.result(job.token, { output: `{"fail":${fail}}` })).toMatchObject({ status: 1 });
+  expect(await ended(run.runId)).toMatchObject({ status: "RUN_STATUS_FAILED", error: failure });
 });
 
 describe("large vars", () => {

@@ -553,11 +553,14 @@ type Fail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What failed, for programs.
 	//
-	// 1 byte to 64 KiB; may be a template that evaluates to 1 to 128 characters.
+	// 1 byte to 64 KiB; may be a template. What it evaluates to is truncated to 128 characters, and U+0000 and lone
+	// surrogates become U+FFFD. If it is empty or cannot be evaluated, the node fails with EVALUATION_FAILED instead.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// What failed, for people.
 	//
-	// At most 64 KiB; may be empty, may be a template.
+	// At most 64 KiB; may be empty, may be a template. What it evaluates to is truncated to 64 KiB, then ending in "…",
+	// and U+0000 and lone surrogates become U+FFFD. If it cannot be evaluated, the message says why and the code stays.
+	// The same is done to the code and the message of a step plan.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

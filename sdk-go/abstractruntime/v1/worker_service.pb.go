@@ -934,11 +934,11 @@ type JobFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What failed, for programs.
 	//
-	// If empty, TOOL_FAILED. Truncated to 128 characters.
+	// If empty, TOOL_FAILED. Truncated to 128 characters; U+0000 becomes U+FFFD.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// What failed, for people.
 	//
-	// Truncated to 16,384 characters; U+0000 is removed.
+	// Truncated to 16 KiB, then ending in "…"; U+0000 becomes U+FFFD.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Whether another attempt would be useless. If false, the node's policy decides whether to retry.
 	NonRetryable bool `protobuf:"varint,3,opt,name=non_retryable,json=nonRetryable,proto3" json:"non_retryable,omitempty"`

@@ -1,4 +1,5 @@
 /** Ends a run as FAILED. */
+import { keptCode, keptMessage } from "../failure-text.ts";
 import { type JsonObject, jsonOf } from "../json.ts";
 import { type BuiltNode, built, type EndTypes, type NodeJson, type NodeSettings } from "../node.ts";
 import type { KindTypes, NodeKind } from "../node-kind.ts";
@@ -14,9 +15,10 @@ export function fail(
 }
 
 /** Fails the run, whatever `onError` says. To fail the node instead, throw.
- *  @param code for programs: 1 to 128 characters */
+ *  @param code for programs: any text that is not empty; cut to 128 characters
+ *  @param message for people; cut to 64 KiB. In both, U+0000 and lone surrogates become U+FFFD */
 export function failRun(code: string, message = ""): StepPlan<ChangeTypes<Nothing> & { to: never; end: never }> {
-  return { fail: { code, message } };
+  return { fail: { code: keptCode(code), message: keptMessage(message) } };
 }
 
 type Fail = { readonly code: string; readonly message?: string };

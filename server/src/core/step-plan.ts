@@ -1,8 +1,7 @@
 /** Reads a handler's result strictly, as the proto JSON of `StepPlan`. None of its strings is evaluated. */
 import type { FieldProblem } from "./errors.ts";
-import { BOUNDS } from "./graph/gen/bounds.ts";
+import { keptCode, keptMessage } from "./failure-text.ts";
 import { STEP_PLAN_SCHEMA, STEP_PLAN_VALUES } from "./graph/gen/step-plan-schema.ts";
-import { textProblem } from "./graph/text-bounds.ts";
 import { compileSchema } from "./json/json-schema.ts";
 import { emptyObject, isJsonObject, type Json, type JsonObject } from "./json/json.ts";
 import { fieldPath, parsePointer, PatchError, type PatchOp, pointerFromDotted } from "./json/pointer.ts";
@@ -88,8 +87,6 @@ function planOf(given: JsonObject): { plan: StepPlan } | { problems: FieldProble
     case "fail": {
       const { code, message: what } = given.fail as { code?: string; message?: string };
       if (!code) return { problems: [{ path: "fail.code", message: "is required" }] };
-      const problem = textProblem(what ?? "", BOUNDS.fail.message);
-      if (problem !== undefined) return { problems: [{ path: "fail.message", message: problem }] };
       return { plan: { given, patch, next: "fail", code, message: what ?? "" } };
     }
   }
@@ -146,7 +143,18 @@ function withJsonNames(output: JsonObject): JsonObject {
       return { ...op, op: op.op.replace(/^PATCH_OP_KIND_/, "").toLowerCase() };
     });
   }
+  if (isJsonObject(plan.fail)) plan.fail = keptFail(plan.fail);
   return plan;
+}
+
+/** A plan that fails the run keeps its code, whatever its texts are. */
+function keptFail(fail: JsonObject): JsonObject {
+  const { code, message } = fail;
+  return {
+    ...fail,
+    ...(typeof code === "string" ? { code: keptCode(code) } : {}),
+    ...(typeof message === "string" ? { message: keptMessage(message) } : {}),
+  };
 }
 
 /** A value with the names of its schema. Members that may be any JSON are left alone. */

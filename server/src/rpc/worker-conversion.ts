@@ -122,18 +122,13 @@ function resultFromProto({ token, outcome }: JobResult): engine.JobResult {
   const { code, message, nonRetryable, details } = outcome.value;
   const known = detailsFromBytes(details);
   const failure = { code, message, nonRetryable, ...(known === undefined ? {} : { details: known }) };
-  return { token, outcome: { failure: { ...failure, message: withoutNul(message), code: withoutNul(code) } } };
+  return { token, outcome: { failure } };
 }
 
 function notText(bytes: Uint8Array): { code: string; message: string; nonRetryable: boolean } {
   const isLarge = bytes.length > OUTPUT_BYTES_MAX;
   const message = isLarge ? `The result is too large: ${bytes.length} bytes.` : "The result is not UTF-8.";
   return { code: "RESULT_INVALID", message, nonRetryable: true };
-}
-
-/** Postgres cannot store U+0000 in text. */
-function withoutNul(text: string): string {
-  return text.replaceAll("\0", "");
 }
 
 function detailsFromBytes(bytes: Uint8Array): Json | undefined {

@@ -310,7 +310,8 @@ export type Fail = Message<"abstractruntime.v1.Fail"> & {
   /**
    * What failed, for programs.
    *
-   * 1 byte to 64 KiB; may be a template that evaluates to 1 to 128 characters.
+   * 1 byte to 64 KiB; may be a template. What it evaluates to is truncated to 128 characters, and U+0000 and lone
+   * surrogates become U+FFFD. If it is empty or cannot be evaluated, the node fails with EVALUATION_FAILED instead.
    *
    * @generated from field: string code = 1;
    */
@@ -319,7 +320,9 @@ export type Fail = Message<"abstractruntime.v1.Fail"> & {
   /**
    * What failed, for people.
    *
-   * At most 64 KiB; may be empty, may be a template.
+   * At most 64 KiB; may be empty, may be a template. What it evaluates to is truncated to 64 KiB, then ending in "…",
+   * and U+0000 and lone surrogates become U+FFFD. If it cannot be evaluated, the message says why and the code stays.
+   * The same is done to the code and the message of a step plan.
    *
    * @generated from field: string message = 2;
    */

@@ -422,7 +422,7 @@ export type JobFailure = Message<"abstractruntime.v1.JobFailure"> & {
   /**
    * What failed, for programs.
    *
-   * If empty, TOOL_FAILED. Truncated to 128 characters.
+   * If empty, TOOL_FAILED. Truncated to 128 characters; U+0000 becomes U+FFFD.
    *
    * @generated from field: string code = 1;
    */
@@ -431,7 +431,7 @@ export type JobFailure = Message<"abstractruntime.v1.JobFailure"> & {
   /**
    * What failed, for people.
    *
-   * Truncated to 16,384 characters; U+0000 is removed.
+   * Truncated to 16 KiB, then ending in "…"; U+0000 becomes U+FFFD.
    *
    * @generated from field: string message = 2;
    */

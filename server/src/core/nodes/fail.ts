@@ -1,9 +1,12 @@
 /** Ends the run with a failure. */
-import { assertText, textOf } from "../begin-step.ts";
+import { assertText } from "../begin-step.ts";
 import { within } from "../compile/place.ts";
-import { endRun } from "../complete-step.ts";
+import { endRun, orFail } from "../complete-step.ts";
+import { keptCode, keptMessage } from "../failure-text.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
 import { BOUNDS } from "../graph/gen/bounds.ts";
+import { plainText } from "../json/json.ts";
+import type { Names } from "../names.ts";
 import type { TemplateValue } from "../template.ts";
 import type { NodeKind } from "./node.ts";
 
@@ -22,9 +25,9 @@ export const fail: NodeKind<Fail, NonNullable<NodeDefinition["fail"]>> = {
     return code && message && { type: "fail", code, message };
   },
   begin(compiled, { draft, node, names }) {
-    const code = textOf(compiled.code, names, "code");
+    const code = keptCode(plainText(compiled.code.evaluate(names)));
     assertText("code", code, BOUNDS.fail.code);
-    const message = textOf(compiled.message, names, "message");
+    const message = messageOf(compiled.message, names);
     const error = { code, message, retryable: false, node_id: node.nodeId };
     endRun(draft, error, { body: { status: "failed" } });
     return undefined;
@@ -32,3 +35,10 @@ export const fail: NodeKind<Fail, NonNullable<NodeDefinition["fail"]>> = {
   summary: ({ code }) => `fails: ${code ?? ""}`,
   drawing: { shape: ["([", "])"], class: "fail" },
 };
+
+/** The message, or why it cannot be evaluated: the run fails with its code in any case. */
+function messageOf(template: TemplateValue, names: Names): string {
+  const message = orFail(() => plainText(template.evaluate(names)));
+  if ("value" in message) return keptMessage(message.value);
+  return keptMessage(`The message of this failure cannot be evaluated: ${message.failure.message}`);
+}

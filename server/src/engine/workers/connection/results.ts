@@ -3,6 +3,7 @@ import { DomainError, type ErrorReason } from "../../../core/errors.ts";
 import type { CallEnd } from "../../../core/settle-calls.ts";
 import type { JobKey } from "../../../store/contract/jobs.ts";
 import type { JobResult, JobResultAck } from "../../api.ts";
+import { queueFromText } from "../job-queue.ts";
 import { isHandlerToken, type JobToken, readJobToken } from "../job-token.ts";
 import type { Session } from "../session.ts";
 import type { WorkerParts } from "./parts.ts";
@@ -34,7 +35,7 @@ function takeHandlerResult({ pool, leases, handlerRuns }: WorkerParts, session: 
   }
   handlerRun.onTaken = (counts) =>
     acknowledge(session, result, counts ? { status: "accepted" } : { status: "refused", reason: "JOB_CANCELLED" });
-  const outcome = readOutcome(result);
+  const outcome = readOutcome(result, true);
   const actor = actorOf(session);
   handlerRuns.finish(
     handlerRun,
@@ -49,7 +50,9 @@ function settleJob(parts: WorkerParts, session: Session, result: JobResult, toke
   const { pool, leases, settler } = parts;
   const { tenantId, runId, idempotencyKey, attempt, leaseNo, isAtMostOnce } = token;
   pool.settling.add(result.token);
-  const outcome = readOutcome(result);
+  // Unknown if the job was leased by another server.
+  const queue = pool.jobs.get(result.token)?.job.queue;
+  const outcome = readOutcome(result, queue !== undefined && queueFromText(queue).kind === "handler");
   const end: CallEnd = {
     idempotencyKey,
     attempt,
