@@ -4,46 +4,9 @@ import { describe, expect, test } from "vitest";
 import { createRandom } from "../../../../tests/simulation/random.ts";
 import { errorOf } from "../../../../tests/support/evaluate-source.ts";
 import { randomExpression } from "../../../../tests/support/random-expression.ts";
+import { treeText } from "../../../../tests/support/tree-text.ts";
 import { parseExpression } from "./parser.ts";
-import type { Node } from "./syntax.ts";
 import { Bytes } from "./values.ts";
-
-/** A tree as text with all parentheses. */
-function treeText(node: Node): string {
-  const list = (nodes: readonly Node[]): string => nodes.map(treeText).join(", ");
-  switch (node.op) {
-    case "literal":
-      if (node.value instanceof Bytes) return `b'${node.value.data.toString("hex").replace(/../g, "\\x$&")}'`;
-      return typeof node.value === "number" && node.value < 0 ? `(${node.value})` : JSON.stringify(node.value);
-    case "name":
-      return (node.isAbsolute ? "." : "") + node.name;
-    case "select": {
-      const isPlain = /^[a-zA-Z_][a-zA-Z0-9_]*$/.test(node.field);
-      return `(${treeText(node.operand)}).${node.isOptional ? "?" : ""}${isPlain ? node.field : `\`${node.field}\``}`;
-    }
-    case "index":
-      return `(${treeText(node.operand)})[${node.isOptional ? "?" : ""}${treeText(node.index)}]`;
-    case "call":
-      return `${node.name}(${list(node.args)})`;
-    case "method":
-      return `(${treeText(node.target)}).${node.name}(${list(node.args)})`;
-    case "list":
-      return `[${node.items.map((item) => (item.isOptional ? "?" : "") + treeText(item.value)).join(", ")}]`;
-    case "map": {
-      const entries = node.entries.map(
-        (entry) => `${entry.isOptional ? "?" : ""}${treeText(entry.key)}: ${treeText(entry.value)}`,
-      );
-      return `{${entries.join(", ")}}`;
-    }
-    case "conditional":
-      return `(${treeText(node.condition)} ? ${treeText(node.yes)} : ${treeText(node.no)})`;
-    case "unary":
-      return `(${node.operator}${treeText(node.operand)})`;
-    case "logical":
-    case "binary":
-      return `(${treeText(node.left)} ${node.operator} ${treeText(node.right)})`;
-  }
-}
 
 /** The same text of a tree of the library. */
 function libraryText(node: ASTNode): string {
@@ -53,7 +16,8 @@ function libraryText(node: ASTNode): string {
       const value: unknown = node.args;
       if (value instanceof Uint8Array) return `b'${Buffer.from(value).toString("hex").replace(/../g, "\\x$&")}'`;
       if (typeof value === "string" || typeof value === "boolean" || value === null) return JSON.stringify(value);
-      return String(Number(String(value)));
+      // The others are numbers: a bigint, or a class of the library for 1u.
+      return String(Number(value as bigint));
     }
     case "id":
       return node.args;
@@ -78,7 +42,7 @@ function libraryText(node: ASTNode): string {
     case "-_":
       return `(-${libraryText(node.args)})`;
     default: {
-      const [left, right] = node.args as [ASTNode, ASTNode];
+      const [left, right] = node.args;
       return `(${libraryText(left)} ${node.op} ${libraryText(right)})`;
     }
   }

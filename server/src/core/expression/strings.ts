@@ -172,7 +172,7 @@ export const STRINGS: Overloads = {
     replace(evaluation, a, from, to, most),
   "strings.quote(string): string": (evaluation, a: string) => {
     evaluation.newText(a.length * 2);
-    return `"${a.toWellFormed().replace(/["\\\u0007\b\f\n\r\t\v]/g, (character) => QUOTED.get(character)!)}"`;
+    return `"${a.toWellFormed().replace(/["\\\p{Cc}]/gu, (character) => QUOTED.get(character) ?? character)}"`;
   },
   "(string).format(list): string": (evaluation, pattern: string, values: Value[]) =>
     format(evaluation, pattern, values),
