@@ -154,7 +154,8 @@ async function listRuns(
 
 const OPEN_STATUSES: ReadonlySet<string> = new Set(["running", "waiting"]);
 
-function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[] {
+/** The conditions of a filter for the runs `r`. */
+export function conditionsOf(sql: Sql, tenantId: string, filter: RunFilter): Fragment[] {
   const conditions: Fragment[] = [sql`r.tenant_id = ${tenantId}`];
   const { statuses, waitingReasons, labels } = filter;
   if (filter.workflowId !== undefined) conditions.push(sql`and r.workflow_id = ${filter.workflowId}`);
