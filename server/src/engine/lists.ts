@@ -44,6 +44,35 @@ const PAGE_BYTES_MAX = 512 * 1024;
 const CHUNK = 25;
 
 /**
+ * Reads a page of a list that is filtered, in chunks: until it has `limit` entries or about 512 KiB, or the store has
+ * looked at as many entries as it looks at in one read. Then the page may have no entry.
+ */
+export async function readFilteredPage<T, S>(request: {
+  start: S | undefined;
+  limit: number;
+  read: (start: S | undefined, limit: number) => Promise<{ items: readonly T[]; next?: S }>;
+  startOf: (entry: T) => S;
+  bytesOf: (entry: T) => number;
+}): Promise<{ entries: T[]; next?: S }> {
+  const { limit, read, startOf, bytesOf } = request;
+  const entries: T[] = [];
+  let bytes = 0;
+  let { start } = request;
+  for (;;) {
+    const chunkMax = Math.min(limit - entries.length, CHUNK);
+    const { items, next } = await read(start, chunkMax);
+    for (const entry of items) {
+      bytes += bytesOf(entry);
+      if (entries.length > 0 && bytes > PAGE_BYTES_MAX) return { entries, next: startOf(entries.at(-1)!) };
+      entries.push(entry);
+    }
+    if (next === undefined) return { entries };
+    if (entries.length === limit || items.length < chunkMax) return { entries, next };
+    start = next;
+  }
+}
+
+/**
  * Reads a page in chunks, until it has `limit` entries or about 512 KiB, and at least one entry.
  * @param startOf returns the position after an entry
  */
