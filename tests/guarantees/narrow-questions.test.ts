@@ -49,7 +49,8 @@ beforeAll(async () => {
     const values = names.map(({ column_name: name }) => replaced[name] ?? `t.${name}`);
     await sql.unsafe(
       `insert into ${table} (${names.map(({ column_name: name }) => name).join()})
-       select ${values.join()} from ${table} t, generate_series(1, ${RUNS}) as n where t.tenant_id = $1 and t.run_id = $2`,
+       select ${values.join()} from ${table} t, generate_series(1, ${RUNS}) as n
+       where t.tenant_id = $1 and t.run_id = $2`,
       [tenantId, id],
     );
   };

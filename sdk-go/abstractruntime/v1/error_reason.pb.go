@@ -23,6 +23,11 @@ const (
 
 // Why a request was refused.
 //
+// Where a refusal carries its details depends on the protocol. gRPC: a serialized google.rpc.Status in the trailer
+// `grpc-status-details-bin`, base64; its `details` are google.protobuf.Any (third_party/proto has what they need).
+// gRPC-Web: the same, in the trailers of the body. Connect: `details` of the error's JSON, each with the name of its
+// type and its bytes in base64; the end of a stream has them in its `error`.
+//
 // Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of one
 // of these values without the prefix `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads.
 // Problems with fields are in a google.rpc.BadRequest, delays in a google.rpc.RetryInfo. The set grows: treat an
@@ -173,7 +178,9 @@ const (
 	//
 	// Example: `{"reason": "STEP_RECORD_UNKNOWN", "domain": "abstractruntime", "metadata": {"run_id": "expense-17", "seq": "99"}}`
 	ErrorReason_ERROR_REASON_STEP_RECORD_UNKNOWN ErrorReason = 21
-	// The cursor is malformed or belongs to a different filter.
+	// The cursor is malformed, or of another tenant or another stream.
+	//
+	// A cursor is a position: it holds no filter, so a stream may go on from it with another one.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//
@@ -298,6 +305,17 @@ const (
 	//
 	// Example: `{"reason": "WORKER_SILENT", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_WORKER_SILENT ErrorReason = 39
+	// What is stored cannot be read, or does not have the digest that was recorded for it. It was changed or damaged in
+	// the database.
+	//
+	// Every RPC that reads the piece may be refused with this; others are not concerned. `piece` says what is damaged:
+	// `run`, `record`, `wait`, `event`, `workflow`. Beside it stand its ids, such as `run_id` and `seq`. The server logs
+	// the cause as an error.
+	//
+	// DATA_LOSS. Retry: no. An operator has to repair the data, for instance from a backup.
+	//
+	// Example: `{"reason": "DATA_DAMAGED", "domain": "abstractruntime", "metadata": {"piece": "record", "run_id": "run-1", "seq": "3"}}`
+	ErrorReason_ERROR_REASON_DATA_DAMAGED ErrorReason = 40
 )
 
 // Enum value maps for ErrorReason.
@@ -343,6 +361,7 @@ var (
 		37: "ERROR_REASON_JOB_CANCELLED",
 		38: "ERROR_REASON_WORKER_SESSION_REPLACED",
 		39: "ERROR_REASON_WORKER_SILENT",
+		40: "ERROR_REASON_DATA_DAMAGED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -385,6 +404,7 @@ var (
 		"ERROR_REASON_JOB_CANCELLED":           37,
 		"ERROR_REASON_WORKER_SESSION_REPLACED": 38,
 		"ERROR_REASON_WORKER_SILENT":           39,
+		"ERROR_REASON_DATA_DAMAGED":            40,
 	}
 )
 
@@ -501,7 +521,7 @@ const file_abstractruntime_v1_error_reason_proto_rawDesc = "" +
 	"\bmetadata\x18\x04 \x03(\v2).abstractruntime.v1.Refusal.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xd0\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xef\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
@@ -544,7 +564,8 @@ const file_abstractruntime_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_JOB_SETTLED\x10$\x12\x1e\n" +
 	"\x1aERROR_REASON_JOB_CANCELLED\x10%\x12(\n" +
 	"$ERROR_REASON_WORKER_SESSION_REPLACED\x10&\x12\x1e\n" +
-	"\x1aERROR_REASON_WORKER_SILENT\x10'B\xeb\x01\n" +
+	"\x1aERROR_REASON_WORKER_SILENT\x10'\x12\x1d\n" +
+	"\x19ERROR_REASON_DATA_DAMAGED\x10(B\xeb\x01\n" +
 	"\x16com.abstractruntime.v1B\x10ErrorReasonProtoP\x01ZVgithub.com/abstractruntime/abstractruntime/sdk-go/abstractruntime/v1;abstractruntimev1\xa2\x02\x03AXX\xaa\x02\x12Abstractruntime.V1\xca\x02\x12Abstractruntime\\V1\xe2\x02\x1eAbstractruntime\\V1\\GPBMetadata\xea\x02\x13Abstractruntime::V1b\x06proto3"
 
 var (

@@ -322,7 +322,12 @@ type Run struct {
 	// When the run ended.
 	//
 	// Absent until the run ends.
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Why the rest of the run is left out: what is stored of it is damaged.
+	//
+	// Only lists and explanations show a damaged run; what must read it is refused with DATA_DAMAGED. Empty if the run is
+	// whole. At most 1,024 characters.
+	Damage        string `protobuf:"bytes,22,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,6 +507,13 @@ func (x *Run) GetEndTime() *timestamppb.Timestamp {
 		return x.EndTime
 	}
 	return nil
+}
+
+func (x *Run) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
 }
 
 // What a run has used.
@@ -723,7 +735,7 @@ var File_abstractruntime_v1_run_proto protoreflect.FileDescriptor
 
 const file_abstractruntime_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1cabstractruntime/v1/run.proto\x12\x12abstractruntime.v1\x1a abstractruntime/v1/failure.proto\x1a\x1dabstractruntime/v1/wait.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\a\n" +
+	"\x1cabstractruntime/v1/run.proto\x12\x12abstractruntime.v1\x1a abstractruntime/v1/failure.proto\x1a\x1dabstractruntime/v1/wait.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\a\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -750,7 +762,8 @@ const file_abstractruntime_v1_run_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x125\n" +
-	"\bend_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x1a9\n" +
+	"\bend_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x16\n" +
+	"\x06damage\x18\x16 \x01(\tR\x06damage\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1d\n" +

@@ -292,7 +292,13 @@ type StepRecord struct {
 	// When the next attempt of the call may begin.
 	//
 	// Absent unless there will be another attempt.
-	RetryTime     *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
+	RetryTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
+	// Why fields of this record are left out: what is stored of it cannot be read, or does not have the hash or digest
+	// that was recorded for it.
+	//
+	// Only run_id, seq and hash are always there. The proof shows everything as it is stored, so that a verifier can tell
+	// what is damaged. Empty if the record is whole. At most 1,024 characters.
+	Damage        string `protobuf:"bytes,25,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +499,13 @@ func (x *StepRecord) GetRetryTime() *timestamppb.Timestamp {
 		return x.RetryTime
 	}
 	return nil
+}
+
+func (x *StepRecord) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
 }
 
 // A request for something outside the graph, as recorded.
@@ -732,7 +745,7 @@ var File_abstractruntime_v1_step_record_proto protoreflect.FileDescriptor
 
 const file_abstractruntime_v1_step_record_proto_rawDesc = "" +
 	"\n" +
-	"$abstractruntime/v1/step_record.proto\x12\x12abstractruntime.v1\x1a abstractruntime/v1/failure.proto\x1a\x1dabstractruntime/v1/wait.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\a\n" +
+	"$abstractruntime/v1/step_record.proto\x12\x12abstractruntime.v1\x1a abstractruntime/v1/failure.proto\x1a\x1dabstractruntime/v1/wait.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\a\n" +
 	"\n" +
 	"StepRecord\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x10\n" +
@@ -761,7 +774,8 @@ const file_abstractruntime_v1_step_record_proto_rawDesc = "" +
 	"\x05proof\x18\x16 \x01(\v2\x1d.abstractruntime.v1.StepProofR\x05proof\x12\x17\n" +
 	"\acall_id\x18\x17 \x01(\tR\x06callId\x129\n" +
 	"\n" +
-	"retry_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\"N\n" +
+	"retry_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x12\x16\n" +
+	"\x06damage\x18\x19 \x01(\tR\x06damage\"N\n" +
 	"\x06Effect\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x120\n" +
 	"\apayload\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\apayload\"\xed\x01\n" +

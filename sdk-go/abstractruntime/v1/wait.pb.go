@@ -160,7 +160,12 @@ type Wait struct {
 	// The actor who answered, as claimed, not verified.
 	//
 	// Empty while the wait is open, if the answer named no actor, and if something other than an answer closed the wait.
-	AnsweredBy    string `protobuf:"bytes,20,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	AnsweredBy string `protobuf:"bytes,20,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	// Why the rest of the wait is left out: what is stored of it is damaged.
+	//
+	// Only ListWaits shows a damaged wait; GetWait is refused with DATA_DAMAGED. Empty if the wait is whole. At most
+	// 1,024 characters.
+	Damage        string `protobuf:"bytes,21,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -335,6 +340,13 @@ func (x *Wait) GetAnsweredBy() string {
 	return ""
 }
 
+func (x *Wait) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
+}
+
 // Which waits to list. Every field that is given must match.
 type WaitFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -442,7 +454,7 @@ var File_abstractruntime_v1_wait_proto protoreflect.FileDescriptor
 
 const file_abstractruntime_v1_wait_proto_rawDesc = "" +
 	"\n" +
-	"\x1dabstractruntime/v1/wait.proto\x12\x12abstractruntime.v1\x1a\x1eabstractruntime/v1/event.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x06\n" +
+	"\x1dabstractruntime/v1/wait.proto\x12\x12abstractruntime.v1\x1a\x1eabstractruntime/v1/event.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\a\n" +
 	"\x04Wait\x12\x17\n" +
 	"\await_id\x18\x01 \x01(\tR\x06waitId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1f\n" +
@@ -469,7 +481,8 @@ const file_abstractruntime_v1_wait_proto_rawDesc = "" +
 	"\n" +
 	"close_time\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tcloseTime\x12\x1f\n" +
 	"\vanswered_by\x18\x14 \x01(\tR\n" +
-	"answeredBy\x1a9\n" +
+	"answeredBy\x12\x16\n" +
+	"\x06damage\x18\x15 \x01(\tR\x06damage\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb8\x02\n" +

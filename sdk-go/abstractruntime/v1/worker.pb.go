@@ -277,7 +277,11 @@ type Worker struct {
 	// When it connected.
 	ConnectTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=connect_time,json=connectTime,proto3" json:"connect_time,omitempty"`
 	// Whether it takes no more jobs.
-	Draining      bool `protobuf:"varint,9,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,9,opt,name=draining,proto3" json:"draining,omitempty"`
+	// Why the lists of what it serves are empty: what is stored of them is damaged. The worker itself is unharmed.
+	//
+	// Empty if they are whole. At most 1,024 characters.
+	Damage        string `protobuf:"bytes,10,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +379,13 @@ func (x *Worker) GetDraining() bool {
 	return false
 }
 
+func (x *Worker) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
+}
+
 var File_abstractruntime_v1_worker_proto protoreflect.FileDescriptor
 
 const file_abstractruntime_v1_worker_proto_rawDesc = "" +
@@ -395,7 +406,7 @@ const file_abstractruntime_v1_worker_proto_rawDesc = "" +
 	"CustomType\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x128\n" +
 	"\bdelivery\x18\x02 \x01(\x0e2\x1c.abstractruntime.v1.DeliveryR\bdelivery\x12 \n" +
-	"\vconcurrency\x18\x03 \x01(\x05R\vconcurrency\"\x91\x03\n" +
+	"\vconcurrency\x18\x03 \x01(\x05R\vconcurrency\"\xa9\x03\n" +
 	"\x06Worker\x12*\n" +
 	"\x11worker_session_id\x18\x01 \x01(\tR\x0fworkerSessionId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x12\n" +
@@ -405,7 +416,9 @@ const file_abstractruntime_v1_worker_proto_rawDesc = "" +
 	"\fcustom_types\x18\x06 \x03(\v2\x1e.abstractruntime.v1.CustomTypeR\vcustomTypes\x12\x1b\n" +
 	"\tserver_id\x18\a \x01(\tR\bserverId\x12=\n" +
 	"\fconnect_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vconnectTime\x12\x1a\n" +
-	"\bdraining\x18\t \x01(\bR\bdrainingB\xe6\x01\n" +
+	"\bdraining\x18\t \x01(\bR\bdraining\x12\x16\n" +
+	"\x06damage\x18\n" +
+	" \x01(\tR\x06damageB\xe6\x01\n" +
 	"\x16com.abstractruntime.v1B\vWorkerProtoP\x01ZVgithub.com/abstractruntime/abstractruntime/sdk-go/abstractruntime/v1;abstractruntimev1\xa2\x02\x03AXX\xaa\x02\x12Abstractruntime.V1\xca\x02\x12Abstractruntime\\V1\xe2\x02\x1eAbstractruntime\\V1\\GPBMetadata\xea\x02\x13Abstractruntime::V1b\x06proto3"
 
 var (

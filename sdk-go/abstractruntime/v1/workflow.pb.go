@@ -90,7 +90,13 @@ type Workflow struct {
 	// When this version was registered.
 	//
 	// Set by the server; ignored in requests.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Why the graph is left out: what is stored cannot be read, or does not have the version's digest.
+	//
+	// Only ListWorkflows shows a damaged version. GetWorkflow and starts are refused with DATA_DAMAGED, and its runs take
+	// no step. Registering the graph again repairs it. Empty if the version is whole. At most 1,024 characters. Set by
+	// the server; ignored in requests.
+	Damage        string `protobuf:"bytes,17,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,11 +243,18 @@ func (x *Workflow) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Workflow) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
+}
+
 var File_abstractruntime_v1_workflow_proto protoreflect.FileDescriptor
 
 const file_abstractruntime_v1_workflow_proto_rawDesc = "" +
 	"\n" +
-	"!abstractruntime/v1/workflow.proto\x12\x12abstractruntime.v1\x1a\x1fabstractruntime/v1/limits.proto\x1a\x1dabstractruntime/v1/node.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x06\n" +
+	"!abstractruntime/v1/workflow.proto\x12\x12abstractruntime.v1\x1a\x1fabstractruntime/v1/limits.proto\x1a\x1dabstractruntime/v1/node.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x06\n" +
 	"\bWorkflow\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x18\n" +
@@ -263,7 +276,8 @@ const file_abstractruntime_v1_workflow_proto_rawDesc = "" +
 	"\acurrent\x18\x0e \x01(\bR\acurrent\x12\x1a\n" +
 	"\barchived\x18\x0f \x01(\bR\barchived\x12;\n" +
 	"\vcreate_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x1aR\n" +
+	"createTime\x12\x16\n" +
+	"\x06damage\x18\x11 \x01(\tR\x06damage\x1aR\n" +
 	"\n" +
 	"NodesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12.\n" +

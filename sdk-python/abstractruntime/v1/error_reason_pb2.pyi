@@ -49,6 +49,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_JOB_CANCELLED: _ClassVar[ErrorReason]
     ERROR_REASON_WORKER_SESSION_REPLACED: _ClassVar[ErrorReason]
     ERROR_REASON_WORKER_SILENT: _ClassVar[ErrorReason]
+    ERROR_REASON_DATA_DAMAGED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_REQUEST_INVALID: ErrorReason
 ERROR_REASON_PAYLOAD_INVALID: ErrorReason
@@ -89,6 +90,7 @@ ERROR_REASON_JOB_SETTLED: ErrorReason
 ERROR_REASON_JOB_CANCELLED: ErrorReason
 ERROR_REASON_WORKER_SESSION_REPLACED: ErrorReason
 ERROR_REASON_WORKER_SILENT: ErrorReason
+ERROR_REASON_DATA_DAMAGED: ErrorReason
 
 class Refusal(_message.Message):
     __slots__ = ("code", "reason", "message", "metadata")

@@ -60,7 +60,7 @@ RUN_ORDER_CREATE_TIME_ASC: RunOrder
 RUN_ORDER_UPDATE_TIME_DESC: RunOrder
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "workflow_id", "version", "status", "paused", "current_node", "vars", "output", "error", "waiting", "blocked_reason", "session_id", "actor_id", "parent_run_id", "root_run_id", "labels", "seq", "usage", "create_time", "update_time", "end_time")
+    __slots__ = ("run_id", "workflow_id", "version", "status", "paused", "current_node", "vars", "output", "error", "waiting", "blocked_reason", "session_id", "actor_id", "parent_run_id", "root_run_id", "labels", "seq", "usage", "create_time", "update_time", "end_time", "damage")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class Run(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     workflow_id: str
     version: int
@@ -110,7 +111,8 @@ class Run(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., version: _Optional[int] = ..., status: _Optional[_Union[RunStatus, str]] = ..., paused: _Optional[bool] = ..., current_node: _Optional[str] = ..., vars: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., waiting: _Optional[_Union[_wait_pb2.Wait, _Mapping]] = ..., blocked_reason: _Optional[_Union[BlockedReason, str]] = ..., session_id: _Optional[str] = ..., actor_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., root_run_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., seq: _Optional[int] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    damage: str
+    def __init__(self, run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., version: _Optional[int] = ..., status: _Optional[_Union[RunStatus, str]] = ..., paused: _Optional[bool] = ..., current_node: _Optional[str] = ..., vars: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., waiting: _Optional[_Union[_wait_pb2.Wait, _Mapping]] = ..., blocked_reason: _Optional[_Union[BlockedReason, str]] = ..., session_id: _Optional[str] = ..., actor_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., root_run_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., seq: _Optional[int] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., damage: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("steps",)

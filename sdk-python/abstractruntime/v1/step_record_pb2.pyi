@@ -51,7 +51,7 @@ PATCH_SOURCE_RESULT: PatchSource
 PATCH_SOURCE_CALLS: PatchSource
 
 class StepRecord(_message.Message):
-    __slots__ = ("run_id", "seq", "time", "kind", "status", "node_id", "attempt", "epoch", "actor_id", "idempotency_key", "effect", "result", "error", "patch", "wait", "next_node", "output", "reason", "request_id", "workflow_digest", "hash", "proof", "call_id", "retry_time")
+    __slots__ = ("run_id", "seq", "time", "kind", "status", "node_id", "attempt", "epoch", "actor_id", "idempotency_key", "effect", "result", "error", "patch", "wait", "next_node", "output", "reason", "request_id", "workflow_digest", "hash", "proof", "call_id", "retry_time", "damage")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class StepRecord(_message.Message):
     PROOF_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     RETRY_TIME_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     seq: int
     time: _timestamp_pb2.Timestamp
@@ -100,7 +101,8 @@ class StepRecord(_message.Message):
     proof: StepProof
     call_id: str
     retry_time: _timestamp_pb2.Timestamp
-    def __init__(self, run_id: _Optional[str] = ..., seq: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., status: _Optional[_Union[StepStatus, str]] = ..., node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., epoch: _Optional[int] = ..., actor_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., effect: _Optional[_Union[Effect, _Mapping]] = ..., result: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., patch: _Optional[_Iterable[_Union[PatchOp, _Mapping]]] = ..., wait: _Optional[_Union[_wait_pb2.Wait, _Mapping]] = ..., next_node: _Optional[str] = ..., output: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., hash: _Optional[str] = ..., proof: _Optional[_Union[StepProof, _Mapping]] = ..., call_id: _Optional[str] = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    damage: str
+    def __init__(self, run_id: _Optional[str] = ..., seq: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., status: _Optional[_Union[StepStatus, str]] = ..., node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., epoch: _Optional[int] = ..., actor_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., effect: _Optional[_Union[Effect, _Mapping]] = ..., result: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., patch: _Optional[_Iterable[_Union[PatchOp, _Mapping]]] = ..., wait: _Optional[_Union[_wait_pb2.Wait, _Mapping]] = ..., next_node: _Optional[str] = ..., output: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., hash: _Optional[str] = ..., proof: _Optional[_Union[StepProof, _Mapping]] = ..., call_id: _Optional[str] = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., damage: _Optional[str] = ...) -> None: ...
 
 class Effect(_message.Message):
     __slots__ = ("type", "payload")

@@ -28,7 +28,7 @@ WAIT_REASON_JOB: WaitReason
 WAIT_REASON_SUBWORKFLOW: WaitReason
 
 class Wait(_message.Message):
-    __slots__ = ("wait_id", "run_id", "workflow_id", "node_id", "session_id", "labels", "reason", "prompt", "details", "choices", "allow_free_text", "answer_schema", "assignees", "names", "scope", "key", "due_time", "create_time", "close_time", "answered_by")
+    __slots__ = ("wait_id", "run_id", "workflow_id", "node_id", "session_id", "labels", "reason", "prompt", "details", "choices", "allow_free_text", "answer_schema", "assignees", "names", "scope", "key", "due_time", "create_time", "close_time", "answered_by", "damage")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class Wait(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     CLOSE_TIME_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_FIELD_NUMBER: _ClassVar[int]
     wait_id: str
     run_id: str
     workflow_id: str
@@ -76,7 +77,8 @@ class Wait(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     close_time: _timestamp_pb2.Timestamp
     answered_by: str
-    def __init__(self, wait_id: _Optional[str] = ..., run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., reason: _Optional[_Union[WaitReason, str]] = ..., prompt: _Optional[str] = ..., details: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., choices: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., allow_free_text: _Optional[bool] = ..., answer_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assignees: _Optional[_Iterable[str]] = ..., names: _Optional[_Iterable[str]] = ..., scope: _Optional[_Union[_event_pb2.Scope, str]] = ..., key: _Optional[str] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answered_by: _Optional[str] = ...) -> None: ...
+    damage: str
+    def __init__(self, wait_id: _Optional[str] = ..., run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., reason: _Optional[_Union[WaitReason, str]] = ..., prompt: _Optional[str] = ..., details: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., choices: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., allow_free_text: _Optional[bool] = ..., answer_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assignees: _Optional[_Iterable[str]] = ..., names: _Optional[_Iterable[str]] = ..., scope: _Optional[_Union[_event_pb2.Scope, str]] = ..., key: _Optional[str] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answered_by: _Optional[str] = ..., damage: _Optional[str] = ...) -> None: ...
 
 class WaitFilter(_message.Message):
     __slots__ = ("reasons", "workflow_id", "session_id", "run_id", "assignee", "labels")

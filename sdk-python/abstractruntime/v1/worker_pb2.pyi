@@ -45,7 +45,7 @@ class CustomType(_message.Message):
     def __init__(self, type: _Optional[str] = ..., delivery: _Optional[_Union[_effect_policy_pb2.Delivery, str]] = ..., concurrency: _Optional[int] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("worker_session_id", "actor_id", "name", "tools", "workflows", "custom_types", "server_id", "connect_time", "draining")
+    __slots__ = ("worker_session_id", "actor_id", "name", "tools", "workflows", "custom_types", "server_id", "connect_time", "draining", "damage")
     WORKER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ACTOR_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class Worker(_message.Message):
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECT_TIME_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_FIELD_NUMBER: _ClassVar[int]
     worker_session_id: str
     actor_id: str
     name: str
@@ -64,4 +65,5 @@ class Worker(_message.Message):
     server_id: str
     connect_time: _timestamp_pb2.Timestamp
     draining: bool
-    def __init__(self, worker_session_id: _Optional[str] = ..., actor_id: _Optional[str] = ..., name: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., workflows: _Optional[_Iterable[_Union[HandledWorkflow, _Mapping]]] = ..., custom_types: _Optional[_Iterable[_Union[CustomType, _Mapping]]] = ..., server_id: _Optional[str] = ..., connect_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., draining: _Optional[bool] = ...) -> None: ...
+    damage: str
+    def __init__(self, worker_session_id: _Optional[str] = ..., actor_id: _Optional[str] = ..., name: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., workflows: _Optional[_Iterable[_Union[HandledWorkflow, _Mapping]]] = ..., custom_types: _Optional[_Iterable[_Union[CustomType, _Mapping]]] = ..., server_id: _Optional[str] = ..., connect_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., draining: _Optional[bool] = ..., damage: _Optional[str] = ...) -> None: ...

@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!abstractruntime/v1/workflow.proto\x12\x12\x61\x62stractruntime.v1\x1a\x1f\x61\x62stractruntime/v1/limits.proto\x1a\x1d\x61\x62stractruntime/v1/node.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x06\n\x08Workflow\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12\x16\n\x06\x64igest\x18\x03 \x01(\tR\x06\x64igest\x12 \n\x0b\x64\x65scription\x18\x04 \x01(\tR\x0b\x64\x65scription\x12\x1d\n\nentry_node\x18\x05 \x01(\tR\tentryNode\x12=\n\x05nodes\x18\x06 \x03(\x0b\x32\'.abstractruntime.v1.Workflow.NodesEntryR\x05nodes\x12\x38\n\x0bvars_schema\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructR\nvarsSchema\x12:\n\x0c\x64\x65\x66\x61ult_vars\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructR\x0b\x64\x65\x66\x61ultVars\x12\x19\n\x08on_error\x18\t \x01(\tR\x07onError\x12\x1b\n\ton_cancel\x18\n \x01(\tR\x08onCancel\x12\x32\n\x06limits\x18\x0b \x01(\x0b\x32\x1a.abstractruntime.v1.LimitsR\x06limits\x12@\n\x06labels\x18\x0c \x03(\x0b\x32(.abstractruntime.v1.Workflow.LabelsEntryR\x06labels\x12*\n\x11\x63ommit_every_step\x18\r \x01(\x08R\x0f\x63ommitEveryStep\x12\x18\n\x07\x63urrent\x18\x0e \x01(\x08R\x07\x63urrent\x12\x1a\n\x08\x61rchived\x18\x0f \x01(\x08R\x08\x61rchived\x12;\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x1aR\n\nNodesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x18.abstractruntime.v1.NodeR\x05value:\x02\x38\x01\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!abstractruntime/v1/workflow.proto\x12\x12\x61\x62stractruntime.v1\x1a\x1f\x61\x62stractruntime/v1/limits.proto\x1a\x1d\x61\x62stractruntime/v1/node.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x06\n\x08Workflow\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12\x16\n\x06\x64igest\x18\x03 \x01(\tR\x06\x64igest\x12 \n\x0b\x64\x65scription\x18\x04 \x01(\tR\x0b\x64\x65scription\x12\x1d\n\nentry_node\x18\x05 \x01(\tR\tentryNode\x12=\n\x05nodes\x18\x06 \x03(\x0b\x32\'.abstractruntime.v1.Workflow.NodesEntryR\x05nodes\x12\x38\n\x0bvars_schema\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructR\nvarsSchema\x12:\n\x0c\x64\x65\x66\x61ult_vars\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructR\x0b\x64\x65\x66\x61ultVars\x12\x19\n\x08on_error\x18\t \x01(\tR\x07onError\x12\x1b\n\ton_cancel\x18\n \x01(\tR\x08onCancel\x12\x32\n\x06limits\x18\x0b \x01(\x0b\x32\x1a.abstractruntime.v1.LimitsR\x06limits\x12@\n\x06labels\x18\x0c \x03(\x0b\x32(.abstractruntime.v1.Workflow.LabelsEntryR\x06labels\x12*\n\x11\x63ommit_every_step\x18\r \x01(\x08R\x0f\x63ommitEveryStep\x12\x18\n\x07\x63urrent\x18\x0e \x01(\x08R\x07\x63urrent\x12\x1a\n\x08\x61rchived\x18\x0f \x01(\x08R\x08\x61rchived\x12;\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x16\n\x06\x64\x61mage\x18\x11 \x01(\tR\x06\x64\x61mage\x1aR\n\nNodesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x18.abstractruntime.v1.NodeR\x05value:\x02\x38\x01\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKFLOW_LABELSENTRY']._loaded_options = None
   _globals['_WORKFLOW_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_WORKFLOW']._serialized_start=185
-  _globals['_WORKFLOW']._serialized_end=1000
-  _globals['_WORKFLOW_NODESENTRY']._serialized_start=859
-  _globals['_WORKFLOW_NODESENTRY']._serialized_end=941
-  _globals['_WORKFLOW_LABELSENTRY']._serialized_start=943
-  _globals['_WORKFLOW_LABELSENTRY']._serialized_end=1000
+  _globals['_WORKFLOW']._serialized_end=1024
+  _globals['_WORKFLOW_NODESENTRY']._serialized_start=883
+  _globals['_WORKFLOW_NODESENTRY']._serialized_end=965
+  _globals['_WORKFLOW_LABELSENTRY']._serialized_start=967
+  _globals['_WORKFLOW_LABELSENTRY']._serialized_end=1024
 # @@protoc_insertion_point(module_scope)

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Workflow(_message.Message):
-    __slots__ = ("workflow_id", "version", "digest", "description", "entry_node", "nodes", "vars_schema", "default_vars", "on_error", "on_cancel", "limits", "labels", "commit_every_step", "current", "archived", "create_time")
+    __slots__ = ("workflow_id", "version", "digest", "description", "entry_node", "nodes", "vars_schema", "default_vars", "on_error", "on_cancel", "limits", "labels", "commit_every_step", "current", "archived", "create_time", "damage")
     class NodesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class Workflow(_message.Message):
     CURRENT_FIELD_NUMBER: _ClassVar[int]
     ARCHIVED_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_FIELD_NUMBER: _ClassVar[int]
     workflow_id: str
     version: int
     digest: str
@@ -60,4 +61,5 @@ class Workflow(_message.Message):
     current: bool
     archived: bool
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, workflow_id: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ..., description: _Optional[str] = ..., entry_node: _Optional[str] = ..., nodes: _Optional[_Mapping[str, _node_pb2.Node]] = ..., vars_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., default_vars: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., on_error: _Optional[str] = ..., on_cancel: _Optional[str] = ..., limits: _Optional[_Union[_limits_pb2.Limits, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., commit_every_step: _Optional[bool] = ..., current: _Optional[bool] = ..., archived: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    damage: str
+    def __init__(self, workflow_id: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ..., description: _Optional[str] = ..., entry_node: _Optional[str] = ..., nodes: _Optional[_Mapping[str, _node_pb2.Node]] = ..., vars_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., default_vars: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., on_error: _Optional[str] = ..., on_cancel: _Optional[str] = ..., limits: _Optional[_Union[_limits_pb2.Limits, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., commit_every_step: _Optional[bool] = ..., current: _Optional[bool] = ..., archived: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., damage: _Optional[str] = ...) -> None: ...

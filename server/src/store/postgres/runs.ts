@@ -162,10 +162,8 @@ async function listRuns(
   const found = rows.filter((row) => (row.run_id as string | null) !== null);
   const page = found.slice(0, limit);
   const items = page.map(headFromRow);
-  const [first] = rows;
-  if (first?.edge_time != null && first.edge_id !== null) {
-    return { items, next: { time: first.edge_time, id: first.edge_id } };
-  }
+  const { edge_time: edgeTime, edge_id: id } = rows[0]!;
+  if (edgeTime !== null && id !== null) return { items, next: { time: edgeTime, id } };
   const last = page.at(-1);
   if (found.length <= limit || last === undefined) return { items };
   // The time of the row itself, which orders the list: the run may have moved on since.

@@ -122,10 +122,8 @@ export async function listWaits(
   // One row without a wait says how far it was looked if no wait matches.
   const found = rows.filter((row) => (row.wait_id as string | null) !== null);
   const items = found.slice(0, limit).map(waitFromRow);
-  const [first] = rows;
-  if (first?.edge_time != null && first.edge_id !== null) {
-    return { items, next: { time: first.edge_time, id: first.edge_id } };
-  }
+  const { edge_time: edgeTime, edge_id: id } = rows[0]!;
+  if (edgeTime !== null && id !== null) return { items, next: { time: edgeTime, id } };
   const last = found[limit - 1];
   if (found.length <= limit || last === undefined) return { items };
   return { items, next: { time: last.create_time, id: last.wait_id } };
