@@ -12,7 +12,7 @@ RUN npm ci --omit=dev --omit=optional --no-audit --no-fund
 FROM node:24-slim
 ENV NODE_ENV=production \
     # Beyond loopback, because a container's own loopback reaches nobody. Without credentials and TLS the server refuses this
-    # address, unless ABSTRACTRUNTIME_INSECURE=1 says that the network around it is private (docker-compose.yml does).
+    # address, unless ABSTRACTRUNTIME_INSECURE=on says that the network around it is private (docker-compose.yml does).
     ABSTRACTRUNTIME_LISTEN=0.0.0.0:7400
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules

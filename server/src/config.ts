@@ -109,7 +109,7 @@ function assertExposure(host: string, insecure: boolean): void {
   const message =
     `${host} is not a loopback address, and this release has no authentication yet: anyone who can reach the port has ` +
     "full access. Put an authenticating proxy in front, or, if the network is trusted, set --insecure " +
-    "(ABSTRACTRUNTIME_INSECURE=true).";
+    "(ABSTRACTRUNTIME_INSECURE=on).";
   throw new ConfigError("ABSTRACTRUNTIME_LISTEN", message);
 }
 
@@ -146,7 +146,7 @@ function parseSwitch(variable: string, text: string | undefined, fallback: boole
     case "0":
       return false;
     default:
-      throw new ConfigError(variable, `${quoted(text ?? "")} must be true or false`);
+      throw new ConfigError(variable, `${quoted(text ?? "")} must be on or off`);
   }
 }
 

@@ -29,7 +29,10 @@ const (
 	Delivery_DELIVERY_UNSPECIFIED Delivery = 0
 	// A job whose outcome is unknown is run again. Its idempotency key stays the same.
 	Delivery_DELIVERY_AT_LEAST_ONCE Delivery = 1
-	// A job that may have run is never run again silently: the run asks a person whether to retry, use a result, or fail.
+	// A job that may have run is not run again: its call fails with the code OUTCOME_UNKNOWN, which is not retried.
+	//
+	// The graph decides what follows, with on_error or by the results of the calls. A later release may let the run ask a
+	// person instead.
 	Delivery_DELIVERY_AT_MOST_ONCE Delivery = 2
 )
 

@@ -23,6 +23,11 @@ const (
 
 // Why a request was refused.
 //
+// Where a refusal carries its details depends on the protocol. gRPC: a serialized google.rpc.Status in the trailer
+// `grpc-status-details-bin`, base64; its `details` are google.protobuf.Any (third_party/proto has what they need).
+// gRPC-Web: the same, in the trailers of the body. Connect: `details` of the error's JSON, each with the name of its
+// type and its bytes in base64; the end of a stream has them in its `error`.
+//
 // Every refusal carries a google.rpc.ErrorInfo whose domain is `abstractruntime` and whose `reason` is the name of one
 // of these values without the prefix `ERROR_REASON_`. Its metadata holds small strings for programs, never payloads.
 // Problems with fields are in a google.rpc.BadRequest, delays in a google.rpc.RetryInfo. The set grows: treat an
@@ -173,7 +178,9 @@ const (
 	//
 	// Example: `{"reason": "STEP_RECORD_UNKNOWN", "domain": "abstractruntime", "metadata": {"run_id": "expense-17", "seq": "99"}}`
 	ErrorReason_ERROR_REASON_STEP_RECORD_UNKNOWN ErrorReason = 21
-	// The cursor is malformed or belongs to a different filter.
+	// The cursor is malformed, or of another tenant or another stream.
+	//
+	// A cursor is a position: it holds no filter, so a stream may go on from it with another one.
 	//
 	// INVALID_ARGUMENT. Retry: no.
 	//

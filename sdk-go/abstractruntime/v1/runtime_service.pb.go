@@ -1277,7 +1277,8 @@ type ListRunsResponse struct {
 	Runs []*Run `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	// The token of the next page.
 	//
-	// If empty, there are no more pages. At most 4,096 characters.
+	// Empty if there is none. A request looks at about 10,000 entries: with a narrow filter, a page may have fewer
+	// entries than page_size, or none, although there is a next page. At most 4,096 characters.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1601,7 +1602,8 @@ type ListWaitsResponse struct {
 	Waits []*Wait `protobuf:"bytes,1,rep,name=waits,proto3" json:"waits,omitempty"`
 	// The token of the next page.
 	//
-	// If empty, there are no more pages. At most 4,096 characters.
+	// Empty if there is none. A request looks at about 10,000 entries: with a narrow filter, a page may have fewer
+	// entries than page_size, or none, although there is a next page. At most 4,096 characters.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2707,7 +2709,8 @@ type WatchRunsRequest struct {
 	//
 	// If empty, all kinds. At most 8, no duplicates, none unspecified.
 	Kinds []NoticeKind `protobuf:"varint,2,rep,packed,name=kinds,proto3,enum=abstractruntime.v1.NoticeKind" json:"kinds,omitempty"`
-	// Where to start: the cursor of the last message received.
+	// Where to start: the cursor of the last message received. It is a position and holds no filter: the filter and the
+	// kinds may differ from those of the stream that it is from.
 	//
 	// If empty, the stream starts now. `beginning` starts with the oldest notice that is kept. At most 4,096 characters.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
@@ -2858,7 +2861,8 @@ type WatchRunsResponse_Notice struct {
 }
 
 type WatchRunsResponse_Heartbeat struct {
-	// Sent while there is nothing else to send.
+	// Sent while there is nothing else to send, and while notices are passed over that the filter does not want: the
+	// cursor then says how far the stream is.
 	Heartbeat *Heartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
 }
 

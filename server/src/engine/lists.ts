@@ -44,8 +44,44 @@ const PAGE_BYTES_MAX = 512 * 1024;
 const CHUNK = 25;
 
 /**
- * Reads a page in chunks, until it has `limit` entries or about 512 KiB, and at least one entry. After large entries, a
- * chunk has fewer.
+ * Reads a page of a list that is filtered, in chunks: until it has `limit` entries or about 512 KiB, or the store has
+ * looked at as many entries as it looks at in one read. Then the page may have no entry.
+ */
+export async function readFilteredPage<T, S>(request: {
+  start: S | undefined;
+  limit: number;
+  read: (start: S | undefined, limit: number) => Promise<{ items: readonly T[]; next?: S }>;
+  startOf: (entry: T) => S;
+  bytesOf: (entry: T) => number;
+}): Promise<{ entries: T[]; next?: S }> {
+  const { limit, read, startOf, bytesOf } = request;
+  const entries: T[] = [];
+  let bytes = 0;
+  let { start } = request;
+  let chunkWanted = CHUNK;
+  for (;;) {
+    const chunkMax = Math.min(limit - entries.length, chunkWanted);
+    const { items, next } = await read(start, chunkMax);
+    for (const entry of items) {
+      bytes += bytesOf(entry);
+      if (entries.length > 0 && bytes > PAGE_BYTES_MAX) return { entries, next: startOf(entries.at(-1)!) };
+      entries.push(entry);
+    }
+    if (next === undefined) return { entries };
+    if (entries.length === limit || items.length < chunkMax) return { entries, next };
+    start = next;
+    chunkWanted = nextChunk(entries.length, bytes);
+  }
+}
+
+/** Entries of the next chunk, judged by those before: after large entries it has fewer. */
+function nextChunk(entries: number, bytes: number): number {
+  const entriesLeft = Math.ceil((PAGE_BYTES_MAX - bytes) / (bytes / entries));
+  return Math.max(1, Math.min(CHUNK, entriesLeft));
+}
+
+/**
+ * Reads a page in chunks, until it has `limit` entries or about 512 KiB, and at least one entry.
  * @param startOf returns the position after an entry
  */
 export async function readPage<T, S>(request: {
@@ -73,7 +109,6 @@ export async function readPage<T, S>(request: {
     }
     if (chunk.length < chunkMax) return { entries };
     start = startOf(entries.at(-1)!);
-    const entriesLeft = Math.ceil((PAGE_BYTES_MAX - bytes) / (bytes / entries.length));
-    chunkWanted = Math.max(1, Math.min(CHUNK, entriesLeft));
+    chunkWanted = nextChunk(entries.length, bytes);
   }
 }

@@ -170,6 +170,12 @@ const REFUSED_JSON: Refused[] = [
     says: "the request is larger than",
   }),
   {
+    name: "a byte order mark",
+    rpc: "GetRun",
+    message: Buffer.from('\ufeff{"runId":"r"}'),
+    reason: "REQUEST_INVALID",
+  },
+  {
     name: "text that is not UTF-8",
     rpc: "StartRun",
     message: Buffer.from([0x7b, 0xff, 0x7d]),

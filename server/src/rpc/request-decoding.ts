@@ -265,7 +265,8 @@ function parseRequestJson(bytes: Uint8Array): Json {
 
 function decodeUtf8(bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    // RFC 8259: JSON text has no byte order mark. It is refused here as in every other JSON text.
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw invalid("the request is not UTF-8");
   }

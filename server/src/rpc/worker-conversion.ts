@@ -45,7 +45,8 @@ const RESULT_STATUS = {
   refused: ResultStatus.REFUSED,
 } as const satisfies Record<engine.JobResultAck["status"], ResultStatus>;
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+/** A byte order mark stays in the text, and is refused as what it is in JSON: an unexpected character (RFC 8259). */
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Bytes of a failure's details. */
 const DETAILS_BYTES_MAX = 64 * 1024;

@@ -140,7 +140,10 @@ export const Delivery = {
   AT_LEAST_ONCE: 1,
 
   /**
-   * A job that may have run is never run again silently: the run asks a person whether to retry, use a result, or fail.
+   * A job that may have run is not run again: its call fails with the code OUTCOME_UNKNOWN, which is not retried.
+   *
+   * The graph decides what follows, with on_error or by the results of the calls. A later release may let the run ask a
+   * person instead.
    *
    * @generated from enum value: DELIVERY_AT_MOST_ONCE = 2;
    */

@@ -703,7 +703,8 @@ export type ListRunsResponse = Message<"abstractruntime.v1.ListRunsResponse"> & 
   /**
    * The token of the next page.
    *
-   * If empty, there are no more pages. At most 4,096 characters.
+   * Empty if there is none. A request looks at about 10,000 entries: with a narrow filter, a page may have fewer
+   * entries than page_size, or none, although there is a next page. At most 4,096 characters.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -870,7 +871,8 @@ export type ListWaitsResponse = Message<"abstractruntime.v1.ListWaitsResponse"> 
   /**
    * The token of the next page.
    *
-   * If empty, there are no more pages. At most 4,096 characters.
+   * Empty if there is none. A request looks at about 10,000 entries: with a narrow filter, a page may have fewer
+   * entries than page_size, or none, although there is a next page. At most 4,096 characters.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -1457,7 +1459,8 @@ export type WatchRunsRequest = Message<"abstractruntime.v1.WatchRunsRequest"> & 
   kinds: NoticeKind[];
 
   /**
-   * Where to start: the cursor of the last message received.
+   * Where to start: the cursor of the last message received. It is a position and holds no filter: the filter and the
+   * kinds may differ from those of the stream that it is from.
    *
    * If empty, the stream starts now. `beginning` starts with the oldest notice that is kept. At most 4,096 characters.
    *
@@ -1505,7 +1508,8 @@ export type WatchRunsResponse = Message<"abstractruntime.v1.WatchRunsResponse"> 
     case: "notice";
   } | {
     /**
-     * Sent while there is nothing else to send.
+     * Sent while there is nothing else to send, and while notices are passed over that the filter does not want: the
+     * cursor then says how far the stream is.
      *
      * @generated from field: abstractruntime.v1.Heartbeat heartbeat = 3;
      */

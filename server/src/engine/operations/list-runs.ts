@@ -1,7 +1,7 @@
 import { rowTimeOf } from "../../store/row-behind.ts";
 import type { Caller, PageRequest, RunFilter, RunOrder, RunView } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
-import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
+import { pageLimit, pagePurpose, readFilteredPage, readPageStart, writePageStart } from "../lists.ts";
 import { reportDamage } from "../report-damage.ts";
 import type { RunViewer } from "../run-view.ts";
 
@@ -13,7 +13,7 @@ export async function listRuns(
 ): Promise<{ runs: RunView[]; nextPageToken: string }> {
   const { filter, order, view } = request;
   const purpose = pagePurpose("runs", tenantId, { filter, order });
-  const { entries, next } = await readPage({
+  const { entries, next } = await readFilteredPage({
     start: readPageStart(store, purpose, request),
     limit: pageLimit(request.pageSize),
     read: async (start, limit) => {
@@ -26,10 +26,11 @@ export async function listRuns(
       });
       // A run that is deleted between the two reads is listed in its basic form.
       const full = view === "basic" ? [] : await store.runs.load(page.items.map(({ state }) => state));
-      return page.items.map((listed, index) => ({
+      const items = page.items.map((listed, index) => ({
         listed,
         run: listed.damage === undefined ? (full[index] ?? listed) : listed,
       }));
+      return { items, ...(page.next === undefined ? {} : { next: page.next }) };
     },
     // The position at which it was listed: the run may have changed since.
     startOf: ({ listed }) => ({

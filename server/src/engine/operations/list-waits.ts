@@ -1,6 +1,6 @@
 import type { Caller, PageRequest, WaitFilter, WaitView } from "../api.ts";
 import type { Essentials } from "../essentials.ts";
-import { pageLimit, pagePurpose, readPage, readPageStart, writePageStart } from "../lists.ts";
+import { pageLimit, pagePurpose, readFilteredPage, readPageStart, writePageStart } from "../lists.ts";
 import { reportDamage } from "../report-damage.ts";
 import { waitView } from "../wait-view.ts";
 
@@ -15,11 +15,10 @@ export async function listWaits(
 ): Promise<{ waits: WaitView[]; nextPageToken: string }> {
   const filter = request.filter.reasons.length > 0 ? request.filter : { ...request.filter, reasons: ["user" as const] };
   const purpose = pagePurpose("waits", tenantId, filter);
-  const { entries, next } = await readPage({
+  const { entries, next } = await readFilteredPage({
     start: readPageStart(store, purpose, request),
     limit: pageLimit(request.pageSize),
-    read: async (start, limit) =>
-      (await store.waits.list({ tenantId, filter, limit, ...(start === undefined ? {} : { start }) })).items,
+    read: (start, limit) => store.waits.list({ tenantId, filter, limit, ...(start === undefined ? {} : { start }) }),
     startOf: ({ wait }) => ({ time: wait.create_time, id: wait.wait_id }),
     bytesOf: ({ wait }) => JSON.stringify(wait).length,
   });

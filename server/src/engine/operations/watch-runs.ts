@@ -5,7 +5,7 @@
 import { DomainError } from "../../core/errors.ts";
 import type { Json } from "../../core/json/json.ts";
 import { type RunState, waitReasonOf } from "../../core/run.ts";
-import type { FeedEntry } from "../../store/contract/feed.ts";
+import type { FeedEntry, FeedFilter } from "../../store/contract/feed.ts";
 import type { LaneState } from "../../store/contract/lanes.ts";
 import type { Caller, NoticeKind, RunFilter, RunsMessage } from "../api.ts";
 import type { Store } from "../../store/contract/store.ts";
@@ -54,6 +54,7 @@ export async function* watchRuns(
   const { signal } = request;
   const { tenantId } = caller;
   const purpose = `watch-runs/${tenantId}`;
+  const filter = feedFilterOf(request);
   const changed = createSignal();
   const unwatch = hub.watchFeed(changed.raise);
   try {
@@ -68,16 +69,23 @@ export async function* watchRuns(
       const lanes = await store.lanes.list(cursor.highestLaneId);
       const open = new Set(lanes.filter((lane) => !lane.ended).map((lane) => lane.laneId));
       addLanes(cursor, lanes);
-      const entries = await store.feed.read(tenantId, cursor.positions, ENTRIES_PAGE);
+      const entries = await store.feed.read(tenantId, cursor.positions, ENTRIES_PAGE, filter);
       const runs = await Promise.all(entries.map((entry) => wantedRun(parts, entry, request)));
+      let isSilent = true;
       for (const [index, entry] of entries.entries()) {
         advanceCursor(cursor, entry);
         const run = runs[index];
-        if (run !== undefined)
+        if (run !== undefined) {
+          isSilent = false;
           yield { cursor: text(), notice: { noticeId: noticeIdOf(cursor, entry), kind: entry.kind, run } };
+        }
         if (signal.aborted) return;
       }
-      if (entries.length === ENTRIES_PAGE) continue;
+      if (entries.length === ENTRIES_PAGE || entries.some(({ passed }) => passed?.isMore === true)) {
+        // A client that wants little of much sees how far the stream is, and need not begin anew if it loses it.
+        if (isSilent) yield { cursor: text() };
+        continue;
+      }
       cursor.positions = cursor.positions.filter((position) => open.has(position.laneId));
       const readAt = performance.now();
       const isNews = await changed.wait(settings.heartbeatMs, signal);
@@ -137,11 +145,20 @@ function advanceCursor(cursor: Cursor, entry: FeedEntry): void {
   position.ordinal = entry.ordinal;
 }
 
+/** What the store can tell by itself; undefined if the reader wants everything. */
+function feedFilterOf(request: { filter: RunFilter; kinds: readonly NoticeKind[] }): FeedFilter | undefined {
+  // These change, and the row of a run may be behind its ledger.
+  const { statuses: _statuses, paused: _paused, waitingReasons: _reasons, ...runs } = request.filter;
+  const { kinds } = request;
+  return kinds.length === 0 && Object.keys(runs).length === 0 ? undefined : { kinds, runs };
+}
+
 async function wantedRun(
   { reads, viewOf }: Parts,
   entry: FeedEntry,
   request: { filter: RunFilter; kinds: readonly NoticeKind[] },
 ) {
+  if (entry.passed !== undefined) return undefined;
   if (request.kinds.length > 0 && !request.kinds.includes(entry.kind)) return undefined;
   const run = await reads.loadListedRun(entry);
   // A run that has been deleted since has no news.

@@ -8,6 +8,7 @@ import type { Page, PageStart } from "../contract/page.ts";
 import type { WaitStore, StoredWait, WaitClosing, WaitFilter } from "../contract/waits.ts";
 import type { Fragment, Sql } from "./client.ts";
 import { readLabels } from "./run-row.ts";
+import { SCAN_MAX } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
 
 type WaitRow = {
@@ -95,13 +96,36 @@ export async function listWaits(
   const { tenantId, filter, start, limit } = request;
   const after =
     start === undefined ? sql`` : sql`and (w.create_time, w.wait_id) > (${start.time}::timestamptz, ${start.id})`;
-  const rows = await sql<WaitRow[]>`
-    select ${waitColumns(sql)} from waits w join runs r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
-    where ${conditionsOf(sql, tenantId, filter)} ${after}
-    order by w.create_time, w.wait_id limit ${limit + 1}`;
-  const items = rows.slice(0, limit).map(waitFromRow);
-  const last = rows[limit - 1];
-  if (rows.length <= limit || last === undefined) return { items };
+  const position = sql`order by w.create_time, w.wait_id`;
+  const indexed = sql`${indexedConditions(sql, tenantId, filter)} ${after}`;
+  const rows = await sql<(WaitRow & { edge_time: Instant | null; edge_id: string | null })[]>`
+    with matched as materialized (
+      select w.tenant_id, w.wait_id, w.create_time
+      from (select w.* from waits w where ${indexed} ${position} limit ${SCAN_MAX}) as w
+      join runs r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
+      where true ${otherConditions(sql, filter)}
+      ${position} limit ${limit + 1}
+    )
+    select edge.create_time as edge_time, edge.wait_id as edge_id, ${waitColumns(sql)}
+    from (select) as one
+    left join lateral (
+      -- The last wait that was looked at, if there were too few that match.
+      select w.create_time, w.wait_id from waits w
+      where ${indexed} and (select count(*) from matched) <= ${limit}
+      ${position} limit 1 offset ${SCAN_MAX - 1}
+    ) as edge on true
+    left join (
+      matched m join waits w on w.tenant_id = m.tenant_id and w.wait_id = m.wait_id
+      join runs r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
+    ) on true
+    order by m.create_time, m.wait_id`;
+  // One row without a wait says how far it was looked if no wait matches.
+  const found = rows.filter((row) => (row.wait_id as string | null) !== null);
+  const items = found.slice(0, limit).map(waitFromRow);
+  const { edge_time: edgeTime, edge_id: id } = rows[0]!;
+  if (edgeTime !== null && id !== null) return { items, next: { time: edgeTime, id } };
+  const last = found[limit - 1];
+  if (found.length <= limit || last === undefined) return { items };
   return { items, next: { time: last.create_time, id: last.wait_id } };
 }
 
@@ -112,13 +136,19 @@ function reasonsCondition(sql: Sql, reasons: WaitFilter["reasons"]): Fragment {
   return sql`w.reason in (select json_array_elements_text(${JSON.stringify(reasons)}::text::json))`;
 }
 
-function conditionsOf(sql: Sql, tenantId: string, filter: WaitFilter): Fragment[] {
+function indexedConditions(sql: Sql, tenantId: string, filter: WaitFilter): Fragment[] {
   const conditions = [
     sql`w.tenant_id = ${tenantId} and w.close_time is null and ${reasonsCondition(sql, filter.reasons)}`,
   ];
+  if (filter.runId !== undefined) conditions.push(sql`and w.run_id = ${filter.runId}`);
+  return conditions;
+}
+
+function otherConditions(sql: Sql, filter: WaitFilter): Fragment[] {
+  // The driver takes an empty list for a parameter.
+  const conditions: Fragment[] = [sql``];
   if (filter.workflowId !== undefined) conditions.push(sql`and r.workflow_id = ${filter.workflowId}`);
   if (filter.sessionId !== undefined) conditions.push(sql`and r.session_id = ${filter.sessionId}`);
-  if (filter.runId !== undefined) conditions.push(sql`and w.run_id = ${filter.runId}`);
   if (filter.assignee !== undefined) conditions.push(sql`and ${filter.assignee} = any (w.assignees)`);
   if (filter.labels !== undefined) conditions.push(sql`and r.labels @> ${JSON.stringify(filter.labels)}::text::jsonb`);
   return conditions;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Transition } from "../contract/batch.ts";
 import type { NoticeKind } from "../../core/decision.ts";
-import type { FeedEntry, LanePosition } from "../contract/feed.ts";
+import type { FeedEntry, FeedFilter, LanePosition } from "../contract/feed.ts";
 import { ALL, COMMITTED, type OpenBench } from "./bench.ts";
 import { conflictOf, endOf, openWriter, startOf, type Writer } from "./fixtures.ts";
 
@@ -49,6 +49,24 @@ export function describeFeed(openBench: OpenBench): void {
       }
       throw new Error("the feed has no end");
     }
+
+    it("passes over what a filter does not want, and says how far it read", async () => {
+      const { store, writer } = bench;
+      const tenantId = bench.tenant();
+      const [one, two] = [noted(tenantId, [1, 2], ["started", "waiting"]), noted(tenantId, [3])];
+      await writer.commit(one, two);
+      const wantedOf = (entries: FeedEntry[], runId: string) =>
+        entries.filter((entry) => entry.passed === undefined && entry.runId === runId).map(({ seq }) => seq);
+      const read = async (runs: FeedFilter["runs"], kinds: NoticeKind[] = []) =>
+        await store.feed.read(tenantId, fromStart(writer), ALL, { runs, kinds });
+      const { workflowId } = one.after.state;
+      expect(wantedOf(await read({ workflowId }), one.runId)).toEqual([1, 2]);
+      const none = await read({ workflowId: "other" });
+      // Whatever is returned, a reader that goes on after it has read everything.
+      expect(await store.feed.read(tenantId, advance(fromStart(writer), none), ALL)).toEqual([]);
+      const last = (await read({ workflowId }, ["waiting"])).at(-1)!;
+      expect([last.runId, last.seq]).toEqual([two.runId, 3]);
+    });
 
     it("has the notices of transitions, each with its position", async () => {
       const { store, other, writer } = bench;
