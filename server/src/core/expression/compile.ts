@@ -6,6 +6,7 @@
 // This file decides what a node means; functions.ts has the table of operators and functions.
 import { type ASTNode, Environment, ParseError } from "@marcbachmann/cel-js";
 
+import { type Allowance, spend } from "../allowance.ts";
 import type { Json } from "../json/json.ts";
 import { type Code, type Compiler, literalCode, type Scope } from "./code.ts";
 import type { Expression } from "./evaluate.ts";
@@ -16,7 +17,7 @@ import { compileConditional, compileLogical } from "./logic.ts";
 import { compileBind, compileHas, MACROS } from "./macros.ts";
 import { wholeZero } from "./numbers.ts";
 import { overloadFailure } from "./overloads.ts";
-import { compileMatches } from "./regex.ts";
+import { compileMatches, createPatternAllowance } from "./regex.ts";
 import { compileIndex, compileSelect } from "./selection.ts";
 import { timestampFromText } from "./time.ts";
 import { Bytes, TYPE_NAMES, type Value, type ValueMap } from "./values.ts";
@@ -34,12 +35,21 @@ const PARSER = new Environment({
   limits: { maxDepth: 100, maxAstNodes: 4096 },
 });
 
+/** @property shared what this expression uses together with others: characters, and RE2 instructions */
+export type ExpressionOptions = {
+  variables: readonly string[];
+  shared?: { characters: Allowance; patterns: Allowance } | undefined;
+};
+
 /** Parses and checks an expression: syntax, names, functions, and kinds that are known before it runs.
  *  @throws {ExpressionError} EXPRESSION_INVALID */
-export function compileExpression(source: string, options: { variables: readonly string[] }): Expression {
+export function compileExpression(source: string, options: ExpressionOptions): Expression {
   if (source.length > EXPRESSION_CHARS_MAX) {
     throw invalid(`the expression is longer than ${EXPRESSION_CHARS_MAX} characters`, 0);
   }
+  const { shared } = options;
+  const exceeded = shared && spend(shared.characters, source.length);
+  if (exceeded !== undefined) throw invalid(exceeded, 0);
   let root: ASTNode;
   try {
     root = PARSER.parse(source).ast;
@@ -51,7 +61,7 @@ export function compileExpression(source: string, options: { variables: readonly
   const compiler: Compiler = {
     variables: new Set(options.variables),
     slots: 0,
-    regexInstructions: 0,
+    patterns: [createPatternAllowance(), ...(shared === undefined ? [] : [shared.patterns])],
     depth: 0,
     compileNode: (node, scope) => compileNode(node, compiler, scope),
   };

@@ -1,6 +1,6 @@
-import { compileWorkflow, workflowDigest } from "../../core/compile/workflow.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import type { Caller, WorkflowView } from "../api.ts";
+import { compileInTurns } from "../compile-in-turns.ts";
 import type { Essentials } from "../essentials.ts";
 import { workflowView } from "../workflow-view.ts";
 
@@ -14,7 +14,6 @@ export async function registerWorkflow(
   caller: Caller,
   definition: WorkflowDefinition,
 ): Promise<WorkflowView> {
-  compileWorkflow(definition);
-  const digest = workflowDigest(definition);
+  const { digest } = await compileInTurns(definition);
   return workflowView(await store.workflows.register({ tenantId: caller.tenantId, digest, definition }));
 }
