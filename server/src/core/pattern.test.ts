@@ -89,8 +89,8 @@ describe("long names of Unicode properties", () => {
   });
 });
 
-// While it matches, a pattern builds an automaton of up to 8 MiB, which pattern.ts drops. An upgrade of the library that
-// hides the automaton must fail here; tests/memory sees that it is dropped.
+// While it matches, a pattern builds an automaton of up to 8 MiB, which pattern.ts drops. An upgrade of the library
+// that hides the automaton must fail here; tests/memory sees that it is dropped.
 test("the library shows what a pattern keeps after a match", () => {
   const regex = RE2JS.compile("(?:[ab]*a[ab]{20})$");
   const { lazyDFA: before } = regex.re2();

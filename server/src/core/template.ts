@@ -1,6 +1,6 @@
 // Strings of a registered graph with `${ expression }` inside. Text from elsewhere (vars, results) is never a template.
 import { DomainError } from "./errors.ts";
-import { compileExpression } from "./expression/compile.ts";
+import { compileExpression, type ExpressionOptions } from "./expression/compile.ts";
 import { evaluate, type Expression } from "./expression/evaluate.ts";
 import { type Budget, createBudget, type ExpressionNames } from "./expression/evaluation.ts";
 import { ExpressionError } from "./expression/expression-error.ts";
@@ -14,7 +14,7 @@ const VALUE_EXPRESSIONS_MAX = 1_000;
 /** How deep a value of templates may be; payloads are checked against the same bound before they come here. */
 const VALUE_DEPTH_MAX = 32;
 
-export type TemplateOptions = { variables: readonly string[] };
+export type TemplateOptions = ExpressionOptions;
 
 /** A compiled string. Immutable. */
 export type Template = {

@@ -17,9 +17,9 @@ vi.mock(import("../core/compile/workflow.ts"), async (importOriginal) => {
   const original = await importOriginal();
   return {
     ...original,
-    compileWorkflow(...args: Parameters<typeof original.compileWorkflow>) {
+    compileInPieces(...args: Parameters<typeof original.compileInPieces>) {
       if (release.refuses) throw new Error("this release does not accept the graph");
-      return original.compileWorkflow(...args);
+      return original.compileInPieces(...args);
     },
   };
 });
@@ -56,21 +56,25 @@ test("a run whose graph this release does not accept any more is failed visibly 
   await engine.stop();
 });
 
-test("the version that was used least recently is dropped first", async () => {
+test("versions are dropped by what they weigh, the least recently used one first", async () => {
+  // 1 MiB of text: 20 of these weigh more than the cache holds.
+  const large = { ...asking, nodes: { ask: { askUser: { prompt: "?", details: "x".repeat(1024 * 1024 - 1024) } } } };
   const reads: string[] = [];
   const workflows = {
     get: (tenantId: string, workflowId: string, version: number) => {
       reads.push(workflowId);
-      const digest = workflowDigest(asking);
-      return Promise.resolve({ tenantId, workflowId, version, definition: asking, digest, archived: false });
+      const digest = workflowDigest(large);
+      return Promise.resolve({ tenantId, workflowId, version, definition: large, digest, archived: false });
     },
   };
   const cache = createWorkflowCache({ workflows } as unknown as Store, pino({ level: "silent" }));
-  for (let number = 0; number < 600; number++) {
+  for (let number = 0; number < 20; number++) {
     await cache.pinned("default", `w${number}`, 1);
     await cache.pinned("default", "w0", 1);
   }
+  await cache.pinned("default", "w1", 1);
   expect(reads.filter((workflowId) => workflowId === "w0")).toHaveLength(1);
+  expect(reads.filter((workflowId) => workflowId === "w1")).toHaveLength(2);
 });
 
 test("and can be cancelled before", async () => {
@@ -79,4 +83,33 @@ test("and can be cancelled before", async () => {
   const run = await engine.cancelRun(caller, { runId: "r" });
   expect(run.state.status).toBe("cancelled");
   await engine.stop();
+});
+
+test("a version that cannot be read fails its own runs, not those that are read with it", async () => {
+  const workflows = {
+    get: (tenantId: string, workflowId: string, version: number) => {
+      if (workflowId === "damaged") return Promise.reject(new Error("malformed JSON"));
+      const digest = workflowDigest(asking);
+      return Promise.resolve({ tenantId, workflowId, version, definition: asking, digest, archived: false });
+    },
+  };
+  const cache = createWorkflowCache({ workflows } as unknown as Store, pino({ level: "silent" }));
+  const [damaged, sound] = await Promise.allSettled([
+    cache.pinned("default", "damaged", 1),
+    cache.pinned("default", "sound", 1),
+  ]);
+  expect(damaged).toMatchObject({ status: "rejected", reason: { message: "malformed JSON" } });
+  expect(sound).toMatchObject({ status: "fulfilled", value: { entryNode: "ask" } });
+});
+
+test("runs that start together wait for one compilation", async () => {
+  const workflows = {
+    get: (tenantId: string, workflowId: string, version: number) => {
+      const digest = workflowDigest(asking);
+      return Promise.resolve({ tenantId, workflowId, version, definition: asking, digest, archived: false });
+    },
+  };
+  const cache = createWorkflowCache({ workflows } as unknown as Store, pino({ level: "silent" }));
+  const [one, other] = await Promise.all([cache.pinned("default", "w", 1), cache.pinned("default", "w", 1)]);
+  expect(one).toBe(other);
 });

@@ -1,15 +1,16 @@
 import type { Logger } from "pino";
 import { DomainError } from "../core/errors.ts";
-import { compileWorkflow } from "../core/compile/workflow.ts";
 import type { Workflow } from "../core/graph/graph.ts";
 import type { Store } from "../store/contract/store.ts";
 import type { StoredWorkflow } from "../store/contract/workflows.ts";
+import { createWeighedCache } from "../core/weighed-cache.ts";
 import { createBatcher } from "./batcher.ts";
+import { compileInTurns } from "./compile-in-turns.ts";
 import { assertWholeGraph } from "./whole-graph.ts";
 import { versionUnknown, workflowUnknown } from "./refusals.ts";
 
-/** The compiled versions kept; a graph takes about 100 KiB. The least recently used one is dropped first. */
-const COMPILED_MAX = 500;
+/** What all compiled versions may weigh: two of the largest graphs, or thousands of ordinary ones. */
+const COMPILED_BYTES_MAX = 256 * 1024 * 1024;
 
 export type WorkflowCache = {
   /** Returns the version that a run is pinned to. @throws {DomainError} WORKFLOW_UNKNOWN, DATA_DAMAGED */
@@ -23,28 +24,36 @@ export type WorkflowCache = {
 };
 
 export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
-  const compiled = new Map<string, Workflow>();
+  const compiled = createWeighedCache<Workflow>(COMPILED_BYTES_MAX);
+  /** The versions that are being compiled: runs that start together wait for one compilation. */
+  const compiling = new Map<string, Promise<Workflow>>();
   type VersionRequest = { tenantId: string; workflowId: string; version: number };
   const read = createBatcher(async (requests: readonly VersionRequest[]) => {
     // Runs that start together mostly start the same workflow: one read serves them all.
     const questions = new Map(requests.map((one) => [keyOf(one.tenantId, one.workflowId, one.version), one]));
     const reads = [...questions].map(async ([key, { tenantId, workflowId, version }]) => {
-      return [key, await store.workflows.get(tenantId, workflowId, version)] as const;
+      // A version that cannot be read fails its own requests only.
+      const [answer] = await Promise.allSettled([store.workflows.get(tenantId, workflowId, version)]);
+      return [key, answer] as const;
     });
     const answers = new Map(await Promise.all(reads));
-    return requests.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version)));
+    return requests.map((one) => answers.get(keyOf(one.tenantId, one.workflowId, one.version))!);
   });
 
-  function compile(stored: StoredWorkflow): Workflow {
-    const key = keyOf(stored.tenantId, stored.workflowId, stored.version);
-    return keep(key, compiled.get(key) ?? compileStored(assertWholeGraph(stored, log), log));
+  async function readVersion(request: VersionRequest): Promise<StoredWorkflow | undefined> {
+    const answer = await read(request);
+    if (answer.status === "rejected") throw answer.reason;
+    return answer.value;
   }
 
-  /** Keeps it as the one that was used last. */
-  function keep(key: string, workflow: Workflow): Workflow {
-    compiled.delete(key);
-    compiled.set(key, workflow);
-    if (compiled.size > COMPILED_MAX) compiled.delete(compiled.keys().next().value!);
+  async function compile(stored: StoredWorkflow): Promise<Workflow> {
+    const key = keyOf(stored.tenantId, stored.workflowId, stored.version);
+    const known = compiled.get(key);
+    if (known !== undefined) return known;
+    const pending = compiling.get(key) ?? compileStored(assertWholeGraph(stored, log), log).finally(() => compiling.delete(key));
+    compiling.set(key, pending);
+    const workflow = await pending;
+    compiled.put(key, workflow, workflow.weight);
     return workflow;
   }
 
@@ -52,15 +61,15 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
     async pinned(tenantId, workflowId, version) {
       const key = keyOf(tenantId, workflowId, version);
       const known = compiled.get(key);
-      if (known !== undefined) return keep(key, known);
-      const stored = await read({ tenantId, workflowId, version });
+      if (known !== undefined) return known;
+      const stored = await readVersion({ tenantId, workflowId, version });
       if (stored === undefined) throw workflowUnknown(workflowId);
       return compile(stored);
     },
     async toStart(tenantId, workflowId, version) {
-      const stored = await read({ tenantId, workflowId, version });
+      const stored = await readVersion({ tenantId, workflowId, version });
       if (stored === undefined) {
-        if (version === 0 || (await read({ tenantId, workflowId, version: 0 })) === undefined) {
+        if (version === 0 || (await readVersion({ tenantId, workflowId, version: 0 })) === undefined) {
           throw workflowUnknown(workflowId);
         }
         throw versionUnknown(workflowId, version);
@@ -80,14 +89,24 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
  * no nodes: its runs can be cancelled, paused and failed, and a run that has to take a step fails visibly instead of
  * stopping.
  */
-function compileStored(stored: StoredWorkflow, log: Logger): Workflow {
+async function compileStored(stored: StoredWorkflow, log: Logger): Promise<Workflow> {
   const { definition, version, workflowId, digest } = stored;
   try {
-    return compileWorkflow(definition, version);
+    return await compileInTurns(definition, version);
   } catch (error) {
     log.error({ err: error, workflowId, version }, "this release cannot use a registered workflow");
     const { entryNode } = definition;
-    return { workflowId, version, digest, definition, entryNode, nodes: new Map(), limits: {}, commitEveryStep: false };
+    return {
+      workflowId,
+      version,
+      digest,
+      definition,
+      entryNode,
+      nodes: new Map(),
+      limits: {},
+      commitEveryStep: false,
+      weight: 0,
+    };
   }
 }
 

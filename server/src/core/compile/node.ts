@@ -2,9 +2,10 @@ import type { FieldProblem } from "../errors.ts";
 import type { NodeDefinition } from "../graph/definition.ts";
 import type { WorkflowNode } from "../graph/graph.ts";
 import type { NodeKind } from "../nodes/node.ts";
+import type { GraphAllowances } from "./graph-allowances.ts";
 import { NODES } from "../nodes/nodes.ts";
 import { pointerFromDotted } from "../json/pointer.ts";
-import { type At, compileBare, createKindPlace, TEMPLATES } from "./place.ts";
+import { type At, compileBare, createKindPlace, templatesWithin } from "./place.ts";
 import { compilePolicy } from "./policy.ts";
 
 /** The kinds that a definition sets. A valid node has exactly one. */
@@ -20,7 +21,7 @@ function definitionOf(definition: NodeDefinition, key: string): unknown {
 export function compileNode(
   nodeId: string,
   definition: NodeDefinition,
-  { at, problems }: { at: At; problems: FieldProblem[] },
+  { at, problems, allowances }: { at: At; problems: FieldProblem[]; allowances: GraphAllowances },
 ): WorkflowNode | undefined {
   const path = `nodes.${nodeId}`;
   const kinds = kindsOf(definition);
@@ -31,20 +32,25 @@ export function compileNode(
     problems.push({ path, message: `a node has exactly one kind (${known}); found ${found}` });
     return undefined;
   }
-  const place = createKindPlace(`${path}.${kind.key}`, { at, problems, source: TEMPLATES });
+  const place = createKindPlace(`${path}.${kind.key}`, {
+    at,
+    problems,
+    source: templatesWithin(allowances),
+    allowances,
+  });
   const compiled = kind.compile(definitionOf(definition, kind.key) as never, place);
   const { resultKey } = definition;
   if (resultKey && !kind.hasResult) problems.push({ path: `${path}.resultKey`, message: `${kind.key} has no result` });
   const resultPointer = resultKey && at(`${path}.resultKey`, () => pointerFromDotted(resultKey));
   const next = (definition.next ?? []).map((edge, index) => {
     const source = edge.when;
-    const when = source ? at(`${path}.next[${index}].when`, () => compileBare(source)) : undefined;
+    const when = source ? at(`${path}.next[${index}].when`, () => compileBare(source, allowances)) : undefined;
     return { to: edge.to, ...(when ? { when } : {}) };
   });
   if (definition.policy !== undefined && kind.calls === undefined) {
     problems.push({ path: `${path}.policy`, message: `does not apply to ${kind.key}, which starts no jobs` });
   }
-  const policy = compilePolicy(definition.policy, `${path}.policy`, at);
+  const policy = compilePolicy(definition.policy, `${path}.policy`, { at, allowances });
   if (compiled === undefined) return undefined;
   return {
     nodeId,

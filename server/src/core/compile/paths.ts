@@ -57,7 +57,11 @@ export function checkPaths(definition: WorkflowDefinition, problems: FieldProble
   const reached = closure(entries, successors);
   const predecessors = new Map<string, string[]>();
   for (const nodeId of Object.keys(nodes)) {
-    for (const target of successors(nodeId)) predecessors.set(target, [...(predecessors.get(target) ?? []), nodeId]);
+    for (const target of successors(nodeId)) {
+      const known = predecessors.get(target);
+      if (known === undefined) predecessors.set(target, [nodeId]);
+      else known.push(nodeId);
+    }
   }
   // A node with an edge to nowhere has that problem, not this one.
   const mayEnd = (node: NodeDefinition) =>

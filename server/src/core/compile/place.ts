@@ -6,8 +6,10 @@ import type { FieldProblem } from "../errors.ts";
 import { parseDurationMs } from "../duration.ts";
 import { type TextBounds, textProblem } from "../graph/text-bounds.ts";
 import type { Json, JsonObject } from "../json/json.ts";
+import { compileSchema, type SchemaValidator } from "../json/json-schema.ts";
 import { SchemaError } from "../json/schema-check.ts";
 import { parsePointer } from "../json/pointer.ts";
+import type { GraphAllowances } from "./graph-allowances.ts";
 import { compileTemplateValue, type TemplateValue } from "../template.ts";
 
 /** Names that the graph's expressions may use. */
@@ -25,7 +27,13 @@ export type ValueSource = {
 };
 
 /** Text of a registered graph: `${ … }` is evaluated. */
-export const TEMPLATES: ValueSource = { areTemplates: true, value: compileValue, text: compileText };
+export function templatesWithin(allowances: GraphAllowances): ValueSource {
+  return {
+    areTemplates: true,
+    value: (value) => compileValue(value, allowances),
+    text: (text, check) => compileText(text, check, allowances),
+  };
+}
 
 /** Text of a step plan, which is never evaluated. */
 export const LITERALS: ValueSource = {
@@ -59,10 +67,12 @@ export type KindPlace = {
   texts(field: string, values: readonly string[] | undefined, check?: (text: string) => void): TemplateValue[];
   /** A bare expression. */
   expression(field: string, source: string): Expression | undefined;
+  /** A JSON Schema. */
+  schema(field: string, schema: Json | undefined): SchemaValidator | undefined;
 };
 
 /** @param path the path of the kind, such as `nodes.ask.askUser` */
-export function createKindPlace(path: string, { at, problems, source }: PlaceFacts): KindPlace {
+export function createKindPlace(path: string, { at, problems, source, allowances }: PlaceFacts): KindPlace {
   const below = (field: string) => (field === "" ? path : `${path}.${field}`);
   const asProperty = <K extends string>(field: K, compiled: TemplateValue | undefined) =>
     (compiled === undefined ? {} : { [field]: compiled }) as Partial<Record<K, TemplateValue>>;
@@ -88,21 +98,28 @@ export function createKindPlace(path: string, { at, problems, source }: PlaceFac
     duration: (field, text) => place.text(field, text, parseDurationMs),
     texts: (field, values, check = unchecked) =>
       (values ?? []).flatMap((value, index) => at(below(`${field}[${index}]`), () => source.text(value, check)) ?? []),
-    expression: (field, expression) => at(below(field), () => compileBare(expression)),
+    expression: (field, expression) => at(below(field), () => compileBare(expression, allowances)),
+    schema: (field, schema) =>
+      schema === undefined ? undefined : at(below(field), () => compileSchema(schema, allowances)),
   };
   return place;
 }
 
-export type PlaceFacts = { at: At; problems: FieldProblem[]; source: ValueSource };
+/** `allowances`: what everything that is compiled with this place uses together. */
+export type PlaceFacts = { at: At; problems: FieldProblem[]; source: ValueSource; allowances: GraphAllowances };
 
-/** Returns an `At` that collects errors as problems. */
+/** How many problems are looked for: more than are listed, and few enough for a graph that has nothing else. */
+export const PROBLEMS_COUNTED_MAX = 1_000;
+
+/** Returns an `At` that collects errors as problems. After many of them it does no more work. */
 export function collectInto(problems: FieldProblem[]): At {
   return (path, work) => {
+    if (problems.length >= PROBLEMS_COUNTED_MAX) return undefined;
     try {
       return work();
     } catch (error) {
       if (error instanceof ProblemsBelow) {
-        problems.push(...error.problems.map((problem) => ({ ...problem, path: `${path}${problem.path}` })));
+        for (const problem of error.problems) problems.push({ ...problem, path: `${path}${problem.path}` });
       } else {
         const below = error instanceof SchemaError ? fieldPathOf(null, error.path) : "";
         problems.push({ path: `${path}${below}`, message: error instanceof Error ? error.message : String(error) });
@@ -113,13 +130,13 @@ export function collectInto(problems: FieldProblem[]): At {
 }
 
 /** Compiles an expression that is not inside a template. */
-export function compileBare(source: string): Expression {
-  return compileExpression(source, { variables: VARIABLES });
+export function compileBare(source: string, shared: GraphAllowances): Expression {
+  return compileExpression(source, { variables: VARIABLES, shared });
 }
 
 /** Compiles text that may be a template. A constant is checked at once. */
-export function compileText(text: string, check: (text: string) => void): TemplateValue {
-  const value = compileValue(text);
+export function compileText(text: string, check: (text: string) => void, allowances: GraphAllowances): TemplateValue {
+  const value = compileValue(text, allowances);
   if (value.isConstant) check(value.evaluate({}) as string);
   return value;
 }
@@ -137,12 +154,13 @@ export function within(bounds: TextBounds): (text: string) => void {
   };
 }
 
-function compileValue(value: Json): TemplateValue {
+function compileValue(value: Json, shared: GraphAllowances): TemplateValue {
   const problems: FieldProblem[] = [];
   const onProblem = (problem: ExpressionError) => {
     problems.push({ path: fieldPathOf(value, problem.path), message: problem.message });
+    if (problems.length >= PROBLEMS_COUNTED_MAX) throw new ProblemsBelow(problems);
   };
-  const compiled = compileTemplateValue(value, { variables: VARIABLES, onProblem });
+  const compiled = compileTemplateValue(value, { variables: VARIABLES, shared, onProblem });
   if (problems.length > 0) throw new ProblemsBelow(problems);
   return compiled;
 }

@@ -60,7 +60,7 @@ export const askUser: EffectKind<AskUser, Definition> = {
   compile(definition, place) {
     const prompt = place.required("prompt", definition.prompt, within(BOUNDS.askUser.prompt));
     const schema = definition.answerSchema;
-    const validator = schema && place.at("answerSchema", () => compileSchema(schema));
+    const validator = place.schema("answerSchema", schema);
     checkChoices(definition.choices, place);
     return (
       prompt && {

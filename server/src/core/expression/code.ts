@@ -1,4 +1,5 @@
 // What compiling a node returns, and what the files that compile one kind of node share.
+import type { Allowance } from "../allowance.ts";
 import type { Run } from "./evaluation.ts";
 import type { Node } from "./syntax.ts";
 import { kindOf, type Type, type Value } from "./values.ts";
@@ -19,8 +20,8 @@ export type Compiler = {
   readonly variables: ReadonlySet<string>;
   /** How many local variables there are so far. */
   slots: number;
-  /** Size of the regular expressions so far, in RE2 instructions. */
-  regexInstructions: number;
+  /** What its regular expressions take their size from. */
+  readonly patterns: readonly Allowance[];
   /** Depth of the node that is being compiled. */
   depth: number;
   /** Compiles a node inside another. It is passed along because importing it would be a circular import. */

@@ -3,6 +3,7 @@
 // parser.ts reads the source. This file decides what a node of the syntax tree means, and compiles it once into
 // closures, one per node (docs/adr/0001-cel-library.md). Each closure counts its steps on the `Evaluation` it receives.
 // functions.ts has the table of operators and functions.
+import { type Allowance, spend } from "../allowance.ts";
 import type { Json } from "../json/json.ts";
 import { type Code, type Compiler, literalCode, type Scope } from "./code.ts";
 import type { Expression } from "./evaluate.ts";
@@ -14,7 +15,7 @@ import { compileBind, compileHas, MACROS } from "./macros.ts";
 import { wholeZero } from "./numbers.ts";
 import { overloadFailure } from "./overloads.ts";
 import { NESTING_MAX, parseExpression } from "./parser.ts";
-import { compileMatches } from "./regex.ts";
+import { compileMatches, createPatternAllowance } from "./regex.ts";
 import { compileIndex, compileSelect } from "./selection.ts";
 import type { ListItem, MapEntry, Node } from "./syntax.ts";
 import { timestampFromText } from "./time.ts";
@@ -24,16 +25,25 @@ import { kindOf, Optional, TYPE_NAMES, type TypeName, type Value, type ValueMap 
  *  contract says the same of the fields that are one expression. */
 export const EXPRESSION_CHARS_MAX = 8_192;
 
+/** @property shared what this expression uses together with others: characters, and RE2 instructions */
+export type ExpressionOptions = {
+  variables: readonly string[];
+  shared?: { characters: Allowance; patterns: Allowance } | undefined;
+};
+
 /** Parses and checks an expression: syntax, names, functions, and kinds that are known before it runs.
  *  @throws {ExpressionError} EXPRESSION_INVALID */
-export function compileExpression(source: string, options: { variables: readonly string[] }): Expression {
+export function compileExpression(source: string, options: ExpressionOptions): Expression {
   if (isLongerThan(source, EXPRESSION_CHARS_MAX)) {
     throw invalid(`the expression is longer than ${EXPRESSION_CHARS_MAX} characters`, 0);
   }
+  const { shared } = options;
+  const exceeded = shared && spend(shared.characters, source.length);
+  if (exceeded !== undefined) throw invalid(exceeded, 0);
   const compiler: Compiler = {
     variables: new Set(options.variables),
     slots: 0,
-    regexInstructions: 0,
+    patterns: [createPatternAllowance(), ...(shared === undefined ? [] : [shared.patterns])],
     depth: 0,
     compileNode: (node, scope) => compileNode(node, compiler, scope),
   };

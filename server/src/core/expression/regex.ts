@@ -1,6 +1,7 @@
 // Regular expressions, run by RE2, which does not backtrack.
-import { RE2JS } from "re2js";
-
+import { type Allowance, createAllowance } from "../allowance.ts";
+import { acceptPattern, compiledPattern, parsingCost, type Pattern, PatternError } from "../pattern.ts";
+import { weakly } from "../weighed-cache.ts";
 import type { Code, Compiler } from "./code.ts";
 import { type ExpressionError, failed, invalid } from "./expression-error.ts";
 import { overloadFailure } from "./overloads.ts";
@@ -11,24 +12,28 @@ const REGEX_INSTRUCTIONS_MAX = 2_000;
 const REGEX_CHARS_MAX = 1_024;
 /** RE2 instructions times characters per step. The slowest patterns take 50 ns for each. */
 const REGEX_WORK_PER_STEP = 128;
-/** Steps for compiling a regular expression that is not a literal: it is compiled at each evaluation. */
+/** Steps for compiling a regular expression that is not a literal, whether or not it is known from before. */
 const REGEX_COMPILE_STEPS = 1_000;
 /** Further steps for each instruction of such a regular expression. */
 const REGEX_INSTRUCTION_STEPS = 10;
+
+/** What the regular expressions of one expression may use together. */
+export function createPatternAllowance(): Allowance {
+  return createAllowance(
+    REGEX_INSTRUCTIONS_MAX,
+    `the regular expressions of this expression are too large in total: at most ${REGEX_INSTRUCTIONS_MAX} instructions`,
+  );
+}
 
 export function compileMatches(text: Code, pattern: Code, position: number, compiler: Compiler): Code {
   for (const code of [text, pattern]) {
     if (code.type !== "string" && code.type !== "dyn")
       throw invalid(`matches() takes strings, not ${code.type}`, position);
   }
-  let ready: RE2JS | undefined;
-  if (typeof pattern.literal === "string") {
-    ready = compileRegex(pattern.literal, (message) => invalid(message, position));
-    compiler.regexInstructions += ready.programSize();
-    if (compiler.regexInstructions > REGEX_INSTRUCTIONS_MAX) {
-      throw invalid("the regular expressions of this expression are too large in total", position);
-    }
-  }
+  const { literal } = pattern;
+  const isLiteral = typeof literal === "string";
+  if (isLiteral) accept(literal, compiler.patterns, (message) => invalid(message, position));
+  const ready = isLiteral ? weakly<Pattern>(() => compiledPattern(literal)) : undefined;
   return {
     type: "bool",
     run: (evaluation) => {
@@ -38,28 +43,31 @@ export function compileMatches(text: Code, pattern: Code, position: number, comp
       if (typeof subject !== "string" || typeof written !== "string") {
         return overloadFailure("matches", [subject, written], position);
       }
-      let regex = ready;
+      let regex = ready?.();
       if (regex === undefined) {
-        evaluation.spend(REGEX_COMPILE_STEPS);
-        regex = compileRegex(written, (message) => failed(message, position));
-        evaluation.spend(regex.programSize() * REGEX_INSTRUCTION_STEPS);
+        // Paid before it is parsed, and again before it is compiled.
+        evaluation.spend(REGEX_COMPILE_STEPS + parsingCost(written) * REGEX_INSTRUCTION_STEPS);
+        accept(written, [createPatternAllowance()], (message) => failed(message, position));
+        regex = compiledPattern(written);
+        evaluation.spend(regex.size * REGEX_INSTRUCTION_STEPS);
       }
-      evaluation.spend((subject.length * regex.programSize()) / REGEX_WORK_PER_STEP);
+      evaluation.spend((subject.length * regex.size) / REGEX_WORK_PER_STEP);
       return regex.test(subject);
     },
   };
 }
 
-/** Compiles a pattern; `problem` creates the error if RE2 refuses it. */
-function compileRegex(pattern: string, problem: (message: string) => ExpressionError): RE2JS {
+/** Accepts a pattern; `problem` creates the error if it cannot be read or is too large. */
+function accept(
+  pattern: string,
+  allowances: readonly Allowance[],
+  problem: (message: string) => ExpressionError,
+): void {
   if (pattern.length > REGEX_CHARS_MAX)
     throw problem(`the regular expression is longer than ${REGEX_CHARS_MAX} characters`);
-  let regex: RE2JS;
   try {
-    regex = RE2JS.compile(pattern);
+    acceptPattern(pattern, allowances);
   } catch (error) {
-    throw problem(error instanceof Error ? error.message : "the regular expression cannot be parsed");
+    throw error instanceof PatternError ? problem(error.message) : error;
   }
-  if (regex.programSize() > REGEX_INSTRUCTIONS_MAX) throw problem("the regular expression is too large");
-  return regex;
 }

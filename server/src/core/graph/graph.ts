@@ -42,6 +42,8 @@ export type Workflow = {
   /** Assigned by the store; 0 before the workflow is registered. */
   version: number;
   digest: string;
+  /** About how many bytes it takes in memory, for caches. */
+  weight: number;
   definition: WorkflowDefinition;
   entryNode: string;
   nodes: ReadonlyMap<string, WorkflowNode>;

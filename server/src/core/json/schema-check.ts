@@ -27,8 +27,23 @@ export class SchemaError extends Error {
   }
 }
 
-/** What the schemas of one graph or one hello may use together. */
+/** What the schemas and regular expressions of one graph or one hello may use together. */
 export type SchemaAllowances = { bytes: Allowance; subschemas: Allowance; patterns: Allowance };
+export type SchemaBounds = { bytesMax: number; subschemasMax: number; regexInstructionsMax: number };
+
+/** @param what for messages: "graph" */
+export function createSchemaAllowances(what: string, bounds: SchemaBounds): SchemaAllowances {
+  const { bytesMax, subschemasMax, regexInstructionsMax } = bounds;
+  const total = (kind: string, max: string) => `the ${kind} of this ${what} are too large in total: at most ${max}`;
+  return {
+    bytes: createAllowance(bytesMax, total("schemas", `${bytesMax} bytes`)),
+    subschemas: createAllowance(subschemasMax, total("schemas", `${subschemasMax} subschemas`)),
+    patterns: createAllowance(
+      regexInstructionsMax,
+      total("regular expressions", `${regexInstructionsMax} RE2 instructions`),
+    ),
+  };
+}
 
 const NONE: Partial<SchemaAllowances> = {};
 

@@ -32,13 +32,8 @@ export const assign: NodeKind<Assign, NonNullable<NodeDefinition["assign"]>> = {
       (dotted, index) => place.at(`unset[${index}]`, () => pointerFromDotted(dotted)) ?? [],
     );
     const written = [...values.map((value) => value.pointer), ...append.map((value) => value.pointer), ...unset];
-    for (const pointer of written) {
-      const clash = written.find((other) => other !== pointer && other.startsWith(`${pointer}/`));
-      if (clash || written.indexOf(pointer) !== written.lastIndexOf(pointer)) {
-        place.problem("", `writes ${pointer} twice, or it and a part of it`);
-        break;
-      }
-    }
+    const clash = writtenTwice(written);
+    if (clash !== undefined) place.problem("", `writes ${clash} twice, or it and a part of it`);
     return { type: "assign", values, append, unset };
   },
   begin(compiled, { draft, workflow, node, names }) {
@@ -51,6 +46,22 @@ export const assign: NodeKind<Assign, NonNullable<NodeDefinition["assign"]>> = {
   },
   drawing: { shape: ["[", "]"] },
 };
+
+/** Returns a place that is written twice, or with a part of it. */
+function writtenTwice(pointers: readonly string[]): string | undefined {
+  const places = new Set<string>();
+  for (const pointer of pointers) {
+    if (places.has(pointer)) return pointer;
+    places.add(pointer);
+  }
+  for (const pointer of pointers) {
+    for (let end = pointer.lastIndexOf("/"); end > 0; end = pointer.lastIndexOf("/", end - 1)) {
+      const around = pointer.slice(0, end);
+      if (places.has(around)) return around;
+    }
+  }
+  return undefined;
+}
 
 function compilePaths(field: string, values: JsonObject | undefined, place: KindPlace): PathValue[] {
   return Object.entries(values ?? {}).flatMap(([dotted, value]) => {

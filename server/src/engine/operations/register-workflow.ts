@@ -1,6 +1,6 @@
-import { compileWorkflow, workflowDigest } from "../../core/compile/workflow.ts";
 import type { WorkflowDefinition } from "../../core/graph/definition.ts";
 import type { Caller, WorkflowView } from "../api.ts";
+import { compileInTurns } from "../compile-in-turns.ts";
 import type { Essentials } from "../essentials.ts";
 import { graphDamage } from "../whole-graph.ts";
 import { workflowView } from "../workflow-view.ts";
@@ -15,8 +15,7 @@ export async function registerWorkflow(
   caller: Caller,
   definition: WorkflowDefinition,
 ): Promise<WorkflowView> {
-  compileWorkflow(definition);
-  const digest = workflowDigest(definition);
+  const { digest } = await compileInTurns(definition);
   const version = { tenantId: caller.tenantId, digest, definition };
   const stored = await store.workflows.register(version);
   // Both graphs have been registered under this digest. The one of the request has it.

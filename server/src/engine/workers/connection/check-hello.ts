@@ -2,12 +2,17 @@ import type { SessionHello } from "../session.ts";
 import { setImmediate as turn } from "node:timers/promises";
 import { DomainError, type FieldProblem } from "../../../core/errors.ts";
 import { parseJson } from "../../../core/json/json.ts";
-import { compileSchema } from "../../../core/json/json-schema.ts";
+import { checkSchema, createSchemaAllowances } from "../../../core/json/schema-check.ts";
 
-/** Schemas of a hello that are compiled without a break: one takes a millisecond or more. */
-const SCHEMAS_PER_TURN = 5;
+/** How long schemas are checked before others get a turn. Most hellos take less, and so no turn at all. */
+const TURN_MS = 10;
+/** What all schemas of one hello may use together: 1,000 tools with 30 patterns each fit. */
+const HELLO_BOUNDS = { bytesMax: 4 * 1024 * 1024, subschemasMax: 100_000, regexInstructionsMax: 3_000_000 };
 
-/** @throws {DomainError} REQUEST_INVALID with the path of each invalid field */
+/**
+ * Checks what a worker says of itself. Schemas are checked and not compiled: the worker checks the arguments of calls.
+ * @throws {DomainError} REQUEST_INVALID with the path of each invalid field
+ */
 export async function checkHello(hello: SessionHello): Promise<void> {
   const toolNames = hello.tools.map(({ name }) => name);
   const workflowIds = hello.workflows.map(({ workflowId }) => workflowId);
@@ -17,11 +22,16 @@ export async function checkHello(hello: SessionHello): Promise<void> {
     ...duplicateProblems("workflows", "workflowId", workflowIds),
     ...duplicateProblems("customTypes", "type", types),
   ];
+  const allowances = createSchemaAllowances("hello", HELLO_BOUNDS);
+  let turnStart = performance.now();
   for (const [index, { inputSchema }] of hello.tools.entries()) {
     if (inputSchema === "") continue;
-    if (index % SCHEMAS_PER_TURN === 0) await turn();
+    if (performance.now() - turnStart > TURN_MS) {
+      await turn();
+      turnStart = performance.now();
+    }
     try {
-      compileSchema(parseJson(inputSchema));
+      checkSchema(parseJson(inputSchema), allowances);
     } catch (error) {
       problems.push({ path: `hello.tools[${index}].inputSchema`, message: (error as Error).message });
     }
