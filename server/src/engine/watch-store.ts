@@ -8,9 +8,6 @@ import type { Store, Verb } from "../store/contract/store.ts";
 import { mapVerbs } from "../store/map-verbs.ts";
 import type { Health, ProblemKind } from "./health.ts";
 
-/** How long no call may have failed before a probe is believed. */
-const QUIET_MS = 5_000;
-
 type Meaning = {
   problem: ProblemKind;
   says: string;
@@ -81,8 +78,11 @@ export type WatchedStore = {
   hasWritten(): boolean;
 };
 
-/** @param writtenMs how long a write proves that the server can write */
-export function watchStore(inner: Store, health: Health, writtenMs: number): WatchedStore {
+/**
+ * @param times.writtenMs how long a write proves that the server can write
+ * @param times.quietMs how long no call may have failed before a probe is believed
+ */
+export function watchStore(inner: Store, health: Health, times: { writtenMs: number; quietMs: number }): WatchedStore {
   const failing = new Map<Verb, Failing>();
   /** How many calls have lost their connection since one succeeded, by the connections. */
   const losses = new Map<string, number>();
@@ -95,7 +95,8 @@ export function watchStore(inner: Store, health: Health, writtenMs: number): Wat
     // Whoever listens reports that it fails: nothing depends on it.
     if (meaning === undefined || verb === "notices.listen") return;
     const connections = OWN_CONNECTIONS[verb] ?? SHARED;
-    if (kind === "unreachable" && isPassingLoss(connections, error)) return;
+    // A server whose lease was not renewed does not serve, so it has to say why.
+    if (kind === "unreachable" && verb !== "lanes.renew" && isPassingLoss(connections, error)) return;
     const problem = connections === SHARED ? (meaning.elsewhere ?? meaning.problem) : meaning.problem;
     const before = failing.get(verb);
     const ofConnections = meaning.ofConnections === true ? connections : undefined;
@@ -151,7 +152,7 @@ export function watchStore(inner: Store, health: Health, writtenMs: number): Wat
 
   /** Believes a probe that succeeded, as far as nothing else says the contrary. */
   function forgetQuiet(): void {
-    const quietSince = performance.now() - QUIET_MS;
+    const quietSince = performance.now() - times.quietMs;
     for (const [verb, { failedAt }] of failing) if (failedAt <= quietSince) forget(verb);
   }
 
@@ -165,7 +166,7 @@ export function watchStore(inner: Store, health: Health, writtenMs: number): Wat
 
   return {
     store: { ...inner, ...verbs },
-    hasWritten: () => performance.now() - writtenAt < writtenMs,
+    hasWritten: () => performance.now() - writtenAt < times.writtenMs,
     recheck() {
       noteShortage();
       if (failing.size === 0 || isProbing) return;
