@@ -1,7 +1,7 @@
 /**
  * Watches every call of the store: what fails says what is wrong with the database, and what succeeds says that it is
  * over. A trouble of the connections ends with any success over the same ones. A trouble of statements (a full disk, a
- * missing permission) ends when the same verb succeeds, or when a probe does and nothing has failed for a while.
+ * missing permission) ends when the same verb or a probe succeeds, and the verb has not failed for a while.
  */
 import { BatchOutcomeUnknownError, StoreUnavailableError, type TroubleKind } from "../store/contract/errors.ts";
 import type { Store, Verb } from "../store/contract/store.ts";
@@ -123,8 +123,10 @@ export function watchStore(inner: Store, health: Health, times: { writtenMs: num
     if (losses.size === 0 && failing.size === 0) return;
     const connections = OWN_CONNECTIONS[verb] ?? SHARED;
     losses.delete(connections);
-    for (const [failed, { connections: its }] of failing) {
-      if (failed === verb || its === connections) forget(failed);
+    // A call that asks for less than another may succeed although the trouble goes on: a batch that needs no room.
+    const quietSince = performance.now() - times.quietMs;
+    for (const [failed, { connections: its, failedAt }] of failing) {
+      if (its === connections || (failed === verb && failedAt <= quietSince)) forget(failed);
     }
   }
 

@@ -3,15 +3,19 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
+import { findPrograms } from "../../../../tests/support/debian-programs.ts";
+import { makeCertificate, type RealPostgres, startPostgres } from "../../../../tests/support/real-servers.ts";
 import { createTestDatabase, type TestDatabase } from "../../../../tests/support/postgres.ts";
 import { openTcpProxy, type TcpProxy } from "../../../../tests/support/tcp-proxy.ts";
 import { BatchOutcomeUnknownError, StoreUnavailableError } from "../contract/errors.ts";
 import type { Store } from "../contract/store.ts";
 import { eventDelivery, eventOf, openWriter } from "../suite/fixtures.ts";
 import { createPlace } from "./client.ts";
-import { CallTimeoutError, NoRoomError } from "./errors.ts";
+import { CallTimeoutError, NoRoomError, NotConnectedError } from "./errors.ts";
 import { createPools, type Ticks } from "./pools.ts";
 import { createPostgresStore } from "./store.ts";
+
+const programs = await findPrograms("postgres");
 
 /** More than any call may take. */
 const LONG_TICKS = 20;
@@ -121,6 +125,65 @@ describe("connections that go silent without closing", () => {
     await store.lanes.list(0);
     for (const connection of proxy.connections) connection.blackHole();
     await expect(store.close()).resolves.toBeUndefined();
+  });
+});
+
+describe("encrypted connections", () => {
+  const withMode = (mode: string) => `${database.url}?sslmode=${mode}`;
+
+  test("are refused by name where the database offers none, and are not needed if they are only preferred", async () => {
+    await expect(openStore({ url: withMode("require") })).rejects.toMatchObject({ code: "ERR_TLS_NOT_OFFERED" });
+    const store = await openStore({ url: withMode("prefer") });
+    expect(await store.lanes.list(0)).toBeInstanceOf(Array);
+  });
+});
+
+describe.skipIf(programs.missing !== undefined)("a real database", () => {
+  let server: RealPostgres;
+  beforeAll(async () => {
+    server = await startPostgres(programs);
+    const { cert, key } = makeCertificate();
+    const files = { cert: await server.write("server.crt", cert), key: await server.write("server.key", key) };
+    await server.reload(`ssl = on\nssl_cert_file = '${files.cert}'\nssl_key_file = '${files.key}'`);
+  });
+  afterAll(() => server.stop());
+
+  function openPool(url: string) {
+    const { ticks, pass } = createTicks();
+    const pools = createPools(ticks);
+    onTestFinished(() => pools.close());
+    const pool = pools.add({ name: "tests", place: createPlace(url), size: 1, ticksMax: 15 });
+    const isEncrypted = async () =>
+      (await pool.use((sql) => sql<{ ssl: boolean }[]>`select ssl from pg_stat_ssl where pid = pg_backend_pid()`))[0]!
+        .ssl;
+    return { pass, isEncrypted };
+  }
+
+  test("is reached again after its encrypted connections went silent", async () => {
+    const proxy = await openTcpProxy(server.url({ query: "sslmode=require" }));
+    onTestFinished(() => proxy.close());
+    const { pass, isEncrypted } = openPool(proxy.url);
+    expect(await isEncrypted()).toBe(true);
+    for (const connection of proxy.connections) connection.blackHole();
+    const call = isEncrypted();
+    call.catch(() => undefined);
+    await pass(LONG_TICKS);
+    await expect(call).rejects.toBeInstanceOf(CallTimeoutError);
+    expect(await isEncrypted()).toBe(true);
+  });
+
+  test("that is suspended holds no call longer than its time, and is reached when it goes on", async () => {
+    const { pass, isEncrypted } = openPool(server.url());
+    await isEncrypted();
+    server.suspend();
+    for (const expected of [CallTimeoutError, NotConnectedError]) {
+      const call = isEncrypted();
+      call.catch(() => undefined);
+      await pass(LONG_TICKS);
+      await expect(call).rejects.toBeInstanceOf(expected);
+    }
+    server.resume();
+    expect(await isEncrypted()).toBe(false);
   });
 });
 

@@ -171,6 +171,13 @@ export function createPools(ticks: Ticks = everySecond): Pools {
       serve();
     }
 
+    /** Why a call has no connection although it waited for so long. */
+    function whyNone(waitedS: number): Error {
+      const isAnyOpen = members.values().some(({ state }) => state !== "opening");
+      if (isAnyOpen) return new NoRoomError(`all ${members.size} connections for ${name} are in use`);
+      return new NotConnectedError(openTimeout(place.name, waitedS));
+    }
+
     function release(member: Member, isBroken: boolean): void {
       if (!members.has(member)) return;
       if (isBroken || member.connection.isClosed) {
@@ -232,6 +239,9 @@ export function createPools(ticks: Ticks = everySecond): Pools {
       pool,
 
       onTick() {
+        while (waiting.length > 0 && tick - waiting[0]!.beganAt > ticksMax) {
+          waiting.shift()!.fail(whyNone(ticksMax));
+        }
         for (const call of underWay) {
           if (tick - call.beganAt <= ticksMax) continue;
           underWay.delete(call);
@@ -241,9 +251,6 @@ export function createPools(ticks: Ticks = everySecond): Pools {
         }
         for (const member of members) {
           if (member.state === "opening" && tick - member.heardAt > openTicksMax) drop(member);
-        }
-        while (waiting.length > 0 && tick - waiting[0]!.beganAt > ticksMax) {
-          waiting.shift()!.fail(new NoRoomError(`all ${members.size} connections for ${name} are in use`));
         }
         if (granted < size && tick >= shortUntil) {
           granted += 1;
