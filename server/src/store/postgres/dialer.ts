@@ -71,7 +71,7 @@ async function encrypt(
   return socket;
 }
 
-/** Waits for an event of a socket, and returns what comes with it. Destroys the socket if it fails, or after the time. */
+/** Waits for an event of a socket, and returns what comes with it. Destroys a socket that fails or takes too long. */
 function until(event: "connect" | "secureConnect" | "data", socket: Socket, limitMs?: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const timer = limitMs === undefined ? undefined : setTimeout(() => socket.destroy(), limitMs);
