@@ -5,6 +5,7 @@
 import { reasonOf } from "../../server/src/core/wait.ts";
 import { openWaitOf } from "../../server/src/core/run.ts";
 import { randomBytes } from "node:crypto";
+import { defined } from "../../server/src/core/defined.ts";
 import { fold } from "../../server/src/core/fold/fold.ts";
 import type { Json } from "../../server/src/core/json/json.ts";
 import {
@@ -176,6 +177,8 @@ export type TestServer = {
   readonly store: Store;
   /** What the server logged as errors, that is bugs: a test that expects none fails on them. */
   readonly errors: unknown[];
+  /** What it logged about its problems: when one began, and when it was over. */
+  readonly news: { level: "warn" | "info"; problem: string; message: string; code?: string }[];
   hold: GatedStore["hold"];
   /** Releases every hold, so that what one test left does not stop the next. */
   releaseAll(): void;
@@ -193,12 +196,17 @@ export async function startTestServer(
   const inner = await database.openStore();
   const gate = gateStore(wrap(inner));
   const errors: unknown[] = [];
+  const news: TestServer["news"] = [];
   const nothing = (): void => undefined;
+  const noteNews = (level: "warn" | "info") => (fields: { problem?: string; code?: string }, message: string) => {
+    const { problem, code } = fields;
+    if (problem !== undefined) news.push({ level, problem, message, ...defined({ code }) });
+  };
   const log = {
     trace: nothing,
     debug: nothing,
-    info: nothing,
-    warn: nothing,
+    info: noteNews("info"),
+    warn: noteNews("warn"),
     error: (...said: unknown[]) => errors.push(said),
     fatal: (...said: unknown[]) => errors.push(said),
     isLevelEnabled: () => true,
@@ -214,6 +222,7 @@ export async function startTestServer(
     engine,
     store: gate.store,
     errors,
+    news,
     hold: gate.hold,
     releaseAll: gate.releaseAll,
     stop: () => (ended ??= end()),

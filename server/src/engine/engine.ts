@@ -47,9 +47,8 @@ import { createWorkers } from "./workers/workers.ts";
 import { watchStore } from "./watch-store.ts";
 import { createWorkflowCache } from "./workflow-cache.ts";
 
-/** How long a write, such as a renewal of the lease, proves that the server can write; in time and in renewals. */
+/** How long a write, such as a renewal of the lease, proves that the server can write. */
 const WRITTEN_MS = 10_000;
-const WRITTEN_RENEWALS = 3;
 /** How long a stopping server waits for the work that it has begun. */
 const STOP_MS = 5_000;
 
@@ -72,7 +71,10 @@ export function createEngine(options: {
   const { log } = options;
   const settings = { ...SETTINGS_DEFAULT, ...options.settings };
   const health = createHealth(log);
-  const watched = watchStore(options.store, health, Math.max(WRITTEN_MS, WRITTEN_RENEWALS * settings.renewMs));
+  const watched = watchStore(options.store, health, {
+    writtenMs: Math.max(WRITTEN_MS, 3 * settings.renewMs),
+    quietMs: 3 * settings.renewMs,
+  });
   const { store } = watched;
   const clockSteps = createClockStepReporter(health, log);
   const clock = createClock(options.clocks, clockSteps.report);

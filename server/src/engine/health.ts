@@ -1,7 +1,7 @@
 /**
  * What is wrong with this server now, for `/healthz`, gRPC health and the log. Whoever notices a problem reports it,
- * each time again, and clears it when it has ended. Each change is one line in the log; a steady problem is repeated
- * once a minute with a count.
+ * each time again, and clears it when it has ended. Each change is one line in the log, within limits; a steady problem
+ * is repeated once a minute with a count.
  *
  * What callers see says nothing about how the database is reached: that belongs into `fields`, which are only logged.
  */
@@ -61,15 +61,24 @@ export type Health = {
   onChange(callback: () => void): () => void;
 };
 
-/** How often a steady problem is repeated, and how soon the same kind may be announced again. */
+/** How often a steady problem is repeated in the log. */
 const REPEAT_MS = 60_000;
+/** How often a problem that comes and goes is announced in that time. */
+const BEGINNINGS_MAX = 5;
 
-type Open = { message: string; since: string; beganAt: number; reports: number; isAnnounced: boolean };
+type Open = {
+  message: string;
+  since: string;
+  beganAt: number;
+  reports: number;
+  /** When the last line about it was written. */
+  announcedAt: number | undefined;
+};
 
 export function createHealth(log: Logger, monotonicMs: () => number = () => performance.now()): Health {
   const open = new Map<ProblemKind, Open>();
-  /** When a line was last written about a problem that had begun or went on. */
-  const announcedAt = new Map<ProblemKind, number>();
+  /** When lines about beginnings were written lately. */
+  const beginnings = new Map<ProblemKind, number[]>();
   const callbacks = new Set<() => void>();
 
   const canServe = () => open.keys().every((kind) => PROBLEMS[kind].canServe);
@@ -80,16 +89,19 @@ export function createHealth(log: Logger, monotonicMs: () => number = () => perf
     if (canServe() !== could) for (const callback of callbacks) callback();
   }
 
-  /** A problem that comes and goes is announced once a minute, like one that stays. */
   function announce(kind: ProblemKind, problem: Open, fields: Readonly<Record<string, unknown>>): void {
     const now = monotonicMs();
-    const last = announcedAt.get(kind);
-    if (last !== undefined && now - last < REPEAT_MS) return;
-    announcedAt.set(kind, now);
-    const { reports, message } = problem;
-    const lasting = problem.isAnnounced ? { reports, forMs: Math.round(now - problem.beganAt) } : {};
-    log.warn({ problem: kind, ...fields, ...lasting }, problem.isAnnounced ? `still: ${message}` : message);
-    problem.isAnnounced = true;
+    const { reports, message, announcedAt } = problem;
+    if (announcedAt === undefined) {
+      const recent = (beginnings.get(kind) ?? []).filter((at) => now - at < REPEAT_MS);
+      if (recent.length >= BEGINNINGS_MAX) return;
+      beginnings.set(kind, [...recent, now]);
+      log.warn({ problem: kind, ...fields }, message);
+    } else {
+      if (now - announcedAt < REPEAT_MS) return;
+      log.warn({ problem: kind, ...fields, reports, forMs: Math.round(now - problem.beganAt) }, `still: ${message}`);
+    }
+    problem.announcedAt = now;
   }
 
   return {
@@ -102,7 +114,7 @@ export function createHealth(log: Logger, monotonicMs: () => number = () => perf
         return;
       }
       const since = new Date().toISOString();
-      const begun: Open = { message, since, beganAt: monotonicMs(), reports: 1, isAnnounced: false };
+      const begun: Open = { message, since, beganAt: monotonicMs(), reports: 1, announcedAt: undefined };
       change(() => open.set(kind, begun));
       announce(kind, begun, fields);
     },
@@ -110,8 +122,8 @@ export function createHealth(log: Logger, monotonicMs: () => number = () => perf
       const known = open.get(kind);
       if (known === undefined) return;
       change(() => open.delete(kind));
-      const { reports, isAnnounced, beganAt } = known;
-      if (!isAnnounced) return;
+      const { reports, announcedAt, beganAt } = known;
+      if (announcedAt === undefined) return;
       log.info({ problem: kind, reports, afterMs: Math.round(monotonicMs() - beganAt) }, PROBLEMS[kind].ended);
     },
     has: (kind) => open.has(kind),

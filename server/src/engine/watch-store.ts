@@ -1,15 +1,12 @@
 /**
  * Watches every call of the store: what fails says what is wrong with the database, and what succeeds says that it is
  * over. A trouble of the connections ends with any success over the same ones. A trouble of statements (a full disk, a
- * missing permission) ends when the same verb succeeds, or when a probe does and nothing has failed for a while.
+ * missing permission) ends when the same verb or a probe succeeds, and the verb has not failed for a while.
  */
 import { BatchOutcomeUnknownError, StoreUnavailableError, type TroubleKind } from "../store/contract/errors.ts";
 import type { Store, Verb } from "../store/contract/store.ts";
 import { mapVerbs } from "../store/map-verbs.ts";
 import type { Health, ProblemKind } from "./health.ts";
-
-/** How long no call may have failed before a probe is believed. */
-const QUIET_MS = 5_000;
 
 type Meaning = {
   problem: ProblemKind;
@@ -81,8 +78,11 @@ export type WatchedStore = {
   hasWritten(): boolean;
 };
 
-/** @param writtenMs how long a write proves that the server can write */
-export function watchStore(inner: Store, health: Health, writtenMs: number): WatchedStore {
+/**
+ * @param times.writtenMs how long a write proves that the server can write
+ * @param times.quietMs how long no call may have failed before a probe is believed
+ */
+export function watchStore(inner: Store, health: Health, times: { writtenMs: number; quietMs: number }): WatchedStore {
   const failing = new Map<Verb, Failing>();
   /** How many calls have lost their connection since one succeeded, by the connections. */
   const losses = new Map<string, number>();
@@ -95,7 +95,8 @@ export function watchStore(inner: Store, health: Health, writtenMs: number): Wat
     // Whoever listens reports that it fails: nothing depends on it.
     if (meaning === undefined || verb === "notices.listen") return;
     const connections = OWN_CONNECTIONS[verb] ?? SHARED;
-    if (kind === "unreachable" && isPassingLoss(connections, error)) return;
+    // A server whose lease was not renewed does not serve, so it has to say why.
+    if (kind === "unreachable" && verb !== "lanes.renew" && isPassingLoss(connections, error)) return;
     const problem = connections === SHARED ? (meaning.elsewhere ?? meaning.problem) : meaning.problem;
     const before = failing.get(verb);
     const ofConnections = meaning.ofConnections === true ? connections : undefined;
@@ -122,8 +123,10 @@ export function watchStore(inner: Store, health: Health, writtenMs: number): Wat
     if (losses.size === 0 && failing.size === 0) return;
     const connections = OWN_CONNECTIONS[verb] ?? SHARED;
     losses.delete(connections);
-    for (const [failed, { connections: its }] of failing) {
-      if (failed === verb || its === connections) forget(failed);
+    // A call that asks for less than another may succeed although the trouble goes on: a batch that needs no room.
+    const quietSince = performance.now() - times.quietMs;
+    for (const [failed, { connections: its, failedAt }] of failing) {
+      if (its === connections || (failed === verb && failedAt <= quietSince)) forget(failed);
     }
   }
 
@@ -151,7 +154,7 @@ export function watchStore(inner: Store, health: Health, writtenMs: number): Wat
 
   /** Believes a probe that succeeded, as far as nothing else says the contrary. */
   function forgetQuiet(): void {
-    const quietSince = performance.now() - QUIET_MS;
+    const quietSince = performance.now() - times.quietMs;
     for (const [verb, { failedAt }] of failing) if (failedAt <= quietSince) forget(verb);
   }
 
@@ -165,7 +168,7 @@ export function watchStore(inner: Store, health: Health, writtenMs: number): Wat
 
   return {
     store: { ...inner, ...verbs },
-    hasWritten: () => performance.now() - writtenAt < writtenMs,
+    hasWritten: () => performance.now() - writtenAt < times.writtenMs,
     recheck() {
       noteShortage();
       if (failing.size === 0 || isProbing) return;

@@ -38,6 +38,8 @@ const RETRY_PAUSE_MS = 100;
  * The pause between two checks of a batch whose outcome is unknown. There is no limit: nothing else may happen before.
  */
 const RESOLVE_PAUSE_MS = 200;
+/** A failure that stays is logged about once a minute. */
+const RESOLVE_ATTEMPTS_PER_LINE = 300;
 
 export type Lane = {
   readonly lease: LaneLease;
@@ -192,12 +194,13 @@ export function createLane(options: {
 
   /** Asks until there is an answer: no caller may get a result before that. */
   async function forSure<T>(ask: () => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let attempts = 0; ; attempts++) {
       try {
         return await ask();
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError))
-          log.error({ err: error }, "resolving a batch of unknown outcome failed; trying again");
+        if (!(error instanceof StoreUnavailableError) && attempts % RESOLVE_ATTEMPTS_PER_LINE === 0) {
+          log.error({ err: error, attempts }, "resolving a batch of unknown outcome failed; trying again");
+        }
         await pause(RESOLVE_PAUSE_MS);
       }
     }

@@ -1,8 +1,9 @@
 /** Connections: postgres.js with the bounds and the types that this store relies on. */
-import { createConnection, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import postgres from "postgres";
 import { type Instant, parseInstant } from "../../core/duration.ts";
 import { type Address, parseAddress } from "./address.ts";
+import { closedEarly, createDialer } from "./dialer.ts";
 
 /** Microsecond instants and safe integers, instead of Date (milliseconds) and text. */
 type Types = { bigint: number; instant: Instant; bytea: Buffer };
@@ -13,8 +14,6 @@ export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
 /** How long a connection may take to open, where no pool watches it. */
 const CONNECT_TIMEOUT_S = 3;
-/** How long one of several hosts may take to accept a connection before the next one is tried. */
-const HOST_TIMEOUT_MS = 1_500;
 /**
  * The pause before a lost connection is opened again. Constant, because a refused connection costs nothing, and each
  * call waits for it.
@@ -110,29 +109,8 @@ export type Place = {
 export function createPlace(url: string, { prepare = true }: { prepare?: boolean } = {}): Place {
   const address = parseAddress(url);
   const settings = settingsOf(address, prepare);
-  const { host: hosts, port: ports, path } = address.options;
-  /** The host that accepted the last connection is asked first. */
-  let preferred = 0;
-
-  async function dial(sockets: Socket[], dials: number): Promise<Socket> {
-    // postgres.js asks again if a host closed the connection before it was ready: each host gets one chance.
-    if (dials > hosts.length) throw closedEarly();
-    if (path !== undefined) return await connect(sockets, createConnection({ path }));
-    const limitMs = hosts.length > 1 ? HOST_TIMEOUT_MS : undefined;
-    const first = dials === 1 ? preferred : preferred + 1;
-    for (let tries = 1; ; tries++) {
-      const index = (first + tries - 1) % hosts.length;
-      const [host, port] = [hosts[index]!, ports[index]!];
-      try {
-        // TLS reads the host from the socket, to check the name in the certificate.
-        const socket = await connect(sockets, Object.assign(createConnection({ host, port }), { host, port }), limitMs);
-        preferred = index;
-        return socket;
-      } catch (error) {
-        if (tries >= hosts.length) throw error;
-      }
-    }
-  }
+  const { host, port } = address.options;
+  const dial = createDialer(address);
 
   return {
     name: address.name,
@@ -154,14 +132,16 @@ export function createPlace(url: string, { prepare = true }: { prepare?: boolean
         idle_timeout: null,
         max_lifetime: null,
         onclose: close,
-        // One: the choice among several is made above.
-        host: hosts.slice(0, 1),
-        port: ports.slice(0, 1),
+        // Its socket is connected and encrypted already.
+        ssl: false,
+        host: host.slice(0, 1),
+        port: port.slice(0, 1),
         ...(onNotice === undefined ? {} : { onnotify: onNotice }),
         async socket() {
-          if (isClosed) throw closedEarly();
+          // postgres.js asks again if a server closed the connection before it was ready: each host gets one chance.
           dials += 1;
-          return await dial(sockets, dials);
+          if (isClosed || dials > host.length) throw closedEarly();
+          return await dial(dials > 1, sockets);
         },
       });
       return {
@@ -178,41 +158,11 @@ export function createPlace(url: string, { prepare = true }: { prepare?: boolean
 
       function destroy(): void {
         close();
-        for (const socket of sockets) socket.destroy();
-        sql.end({ timeout: 0 }).catch(() => undefined);
+        // Statements under way fail when their socket is closed. `sql.end` would write to it once more.
+        for (const socket of sockets.toReversed()) socket.destroy();
       }
     },
   };
-}
-
-/** Resolves when the socket is connected. */
-function connect<S extends Socket>(sockets: Socket[], socket: S, limitMs?: number): Promise<S> {
-  sockets.push(socket);
-  return new Promise((resolve, reject) => {
-    const timer = limitMs === undefined ? undefined : setTimeout(() => socket.destroy(), limitMs);
-    const settle = (): void => {
-      clearTimeout(timer);
-      socket.off("connect", onConnect).off("error", onError).off("close", onClose);
-    };
-    const onConnect = (): void => {
-      settle();
-      resolve(socket);
-    };
-    const onError = (error: Error): void => {
-      settle();
-      socket.on("error", () => undefined);
-      reject(error);
-    };
-    const onClose = (): void => {
-      settle();
-      reject(closedEarly());
-    };
-    socket.once("connect", onConnect).once("error", onError).once("close", onClose);
-  });
-}
-
-function closedEarly(): Error {
-  return Object.assign(new Error("the connection was closed before it was ready"), { code: "CONNECTION_CLOSED" });
 }
 
 /** Parses bytes as Postgres writes them: as `\\x…`, or escaped if a role or database sets `bytea_output` so. */

@@ -76,6 +76,9 @@ const KINDS_BY_CLASS: Readonly<Record<string, TroubleKind>> = {
   XX: "failing", // internal errors: damaged data
 };
 
+/** PgBouncer has one code for everything. */
+const POOLER_FULL = /no more connections allowed|client connections exceeded/;
+
 /** Codes of the operating system and of TLS while a connection is opened or in use. */
 const NETWORK = /^(E[A-Z]{3,}|ERR_(TLS|SSL)_\w+|UNABLE_TO_\w+|(DEPTH_ZERO_)?SELF_SIGNED_CERT\w*|CERT_\w+)$/;
 
@@ -115,11 +118,12 @@ function codeOf(error: unknown): string {
 }
 
 /** Returns the kind of the trouble that the database has, or undefined if the error says nothing about it. */
-export function troubleKindOf(error: unknown): TroubleKind | undefined {
+function troubleKindOf(error: unknown): TroubleKind | undefined {
   if (error instanceof CallTimeoutError) return "timed_out";
   if (error instanceof NoRoomError) return "busy";
   const code = codeOf(error);
   if (CONTENTION.has(code)) return "contended";
+  if (code === "08P01" && POOLER_FULL.test(messageOf(error))) return "no_connections";
   if (LOST.has(code) || NETWORK.test(code)) return "unreachable";
   const kind = KINDS[code] ?? (code.length === 5 ? KINDS_BY_CLASS[code.slice(0, 2)] : undefined);
   return kind ?? (error instanceof NotConnectedError ? "unreachable" : undefined);

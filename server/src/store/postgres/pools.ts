@@ -29,8 +29,6 @@ export type Pool = {
   use<T>(work: (sql: Sql) => Promise<T> | T): Promise<T>;
   /** The same after replacing idle connections: for a question after a connection was lost, as others may be too. */
   useFresh<T>(work: (sql: Sql) => Promise<T> | T): Promise<T>;
-  /** Opens connections until there are `count`, or as many as the database grants. @throws {NotConnectedError} */
-  open(count: number): Promise<void>;
   /** The connections that it should have, and how many of them it may use now. */
   readonly size: number;
   readonly granted: number;
@@ -46,6 +44,8 @@ export type Pools = {
     /** Whether it gives up connections for the other pools. */
     yields?: boolean;
   }): Pool;
+  /** A connection cannot be opened that is needed more than those of pools that yield: they give one up. */
+  makeRoom(): void;
   /** Calls back at every tick. */
   onTick(callback: () => void): () => void;
   close(): Promise<void>;
@@ -60,30 +60,38 @@ type Member = {
 };
 
 type Call = {
+  number: number;
   beganAt: number;
   member: Member | undefined;
   begin: (member: Member) => void;
   fail: (error: unknown) => void;
 };
 
-/** @param options.tickMs for tests: how long a tick is */
-export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Pools {
+/** Calls back at every tick, until the returned function is called. */
+export type Ticks = (onTick: () => void) => () => void;
+
+const everySecond: Ticks = (onTick) => {
+  const timer = setInterval(onTick, TICK_MS).unref();
+  return () => clearInterval(timer);
+};
+
+/** @param ticks tests replace it */
+export function createPools(ticks: Ticks = everySecond): Pools {
   let tick = 0;
   let isClosed = false;
   const pools = new Set<ReturnType<typeof createPool>>();
   const callbacks = new Set<() => void>();
-  const timer = setInterval(() => {
+  const stopTicks = ticks(() => {
     tick += 1;
     for (const pool of pools) pool.onTick();
     for (const callback of callbacks) callback();
-  }, tickMs).unref();
+  });
 
   /** A call got no reply: idle connections that are no better known than its own may be as dead. */
   function suspect(sinceTick: number): void {
     for (const pool of pools) pool.dropUnheard(sinceTick);
   }
 
-  /** A pool cannot open a connection that it needs more than reads do. */
   function makeRoom(): void {
     for (const pool of pools) pool.giveUpOne();
   }
@@ -94,6 +102,7 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
     const underWay = new Set<Call>();
     const openTicksMax = place.connectTimeoutS ?? OPEN_TICKS_MAX;
     let granted = size;
+    let calls = 0;
     let shortUntil = 0;
 
     function drop(member: Member): void {
@@ -115,7 +124,8 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
       if (waiting.length === 0) return;
       const opening = members.values().reduce((sum, { state }) => sum + (state === "opening" ? 1 : 0), 0);
       for (let missing = waiting.length - opening; missing > 0 && members.size < granted; missing--) {
-        void openMember().then(serve, failOne);
+        const lastCall = calls;
+        void openMember().then(serve, (error: unknown) => failWaiting(error, lastCall));
       }
     }
 
@@ -139,8 +149,11 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
       }
     }
 
-    /** A connection could not be opened. */
-    function failOne(error: unknown): void {
+    /**
+     * A connection could not be opened. Fails a call that waited for it, or all of them if there is no other connection
+     * to wait for. Later calls have attempts of their own.
+     */
+    function failWaiting(error: unknown, lastCall: number): void {
       if (isOutOfConnections(error)) {
         shortUntil = tick + SHORT_TICKS;
         if (!yields) makeRoom();
@@ -151,9 +164,18 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
           return;
         }
       }
-      if (members.size > 0) waiting.shift()?.fail(error);
-      else for (const call of waiting.splice(0)) call.fail(error);
+      do {
+        if (waiting.length === 0 || waiting[0]!.number > lastCall) break;
+        waiting.shift()!.fail(error);
+      } while (members.size === 0);
       serve();
+    }
+
+    /** Why a call has no connection although it waited for so long. */
+    function whyNone(waitedS: number): Error {
+      const isAnyOpen = members.values().some(({ state }) => state !== "opening");
+      if (isAnyOpen) return new NoRoomError(`all ${members.size} connections for ${name} are in use`);
+      return new NotConnectedError(openTimeout(place.name, waitedS));
     }
 
     function release(member: Member, isBroken: boolean): void {
@@ -174,6 +196,7 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
       if (isClosed) return Promise.reject(closedError());
       return new Promise<T>((resolve, reject) => {
         const call: Call = {
+          number: ++calls,
           beganAt: tick,
           member: undefined,
           begin(member) {
@@ -204,17 +227,6 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
         for (const member of members) if (member.state === "idle") drop(member);
         return use(work);
       },
-      async open(wanted) {
-        while (members.size < Math.min(wanted, granted)) {
-          try {
-            await openMember();
-          } catch (error) {
-            if (members.size === 0 || !isOutOfConnections(error)) throw error;
-            granted = members.size;
-            shortUntil = tick + SHORT_TICKS;
-          }
-        }
-      },
       get size() {
         return size;
       },
@@ -227,6 +239,9 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
       pool,
 
       onTick() {
+        while (waiting.length > 0 && tick - waiting[0]!.beganAt > ticksMax) {
+          waiting.shift()!.fail(whyNone(ticksMax));
+        }
         for (const call of underWay) {
           if (tick - call.beganAt <= ticksMax) continue;
           underWay.delete(call);
@@ -236,9 +251,6 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
         }
         for (const member of members) {
           if (member.state === "opening" && tick - member.heardAt > openTicksMax) drop(member);
-        }
-        while (waiting.length > 0 && tick - waiting[0]!.beganAt > ticksMax) {
-          waiting.shift()!.fail(new NoRoomError(`all ${members.size} connections for ${name} are in use`));
         }
         if (granted < size && tick >= shortUntil) {
           granted += 1;
@@ -277,6 +289,7 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
       pools.add(created);
       return created.pool;
     },
+    makeRoom,
     onTick(callback) {
       callbacks.add(callback);
       return () => callbacks.delete(callback);
@@ -284,7 +297,7 @@ export function createPools({ tickMs = TICK_MS }: { tickMs?: number } = {}): Poo
     async close() {
       isClosed = true;
       await Promise.all([...pools].map((pool) => pool.close()));
-      clearInterval(timer);
+      stopTicks();
     },
   };
 }

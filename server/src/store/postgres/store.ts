@@ -16,7 +16,7 @@ import { createPlace, type Place, type Sql } from "./client.ts";
 import { commit } from "./commit.ts";
 import { COMMIT_BATCH, type CommitFunction } from "./commit-batch.ts";
 import { CONNECTIONS_DEFAULT, divideConnections } from "./connections.ts";
-import { attempt, isOutcomeUnknown, storeErrorOf } from "./errors.ts";
+import { attempt, isOutcomeUnknown, isOutOfConnections, storeErrorOf } from "./errors.ts";
 import { events } from "./events.ts";
 import { feed } from "./feed.ts";
 import { readInstallation } from "./installation.ts";
@@ -26,7 +26,7 @@ import { type LaneConnections, lanes } from "./lanes.ts";
 import { ledger } from "./ledger.ts";
 import { mail } from "./mail.ts";
 import { listen, sendNotice } from "./notices.ts";
-import { createPools, type Pool, type Pools } from "./pools.ts";
+import { createPools, type Pool, type Pools, type Ticks } from "./pools.ts";
 import { probe } from "./probe.ts";
 import { claimRuns, listOwnedRuns, runs } from "./runs.ts";
 import { standings } from "./standings.ts";
@@ -59,8 +59,8 @@ export type PostgresStoreOptions = {
   onVerb?: VerbObserver;
   /** The function that commits batches; the database must have it. Default: this release's. */
   commitFunction?: CommitFunction;
-  /** For tests: how long a tick is. */
-  tickMs?: number;
+  /** Tests replace it. */
+  ticks?: Ticks;
 };
 
 /**
@@ -69,10 +69,10 @@ export type PostgresStoreOptions = {
  */
 export async function createPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const { connections = CONNECTIONS_DEFAULT, lanes: lanesMax = LANES_DEFAULT } = options;
-  const { prepare = true, tickMs } = options;
+  const { prepare = true } = options;
   const place = createPlace(options.url, { prepare });
   const direct = createPlace(options.directUrl ?? options.url, { prepare });
-  const pools = createPools(tickMs === undefined ? {} : { tickMs });
+  const pools = createPools(options.ticks);
   const sizes = divideConnections(connections, lanesMax);
   const used = {
     lease: pools.add({ name: "the lease", place, size: 1, ticksMax: LEASE_TICKS_MAX }),
@@ -89,7 +89,6 @@ export async function createPostgresStore(options: PostgresStoreOptions): Promis
     await call(used.lease, () => undefined);
     for (const pool of [used.commits, used.reads]) await call(pool, () => undefined);
     const { tokenKey, channel } = await call(used.reads, readInstallation);
-    await used.commits.open(sizes.commits);
     return {
       tokenKey,
       place: place.name,
@@ -198,6 +197,7 @@ function createVerbs(connections: Connections, onVerb: VerbObserver | undefined)
         try {
           return await listen({ direct, channel, pools, listeners }, onPayload, onLost);
         } catch (error) {
+          if (isOutOfConnections(error)) pools.makeRoom();
           throw storeErrorOf(error);
         }
       },
