@@ -6,12 +6,12 @@ import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 import postgres from "postgres";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 
 import { createTestDatabase, startThrowAwayPostgres } from "../../tests/support/postgres.ts";
 import { DatabaseSetupError } from "./embedded-postgres/database-error.ts";
 import { startEmbeddedPostgres } from "./embedded-postgres/embedded-postgres.ts";
-import { waitForDatabase } from "./wait-for-database.ts";
+import { createWaitNotice, waitForDatabase } from "./wait-for-database.ts";
 
 describe("waitForDatabase", () => {
   test("waits for a database that is away, saying so once and without the password", async () => {
@@ -82,6 +82,21 @@ describe("waitForDatabase", () => {
     await database.drop();
     await expect(waitForDatabase(database.url, { log: silent })).rejects.toMatchObject({ reason: "DATABASE_UNKNOWN" });
   });
+});
+
+test("what is waited for is said at once when it changes, and else every 5 s", () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const said: string[] = [];
+  const say = createWaitNotice(recorder(said));
+  for (const what of ["a", "a", "b", "b"]) say(what);
+  expect(said).toEqual(["waiting for a", "waiting for b"]);
+  vi.advanceTimersByTime(4_999);
+  say("b");
+  expect(said).toHaveLength(2);
+  vi.advanceTimersByTime(1);
+  say("b");
+  expect(said).toHaveLength(3);
 });
 
 const silent = { info: () => {}, warn: () => {}, error: () => {} };

@@ -141,6 +141,8 @@ type Facts = {
   read_only_source: string;
   limits: { name: string; ms: number }[] | null;
   unsafe: string[] | null;
+  /** Ways of reading tables that the planner may not use. The store's functions choose among them. */
+  plans_off: string[] | null;
 };
 
 async function readFacts(sql: Sql): Promise<Facts> {
@@ -157,7 +159,10 @@ async function readFacts(sql: Sql): Promise<Facts> {
       (
         select json_agg(name) from pg_settings
         where name in ('synchronous_commit', 'fsync', 'full_page_writes') and setting = 'off'
-      ) as unsafe`;
+      ) as unsafe,
+      (
+        select json_agg(name) from pg_settings where name like 'enable\_%' and boot_val = 'on' and setting = 'off'
+      ) as plans_off`;
   if (row === undefined) throw new Error("the database did not return its settings");
   return row;
 }
@@ -198,6 +203,9 @@ function judge(facts: Facts, { name: place }: Address, log: DatabaseLog): string
   }
   for (const name of facts.unsafe ?? []) {
     log.warn(`${name} is off in the database at ${place}: a crash of its machine may lose what was acknowledged`);
+  }
+  for (const name of facts.plans_off ?? []) {
+    log.warn(`${name} is off for role ${role} in database ${database} at ${place}: statements may be very slow`);
   }
   return undefined;
 }

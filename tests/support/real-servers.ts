@@ -225,7 +225,10 @@ export function makeCertificate(commonName = "localhost"): { cert: string; key: 
     "30",
   ];
   const names = ["-subj", `/CN=${commonName}`, "-addext", `subjectAltName=DNS:localhost,IP:${HOST}`];
-  const pem = execFileSync("openssl", [...request, ...names, "-keyout", "-", "-out", "-"], { encoding: "utf8" });
+  const pem = execFileSync("openssl", [...request, ...names, "-keyout", "-", "-out", "-"], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   const [key = ""] = /-----BEGIN PRIVATE KEY-----[^]*?-----END PRIVATE KEY-----\n/.exec(pem) ?? [];
   return { key, cert: pem.replace(key, "") };
 }

@@ -13,17 +13,22 @@ export type StartedServer = {
   stop(): Promise<void>;
 };
 
-/** Starts a server. @throws what the start throws */
+/**
+ * Starts a server.
+ * @param messages receives what it logs, also if the start does not come to an end
+ * @throws what the start throws
+ */
 export async function startOn(
   environment: Readonly<Record<string, string>>,
   messages: string[] = [],
+  signal = new AbortController().signal,
 ): Promise<StartedServer> {
   const log = pino(
     { level: "info" },
     { write: (line) => void messages.push((JSON.parse(line) as { msg: string }).msg) },
   );
   const config = loadConfig({ ABSTRACTRUNTIME_LISTEN: "127.0.0.1:0", ...environment });
-  const server = await startServer(config, log, new AbortController().signal);
+  const server = await startServer(config, log, signal);
   const api = createApi(server);
   return {
     url: server.url,

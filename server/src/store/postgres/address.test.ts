@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { completeUrl, DatabaseUrlError, parseAddress } from "./address.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "address-"));
@@ -79,6 +79,12 @@ describe("what libpq takes is taken", () => {
     expect(tlsOf(`sslmode=require&sslrootcert=${cert}`)).toMatchObject({ rejectUnauthorized: true });
     expect(tlsOf(`sslmode=require&sslcert=${cert}&sslkey=${key}`)).toMatchObject({ rejectUnauthorized: false });
     expect(tlsOf("sslrootcert=system")).toMatchObject({ rejectUnauthorized: true });
+    mkdirSync(path.join(folder, ".postgresql"));
+    copyFileSync(cert, path.join(folder, ".postgresql/root.crt"));
+    vi.stubEnv("HOME", folder);
+    expect(tlsOf("sslmode=verify-ca")).toHaveProperty("ca");
+    expect(tlsOf("sslrootcert=system")).not.toHaveProperty("ca");
+    vi.unstubAllEnvs();
     const compare = (query: string, names: object) => {
       const tls = tlsOf(query) as { checkServerIdentity(name: string, certificate: object): Error | undefined };
       return tls.checkServerIdentity("localhost", names);
@@ -105,6 +111,8 @@ describe("what libpq takes is taken", () => {
     expect(optionsOf(completeUrl(`postgres://u@h/d?passfile=${passfile}`, {}))).toEqual({ password: "pa:ss\\word" });
     expect(optionsOf(completeUrl(`postgres://u@h/d`, { PGPASSFILE: passfile }))).toEqual({ password: "pa:ss\\word" });
     expect(optionsOf(completeUrl(`postgres://u:q@h/d`, { PGPASSFILE: passfile }))).toEqual({ password: "q" });
+    writeFileSync(path.join(folder, ".pgpass"), "*:*:*:*:home\n", { mode: 0o600 });
+    expect(optionsOf(completeUrl("postgres://u@h/d", { HOME: folder }))).toEqual({ password: "home" });
     chmodSync(passfile, 0o644);
     expect(optionsOf(completeUrl(`postgres://u@h/d?passfile=${passfile}`, {}))).toEqual({});
   });

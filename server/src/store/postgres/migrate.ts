@@ -33,9 +33,10 @@ const JOURNAL = "abstractruntime_migrations";
 /** The oldest Postgres that this project supports. */
 const VERSION_MIN = 150_000;
 
-/** Everyone would wait behind a table lock that is not granted at once, so a migration asks briefly and often. */
+/** Everyone would wait behind a table lock that is not granted at once, so a migration asks briefly. */
 const LOCK_TIMEOUT = "2s";
-const LOCK_ATTEMPTS_MAX = 30;
+/** The others get as long. */
+const TABLE_LOCK_PAUSE_MS = 2_000;
 /** A poll, not a wait in the database: it ends at once with the signal, and a pooler has nothing to keep. */
 const MIGRATION_LOCK_POLL_MS = 200;
 /** Enough to know whom to ask. */
@@ -59,7 +60,7 @@ export type MigrateOptions = {
 /**
  * Creates the schema if the URL names a missing one, applies missing migrations, sets what they cannot (how tables are
  * stored, functions), and drops functions that no server has needed for a long time. Waits while another server does
- * the same.
+ * the same, and while somebody has a table locked.
  * @throws UnsuitableDatabaseError if Postgres is too old, its encoding is not UTF8, a grant is missing, or a name is
  *   taken by tables of others; StoreUnavailableError; DatabaseUrlError
  */
@@ -74,25 +75,21 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
     signal?.throwIfAborted();
     await assertSuitable(sql);
     await openSchema(sql, address);
-    for (let attempts = 1; ;) {
+    for (;;) {
+      let pauseMs = MIGRATION_LOCK_POLL_MS;
       try {
         if (await isOwnTurn(sql, functions)) return;
         onWait?.(`another server that migrates the database (${await describeLockHolders(sql)})`);
       } catch (error) {
         if (!isLockTimeout(error) && !isContention(error)) throw error;
-        const holders = await describeTableHolders(sql);
-        if (++attempts > LOCK_ATTEMPTS_MAX) {
-          throw new UnsuitableDatabaseError(`a migration needs a table that stays locked: ${holders}`, {
-            cause: error,
-          });
-        }
-        onWait?.(`a lock on a table that a migration changes (${holders})`);
+        pauseMs = TABLE_LOCK_PAUSE_MS;
+        onWait?.(`a lock on a table that a migration changes (${await describeTableHolders(sql)})`);
       }
-      await pause(MIGRATION_LOCK_POLL_MS, undefined, signal ? { signal } : {});
+      await pause(pauseMs, undefined, signal ? { signal } : {});
     }
   } catch (error) {
     signal?.throwIfAborted();
-    throw describeDenial(error, address);
+    throw await refusalOf(error, sql).catch(storeErrorOf);
   } finally {
     signal?.removeEventListener("abort", abort);
     await sql.end({ timeout: signal?.aborted === true ? 0 : 1 });
@@ -163,23 +160,14 @@ async function applyMigrations(sql: AnySql): Promise<void> {
     );
   }
   await assertMayCreate(sql);
-  try {
-    if (journal === undefined) {
-      await sql`create table ${sql(JOURNAL)} (
-        name text primary key, digest text not null, apply_time timestamptz not null default now()
-      )`;
-    }
-    for (const { name, digest, text } of missing) {
-      await sql.unsafe(text);
-      await sql`insert into ${sql(JOURNAL)} (name, digest) values (${name}, ${digest})`;
-    }
-  } catch (error) {
-    if (!TAKEN.has((error as { code?: string }).code ?? "")) throw error;
-    throw new UnsuitableDatabaseError(
-      `schema ${await readSchema(sql)} has tables, types or functions of others under this program's names ` +
-        `(${(error as Error).message}): give it a schema of its own, such as schema=abstractruntime in the URL`,
-      { cause: error },
-    );
+  if (journal === undefined) {
+    await sql`create table ${sql(JOURNAL)} (
+      name text primary key, digest text not null, apply_time timestamptz not null default now()
+    )`;
+  }
+  for (const { name, digest, text } of missing) {
+    await sql.unsafe(text);
+    await sql`insert into ${sql(JOURNAL)} (name, digest) values (${name}, ${digest})`;
   }
 }
 
@@ -328,13 +316,17 @@ async function readOwner(sql: AnySql): Promise<{ role: string; owner: string; sc
   return row ?? { role: "?", owner: "?", schema: "?" };
 }
 
-/** Whatever else a role may not do is its operator's to correct, and no reason for a stack trace. */
-function describeDenial(error: unknown, { user }: Address): unknown {
-  if (error instanceof UnsuitableDatabaseError) return error;
-  if ((error as { code?: string }).code !== "42501") return storeErrorOf(error);
-  return new UnsuitableDatabaseError(`role ${user} may not do what a migration needs: ${(error as Error).message}`, {
-    cause: error,
-  });
+/** What stays until somebody acts, in words and without a stack trace; all else is a failure of the database. */
+async function refusalOf(error: unknown, sql: Sql): Promise<unknown> {
+  const { code = "", message } = error as Error & { code?: string };
+  if (!TAKEN.has(code) && code !== "42501")
+    return error instanceof UnsuitableDatabaseError ? error : storeErrorOf(error);
+  const [row] = await sql<{ schema: string; role: string }[]>`select current_schema() as schema, current_user as role`;
+  const what = TAKEN.has(code)
+    ? `schema ${row?.schema} has tables, types or functions of others under this program's names (${message}): ` +
+      "give it a schema of its own, such as schema=abstractruntime in the URL"
+    : `role ${row?.role} may not do what a migration of schema ${row?.schema} needs: ${message}`;
+  return new UnsuitableDatabaseError(what, { cause: error });
 }
 
 type Holder = { pid: number; name: string; since: string | null };
