@@ -43,6 +43,7 @@ import { createListenerWaker } from "./stimuli/wake-listeners.ts";
 import type { TransitionParts } from "./transition/perform.ts";
 import { createHandlerRuns } from "./workers/handler-runs.ts";
 import { createWorkers } from "./workers/workers.ts";
+import { watchReplies } from "./watch-replies.ts";
 import { createWorkflowCache } from "./workflow-cache.ts";
 
 /** How long a stopping server waits for the work that it has begun. */
@@ -64,7 +65,8 @@ export function createEngine(options: {
   /** The clocks of this machine; tests replace them. */
   clocks?: ClockSources;
 }): RunningEngine {
-  const { store, log } = options;
+  const { log } = options;
+  const { store, isSilent } = watchReplies(options.store);
   const settings = { ...SETTINGS_DEFAULT, ...options.settings };
   const health = createHealth(log);
   const clockSteps = createClockStepReporter(health, log);
@@ -189,6 +191,7 @@ export function createEngine(options: {
       listeners,
       workers,
       isStopping,
+      isDatabaseSilent: isSilent,
       admission: createAdmission(lanes.pending, settings.pendingMax),
       viewOf: createRunViewer(workers.blockedReason),
     }),

@@ -44,7 +44,8 @@ export async function awaitRun(
       if (run === undefined) throw runUnknown(request.runId);
       const leftMs = endAt - performance.now();
       if (isReached(run) || leftMs <= 0 || request.signal.aborted || isStopping()) return viewOf(run);
-      await changed.wait(leftMs, request.signal);
+      const change = changed.wait(leftMs, request.signal);
+      await (caller.deadline?.resting(change) ?? change);
       run = news ?? (await reads.loadRun(key));
       news = undefined;
     }

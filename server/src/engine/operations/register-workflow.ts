@@ -16,5 +16,6 @@ export async function registerWorkflow(
 ): Promise<WorkflowView> {
   compileWorkflow(definition);
   const digest = workflowDigest(definition);
+  caller.deadline?.noteSent();
   return workflowView(await store.workflows.register({ tenantId: caller.tenantId, digest, definition }));
 }
