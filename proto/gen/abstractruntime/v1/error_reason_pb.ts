@@ -393,7 +393,8 @@ export const ErrorReason = {
   TRANSITION_CONFLICT: 27,
 
   /**
-   * The server has no capacity for the request. RetryInfo says when to retry. Starts are refused first.
+   * The server has no capacity for the request. RetryInfo says when to retry. Starts are refused first. If `kind` is
+   * `timed_out`, the server did not finish the request in time, and the message says whether it may have taken effect.
    *
    * RESOURCE_EXHAUSTED. Retry: yes, after the delay.
    *
@@ -404,7 +405,8 @@ export const ErrorReason = {
   OVERLOADED: 28,
 
   /**
-   * The database is unavailable. If the connection was lost during the commit, the request may have taken effect.
+   * The database is unavailable. If the connection was lost during the commit, the request may have taken effect. If the
+   * database did not answer in time, the message says whether it may have taken effect.
    *
    * UNAVAILABLE. Retry: yes, if the RPC says so.
    *
