@@ -222,8 +222,8 @@ const (
 	//
 	// Example: `{"reason": "OVERLOADED", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 28
-	// The database is unavailable. If the connection was lost during the commit, the request may have taken effect. If the
-	// database did not answer in time, the message says whether it may have taken effect.
+	// The database is unavailable. If the connection was lost during the commit, the request may have taken effect. If
+	// the database did not answer in time, the message says whether it may have taken effect.
 	//
 	// UNAVAILABLE. Retry: yes, if the RPC says so.
 	//

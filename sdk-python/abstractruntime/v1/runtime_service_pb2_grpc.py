@@ -36,10 +36,10 @@ class RuntimeServiceStub:
 
     A reply is sent only after what it reports is committed.
 
-    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the time
-    that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not answer,
-    else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases it is
-    safe to send the same request again with the same ids.
+    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the
+    time that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not
+    answer, else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases
+    it is safe to send the same request again with the same ids.
     """
 
     def __init__(self, channel):
@@ -171,10 +171,10 @@ class RuntimeServiceServicer:
 
     A reply is sent only after what it reports is committed.
 
-    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the time
-    that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not answer,
-    else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases it is
-    safe to send the same request again with the same ids.
+    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the
+    time that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not
+    answer, else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases
+    it is safe to send the same request again with the same ids.
     """
 
     def RegisterWorkflow(self, request, context):
@@ -582,10 +582,10 @@ class RuntimeService:
 
     A reply is sent only after what it reports is committed.
 
-    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the time
-    that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not answer,
-    else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases it is
-    safe to send the same request again with the same ids.
+    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the
+    time that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not
+    answer, else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases
+    it is safe to send the same request again with the same ids.
     """
 
     @staticmethod

@@ -405,8 +405,8 @@ export const ErrorReason = {
   OVERLOADED: 28,
 
   /**
-   * The database is unavailable. If the connection was lost during the commit, the request may have taken effect. If the
-   * database did not answer in time, the message says whether it may have taken effect.
+   * The database is unavailable. If the connection was lost during the commit, the request may have taken effect. If
+   * the database did not answer in time, the message says whether it may have taken effect.
    *
    * UNAVAILABLE. Retry: yes, if the RPC says so.
    *
