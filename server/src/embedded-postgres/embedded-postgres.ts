@@ -319,7 +319,7 @@ class Supervisor implements EmbeddedPostgres {
         this.#child = undefined;
         this.#pid = pid;
         this.#port = port;
-        void this.#endWhenIdle(sql, port);
+        this.#endWhenIdle(sql, port).catch(() => undefined); // Never rejects.
         return true;
       }
       if (attempt.hasLasted("owned", OWNER_END_MS)) throw this.#inUse(port);

@@ -108,7 +108,7 @@ function createDeadline(options: DeadlineOptions): { deadline: Deadline; end: ()
     const limitMs = isOfCaller ? Math.round(callerMs) : boundMs;
     const silent = isDatabaseSilent(Math.min(limitMs, boundMs) / 2);
     error = new DeadlineError({ boundMs: limitMs, isOfCaller, isDatabaseSilent: silent, wasSent });
-    for (const callback of [...callbacks]) callback(error);
+    for (const callback of callbacks) callback(error);
     callbacks.clear();
   }
 
