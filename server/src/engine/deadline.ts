@@ -40,7 +40,7 @@ export class DeadlineError extends DomainError {
   }
 }
 
-export type DeadlineOptions = {
+type DeadlineOptions = {
   /** How long a request may take, apart from waits that the caller asked for. */
   boundMs: number;
   /** How long the caller waits at most; missing if it did not say. */

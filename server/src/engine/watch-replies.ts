@@ -2,7 +2,7 @@
 import type { Store } from "../store/contract/store.ts";
 import { mapVerbs } from "../store/map-verbs.ts";
 
-export type RepliesWatch = {
+type RepliesWatch = {
   store: Store;
   /** Whether a call has been waiting for its answer for at least this long. */
   isSilent(forMs: number): boolean;

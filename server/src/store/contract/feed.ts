@@ -22,7 +22,7 @@ export interface FeedStore {
   /**
    * Returns one tenant's entries after the given positions, in the lanes named. Entries of one lane keep the lane's
    * order, so a page that has an entry also has all earlier unread ones of its lane. Lanes are merged by the time of
-   * their batches.
+   * their batches, and a run's entries by seq.
    */
   read(tenantId: string, positions: readonly LanePosition[], limit: number): Promise<FeedEntry[]>;
 }

@@ -4,6 +4,7 @@ import type { NoticeKind } from "../../core/decision.ts";
 import type { FeedStore, FeedEntry, LanePosition } from "../contract/feed.ts";
 import { rowsParameter, type Sql } from "./client.ts";
 import type { Statements } from "../map-verbs.ts";
+import { mergeFeed } from "../merge-feed.ts";
 
 type FeedRow = {
   lane_id: number;
@@ -15,9 +16,7 @@ type FeedRow = {
   time: Instant;
 };
 
-/**
- * Merges the next entries of each lane. Always takes the earliest of the lanes' heads, so each lane keeps its order.
- */
+/** Merges the next entries of each lane. */
 async function readFeed(
   sql: Sql,
   tenantId: string,
@@ -25,20 +24,8 @@ async function readFeed(
   limit: number,
 ): Promise<FeedEntry[]> {
   if (positions.length === 0) return [];
-  const rows = await readLanes(sql, tenantId, positions, limit);
-  const lanes = [...Map.groupBy(rows, (row) => row.lane_id).values()].map((entries) => ({ entries, next: 0 }));
-  const merged: FeedEntry[] = [];
-  while (merged.length < limit) {
-    let first: { row: FeedRow; lane: { next: number } } | undefined;
-    for (const lane of lanes) {
-      const row = lane.entries[lane.next];
-      if (row !== undefined && (first === undefined || row.time < first.row.time)) first = { row, lane };
-    }
-    if (first === undefined) break;
-    first.lane.next += 1;
-    merged.push(entryFromRow(tenantId, first.row));
-  }
-  return merged;
+  const entries = (await readLanes(sql, tenantId, positions, limit)).map((row) => entryFromRow(tenantId, row));
+  return mergeFeed([...Map.groupBy(entries, ({ laneId }) => laneId).values()], limit);
 }
 
 async function readLanes(
