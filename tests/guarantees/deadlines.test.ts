@@ -4,12 +4,11 @@
  */
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import { Code } from "@connectrpc/connect";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DomainError } from "../../server/src/core/errors.ts";
 import type { Engine, RunView } from "../../server/src/engine/api.ts";
 import { DeadlineError } from "../../server/src/engine/deadline.ts";
-import { createRpcServer } from "../../server/src/rpc/server.ts";
+import { createRpcServer, type RpcServerOptions } from "../../server/src/rpc/server.ts";
 import { createPostgresStore } from "../../server/src/store/postgres/store.ts";
 import {
   answer,
@@ -218,7 +217,8 @@ describe("an operation whose time is up", () => {
 
   test.each(PROTOCOLS)("is the caller's own over %s too", async (protocol) => {
     const listen = { host: "127.0.0.1", port: 0 };
-    const log = pino({ level: "silent" });
+    const nothing = (): void => undefined;
+    const log = { debug: nothing, info: nothing, warn: nothing, error: nothing } as unknown as RpcServerOptions["log"];
     const rpc = createRpcServer({ engine: server.engine, config: { listen, hosts: [], origins: [] }, log });
     const { url } = await rpc.listen();
     const hold = server.hold("runs.load", "before");
