@@ -222,16 +222,17 @@ const (
 	//
 	// Example: `{"reason": "TRANSITION_CONFLICT", "domain": "abstractruntime", "metadata": {"run_id": "expense-17"}}`
 	ErrorReason_ERROR_REASON_TRANSITION_CONFLICT ErrorReason = 27
-	// The server has no capacity for the request. RetryInfo says when to retry. Starts are refused first.
+	// The server has no capacity for the request. RetryInfo says when to retry. Starts are refused first. If `kind` is
+	// `timed_out`, the server did not finish the request in time, and the message says whether it may have taken effect.
 	//
 	// RESOURCE_EXHAUSTED. Retry: yes, after the delay.
 	//
 	// Example: `{"reason": "OVERLOADED", "domain": "abstractruntime"}`
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 28
-	// The database is unavailable. If the connection was lost during the commit, the request may have taken effect.
-	// `kind` says what kind of trouble it has: `unreachable`, `timed_out`, `refuses_writes`, `disk_full`,
-	// `no_connections`, `busy`, `contended`, `no_lease`, `failing`; the set grows. `code` is the SQLSTATE or the code of
-	// the network error, if there is one.
+	// The database is unavailable. If the connection was lost during the commit, the request may have taken effect; if
+	// the database did not answer in time, the message says whether it may have. `kind` says what kind of trouble it has:
+	// `unreachable`, `timed_out`, `refuses_writes`, `disk_full`, `no_connections`, `busy`, `contended`, `no_lease`,
+	// `failing`; the set grows. `code` is the SQLSTATE or the code of the network error, if there is one.
 	//
 	// UNAVAILABLE. Retry: yes, if the RPC says so.
 	//

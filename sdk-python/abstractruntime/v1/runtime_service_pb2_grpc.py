@@ -35,6 +35,11 @@ class RuntimeServiceStub:
     TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED (INVALID_ARGUMENT). A refused request changes nothing.
 
     A reply is sent only after what it reports is committed.
+
+    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the
+    time that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not
+    answer, else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases
+    it is safe to send the same request again with the same ids.
     """
 
     def __init__(self, channel):
@@ -165,6 +170,11 @@ class RuntimeServiceServicer:
     TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED (INVALID_ARGUMENT). A refused request changes nothing.
 
     A reply is sent only after what it reports is committed.
+
+    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the
+    time that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not
+    answer, else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases
+    it is safe to send the same request again with the same ids.
     """
 
     def RegisterWorkflow(self, request, context):
@@ -571,6 +581,11 @@ class RuntimeService:
     TRANSITION_CONFLICT (ABORTED) and TRANSITION_REJECTED (INVALID_ARGUMENT). A refused request changes nothing.
 
     A reply is sent only after what it reports is committed.
+
+    Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the
+    time that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not
+    answer, else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases
+    it is safe to send the same request again with the same ids.
     """
 
     @staticmethod

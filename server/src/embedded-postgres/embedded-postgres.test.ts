@@ -125,6 +125,57 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     },
   );
 
+  describe("a database whose server was killed", () => {
+    const idleEndMs = 300;
+
+    test("ends by itself, cleanly, and the next start has what was committed", async () => {
+      const server = await startInProcess(undefined, { idleEndMs });
+      await put(server.url, 1);
+      await server.kill();
+      await until(() => !isRunning(server.pid));
+      await expect(fs.access(pidFile())).rejects.toThrow("ENOENT");
+      const log = await fs.readFile(path.join(dataDir, "postgres", "postgres.log"), "utf8");
+      expect(log).toContain("nobody has been connected for 0.3 s");
+      expect(log).toContain("database system is shut down");
+      expect(await kept((await start()).url)).toEqual([1]);
+    });
+
+    test("goes on while somebody is connected, and ends after the last one", async () => {
+      const server = await startInProcess(undefined, { idleEndMs });
+      const other = postgres(server.url, { max: 1 });
+      await other`select`;
+      await server.kill();
+      // Twice as many polls as would end it without this connection.
+      await polls(other, 12);
+      expect(isRunning(server.pid)).toBe(true);
+      await other.end();
+      await until(() => !isRunning(server.pid));
+    });
+
+    test("is taken over by a server that starts meanwhile, however often the server is killed", async () => {
+      const first = await startInProcess(undefined, { idleEndMs: 60_000 });
+      await first.kill();
+      const second = await startInProcess(undefined, { idleEndMs: 60_000 });
+      expect(second.pid).toBe(first.pid);
+      await second.kill();
+      const third = await start({ idleEndMs });
+      expect(third.pid).toBe(first.pid);
+      const admin = postgres(third.adminUrl, { max: 1, onnotice: () => {} });
+      const watching = () => admin`select pid from pg_stat_activity where application_name = 'abstractruntime watch'`;
+      for (;;) if ((await watching()).length === 1) break;
+      // A server that is idle keeps its database.
+      await polls(admin, 12);
+      expect(third.pid).toBe(first.pid);
+      expect(isRunning(first.pid)).toBe(true);
+      await admin.end();
+    });
+
+    /** Lets the database poll for clients as often as this. */
+    async function polls(sql: postgres.Sql, count: number): Promise<void> {
+      await sql`select pg_sleep(${(count * idleEndMs) / 6 / 1_000})`;
+    }
+  });
+
   test("a database killed with SIGKILL comes back on its port with what was committed", async () => {
     const server = await start({ unsafeForTests: false });
     await put(server.url, 1);
@@ -372,11 +423,11 @@ type ServerProcess = {
 
 /** A server in a process of its own: ready when it has printed where its database is; `stop` ends it cleanly, `exit`
  *  without stopping its database. */
-function serverProcess(account?: Account): ServerProcess {
+function serverProcess(account?: Account, options: { idleEndMs?: number } = {}): ServerProcess {
   const script = `
     import { startEmbeddedPostgres } from ${JSON.stringify(new URL("embedded-postgres.ts", import.meta.url).href)};
     const log = { info() {}, warn() {}, error: console.error };
-    const options = { dataDir: ${JSON.stringify(dataDir)}, log, unsafeForTests: true };
+    const options = { dataDir: ${JSON.stringify(dataDir)}, log, unsafeForTests: true, ...${JSON.stringify(options)} };
     const server = await startEmbeddedPostgres(options).catch((error) => console.log(JSON.stringify(error.reason)));
     if (server) {
       console.log(JSON.stringify({ url: server.url, pid: server.pid }));
@@ -408,8 +459,11 @@ function serverProcess(account?: Account): ServerProcess {
   return { kill, exit, stop: () => endInput(child, exited), ready };
 }
 
-async function startInProcess(account?: Account): Promise<ProcessFacts & Omit<ServerProcess, "ready">> {
-  const { ready, ...server } = serverProcess(account);
+async function startInProcess(
+  account?: Account,
+  options: { idleEndMs?: number } = {},
+): Promise<ProcessFacts & Omit<ServerProcess, "ready">> {
+  const { ready, ...server } = serverProcess(account, options);
   return { ...(await ready), ...server };
 }
 

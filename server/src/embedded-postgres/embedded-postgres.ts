@@ -9,6 +9,7 @@ import postgres from "postgres";
 
 import { ADMIN_ROLE, type Cluster, dataArgument, openCluster } from "./cluster.ts";
 import { type DatabaseLog, DatabaseSetupError, describeDatabaseError, errorCode } from "./database-error.ts";
+import { endWhenIdle, IDLE_END_MS, WATCH_NAME } from "./idle-end.ts";
 import { orphansOf, postmasterState, processExists, signalProcess } from "./processes.ts";
 import { lastLines, spawnSettings } from "./programs.ts";
 
@@ -21,8 +22,10 @@ import { lastLines, spawnSettings } from "./programs.ts";
  * - Which *server* has the data directory is decided in the database: it holds an advisory lock on a session of its
  *   own. Every other server is refused; the message has the URL under which it can use this database.
  *
- * After SIGKILL of the server the database continues to run, and the end of the session releases the lock: the next
- * server takes the running database over. After SIGKILL of the database its server sees the session close and restarts
+ * After SIGKILL of the server the database continues to run for a while, and the end of the session releases the lock:
+ * the next server takes the running database over, or waits for its end and starts it again. If nobody is connected for
+ * 30 s, the database ends by itself (idle-end.ts); a server that was killed before it had its session leaves it to the
+ * next one. After SIGKILL of the database its server sees the session close and restarts
  * it on the same port, so that pools with the old URL find it. If another server starts on the directory at that
  * moment, one of the two gets the lock and the other is refused. After SIGKILL of both, Postgres handles its leftovers
  * (pid file, shared memory, half-written WAL) at the next start. This file handles two exceptions: a living process has
@@ -53,6 +56,8 @@ export type EmbeddedPostgresOptions = {
   port?: number;
   /** Aborts the start; its reason is thrown, and nothing is left running. */
   signal?: AbortSignal;
+  /** How long the database outlives its server while nobody is connected; tests shorten it. */
+  idleEndMs?: number;
   /** Tests only: no flush to disk, so a power cut loses data; killed processes lose none. */
   unsafeForTests?: boolean;
 };
@@ -92,6 +97,8 @@ const ORPHANS_WAIT_MS = 60_000;
 /** A fast shutdown writes a checkpoint; after this time it becomes immediate, and the next start replays the WAL. */
 const STOP_FAST_MS = 60_000;
 const STOP_IMMEDIATE_MS = 10_000;
+/** The pause before a lost session that watches for clients is opened again. */
+const WATCH_AGAIN_MS = 1_000;
 /** A larger log is emptied when the database starts. */
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
 /** Enough of the log for the messages of one failed start. */
@@ -143,6 +150,7 @@ class Supervisor implements EmbeddedPostgres {
   readonly #log: DatabaseLog;
   readonly #unsafeForTests: boolean;
   readonly #fixedPort: number | undefined;
+  readonly #idleEndMs: number;
   readonly #stopping = new AbortController();
   readonly #fail: (error: DatabaseSetupError) => void;
   #session: Session | undefined;
@@ -164,6 +172,7 @@ class Supervisor implements EmbeddedPostgres {
     this.#log = options.log;
     this.#unsafeForTests = options.unsafeForTests ?? false;
     this.#fixedPort = options.port;
+    this.#idleEndMs = options.idleEndMs ?? IDLE_END_MS;
     const { promise, resolve } = Promise.withResolvers<DatabaseSetupError>();
     this.failed = promise;
     this.#fail = resolve;
@@ -289,26 +298,9 @@ class Supervisor implements EmbeddedPostgres {
     // This server always uses one port, so a database on another port belongs to another server.
     if (this.#port !== undefined && port !== this.#port) throw this.#inUse(port);
     let isClosed = false;
-    const sql = postgres({
-      host: HOST,
-      port,
-      user: ADMIN_ROLE,
-      password: this.#cluster.password,
-      database: "postgres",
-      ssl: false,
-      max: 1,
-      fetch_types: false,
-      prepare: false,
-      connect_timeout: 5,
-      // Otherwise the client would replace the connection after a while, and the lock would be lost unnoticed.
-      max_lifetime: null,
-      idle_timeout: 0,
-      connection: { application_name: "abstractruntime supervisor" },
-      onnotice: () => {},
-      onclose: () => {
-        isClosed = true;
-        this.#onClose(sql);
-      },
+    const sql = this.#connect(port, "abstractruntime supervisor", () => {
+      isClosed = true;
+      this.#onClose(sql);
     });
     try {
       const [row] = await sql<{ name: string; isOwner: boolean }[]>`
@@ -327,6 +319,7 @@ class Supervisor implements EmbeddedPostgres {
         this.#child = undefined;
         this.#pid = pid;
         this.#port = port;
+        this.#endWhenIdle(sql, port).catch(() => undefined); // Never rejects.
         return true;
       }
       if (attempt.hasLasted("owned", OWNER_END_MS)) throw this.#inUse(port);
@@ -341,6 +334,45 @@ class Supervisor implements EmbeddedPostgres {
       return false;
     } finally {
       if (this.#session?.sql !== sql) await sql.end({ timeout: 0 });
+    }
+  }
+
+  /** Opens a session for the superuser, on one connection. */
+  #connect(port: number, name: string, onclose: () => void): postgres.Sql {
+    return postgres({
+      host: HOST,
+      port,
+      user: ADMIN_ROLE,
+      password: this.#cluster.password,
+      database: "postgres",
+      ssl: false,
+      max: 1,
+      fetch_types: false,
+      prepare: false,
+      connect_timeout: 5,
+      // Otherwise the client would replace the connection after a while, and the lock would be lost unnoticed.
+      max_lifetime: null,
+      idle_timeout: 0,
+      connection: { application_name: name },
+      onnotice: () => {},
+      onclose,
+    });
+  }
+
+  /** Lets the database end by itself if this server is killed; for as long as this server owns it with `session`. */
+  async #endWhenIdle(session: postgres.Sql, port: number): Promise<void> {
+    while (this.#session?.sql === session && !this.#stopping.signal.aborted) {
+      const sql = this.#connect(port, WATCH_NAME, () => undefined);
+      try {
+        await endWhenIdle(sql, this.#idleEndMs);
+      } catch (error) {
+        // The database has ended, or somebody has ended the session.
+        const isLost = this.#session?.sql === session && !this.#stopping.signal.aborted;
+        if (isLost) this.#log.warn(`the session that watches for clients was lost: ${describeDatabaseError(error)}`);
+      } finally {
+        await sql.end({ timeout: 0 }).catch(() => undefined);
+      }
+      await this.#pause(WATCH_AGAIN_MS).catch(() => undefined);
     }
   }
 

@@ -1,5 +1,7 @@
 /** On whose behalf an operation runs: built once for a request, by rpc. */
 
+import type { Deadline } from "./deadline.ts";
+
 /** What a caller may do. Roles consist of permissions; each RPC states the permission that it needs. */
 export const PERMISSIONS = [
   "workflows.read",
@@ -31,6 +33,10 @@ export type Caller = {
   /** Missing if no actor is known. */
   readonly actor?: Actor;
   readonly may: readonly Permission[];
+  /** How long the caller waits for a reply at most; missing if it did not say. */
+  readonly timeoutMs?: number;
+  /** Set by the engine while an operation is under way. */
+  readonly deadline?: Deadline;
 };
 
 /** The actor's id as records and stimuli have it. */

@@ -201,6 +201,7 @@ export function createEngine(options: {
       listeners,
       workers,
       isStopping,
+      isDatabaseSilent: watched.isSilent,
       admission: createAdmission(lanes.pending, settings.pendingMax),
       viewOf: createRunViewer(workers.blockedReason),
       serving: createServing({ lanes, health, hasWritten: watched.hasWritten }),

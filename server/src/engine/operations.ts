@@ -1,6 +1,8 @@
 /** The operations of the engine: each RPC is a function in a file of its own, bound here to the parts that it uses. */
 import type { Admission } from "./admission.ts";
 import type { Engine } from "./api.ts";
+import type { Caller } from "./caller.ts";
+import { withDeadline } from "./deadline.ts";
 import type { Essentials } from "./essentials.ts";
 import type { ServerLease } from "./lanes/server-lease.ts";
 import type { Neighbours } from "./neighbours.ts";
@@ -48,41 +50,59 @@ export function createOperations(
     viewOf: RunViewer;
     isStopping: () => boolean;
     serving: Serving;
+    /** Whether the database has owed an answer for this long. */
+    isDatabaseSilent: (forMs: number) => boolean;
   },
 ): Engine {
-  const { workers } = parts;
+  const { workers, settings, isDatabaseSilent } = parts;
+
+  /** Does one operation with a deadline, which the caller carries. */
+  function bounded<T>(caller: Caller, work: (caller: Caller) => Promise<T>, onLate?: (value: T) => void): Promise<T> {
+    const options = { boundMs: settings.operationMs, callerMs: caller.timeoutMs, isDatabaseSilent };
+    return withDeadline(options, (deadline) => work({ ...caller, deadline }), onLate);
+  }
+
   return {
-    registerWorkflow: (caller, definition) => registerWorkflow(parts, caller, definition),
-    getWorkflow: (caller, workflowId, version) => getWorkflow(parts, caller, workflowId, version),
-    listWorkflows: (caller, request) => listWorkflows(parts, caller, request),
-    setCurrentVersion: (caller, workflowId, version) => setCurrentVersion(parts, caller, workflowId, version),
-    setArchived: (caller, workflowId, archived) => archiveWorkflow(parts, caller, workflowId, archived),
+    registerWorkflow: (caller, definition) => bounded(caller, (bound) => registerWorkflow(parts, bound, definition)),
+    getWorkflow: (caller, workflowId, version) =>
+      bounded(caller, (bound) => getWorkflow(parts, bound, workflowId, version)),
+    listWorkflows: (caller, request) => bounded(caller, (bound) => listWorkflows(parts, bound, request)),
+    setCurrentVersion: (caller, workflowId, version) =>
+      bounded(caller, (bound) => setCurrentVersion(parts, bound, workflowId, version)),
+    setArchived: (caller, workflowId, archived) =>
+      bounded(caller, (bound) => archiveWorkflow(parts, bound, workflowId, archived)),
 
-    startRun: (caller, request) => startRun(parts, caller, request),
-    startRuns: (caller, starts) => startRuns(parts, caller, starts),
-    getRun: (caller, runId, view) => getRun(parts, caller, runId, view),
-    explainRun: (caller, runId) => explainRun(parts, caller, runId),
-    listRuns: (caller, request) => listRuns(parts, caller, request),
-    awaitRun: (caller, request) => awaitRun(parts, caller, request),
-    deleteRun: (caller, runId) => deleteRun(parts, caller, runId),
+    startRun: (caller, request) => bounded(caller, (bound) => startRun(parts, bound, request)),
+    startRuns: (caller, starts) => bounded(caller, (bound) => startRuns(parts, bound, starts)),
+    getRun: (caller, runId, view) => bounded(caller, (bound) => getRun(parts, bound, runId, view)),
+    explainRun: (caller, runId) => bounded(caller, (bound) => explainRun(parts, bound, runId)),
+    listRuns: (caller, request) => bounded(caller, (bound) => listRuns(parts, bound, request)),
+    awaitRun: (caller, request) => bounded(caller, (bound) => awaitRun(parts, bound, request)),
+    deleteRun: (caller, runId) => bounded(caller, (bound) => deleteRun(parts, bound, runId)),
 
-    listWaits: (caller, request) => listWaits(parts, caller, request),
-    getWait: (caller, waitId) => getWait(parts, caller, waitId),
-    resumeRun: (caller, request) => resumeRun(parts, caller, request),
-    emitEvent: (caller, request) => emitEvent(parts, caller, request),
+    listWaits: (caller, request) => bounded(caller, (bound) => listWaits(parts, bound, request)),
+    getWait: (caller, waitId) => bounded(caller, (bound) => getWait(parts, bound, waitId)),
+    resumeRun: (caller, request) => bounded(caller, (bound) => resumeRun(parts, bound, request)),
+    emitEvent: (caller, request) => bounded(caller, (bound) => emitEvent(parts, bound, request)),
 
-    cancelRun: (caller, request) => controlRun(parts, caller, "cancel", request),
-    pauseRun: (caller, request) => controlRun(parts, caller, "pause", request),
-    unpauseRun: (caller, request) => controlRun(parts, caller, "unpause", request),
-    tickRun: (caller, request) => tickRun(parts, caller, request),
+    cancelRun: (caller, request) => bounded(caller, (bound) => controlRun(parts, bound, "cancel", request)),
+    pauseRun: (caller, request) => bounded(caller, (bound) => controlRun(parts, bound, "pause", request)),
+    unpauseRun: (caller, request) => bounded(caller, (bound) => controlRun(parts, bound, "unpause", request)),
+    tickRun: (caller, request) => bounded(caller, (bound) => tickRun(parts, bound, request)),
 
-    listStepRecords: (caller, request) => listStepRecords(parts, caller, request),
-    getStepRecord: (caller, runId, seq) => getStepRecord(parts, caller, runId, seq),
+    listStepRecords: (caller, request) => bounded(caller, (bound) => listStepRecords(parts, bound, request)),
+    getStepRecord: (caller, runId, seq) => bounded(caller, (bound) => getStepRecord(parts, bound, runId, seq)),
     watchRun: (caller, request) => watchRun(parts, caller, request),
     watchRuns: (caller, request) => watchRuns(parts, caller, request),
 
-    connectWorker: workers.connect,
-    listWorkers: (caller, request) => listWorkers(parts, caller, request),
+    connectWorker: (caller, hello, link) =>
+      // A worker whose stream has been refused by then is not connected.
+      bounded(
+        caller,
+        (bound) => workers.connect(bound, hello, link),
+        (connection) => connection.close(),
+      ),
+    listWorkers: (caller, request) => bounded(caller, (bound) => listWorkers(parts, bound, request)),
 
     ...parts.serving,
   };

@@ -8,7 +8,7 @@ import type { Health } from "./health.ts";
 /** How long health shows a step: long enough for whoever looks every few minutes. */
 const SHOWN_MS = 10 * 60_000;
 
-export type ClockStepReporter = { report(step: ClockStep): void; stop(): void };
+type ClockStepReporter = { report(step: ClockStep): void; stop(): void };
 
 export function createClockStepReporter(health: Health, log: Logger): ClockStepReporter {
   let timer: NodeJS.Timeout | undefined;

@@ -3,14 +3,18 @@
  * time. A parked run without stimuli has no entry, so waiting runs cost no memory.
  */
 import { DomainError } from "../core/errors.ts";
+import type { Deadline } from "./deadline.ts";
 import type { RunKey } from "../store/contract/runs.ts";
 
 /** The most operations that may wait for one run: far more than people and timers cause, and a bound for a flood. */
 const OPERATIONS_PER_RUN_MAX = 1_000;
 
 export type RunTable = {
-  /** Runs `work` after every earlier operation on the run has ended. @throws {DomainError} OVERLOADED */
-  exclusive<T>(key: RunKey, work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` after every earlier operation on the run has ended. If the deadline has passed by then, forgets it.
+   * @throws {DomainError} OVERLOADED, and the deadline's
+   */
+  exclusive<T>(key: RunKey, work: () => Promise<T>, deadline?: Deadline): Promise<T>;
   /** The same, but never refused: for the run's own next step, without which it would not go on. */
   exclusiveAlways<T>(key: RunKey, work: () => Promise<T>): Promise<T>;
   /** Resolves when no operation is under way. */
@@ -28,7 +32,7 @@ export function createRunTable(interests: { retain(runText: string): void; relea
   const entries = new Map<string, { operations: number; tail: Promise<unknown> }>();
   const idleCallbacks: (() => void)[] = [];
 
-  async function enqueue<T>(key: RunKey, work: () => Promise<T>): Promise<T> {
+  async function enqueue<T>(key: RunKey, work: () => Promise<T>, deadline?: Deadline): Promise<T> {
     const text = runKeyText(key);
     let entry = entries.get(text);
     if (entry === undefined) {
@@ -37,7 +41,7 @@ export function createRunTable(interests: { retain(runText: string): void; relea
       interests.retain(text);
     }
     entry.operations++;
-    const done = entry.tail.then(work);
+    const done = entry.tail.then(deadline === undefined ? work : unlessOver(work, deadline));
     entry.tail = done.catch(() => undefined);
     try {
       return await done;
@@ -53,12 +57,23 @@ export function createRunTable(interests: { retain(runText: string): void; relea
 
   return {
     idle: () => (entries.size === 0 ? Promise.resolve() : new Promise((resolve) => idleCallbacks.push(resolve))),
-    exclusive(key, work) {
+    exclusive(key, work, deadline) {
       const operations = entries.get(runKeyText(key))?.operations ?? 0;
-      if (operations < OPERATIONS_PER_RUN_MAX) return enqueue(key, work);
+      if (operations < OPERATIONS_PER_RUN_MAX) return enqueue(key, work, deadline);
       const message = `Run ${key.runId} has too many pending operations; try again later.`;
       return Promise.reject(new DomainError("OVERLOADED", message, { retryAfterMs: 1_000 }));
     },
-    exclusiveAlways: enqueue,
+    exclusiveAlways: (key, work) => enqueue(key, work),
+  };
+}
+
+/** Begins `work` only if there is time. What it holds is free as soon as there is none. */
+function unlessOver<T>(work: () => Promise<T>, deadline: Deadline): () => Promise<T> {
+  let pending: (() => Promise<T>) | undefined = work;
+  const forget = deadline.onOver(() => (pending = undefined));
+  return async () => {
+    forget();
+    if (pending === undefined) throw deadline.error!;
+    return await pending();
   };
 }

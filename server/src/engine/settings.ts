@@ -30,6 +30,8 @@ export type EngineSettings = {
   handlerParkMs: number;
   /** The number of leases that a job may lose; it fails with the next one. */
   leaseLossesMax: number;
+  /** How long an operation may take, apart from what its caller asked to wait for. Then the caller is refused. */
+  operationMs: number;
   /**
    * New runs are refused while more items than this wait in the lanes; events are refused above twice as many. The rest
    * of the capacity is for other work.
@@ -51,5 +53,6 @@ export const SETTINGS_DEFAULT: EngineSettings = {
   orphanMs: 35_000,
   handlerParkMs: 100,
   leaseLossesMax: 5,
+  operationMs: 10_000,
   pendingMax: 20_000,
 };

@@ -76,6 +76,9 @@ export type WatchedStore = {
   recheck(): void;
   /** Whether a write went through lately. Renewals of the lease are writes. */
   hasWritten(): boolean;
+  /** Whether a call has been waiting for its answer for at least this long: the database is silent, the server not
+   *  just busy. */
+  isSilent(forMs: number): boolean;
 };
 
 /**
@@ -86,6 +89,8 @@ export function watchStore(inner: Store, health: Health, times: { writtenMs: num
   const failing = new Map<Verb, Failing>();
   /** How many calls have lost their connection since one succeeded, by the connections. */
   const losses = new Map<string, number>();
+  /** When the calls under way began, the oldest first. */
+  const waiting = new Set<{ beganAt: number }>();
   let writtenAt = -Infinity;
   let isProbing = false;
 
@@ -142,6 +147,8 @@ export function watchStore(inner: Store, health: Health, times: { writtenMs: num
   }
 
   const verbs = mapVerbs(inner, async (verb, perform) => {
+    const call = { beganAt: performance.now() };
+    waiting.add(call);
     try {
       const result = await perform();
       noteSuccess(verb);
@@ -149,6 +156,8 @@ export function watchStore(inner: Store, health: Health, times: { writtenMs: num
     } catch (error) {
       noteFailure(verb, error);
       throw error;
+    } finally {
+      waiting.delete(call);
     }
   });
 
@@ -169,6 +178,10 @@ export function watchStore(inner: Store, health: Health, times: { writtenMs: num
   return {
     store: { ...inner, ...verbs },
     hasWritten: () => performance.now() - writtenAt < times.writtenMs,
+    isSilent(forMs) {
+      const [oldest] = waiting;
+      return oldest !== undefined && performance.now() - oldest.beganAt >= forMs;
+    },
     recheck() {
       noteShortage();
       if (failing.size === 0 || isProbing) return;

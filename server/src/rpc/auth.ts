@@ -22,7 +22,9 @@ export function authInterceptor(): Interceptor {
 export function callerOf(context: HandlerContext, claimedActorId = ""): Caller {
   const caller = context.values.get(callerKey);
   if (caller === undefined) throw new Error("a service was reached without authentication");
-  return claimedActorId === "" ? caller : { ...caller, ...claimedActor(claimedActorId) };
+  const timeoutMs = context.timeoutMs();
+  if (claimedActorId === "" && timeoutMs === undefined) return caller;
+  return { ...caller, ...claimedActor(claimedActorId), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
 }
 
 /** The actor that the caller claims to be, without proof; empty if it claims no actor. */

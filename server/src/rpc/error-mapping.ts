@@ -4,6 +4,7 @@ import { type Refusal, RefusalSchema } from "@abstractruntime/proto/error_reason
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { DomainError, type ErrorReason, type FieldProblem } from "../core/errors.ts";
+import { DeadlineError } from "../engine/deadline.ts";
 import { durationFromMs } from "./time-conversion.ts";
 import { mapErrors } from "./streams.ts";
 
@@ -147,6 +148,10 @@ function shortened(text: string, charsMax: number): string {
 /** Returns the error that the caller receives for anything that was thrown. A bug becomes INTERNAL without its
  *  message; the cause is kept for the log. */
 export function toConnectError(error: unknown, options: { inHeaders?: boolean } = {}): ConnectError {
+  // gRPC has a code of its own for the caller's own deadline.
+  if (error instanceof DeadlineError && error.isOfCaller) {
+    return refusalToConnectError(error, { ...options, code: Code.DeadlineExceeded });
+  }
   if (error instanceof DomainError) return refusalToConnectError(error, options);
   if (error instanceof ConnectError) return error;
   return new ConnectError("internal error", Code.Internal, undefined, undefined, error);

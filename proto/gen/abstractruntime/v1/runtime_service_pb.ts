@@ -1536,6 +1536,11 @@ export const WatchRunsResponseSchema: GenMessage<WatchRunsResponse> = /*@__PURE_
  *
  * A reply is sent only after what it reports is committed.
  *
+ * Every RPC with one reply ends within 10 s, or within the caller's own deadline if that is shorter, apart from the
+ * time that the request itself asks to wait. Then it is refused with DATABASE_UNAVAILABLE if the database does not
+ * answer, else with OVERLOADED. The message says whether nothing was changed or the outcome is not known. In both cases
+ * it is safe to send the same request again with the same ids.
+ *
  * @generated from service abstractruntime.v1.RuntimeService
  */
 export const RuntimeService: GenService<{

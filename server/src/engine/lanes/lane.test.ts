@@ -14,6 +14,7 @@ import {
 import type { LedgerStore } from "../../store/contract/ledger.ts";
 import type { Store } from "../../store/contract/store.ts";
 import { eventDelivery, eventOf, mailDelivery, startOf } from "../../store/suite/fixtures.ts";
+import { withDeadline } from "../deadline.ts";
 import { createLane, type Lane } from "./lane.ts";
 
 const TENANT = "t";
@@ -192,6 +193,25 @@ describe("a lane", () => {
       names(8).map((name) => guilty.has(name)),
     );
     expect(database.committed).toEqual(names(8).filter((name) => !guilty.has(name)));
+  });
+
+  it("drops what was not sent when its deadline passes, and finds out what became of the rest", async () => {
+    const away = Promise.withResolvers<void>();
+    database.fault = () => away.promise;
+    const options = { boundMs: 1_000, isDatabaseSilent: () => true };
+    const errorOf = (name: string) =>
+      withDeadline(options, (deadline) => lane.submit(start(name), 1, deadline)).catch((error: Error) => error.message);
+    const sent = errorOf("sent");
+    await vi.advanceTimersByTimeAsync(10);
+    const waiting = errorOf("waiting");
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    expect(await sent).toContain("not known whether the request was carried out");
+    expect(await waiting).toContain("Nothing was changed");
+    expect(lane.pending).toBe(1);
+    away.resolve();
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    expect(database.committed).toEqual(["sent"]);
+    expect(lane.pending).toBe(0);
   });
 
   it("tries a batch again while the database is away, and tells its callers after a while", async () => {

@@ -13,6 +13,7 @@ import {
 } from "../../store/contract/errors.ts";
 import type { Lane as LaneLease } from "../../store/contract/lanes.ts";
 import type { Store } from "../../store/contract/store.ts";
+import type { Deadline } from "../deadline.ts";
 import { pause } from "../pause.ts";
 import { runKeyText } from "../run-table.ts";
 
@@ -45,8 +46,11 @@ export type Lane = {
   readonly lease: LaneLease;
   /** The number of items collected and in flight. */
   readonly pending: number;
-  /** Resolves when the item's outcome is known. @throws StoreUnavailableError, LaneFencedError, BatchRejectedError */
-  submit(item: BatchItem, bytes: number): Promise<ItemOutcome>;
+  /**
+   * Resolves when the item's outcome is known. An item whose deadline passes before it was sent is dropped.
+   * @throws StoreUnavailableError, LaneFencedError, BatchRejectedError, DeadlineError
+   */
+  submit(item: BatchItem, bytes: number, deadline?: Deadline): Promise<ItemOutcome>;
 };
 
 type Waiting = {
@@ -54,6 +58,8 @@ type Waiting = {
   bytes: number;
   resolve: (outcome: ItemOutcome) => void;
   reject: (error: unknown) => void;
+  /** Called when the item leaves what was gathered. */
+  onSend?: () => void;
 };
 
 export function createLane(options: {
@@ -88,7 +94,23 @@ export function createLane(options: {
       for (const key of keys) runs.add(key);
       count++;
     }
-    return gathered.splice(0, count);
+    const batch = gathered.splice(0, count);
+    for (const waiting of batch) waiting.onSend?.();
+    return batch;
+  }
+
+  /** Drops an item that was not sent when its deadline passed. */
+  function watchDeadline(waiting: Waiting, deadline: Deadline): void {
+    const forget = deadline.onOver((error) => {
+      const place = gathered.indexOf(waiting);
+      if (place === -1) return;
+      gathered.splice(place, 1);
+      waiting.reject(error);
+    });
+    waiting.onSend = () => {
+      forget();
+      deadline.noteSent();
+    };
   }
 
   async function pump(): Promise<void> {
@@ -211,10 +233,13 @@ export function createLane(options: {
     get pending() {
       return gathered.length + inFlight;
     },
-    submit(item, bytes) {
+    submit(item, bytes, deadline) {
       if (isFenced) return Promise.reject(new LaneFencedError("the lane's lease has ended"));
+      if (deadline?.error !== undefined) return Promise.reject(deadline.error);
       return new Promise((resolve, reject) => {
-        gathered.push({ item, bytes, resolve, reject });
+        const waiting: Waiting = { item, bytes, resolve, reject };
+        if (deadline !== undefined) watchDeadline(waiting, deadline);
+        gathered.push(waiting);
         if (isPumping) return;
         isPumping = true;
         // One turn later, so that what arrives together is committed together.

@@ -9,10 +9,11 @@ import { workflowView } from "../workflow-view.ts";
  */
 export async function archiveWorkflow(
   { store }: Pick<Essentials, "store">,
-  { tenantId }: Caller,
+  { tenantId, deadline }: Caller,
   workflowId: string,
   archived: boolean,
 ): Promise<WorkflowView> {
+  deadline?.noteSent();
   const stored = await store.workflows.setArchived(tenantId, workflowId, archived);
   if (stored === undefined) throw workflowUnknown(workflowId);
   return workflowView(stored);

@@ -52,7 +52,8 @@ export async function awaitRun(
         // It has moved between the two reads.
         leaveRoom?.();
       }
-      await changed.wait(leftMs, request.signal);
+      const change = changed.wait(leftMs, request.signal);
+      await (caller.deadline?.resting(change) ?? change);
     }
   } finally {
     unwatch();

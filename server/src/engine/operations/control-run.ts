@@ -6,6 +6,7 @@ import { hasEnded, type RunState } from "../../core/run.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { Caller, ControlRequest, RunView } from "../api.ts";
 import { actorOf } from "../caller.ts";
+import type { Deadline } from "../deadline.ts";
 import type { Neighbours } from "../neighbours.ts";
 import { createSignal, type NoticeHub } from "../notice-hub.ts";
 import { pause } from "../pause.ts";
@@ -50,12 +51,13 @@ export async function controlRun(
   try {
     const { run } = await performExclusive(transitions, key, (now) => ({ ...asked, type: kind, now }), {
       runAhead: kind !== "cancel",
+      deadline: caller.deadline,
     });
     return viewOf(run);
   } catch (error) {
     const isBusy = error instanceof DomainError && error.reason === "TRANSITION_CONFLICT";
     if (!(error instanceof OwnedElsewhereError) && !isBusy) throw error;
-    return viewOf(await sendMail(parts, key, kind, asked));
+    return viewOf(await sendMail(parts, key, kind, { asked, deadline: caller.deadline }));
   }
 }
 
@@ -63,11 +65,11 @@ async function sendMail(
   { transitions, hub, neighbours }: Parts,
   key: RunKey,
   kind: ControlStimulus["type"],
-  asked: Parameters<typeof controlLetter>[1],
+  { asked, deadline }: { asked: Parameters<typeof controlLetter>[1]; deadline: Deadline | undefined },
 ): Promise<StoredRun> {
   const { lanes, reads } = transitions;
   const delivery = { type: "mail", ...key, mail: controlLetter(kind, asked) } as const;
-  await lanes.laneOf(key).submit({ type: "delivery", delivery }, 500);
+  await lanes.laneOf(key).submit({ type: "delivery", delivery }, 500, deadline);
   neighbours.tell({ mail: key });
   // The run may have been parked or ended meanwhile: then this server acts on the mail itself.
   await deliverMail(transitions, key);

@@ -5,6 +5,7 @@ import { DomainError } from "../../core/errors.ts";
 import { hasEnded } from "../../core/run.ts";
 import type { Caller, EmitRequest } from "../api.ts";
 import { actorOf } from "../caller.ts";
+import { until } from "../deadline.ts";
 import type { Essentials } from "../essentials.ts";
 import type { Lanes } from "../lanes/server-lease.ts";
 import type { Reads } from "../reads.ts";
@@ -40,7 +41,7 @@ export async function emitEvent(
   }
   const channel = { tenantId, scope, scopeId };
   if (scope === "run") {
-    const run = await reads.loadRunHead({ tenantId, runId: scopeId });
+    const run = await until(caller.deadline, reads.loadRunHead({ tenantId, runId: scopeId }));
     if (run === undefined) throw runUnknown(scopeId);
     if (hasEnded(run.state)) {
       // The first attempt may itself have ended the run: a repeat gets the same answer.
@@ -65,7 +66,7 @@ export async function emitEvent(
   const lane = lanes.laneFor(channelKey(channel));
   const bytes = jsonText(request.payload).length + 500;
   // A duplicate wakes listeners too: the server that committed the first may have died before it woke them.
-  await lane.submit({ type: "delivery", delivery: { type: "event", event } }, bytes);
+  await lane.submit({ type: "delivery", delivery: { type: "event", event } }, bytes, caller.deadline);
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<number>((resolve) => {
     timer = setTimeout(resolve, DELIVERY_WAIT_MS, 0);

@@ -1,6 +1,7 @@
 import { hasEnded } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Caller, PageRequest, StepRecordView } from "../api.ts";
+import type { Deadline } from "../deadline.ts";
 import type { Essentials } from "../essentials.ts";
 import { pageLimit, pagePurpose, readPage, readPageToken, writePageToken } from "../lists.ts";
 import { createSignal, type NoticeHub } from "../notice-hub.ts";
@@ -32,7 +33,13 @@ export async function listStepRecords(
   const afterSeq = (readPageToken(store, purpose, request) as number | undefined) ?? request.afterSeq;
   const key = { tenantId: caller.tenantId, runId };
   const limit = pageLimit(request.pageSize);
-  const { records, next } = await readRecords(parts, key, { afterSeq, limit, waitMs, signal });
+  const { records, next } = await readRecords(parts, key, {
+    afterSeq,
+    limit,
+    waitMs,
+    signal,
+    deadline: caller.deadline,
+  });
   return { records, nextPageToken: writePageToken(store, purpose, next) };
 }
 
@@ -40,7 +47,7 @@ export async function listStepRecords(
 async function readRecords(
   { reads, hub, isStopping }: Parts,
   key: RunKey,
-  request: { afterSeq: number; limit: number; waitMs: number; signal: AbortSignal },
+  request: { afterSeq: number; limit: number; waitMs: number; signal: AbortSignal; deadline: Deadline | undefined },
 ): Promise<{ records: StepRecordView[]; next?: number }> {
   const endAt = performance.now() + request.waitMs;
   const changed = createSignal();
@@ -64,7 +71,9 @@ async function readRecords(
       const leftMs = endAt - performance.now();
       const isOver = hasEnded(run.state) && run.state.seq <= request.afterSeq;
       if (isOver || leftMs <= 0 || request.signal.aborted || isStopping()) return { records: [] };
-      if (run.state.seq <= request.afterSeq) await changed.wait(leftMs, request.signal);
+      if (run.state.seq > request.afterSeq) continue;
+      const change = changed.wait(leftMs, request.signal);
+      await (request.deadline?.resting(change) ?? change);
     }
   } finally {
     unwatch();

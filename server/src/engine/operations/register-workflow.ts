@@ -17,6 +17,7 @@ export async function registerWorkflow(
 ): Promise<WorkflowView> {
   const { digest } = await compileInTurns(definition);
   const version = { tenantId: caller.tenantId, digest, definition };
+  caller.deadline?.noteSent();
   const stored = await store.workflows.register(version);
   // Both graphs have been registered under this digest. The one of the request has it.
   const isDamaged = graphDamage(stored) !== undefined;

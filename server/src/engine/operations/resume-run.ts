@@ -27,7 +27,9 @@ export async function resumeRun(parts: Parts, caller: Caller, request: ResumeReq
   const { runId, ...answer } = { ...request, ...actorOf(caller) };
   const key: RunKey = { tenantId: caller.tenantId, runId };
   try {
-    const { run } = await performExclusive(transitions, key, (now) => ({ ...answer, type: "answer", now }));
+    const { run } = await performExclusive(transitions, key, (now) => ({ ...answer, type: "answer", now }), {
+      deadline: caller.deadline,
+    });
     return viewOf(run);
   } catch (error) {
     // A run that another server computes has no open wait.

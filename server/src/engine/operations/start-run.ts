@@ -11,6 +11,7 @@ import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import type { Admission } from "../admission.ts";
 import type { Caller, RunView, StartRequest } from "../api.ts";
 import { actorOf } from "../caller.ts";
+import { type Deadline, until } from "../deadline.ts";
 import type { Essentials } from "../essentials.ts";
 import { runKeyText } from "../run-table.ts";
 import type { RunViewer } from "../run-view.ts";
@@ -38,25 +39,28 @@ export async function startRun(parts: Parts, caller: Caller, request: StartReque
 async function startAdmitted(parts: Parts, caller: Caller, request: StartRequest, text: string): Promise<RunView> {
   const key: RunKey = { tenantId: caller.tenantId, runId: request.runId ?? uuidv7() };
   const { transitions, store } = parts;
+  const { deadline } = caller;
   const digest = createHash("sha256").update(text).digest("hex");
-  const run = await transitions.runs.exclusive(key, async () => {
+  const attempts = async (): Promise<StoredRun> => {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       // Read in parallel with the run, although that may exist already: most starts are new.
       const needs = readNeeds(transitions, key, request);
       needs.catch(() => undefined);
       // A repeated start returns its run even if the workflow has been archived since.
       const known =
-        ownedRun(transitions, key) ?? (request.runId === undefined ? undefined : await transitions.reads.loadRun(key));
+        ownedRun(transitions, key) ??
+        (request.runId === undefined ? undefined : await until(deadline, transitions.reads.loadRun(key)));
       if (known !== undefined) return assertSame(known, digest);
       if (attempt > 0 && (await store.runs.wasDeleted(key))) throw existedBefore(key.runId);
-      const started = await begin(transitions, key, { ...request, ...actorOf(caller) }, { ...(await needs), digest });
+      const found = { ...(await until(deadline, needs)), digest, deadline };
+      const started = await begin(transitions, key, { ...request, ...actorOf(caller) }, found);
       if (started !== undefined) return started;
     }
     throw new DomainError("TRANSITION_CONFLICT", `Run ${key.runId} was deleted and recreated concurrently; retry.`, {
       retryAfterMs: 100,
     });
-  });
-  return parts.viewOf(run);
+  };
+  return parts.viewOf(await transitions.runs.exclusive(key, attempts, deadline));
 }
 
 /** The run as it is in memory, if it is active at this server: no other server changes it. */
@@ -80,12 +84,12 @@ async function begin(
   transitions: TransitionParts,
   { tenantId, runId }: RunKey,
   request: StartRequest & { actorId?: string },
-  { workflow, channels, digest }: StartNeeds & { digest: string },
+  { workflow, channels, digest, deadline }: StartNeeds & { digest: string; deadline: Deadline | undefined },
 ): Promise<StoredRun | undefined> {
   const { workflowId: _workflowId, version: _version, runId: _runId, ...rest } = request;
   const now = transitions.clock.now();
   const decision = decideStart({ ...rest, type: "start", now, tenantId, runId, channels }, workflow);
-  return await performStart(transitions, { tenantId, runId }, { decision, workflow, requestDigest: digest });
+  return await performStart(transitions, { tenantId, runId }, { decision, workflow, requestDigest: digest, deadline });
 }
 
 /**

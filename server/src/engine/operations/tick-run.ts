@@ -2,6 +2,7 @@ import { runEnded } from "../../core/control-run.ts";
 import { hasEnded, hasNextStep } from "../../core/run.ts";
 import type { RunKey } from "../../store/contract/runs.ts";
 import type { Caller, RunView } from "../api.ts";
+import type { Deadline } from "../deadline.ts";
 import { pause } from "../pause.ts";
 import { runUnknown } from "../refusals.ts";
 import { OwnedElsewhereError } from "../retry.ts";
@@ -27,10 +28,11 @@ export async function tickRun(
 ): Promise<RunView> {
   const key: RunKey = { tenantId: caller.tenantId, runId: request.runId };
   for (let step = 0; step < Math.max(request.maxSteps, 1); step++) {
-    const { plan, awaiting } = await takeStep(transitions, key);
+    const { plan, awaiting } = await takeStep(transitions, key, caller.deadline);
     if (awaiting !== undefined) {
       // The handler decides the step, so the step is taken after the handler has returned.
-      await Promise.race([awaiting.done, pause(HANDLER_WAIT_MS)]);
+      const returned = Promise.race([awaiting.done, pause(HANDLER_WAIT_MS)]);
+      await (caller.deadline?.resting(returned) ?? returned);
       if (awaiting.outcome === undefined) break;
       step -= 1;
       continue;
@@ -48,7 +50,11 @@ export async function tickRun(
  * Takes the next step of a paused run. If another server computes the run, this does nothing: the steps are taken
  * there.
  */
-async function takeStep(transitions: TransitionParts, key: RunKey): Promise<Pick<Performed, "plan" | "awaiting">> {
+async function takeStep(
+  transitions: TransitionParts,
+  key: RunKey,
+  deadline: Deadline | undefined,
+): Promise<Pick<Performed, "plan" | "awaiting">> {
   try {
     return await performExclusive(
       transitions,
@@ -57,7 +63,7 @@ async function takeStep(transitions: TransitionParts, key: RunKey): Promise<Pick
         if (hasEnded(run)) throw runEnded(run.runId);
         return run.paused && hasNextStep(run) ? { type: "advance", now } : undefined;
       },
-      { runAhead: false },
+      { runAhead: false, deadline },
     );
   } catch (error) {
     if (error instanceof OwnedElsewhereError) return {};

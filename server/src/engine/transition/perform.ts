@@ -13,6 +13,7 @@ import { BatchRejectedError } from "../../store/contract/errors.ts";
 import type { RunKey, StoredRun } from "../../store/contract/runs.ts";
 import { RUN_FORMAT } from "../../store/run-format.ts";
 import type { Clock } from "../clock.ts";
+import { type Deadline, until } from "../deadline.ts";
 import type { Lanes } from "../lanes/server-lease.ts";
 import { type Committed, type Reaction, type Reservation, reserve } from "../reactions.ts";
 import type { Reads } from "../reads.ts";
@@ -56,6 +57,8 @@ export type PerformOptions = {
   mayGuess?: boolean;
   /** Called before the stimulus is decided again because another change was first. */
   onConflict?: () => Promise<void>;
+  /** The time of the request; missing for what the server does by itself. */
+  deadline?: Deadline | undefined;
 };
 
 export type Performed = {
@@ -76,7 +79,7 @@ export function performExclusive(
   stimulusOf: StimulusOf,
   options?: PerformOptions,
 ): Promise<Performed> {
-  return parts.runs.exclusive(key, () => perform(parts, key, stimulusOf, options));
+  return parts.runs.exclusive(key, () => perform(parts, key, stimulusOf, options), options?.deadline);
 }
 
 /**
@@ -92,13 +95,14 @@ export async function perform(
   options: PerformOptions = {},
 ): Promise<Performed> {
   const { cache, lanes, reads } = parts;
+  const { deadline } = options;
   const runText = runKeyText(key);
   const consumedMail = options.consumedMail ?? NO_MAIL;
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
     const known = cache.get(runText);
     const isGuess = known?.certainty === "guess";
     const remembered = isGuess && options.mayGuess !== true ? undefined : known?.run;
-    const before = remembered ?? (await reads.loadRun(key));
+    const before = remembered ?? (await until(deadline, reads.loadRun(key)));
     if (before === undefined) throw runUnknown(key.runId);
     if (before.format > RUN_FORMAT) throw newerFormat(key.runId);
     if (before.ownerLane !== undefined && !lanes.isOwnLane(before.ownerLane)) {
@@ -107,7 +111,8 @@ export async function perform(
       cache.forget(runText);
       continue;
     }
-    const workflow = await parts.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
+    const pinned = parts.workflows.pinned(key.tenantId, before.state.workflowId, before.state.version);
+    const workflow = await until(deadline, pinned);
     // The ledger's first record names the digest. Another graph under the same version would betray it.
     if (workflow.digest !== before.state.digest) throw otherGraph(workflow);
     const plan = await makePlan(parts, before, workflow, stimulusOf, options.runAhead ?? true);
@@ -127,6 +132,7 @@ export async function perform(
       before,
       plan: plan ?? { after: before.state, records: [], commands: [], handled: [] },
       consumedMail,
+      deadline,
       ...(options.leaseOf === undefined ? {} : { leaseOf: options.leaseOf }),
     });
     if (committed !== undefined) return { run: committed.run, ...(plan === undefined ? {} : { plan }) };
@@ -149,15 +155,16 @@ const NO_MAIL: readonly number[] = [];
 export async function performStart(
   parts: TransitionParts,
   key: RunKey,
-  start: { decision: Decision; workflow: Workflow; requestDigest: string },
+  start: { decision: Decision; workflow: Workflow; requestDigest: string; deadline?: Deadline | undefined },
 ): Promise<StoredRun | undefined> {
-  const { requestDigest } = start;
+  const { requestDigest, deadline } = start;
   const plan = await runAhead(parts, planOf(start.decision), start.workflow);
   const { outcome, committed } = await commit(parts, key, {
     runText: runKeyText(key),
     plan,
     requestDigest,
     consumedMail: NO_MAIL,
+    deadline,
   });
   if (outcome.type === "channel_moved") return await performStart(parts, key, start);
   return committed?.run;
@@ -191,6 +198,7 @@ type CommitFacts = {
   leaseOf?: LeaseOf;
   /** Set for a new run. */
   requestDigest?: string;
+  deadline: Deadline | undefined;
 };
 
 /**
@@ -199,7 +207,7 @@ type CommitFacts = {
 async function commit(
   parts: TransitionParts,
   key: RunKey,
-  { runText, requestDigest = "", ...facts }: CommitFacts,
+  { runText, requestDigest = "", deadline, ...facts }: CommitFacts,
 ): Promise<{ outcome: ItemOutcome; committed?: Committed }> {
   const { cache, lanes, reactions } = parts;
   const { before, plan } = facts;
@@ -216,7 +224,7 @@ async function commit(
       laneId: lane.lease.laneId,
       jobs: reservation?.jobs ?? [],
     });
-    const outcome = await submit(() => lane.submit({ type: "group", transitions: [transition] }, bytes));
+    const outcome = await submit(() => lane.submit({ type: "group", transitions: [transition] }, bytes, deadline));
     if (outcome.type !== "committed") return { outcome };
     isCommitted = true;
     const committed = { key, run: transition.after, plan, hasNotices: transition.notices.length > 0 };

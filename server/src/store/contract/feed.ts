@@ -44,7 +44,7 @@ export interface FeedStore {
   /**
    * Returns one tenant's entries after the given positions, in the lanes named. Entries of one lane keep the lane's
    * order, so a page that has an entry also has all earlier unread ones of its lane. Lanes are merged by the time of
-   * their batches.
+   * their batches, and a run's entries by seq.
    *
    * With a filter, a bounded number of entries of each lane is read, and of those that do not match at most the last
    * one is returned, as `passed`: so a reader that wants little gets on, and knows how far it is.

@@ -2,11 +2,9 @@
 import type { FeedStore, FeedEntry, LanePosition } from "../contract/feed.ts";
 import type { MemoryDatabase } from "./database.ts";
 import type { Statements } from "../map-verbs.ts";
+import { mergeFeed } from "../merge-feed.ts";
 
-/**
- * Merges the lanes by reading only the head of each. Entries of a lane keep their order even if their times disagree,
- * so a reader can continue from the end of any page.
- */
+/** Merges the next entries of each lane. */
 function readFeed(
   database: MemoryDatabase,
   tenantId: string,
@@ -14,16 +12,7 @@ function readFeed(
   limit: number,
 ): FeedEntry[] {
   const lanes = positions.map((position) => unreadOf(database, tenantId, position, limit));
-  const entries: FeedEntry[] = [];
-  while (entries.length < limit) {
-    let earliest: FeedEntry[] | undefined;
-    for (const lane of lanes)
-      if (lane.length > 0 && (earliest === undefined || isBefore(lane, earliest))) earliest = lane;
-    const entry = earliest?.shift();
-    if (entry === undefined) break;
-    entries.push({ ...entry });
-  }
-  return entries;
+  return mergeFeed(lanes, limit).map((entry) => ({ ...entry }));
 }
 
 function unreadOf(database: MemoryDatabase, tenantId: string, position: LanePosition, limit: number): FeedEntry[] {
@@ -35,10 +24,6 @@ function unreadOf(database: MemoryDatabase, tenantId: string, position: LanePosi
         (entry.batchNo > position.batchNo || (entry.batchNo === position.batchNo && entry.ordinal > position.ordinal)),
     )
     .slice(0, limit);
-}
-
-function isBefore([a]: FeedEntry[], [b]: FeedEntry[]): boolean {
-  return a!.time !== b!.time ? a!.time < b!.time : a!.laneId < b!.laneId;
 }
 
 export const feed: Statements<MemoryDatabase, FeedStore> = { read: readFeed };

@@ -5,6 +5,7 @@ import type { FeedStore, FeedEntry, FeedFilter, LanePosition } from "../contract
 import { type Fragment, rowsParameter, type Sql } from "./client.ts";
 import { conditionsOf } from "./runs.ts";
 import type { Statements } from "../map-verbs.ts";
+import { mergeFeed } from "../merge-feed.ts";
 
 type FeedRow = {
   lane_id: number;
@@ -21,9 +22,7 @@ type FeedRow = {
 /** Entries of a lane that one read with a filter looks at: about 30 ms. */
 const SCAN_MAX = 5_000;
 
-/**
- * Merges the next entries of each lane. Always takes the earliest of the lanes' heads, so each lane keeps its order.
- */
+/** Merges the next entries of each lane. */
 async function readFeed(
   sql: Sql,
   tenantId: string,
@@ -33,19 +32,8 @@ async function readFeed(
 ): Promise<FeedEntry[]> {
   if (positions.length === 0) return [];
   const rows = await readLanes(sql, tenantId, positions, filter === undefined ? { limit } : { limit, filter });
-  const lanes = [...Map.groupBy(rows, (row) => row.lane_id).values()].map((entries) => ({ entries, next: 0 }));
-  const merged: FeedEntry[] = [];
-  while (merged.length < limit) {
-    let first: { row: FeedRow; lane: { next: number } } | undefined;
-    for (const lane of lanes) {
-      const row = lane.entries[lane.next];
-      if (row !== undefined && (first === undefined || row.time < first.row.time)) first = { row, lane };
-    }
-    if (first === undefined) break;
-    first.lane.next += 1;
-    merged.push(entryFromRow(tenantId, first.row));
-  }
-  return merged;
+  const entries = rows.map((row) => entryFromRow(tenantId, row));
+  return mergeFeed([...Map.groupBy(entries, ({ laneId }) => laneId).values()], limit);
 }
 
 async function readLanes(

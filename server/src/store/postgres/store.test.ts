@@ -212,6 +212,22 @@ describe("the store on Postgres", () => {
     expect(await writer.commit(assignOf(locked, "x", 1))).toEqual([COMMITTED]);
   });
 
+  it("finds mail and events that nobody dealt with, also if the clock was set back since", async () => {
+    const writer = await openWriter(store);
+    const tenantId = newTenant();
+    const run = await writer.put(startOf({ tenantId, runId: "stray" }));
+    const channel = { tenantId, scope: "global", scopeId: "" } as const;
+    await writer.deliver(mailDelivery(run.state, "cancel"), eventDelivery(eventOf(channel, { name: "go" })));
+    await store.events.lookUp([{ channel, names: ["go"], startNumber: 0, cursors: [] }]);
+    expect(await store.mail.findStrays(60_000, 10)).toEqual({ mailed: [], channels: [] });
+    await observer`update mail set create_time = create_time + interval '1 year' where tenant_id = ${tenantId}`;
+    await observer`update channels set emit_time = emit_time + interval '1 year' where tenant_id = ${tenantId}`;
+    const strays = { mailed: [{ tenantId, runId: "stray" }], channels: [channel] };
+    expect(await store.mail.findStrays(60_000, 10)).toEqual(strays);
+    await observer`delete from mail where tenant_id = ${tenantId}`;
+    await observer`delete from channels where tenant_id = ${tenantId}`;
+  });
+
   it("does not wait for a locked run to delete, claim or mail it", async () => {
     const writer = await openWriter(store);
     const doomed = await openWriter(store);

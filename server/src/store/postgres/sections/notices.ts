@@ -12,7 +12,7 @@ export const NOTICES: Section<"p_notices"> = {
   },
   write: `
   -- One database time for the whole batch. A transaction that builds on what was committed here commits at a later
-  -- time, so a merge of the lanes by time never shows a run's notices out of order.
+  -- time, unless the clock was set back. So a merge of the lanes by time is in the order of commits.
   IF p_notices IS NOT NULL THEN
     INSERT INTO feed (tenant_id, lane_id, batch_no, ordinal, run_id, kind, seq, time)
     SELECT n.tenant_id, p_lane_id, p_batch_no, n.ordinal, n.run_id, n.kind, n.seq, batch_time.value
