@@ -7,7 +7,7 @@ import { requestTarget } from "./request-target.ts";
 import { createRawSender, type RawSender } from "./send-raw.ts";
 
 /** Inputs of each target in `npm test`, some seconds of work. */
-const INPUTS: Record<string, number> = { request: 3_000, frames: 500 };
+const INPUTS: Record<string, number> = { request: 2_000, frames: 400 };
 /** How often a run beside has to be served. */
 const INPUTS_PER_RUN = 100;
 

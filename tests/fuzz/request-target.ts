@@ -81,6 +81,7 @@ export function requestTarget(port: FuzzPort, sender: RawSender, isBad = false):
     async check(request) {
       const outcome = await sender.send(request, request.mayWait ? WAITING_MS : PATIENCE_MS);
       if (outcome === undefined && !request.mayWait) throw new Error("the request hangs");
+      if (outcome?.status === 0 && !isOversized(request)) throw new Error("the request was cut off");
       if (outcome?.status === 500 && outcome.code === undefined) throw new Error("the status is 500");
       // A reply to another method than POST is none of the protocols'.
       port.assertSound(request.method === "POST" ? outcome?.code : undefined);
@@ -88,6 +89,12 @@ export function requestTarget(port: FuzzPort, sender: RawSender, isBad = false):
     show: ({ http, method, path, headers, body }) =>
       `${http} ${method} ${path} ${JSON.stringify(headers)} ${body.length > 2_000 ? body.length : body.toString("latin1")}`,
   };
+}
+
+/** HTTP/1.1 and HTTP/2 may end a connection or stream for headers that are too large, and for a body that is refused
+ *  while it is still being sent. */
+function isOversized({ headers, path, body }: DrawnRequest): boolean {
+  return JSON.stringify(headers).length + path.length > 8_000 || body.length > 3 * 1024 * 1024;
 }
 
 type Form = { http: 1 | 2; contentType: string; isJson: boolean; isEnveloped: boolean; isConnect: boolean };

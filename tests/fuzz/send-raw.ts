@@ -10,7 +10,8 @@ export type RawRequest = {
   body: Buffer;
 };
 
-/** gRPC's number; undefined if the reply has none, which is right for a reply outside the protocols. */
+/** `status` is 0 if the connection or stream was ended without a reply. `code` is gRPC's number; undefined if the reply
+ *  has none, which is right for a reply outside the protocols. */
 export type RawOutcome = { status: number; code: number | undefined };
 
 const CODES: readonly string[] = [
@@ -46,13 +47,14 @@ export function createRawSender(url: string): RawSender {
 
   const openSession = (): ClientHttp2Session => {
     if (session !== undefined && !session.closed && !session.destroyed) return session;
-    session = connect(url);
+    // Large bodies that wait must not make this side refuse its own streams.
+    session = connect(url, { maxSessionMemory: 1_000 });
     session.on("error", () => undefined);
     return session;
   };
 
   const overHttp1 = ({ method, path, headers, body }: RawRequest, patienceMs: number) =>
-    new Promise<RawOutcome | undefined>((resolve, reject) => {
+    new Promise<RawOutcome | undefined>((resolve) => {
       const request = httpRequest({ hostname, port, agent, method, path, headers }, (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -63,7 +65,7 @@ export function createRawSender(url: string): RawSender {
         resolve(undefined);
         request.destroy();
       });
-      request.on("error", reject);
+      request.on("error", () => resolve({ status: 0, code: undefined }));
       request.end(body);
     });
 
