@@ -34,15 +34,12 @@ const targets = [
 ];
 
 for (const { target, inputs } of targets) await tryInputs(target, 0, inputs * WARM);
-const before = await measure();
+const before = await measure("after the warm-up");
 for (const { target, inputs } of targets) await tryInputs(target, inputs * WARM, inputs * (1 + WARM));
-const after = await measure();
+const after = await measure("at the end");
 await port.serveRun();
 
 const isGrown = after.heapUsed > before.heapUsed * ROOM || after.rss > before.rss * ROOM;
-for (const [name, { heapUsed, rss }] of Object.entries({ before, after })) {
-  console.log(`${name}: heap ${mib(heapUsed)} MiB, resident ${mib(rss)} MiB`);
-}
 if (isGrown) console.log("More than a tenth was kept.");
 sender.close();
 await port.close();
@@ -60,12 +57,14 @@ async function tryInputs(target: FuzzTarget<unknown>, from: number, to: number):
   await Promise.all(Array.from({ length: AT_ONCE }, work));
 }
 
-async function measure(): Promise<NodeJS.MemoryUsage> {
+async function measure(when: string): Promise<NodeJS.MemoryUsage> {
   for (let round = 0; round < 5; round++) {
     await new Promise((resolve) => setTimeout(resolve, 200));
     globalThis.gc?.();
   }
-  return process.memoryUsage();
+  const memory = process.memoryUsage();
+  console.log(`${when}: heap ${mib(memory.heapUsed)} MiB, resident ${mib(memory.rss)} MiB`);
+  return memory;
 }
 
 function mib(bytes: number): string {

@@ -55,7 +55,7 @@ export function drawText(random: Random, words: Words): string {
 }
 
 /** Draws any JSON. */
-export function drawJson(random: Random, words: Words, depth = 0): Json {
+function drawJson(random: Random, words: Words, depth = 0): Json {
   const choice = random.below(depth > 4 ? 5 : 8);
   switch (choice) {
     case 0:

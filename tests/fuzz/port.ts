@@ -1,12 +1,14 @@
 /** A server for the fuzzers of the port: an engine in memory, and a run beside them that has to be served. */
+import { inspect } from "node:util";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { RunStatus } from "@abstractruntime/proto/run_pb";
 import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
-import pino from "pino";
-import { createRpcServer } from "../../server/src/rpc/server.ts";
+import { createRpcServer, type RpcServerOptions } from "../../server/src/rpc/server.ts";
 import { openSharedDatabase, startTestServer } from "../support/engine.ts";
 import { serveTools } from "../conformance/wire-worker.ts";
+
+type Logger = RpcServerOptions["log"];
 
 /** The tool that the fuzzed workers serve. */
 export const FUZZED_TOOL = "fuzzed";
@@ -34,11 +36,10 @@ export async function openFuzzPort(): Promise<FuzzPort> {
   const database = await openSharedDatabase("memory");
   const server = await startTestServer(database);
   const errors: string[] = [];
-  const log = pino({ level: "error" }, { write: (line: string) => void errors.push(line) });
   const rpc = createRpcServer({
     engine: server.engine,
     config: { listen: { host: "127.0.0.1", port: 0 }, hosts: [], origins: [] },
-    log,
+    log: errorLog(errors),
   });
   const { url, port } = await rpc.listen();
   const runtime = createClient(RuntimeService, createGrpcTransport({ baseUrl: url }));
@@ -107,4 +108,11 @@ export async function openFuzzPort(): Promise<FuzzPort> {
       await database.close();
     },
   };
+}
+
+/** A log that keeps its errors. */
+function errorLog(errors: string[]): Logger {
+  const ignore = (): void => undefined;
+  const error = (...line: unknown[]): void => void errors.push(inspect(line));
+  return { trace: ignore, debug: ignore, info: ignore, warn: ignore, error, fatal: error } as unknown as Logger;
 }
