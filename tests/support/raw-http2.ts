@@ -1,7 +1,7 @@
 /** HTTP/2 frame by frame, for tests of the port: no client library would send what they send. */
 import { connect, type Socket } from "node:net";
 
-export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /** The types of frames (RFC 9113, 6). */
 export const FRAME = {

@@ -103,7 +103,14 @@ export function createGateway(options: GatewayOptions): Gateway {
       return await refuse(call, refusal, { status: 415, header: { "accept-post": contentTypesOf(handler) } });
     }
     if (stopReason !== undefined) return await refuse(call, stopReason);
-    if (isStreamOfRequests(handler)) return await reply(call, await handler(universalRequest(call, request)));
+    if (isStreamOfRequests(handler)) {
+      try {
+        checkTimeout(form, header);
+      } catch (error) {
+        return await refuse(call, error);
+      }
+      return await reply(call, await handler(universalRequest(call, request)));
+    }
     const decoded = await decode(call, handler, form);
     const universal = decodedRequest(call, form, decoded);
     const outbox = options.replies.createOutbox();

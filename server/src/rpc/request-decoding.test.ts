@@ -1,3 +1,4 @@
+import { ServerReflection } from "@abstractruntime/proto/grpc/reflection/v1/reflection_pb";
 import { gzipSync } from "node:zlib";
 import {
   AwaitRunRequestSchema,
@@ -438,6 +439,15 @@ describe("envelopes and headers", () => {
     const header = protocol === "grpc" ? "grpc-timeout" : "connect-timeout-ms";
     const reply = await call(protocol, "GetRun", text("{}"), { [header]: "soon" });
     expect(reply).toMatchObject({ code: Code.InvalidArgument, reason: "REQUEST_INVALID" });
+  });
+
+  test("the timeout of a stream of requests is checked as any other", async () => {
+    const path = `/${ServerReflection.typeName}/ServerReflectionInfo`;
+    const listServices = Buffer.from([0x3a, 0x01, 0x2a]);
+    const callWith = (timeout: string) =>
+      rawCall(url, { protocol: "grpc", path, message: listServices, headers: { "grpc-timeout": timeout } });
+    expect(await callWith("99999999H")).toMatchObject({ code: 0 });
+    expect(await callWith("soon")).toMatchObject({ code: Code.InvalidArgument, reason: "REQUEST_INVALID" });
   });
 
   test("a timeout beyond the range of timers is ignored", () => {
