@@ -30,6 +30,7 @@ export async function* watchRun(
   const changed = createSignal();
   const unwatch = hub.watchRun(key, changed.raise);
   let seq = request.afterSeq;
+  let isSilent = true;
   try {
     while (!request.signal.aborted && !isStopping()) {
       const run = await reads.loadRunHead(key);
@@ -38,11 +39,15 @@ export async function* watchRun(
         const sealed = await store.ledger.list(key, seq, RECORDS_PAGE);
         for (const record of sealed) {
           seq = record.seq;
+          isSilent = false;
           yield { cursor: String(seq), stepRecord: { record: draftFromSealed(record), sealed: record } };
         }
         if (sealed.length < RECORDS_PAGE) break;
       }
       if (hasEnded(run.state) && seq >= run.state.seq) return;
+      // The first message comes at once: a proxy may cut a stream before its first heartbeat is due.
+      if (isSilent) yield { cursor: String(seq) };
+      isSilent = false;
       const isNews = await changed.wait(settings.heartbeatMs, request.signal);
       if (!isNews && !request.signal.aborted) yield { cursor: String(seq) };
     }
