@@ -59,12 +59,17 @@ async function main(): Promise<number> {
   try {
     const results = await measureAll(world, scenarios, (text) => console.error(text));
     console.log(toText(results));
-    if (options.write) {
+    const isWhole = results.rows.every(({ trouble }) => trouble === undefined);
+    if (options.write && isWhole) {
       const markdown = existsSync(RESULTS) ? readFileSync(RESULTS, "utf8") : "# Results\n";
       writeFileSync(RESULTS, intoMarkdown(markdown, results, describeMachine(world.postgres.version)));
       execFileSync(join(REPOSITORY, "node_modules/.bin/oxfmt"), [RESULTS]);
     }
     if (options.json) console.log(toJson(results));
+    if (!isWhole) {
+      console.error(`some rows were not measured${options.write ? "; nothing was written" : ""}`);
+      return 1;
+    }
   } finally {
     await world.close();
   }

@@ -2,6 +2,7 @@
 import { type Baseline, measureBaseline } from "./baseline.ts";
 import type { Cost } from "./cost.ts";
 import type { Measured, Scenario } from "./scenario.ts";
+import { NotDurableError } from "./postgres.ts";
 import { median } from "./statistics.ts";
 import type { World } from "./world.ts";
 
@@ -11,6 +12,8 @@ export type Row = {
   /** The rate of its own baseline; absent if it has none. */
   baselinePerSecond?: number;
   isMet: boolean;
+  /** Why there is no measurement. */
+  trouble?: string;
 };
 
 export type Results = {
@@ -27,27 +30,35 @@ export async function measureAll(
   scenarios: readonly Scenario[],
   onProgress: (text: string) => void,
 ): Promise<Results> {
-  const measured = new Map<Scenario, { rounds: Measured[]; baselines: Baseline[] }>();
+  const measured = new Map<Scenario, { rounds: Measured[]; baselines: Baseline[]; trouble?: string }>();
   for (const scenario of scenarios) measured.set(scenario, { rounds: [], baselines: [] });
   const { rounds: roundCount } = world.extent;
   for (let round = 1; round <= roundCount; round++) {
-    for (const [scenario, { rounds, baselines }] of measured) {
+    for (const [scenario, one] of measured) {
+      const { rounds, baselines } = one;
       const { name, baselineConnections, isMeasuredOnce = false } = scenario;
       if (isMeasuredOnce && round > 1) continue;
       onProgress(`round ${round} of ${isMeasuredOnce ? 1 : roundCount}: ${name}`);
       const baseline = baselineConnections === 0 ? undefined : await measureBaseline(world, baselineConnections);
       if (baseline !== undefined) baselines.push(baseline);
-      rounds.push(await scenario.measure(world, baseline));
+      try {
+        rounds.push(await scenario.measure(world, baseline));
+      } catch (error) {
+        // A Postgres that is not durable makes all numbers worthless.
+        if (error instanceof NotDurableError) throw error;
+        one.trouble = error instanceof Error ? error.message : String(error);
+        onProgress(`${name} was not measured: ${one.trouble}`);
+      }
     }
   }
-  const rows = [...measured].map(([scenario, { rounds, baselines }]): Row => {
+  const rows = [...measured].map(([scenario, { rounds, baselines, trouble = "nothing was measured" }]): Row => {
     const middle = medianOf(rounds);
     const baselinePerSecond = baselines.length === 0 ? undefined : median(baselines.map(({ perSecond }) => perSecond));
     return {
       scenario,
       median: middle,
       ...(baselinePerSecond === undefined ? {} : { baselinePerSecond }),
-      isMet: scenario.isMet(middle, baselinePerSecond),
+      ...(rounds.length === 0 ? { isMet: false, trouble } : { isMet: scenario.isMet(middle, baselinePerSecond) }),
     };
   });
   return {

@@ -9,7 +9,7 @@ const HEAD = ["", "per s", "ratio", "p50 ms", "p99 ms", "commits", "WAL B", "CPU
 const CPU_NAMES = { server: "srv", worker: "wrk", load: "load", postgres: "pg" } as const;
 
 export function toJson({ rows, baselineCommitsPerSecond }: Results): string {
-  const scenarios = rows.map(({ scenario, median, isMet }) => ({
+  const scenarios = rows.map(({ scenario, median, isMet, trouble }) => ({
     name: scenario.name,
     perSecond: rounded(median.perSecond),
     ratio: rounded(median.ratio),
@@ -18,6 +18,7 @@ export function toJson({ rows, baselineCommitsPerSecond }: Results): string {
     commitsPerStep: rounded(median.cost?.commitsPerStep),
     walBytesPerStep: rounded(median.cost?.walBytesPerStep),
     isMet,
+    ...(trouble === undefined ? {} : { trouble }),
     details: Object.fromEntries(Object.entries(median.details).map(([name, value]) => [name, rounded(value)])),
     ...(median.tables === undefined ? {} : { tables: median.tables }),
   }));
@@ -71,7 +72,7 @@ function sectionLines(results: Results, machine: Machine): string[] {
   ];
 }
 
-function cellsOf({ scenario, median, isMet }: Row): string[] {
+function cellsOf({ scenario, median, isMet, trouble }: Row): string[] {
   const { cost } = median;
   const cpu = Object.entries(cost?.cpuUsPerStep ?? {}).map(
     ([role, us]) => `${CPU_NAMES[role as keyof typeof CPU_NAMES]} ${Math.round(us)}`,
@@ -86,7 +87,7 @@ function cellsOf({ scenario, median, isMet }: Row): string[] {
     short(cost?.walBytesPerStep),
     cpu.join(" "),
     scenario.budget,
-    isMet ? "yes" : "NO",
+    trouble === undefined ? (isMet ? "yes" : "NO") : `not measured: ${trouble.split("\n")[0]}`,
   ];
 }
 

@@ -1,5 +1,6 @@
 /** Measures all contenders in turn, in rounds, and returns the median of each number. */
 import { measureBaseline } from "../baseline.ts";
+import { NotDurableError } from "../postgres.ts";
 import { median } from "../statistics.ts";
 import type { World } from "../world.ts";
 import type { Contender } from "./contenders.ts";
@@ -8,7 +9,11 @@ import { medianOf, type Measured } from "./measurement.ts";
 /** How many runs are in progress at a time. */
 export const RUNS_AT_A_TIME = [1, 50, 200] as const;
 
-export type Row = { contender: Contender; runs: number; median: Measured };
+/** A row without a median has the reason: a busy machine may not finish a single run in a short round. */
+export type Row = { contender: Contender; runs: number } & (
+  | { median: Measured; trouble?: undefined }
+  | { median?: undefined; trouble: string }
+);
 
 export type Comparison = {
   /** By contender, then by runs at a time. */
@@ -24,24 +29,42 @@ export async function compareAll(
   world: World,
   contenders: readonly Contender[],
   onProgress: (text: string) => void,
+  baselineOf: (world: World) => Promise<number> = async (world) =>
+    (await measureBaseline(world, BASELINE_CONNECTIONS)).perSecond,
 ): Promise<Comparison> {
   const { rounds: roundCount } = world.extent;
   const baselines: number[] = [];
   const cells = contenders.flatMap((contender) =>
-    RUNS_AT_A_TIME.map((runs) => ({ contender, runs, rounds: new Array<Measured>() })),
+    RUNS_AT_A_TIME.map((runs) => ({ contender, runs, rounds: new Array<Measured>(), trouble: "" })),
   );
   // Contenders that are compared are measured right after each other, since the machine's state changes over time.
   const inTurn = cells.toSorted((one, other) => one.runs - other.runs);
   for (let round = 1; round <= roundCount; round++) {
     onProgress(`round ${round} of ${roundCount}: baseline`);
-    baselines.push((await measureBaseline(world, BASELINE_CONNECTIONS)).perSecond);
-    for (const [index, { contender, runs, rounds }] of inTurn.entries()) {
+    baselines.push(await baselineOf(world));
+    for (const [index, cell] of inTurn.entries()) {
+      const { contender, runs, rounds } = cell;
       onProgress(`round ${round} of ${roundCount}: ${contender.title}, ${runs} at a time`);
-      rounds.push(await contender.measure(world, `compare-${round}-${index + 1}-${contender.system}`, runs));
+      try {
+        rounds.push(await contender.measure(world, `compare-${round}-${index + 1}-${contender.system}`, runs));
+      } catch (error) {
+        // A Postgres that is not durable makes all numbers worthless.
+        if (error instanceof NotDurableError) throw error;
+        cell.trouble = messageOf(error);
+        onProgress(`not measured: ${cell.trouble}`);
+      }
     }
   }
   return {
-    rows: cells.map(({ contender, runs, rounds }) => ({ contender, runs, median: medianOf(rounds) })),
+    rows: cells.map(({ contender, runs, rounds, trouble }) =>
+      rounds.length === 0 ? { contender, runs, trouble } : { contender, runs, median: medianOf(rounds) },
+    ),
     baselineCommitsPerSecond: median(baselines),
   };
+}
+
+/** The first line of what was thrown. */
+function messageOf(error: unknown): string {
+  const [line = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+  return line;
 }

@@ -51,7 +51,8 @@ async function main(): Promise<number> {
   try {
     const comparison = await compareAll(world, contenders, (text) => console.error(text));
     console.log(toText(comparison));
-    if (options.write) {
+    const isWhole = comparison.rows.every(({ median }) => median !== undefined);
+    if (options.write && isWhole) {
       const facts = [...describeMachine(world.postgres.version), ...describeInstalled()];
       const results = existsSync(RESULTS) ? readFileSync(RESULTS, "utf8") : "# Results\n";
       writeFileSync(RESULTS, withSection(results, SECTION, [toResults(comparison, facts)]));
@@ -59,6 +60,10 @@ async function main(): Promise<number> {
       execFileSync(join(REPOSITORY, "node_modules/.bin/oxfmt"), [RESULTS, README]);
     }
     if (options.json) console.log(toJson(comparison));
+    if (!isWhole) {
+      console.error(`some rows were not measured${options.write ? "; nothing was written" : ""}`);
+      return 1;
+    }
   } finally {
     await world.close();
   }

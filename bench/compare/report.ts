@@ -1,5 +1,6 @@
 /** The comparison as a table for the terminal, as JSON, and as parts of RESULTS.md and of the README. */
 import { RUNS_AT_A_TIME, type Comparison, type Row } from "./compare.ts";
+import type { Measured } from "./measurement.ts";
 import { STEPS_PER_RUN } from "./ten-steps.ts";
 
 type Facts = readonly { name: string; value: string }[];
@@ -11,17 +12,23 @@ const CPU_NAMES = { server: "srv", worker: "wrk", load: "load", postgres: "pg" }
 export function toJson({ rows, baselineCommitsPerSecond }: Comparison): string {
   return JSON.stringify({
     baselineCommitsPerSecond: rounded(baselineCommitsPerSecond),
-    rows: rows.map(({ contender, runs, median }) => ({
+    rows: rows.map(({ contender, runs, median, trouble }) => ({
       system: contender.system,
       name: contender.title,
       runs,
-      stepsPerSecond: rounded(median.stepsPerSecond),
-      p50Ms: rounded(median.p50Ms),
-      p99Ms: rounded(median.p99Ms),
-      postgresCommitsPerStep: rounded(median.cost.commitsPerStep),
-      cpuUsPerStep: Object.fromEntries(cpuOf({ median }).map(([role, us]) => [role, rounded(us)])),
+      ...(median === undefined ? { trouble } : numbersOf(median)),
     })),
   });
+}
+
+function numbersOf(median: Measured): object {
+  return {
+    stepsPerSecond: rounded(median.stepsPerSecond),
+    p50Ms: rounded(median.p50Ms),
+    p99Ms: rounded(median.p99Ms),
+    postgresCommitsPerStep: rounded(median.cost.commitsPerStep),
+    cpuUsPerStep: Object.fromEntries(cpuOf(median).map(([role, us]) => [role, rounded(us)])),
+  };
 }
 
 /** A table of aligned columns. */
@@ -63,7 +70,8 @@ export function toSummary({ rows, ...rest }: Comparison, facts: Facts): string {
   const lines = titles.map((title) => {
     const own = rows.filter(({ contender }) => contender.title === title);
     const alone = own.find(({ runs }) => runs === 1);
-    return [title, ...own.map(({ median }) => short(median.stepsPerSecond)), `${short(alone?.median.p50Ms)} ms`];
+    const rates = own.map(({ median }) => (median === undefined ? "not measured" : short(median.stepsPerSecond)));
+    return [title, ...rates, alone?.median === undefined ? "" : `${short(alone.median.p50Ms)} ms`];
   });
   return [
     `A run of ten steps, each a small function in a worker; everything on the same machine, measured in turn (${facts.map(({ name, value }) => `${name} ${value}`).join(", ")}):`,
@@ -92,9 +100,10 @@ function tableOf([head, ...rows]: readonly string[][]): string[] {
   return [line(head!), `|${" --- |".repeat(head!.length)}`, ...rows.map(line)];
 }
 
-function cellsOf({ contender, runs, median }: Row): string[] {
+function cellsOf({ contender, runs, median, trouble }: Row): string[] {
+  if (median === undefined) return [contender.title, String(runs), "", "", "", "", "", "", `not measured: ${trouble}`];
   const { stepsPerSecond, p50Ms, p99Ms, cost } = median;
-  const cpu = cpuOf({ median });
+  const cpu = cpuOf(median);
   return [
     contender.title,
     String(runs),
@@ -109,8 +118,8 @@ function cellsOf({ contender, runs, median }: Row): string[] {
   ];
 }
 
-function cpuOf({ median }: Pick<Row, "median">): [keyof typeof CPU_NAMES, number][] {
-  return Object.entries(median.cost.cpuUsPerStep) as [keyof typeof CPU_NAMES, number][];
+function cpuOf({ cost }: Measured): [keyof typeof CPU_NAMES, number][] {
+  return Object.entries(cost.cpuUsPerStep) as [keyof typeof CPU_NAMES, number][];
 }
 
 /** Three digits: three rounds are not more precise than that. */

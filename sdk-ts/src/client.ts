@@ -8,7 +8,7 @@ import type { Transport } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
 import { readAddresses } from "./addresses.ts";
 import { type ConnectedWorkers, createConnectedWorkers } from "./connected-workers.ts";
-import { type CallOptions, type Connection, createConnection } from "./connection.ts";
+import { type CallOptions, type Connection, createConnection, type HoldOptions } from "./connection.ts";
 import { asyncDispose } from "./dispose.ts";
 import { numberOf } from "./enum-names.ts";
 import { RefusedError, RunCancelledError, RunFailedError } from "./errors.ts";
@@ -32,7 +32,8 @@ export type ClientOptions = {
   actorId?: string | undefined;
   /** Your own transport, instead of the addresses. */
   transport?: Transport | undefined;
-  /** How long a call may take including its retries. Default 30,000 ms. Waiting for a run does not count. */
+  /** How long a call may take including its retries. Default 30,000 ms. Waiting for a run does not count: however long
+   *  it takes, no request waits longer than proxies allow. */
   deadlineMs?: number | undefined;
   /** How long one attempt may take before the next server is asked. Default 10,000 ms. */
   attemptTimeoutMs?: number | undefined;
@@ -99,9 +100,6 @@ export type ControlOptions = CallOptions & {
   /** Default: the client's. */
   actorId?: string | undefined;
 };
-
-/** How long one AwaitRun waits. Proxies usually allow idle calls for longer than this. */
-const AWAIT_ROUND_MS = 50_000;
 
 /**
  * A client of one or several equal servers. It makes the ids of runs, answers and events itself. So it can send every
@@ -382,9 +380,9 @@ export class Client implements AsyncDisposable {
     // In a request, an empty list means the default reasons. So "no reason" is a reason that the run does not wait for.
     let noReason: WaitReasonNumber = WaitReasonNumber.JOB;
     for (;;) {
-      const waitMs = Math.max(0, Math.min(AWAIT_ROUND_MS, endsAt - performance.now()));
+      const waitMsMax = Math.max(0, endsAt - performance.now());
       const asked: WaitReasonNumber[] = numbers.length === 0 ? [noReason] : numbers;
-      const run = await this.#awaitOnce<Vars, Output>(runId, asked, waitMs, { signal, deadlineMs });
+      const run = await this.#awaitOnce<Vars, Output>(runId, asked, { signal, deadlineMs, waitMsMax });
       if (isAtRest(run, reasons) || performance.now() >= endsAt) return run;
       const waitsForJob = run.status === "waiting" && run.waiting.reason === "job";
       noReason = waitsForJob ? WaitReasonNumber.SUBWORKFLOW : WaitReasonNumber.JOB;
@@ -394,12 +392,10 @@ export class Client implements AsyncDisposable {
   async #awaitOnce<Vars, Output>(
     runId: string,
     reasons: WaitReasonNumber[],
-    waitMs: number,
-    options: CallOptions,
+    options: HoldOptions,
   ): Promise<Run<Vars, Output>> {
-    const request = { runId, reasons, timeout: durationOf(waitMs) };
-    const call = { ...options, retry: true, serverWaitMs: waitMs };
-    const reply = await this.#connection.unary(RuntimeService.method.awaitRun, request, call);
+    const request = (waitMs: number) => ({ runId, reasons, timeout: durationOf(waitMs) });
+    const reply = await this.#connection.hold(RuntimeService.method.awaitRun, request, options);
     return runOfMessage(reply.run);
   }
 }

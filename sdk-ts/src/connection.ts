@@ -14,6 +14,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { createHold } from "./hold.ts";
 import { ConnectionError, isRefusal, RefusedError, refusalOf, type RefusalReason } from "./errors.ts";
 
 export type CallOptions = {
@@ -26,10 +27,13 @@ export type CallOptions = {
 export type UnaryOptions = CallOptions & {
   /** Whether the contract says `Retry: safe` for this request. */
   retry: boolean;
-  /** How long the server itself may wait before it answers; added to the deadline. */
-  serverWaitMs?: number;
   /** Called if an attempt failed but may have been carried out. */
   onUnknownOutcome?: () => void;
+};
+
+export type HoldOptions = CallOptions & {
+  /** How long the server itself may wait before it answers, at most; added to the deadline. */
+  waitMsMax: number;
 };
 
 export type FollowOptions = {
@@ -44,6 +48,15 @@ export type Connection = {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
     options: UnaryOptions,
+  ): Promise<MessageShape<O>>;
+  /** A request that the server answers when there is news, or after the time that the request names. It may wait for as
+   *  long as the proxies on the way allow, and is sent again, with a shorter time, if one of them cuts it.
+   *  @param request makes the request; `waitMs` is how long this attempt may wait
+   *  @throws {RefusedError | ConnectionError} or the signal's reason */
+  hold<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: (waitMs: number) => MessageInitShape<I>,
+    options: HoldOptions,
   ): Promise<MessageShape<O>>;
   /** The messages of a stream. A broken stream is opened again, without limit, each time with what `request` then
    *  returns. Ends after the server ends the stream without an error.
@@ -109,6 +122,8 @@ type Failure = {
   moves: boolean;
   /** Whether the request cannot have reached a server. */
   neverSent: boolean;
+  /** Whether the way to the server was cut, perhaps by a proxy. */
+  isCut: boolean;
   /** Whether the request may have been carried out. */
   outcomeUnknown: boolean;
 };
@@ -122,6 +137,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       : [{ transport: options.transport, close: () => undefined }];
   if (targets.length === 0) throw new TypeError("a client needs at least one address");
   const closing = new AbortController();
+  const hold = createHold();
   let current = 0;
 
   const leave = (index: number): void => {
@@ -140,38 +156,46 @@ export function createConnection(options: ConnectionOptions): Connection {
     return Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(rounds, 16));
   };
 
-  return {
-    async unary(method, request, { retry, signal, serverWaitMs = 0, onUnknownOutcome, ...call }) {
-      const endsAt = performance.now() + (call.deadlineMs ?? deadlineMs) + serverWaitMs;
-      const link = linkSignals(signal, closing.signal);
-      try {
-        for (let failures = 1; ; failures++) {
+  async function call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: (waitMs: number) => MessageInitShape<I>,
+    { retry, signal, waitMsMax = 0, onUnknownOutcome, ...limits }: UnaryOptions & Partial<HoldOptions>,
+  ): Promise<MessageShape<O>> {
+    const endsAt = performance.now() + (limits.deadlineMs ?? deadlineMs) + Math.min(waitMsMax, hold.ms);
+    const link = linkSignals(signal, closing.signal);
+    try {
+      for (let failures = 1; ; failures++) {
+        link.signal.throwIfAborted();
+        const index = current;
+        const sentAt = performance.now();
+        const waitMs = Math.min(waitMsMax, hold.ms);
+        // A whole number, because the protocol takes no fractions of a millisecond.
+        const timeoutMs = Math.max(1, Math.ceil(Math.min(attemptTimeoutMs + waitMs, endsAt - sentAt)));
+        try {
+          const reply = await transportAt(index).unary(method, link.signal, timeoutMs, undefined, request(waitMs));
+          if (performance.now() - sentAt >= waitMs) hold.noteWhole(waitMs);
+          return reply.message;
+        } catch (cause) {
           link.signal.throwIfAborted();
-          const index = current;
-          // A whole number, because the protocol takes no fractions of a millisecond.
-          const timeoutMs = Math.max(
-            1,
-            Math.ceil(Math.min(attemptTimeoutMs + serverWaitMs, endsAt - performance.now())),
-          );
-          try {
-            const reply = await transportAt(index).unary(method, link.signal, timeoutMs, undefined, request);
-            return reply.message;
-          } catch (cause) {
-            link.signal.throwIfAborted();
-            const failure = failureOf(cause);
-            if (failure.outcomeUnknown) onUnknownOutcome?.();
-            if (failure.moves) leave(index);
-            // To send a request that never left is not a retry, so it is allowed for every request.
-            const isAllowed = retry || (failure.neverSent && failures < targets.length);
-            const pause = pauseMs(failure, failures);
-            if (!failure.passes || !isAllowed || performance.now() + pause >= endsAt) throw failure.error;
-            await elapsed(pause, link.signal);
-          }
+          const failure = failureOf(cause);
+          if (waitMs > 0 && failure.isCut) hold.noteCut(performance.now() - sentAt);
+          if (failure.outcomeUnknown) onUnknownOutcome?.();
+          if (failure.moves) leave(index);
+          // To send a request that never left is not a retry, so it is allowed for every request.
+          const isAllowed = retry || (failure.neverSent && failures < targets.length);
+          const pause = pauseMs(failure, failures);
+          if (!failure.passes || !isAllowed || performance.now() + pause >= endsAt) throw failure.error;
+          await elapsed(pause, link.signal);
         }
-      } finally {
-        link.unlink();
       }
-    },
+    } finally {
+      link.unlink();
+    }
+  }
+
+  return {
+    unary: (method, request, options) => call(method, () => request, options),
+    hold: (method, request, options) => call(method, request, { ...options, retry: true }),
 
     async *follow(method, request, { signal, endless }) {
       const link = linkSignals(signal, closing.signal);
@@ -253,11 +277,13 @@ function classify(cause: unknown, addresses: readonly string[]): Failure {
       passes: moves || PASSING.has(refusal.reason),
       moves,
       neverSent: false,
+      isCut: false,
       outcomeUnknown: refusal.reason === "DATABASE_UNAVAILABLE",
     };
   }
   if (!isBroken(error)) {
-    return { error: refusalOf(error), passes: false, moves: false, neverSent: false, outcomeUnknown: true };
+    const known = { passes: false, moves: false, neverSent: false, isCut: false, outcomeUnknown: true };
+    return { error: refusalOf(error), ...known };
   }
   const neverSent = causesOf(error).some((each) => NEVER_CONNECTED.has(String((each as { code?: unknown }).code)));
   return {
@@ -267,14 +293,21 @@ function classify(cause: unknown, addresses: readonly string[]): Failure {
     passes: true,
     moves: true,
     neverSent,
+    isCut: !neverSent,
     outcomeUnknown: !neverSent,
   };
 }
 
+/** What a transport says of a stream that was reset or that ends too soon, whatever code it gives it. */
+const BROKEN_MESSAGE = /^(?:http\/2 stream closed with error code (?!HTTP_1_1_REQUIRED)|protocol error)/;
+/** Answers of a proxy that the same request would get again, such as 413 for a body that is too large for it. */
+const HTTP_REFUSAL = /^HTTP 4(?!08|25|29)\d\d$/;
+
 /** An INTERNAL that a server sent has no cause here; a broken stream has a cause, or a message of the transport. */
 function isBroken(error: ConnectError): boolean {
-  if (error.code !== Code.Internal) return BROKEN.has(error.code);
-  return error.cause !== undefined || /^(?:http\/2|protocol error)/.test(error.rawMessage);
+  if (HTTP_REFUSAL.test(error.rawMessage)) return false;
+  if (BROKEN.has(error.code) || BROKEN_MESSAGE.test(error.rawMessage)) return true;
+  return error.code === Code.Internal && error.cause !== undefined;
 }
 
 function causesOf(error: unknown): object[] {

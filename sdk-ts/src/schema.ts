@@ -46,6 +46,13 @@ export function jsonSchema<T>(schema: { readonly [keyword: string]: unknown }): 
   return { "~standard": { version: 1, vendor: "abstractruntime", jsonSchema: { input: () => ({ ...schema }) } } };
 }
 
+/** What to use instead, by the vendor of a Standard Schema without a JSON Schema. */
+const JSON_SCHEMA_SINCE: Readonly<Record<string, string>> = {
+  zod: "it takes zod >=4.2.0 <5, imported from `zod`, not `zod/v4` of zod 3.25",
+  valibot: "convert it with @valibot/to-json-schema, and pass the JSON Schema",
+  arktype: "use arktype 2.1.28 or newer",
+};
+
 /** The JSON Schema that goes into a graph.
  *  @param what for messages
  *  @throws {TypeError} if the schema cannot be written as JSON Schema: it has a transformation or a date, or its
@@ -54,7 +61,8 @@ export function toJsonSchema(schema: Schema, what: string): JsonObject {
   if (!isStandardSchema(schema)) return jsonObjectOf(schema, what);
   const { jsonSchema: converter, vendor } = schema["~standard"];
   if ((converter as unknown) === undefined) {
-    throw new TypeError(`${what}: this release of ${vendor} cannot write its schemas as JSON Schema`);
+    const advice = JSON_SCHEMA_SINCE[vendor] ?? "pass a JSON Schema, for example by jsonSchema()";
+    throw new TypeError(`${what}: this release of ${vendor} cannot write its schemas as JSON Schema; ${advice}`);
   }
   try {
     return jsonObjectOf(converter.input({ target: "draft-2020-12" }), what);

@@ -6,8 +6,8 @@ import { ConnectionError } from "./errors.ts";
  *  its reason), and when the client is closed (without an error). After a broken connection it continues where it
  *  stopped, without limit: no item is skipped, and no item comes twice. */
 export interface Watch<Item> extends AsyncIterable<Item>, AsyncDisposable {
-  /** Opens the feed now instead of with the first item, and resolves when the server has opened it. The watch includes
-   *  everything that happens after that.
+  /** Opens the feed now instead of with the first item, and resolves when the server has opened it, however long no
+   *  server can be reached; the watch's signal ends that. The watch includes everything that happens after that.
    *  @throws {RefusedError} the same error as the reader gets */
   opened(): Promise<void>;
 }

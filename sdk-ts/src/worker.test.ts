@@ -207,11 +207,16 @@ describe("the first connection", () => {
     await probe.close();
     const refused = Promise.withResolvers<void>();
     const pausesMs: number[] = [];
-    const warn = (fields: Record<string, unknown>) => {
-      if (pausesMs.push(Number(fields["retryMs"])) === 6) refused.resolve();
+    const warnings: string[] = [];
+    const note = (fields: Record<string, unknown>) => {
+      if ("retryMs" in fields && pausesMs.push(Number(fields["retryMs"])) === 6) refused.resolve();
+    };
+    const warn = (fields: Record<string, unknown>, message: string) => {
+      warnings.push(message);
+      note(fields);
     };
     const worker = createWorker(probe, {
-      log: { debug() {}, info() {}, warn, error() {} },
+      log: { debug: note, info: note, warn, error() {} },
       timing: { ...TIMING, backoffMs: 1, backoffMsMax: 1_000 },
     });
     const started = worker.start();
@@ -223,6 +228,8 @@ describe("the first connection", () => {
     server.dropConnections();
     (await server.nextStream()).welcome();
     expect(pausesMs.at(-1)).toBeLessThanOrEqual(1);
+    // A trouble that lasts is told once a minute, and a lost connection that is back soon is no trouble.
+    expect(warnings).toEqual(["cannot connect"]);
     expect(worker.stats().connections).toBeGreaterThanOrEqual(1);
   });
 
@@ -556,6 +563,19 @@ describe("jobs", () => {
     for (let left = 5; left > 0; left -= counts.at(-1)!) counts.push((await stream.take("result")).results.length);
     expect(Math.max(...counts)).toBeLessThanOrEqual(2);
   });
+});
+
+it("tells nobody that results of cancelled and lost jobs were refused, and of other refusals once a minute", async () => {
+  const told: unknown[] = [];
+  const log = { debug() {}, info() {}, warn: (fields: object) => void told.push(fields), error() {} };
+  const { stream } = await connect({ tools: [echo], log });
+  const reasons = ["JOB_CANCELLED", "JOB_LEASE_LOST", "JOB_SETTLED", "JOB_UNKNOWN", "JOB_UNKNOWN"];
+  stream.offer(...reasons.map((_reason, index) => fakeJob(`t${index}`)));
+  await stream.takeResults(reasons.length);
+  const acks = reasons.map((reason, index) => ({ token: `t${index}`, status: 3, reason }));
+  stream.send({ case: "resultAck", value: { acks: acks as never } });
+  await settle(stream);
+  expect(told).toEqual([{ token: "t3", reason: "JOB_UNKNOWN" }]);
 });
 
 it("asks for no more jobs while the server does not take what is there", async () => {

@@ -111,7 +111,19 @@ const DEFAULT_TIMING: WorkerTiming = {
   backoffMsMax: 5_000,
 };
 
+/** Reasons why the server ordinarily refuses a result: the run was cancelled or has ended, or the job went to another
+ *  worker. */
+const ORDINARY_REFUSALS: ReadonlySet<string> = new Set(["JOB_CANCELLED", "JOB_LEASE_LOST", "JOB_SETTLED"]);
+/** A restart of a server, or a worker's way to another one, takes less. */
+const LOST_TROUBLE_MS = 10_000;
+/** So many connections in a row that ended soon after their welcome are no restart. */
+const SHORT_LIVED_TROUBLE = 10;
+/** A trouble that lasts is logged this often. */
+const TOLD_AGAIN_MS = 60_000;
+
 type Hold = { held: HeldJob; service: Service };
+type Trouble = "connection" | "result" | "offer";
+type Reconnection = { pauseMs: number; shortLived: number };
 
 export class Worker {
   /** Resolves when the worker has stopped. Rejects if the server refuses the worker for good, because its hello breaks
@@ -138,6 +150,9 @@ export class Worker {
   #stateNow: WorkerState = "connecting";
   #connectedNow = false;
   #connections = 0;
+  /** When the last connection was lost; -Infinity before the first, whose failure is news at once. */
+  #lostAt = -Infinity;
+  readonly #toldAt = new Map<Trouble, number>();
   #started = false;
   /** Whether the worker stops without waiting for its jobs. */
   #giveUp = false;
@@ -264,7 +279,7 @@ export class Worker {
       const pauseMs = movesOn ? 0 : this.#pauseMs(failures);
       if (end.welcomed) shortLived += 1;
       else unanswered += 1;
-      this.#logEnd(address, end, pauseMs);
+      this.#logEnd(address, end, { pauseMs, shortLived });
       await this.#pause(pauseMs);
     }
   }
@@ -311,6 +326,9 @@ export class Worker {
   #onWelcome(address: string, serverId: string): void {
     this.#connections += 1;
     this.#connectedNow = true;
+    if (this.#lostAt !== -Infinity && performance.now() - this.#lostAt >= LOST_TROUBLE_MS) {
+      this.#toldAt.delete("connection");
+    }
     // The server repeats what changed while there was no connection; until then, a job counts as not paused.
     for (const { held } of this.#jobs.values()) held.setPaused(false);
     this.#log.info({ address, serverId, sessionId: this.#sessionId }, "connected");
@@ -331,9 +349,29 @@ export class Worker {
     return false;
   }
 
-  #logEnd(address: string, { welcomed, reason, error }: StreamEnd, pauseMs: number): void {
+  /** Servers restart, and proxies cut streams: a lost connection is a trouble only if it is not back soon. A trouble is
+   *  logged when it begins to be one, and once a minute while it lasts. */
+  #logEnd(address: string, { welcomed, reason, error }: StreamEnd, { pauseMs, shortLived }: Reconnection): void {
     const fields = { address, ...given({ reason, error: error?.message }), retryMs: Math.round(pauseMs) };
-    this.#log.warn(fields, welcomed ? "disconnected" : "cannot connect");
+    const now = performance.now();
+    if (welcomed) this.#lostAt = now;
+    const isMistake = welcomed && error?.code === Code.InvalidArgument;
+    const isTrouble = welcomed ? shortLived >= SHORT_LIVED_TROUBLE : now - this.#lostAt >= LOST_TROUBLE_MS;
+    const level = isMistake || (isTrouble && this.#isNews("connection", now)) ? "warn" : welcomed ? "info" : "debug";
+    this.#log[level](fields, welcomed ? "disconnected" : "cannot connect");
+  }
+
+  /** Whether a trouble of this kind was not logged for a minute. */
+  #isNews(trouble: Trouble, now = performance.now()): boolean {
+    if (now - (this.#toldAt.get(trouble) ?? -Infinity) < TOLD_AGAIN_MS) return false;
+    this.#toldAt.set(trouble, now);
+    return true;
+  }
+
+  /** Returns the level of a refused result. Ordinary: the run was cancelled, or the job was taken back and is done by
+   *  another worker. */
+  #levelOfRefusal(reason: string): "debug" | "warn" {
+    return ORDINARY_REFUSALS.has(reason) || !this.#isNews("result") ? "debug" : "warn";
   }
 
   /** Full jitter, so that workers that lost the same server do not come back together. It grows only after all
@@ -393,7 +431,7 @@ export class Worker {
         break;
       case "resultAck":
         for (const { token, reason } of frame.value.acks) {
-          if (reason !== "") this.#log.warn({ token, reason }, "a result was refused");
+          if (reason !== "") this.#log[this.#levelOfRefusal(reason)]({ token, reason }, "a result was refused");
           this.#results.acknowledge(token);
         }
         this.#sayGoodbyeIfIdle();
@@ -426,7 +464,7 @@ export class Worker {
     const service = this.#services.find(job);
     if (service === undefined || job.token === "" || this.#jobs.size + this.#results.size >= HELD_MAX) {
       // A job that is not accepted goes to another worker.
-      this.#log.warn(
+      this.#log[this.#isNews("offer") ? "warn" : "debug"](
         { kind: job.kind, name: job.name },
         "ignoring an offered job that this worker does not serve or cannot hold",
       );

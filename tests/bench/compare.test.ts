@@ -7,7 +7,9 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import type { Comparison } from "../../bench/compare/compare.ts";
+import { compareAll, type Comparison } from "../../bench/compare/compare.ts";
+import type { Measured } from "../../bench/compare/measurement.ts";
+import type { World } from "../../bench/world.ts";
 import { CONTENDERS } from "../../bench/compare/contenders.ts";
 import { toJson, toResults, toSummary, toText } from "../../bench/compare/report.ts";
 import { assertDurable } from "../../bench/compare/restate-server.ts";
@@ -39,6 +41,35 @@ describe("the report", () => {
     expect(head).toContain("steps/s");
     expect(lines).toHaveLength(12);
     expect(lines.at(-1)).toMatch(/^DBOS +200 +4200 +12\.3 +56\.8 +1\.2 +42 +wrk 30 pg 12$/);
+  });
+
+  test("of contenders of which one finishes no run says so in its row, and has all others", async () => {
+    const [own, other] = CONTENDERS;
+    const measured: Measured = { stepsPerSecond: 1_000, p50Ms: 1, p99Ms: 2, cost };
+    const contenders = [
+      { ...own!, measure: async () => measured },
+      {
+        ...other!,
+        measure: async (_world: unknown, _name: string, runs: number) => {
+          if (runs === 50) throw new Error("nothing was measured");
+          return measured;
+        },
+      },
+    ];
+    // Its database is not needed for a baseline of no length.
+    const world = { extent: { rounds: 1 } } as World;
+    const found = await compareAll(
+      world,
+      contenders,
+      () => undefined,
+      async () => 4_321,
+    );
+    const lines = toText(found).split("\n").slice(2);
+    expect(lines).toHaveLength(6);
+    expect(lines.filter((line) => line.includes("1000"))).toHaveLength(5);
+    expect(lines[4]).toMatch(/ 50 +not measured: nothing was measured$/);
+    expect(JSON.parse(toJson(found))).toMatchObject({ rows: { 4: { runs: 50, trouble: "nothing was measured" } } });
+    expect(toSummary(found, [])).toContain("| 1000 | not measured | 1000 |");
   });
 
   test("as JSON holds the same", () => {

@@ -4,7 +4,7 @@ import { isFlat, ratiosOf, type Slice } from "../../bench/compared.ts";
 import { documentsOf } from "../../bench/documents.ts";
 import { growthOf, type SoakSample } from "../../bench/growth.ts";
 import type { Row } from "../../bench/measure.ts";
-import { intoMarkdown } from "../../bench/report.ts";
+import { intoMarkdown, toJson, toText } from "../../bench/report.ts";
 import type { Scenario } from "../../bench/scenario.ts";
 import { LASTING_SCENARIOS, SCENARIOS } from "../../bench/scenarios.ts";
 import { withSection } from "../../bench/sections.ts";
@@ -153,6 +153,20 @@ describe("the report", () => {
     expect(both).toContain("<!-- cost-ledger:begin -->\n\n## `cost-ledger`\n");
     expect(both).toContain("\n| side | steps/s |\n| --- | --- |\n| 10 records | 1000 |\n\n<!-- cost-ledger:end -->\n");
   });
+});
+
+test("a row without a measurement says so, beside the others", () => {
+  const numbers = { perSecond: null, ratio: null, p50Ms: null, p99Ms: null, cost: null, details: {} };
+  const trouble = "nothing was measured\nat a place";
+  const rows: Row[] = [
+    { scenario: SCENARIOS[0]!, median: numbers, isMet: false, trouble },
+    { scenario: SCENARIOS[1]!, median: { ...numbers, perSecond: 1_000 }, isMet: true },
+  ];
+  const results = { rows, baselineCommitsPerSecond: 1 };
+  const [, , first, second] = toText(results).split("\n");
+  expect(first).toMatch(/ not measured: nothing was measured$/);
+  expect(second).toMatch(/ 1000 .* yes$/);
+  expect(JSON.parse(toJson(results))).toMatchObject({ scenarios: [{ trouble }, { perSecond: 1_000 }] });
 });
 
 describe("documents", () => {

@@ -15,6 +15,8 @@ import { copyCheckout, install, makeFolder, packAll, run, runWell, WORKSPACES } 
 /** The oldest Node that the SDK supports. Only its binary, so that no install script has to run. */
 const OLD_NODE = `${binaryPackage(`${process.platform}-${process.arch}`)}@22.23.3`;
 const OLD_MAJOR = 22;
+/** The oldest zod of the SDK's peer dependency. */
+const OLDEST_ZOD = "4.2.0";
 
 /** Packing and installing take 20 s, with a cold cache a minute. */
 const INSTALL_TIMEOUT_MS = 600_000;
@@ -40,7 +42,10 @@ beforeAll(async () => {
   const packed = await packAll(checkout, tarballs);
   expect(packed).toHaveLength(WORKSPACES.length);
   tarballFiles = packed;
-  await Promise.all([install(app, [...packed, "zod@4.6.7", "@types/node@24.19.2"]), install(other, [OLD_NODE])]);
+  await Promise.all([
+    install(app, [...packed, "zod@4.6.7", `zod-oldest@npm:zod@${OLDEST_ZOD}`, "@types/node@24.19.2"]),
+    install(other, [OLD_NODE]),
+  ]);
   await fs.cp(PROGRAMS, app, { recursive: true });
 }, INSTALL_TIMEOUT_MS);
 
@@ -104,6 +109,21 @@ describe("types", () => {
       project,
       JSON.stringify({ compilerOptions: { ...compilerOptions, types: ["node"] }, files: ["types.ts"] }),
     );
+    expect(await run(app, "tsc", "--project", project)).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  test("with the oldest zod that the SDK declares", async () => {
+    const manifest = path.join(app, "node_modules", "@abstractruntime", "sdk", "package.json");
+    const { peerDependencies } = JSON.parse(await fs.readFile(manifest, "utf8")) as {
+      peerDependencies: Record<string, string>;
+    };
+    expect(peerDependencies["zod"]).toBe(`>=${OLDEST_ZOD} <5`);
+    const source = await fs.readFile(path.join(app, "types.ts"), "utf8");
+    expect(source).toContain('from "zod"');
+    await fs.writeFile(path.join(app, "types-oldest.ts"), source.replace('from "zod"', 'from "zod-oldest"'));
+    const project = path.join(app, "tsconfig.oldest.json");
+    const options = { target: "es2022", module: "nodenext", strict: true, noEmit: true, types: ["node"] };
+    await fs.writeFile(project, JSON.stringify({ compilerOptions: options, files: ["types-oldest.ts"] }));
     expect(await run(app, "tsc", "--project", project)).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 });

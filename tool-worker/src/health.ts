@@ -6,13 +6,16 @@ import type { Worker } from "@abstractruntime/sdk";
 
 export type HealthServer = { readonly url: string; close(): void };
 
+/** A probe sends its few bytes at once; a connection that does not is closed. */
+const LIMITS = { headersTimeout: 5_000, requestTimeout: 5_000, connectionsCheckingInterval: 1_000 };
+
 /** Serves 200 while the worker is connected and takes jobs, else 503.
  *  @throws {Error} if the address is taken */
 export async function startHealthServer(
   { host, port }: { host: string; port: number },
   worker: Pick<Worker, "state" | "isConnected" | "stats">,
 ): Promise<HealthServer> {
-  const server: Server = createServer((request, response) => {
+  const server: Server = createServer(LIMITS, (request, response) => {
     const isHealthz = request.url === "/healthz";
     const isRead = request.method === "GET" || request.method === "HEAD";
     const status = !isHealthz ? 404 : !isRead ? 405 : worker.state === "connected" ? 200 : 503;

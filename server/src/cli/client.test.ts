@@ -2,7 +2,7 @@ import { RuntimeService } from "@abstractruntime/proto/runtime_service_pb";
 import { Code, ConnectError, createRouterTransport, type ServiceImpl } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 
-import { createRuntimeClient, resumeStream, serverUrl } from "./client.ts";
+import { createRuntimeClient, pollUntil, resumeStream, serverUrl } from "./client.ts";
 import { UsageError } from "./failure.ts";
 
 const noPause = () => Promise.resolve();
@@ -91,7 +91,13 @@ describe("resumeStream", () => {
   it("goes on where it stood, without a gap or a repeat", async () => {
     const opened: number[] = [];
     const lost: string[] = [];
-    const ends: [number, Code?][] = [[2, Code.Unavailable], [2, Code.Canceled], [4, Code.ResourceExhausted], [5]];
+    const ends: [number, Code?][] = [
+      [2, Code.Unavailable],
+      [2, Code.Canceled],
+      [2, Code.Canceled],
+      [4, Code.ResourceExhausted],
+      [5],
+    ];
     const numbers: number[] = [];
     const stream = resumeStream({
       open: (position: number) => {
@@ -110,9 +116,9 @@ describe("resumeStream", () => {
     });
     for await (const number of stream) numbers.push(number);
     expect(numbers).toEqual([1, 2, 3, 4, 5]);
-    expect(opened).toEqual([0, 2, 2, 4]);
-    // Two losses in a row are one; the third came after news.
-    expect(lost).toEqual(["cut off", "cut off"]);
+    expect(opened).toEqual([0, 2, 2, 2, 4]);
+    // Three losses in a row are one that lasts. After the fourth the stream was opened again at once: proxies do that.
+    expect(lost).toEqual(["cut off"]);
   });
 
   it.each([
@@ -157,6 +163,52 @@ describe("resumeStream that is ended", () => {
     controller.abort();
     await expect(stream.next()).rejects.toMatchObject({ code: Code.Canceled });
     expect(opened).toBe(1);
+  });
+});
+
+describe("pollUntil", () => {
+  /** Answers as a server behind a proxy that cuts what takes longer than 7 s; its run rests after `restMs`. */
+  function behindProxy(restMs: number) {
+    let at = 0;
+    const waits: number[] = [];
+    const poll = pollUntil({
+      send: async (waitMs) => {
+        waits.push(Math.round(waitMs));
+        if (Math.min(waitMs, restMs - at) > 7_000) {
+          at += 7_000;
+          throw new ConnectError("HTTP 504", Code.Unavailable);
+        }
+        at = Math.min(at + waitMs, Math.max(at, restMs));
+        return { isAtRest: at >= restMs };
+      },
+      isAtRest: (reply) => reply.isAtRest,
+      timeoutMs: Number.POSITIVE_INFINITY,
+      now: () => at,
+      pause: noPause,
+    });
+    return { poll, waits };
+  }
+
+  it("returns what takes longer than a proxy allows: shorter requests after a cut", async () => {
+    const { poll, waits } = behindProxy(40_000);
+    expect(await poll).toEqual({ isAtRest: true });
+    expect(waits.slice(0, 4)).toEqual([25_000, 4_900, 4_900, 4_900]);
+  });
+
+  it("gives up after four losses in a row", async () => {
+    let requests = 0;
+    const poll = pollUntil({
+      send: async () => {
+        requests += 1;
+        throw new ConnectError("away", Code.Unavailable);
+      },
+      isAtRest: () => true,
+      timeoutMs: 1_000,
+      now: () => 0,
+      pause: noPause,
+    });
+    await expect(poll).rejects.toMatchObject({ code: Code.Unavailable });
+    expect(requests).toBe(4);
   });
 });
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { LedgerService } from "@abstractruntime/proto/ledger_service_pb";
 import {
+  AwaitRunRequestSchema,
   EmitEventRequestSchema,
   RuntimeService,
   StartRunRequestSchema,
@@ -13,6 +14,7 @@ import { type Client, Code, ConnectError, createClient, type Transport } from "@
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
 import { UsageError } from "./failure.ts";
+import { createHold } from "./hold.ts";
 
 export const SERVER_DEFAULT = "http://127.0.0.1:7400";
 /** How long a request may take without --deadline: a healthy server answers in far less. */
@@ -21,6 +23,8 @@ export const DEADLINE_DEFAULT_MS = 15_000;
 /** Tries of one request, including the first: about a second in total, enough for a server that restarts quickly. */
 const TRIES_MAX = 4;
 const BACKOFF_FIRST_MS = 150;
+/** How long a stream may be silent before it is opened again; servers send something about every 10 s. */
+const SILENCE_MAX_MS = 30_000;
 /** How often a broken stream is reopened: 60 tries in a row with at most 2 s between them. */
 const STREAM_TRIES_MAX = 60;
 const STREAM_BACKOFF_MAX_MS = 2_000;
@@ -104,6 +108,8 @@ function isRetrySafe<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   input: MessageInitShape<I>,
 ): boolean {
+  // Sent again by its caller, to wait for less time.
+  if (method.input.typeName === AwaitRunRequestSchema.typeName) return false;
   if (method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN) return true;
   if (method.input.typeName === StartRunRequestSchema.typeName) {
     return create(StartRunRequestSchema, input as MessageInitShape<typeof StartRunRequestSchema>).runId !== "";
@@ -118,31 +124,73 @@ function isRetrySafe<I extends DescMessage, O extends DescMessage>(
  *  because this client is too slow. Returns when the stream ends.
  *  @throws {ConnectError} if the server refuses, and after 60 failures in a row */
 export async function* resumeStream<Message, Position>(options: {
-  open: (position: Position) => AsyncIterable<Message>;
+  open: (position: Position, signal: AbortSignal) => AsyncIterable<Message>;
   start: Position;
   /** The position of the stream after a message. */
   positionOf: (message: Message, before: Position) => Position;
   /** Ends it for good, without another try. */
   signal: AbortSignal;
   pause: Pause;
-  /** Called once for each loss. */
+  /** Called once for each loss that lasts: the stream could not be opened again at the first try. */
   onLost: (error: ConnectError) => Promise<void>;
 }): AsyncGenerator<Message> {
   let position = options.start;
   let failures = 0;
   for (;;) {
+    const hangUp = new AbortController();
+    const signal = AbortSignal.any([options.signal, hangUp.signal]);
+    // A proxy may hold a stream open whose server is gone. Time in which nobody asks for more does not count.
+    let silence = setTimeout(() => hangUp.abort(), SILENCE_MAX_MS);
     try {
-      for await (const message of options.open(position)) {
+      for await (const message of options.open(position, signal)) {
+        clearTimeout(silence);
         position = options.positionOf(message, position);
         failures = 0;
         yield message;
+        silence = setTimeout(() => hangUp.abort(), SILENCE_MAX_MS);
       }
       return;
     } catch (error) {
       if (options.signal.aborted || !isLost(error) || failures >= STREAM_TRIES_MAX) throw error;
       failures += 1;
-      if (failures === 1) await options.onLost(error);
+      // Proxies cut idle streams all the time.
+      if (failures === 2) await options.onLost(error);
       await options.pause(backoffMs(failures, STREAM_BACKOFF_MAX_MS));
+    } finally {
+      clearTimeout(silence);
+    }
+  }
+}
+
+/** Waits until `isAtRest` says so of the reply, or until `timeoutMs` is over. Each request waits for as long as the
+ *  proxies on the way allow.
+ *  @param send sends one request that waits for at most `waitMs`
+ *  @throws {ConnectError} if the server refuses, and after four losses in a row */
+export async function pollUntil<Reply>(options: {
+  send: (waitMs: number) => Promise<Reply>;
+  isAtRest: (reply: Reply) => boolean;
+  timeoutMs: number;
+  /** The time now, in milliseconds. */
+  now: () => number;
+  pause: Pause;
+}): Promise<Reply> {
+  const { send, isAtRest, timeoutMs, now, pause } = options;
+  const hold = createHold(now);
+  const endsAt = now() + timeoutMs;
+  let losses = 0;
+  for (;;) {
+    const sentAt = now();
+    const waitMs = Math.min(hold.ms, Math.max(0, endsAt - sentAt));
+    try {
+      const reply = await send(waitMs);
+      losses = 0;
+      if (isAtRest(reply) || now() >= endsAt) return reply;
+      hold.noteWhole(waitMs);
+    } catch (error) {
+      losses += 1;
+      if (!isLost(error) || losses >= TRIES_MAX) throw error;
+      hold.noteCut(now() - sentAt);
+      await pause(backoffMs(losses, BACKOFF_FIRST_MS * 2 ** TRIES_MAX));
     }
   }
 }
@@ -150,7 +198,12 @@ export async function* resumeStream<Message, Position>(options: {
 /** Failures that another try may fix: no server (UNAVAILABLE); a broken connection in HTTP/2 (CANCELED or ABORTED); a
  *  lost race (ABORTED); a slow stream or an overloaded server (RESOURCE_EXHAUSTED). */
 const LOST: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Aborted, Code.ResourceExhausted]);
+/** What the transport says of a stream that was reset or that ends too soon, whatever code it gives it. */
+const BROKEN_MESSAGE = /^(?:http\/2 stream closed with error code (?!HTTP_1_1_REQUIRED)|protocol error)/;
 
 function isLost(error: unknown): error is ConnectError {
-  return error instanceof ConnectError && LOST.has(error.code);
+  if (!(error instanceof ConnectError)) return false;
+  if (LOST.has(error.code) || BROKEN_MESSAGE.test(error.rawMessage)) return true;
+  // An INTERNAL that a server sent has no cause here.
+  return error.code === Code.Internal && error.cause !== undefined;
 }

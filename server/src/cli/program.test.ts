@@ -372,7 +372,7 @@ describe("run start", () => {
       runtime: { startRun: () => ({ run: runWith() }), awaitRun: waited.method },
     });
     expect(code).toBe(0);
-    expect(waited.requests).toEqual(Array.from({ length: 3 }, () => ({ runId: "r1", timeout: "30s" })));
+    expect(waited.requests).toEqual(Array.from({ length: 3 }, () => ({ runId: "r1", timeout: "25s" })));
     expect(out).toContain("Approve?");
     expect(err).toBe("started r1\nanswer it with: abstractruntime run answer r1\n");
   });
@@ -389,7 +389,7 @@ describe("run start", () => {
   it("--timeout ends the wait", async () => {
     let ms = Date.parse("2026-01-01T00:00:00Z");
     const waited = recorder(awaitRun.input, () => {
-      ms += 30_000;
+      ms += waited.requests.length === 1 ? 30_000 : 15_000;
       return { run: runWith() };
     });
     const runtime = { startRun: () => ({ run: runWith() }), awaitRun: waited.method };
@@ -399,7 +399,7 @@ describe("run start", () => {
     });
     expect(code).toBe(4);
     expect(waited.requests).toEqual([
-      { runId: "r1", timeout: "30s" },
+      { runId: "r1", timeout: "25s" },
       { runId: "r1", timeout: "15s" },
     ]);
   });
@@ -623,10 +623,12 @@ describe("run watch", () => {
         yield { cursor: "1", event: { case: "heartbeat" as const, value: {} } };
         throw new ConnectError("gone", Code.Unavailable);
       }
+      if (opened.length === 2) throw new ConnectError("still gone", Code.Unavailable);
       yield { cursor: "2", event: { case: "stepRecord" as const, value: { seq: 2, kind: "run.completed" } } };
     }
     const { code, out, err } = await cli(["run", "watch", "r1"], { runtime: { watchRun } });
-    expect({ code, opened, err }).toEqual({ code: 0, opened: [0, 1], err: "connection lost (gone), trying again\n" });
+    const lost = "connection lost (still gone), trying again\n";
+    expect({ code, opened, err }).toEqual({ code: 0, opened: [0, 1, 1], err: lost });
     expect(
       out
         .trim()

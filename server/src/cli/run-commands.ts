@@ -9,7 +9,7 @@ import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 
 import { answerRun, type AnswerOptions } from "./answer-run.ts";
-import { resumeStream } from "./client.ts";
+import { pollUntil, resumeStream } from "./client.ts";
 import { type CliContext, collect, runWithClient, type Session, withClientOptions } from "./context.ts";
 import { CliError, EXIT, UsageError } from "./failure.ts";
 import { explanationLines } from "./format-explanation.ts";
@@ -30,8 +30,6 @@ import {
 import { listLimit, noteMore, readVersion } from "./workflow-commands.ts";
 
 const LIST_LIMIT_DEFAULT = 50;
-/** How long one AwaitRun waits: short enough for proxies that cut off requests after a minute. */
-const AWAIT_MS = 30_000;
 const STEPS_MAX = 1_000;
 const SEQ_MAX = 2 ** 31 - 1;
 
@@ -135,14 +133,16 @@ function isAtRest(run: Run): boolean {
 
 async function awaitRun(started: Run, timeoutMs: number, session: Session): Promise<Run> {
   const { runtime, deps, deadlineMs } = session;
-  const deadline = deps.now().getTime() + timeoutMs;
-  let run = started;
-  for (;;) {
-    const waitMs = Math.min(AWAIT_MS, Math.max(0, deadline - deps.now().getTime()));
-    const request = { runId: run.runId, timeout: durationFromMs(waitMs) };
-    run = runOf((await runtime.awaitRun(request, { timeoutMs: waitMs + deadlineMs })).run);
-    if (isAtRest(run) || deps.now().getTime() >= deadline) return run;
-  }
+  return await pollUntil({
+    send: async (waitMs) => {
+      const request = { runId: started.runId, timeout: durationFromMs(Math.round(waitMs)) };
+      return runOf((await runtime.awaitRun(request, { timeoutMs: Math.ceil(waitMs + deadlineMs) })).run);
+    },
+    isAtRest,
+    timeoutMs,
+    now: () => deps.now().getTime(),
+    pause: deps.pause,
+  });
 }
 
 /** The run of a reply, which always has one by the contract. */
@@ -310,7 +310,7 @@ async function watchRun(runId: string, options: WatchOptions, session: Session):
   const { terminal, runtime } = session;
   await interruptible(session, async (signal) => {
     const messages = resumeStream({
-      open: (afterSeq) => runtime.watchRun({ runId, afterSeq }, { signal }),
+      open: (afterSeq, opened) => runtime.watchRun({ runId, afterSeq }, { signal: opened }),
       start: options.after === undefined ? 0 : readInteger("--after", options.after, { min: 0, max: SEQ_MAX }),
       positionOf: (message, before) => (message.event.case === "stepRecord" ? message.event.value.seq : before),
       signal,
@@ -335,7 +335,7 @@ async function watchRuns(options: WatchOptions, session: Session): Promise<undef
   let cursor = options.cursor ?? "";
   await interruptible(session, async (signal) => {
     const messages = resumeStream({
-      open: (position) => runtime.watchRuns({ filter, kinds, cursor: position }, { signal }),
+      open: (position, opened) => runtime.watchRuns({ filter, kinds, cursor: position }, { signal: opened }),
       start: cursor,
       positionOf: (message) => message.cursor,
       signal,

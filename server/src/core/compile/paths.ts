@@ -43,7 +43,8 @@ function checkEdges(node: NodeDefinition, path: string, problems: FieldProblem[]
   }
 }
 
-/** Reports nodes that no path leads to, and nodes from which a run can neither end nor rest. */
+/** Reports nodes that no path leads to, and nodes from which a run can neither end nor rest. Only causes are reported:
+ *  not what lies behind such a node, and no unreachable node while a target is missing that may have led to it. */
 export function checkPaths(definition: WorkflowDefinition, problems: FieldProblem[]): void {
   const nodes = definition.nodes ?? {};
   // Targets that do not exist are problems of their own.
@@ -68,17 +69,55 @@ export function checkPaths(definition: WorkflowDefinition, problems: FieldProble
     rests(node) || !(node.next ?? []).every((edge) => isNode(edge.to)) || !node.next?.length;
   const ends = Object.keys(nodes).filter((nodeId) => mayEnd(nodes[nodeId]!));
   const ending = closure(ends, (nodeId) => predecessors.get(nodeId) ?? []);
-  for (const nodeId of Object.keys(nodes)) {
-    const path = `nodes.${nodeId}`;
-    // Without an entry no node is reachable; that is reported once, not for every node.
-    if (isNode(definition.entryNode) && !reached.has(nodeId)) {
-      problems.push({ path, message: "unreachable: no path leads to this node" });
-    }
-    if (!ending.has(nodeId)) {
-      const message = "a run that reaches this node can never end: every path loops back without waiting for anything";
-      problems.push({ path, message });
+  const isWhole = [definition.onError, definition.onCancel].every((target) => !target || isNode(target));
+  const mayLeadOn =
+    !isWhole || !isNode(definition.entryNode) || [...reached].some((id) => lacksTarget(nodes[id]!, isNode));
+  const unreached = mayLeadOn ? [] : Object.keys(nodes).filter((nodeId) => !reached.has(nodeId));
+  for (const nodeId of causesOf(unreached, successors)) {
+    problems.push({ path: `nodes.${nodeId}`, message: "unreachable: no path leads to this node" });
+  }
+  const endless = Object.keys(nodes).filter((nodeId) => !ending.has(nodeId));
+  for (const nodeId of causesOf(endless, (id) => predecessors.get(id) ?? [])) {
+    const message = "a run that reaches this node can never end: every path loops back without waiting for anything";
+    problems.push({ path: `nodes.${nodeId}`, message });
+  }
+}
+
+/** Whether a target of the node is missing, so that nobody knows where it was to lead. */
+function lacksTarget(node: NodeDefinition, isNode: (nodeId: string | undefined) => boolean): boolean {
+  const edges = node.next ?? [];
+  if (edges.some(({ to }) => !isNode(to)) || (node.onError && !isNode(node.onError))) return true;
+  return edges.length === 0 && !kindsOf(node).some(({ isEnd, hasResult }) => isEnd || hasResult);
+}
+
+/** The causes among some nodes: `forth` leads from them to all others. Of a circle, its first node. In linear time, by
+ *  the order in which a search leaves the nodes: a node is left after everything behind it. */
+function causesOf(some: readonly string[], forth: (nodeId: string) => readonly string[]): string[] {
+  const isOne = new Set(some);
+  const left = new Set<string>();
+  const entered = new Set<string>();
+  for (const start of some) {
+    const pending = [start];
+    for (let nodeId = pending.at(-1); nodeId !== undefined; nodeId = pending.at(-1)) {
+      if (entered.has(nodeId)) {
+        pending.pop();
+        left.add(nodeId);
+        continue;
+      }
+      entered.add(nodeId);
+      pending.push(...forth(nodeId).filter((next) => isOne.has(next) && !entered.has(next)));
     }
   }
+  const explained = new Set<string>();
+  const causes = new Set<string>();
+  for (const nodeId of [...left].toReversed()) {
+    if (explained.has(nodeId)) continue;
+    causes.add(nodeId);
+    for (const each of closure([nodeId], (id) => forth(id).filter((next) => isOne.has(next) && !explained.has(next)))) {
+      explained.add(each);
+    }
+  }
+  return some.filter((nodeId) => causes.has(nodeId));
 }
 
 /** The nodes that can be reached from `starts`, including `starts`. */

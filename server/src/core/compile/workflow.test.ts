@@ -217,8 +217,48 @@ describe("each problem is told once, with its path", () => {
     expect(problemsOf(definition)).toEqual([
       { path: "nodes.island", message: "unreachable: no path leads to this node" },
       { path: "nodes.round", message: expect.stringMatching(/can never end/) as string },
-      { path: "nodes.about", message: expect.stringMatching(/can never end/) as string },
     ]);
+  });
+
+  describe("one cause is one problem, without echoes:", () => {
+    const step = (...next: string[]): NodeDefinition => ({
+      assign: {},
+      next: next.map((to) => ({ to, when: "vars.a" })),
+    });
+    const chain = { b: step("c"), c: step("d"), d: step("e"), e: step("end"), end: { complete: {} } };
+    test.each<[string, Partial<WorkflowDefinition>, string[]]>([
+      ["a missing target before five nodes", { nodes: { a: step("missing"), ...chain } }, ["nodes.a.next[0].to"]],
+      ["an empty target", { nodes: { a: step(""), ...chain } }, ["nodes.a.next[0].to"]],
+      ["a node without its next", { nodes: { a: { assign: {} }, ...chain } }, ["nodes.a.next"]],
+      ["a node without a kind", { nodes: { a: {}, ...chain } }, ["nodes.a"]],
+      [
+        "a missing on_error of a node",
+        { nodes: { a: { ...step("a2"), onError: "x" }, a2: { complete: {} }, ...chain } },
+        ["nodes.a.onError"],
+      ],
+      ["a missing on_error", { onError: "x", nodes: { a: { complete: {} }, ...chain } }, ["onError"]],
+      ["a missing entry", { entryNode: "x", nodes: chain }, ["entryNode"]],
+      ["a chain that nothing leads to", { nodes: { a: { complete: {} }, ...chain } }, ["nodes.b"]],
+      [
+        "two chains that nothing leads to",
+        { nodes: { a: { complete: {} }, x: step("y"), y: step("end"), ...chain } },
+        ["nodes.x", "nodes.b"],
+      ],
+      [
+        "a circle that nothing leads to, with a tail",
+        { nodes: { a: { complete: {} }, tail: { complete: {} }, b: step("c"), c: step("d"), d: step("b", "tail") } },
+        ["nodes.b"],
+      ],
+      ["a way into a circle", { nodes: { a: step("b"), b: step("c"), c: step("d"), d: step("c") } }, ["nodes.c"]],
+      [
+        "an edge that cannot be read",
+        { nodes: { a: { assign: {}, next: [{ to: "b", when: "(" }] }, ...chain } },
+        ["nodes.a.next[0].when"],
+      ],
+    ])("%s", (_what, rest, paths) => {
+      const problems = problemsOf({ workflowId: "flow", entryNode: "a", nodes: {}, ...rest });
+      expect(problems.map(({ path }) => path)).toEqual(paths);
+    });
   });
 
   test("all of them at once, of every sort", () => {

@@ -34,6 +34,7 @@ export async function* watchRun(
   const unwatch = hub.watchRun(key, changed.raise);
   let seq = request.afterSeq;
   let limit = 1;
+  let isSilent = true;
   try {
     while (!request.signal.aborted && !isStopping()) {
       const run = await reads.loadRunHead(key);
@@ -44,11 +45,15 @@ export async function* watchRun(
         limit = nextLimit(sealed, limit);
         for (const record of sealed) {
           seq = record.seq;
+          isSilent = false;
           yield { cursor: String(seq), stepRecord: stepRecordView(key, record) };
         }
         if (isLast) break;
       }
       if (hasEnded(run.state) && seq >= run.state.seq) return;
+      // The first message comes at once: a proxy may cut a stream before its first heartbeat is due.
+      if (isSilent) yield { cursor: String(seq) };
+      isSilent = false;
       const isNews = await changed.wait(settings.heartbeatMs, request.signal);
       if (!isNews && !request.signal.aborted) yield { cursor: String(seq) };
     }
