@@ -6,6 +6,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
+import { FUZZ_NAMES } from "../tests/support/fuzz-names.ts";
 import { readOptions } from "./read-options.ts";
 
 /** Seeds are read well, and typed again, up to here. */
@@ -28,14 +29,15 @@ for (const [option, value] of Object.entries({ seed, seconds: values.seconds, in
   console.error(`--${option} must be a whole number${from}, not ${JSON.stringify(value)}.`);
   process.exit(2);
 }
-const wrong = positionals.find((target) => !/^[a-z-]+$/.test(target));
+const names: readonly string[] = FUZZ_NAMES;
+const wrong = positionals.find((target) => !names.includes(target));
 if (wrong !== undefined) {
-  console.error(`A target is a name such as expression, not ${JSON.stringify(wrong)}.`);
+  console.error(`There is no target ${JSON.stringify(wrong)}. Targets: ${names.join(", ")}.`);
   process.exit(2);
 }
 console.log(`Seed ${seed}`);
 
-const pattern = `^fuzz (${positionals.length === 0 ? ".*" : positionals.join("|")})$`;
+const pattern = `^fuzz (${(positionals.length === 0 ? names : positionals).join("|")})$`;
 const { status } = spawnSync("vitest", ["run", "--project", "system", "tests/fuzz", "-t", pattern], {
   stdio: "inherit",
   env: {

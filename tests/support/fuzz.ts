@@ -9,9 +9,10 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext, runInThisContext } from "node:vm";
 
 import { createRandom, type Random } from "../simulation/random.ts";
+import type { FuzzName } from "./fuzz-names.ts";
 
 export type FuzzTarget<Input> = {
-  name: string;
+  name: FuzzName;
   /** Draws an input; nothing but `random` decides which. */
   draw: (random: Random) => Input;
   /** Throws if something is wrong. A promise is awaited. */
@@ -124,7 +125,7 @@ export type MutationOptions = {
 
 /** Characters that parsers tend to stumble over. */
 const TRICKY = [
-  ..."\0\u0001\t\n\r\v\f \"'`\\/{}[]()<>,:;.$#&*!|%@~^+-_=?",
+  ...Array.from("\0\u0001\t\n\r\v\f \"'`\\/{}[]()<>,:;.$#&*!|%@~^+-_=?"),
   "\r\n",
   "\u007f",
   "\u0085",
