@@ -95,16 +95,23 @@ const json: FuzzTarget<string> = {
   name: "json",
   draw: (random) => mutate(random, { corpus: JSON_CORPUS, pieces: JSON_PIECES }),
   check(text) {
-    const ours = declared(() => parseJson(text), DomainError);
     const theirs = declared(() => JSON.parse(text) as Json, SyntaxError);
-    if (ours === undefined) return;
+    let ours: Json;
+    try {
+      ours = parseJson(text);
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      // What is JSON is refused for a rule of the contract only.
+      if (theirs !== undefined) expect(error.message).not.toContain("malformed");
+      return;
+    }
     // What the reader takes is JSON, with the same value except for -0.
     expect(theirs).toBeDefined();
-    expect(deepEqual(ours.value, theirs!.value)).toBe(true);
-    assertJson(ours.value);
-    const written = canonicalJson(ours.value);
+    expect(deepEqual(ours, theirs!.value)).toBe(true);
+    assertJson(ours);
+    const written = canonicalJson(ours);
     expect(canonicalJson(parseOwnJson(written))).toBe(written);
-    expect(deepEqual(parseOwnJson(written), ours.value)).toBe(true);
+    expect(deepEqual(parseOwnJson(written), ours)).toBe(true);
   },
 };
 
@@ -231,7 +238,10 @@ const graph: FuzzTarget<string> = {
     const file = declared(() => parseGraph("g.yaml", text), CliError);
     if (file === undefined) return;
     const { workflow } = file.value;
-    expect(renderMermaid(workflow).startsWith("flowchart TD\n")).toBe(true);
+    for (const line of renderMermaid(workflow).split("\n")) {
+      // A quote or a line break of a label would end the label.
+      expect(line).toMatch(/^(flowchart TD|  [^"]*("[^"]*"[^"]*)*|)$/);
+    }
     const written = toJson(WorkflowSchema, workflow);
     const again = declared(() => parseGraph("g.json", JSON.stringify(written)), CliError);
     expect(again && toJson(WorkflowSchema, again.value.workflow)).toEqual(written);

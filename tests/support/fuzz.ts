@@ -22,7 +22,13 @@ export type FuzzTarget<Input> = {
 };
 
 /** How long to try: so many inputs, or for so long. */
-export type FuzzOptions = { seed: number; inputs?: number; seconds?: number };
+export type FuzzOptions = {
+  seed: number;
+  inputs?: number;
+  seconds?: number;
+  /** How long one input may take; for tests of the fuzzer itself. */
+  inputMsMax?: number;
+};
 
 /** What `npm run fuzz` asks for; without it, `inputs` of them from a seed that is always the same. */
 export function fuzzOptions(inputs: number): FuzzOptions {
@@ -40,7 +46,7 @@ export type FuzzReport = {
 };
 
 /** An input that was too much for its target. */
-export class FuzzFailure extends Error {
+class FuzzFailure extends Error {
   constructor(target: string, seed: number, shown: string, cause: unknown) {
     const what = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
     super(
@@ -63,13 +69,17 @@ const WATCHED_INPUTS = 64;
  * @throws {FuzzFailure} with the seed of the first input that fails, or that does not end
  */
 export async function fuzz<Input>(target: FuzzTarget<Input>, options: FuzzOptions): Promise<FuzzReport> {
-  const { seed, inputs = Infinity, seconds = Infinity } = options;
+  const { seed, inputs = Infinity, seconds = Infinity, inputMsMax = INPUT_MS_MAX } = options;
   const startedAt = performance.now();
   const isDone = (tried: number): boolean => tried >= inputs || performance.now() - startedAt >= seconds * 1000;
   let before = 0;
   let tried = 0;
   while (!isDone(tried)) {
-    tried += await tryInputs(target, seed + tried, Math.min(WATCHED_INPUTS, inputs - tried));
+    tried += await tryInputs(target, {
+      seed: seed + tried,
+      count: Math.min(WATCHED_INPUTS, inputs - tried),
+      inputMsMax,
+    });
     const isWarm = tried >= inputs / 10 || performance.now() - startedAt >= seconds * 100;
     if (before === 0 && isWarm) before = usedHeap();
   }
@@ -77,7 +87,10 @@ export async function fuzz<Input>(target: FuzzTarget<Input>, options: FuzzOption
 }
 
 /** Tries `count` inputs from a seed on, and returns how many were tried without waiting. */
-async function tryInputs<Input>(target: FuzzTarget<Input>, seed: number, count: number): Promise<number> {
+async function tryInputs<Input>(
+  target: FuzzTarget<Input>,
+  { seed, count, inputMsMax }: { seed: number; count: number; inputMsMax: number },
+): Promise<number> {
   let at = seed;
   let input: Input | undefined;
   let pending: Promise<void> | undefined;
@@ -89,7 +102,7 @@ async function tryInputs<Input>(target: FuzzTarget<Input>, seed: number, count: 
         pending = target.check(input) ?? undefined;
         if (pending !== undefined) break;
       }
-    });
+    }, inputMsMax);
     await pending;
     if (pending !== undefined) at += 1;
   } catch (error) {
@@ -100,10 +113,10 @@ async function tryInputs<Input>(target: FuzzTarget<Input>, seed: number, count: 
 }
 
 /** Runs `work`, and throws if it does not end in time. */
-function watched(work: () => void): void {
+function watched(work: () => void, timeoutMs: number): void {
   const context = globalThis as { fuzzWork?: () => void };
   context.fuzzWork = work;
-  runInThisContext("globalThis.fuzzWork()", { timeout: INPUT_MS_MAX });
+  runInThisContext("globalThis.fuzzWork()", { timeout: timeoutMs });
 }
 
 setFlagsFromString("--expose-gc");
