@@ -95,16 +95,23 @@ const json: FuzzTarget<string> = {
   name: "json",
   draw: (random) => mutate(random, { corpus: JSON_CORPUS, pieces: JSON_PIECES }),
   check(text) {
-    const ours = declared(() => parseJson(text), DomainError);
     const theirs = declared(() => JSON.parse(text) as Json, SyntaxError);
-    if (ours === undefined) return;
+    let ours: Json;
+    try {
+      ours = parseJson(text);
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      // What is JSON is refused for a rule of the contract only.
+      if (theirs !== undefined) expect(error.message).not.toContain("malformed");
+      return;
+    }
     // What the reader takes is JSON, with the same value except for -0.
     expect(theirs).toBeDefined();
-    expect(deepEqual(ours.value, theirs!.value)).toBe(true);
-    assertJson(ours.value);
-    const written = canonicalJson(ours.value);
+    expect(deepEqual(ours, theirs!.value)).toBe(true);
+    assertJson(ours);
+    const written = canonicalJson(ours);
     expect(canonicalJson(parseOwnJson(written))).toBe(written);
-    expect(deepEqual(parseOwnJson(written), ours.value)).toBe(true);
+    expect(deepEqual(parseOwnJson(written), ours)).toBe(true);
   },
 };
 
@@ -137,14 +144,19 @@ const expression: FuzzTarget<string> = {
       ? randomExpression(random, 2)
       : mutate(random, { corpus: EXPRESSION_CORPUS, pieces: EXPRESSION_PIECES, charsMax: 9_000 }),
   check(source) {
+    let tree: string;
     try {
-      const tree = treeText(parseExpression(source));
-      // Parentheses count as levels.
-      if (source.length < 400) expect(treeText(parseExpression(tree))).toBe(tree);
+      tree = treeText(parseExpression(source));
     } catch (error) {
       assertPosition(error, source);
       expect(() => compileExpression(source, { variables: VARIABLES })).toThrow(ExpressionError);
       return;
+    }
+    try {
+      expect(treeText(parseExpression(tree))).toBe(tree);
+    } catch (error) {
+      // The text of a tree has more parentheses than its source, and each is a level.
+      if (!(error instanceof ExpressionError) || !error.message.includes("nested too deeply")) throw error;
     }
     try {
       const value = evaluate(compileExpression(source, { variables: VARIABLES }), NAMES);
@@ -193,10 +205,11 @@ const GRAPH_CORPUS = [
     .filter((name) => name.endsWith(".yaml"))
     .map((name) => readFileSync(`examples/${name}`, "utf8")),
   readFileSync("examples/report/report.yaml", "utf8").slice(0, 4_000),
-  '{"entryNode":"a","nodes":{"a":{"assign":{"values":{"x":1}},"next":[{"to":"b","when":"vars.x > 1"},{"to":"b"}]},"b":{"complete":{"output":null}}}}',
-  "entryNode: a\nnodes:\n  a: &n\n    askUser: {prompt: 'hi ${vars.x}', choices: [yes, no]}\n    next: [{to: b}]\n  b: {fail: {code: X, message: >-\n    a\n    b\n  }}\n  c: *n\n",
+  '{"workflowId":"w","entryNode":"a","nodes":{"a":{"assign":{"values":{"x":1}},"next":[{"to":"b","when":"vars.x > 1"},{"to":"b"}]},"b":{"complete":{"output":null}}}}',
+  "workflowId: w\nentryNode: a\nnodes:\n  a: &n\n    askUser: {prompt: 'hi ${vars.x}', choices: [yes, no]}\n    next: [{to: b}]\n  b: {fail: {code: X, message: >-\n    a\n    b\n  }}\n  c: *n\n",
   "a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
   "%YAML 1.2\n---\nentryNode: !!str a\n...\n",
+  '{"a":1\r,"b":[2\r]}',
 ];
 const GRAPH_PIECES = [
   ..."nodes: entryNode: next: to: when: askUser: complete: {} [] - & * ! !! | > >- ? : , { } [ ] # % --- ... << <<: ~ null yes 0x1F 1_000 .inf .nan 0o7 \t \" '".split(
@@ -225,7 +238,10 @@ const graph: FuzzTarget<string> = {
     const file = declared(() => parseGraph("g.yaml", text), CliError);
     if (file === undefined) return;
     const { workflow } = file.value;
-    expect(renderMermaid(workflow).startsWith("flowchart TD\n")).toBe(true);
+    for (const line of renderMermaid(workflow).split("\n")) {
+      // A quote or a line break of a label would end the label.
+      expect(line).toMatch(/^(flowchart TD|  [^"]*("[^"]*"[^"]*)*|)$/);
+    }
     const written = toJson(WorkflowSchema, workflow);
     const again = declared(() => parseGraph("g.json", JSON.stringify(written)), CliError);
     expect(again && toJson(WorkflowSchema, again.value.workflow)).toEqual(written);
@@ -264,16 +280,7 @@ const token: FuzzTarget<string> = {
   },
 };
 
-const POINTER_CORPUS = [
-  "",
-  "/a/b/0",
-  "/a~1b/~0c//",
-  "a.b-c.0",
-  "/constructor/x",
-  `${"/a".repeat(32)}`,
-  "/list/3",
-  "/-",
-];
+const POINTER_CORPUS = ["", "/a/b/0", "/a~1b/~0c//", "a.b-c.0", "/constructor/x", "/a".repeat(32), "/list/3", "/-"];
 
 const pointer: FuzzTarget<string> = {
   name: "pointer",
@@ -309,12 +316,13 @@ const TIME_CORPUS = [
   "-1.5s",
   ".5h",
   "0",
+  // A pattern that can match digits in two ways takes for ever.
+  `${"36525d".repeat(15)}\u0025255d`,
 ];
 
 const time: FuzzTarget<string> = {
   name: "time",
-  draw: (random) =>
-    mutate(random, { corpus: TIME_CORPUS, pieces: [..."0 9 1 - + : . T Z h m s ms us d w e".split(" ")] }),
+  draw: (random) => mutate(random, { corpus: TIME_CORPUS, pieces: "0 9 1 - + : . T Z h m s ms us d w e".split(" ") }),
   check(text) {
     const instant = declared(() => parseInstant(text), InstantError);
     if (instant !== undefined) {

@@ -2,17 +2,18 @@
 import { expect, test } from "vitest";
 
 import { fuzz, fuzzOptions } from "../support/fuzz.ts";
+import type { FuzzName } from "../support/fuzz-names.ts";
 import { PARSER_TARGETS } from "./parser-targets.ts";
 
 /** Inputs of each target in `npm test`, about half a second of work. */
-const INPUTS: Record<string, number> = {
+const INPUTS: Partial<Record<FuzzName, number>> = {
   json: 10_000,
   expression: 4_000,
   template: 3_000,
-  graph: 250,
-  token: 10_000,
-  pointer: 10_000,
-  time: 3_000,
+  graph: 150,
+  token: 6_000,
+  pointer: 6_000,
+  time: 1_500,
 };
 /** How much larger the heap may be at the end: what the engine compiles in the meantime, and no more. */
 const HEAP_ROOM_BYTES = 8 * 1024 * 1024;

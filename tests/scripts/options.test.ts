@@ -4,7 +4,13 @@ import { expect, test } from "vitest";
 
 const PSQL_USAGE = 'Usage: npm run psql [-- --data-dir folder] [--command "select …"] [--prompt]';
 const SIM_USAGE = "Usage: npm run sim [-- --seed 7] [--runs 100]";
+const FUZZ_USAGE = "Usage: npm run fuzz [-- [--seconds 60 | --inputs 1000] [--seed 7] [target…]]";
 const STORE_USAGE = "Usage: npm run test:store [-- memory|postgres] [-t name]";
+
+/** What Node.js says if a script takes arguments, too. */
+const NONSENSE =
+  "Unknown option '--nonsense'. To specify a positional argument starting with a '-', place it at the end of the " +
+  `command after '--', as in '-- "--nonsense".`;
 
 test.each([
   ["psql", ["--nonsense"], `Unknown option '--nonsense'. ${PSQL_USAGE}`],
@@ -18,12 +24,10 @@ test.each([
     "Option '--seed' argument is ambiguous. Did you forget to specify the option argument for '--seed'? " +
       `To specify an option argument starting with a dash use '--seed=-XYZ'. ${SIM_USAGE}`,
   ],
-  [
-    "test-store",
-    ["--nonsense"],
-    "Unknown option '--nonsense'. To specify a positional argument starting with a '-', place it at the end of the " +
-      `command after '--', as in '-- "--nonsense". ${STORE_USAGE}`,
-  ],
+  ["fuzz", ["--nonsense"], `${NONSENSE} ${FUZZ_USAGE}`],
+  ["fuzz", ["jsn"], 'There is no target "jsn". Targets: json, expression, template, graph, token, pointer, time.'],
+  ["fuzz", ["--seconds", "0"], '--seconds must be a whole number from 1, not "0".'],
+  ["test-store", ["--nonsense"], `${NONSENSE} ${STORE_USAGE}`],
 ])("%s %j", (script, args, line) => {
   const { status, stdout, stderr } = spawnSync(process.execPath, [`scripts/${script}.ts`, ...args], {
     encoding: "utf8",

@@ -85,6 +85,21 @@ describe("parseGraph reads", () => {
   });
 });
 
+it("takes a carriage return alone as the end of a line, and not as a part of a value", () => {
+  const json =
+    '{"workflowId":"w","entryNode":"a","nodes":{"a":{"assign":{"values":{"x":1\r,"y":[2\r]}},"next":[{"to":"b"}]},"b":{"complete":{}}}}';
+  const yaml =
+    "workflowId: w\rentryNode: a\rnodes:\r  a: {assign: {values: {x: 1, y: [2]}}, next: [{to: b}]}\r  b: {complete: {}}\r";
+  for (const [name, text] of [
+    ["g.json", json],
+    ["g.yaml", json],
+    ["g.yaml", yaml],
+  ] as const) {
+    const kind = parseGraph(name, text).workflow.nodes["a"]!.kind;
+    expect(kind.case === "assign" && kind.value.values).toEqual({ x: 1, y: [2] });
+  }
+});
+
 describe("parseGraph points to the line and column of", () => {
   const cases: { what: string; text: string; name?: string; problems: (string | RegExp)[] }[] = [
     { what: "an empty file", text: "# nothing\n", problems: [/^ the file is empty$/] },

@@ -57,7 +57,8 @@ export function readGraphSource(name: string, text: string): GraphSource {
   if (text.length > SOURCE_CHARS_MAX)
     throw new CliError(`${name}: the file is longer than ${SOURCE_CHARS_MAX} characters`);
   const lines = new LineCounter();
-  const document = parseDocument(text, {
+  // A carriage return alone ends a line, too. The parser takes it for a part of the text: `1\r` would be a string.
+  const document = parseDocument(text.replaceAll(/\r(?!\n)/g, "\n"), {
     lineCounter: lines,
     prettyErrors: false,
     // The parser would compare every pair of keys; SourceReader uses a set.

@@ -223,10 +223,11 @@ function compileMap(entries: readonly MapEntry[], compiler: Compiler, scope: Sco
         const name = key(evaluation);
         if (typeof name !== "string") throw failed("the keys of a map must be strings", position);
         if (name === "__proto__") throw failed("the name __proto__ is not allowed", position);
-        if (name in map) throw failed(`the key ${shown(name)} appears twice`, position);
         const found = value(evaluation);
-        if (!isOptional) map[name] = found;
-        else if ((found as Optional).value !== undefined) map[name] = (found as Optional).value!;
+        const kept = isOptional ? (found as Optional).value : found;
+        if (kept === undefined) continue;
+        if (name in map) throw failed(`the key ${shown(name)} appears twice`, position);
+        map[name] = kept;
       }
       return map;
     },

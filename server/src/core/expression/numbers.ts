@@ -12,7 +12,7 @@ export function wholeZero(value: number): number {
 
 /** Checks the result of arithmetic. Outside ±(2^53-1) a double cannot tell adjacent whole numbers apart.
  *  @throws {ExpressionError} EVALUATION_FAILED */
-export function exact(value: number): number {
+function exact(value: number): number {
   if (value >= -Number.MAX_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER) return value === 0 ? 0 : value;
   throw failed(Number.isNaN(value) ? "the result is not a number" : "the result is outside ±(2^53-1)");
 }

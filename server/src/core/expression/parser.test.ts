@@ -17,7 +17,7 @@ function libraryText(node: ASTNode): string {
       if (value instanceof Uint8Array) return `b'${Buffer.from(value).toString("hex").replace(/../g, "\\x$&")}'`;
       if (typeof value === "string" || typeof value === "boolean" || value === null) return JSON.stringify(value);
       // The others are numbers: a bigint, or a class of the library for 1u.
-      return String(Number(value as bigint));
+      return String(Number(value));
     }
     case "id":
       return node.args;

@@ -40,6 +40,13 @@ describe("selection", () => {
     ["vars.?map.optFlatMap(m, m.?a).orValue(0)", 2],
     ["vars.yes || vars.nope", true],
     ["optional.of([1])[0].orValue(3)", 1],
+    ["{'a-b': {'c d': 3}}.`a-b`.`c d`", 3],
+    ["has({'a-b': 1}.`a-b`) && !has(vars.`a-b`)", true],
+    ["vars.?`a-b`.orValue(4)", 4],
+    [".vars.one", 1],
+    ["[5].map(vars, .vars.one)[0]", 1],
+    [".size([1])", 1],
+    ["[1].map(optional, .optional.of(2).value())[0]", 2],
   ])("%s is %j", (source, value) => expect(evaluateSource(source)).toStrictEqual(value));
 
   test.each([
@@ -47,6 +54,7 @@ describe("selection", () => {
     ["vars.map.nope.deeper", /no such key/],
     ["vars.constructor", /no such key/],
     ["vars['__proto__']", /no such key/],
+    ["vars.`a-b`", /no such key: "a-b"/],
     ["vars.toString", /no such key/],
     ["vars.list.length", /a list has no field/],
     ["vars.text.length", /a string has no field/],

@@ -191,15 +191,18 @@ const QUOTED: ReadonlyMap<string, string> = new Map([
   ['"', '\\"'],
 ]);
 
-/** White space of Unicode, which `trim` cuts off. JavaScript's trim has U+FEFF in it and U+0085 not. */
-const WHITE_SPACE = new Set(
-  "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000",
-);
+/** Whether a code is white space of Unicode. JavaScript's trim takes U+FEFF for white space, and U+0085 not. */
+function isWhiteSpace(code: number): boolean {
+  if (code <= 0x20) return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+  if (code < 0x1680) return code === 0x85 || code === 0xa0;
+  if (code < 0x2028) return code === 0x1680 || (code >= 0x2000 && code <= 0x200a);
+  return code === 0x2028 || code === 0x2029 || code === 0x202f || code === 0x205f || code === 0x3000;
+}
 
 function trim(text: string): string {
   let from = 0;
   let to = text.length;
-  while (from < to && WHITE_SPACE.has(text[from]!)) from++;
-  while (to > from && WHITE_SPACE.has(text[to - 1]!)) to--;
+  while (from < to && isWhiteSpace(text.charCodeAt(from))) from++;
+  while (to > from && isWhiteSpace(text.charCodeAt(to - 1))) to--;
   return text.slice(from, to);
 }

@@ -85,6 +85,12 @@ describe("time", () => {
     "now.getHours('local')",
   ])("%s fails", (source) => expect(codeOf(source)).toBe("EVALUATION_FAILED"));
 
+  test("a long text that is almost a duration is refused at once", () => {
+    for (const text of ["1".repeat(127) + "x", `${"36525d".repeat(15)}%25255d`, `${"1.".repeat(60)}s`]) {
+      expect(codeOf(`duration(vars.text == '' ? '' : '${text}')`)).toBe("EVALUATION_FAILED");
+    }
+  });
+
   test("every part of a date is right in every zone and every year", () => {
     const zones = [
       ..."UTC America/New_York Africa/Monrovia Asia/Kathmandu Pacific/Apia Pacific/Kiritimati".split(" "),

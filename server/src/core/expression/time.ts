@@ -42,8 +42,9 @@ const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
 
 /** The longest text worth parsing as a duration, in UTF-16 units. */
 const DURATION_CHARS_MAX = 128;
-/** As Go has it, a number may begin or end with its point, and zero needs no unit. */
-const DURATION = /^([+-]?)(0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ms|[u\u00b5\u03bcn]s|[wdhms]))+)$/;
+/** As Go has it, a number may begin or end with its point, and zero needs no unit. There is one way only to match a
+ *  number, or a long text that does not match would be tried in every way. */
+const DURATION = /^([+-]?)(0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ms|[u\u00b5\u03bcn]s|[wdhms]))+)$/;
 const DURATION_PART = /([0-9]*)(\.?[0-9]*)([a-z\u00b5\u03bc]+)/g;
 
 function durationFromText(text: string): Duration {
