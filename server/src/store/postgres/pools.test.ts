@@ -72,15 +72,16 @@ describe("connections that go silent without closing", () => {
   });
   afterAll(() => proxy.close());
 
-  async function idleSessions(): Promise<number> {
+  /** The sessions of one test's store that have answered: silent ones of other tests stay open. */
+  async function idleSessions(name: string): Promise<number> {
     const rows = await admin`
-      select pid from pg_stat_activity where datname = ${database.name} and state = 'idle' and query <> ''`;
+      select pid from pg_stat_activity where application_name = ${name} and state = 'idle' and query <> ''`;
     return rows.length;
   }
 
   test("are replaced in every pool after the time limit of one call", async () => {
     const { ticks, pass } = createTicks();
-    const store = await openStore({ url: proxy.url, connections: 5, lanes: 1, ticks });
+    const store = await openStore({ url: `${proxy.url}?application_name=every`, connections: 5, lanes: 1, ticks });
     const heard: string[] = [];
     const lost = Promise.withResolvers<void>();
     await store.notices.listen((payload) => heard.push(payload), lost.resolve);
@@ -91,7 +92,7 @@ describe("connections that go silent without closing", () => {
     const renew = () => store.lanes.renew(serverId);
     await Promise.all([read(), read(), renew(), commit()]);
     // All of them are open, also the one whose read was quicker on the other.
-    await expect.poll(idleSessions).toBe(5);
+    await expect.poll(() => idleSessions("every")).toBe(5);
     const silent = [...proxy.connections];
     for (const connection of silent) connection.blackHole();
     const calls = Promise.allSettled([read(), read(), renew(), commit()]);
@@ -115,10 +116,10 @@ describe("connections that go silent without closing", () => {
 
   test("cost one time limit, not one for each of them", async () => {
     const { ticks, pass } = createTicks();
-    const store = await openStore({ url: proxy.url, connections: 8, ticks });
+    const store = await openStore({ url: `${proxy.url}?application_name=once`, connections: 8, ticks });
     const read = () => store.lanes.list(0);
     await Promise.all([read(), read(), read(), read()]);
-    await expect.poll(idleSessions).toBe(6);
+    await expect.poll(() => idleSessions("once")).toBe(6);
     for (const connection of proxy.connections) connection.blackHole();
     const call = read();
     call.catch(() => undefined);
