@@ -50,7 +50,8 @@ export function createWorkflowCache(store: Store, log: Logger): WorkflowCache {
     const key = keyOf(stored.tenantId, stored.workflowId, stored.version);
     const known = compiled.get(key);
     if (known !== undefined) return known;
-    const pending = compiling.get(key) ?? compileStored(assertWholeGraph(stored, log), log).finally(() => compiling.delete(key));
+    const pending =
+      compiling.get(key) ?? compileStored(assertWholeGraph(stored, log), log).finally(() => compiling.delete(key));
     compiling.set(key, pending);
     const workflow = await pending;
     compiled.put(key, workflow, workflow.weight);
