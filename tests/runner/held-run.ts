@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createWorkerProcess } from "../chaos/worker-process.ts";
 import { startServerProcess } from "../conformance/server.ts";
+import { findPrograms } from "../support/debian-programs.ts";
 import { createTestDatabase } from "../support/postgres.ts";
+import { startNginx, startPgBouncer, startPostgres } from "../support/real-servers.ts";
 
 test("blocks while everything runs", async () => {
   const folder = mkdtempSync(join(tmpdir(), "held-"));
@@ -19,6 +21,11 @@ test("blocks while everything runs", async () => {
   ]);
   const workerArguments = { name: "held", addresses: [server.url], toolLog: join(folder, "tools.log"), timing: {} };
   createWorkerProcess(workerArguments, join(folder, "worker.log")).start();
+  const programs = await findPrograms("postgres", "pgbouncer", "nginx");
+  if (programs.missing === undefined) {
+    await startPgBouncer(programs, await startPostgres(programs));
+    await startNginx(programs, "server { listen 127.0.0.1:PORT; }");
+  }
   // Like builds: a program under npm, in a process group of its own, that gets no signal.
   const stubborn =
     "for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(name, () => {}); setInterval(() => {}, 1e6)";

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { REPOSITORY } from "../conformance/server.ts";
+import { findPrograms } from "../support/debian-programs.ts";
 
 const TEST_MS_MAX = 90_000;
 /** Everything is asked to end at once, which may take some seconds on a busy machine. */
@@ -23,6 +24,10 @@ const STARTED = {
   "a worker": /chaos\/worker\.ts/,
   "a build": /^node --eval/,
   "a call of a test": /^sleep 1000/,
+  // Where they can be had.
+  ...((await findPrograms("postgres", "pgbouncer", "nginx")).missing === undefined
+    ? { "Debian's Postgres": /postgres -D .*\/po-/, PgBouncer: /pgbouncer .*\/pg-/, nginx: /nginx.* -p .*\/ng-/ }
+    : {}),
 };
 
 /** The temporary folder of one run. All its processes have it in their environment or in their command line. */
