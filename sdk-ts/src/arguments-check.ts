@@ -83,7 +83,7 @@ async function parseByLibrary(validate: Validate, args: JsonValue): ReturnType<A
 }
 
 function compileParse(toolName: string, schema: JsonObject): ArgumentsCheck["parse"] {
-  assertLocalReferences(toolName, schema);
+  assertSupported(toolName, schema);
   const ajv = createAjv();
   let validate: ReturnType<Ajv2020["compile"]>;
   try {
@@ -99,16 +99,48 @@ function compileParse(toolName: string, schema: JsonObject): ArgumentsCheck["par
   };
 }
 
-/** The server would refuse other references, and the schema compiler's own message does not say where they are. */
-function assertLocalReferences(toolName: string, value: JsonValue): void {
-  if (typeof value !== "object" || value === null) return;
-  for (const [key, inner] of Object.entries(value)) {
-    if ((key === "$ref" || key === "$dynamicRef") && typeof inner === "string" && !inner.startsWith("#")) {
+/** Keywords that the validator gets wrong in some schemas (the official vectors show it), or does not know. */
+const UNSUPPORTED = new Set([
+  "unevaluatedItems",
+  "unevaluatedProperties",
+  "$dynamicRef",
+  "$recursiveRef",
+  "additionalItems",
+]);
+/** Keywords whose value has schemas by name, and keywords whose value is no schema. */
+const SCHEMAS_BY_NAME = new Set([
+  "properties",
+  "patternProperties",
+  "$defs",
+  "definitions",
+  "dependentSchemas",
+  "dependencies",
+]);
+const VALUES = new Set(["const", "enum", "default", "examples"]);
+
+/** The name `__proto__` is refused in all JSON, and the validator does not see it. */
+function isNamedProto(keyword: string, inner: JsonValue | undefined): boolean {
+  return SCHEMAS_BY_NAME.has(keyword) && isJsonObject(inner) && Object.hasOwn(inner, "__proto__");
+}
+
+/** The server would refuse references to elsewhere, and the validator's own messages do not say where they are. */
+function assertSupported(toolName: string, schema: JsonValue): void {
+  if (typeof schema !== "object" || schema === null) return;
+  for (const [keyword, inner] of Object.entries(schema)) {
+    if (UNSUPPORTED.has(keyword) || isNamedProto(keyword, inner)) {
+      throw new TypeError(
+        `the input of tool ${toolName}: ${UNSUPPORTED.has(keyword) ? keyword : "the name __proto__"} is not supported; ` +
+          "use a schema of a library such as Zod, or write the schema without it",
+      );
+    }
+    if (keyword === "$ref" && typeof inner === "string" && !inner.startsWith("#")) {
       throw new TypeError(
         `the input of tool ${toolName}: a reference must begin with # and point into the same schema: ${inner}`,
       );
     }
-    if (inner !== undefined) assertLocalReferences(toolName, inner);
+    if (inner === undefined || VALUES.has(keyword)) continue;
+    if (!SCHEMAS_BY_NAME.has(keyword)) assertSupported(toolName, inner);
+    else if (isJsonObject(inner)) for (const named of Object.values(inner)) assertSupported(toolName, named);
   }
 }
 

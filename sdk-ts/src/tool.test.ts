@@ -115,6 +115,9 @@ describe("tool with a JSON Schema", () => {
   it.each<[string, unknown, RegExp]>([
     ["an unknown type", { type: "text" }, /not a JSON Schema 2020-12/],
     ["a foreign reference", { properties: { a: { $ref: "https://example.com/s" } } }, /begin with #/],
+    ["unevaluatedItems", { properties: { a: { unevaluatedItems: false } } }, /unevaluatedItems is not supported/],
+    ["unevaluatedProperties", { allOf: [{ unevaluatedProperties: false }] }, /unevaluatedProperties is not supported/],
+    ["$dynamicRef", { $defs: { a: { $dynamicRef: "#a" } } }, /\$dynamicRef is not supported/],
     ["a reference to nothing", { $ref: "#/$defs/none" }, /not a JSON Schema 2020-12/],
     ["more than 64 KiB", { description: "x".repeat(70_000) }, /more than 65536/],
     ["a schema that is no object", "string", /must be a JSON object/],

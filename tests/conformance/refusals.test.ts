@@ -435,7 +435,7 @@ describe("graphs", () => {
     [
       "a schema whose $ref leads nowhere",
       graph({ assign: {}, next: toEnd }, { varsSchema: { $ref: "#/$defs/nope" } }),
-      ["varsSchema"],
+      ["varsSchema.$ref"],
     ],
     [
       "a schema whose $ref leads out",

@@ -1,6 +1,7 @@
 /**
- * Clocks that are set, forward and back, by seconds and by years: what is due is due by the database's time, nothing
- * fires twice, the records of a run are in the order of time, and pages and cursors leave nothing out.
+ * docs/postgres.md, "Clocks". Clocks that are set, forward and back, by seconds and by years: what is due is due by the
+ * database's time, nothing fires twice, the records of a run are in the order of time, and pages and cursors leave
+ * nothing out.
  */
 import { afterEach, describe, expect, test } from "vitest";
 import type { WorkflowDefinition } from "../../server/src/core/graph/definition.ts";

@@ -53,6 +53,14 @@ type Workflow struct {
 	// The JSON Schema (2020-12, local `$ref` only) that the vars of a start must match, after defaults are filled in.
 	//
 	// If absent, any object is accepted.
+	//
+	// Unknown keywords are ignored; those of older drafts that would restrict are refused. Patterns are RE2's. These
+	// formats are checked, others are not: date-time, date, time, duration, email,
+	// idn-email, ipv4, ipv6, uri, uri-reference, uri-template, uuid, json-pointer, relative-json-pointer.
+	//
+	// A schema is at most 64 KiB, with at most 1,000 subschemas and 5,000 RE2 instructions of patterns. All schemas of a
+	// graph have at most 1 MiB and 50,000 subschemas; all patterns of a graph, with those of expressions, have at most
+	// 50,000 RE2 instructions; all its expressions have at most 1,048,576 characters.
 	VarsSchema *structpb.Struct `protobuf:"bytes,7,opt,name=vars_schema,json=varsSchema,proto3" json:"vars_schema,omitempty"`
 	// Default vars, by top-level name, for those that a start does not set. Templates are not evaluated.
 	//

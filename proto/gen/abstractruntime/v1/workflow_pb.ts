@@ -84,6 +84,14 @@ export type Workflow = Message<"abstractruntime.v1.Workflow"> & {
    *
    * If absent, any object is accepted.
    *
+   * Unknown keywords are ignored; those of older drafts that would restrict are refused. Patterns are RE2's. These
+   * formats are checked, others are not: date-time, date, time, duration, email,
+   * idn-email, ipv4, ipv6, uri, uri-reference, uri-template, uuid, json-pointer, relative-json-pointer.
+   *
+   * A schema is at most 64 KiB, with at most 1,000 subschemas and 5,000 RE2 instructions of patterns. All schemas of a
+   * graph have at most 1 MiB and 50,000 subschemas; all patterns of a graph, with those of expressions, have at most
+   * 50,000 RE2 instructions; all its expressions have at most 1,048,576 characters.
+   *
    * @generated from field: google.protobuf.Struct vars_schema = 7;
    */
   varsSchema?: JsonObject | undefined;

@@ -88,6 +88,9 @@ export type Connection = {
   destroy(): void;
 };
 
+/** What a host reports at the start of a session if it is a standby or read-only. */
+const REFUSES_WRITES: ReadonlySet<string> = new Set(["in_hot_standby", "default_transaction_read_only"]);
+
 /** Where a database is, and how to open connections to it. */
 export type Place = {
   /** Host, port and database, without user and password, for the log. */
@@ -119,6 +122,10 @@ export function createPlace(url: string, { prepare = true }: { prepare?: boolean
       const sockets: Socket[] = [];
       let isClosed = false;
       let dials = 0;
+      let unwanted: number | undefined;
+      // postgres.js ends a connection to a host that refuses writes (`target_session_attrs`). With it, it ends the first
+      // statement unless it knows another host; then it asks for another socket.
+      const known = { host: host.slice(0, 1), port: port.slice(0, 1) };
       const close = (): void => {
         if (isClosed) return;
         isClosed = true;
@@ -134,14 +141,19 @@ export function createPlace(url: string, { prepare = true }: { prepare?: boolean
         onclose: close,
         // Its socket is connected and encrypted already.
         ssl: false,
-        host: host.slice(0, 1),
-        port: port.slice(0, 1),
+        ...known,
+        onparameter(name: string, value: string) {
+          if (value === "on" && REFUSES_WRITES.has(name) && dials < host.length) known.host[1] = host[0]!;
+        },
         ...(onNotice === undefined ? {} : { onnotify: onNotice }),
         async socket() {
           // postgres.js asks again if a server closed the connection before it was ready: each host gets one chance.
           dials += 1;
           if (isClosed || dials > host.length) throw closedEarly();
-          return await dial(dials > 1, sockets);
+          known.host.length = 1;
+          const dialled = await dial(unwanted, sockets);
+          unwanted = dialled.host;
+          return dialled.socket;
         },
       });
       return {

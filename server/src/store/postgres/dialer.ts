@@ -14,11 +14,11 @@ const TLS_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 const TLS_ACCEPTED = "S";
 
 /**
- * Connects to one of the hosts.
- * @param isNext whether to begin with the host after the one that accepted the last connection
+ * Connects to one of the hosts, and returns which one it was.
+ * @param unwanted a host to leave for the end: it has accepted a connection and was of no use
  * @param sockets where each socket is added as soon as it exists, so that the caller can destroy it at any moment
  */
-export type Dial = (isNext: boolean, sockets: Socket[]) => Promise<Socket>;
+export type Dial = (unwanted: number | undefined, sockets: Socket[]) => Promise<{ socket: Socket; host: number }>;
 
 export function createDialer({ options }: Address): Dial {
   const { host: hosts, port: ports, path, ssl } = options;
@@ -32,14 +32,15 @@ export function createDialer({ options }: Address): Dial {
     return ssl === false ? socket : await encrypt(socket, host, ssl, sockets);
   }
 
-  return async (isNext, sockets) => {
-    const first = isNext ? preferred + 1 : preferred;
+  return async (unwanted, sockets) => {
+    // Another connection may have found a better one meanwhile.
+    const first = preferred === unwanted ? preferred + 1 : preferred;
     for (let tries = 1; ; tries++) {
       const index = (first + tries - 1) % hosts.length;
       try {
         const socket = await dialHost(index, sockets);
         preferred = index;
-        return socket;
+        return { socket, host: index };
       } catch (error) {
         if (tries >= hosts.length) throw error;
       }

@@ -1,4 +1,7 @@
-/** Connections that go silent, close early or are not granted: no pool loses a place, and no call waits for ever. */
+/**
+ * docs/postgres.md, "Connections" and "Timeouts": connections that go silent, close early or are not granted. No pool
+ * loses a place, and no call waits for ever.
+ */
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import postgres from "postgres";
