@@ -1,6 +1,7 @@
 /** Scripts refuse options that they do not have in one line, with exit code 2. */
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
+import { FUZZ_NAMES } from "../support/fuzz-names.ts";
 
 const PSQL_USAGE = 'Usage: npm run psql [-- --data-dir folder] [--command "select …"] [--prompt]';
 const SIM_USAGE = "Usage: npm run sim [-- --seed 7] [--runs 100]";
@@ -25,7 +26,7 @@ test.each([
       `To specify an option argument starting with a dash use '--seed=-XYZ'. ${SIM_USAGE}`,
   ],
   ["fuzz", ["--nonsense"], `${NONSENSE} ${FUZZ_USAGE}`],
-  ["fuzz", ["jsn"], 'There is no target "jsn". Targets: json, expression, template, graph, token, pointer, time.'],
+  ["fuzz", ["jsn"], `There is no target "jsn". Targets: ${FUZZ_NAMES.join(", ")}.`],
   ["fuzz", ["--seconds", "0"], '--seconds must be a whole number from 1, not "0".'],
   ["test-store", ["--nonsense"], `${NONSENSE} ${STORE_USAGE}`],
 ])("%s %j", (script, args, line) => {

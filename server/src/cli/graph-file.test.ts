@@ -259,7 +259,7 @@ describe("parseGraph points to the line and column of", () => {
     const message = messageOf(() => parseGraph("graph.json", text));
     const [place, source = "", caret = ""] = message.split("\n");
     expect(place).toBe(
-      "graph.json:1:520: wat: unknown field; the fields are workflowId, version, digest, description, entryNode, nodes, varsSchema, defaultVars, onError, onCancel, limits, labels, commitEveryStep, current, archived, createTime",
+      "graph.json:1:520: wat: unknown field; the fields are workflowId, version, digest, description, entryNode, nodes, varsSchema, defaultVars, onError, onCancel, limits, labels, commitEveryStep, current, archived, createTime, damage",
     );
     expect(source.length).toBeLessThan(200);
     expect(source.slice(caret.indexOf("^")).startsWith('"wat"')).toBe(true);

@@ -71,7 +71,8 @@ test("many watchers of one large record receive what one encoding made, each in 
     async *watchRun() {
       for (const [index, value] of outputs.entries()) {
         const record = fakeRecord(index + 1, { status: "completed", output: { value } });
-        yield { cursor: String(index + 1), stepRecord: record };
+        const sealed = { ...record.sealed, hash: String(index).repeat(64) };
+        yield { cursor: String(index + 1), stepRecord: { ...record, sealed } };
       }
     },
   });

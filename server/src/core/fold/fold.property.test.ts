@@ -36,7 +36,7 @@ test("promise 9: at every point of a random run, fold(ledger) is the run's state
       const run = playRun(workflow, start, happenings);
       if (run === undefined) return;
       const { sealed } = sealRecords(run.records as StepRecordDraft[], NO_PREVIOUS_HASH);
-      const stored = JSON.parse(JSON.stringify(sealed)) as typeof sealed;
+      const stored = structuredClone(sealed);
       const read = stored.map(draftFromSealed);
       expect(canonicalJson(fold(read) as unknown as Json)).toBe(canonicalJson(run.state as unknown as Json));
       expect(read).toEqual(run.records);
