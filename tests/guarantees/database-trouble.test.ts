@@ -1,6 +1,7 @@
 /**
- * docs/postgres.md, "What the log says". A database that is there and in trouble: requests are refused with the kind of the trouble, the log says it once,
- * health says it too, nothing acknowledged is lost, and everything goes on by itself afterwards.
+ * docs/postgres.md, "What the log says". A database that is there and in trouble: requests are refused with the kind of
+ * the trouble, the log says it once, health says it too, nothing acknowledged is lost, and everything goes on by itself
+ * afterwards.
  */
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";

@@ -123,8 +123,8 @@ export function createPlace(url: string, { prepare = true }: { prepare?: boolean
       let isClosed = false;
       let dials = 0;
       let unwanted: number | undefined;
-      // postgres.js ends a connection to a host that refuses writes (`target_session_attrs`). With it, it ends the first
-      // statement unless it knows another host; then it asks for another socket.
+      // postgres.js ends a connection to a host that refuses writes (`target_session_attrs`), and the first statement
+      // with it, unless it knows another host: then it asks for another socket.
       const known = { host: host.slice(0, 1), port: port.slice(0, 1) };
       const close = (): void => {
         if (isClosed) return;
