@@ -56,11 +56,12 @@ export function checkPaths(definition: WorkflowDefinition, problems: FieldProble
   };
   const entries = [definition.entryNode, definition.onError, definition.onCancel].filter(isNode);
   const reached = closure(entries, successors);
-  const predecessors = new Map<string, string[]>();
+  const leadingTo = new Map<string, string[]>();
+  const predecessors = (nodeId: string): string[] => leadingTo.get(nodeId) ?? [];
   for (const nodeId of Object.keys(nodes)) {
     for (const target of successors(nodeId)) {
-      const known = predecessors.get(target);
-      if (known === undefined) predecessors.set(target, [nodeId]);
+      const known = leadingTo.get(target);
+      if (known === undefined) leadingTo.set(target, [nodeId]);
       else known.push(nodeId);
     }
   }
@@ -68,16 +69,16 @@ export function checkPaths(definition: WorkflowDefinition, problems: FieldProble
   const mayEnd = (node: NodeDefinition) =>
     rests(node) || !(node.next ?? []).every((edge) => isNode(edge.to)) || !node.next?.length;
   const ends = Object.keys(nodes).filter((nodeId) => mayEnd(nodes[nodeId]!));
-  const ending = closure(ends, (nodeId) => predecessors.get(nodeId) ?? []);
+  const ending = closure(ends, predecessors);
   const isWhole = [definition.onError, definition.onCancel].every((target) => !target || isNode(target));
   const mayLeadOn =
     !isWhole || !isNode(definition.entryNode) || [...reached].some((id) => lacksTarget(nodes[id]!, isNode));
   const unreached = mayLeadOn ? [] : Object.keys(nodes).filter((nodeId) => !reached.has(nodeId));
-  for (const nodeId of causesOf(unreached, successors)) {
+  for (const nodeId of causesOf(unreached, successors, predecessors)) {
     problems.push({ path: `nodes.${nodeId}`, message: "unreachable: no path leads to this node" });
   }
   const endless = Object.keys(nodes).filter((nodeId) => !ending.has(nodeId));
-  for (const nodeId of causesOf(endless, (id) => predecessors.get(id) ?? [])) {
+  for (const nodeId of causesOf(endless, predecessors, successors)) {
     const message = "a run that reaches this node can never end: every path loops back without waiting for anything";
     problems.push({ path: `nodes.${nodeId}`, message });
   }
@@ -90,9 +91,13 @@ function lacksTarget(node: NodeDefinition, isNode: (nodeId: string | undefined) 
   return edges.length === 0 && !kindsOf(node).some(({ isEnd, hasResult }) => isEnd || hasResult);
 }
 
-/** The causes among some nodes: `forth` leads from them to all others. Of a circle, its first node. In linear time, by
- *  the order in which a search leaves the nodes: a node is left after everything behind it. */
-function causesOf(some: readonly string[], forth: (nodeId: string) => readonly string[]): string[] {
+/** The causes among some nodes: `forth` leads from them to all others, and `back` leads back. A circle is a cause as a
+ *  whole. In linear time, by the order in which a search leaves the nodes: a node is left after everything behind it. */
+function causesOf(
+  some: readonly string[],
+  forth: (nodeId: string) => readonly string[],
+  back: (nodeId: string) => readonly string[],
+): string[] {
   const isOne = new Set(some);
   const left = new Set<string>();
   const entered = new Set<string>();
@@ -109,14 +114,16 @@ function causesOf(some: readonly string[], forth: (nodeId: string) => readonly s
     }
   }
   const explained = new Set<string>();
-  const causes = new Set<string>();
+  const firsts: string[] = [];
   for (const nodeId of [...left].toReversed()) {
     if (explained.has(nodeId)) continue;
-    causes.add(nodeId);
+    firsts.push(nodeId);
     for (const each of closure([nodeId], (id) => forth(id).filter((next) => isOne.has(next) && !explained.has(next)))) {
       explained.add(each);
     }
   }
+  // Nothing but its own circle leads to the first node of a cause.
+  const causes = closure(firsts, (nodeId) => back(nodeId).filter((each) => isOne.has(each)));
   return some.filter((nodeId) => causes.has(nodeId));
 }
 

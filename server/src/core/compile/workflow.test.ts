@@ -217,6 +217,7 @@ describe("each problem is told once, with its path", () => {
     expect(problemsOf(definition)).toEqual([
       { path: "nodes.island", message: "unreachable: no path leads to this node" },
       { path: "nodes.round", message: expect.stringMatching(/can never end/) as string },
+      { path: "nodes.about", message: expect.stringMatching(/can never end/) as string },
     ]);
   });
 
@@ -247,9 +248,13 @@ describe("each problem is told once, with its path", () => {
       [
         "a circle that nothing leads to, with a tail",
         { nodes: { a: { complete: {} }, tail: { complete: {} }, b: step("c"), c: step("d"), d: step("b", "tail") } },
-        ["nodes.b"],
+        ["nodes.b", "nodes.c", "nodes.d"],
       ],
-      ["a way into a circle", { nodes: { a: step("b"), b: step("c"), c: step("d"), d: step("c") } }, ["nodes.c"]],
+      [
+        "a way into a circle",
+        { nodes: { a: step("b"), b: step("c"), c: step("d"), d: step("c") } },
+        ["nodes.c", "nodes.d"],
+      ],
       [
         "an edge that cannot be read",
         { nodes: { a: { assign: {}, next: [{ to: "b", when: "(" }] }, ...chain } },
