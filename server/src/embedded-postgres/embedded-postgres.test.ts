@@ -131,6 +131,7 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
     test("ends by itself, cleanly, and the next start has what was committed", async () => {
       const server = await startInProcess(undefined, { idleEndMs });
       await put(server.url, 1);
+      await untilWatched(server.adminUrl);
       await server.kill();
       await until(() => !isRunning(server.pid));
       await expect(fs.access(pidFile())).rejects.toThrow("ENOENT");
@@ -144,6 +145,7 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
       const server = await startInProcess(undefined, { idleEndMs });
       const other = postgres(server.url, { max: 1 });
       await other`select`;
+      await untilWatched(server.adminUrl);
       await server.kill();
       // Twice as many polls as would end it without this connection.
       await polls(other, 12);
@@ -160,15 +162,22 @@ describe("startEmbeddedPostgres", { timeout: TEST_MS_MAX }, () => {
       await second.kill();
       const third = await start({ idleEndMs });
       expect(third.pid).toBe(first.pid);
+      await untilWatched(third.adminUrl);
       const admin = postgres(third.adminUrl, { max: 1, onnotice: () => {} });
-      const watching = () => admin`select pid from pg_stat_activity where application_name = 'abstractruntime watch'`;
-      for (;;) if ((await watching()).length === 1) break;
       // A server that is idle keeps its database.
       await polls(admin, 12);
       expect(third.pid).toBe(first.pid);
       expect(isRunning(first.pid)).toBe(true);
       await admin.end();
     });
+
+    /** A server that is killed before leaves its database to the next start. */
+    async function untilWatched(adminUrl: string): Promise<void> {
+      const admin = postgres(adminUrl, { max: 1, onnotice: () => {} });
+      const watching = () => admin`select pid from pg_stat_activity where application_name = 'abstractruntime watch'`;
+      for (;;) if ((await watching()).length === 1) break;
+      await admin.end();
+    }
 
     /** Lets the database poll for clients as often as this. */
     async function polls(sql: postgres.Sql, count: number): Promise<void> {
@@ -413,7 +422,7 @@ async function start(options: Partial<Parameters<typeof startEmbeddedPostgres>[0
 }
 
 type Account = { uid: number; gid: number };
-type ProcessFacts = Pick<EmbeddedPostgres, "url" | "pid">;
+type ProcessFacts = Pick<EmbeddedPostgres, "url" | "adminUrl" | "pid">;
 type ServerProcess = {
   ready: Promise<ProcessFacts>;
   kill(): Promise<void>;
@@ -430,7 +439,7 @@ function serverProcess(account?: Account, options: { idleEndMs?: number } = {}):
     const options = { dataDir: ${JSON.stringify(dataDir)}, log, unsafeForTests: true, ...${JSON.stringify(options)} };
     const server = await startEmbeddedPostgres(options).catch((error) => console.log(JSON.stringify(error.reason)));
     if (server) {
-      console.log(JSON.stringify({ url: server.url, pid: server.pid }));
+      console.log(JSON.stringify({ url: server.url, adminUrl: server.adminUrl, pid: server.pid }));
       process.stdin.on("data", () => process.exit(1)).on("end", () => server.stop());
     }
   `;
