@@ -92,7 +92,8 @@ function lacksTarget(node: NodeDefinition, isNode: (nodeId: string | undefined) 
 }
 
 /** The causes among some nodes: `forth` leads from them to all others, and `back` leads back. A circle is a cause as a
- *  whole. In linear time, by the order in which a search leaves the nodes: a node is left after everything behind it. */
+ *  whole. In linear time, by the order in which a search leaves the nodes: a node is left after all that lie behind
+ *  it. */
 function causesOf(
   some: readonly string[],
   forth: (nodeId: string) => readonly string[],
