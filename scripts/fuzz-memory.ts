@@ -51,7 +51,13 @@ async function tryInputs(target: FuzzTarget<unknown>, from: number, to: number):
     while (next < to) {
       const at = seed + next;
       next += 1;
-      await target.check(target.draw(createRandom(at)));
+      const input = target.draw(createRandom(at));
+      try {
+        await target.check(input);
+      } catch (error) {
+        console.error(`seed ${at}: ${(target.show?.(input) ?? "").slice(0, 1_000)}`);
+        throw error;
+      }
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));

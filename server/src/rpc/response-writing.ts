@@ -45,11 +45,13 @@ function stopReading(target: NodeResponse): void {
   if (!("stream" in target)) return;
   const { stream } = target;
   // One turn after the trailers, because a reset overtakes unwritten data.
-  stream.once("wantTrailers", () =>
-    setImmediate(() => {
+  const stop = (): void =>
+    void setImmediate(() => {
       if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
-    }),
-  );
+    });
+  // A reply to HEAD has no trailers.
+  if (target.req.method === "HEAD") stop();
+  else stream.once("wantTrailers", stop);
 }
 
 /** @returns whether the body was written to its end */
@@ -64,6 +66,8 @@ async function writeBody(
   let part = await body?.next();
   if (sink.destroyed) return false;
   (target as ServerResponse).writeHead(source.status, nodeHeaders(source.header));
+  // A reply to HEAD is its header: node:http2 ends the stream with it, and what is written afterwards never leaves.
+  if (target.req.method === "HEAD") return true;
   let isStalled = false;
   while (body !== undefined && part !== undefined && part.done !== true) {
     writeTogether(target);
