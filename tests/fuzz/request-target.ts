@@ -79,7 +79,8 @@ export function requestTarget(port: FuzzPort, sender: RawSender, isBad = false):
     name: "request",
     draw: (random) => drawRequest(random, port.words, isBad),
     async check(request) {
-      const outcome = await sender.send(request, request.mayWait ? WAITING_MS : PATIENCE_MS);
+      const patienceMs = request.mayWait ? WAITING_MS : PATIENCE_MS;
+      const outcome = await sender.send(request, { patienceMs, isAlone: isOversized(request) });
       if (outcome === undefined && !request.mayWait) throw new Error("the request hangs");
       if (outcome?.status === 0 && !isOversized(request)) throw new Error("the request was cut off");
       if (outcome?.status === 500 && outcome.code === undefined) throw new Error("the status is 500");

@@ -35,8 +35,11 @@ const CODES: readonly string[] = [
 ];
 
 export type RawSender = {
-  /** @param patienceMs how long the reply may take; then the outcome is undefined */
-  send(request: RawRequest, patienceMs: number): Promise<RawOutcome | undefined>;
+  /**
+   * @param options.patienceMs how long the reply may take; then the outcome is undefined
+   * @param options.isAlone uses a connection of its own, for a request whose connection the server may end
+   */
+  send(request: RawRequest, options: { patienceMs: number; isAlone: boolean }): Promise<RawOutcome | undefined>;
   close(): void;
 };
 
@@ -47,10 +50,14 @@ export function createRawSender(url: string): RawSender {
 
   const openSession = (): ClientHttp2Session => {
     if (session !== undefined && !session.closed && !session.destroyed) return session;
-    // Large bodies that wait must not make this side refuse its own streams.
-    session = connect(url, { maxSessionMemory: 1_000 });
-    session.on("error", () => undefined);
+    session = newSession();
     return session;
+  };
+  const newSession = (): ClientHttp2Session => {
+    // Large bodies that wait must not make this side refuse its own streams.
+    const opened = connect(url, { maxSessionMemory: 1_000 });
+    opened.on("error", () => undefined);
+    return opened;
   };
 
   const overHttp1 = ({ method, path, headers, body }: RawRequest, patienceMs: number) =>
@@ -69,9 +76,9 @@ export function createRawSender(url: string): RawSender {
       request.end(body);
     });
 
-  const overHttp2 = ({ method, path, headers, body }: RawRequest, patienceMs: number) =>
+  const overHttp2 = ({ method, path, headers, body }: RawRequest, patienceMs: number, over: ClientHttp2Session) =>
     new Promise<RawOutcome | undefined>((resolve) => {
-      const stream = openSession().request({ ":method": method, ":path": path, ...headers }, { endStream: false });
+      const stream = over.request({ ":method": method, ":path": path, ...headers }, { endStream: false });
       const chunks: Buffer[] = [];
       let known: IncomingHttpHeaders = {};
       const timer = setTimeout(() => {
@@ -91,8 +98,16 @@ export function createRawSender(url: string): RawSender {
     });
 
   return {
-    send: async (request, patienceMs) =>
-      request.http === 1 ? await overHttp1(request, patienceMs) : await overHttp2(request, patienceMs),
+    async send(request, { patienceMs, isAlone }) {
+      if (request.http === 1) return await overHttp1(request, patienceMs);
+      if (!isAlone) return await overHttp2(request, patienceMs, openSession());
+      const own = newSession();
+      try {
+        return await overHttp2(request, patienceMs, own);
+      } finally {
+        own.destroy();
+      }
+    },
     close() {
       agent.destroy();
       session?.destroy();
