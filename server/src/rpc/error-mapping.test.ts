@@ -140,6 +140,14 @@ test("an error of connect passes unchanged", () => {
   expect(toConnectError(error)).toBe(error);
 });
 
+test("but not with a text of the caller's that would end the connection as a header", () => {
+  const error = new ConnectError(`unknown service ${"x".repeat(70_000)}`, Code.NotFound, { "x-a": "b" });
+  const short = toConnectError(error);
+  expect(short.rawMessage).toMatch(/^unknown service x{1007}…$/);
+  expect(short).toMatchObject({ code: Code.NotFound, details: error.details });
+  expect(short.metadata.get("x-a")).toBe("b");
+});
+
 test("the message is truncated before a header would overflow", () => {
   const problems = Array.from({ length: 10 }, () => ({ path: "a", message: "m".repeat(5_000) }));
   const message = refusalMessage(new DomainError("REQUEST_INVALID", "bad", { problems }));

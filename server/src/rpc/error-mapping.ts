@@ -153,8 +153,16 @@ export function toConnectError(error: unknown, options: { inHeaders?: boolean } 
     return refusalToConnectError(error, { ...options, code: Code.DeadlineExceeded });
   }
   if (error instanceof DomainError) return refusalToConnectError(error, options);
-  if (error instanceof ConnectError) return error;
+  if (error instanceof ConnectError) return withShortMessage(error);
   return new ConnectError("internal error", Code.Internal, undefined, undefined, error);
+}
+
+/** The caller chooses what a message quotes, and gRPC sends it in a header: a long one ends the connection. */
+function withShortMessage(error: ConnectError): ConnectError {
+  const { rawMessage, code, metadata, details, cause } = error;
+  const message = shortened(rawMessage, MESSAGE_CHARS_MAX);
+  if (message === rawMessage) return error;
+  return Object.assign(new ConnectError(message, code, metadata, undefined, cause), { details });
 }
 
 /** Maps errors that services throw, before and during streams. An aborted call fails with the reason of the abort:

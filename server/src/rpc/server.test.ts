@@ -254,6 +254,7 @@ describe("health", () => {
       WorkerService.typeName,
     ]);
     await expect(health.check({ service: "nope" })).rejects.toMatchObject({ code: Code.NotFound });
+    await expect(health.check({ service: "x".repeat(70_000) })).rejects.toMatchObject({ code: Code.NotFound });
   });
 
   test("Watch reports every change, and forgets a client that leaves", async () => {
