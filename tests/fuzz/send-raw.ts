@@ -62,7 +62,9 @@ export function createRawSender(url: string): RawSender {
 
   const overHttp1 = ({ method, path, headers, body }: RawRequest, patienceMs: number) =>
     new Promise<RawOutcome | undefined>((resolve) => {
-      const request = httpRequest({ hostname, port, agent, method, path, headers }, (response) => {
+      // Without a length, node:http sends the body of a DELETE as if it were the next request.
+      const framed = { ...headers, "content-length": String(body.length) };
+      const request = httpRequest({ hostname, port, agent, method, path, headers: framed }, (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("error", () => resolve(undefined));
